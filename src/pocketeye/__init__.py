@@ -1,0 +1,45 @@
+"""pocketeye: measure a device, search a network for it, train, export, and prove it.
+
+Importing registers our backbones with timm. The verbs are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pocketeye.models import Architecture as Architecture
+from pocketeye.models import BlockSpec as BlockSpec
+from pocketeye.models import SearchSpace as SearchSpace
+from pocketeye.models import create_model as create_model
+from pocketeye.models import list_models as list_models
+from pocketeye.models import load_checkpoint as load_checkpoint
+from pocketeye.models import load_space as load_space
+
+if TYPE_CHECKING:
+    from pocketeye.verbs.bench import bench as bench
+    from pocketeye.verbs.demo import demo as demo
+    from pocketeye.verbs.doctor import doctor as doctor
+    from pocketeye.verbs.evaluate import evaluate as evaluate
+    from pocketeye.verbs.export import export as export
+    from pocketeye.verbs.info import info as info
+    from pocketeye.verbs.measure import measure as measure
+    from pocketeye.verbs.predict import predict as predict
+    from pocketeye.verbs.search import search as search
+    from pocketeye.verbs.train import train as train
+
+__version__ = "0.1.0"
+
+_VERBS = ("bench", "demo", "doctor", "evaluate", "export", "info", "measure", "predict", "search",
+          "train")  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # Verbs import lightning, onnx and matplotlib; `import pocketeye` must not.
+    if name in _VERBS:
+        return getattr(import_module(f"pocketeye.verbs.{name}"), name)
+    raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_VERBS})

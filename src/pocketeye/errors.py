@@ -1,0 +1,51 @@
+"""Errors that a user can cause: each one is a single sentence that says what to do.
+
+The command line prints the message of a :class:`UserError` and exits with 2; everything else is
+our own mistake and crashes with its stack.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can put right; never raised for an internal mistake."""
+
+
+class InvalidValue(UserError, ValueError):  # noqa: N818 - named for the mistake
+    """A value that is not allowed."""
+
+
+class InvalidType(UserError, TypeError):  # noqa: N818
+    """A value of the wrong kind."""
+
+
+class MissingFile(UserError, FileNotFoundError):  # noqa: N818
+    """A file or folder that is not there."""
+
+
+class MissingExtra(UserError, ImportError):  # noqa: N818
+    """An optional package that is not installed."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed: "
+            f'pip install "pocketeye[{extra}]"'
+        )
+
+
+def nearest(got: str, allowed: Iterable[str]) -> str | None:
+    """The allowed spelling closest to ``got``, or None where nothing is close."""
+    matches = difflib.get_close_matches(got, list(allowed), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def unknown(what: str, got: str, allowed: Iterable[str], remedy: str = "") -> InvalidValue:
+    """An error for a name that does not exist, with its nearest spelling and the allowed ones."""
+    names = sorted(allowed)
+    close = nearest(got, names)
+    guess = f" Did you mean {close!r}?" if close else ""
+    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
+    return InvalidValue(f"unknown {what} {got!r}.{guess} ({remedy or shown})")

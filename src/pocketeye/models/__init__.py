@@ -1,0 +1,15 @@
+"""Networks and the data types that describe them."""
+
+from pocketeye.models._count import Counts as Counts
+from pocketeye.models._count import count as count
+from pocketeye.models._create import build_network as build_network
+from pocketeye.models._create import create_model as create_model
+from pocketeye.models._create import list_models as list_models
+from pocketeye.models._weights import load_checkpoint as load_checkpoint
+from pocketeye.models.architecture import Architecture as Architecture
+from pocketeye.models.architecture import BlockSpec as BlockSpec
+from pocketeye.models.architecture import PlacedBlock as PlacedBlock
+from pocketeye.models.blocks import build_block as build_block
+from pocketeye.models.fbnet import FBNet as FBNet
+from pocketeye.models.space import SearchSpace as SearchSpace
+from pocketeye.models.space import load_space as load_space

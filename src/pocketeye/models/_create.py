@@ -1,0 +1,108 @@
+"""From a name or a file to a network."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from torch import nn
+
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models import fbnet
+from pocketeye.models._registry import own_models
+from pocketeye.models._weights import load_checkpoint
+from pocketeye.models.architecture import Architecture
+
+ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
+
+
+def list_models(pattern: str = "*", *, include_timm: bool = False) -> list[str]:
+    """Names of the networks, sorted.
+
+    Args:
+        pattern: shell-style, for example ``fbnet_*``.
+        include_timm: also the backbones that timm brings (every one can be trained and exported).
+    """
+    names = set(own_models()) | (set(timm.list_models()) if include_timm else set())
+    return sorted(name for name in names if fnmatch(name, pattern))
+
+
+def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """Make a network.
+
+    Args:
+        name: a registered name (``fbnet_c``, any timm name), the path of an ``architecture.json``,
+            or a run folder, whose best weights are then loaded.
+        pretrained: fetch the published weights by name (needs a network).
+        kwargs: ``num_classes``, ``in_chans``, ``drop_rate``, ``features_only`` … as timm has them.
+
+    Raises:
+        InvalidValue: unknown name (with the nearest spelling), or no published weights to fetch.
+        MissingFile: the path holds no network.
+    """
+    path = Path(name)
+    if path.suffix == ".json" or path.is_dir() or len(path.parts) > 1:
+        if pretrained:
+            raise InvalidValue(f"{name}: pretrained weights go with names, not with files")
+        return _from_path(path, **kwargs)
+    text = str(name)
+    base = text.partition(".")[0]
+    if not timm.is_model(base):
+        raise unknown("model", text, list_models(include_timm=True), "see `pocketeye list`")
+    if not pretrained:
+        return timm.create_model(text, pretrained=False, **kwargs)  # type: ignore[no-any-return]
+    return _pretrained(text, **kwargs)
+
+
+def _from_path(path: Path, **kwargs: Any) -> nn.Module:
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() and not (path / ARCHITECTURE).is_file() and (path / MODEL).is_file():
+        described = json.loads((path / MODEL).read_text(encoding="utf-8"))
+        known = {k: described[k] for k in ("num_classes", "in_chans") if k in described}
+        model = create_model(described["name"], **{**known, **kwargs})
+    else:
+        file = path if path.suffix == ".json" else path / ARCHITECTURE
+        if not file.is_file():
+            raise MissingFile(f"no network at {path}: {file} is missing")
+        model = build_network(Architecture.load(file), **kwargs)
+    if path.is_dir() and (folder / WEIGHTS).is_file() and not kwargs.get("features_only"):
+        load_checkpoint(model, folder / WEIGHTS)
+    return model
+
+
+def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
+    """The network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
+    model: nn.Module = timm.create_model("fbnet_c", architecture=architecture, **kwargs)
+    cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
+    if cfg is not None and isinstance(model, fbnet.FBNet):
+        size = architecture.input_size
+        arch = model.architecture
+        model.default_cfg = {
+            **fbnet._cfg(size),
+            "architecture": arch.name,
+            "num_classes": arch.num_classes,
+            "input_size": (arch.in_chans, size, size),
+        }
+        model.pretrained_cfg = model.default_cfg
+    return model
+
+
+def _pretrained(name: str, **kwargs: Any) -> nn.Module:
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.has_weights:
+        raise InvalidValue(
+            f"no published weights are known for {name!r}; train it, or load a file with "
+            "pocketeye.load_checkpoint"
+        )
+    try:
+        return timm.create_model(name, pretrained=True, **kwargs)  # type: ignore[no-any-return]
+    except (OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        where = cfg.hf_hub_id or cfg.url
+        raise InvalidValue(
+            f"the weights of {name!r} could not be fetched from {where}: without a network, bring the "
+            "file yourself and use pocketeye.load_checkpoint(model, 'model.safetensors')"
+        ) from error

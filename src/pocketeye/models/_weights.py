@@ -1,0 +1,132 @@
+"""Loading weights: our own safetensors and the official checkpoints, strictly and safely."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models.fbnet import FBNet
+from pocketeye.models.fbnet_keys import checkpoint_filter_fn as fbnet_filter
+
+_CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")
+# What torch and safetensors raise for files that end too early or hold something else.
+_DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a checkpoint file without running any code in it.
+
+    ``.safetensors``, or a PyTorch file opened with ``weights_only=True``; EMA weights are preferred
+    where a training checkpoint holds both.
+
+    Raises:
+        MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, or one that would need
+            unpickling of foreign objects.
+    """
+    if not path.is_file():
+        raise MissingFile(f"no checkpoint at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InvalidValue(
+            f"{path} is refused: it is no plain file of tensors (loading it could run foreign code)"
+        ) from error
+    except _DAMAGED as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidValue(f"{path} is truncated or no checkpoint: {first}") from error
+    return unwrap(content, str(path))
+
+
+def unwrap(content: Any, source: str = "the state dict") -> dict[str, Tensor]:
+    """The bare state dict inside the usual containers and prefixes.
+
+    Raises:
+        InvalidValue: there is no mapping of names to tensors in it.
+    """
+    for name in _CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise InvalidValue(f"{source} holds no weights (a mapping of names to tensors)")
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    if len(tensors) < len(content):
+        odd = next(str(k) for k, v in content.items() if not isinstance(v, Tensor))
+        raise InvalidValue(f"{source} holds no plain weights: {odd!r} is not a tensor")
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors
+
+
+def load_checkpoint(
+    model: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
+) -> nn.Module:
+    """Load weights into ``model``, strictly; our own layout and the official ones are recognised.
+
+    FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks).
+
+    Returns:
+        The model itself.
+
+    Raises:
+        MissingFile: no such file.
+        InvalidValue: the file is damaged or hostile, or the weights do not fit; the sentence counts
+            and names what is missing, unexpected or of another shape, and the model is unchanged.
+    """
+    if isinstance(path_or_state_dict, Mapping):
+        source, state_dict = "the state dict", unwrap(path_or_state_dict)
+    else:
+        source = str(path_or_state_dict)
+        state_dict = read_state_dict(Path(path_or_state_dict))
+    try:
+        if isinstance(model, FBNet):
+            state_dict = fbnet_filter(state_dict, model)
+    except InvalidValue as error:
+        raise InvalidValue(f"{source} does not fit {_name(model)}: {error}") from error
+    _require_fit(model, state_dict, source)
+    model.load_state_dict(state_dict)
+    return model
+
+
+def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
+    ours = model.state_dict()
+    # Older checkpoints lack BN's counters, which nothing here depends on.
+    missing = [k for k in ours if k not in state_dict and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state_dict if k not in ours]
+    shapes = [
+        f"{k} {tuple(v.shape)}, here {tuple(ours[k].shape)}"
+        for k, v in state_dict.items()
+        if k in ours and v.shape != ours[k].shape
+    ]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for kind, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", shapes),
+        )
+        if names
+    ]
+    if problems:
+        raise InvalidValue(f"{source} does not fit {_name(model)}: {'; '.join(problems)}")
+    if isinstance(state_dict, dict):
+        for key in ours:
+            state_dict.setdefault(key, ours[key])
+
+
+def _name(model: nn.Module) -> str:
+    architecture = getattr(model, "architecture", None)
+    return str(getattr(architecture, "name", None) or type(model).__name__)

@@ -1,0 +1,108 @@
+"""Modules built from a :class:`BlockSpec`: what the supernet mixes and the latency table times."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from timm.layers import DropPath, SelectAdaptivePool2d
+from torch import Tensor, nn
+
+from pocketeye.layers import ChannelShuffle
+from pocketeye.models.architecture import (
+    BlockSpec,
+    HeadOp,
+    InvertedResidualOp,
+    SkipOp,
+    StemOp,
+)
+
+
+def _conv(
+    in_chs: int, out_chs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    return nn.Conv2d(
+        in_chs, out_chs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+    )
+
+
+class InvertedResidual(nn.Module):
+    """FBNet's block: 1x1 + ReLU, [shuffle], KxK depthwise + ReLU, linear 1x1, BN after each.
+
+    ``(N, in_chs, S, S)`` to ``(N, out_chs, ceil(S / stride), …)``. The shortcut is there where the
+    shape is kept. mobile_cv's form (``first_pw=False``) keeps the shuffle although the grouped 1x1
+    before it is gone: shuffle, depthwise, grouped 1x1.
+    """
+
+    def __init__(
+        self, spec: BlockSpec, op: InvertedResidualOp, drop_path_rate: float = 0.0
+    ) -> None:
+        super().__init__()
+        mid_chs = spec.in_chs * op.expansion
+        self.has_skip = spec.stride == 1 and spec.in_chs == spec.out_chs
+        if op.first_pw:
+            self.conv_pw = _conv(spec.in_chs, mid_chs, groups=op.groups)
+            self.bn1 = nn.BatchNorm2d(mid_chs)
+        self.first_pw = op.first_pw
+        self.act1 = nn.ReLU(inplace=True) if op.first_pw else nn.Identity()
+        self.shuffle = ChannelShuffle(op.groups) if op.groups > 1 else nn.Identity()
+        self.conv_dw = _conv(mid_chs, mid_chs, op.kernel, spec.stride, groups=mid_chs)
+        self.bn2 = nn.BatchNorm2d(mid_chs)
+        self.act2 = nn.ReLU(inplace=True)
+        self.conv_pwl = _conv(mid_chs, spec.out_chs, groups=op.groups)
+        self.bn3 = nn.BatchNorm2d(spec.out_chs)
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        if self.first_pw:
+            x = self.act1(self.bn1(self.conv_pw(x)))
+        x = self.shuffle(x)
+        x = self.act2(self.bn2(self.conv_dw(x)))
+        x = self.bn3(self.conv_pwl(x))
+        return self.drop_path(x) + shortcut if self.has_skip else x
+
+
+def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
+    """The module of any op, initialised; stem and head come as ``nn.Sequential``.
+
+    A block maps ``(N, in_chs, S, S)`` to ``(N, out_chs, S', S')``; a head gives ``(N, out_chs)``.
+    """
+    op = spec.parsed
+    module: nn.Module
+    if isinstance(op, SkipOp):
+        return nn.Identity()
+    if isinstance(op, InvertedResidualOp):
+        module = InvertedResidual(spec, op, drop_path_rate)
+    elif isinstance(op, StemOp):
+        module = nn.Sequential(
+            OrderedDict(
+                conv_stem=_conv(spec.in_chs, spec.out_chs, op.kernel, spec.stride),
+                bn1=nn.BatchNorm2d(spec.out_chs),
+                act1=nn.ReLU(inplace=True),
+            )
+        )
+    else:
+        assert isinstance(op, HeadOp)
+        module = nn.Sequential(
+            OrderedDict(
+                conv_head=_conv(spec.in_chs, op.width),
+                bn2=nn.BatchNorm2d(op.width),
+                act2=nn.ReLU(inplace=True),
+                global_pool=SelectAdaptivePool2d(pool_type="avg", flatten=True),
+                classifier=nn.Linear(op.width, spec.out_chs),
+            )
+        )
+    init_weights(module)
+    return module
+
+
+def init_weights(module: nn.Module) -> None:
+    """Normal with fan-out of one group for convolutions, N(0, 0.01) for classifiers."""
+    for m in module.modules():
+        if isinstance(m, nn.Conv2d):
+            fan_out = m.kernel_size[0] * m.kernel_size[1] * m.out_channels // m.groups
+            nn.init.normal_(m.weight, 0.0, math.sqrt(2.0 / fan_out))
+        elif isinstance(m, nn.Linear):
+            nn.init.normal_(m.weight, 0.0, 0.01)
+            nn.init.zeros_(m.bias)

@@ -1,0 +1,327 @@
+"""A search space as data: stages of layers, each layer with its legal candidate blocks.
+
+The paper's space (FBNet, tables 1 and 2) is 22 layers with 9 candidates; a space of one's own is a
+YAML file of the same schema::
+
+    name: my-space
+    input_size: 96
+    stem: {chs: 16, stride: 2}
+    stages:                      # chs, depth, stride of the first layer
+      - {chs: 16, depth: 1, stride: 1}
+      - {chs: 24, depth: 4, stride: 2}
+    candidates: [k3_e1, k3_e6, k5_e6, skip]
+    head: {chs: 1504}
+    num_classes: 1000
+
+A skip is legal only where the shape does not change, so it is dropped elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models.architecture import (
+    Architecture,
+    BlockSpec,
+    InvertedResidualOp,
+    PlacedBlock,
+    parse_op,
+)
+
+PAPER_CANDIDATES = (
+    "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageSpec:
+    """A run of layers of one width; ``stride`` belongs to the first of them.
+
+    ``candidates`` replaces the candidates of the space in this stage.
+    """
+
+    chs: int
+    depth: int
+    stride: int = 1
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Position:
+    """A searched layer: where it stands and what may stand there."""
+
+    in_chs: int
+    out_chs: int
+    stride: int
+    size: int
+    candidates: tuple[str, ...]
+
+    def spec(self, op: str) -> BlockSpec:
+        return BlockSpec(op=op, in_chs=self.in_chs, out_chs=self.out_chs, stride=self.stride)
+
+    def placed(self, op: str) -> PlacedBlock:
+        return PlacedBlock(spec=self.spec(op), size=self.size)
+
+
+def scale_chs(chs: int, width: float, divisor: int = 8) -> int:
+    """``chs`` times ``width``, rounded up to a multiple of ``divisor``.
+
+    Rounding up reproduces the widths of the published FBNet-96-0.35 (8, 16, 16, 24, 40, 72, 128).
+    """
+    if width == 1.0:
+        return chs
+    return math.ceil(width * chs / divisor) * divisor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpace:
+    """Stem, searched stages and head; see the module's text for the YAML form.
+
+    ``width`` records the multiplier already applied to the widths.
+    """
+
+    name: str
+    input_size: int
+    stages: tuple[StageSpec, ...]
+    candidates: tuple[str, ...] = PAPER_CANDIDATES
+    stem_chs: int = 16
+    stem_stride: int = 2
+    head_chs: int = 1984
+    in_chans: int = 3
+    num_classes: int = 1000
+    width: float = 1.0
+    positions: tuple[Position, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise InvalidValue(f"space {self.name!r} has no stages")
+        for number in ("input_size", "stem_chs", "stem_stride", "head_chs", "num_classes"):
+            if getattr(self, number) < 1:
+                raise InvalidValue(f"space {self.name!r}: {number} must be at least 1")
+        object.__setattr__(self, "positions", self._positions())
+
+    def _positions(self) -> tuple[Position, ...]:
+        size, in_chs = -(-self.input_size // self.stem_stride), self.stem_chs
+        positions = []
+        for number, stage in enumerate(self.stages, 1):
+            if min(stage.chs, stage.depth, stage.stride) < 1:
+                raise InvalidValue(f"space {self.name!r}: stage {number} has a number below 1")
+            for layer in range(stage.depth):
+                stride = stage.stride if layer == 0 else 1
+                legal = tuple(
+                    op
+                    for op in stage.candidates or self.candidates
+                    if _legal(op, in_chs, stage.chs, stride)
+                )
+                if not legal:
+                    raise InvalidValue(
+                        f"space {self.name!r}: no candidate fits layer {layer + 1} of stage "
+                        f"{number} ({in_chs} to {stage.chs} channels, stride {stride})"
+                    )
+                positions.append(
+                    Position(
+                        in_chs=in_chs, out_chs=stage.chs, stride=stride, size=size, candidates=legal
+                    )
+                )
+                size, in_chs = -(-size // stride), stage.chs
+        return tuple(positions)
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.positions)
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """Every candidate that is legal somewhere, in the order first named (columns of theta)."""
+        seen = dict.fromkeys(self.candidates)
+        for stage in self.stages:
+            seen.update(dict.fromkeys(stage.candidates))
+        used = {op for position in self.positions for op in position.candidates}
+        return tuple(op for op in seen if op in used)
+
+    def num_architectures(self) -> int:
+        """Size of the space."""
+        return math.prod(len(position.candidates) for position in self.positions)
+
+    def stem(self) -> BlockSpec:
+        return BlockSpec(
+            op="conv3", in_chs=self.in_chans, out_chs=self.stem_chs, stride=self.stem_stride
+        )
+
+    def head(self) -> BlockSpec:
+        return BlockSpec(
+            op=f"head{self.head_chs}", in_chs=self.stages[-1].chs, out_chs=self.num_classes
+        )
+
+    def architecture(self, choices: Sequence[str], name: str = "searched") -> Architecture:
+        """The network that takes ``choices[l]`` at layer ``l``."""
+        if len(choices) != self.num_layers:
+            raise InvalidValue(
+                f"space {self.name!r} has {self.num_layers} layers, got {len(choices)} choices"
+            )
+        for number, (position, op) in enumerate(zip(self.positions, choices, strict=True), 1):
+            if op not in position.candidates:
+                raise unknown(f"block at layer {number} of space {self.name!r}:", op,
+                              position.candidates)  # fmt: skip
+        return Architecture(
+            name=name,
+            input_size=self.input_size,
+            stem=self.stem(),
+            blocks=tuple(p.spec(op) for p, op in zip(self.positions, choices, strict=True)),
+            head=self.head(),
+        )
+
+    def choices(self, architecture: Architecture) -> tuple[str, ...]:
+        """Inverse of :meth:`architecture`."""
+        return tuple(block.op for block in architecture.blocks)
+
+    def sample(self, rng: random.Random, name: str = "random") -> Architecture:
+        """A network drawn uniformly: each layer independently."""
+        return self.architecture([rng.choice(p.candidates) for p in self.positions], name)
+
+    def placed(self) -> tuple[PlacedBlock, ...]:
+        """Every distinct block of the space at its resolution, stem and head included."""
+        first = PlacedBlock(spec=self.stem(), size=self.input_size)
+        last = self.positions[-1]
+        head = PlacedBlock(spec=self.head(), size=-(-last.size // last.stride))
+        blocks = [p.placed(op) for p in self.positions for op in p.candidates]
+        return tuple(dict.fromkeys([first, *blocks, head]))
+
+    def with_(
+        self,
+        *,
+        input_size: int | None = None,
+        width: float | None = None,
+        num_classes: int | None = None,
+    ) -> SearchSpace:
+        """The same space at another resolution, width multiplier or number of classes.
+
+        The head is widened only for multipliers above 1, as in the published small networks.
+        """
+        result = replace(
+            self,
+            input_size=input_size or self.input_size,
+            num_classes=num_classes or self.num_classes,
+        )
+        if width is None or width == self.width:
+            return result
+        if self.width != 1.0:
+            raise InvalidValue(f"space {self.name!r} is already scaled by {self.width}")
+        if width <= 0:
+            raise InvalidValue(f"width {width} must be above 0")
+        return replace(
+            result,
+            width=width,
+            stem_chs=scale_chs(self.stem_chs, width),
+            stages=tuple(replace(s, chs=scale_chs(s.chs, width)) for s in self.stages),
+            head_chs=scale_chs(self.head_chs, max(1.0, width)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The YAML form (widths as they are, the multiplier recorded)."""
+        return {
+            "name": self.name,
+            "input_size": self.input_size,
+            "in_chans": self.in_chans,
+            "stem": {"chs": self.stem_chs, "stride": self.stem_stride},
+            "stages": [
+                {"chs": s.chs, "depth": s.depth, "stride": s.stride}
+                | ({"candidates": list(s.candidates)} if s.candidates else {})
+                for s in self.stages
+            ],
+            "candidates": list(self.candidates),
+            "head": {"chs": self.head_chs},
+            "num_classes": self.num_classes,
+            "width": self.width,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidValue: unknown or missing keys (with the nearest spelling), or a bad value.
+        """
+        allowed = ("name", "input_size", "in_chans", "stem", "stages", "candidates", "head",
+                   "num_classes", "width")  # fmt: skip
+        _check_keys("space", data, allowed, required=("name", "input_size", "stages"))
+        stages = []
+        if not isinstance(data["stages"], list):
+            raise InvalidValue("space key 'stages' must be a list of {chs, depth, stride}")
+        for row in data["stages"]:
+            _check_keys("stage", row, tuple(f.name for f in fields(StageSpec)), ("chs", "depth"))
+            stages.append(StageSpec(**{**row, "candidates": tuple(row.get("candidates", ()))}))
+        stem, head = data.get("stem", {}), data.get("head", {})
+        _check_keys("stem", stem, ("chs", "stride"))
+        _check_keys("head", head, ("chs",))
+        return cls(
+            name=data["name"],
+            input_size=data["input_size"],
+            in_chans=data.get("in_chans", 3),
+            stages=tuple(stages),
+            candidates=tuple(data.get("candidates", PAPER_CANDIDATES)),
+            stem_chs=stem.get("chs", 16),
+            stem_stride=stem.get("stride", 2),
+            head_chs=head.get("chs", 1984),
+            num_classes=data.get("num_classes", 1000),
+            width=data.get("width", 1.0),
+        )
+
+
+def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
+    parsed = parse_op(op)
+    if isinstance(parsed, InvertedResidualOp):
+        return all(chs % parsed.groups == 0 for chs in (in_chs, out_chs))
+    return op == "skip" and stride == 1 and in_chs == out_chs
+
+
+def _check_keys(what: str, data: Any, allowed: Sequence[str], required: Sequence[str] = ()) -> None:
+    if not isinstance(data, Mapping):
+        raise InvalidValue(f"{what} must be a mapping with the keys {', '.join(allowed)}")
+    for key in data:
+        if key not in allowed:
+            raise unknown(f"{what} key", str(key), allowed)
+    for key in required:
+        if key not in data:
+            raise InvalidValue(f"{what} lacks the key {key!r}")
+
+
+def list_spaces() -> list[str]:
+    """Names of the spaces that come with the package."""
+    folder = resources.files("pocketeye") / "spaces"
+    return sorted(
+        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
+    )
+
+
+def load_space(name_or_path: str | Path) -> SearchSpace:
+    """A space that comes with the package, by name, or one's own YAML file, by path.
+
+    Raises:
+        InvalidValue: unknown name (with the nearest spelling) or a file that is no space.
+        MissingFile: a path that is not there.
+    """
+    text = str(name_or_path)
+    if text.endswith((".yaml", ".yml")):
+        path = Path(text)
+        if not path.is_file():
+            raise MissingFile(f"no search space at {path}")
+        source = path.read_text(encoding="utf-8")
+    elif text in list_spaces():
+        source = (resources.files("pocketeye") / "spaces" / f"{text}.yaml").read_text("utf-8")
+    else:
+        raise unknown("search space", text, list_spaces())
+    try:
+        data = yaml.safe_load(source)
+    except yaml.YAMLError as error:
+        raise InvalidValue(f"{text} is not YAML: {error}") from error
+    return SearchSpace.from_dict(data)

@@ -1,0 +1,64 @@
+"""Progress of long work, reported to whoever listens.
+
+The library never prints. A long loop opens a :func:`task` and advances it; the command line puts a
+listener in place with :func:`reporting`, and without one nothing happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One bar."""
+
+    def advance(self, amount: float = 1.0) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Show a short text beside the bar (a loss, a rate)."""
+
+
+class Reporter(Protocol):
+    """Shows tasks."""
+
+    def open(self, description: str, total: float | None) -> Task: ...
+
+    def close(self, task: Task) -> None: ...
+
+
+class _Silent:
+    def advance(self, amount: float = 1.0) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
+
+
+_reporter: ContextVar[Reporter | None] = ContextVar("pocketeye_progress", default=None)
+
+
+@contextmanager
+def reporting(reporter: Reporter) -> Iterator[None]:
+    """Send the tasks opened inside the block to ``reporter``."""
+    token = _reporter.set(reporter)
+    try:
+        yield
+    finally:
+        _reporter.reset(token)
+
+
+@contextmanager
+def task(description: str, total: float | None = None) -> Iterator[Task]:
+    """Open a task of ``total`` steps (None: unknown) for the length of the block."""
+    reporter = _reporter.get()
+    if reporter is None:
+        yield _Silent()
+        return
+    opened = reporter.open(description, total)
+    try:
+        yield opened
+    finally:
+        reporter.close(opened)

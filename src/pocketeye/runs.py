@@ -1,0 +1,181 @@
+"""A run is a folder that explains itself and is never overwritten silently."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pocketeye.errors import InvalidValue
+
+CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
+    "config.yaml", "environment.json", "metrics.csv", "last.ckpt",
+)  # fmt: skip
+
+
+def write_atomic(path: Path, text: str) -> Path:
+    """Write a text file so that a crash or a full disk leaves the old one whole.
+
+    Raises:
+        InvalidValue: the disk is full or the folder cannot be written (nothing is lost).
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidValue(
+            f"cannot write {path}: {error.strerror}; what was there before is unchanged"
+        ) from error
+    return path
+
+
+def git_hash() -> str | None:
+    """Commit of the source tree pocketeye runs from, or None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=root, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine: what one needs to repeat a run."""
+    packages = ("pocketeye", "torch", "torchvision", "timm", "lightning", "onnx", "onnxruntime")
+    versions: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "created": now(),
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "git": git_hash(),
+        "packages": versions,
+    }
+
+
+def now() -> str:
+    """The time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """The folder of one run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(
+        cls, path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+    ) -> RunFolder:
+        """Make the folder, or continue in it.
+
+        Args:
+            config: plain values (what YAML can hold); compared with the stored one on resume.
+            resume: continue a run that is already there.
+            overwrite: start again in a folder that holds a run.
+
+        Raises:
+            InvalidValue: the folder holds a run and neither flag was given, or the resumed run had
+                another configuration (the changed keys are named).
+        """
+        run = cls(path)
+        stored = run.config() if (path / CONFIG).is_file() else None
+        if stored is not None and resume:
+            changed = sorted(
+                key
+                for key in {*stored, *config}
+                if _plain(stored.get(key)) != _plain(config.get(key))
+            )
+            if changed:
+                raise InvalidValue(
+                    f"cannot resume {path}: the run was begun with another "
+                    + "; ".join(f"{k} ({stored.get(k)!r}, now {config.get(k)!r})" for k in changed)
+                )
+            return run
+        if stored is not None and not overwrite:
+            raise InvalidValue(
+                f"{path} already holds a run: continue it with --resume, start again with "
+                "--overwrite, or choose another --out"
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValue(f"cannot make the folder {path}: {error.strerror}") from error
+        for name in (METRICS, CHECKPOINT):
+            (path / name).unlink(missing_ok=True)
+        write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
+        write_atomic(path / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        return run
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def config(self) -> dict[str, Any]:
+        """The stored configuration."""
+        data = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        return dict(data or {})
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Rows of ``metrics.csv``, empty cells left out."""
+        if not (self.path / METRICS).is_file():
+            return []
+        with (self.path / METRICS).open(newline="", encoding="utf-8") as file:
+            return [
+                {key: float(value) for key, value in row.items() if value not in ("", None)}
+                for row in csv.DictReader(file)
+            ]
+
+    def log_metrics(self, row: Mapping[str, float]) -> None:
+        """Append a row to ``metrics.csv``; a row of an epoch already there replaces it."""
+        rows = [r for r in self.metrics() if r.get("epoch") != row.get("epoch")]
+        rows.append(dict(row))
+        keys = list(dict.fromkeys(key for r in rows for key in r))
+        lines = [",".join(keys)]
+        lines += [",".join(f"{r[k]:.10g}" if k in r else "" for k in keys) for r in rows]
+        write_atomic(self.path / METRICS, "\n".join(lines) + "\n")
+
+    def write_json(self, name: str, data: Any) -> Path:
+        """Write ``data`` as JSON into the folder."""
+        return write_atomic(self.path / name, json.dumps(data, indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Values as YAML gives them back."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,35 @@
+"""Shared by all tests: one thread a process (the suite runs in parallel), no hub, real data if any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+torch.set_num_threads(1)
+
+_DATA = Path(os.environ.get("POCKETEYE_DATA", Path(__file__).parents[2] / "shared" / "datasets"))
+
+
+@pytest.fixture
+def datasets() -> Path:
+    """Folder of real data sets; the test is skipped where there is none."""
+    if not _DATA.is_dir():
+        pytest.skip("no data sets here (POCKETEYE_DATA)")
+    return _DATA
+
+
+def randomise_bn(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Give BN statistics and affines that are not those of a fresh network."""
+    generator = torch.Generator().manual_seed(seed)
+    for m in module.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            with torch.no_grad():
+                m.running_mean.normal_(0, 0.1, generator=generator)
+                m.running_var.uniform_(0.5, 2.0, generator=generator)
+                m.weight.uniform_(0.5, 1.5, generator=generator)
+                m.bias.normal_(0, 0.1, generator=generator)
+    return module
