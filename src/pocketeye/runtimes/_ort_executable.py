@@ -1,0 +1,138 @@
+"""A session of ONNX Runtime: called, bound and profiled."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
+from pocketeye.runtimes.base import Artifact, Executable, OpTiming
+
+PROVIDER = "CPUExecutionProvider"
+_UNREADABLE = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument,
+               state.NotImplemented, state.RuntimeException)  # fmt: skip
+_KERNEL = "_kernel_time"
+_WARM_UP = 3
+
+
+def session_flags() -> dict[str, Any]:
+    """The settings of :func:`open_session`, as they are written into records."""
+    return {
+        "provider": PROVIDER,
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "execution_mode": "sequential",
+        "inter_op_threads": 1,
+        "denormals_as_zero": True,
+        "spinning": False,
+    }
+
+
+def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -> Any:
+    """A session with ``threads`` threads inside operators, none between them.
+
+    Raises:
+        InvalidValue: the file is not an ONNX model this version of ONNX Runtime can run.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Random weights decay into denormals, which would be timed as slow arithmetic.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    try:
+        # ONNX Runtime switches the calling thread over as well, for good.
+        with denormals(as_zero=None):
+            return ort.InferenceSession(str(path), options, providers=[PROVIDER])
+    except _UNREADABLE as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InvalidValue(
+            f"ONNX Runtime {ort.__version__} cannot open {path} ({reason}): export it again"
+        ) from error
+
+
+class OrtExecutable(Executable):
+    """An ONNX file opened with a fixed number of threads."""
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        self.artifact, self.threads = artifact, threads
+        self._session = open_session(artifact.path, threads)
+        self._names = [spec.name for spec in artifact.inputs]
+
+    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        check_arrays(self.artifact.inputs, arrays)
+        with denormals(as_zero=True):
+            return tuple(self._session.run(None, dict(zip(self._names, arrays, strict=True))))
+
+    def bind(self, *arrays: np.ndarray) -> Callable[[], None]:
+        check_arrays(self.artifact.inputs, arrays)
+        return self._bind(self._session, arrays)
+
+    def _bind(self, session: Any, arrays: tuple[np.ndarray, ...]) -> Callable[[], None]:
+        binding = session.io_binding()
+        for spec, array in zip(self.artifact.inputs, arrays, strict=True):
+            binding.bind_ortvalue_input(spec.name, ort.OrtValue.ortvalue_from_numpy(array.copy()))
+        for spec in self.artifact.outputs:
+            value = ort.OrtValue.ortvalue_from_shape_and_type(
+                list(spec.shape), np.dtype(spec.dtype).type
+            )
+            binding.bind_ortvalue_output(spec.name, value)
+        run, flushed = session.run_with_iobinding, flushes_denormals()
+
+        def call() -> None:
+            torch.set_flush_denormal(True)
+            try:
+                run(binding)
+            finally:
+                torch.set_flush_denormal(flushed)
+
+        return call
+
+    def profile(self, *arrays: np.ndarray, runs: int = 20) -> list[OpTiming]:
+        """See :class:`Executable`. Operators are those after fusion, in execution order."""
+        check_arrays(self.artifact.inputs, arrays)
+        if runs < 1:
+            raise InvalidValue(f"runs must be at least 1, got {runs}")
+        with tempfile.TemporaryDirectory() as scratch:
+            session = open_session(self.artifact.path, self.threads, Path(scratch) / "profile")
+            call = self._bind(session, arrays)
+            for _ in range(_WARM_UP + runs):
+                call()
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return _op_timings(events, runs)
+
+
+def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
+    nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+            nodes[event["name"].removesuffix(_KERNEL)].append(event)
+    timings = []
+    for name, rows in nodes.items():
+        args = rows[-1]["args"]
+        shapes = (tuple(shape) for entry in args["input_type_shape"] for shape in entry.values())
+        timings.append(
+            OpTiming(
+                name=name,
+                op=args["op_name"],
+                # The first runs warm caches up and are left out; durations are in microseconds.
+                ms=float(np.mean([row["dur"] for row in rows[-runs:]])) / 1e3,
+                input_shapes=tuple(shapes),
+            )
+        )
+    return timings

@@ -1,0 +1,96 @@
+"""``.pt2`` files that are safe to open.
+
+``torch.export.load`` unpickles some parts of an archive, evaluates texts as code and resolves any
+name below ``torch``. So :func:`load_pt2` first reads the archive as plain zip and JSON, and opens it
+only if it holds nothing but static aten operators and raw tensors, which is all that
+:func:`save_pt2` writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from pocketeye.errors import InvalidValue
+
+_MEMBERS = re.compile(
+    r"[^/]+/(archive_format|archive_version|byteorder|\.data/(version|serialization_id|alignment)"
+    r"|models/model\.json|data/weights/(weight_\d+|model_weights_config\.json)"
+    r"|data/constants/(tensor_\d+|model_constants_config\.json)|data/sample_inputs/model\.pt"
+    r"|\.format_version|\.storage_alignment)"
+)
+_PAYLOADS = re.compile(r"(weight|tensor)_\d+")
+_TARGETS = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.getitem")
+_DYNAMIC = ("as_expr", "expr_str", "as_sym_int", "as_custom_obj", "as_operator")
+
+
+def save_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
+    """Write a program without its example inputs, which would be pickled."""
+    program.example_inputs = None
+    torch.export.save(program, path)
+
+
+def load_pt2(path: Path) -> fx.GraphModule:
+    """The module of a program written by :func:`save_pt2`.
+
+    Raises:
+        InvalidValue: not such a file, or it holds something that could run code.
+    """
+    _check(path)
+    return torch.export.load(path).module(check_guards=False)
+
+
+def _check(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_archive(path, archive)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
+        if isinstance(error, InvalidValue):
+            raise
+        raise InvalidValue(f"{path} is not a network exported by pocketeye: {error}") from error
+
+
+def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
+    names = archive.namelist()
+    for name in names:
+        if not _MEMBERS.fullmatch(name):
+            raise _refused(path, f"the member {name!r}")
+    if len({name.lower() for name in names}) != len(names):
+        raise _refused(path, "two members of one name")
+    (root,) = {name.split("/", 1)[0] for name in names}
+    if archive.read(f"{root}/data/sample_inputs/model.pt"):
+        raise _refused(path, "pickled example inputs")
+    for config in ("weights/model_weights", "constants/model_constants"):
+        payloads = json.loads(archive.read(f"{root}/data/{config}_config.json"))["config"]
+        for name, payload in payloads.items():
+            if payload["use_pickle"] is not False or not _PAYLOADS.fullmatch(payload["path_name"]):
+                raise _refused(path, f"the pickled object {name!r}")
+    program = json.loads(archive.read(f"{root}/models/model.json"))
+    if program["guards_code"] or program["range_constraints"]:
+        raise _refused(path, "guards or dynamic shapes")
+    for key, value in _items(program["graph_module"]):
+        if key == "target" and isinstance(value, str) and not _TARGETS.fullmatch(value):
+            raise _refused(path, f"the operator {value!r}")
+        if key in _DYNAMIC:
+            raise _refused(path, f"a value of the kind {key!r}")
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key, item
+            yield from _items(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _items(item)
+
+
+def _refused(path: Path, what: str) -> InvalidValue:
+    return InvalidValue(f"{path} was not opened: it holds {what}, which pocketeye never writes")

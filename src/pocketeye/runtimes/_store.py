@@ -1,0 +1,155 @@
+"""What the runtimes share: whole artefacts on disk, checked arrays, modules held in eval mode."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.runtimes.base import MANIFEST, PRECISIONS, Artifact, Runtime, TensorSpec
+
+SHA256 = "sha256"
+
+
+def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
+    """Let ``write(path)`` make the artefact's file, then put file and manifest into its folder.
+
+    Both appear only when complete. The manifest holds the hash of the file, so a crash between
+    the two renames is noticed by :func:`check_stored`.
+
+    Raises:
+        InvalidValue: the disk is full or the folder cannot be written.
+    """
+    folder = artifact.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
+            partial = Path(name)
+            write(partial / artifact.file)
+            extra = {**artifact.extra, SHA256: _sha256(partial / artifact.file)}
+            replace(artifact, folder=partial, extra=extra).save()
+            for file in (artifact.file, MANIFEST):
+                (partial / file).replace(folder / file)
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write the artefact into {folder}: {error.strerror or error}"
+        ) from error
+    return replace(artifact, extra=extra)
+
+
+def check_stored(artifact: Artifact, runtime: Runtime) -> None:
+    """Refuse an artefact of another runtime, without its file, or whose file was changed.
+
+    Raises:
+        MissingFile: the file is gone. InvalidValue: it is not what the manifest describes.
+    """
+    if artifact.runtime != runtime.name:
+        raise InvalidValue(
+            f"the artefact in {artifact.folder} was made for the runtime {artifact.runtime!r}, "
+            f"not for {runtime.name!r}: export it again"
+        )
+    if not artifact.path.is_file():
+        raise MissingFile(f"the artefact {artifact.path} is missing: export it again")
+    expected = artifact.extra.get(SHA256)
+    if expected is not None and expected != _sha256(artifact.path):
+        raise InvalidValue(
+            f"{artifact.path} is not the file its {MANIFEST} describes (damaged, changed or "
+            "half-written): export it again"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_threads(threads: int) -> None:
+    """Raises InvalidValue below one thread."""
+    if threads < 1:
+        raise InvalidValue(f"threads must be at least 1, got {threads}")
+
+
+def check_precision(runtime: Runtime, precision: str) -> None:
+    """Raises InvalidValue for a precision ``runtime`` cannot export."""
+    if precision not in runtime.precisions:
+        known = "" if precision in PRECISIONS else " is unknown and"
+        raise InvalidValue(
+            f"precision {precision!r}{known} is not offered by the runtime {runtime.name!r} "
+            f"(it has {', '.join(runtime.precisions)})"
+        )
+
+
+def check_arrays(specs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> None:
+    """Raises InvalidValue unless ``arrays`` have the number, shapes and dtypes of ``specs``."""
+    if len(arrays) != len(specs):
+        raise InvalidValue(f"expected {len(specs)} input array(s), got {len(arrays)}")
+    for spec, array in zip(specs, arrays, strict=True):
+        if tuple(array.shape) != spec.shape or array.dtype != np.dtype(spec.dtype):
+            raise InvalidValue(
+                f"input {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "
+                f"got {array.dtype} of shape {tuple(array.shape)}"
+            )
+
+
+def tensor_specs(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple[TensorSpec, ...]:
+    """Specs of tensors.
+
+    Raises:
+        InvalidValue: more or fewer names than tensors.
+    """
+    if len(names) != len(tensors):
+        raise InvalidValue(
+            f"{len(tensors)} tensor(s) need as many names, got {len(names)}: {', '.join(names)}"
+        )
+    return tuple(
+        TensorSpec(name=name, shape=tuple(t.shape), dtype=str(t.dtype).removeprefix("torch."))
+        for name, t in zip(names, tensors, strict=True)
+    )
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Eval mode for the length of the block; every submodule gets its own mode back."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, training in modes:
+            submodule.training = training
+
+
+def run_module(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Outputs of one forward pass in the module's present mode, always as a tuple."""
+    with torch.inference_mode():
+        result = module(*inputs)
+    return (result,) if isinstance(result, torch.Tensor) else tuple(result)
+
+
+def flushes_denormals() -> bool:
+    """Whether this thread takes denormal numbers as zero."""
+    # torch can set the mode and not tell it; numpy's arithmetic obeys the same processor flag.
+    return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
+
+
+@contextmanager
+def denormals(*, as_zero: bool | None) -> Iterator[None]:
+    """Treat denormals so on this thread for the length of the block (None: leave them alone).
+
+    The old treatment comes back in any case, also where the block itself changes it.
+    """
+    before = flushes_denormals()
+    if as_zero is not None:
+        torch.set_flush_denormal(as_zero)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

@@ -1,0 +1,232 @@
+"""Parity: does the exported file still compute what the module computes?
+
+Limits (:data:`THRESHOLDS`):
+
+=========  =====================================================  ==================================
+precision  PASS                                                   WARN
+=========  =====================================================  ==================================
+fp32       rel <= 1e-4 and every top-1 equal                      rel <= 1e-3 and 99 % of top-1
+int8       PSNR >= 25 dB and 95 % of top-1                        PSNR >= 20 dB and 85 % of top-1
+=========  =====================================================  ==================================
+
+``rel`` is ``||got - expected|| / ||expected||``. fp32 differs by the order of sums only, 1e-6 to 1e-5
+in practice. int8 is judged by what it decides: 25 dB is an error of about a twentieth of the span
+between the largest and the smallest logit; one image in twenty may change its class.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.progress import task
+from pocketeye.runs import write_atomic
+from pocketeye.runtimes._store import eval_mode, run_module
+from pocketeye.runtimes.base import Executable, Precision
+
+Status = Literal["PASS", "WARN", "FAIL"]
+PARITY = "parity.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a comparison must reach; top-1 agreement counts only where there are classes."""
+
+    max_rel: float = math.inf
+    min_psnr_db: float = -math.inf
+    min_top1_agreement: float = 0.0
+
+    def met(self, rel: float, psnr_db: float, top1_agreement: float | None) -> bool:
+        """Not met by NaN, whatever the limits."""
+        return (
+            rel <= self.max_rel
+            and psnr_db >= self.min_psnr_db
+            and (top1_agreement is None or top1_agreement >= self.min_top1_agreement)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thresholds:
+    """PASS within ``passing``, else WARN within ``warning``, else FAIL."""
+
+    passing: Limits
+    warning: Limits
+
+    def judge(self, rel: float, psnr_db: float, top1_agreement: float | None) -> Status:
+        if self.passing.met(rel, psnr_db, top1_agreement):
+            return "PASS"
+        return "WARN" if self.warning.met(rel, psnr_db, top1_agreement) else "FAIL"
+
+
+THRESHOLDS: Mapping[Precision, Thresholds] = {
+    "fp32": Thresholds(
+        passing=Limits(max_rel=1e-4, min_top1_agreement=1.0),
+        warning=Limits(max_rel=1e-3, min_top1_agreement=0.99),
+    ),
+    "int8": Thresholds(
+        passing=Limits(min_psnr_db=25.0, min_top1_agreement=0.95),
+        warning=Limits(min_psnr_db=20.0, min_top1_agreement=0.85),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParityReport:
+    """How far an artefact is from its module, over ``n`` images.
+
+    ``top1_agreement`` is in 0…1, None unless the first output is (N, classes). ``psnr_db`` takes the
+    span of the expected output as its peak and is infinite where nothing differs. With several
+    outputs, each number is the worst of them.
+    """
+
+    max_abs: float
+    rel: float
+    psnr_db: float
+    top1_agreement: float | None
+    n: int
+    precision: Precision
+    status: Status
+    thresholds: Thresholds
+
+    def lines(self) -> list[str]:
+        """The sentence a person reads."""
+        psnr = "∞" if math.isinf(self.psnr_db) else f"{self.psnr_db:.0f}"
+        parts = [f"parity max|Δ| {self.max_abs:.1e}", f"PSNR {psnr} dB"]
+        if self.top1_agreement is not None:
+            same = round(self.top1_agreement * self.n)
+            parts.append(f"top-1 agreement {same}/{self.n}")
+        return [" · ".join(parts) + f"   {self.status}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; infinite and undefined numbers become None, as JSON has none."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    def save(self, path: Path) -> Path:
+        """Write the report as JSON."""
+        return write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> ParityReport:
+        """Read a file written by :meth:`save`.
+
+        Raises:
+            MissingFile: nothing there. InvalidValue: not a parity report.
+        """
+        if not path.is_file():
+            raise MissingFile(f"no parity report at {path}")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            limits = data.pop("thresholds")
+            data["thresholds"] = Thresholds(
+                passing=_limits(limits["passing"]), warning=_limits(limits["warning"])
+            )
+            unknown = math.inf if data["status"] != "FAIL" else math.nan
+            for key in ("max_abs", "rel", "psnr_db"):
+                data[key] = unknown if data[key] is None else data[key]
+            return cls(**data)
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise InvalidValue(f"{path} is not a parity report of pocketeye: {error}") from error
+
+
+def check_parity(
+    module: nn.Module,
+    executable: Executable,
+    inputs: Sequence[tuple[np.ndarray, ...]],
+    precision: Precision,
+    thresholds: Thresholds | None = None,
+) -> ParityReport:
+    """Run ``module`` (eval mode, on the CPU) and ``executable`` on the same inputs and compare.
+
+    Args:
+        inputs: one tuple of arrays for every run, each in the static shapes of the artefact.
+        thresholds: limits to judge by, those of ``precision`` by default.
+
+    Raises:
+        InvalidValue: no inputs, or arrays the artefact does not take.
+    """
+    if not inputs:
+        raise InvalidValue("parity needs at least one input")
+    expected: list[tuple[np.ndarray, ...]] = []
+    got: list[tuple[np.ndarray, ...]] = []
+    with eval_mode(module), task("parity", len(inputs)) as bar:
+        for arrays in inputs:
+            got.append(executable(*arrays))
+            outputs = run_module(module, [torch.from_numpy(a) for a in arrays])
+            expected.append(tuple(t.numpy(force=True) for t in outputs))
+            bar.advance()
+    return compare(expected, got, precision, thresholds or THRESHOLDS[precision])
+
+
+def compare(
+    expected: Sequence[tuple[np.ndarray, ...]],
+    got: Sequence[tuple[np.ndarray, ...]],
+    precision: Precision,
+    thresholds: Thresholds,
+) -> ParityReport:
+    """Report on outputs already computed: one tuple of arrays for every run.
+
+    Raises:
+        InvalidValue: the two differ in the number or shapes of their outputs.
+    """
+    shapes = [[a.shape for a in run] for run in expected]
+    if shapes != [[a.shape for a in run] for run in got]:
+        raise InvalidValue("the module and the artefact differ in the shapes of their outputs")
+    errors = [
+        _errors(np.concatenate([r[i] for r in expected]), np.concatenate([r[i] for r in got]))
+        for i in range(len(expected[0]))
+    ]
+    max_abs, rel = (float(np.max([e[i] for e in errors])) for i in (0, 1))
+    psnr_db = float(np.min([e[2] for e in errors]))
+    agreement = _agreement([run[0] for run in expected], [run[0] for run in got])
+    return ParityReport(
+        max_abs=max_abs,
+        rel=rel,
+        psnr_db=psnr_db,
+        top1_agreement=agreement,
+        n=sum(len(run[0]) for run in expected),
+        precision=precision,
+        status=thresholds.judge(rel, psnr_db, agreement),
+        thresholds=thresholds,
+    )
+
+
+def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]:
+    want, difference = expected.astype(np.float64), got.astype(np.float64) - expected
+    rms, peak = float(np.sqrt(np.mean(difference**2))), float(np.ptp(want))
+    if not math.isfinite(rms):
+        return math.nan, math.nan, math.nan
+    norm = float(np.linalg.norm(want))
+    rel = float(np.linalg.norm(difference)) / norm if norm > 0 else (math.inf if rms > 0 else 0.0)
+    if rms == 0:
+        psnr_db = math.inf
+    else:
+        psnr_db = 20 * math.log10(peak / rms) if peak > 0 else -math.inf
+    return float(np.abs(difference).max()), rel, psnr_db
+
+
+def _agreement(expected: list[np.ndarray], got: list[np.ndarray]) -> float | None:
+    if expected[0].ndim != 2 or expected[0].shape[1] < 2:
+        return None
+    pairs = zip(expected, got, strict=True)
+    return float(np.mean(np.concatenate([e.argmax(1) == g.argmax(1) for e, g in pairs])))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _limits(data: Mapping[str, Any]) -> Limits:
+    return Limits(**{key: value for key, value in data.items() if value is not None})

@@ -1,0 +1,254 @@
+"""Both runtimes: export, load, run, time, profile; what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.runtimes import RUNTIMES, Artifact, Runtime, available_runtimes, get_runtime
+from tests.runtimes.nets import small_net
+
+SHAPE = (1, 3, 16, 16)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    net, x = small_net(), torch.zeros(SHAPE)
+    return {
+        name: get_runtime(name).export(net, (x,), tmp_path_factory.mktemp(name))
+        for name in RUNTIMES
+    }
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    return get_runtime(request.param)
+
+
+@pytest.fixture
+def artifact(runtime: Runtime, exported: dict[str, Artifact]) -> Artifact:
+    return exported[runtime.name]
+
+
+def one_sentence(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+def test_round_trip(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> None:
+    assert Artifact.load(artifact.folder) == artifact
+    assert sorted(p.name for p in artifact.folder.iterdir()) == ["artifact.json", artifact.file]
+    assert artifact.inputs[0].shape == SHAPE
+    assert artifact.outputs[0].shape == (1, 10)
+    assert artifact.size_bytes > 1000
+    (logits,) = runtime.load(Artifact.load(artifact.folder))(image)
+    with torch.no_grad():
+        expected = small_net()(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bound_call_and_time(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> None:
+    executable = runtime.load(artifact)
+    call = executable.bind(image)
+    image[:] = np.nan  # bound inputs are copies
+    assert call() is None
+    timing = executable.time(np.zeros_like(image), samples=5, min_sample_ms=0.5)
+    assert timing.n == 5
+    assert 0 < timing.p10_ms <= timing.p50_ms <= timing.p90_ms
+    assert timing.cpu_p50_ms > 0
+
+
+def test_profile(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> None:
+    before = set(Path.cwd().iterdir())
+    rows = runtime.load(artifact).profile(image, runs=3)
+    assert set(Path.cwd().iterdir()) == before
+    convolutions = [row for row in rows if "conv" in row.op.lower()]
+    assert len(convolutions) == 4
+    assert SHAPE in convolutions[0].input_shapes
+    assert all(row.ms >= 0 for row in rows)
+    assert sum(row.ms for row in rows) > 0
+
+
+def test_two_threads_compute_the_same(
+    runtime: Runtime, artifact: Artifact, image: np.ndarray
+) -> None:
+    threads = torch.get_num_threads()
+    one, two = (runtime.load(artifact, threads=n)(image)[0] for n in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    assert torch.get_num_threads() == threads
+
+
+def denormals_survive() -> bool:
+    return (torch.tensor([1e-40]) * 1.0).item() != 0
+
+
+def test_global_settings_come_back(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> None:
+    before = torch.get_num_threads()
+    executable = runtime.load(artifact, threads=before + 1)
+    bound = executable.bind(image)
+    for use in (lambda: executable(image), bound, lambda: executable.profile(image)):
+        use()
+        assert torch.get_num_threads() == before
+        assert denormals_survive()
+    torch.set_flush_denormal(True)
+    try:
+        runtime.load(artifact).bind(image)()
+        assert not denormals_survive()
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_denormals_count_as_zero(runtime: Runtime, tmp_path: Path) -> None:
+    net = torch.nn.Conv2d(1, 1, 1, bias=False)
+    torch.nn.init.constant_(net.weight, 1e-30)
+    x = torch.full((1, 1, 8, 8), 1e-10)
+    executable = runtime.load(runtime.export(net, (x,), tmp_path))
+    assert denormals_survive()
+    with torch.no_grad():
+        assert net(x).abs().max() > 0
+    assert np.abs(executable(x.numpy())[0]).max() == 0
+
+
+def test_export_keeps_training_mode(runtime: Runtime, tmp_path: Path) -> None:
+    net = small_net().train()
+    net[1].eval()
+    runtime.export(net, (torch.zeros(SHAPE),), tmp_path)
+    assert net.training
+    assert not net[1].training
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        (),
+        (np.zeros((1, 3, 16, 15), np.float32),),
+        (np.zeros((2, 3, 16, 16), np.float32),),
+        (np.zeros(SHAPE, np.float64),),
+        (np.zeros(SHAPE, np.float32),) * 2,
+    ],
+)
+def test_wrong_inputs(runtime: Runtime, artifact: Artifact, arrays: tuple[np.ndarray, ...]) -> None:
+    executable = runtime.load(artifact)
+    for use in (executable, executable.bind, executable.profile):
+        with pytest.raises(InvalidValue, match="input"):
+            use(*arrays)
+
+
+def copy_of(artifact: Artifact, folder: Path, **manifest: object) -> Artifact:
+    data = json.loads((artifact.folder / "artifact.json").read_text()) | manifest
+    (folder / "artifact.json").write_text(json.dumps(data))
+    (folder / artifact.file).write_bytes(artifact.path.read_bytes())
+    return Artifact.load(folder)
+
+
+def test_missing_file(runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
+    copy = copy_of(artifact, tmp_path)
+    copy.path.unlink()
+    with pytest.raises(MissingFile, match="missing: export it again") as error:
+        runtime.load(copy)
+    one_sentence(error.value)
+
+
+def test_changed_file(runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
+    copy = copy_of(artifact, tmp_path)
+    data = bytearray(copy.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    copy.path.write_bytes(data)
+    with pytest.raises(InvalidValue, match="not the file its artifact") as error:
+        runtime.load(copy)
+    one_sentence(error.value)
+
+
+@pytest.mark.parametrize("garbage", ["truncated", "text", "empty"])
+def test_unreadable_file(
+    runtime: Runtime, artifact: Artifact, tmp_path: Path, garbage: str
+) -> None:
+    copy = copy_of(artifact, tmp_path, extra={})
+    whole = copy.path.read_bytes()
+    copy.path.write_bytes(
+        {"truncated": whole[: len(whole) // 2], "text": b"hello" * 99, "empty": b""}[garbage]
+    )
+    with pytest.raises(InvalidValue, match="model\\.") as error:
+        runtime.load(copy)
+    one_sentence(error.value)
+
+
+def test_other_runtime(exported: dict[str, Artifact]) -> None:
+    with pytest.raises(InvalidValue, match="made for the runtime 'torch'"):
+        get_runtime("onnxruntime").load(exported["torch"])
+
+
+def test_settings(runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
+    assert runtime.version()[0].isdigit()
+    assert runtime.flags()["denormals_as_zero"] is True
+    json.dumps(runtime.flags())
+    with pytest.raises(InvalidValue, match="threads must be at least 1"):
+        runtime.load(artifact, threads=0)
+    with pytest.raises(InvalidValue, match="'fp16' is unknown"):
+        runtime.export(small_net(), (torch.zeros(SHAPE),), tmp_path, precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="need as many names"):
+        runtime.export(small_net(), (torch.zeros(SHAPE),), tmp_path, output_names=("a", "b"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_torch_has_no_int8(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="'int8' is not offered by the runtime 'torch'"):
+        get_runtime("torch").export(small_net(), (torch.zeros(SHAPE),), tmp_path, precision="int8")
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InvalidValue, match="cannot write the artefact") as error:
+        get_runtime("onnxruntime").export_graph(
+            small_net(), (torch.zeros(SHAPE),), tmp_path / "file"
+        )
+    one_sentence(error.value)
+
+
+def test_failed_export_keeps_the_old_one(
+    artifact: Artifact, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = copy_of(artifact, tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.onnx, "export", full)
+    monkeypatch.setattr(torch.export, "save", full)
+    with pytest.raises(InvalidValue, match="No space left on device"):
+        runtime.export(small_net(), (torch.zeros(SHAPE),), copy.folder)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_registry() -> None:
+    assert set(available_runtimes()) == set(RUNTIMES) == {"onnxruntime", "torch"}
+    assert all(available_runtimes().values())
+    with pytest.raises(InvalidValue, match="Did you mean 'onnxruntime'"):
+        get_runtime("onnxruntim")
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import pocketeye.runtimes, sys; "
+        "print([m for m in ('onnx', 'onnxruntime', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout.strip() == "[]"
