@@ -38,7 +38,10 @@ class MissingExtra(UserError, ImportError):  # noqa: N818
 
 def nearest(got: str, allowed: Iterable[str]) -> str | None:
     """The allowed spelling closest to ``got``, or None where nothing is close."""
-    matches = difflib.get_close_matches(got, list(allowed), n=1, cutoff=0.6)
+    names = list(allowed)
+    matches = difflib.get_close_matches(got, names, n=1, cutoff=0.6)
+    # `onnx` for `onnxruntime`: far apart by letters, yet what was meant.
+    matches += [name for name in names if len(got) > 2 and name.startswith(got)]
     return matches[0] if matches else None
 
 

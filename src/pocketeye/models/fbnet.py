@@ -23,6 +23,7 @@ table nor its figure shows; as in timm and in the 2020 weights they are k5_e6 he
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -70,8 +71,8 @@ class FBNet(nn.Module):
         self.conv_stem, self.bn1, self.act1 = build_block(self.architecture.stem).children()
 
         stages = self.architecture.stages()
-        rates = torch.linspace(0, drop_path_rate, max(len(self.architecture.blocks), 1)).tolist()
-        rate = iter(rates)
+        depth = max(len(self.architecture.blocks) - 1, 1)
+        rate = (drop_path_rate * number / depth for number in itertools.count())
         self.blocks = nn.Sequential(
             *(nn.Sequential(*(build_block(spec, next(rate)) for spec in stage)) for stage in stages)
         )
