@@ -1,0 +1,57 @@
+# Everything runs inside .venv, which is made once and refreshed only when what it is made from changes.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# More workers than cores only slow each other down; 2 is right for small machines.
+WORKERS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install demo test test-all docs bench
+
+help:
+	@echo "make demo       measure this machine, search a network for it, train, export, prove"
+	@echo "make test       ruff, mypy, pytest (minutes)"
+	@echo "make test-all   the same with the slow tests"
+	@echo "make docs       the documentation, into site/"
+	@echo "make bench      latency of the published networks on this machine, into out/bench/"
+
+install: $(STAMP)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "error: pocketeye needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "error: Python cannot make virtual environments here; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) (the first time takes minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/pocketeye demo
+
+test: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q -n $(WORKERS)
+	@echo "make test: passed"
+
+test-all: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q -n $(WORKERS) -m ''
+	@echo "make test-all: passed"
+
+docs: $(STAMP)
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "wrote  site/index.html"
+
+bench: $(STAMP)
+	@$(BIN)/pocketeye bench fbnet_c fbnet_a fbnet_b fbnet_96_035_1 mobilenetv2_100 \
+	  --runtimes onnxruntime --precisions fp32 int8

@@ -1,0 +1,56 @@
+"""Options from a YAML file: the same names and values as on the command line, which wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cyclopts import App
+from cyclopts.argument import ArgumentCollection
+from cyclopts.config import Dict
+
+from pocketeye.errors import InvalidType, InvalidValue, MissingFile, UserError, nearest
+
+ConfigSource = Callable[[App, tuple[str, ...], ArgumentCollection], None]
+
+
+def load_config(path: Path) -> ConfigSource:
+    """Read ``path`` for cyclopts, which asks for the options of the verb it is about to call.
+
+    Raises:
+        MissingFile, InvalidValue, InvalidType: not there, not YAML, or not a mapping.
+    """
+    if not path.is_file():
+        raise MissingFile(f"no configuration file at {path}")
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidValue(f"{path} is not YAML: {reason}") from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise InvalidType(f"{path} must hold 'option: value' lines, not a {type(data).__name__}")
+    options = {str(k): v for k, v in data.items()}
+
+    def fill(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        # Below the verb's name, because cyclopts drops top-level keys that are also a verb (train).
+        for verb in commands[:1]:
+            Dict({verb: options}, source=str(path))(app, commands, arguments)
+
+    return fill
+
+
+def unknown_key(keyword: str, source: str, arguments: ArgumentCollection) -> UserError:
+    """The error for a YAML key that is no option; ``keyword`` as cyclopts writes it, ``[a][b]``."""
+    got = keyword.strip("[]").replace("][", ".")
+    allowed = sorted({_as_key(name) for a in arguments if a.parse for name in a.names})
+    close = nearest(got.replace("-", "_"), allowed)
+    guess = f" Did you mean {close!r}?" if close else ""
+    return InvalidValue(f"unknown key {got!r} in {source}.{guess} ({', '.join(allowed)})")
+
+
+def _as_key(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")

@@ -1,0 +1,78 @@
+"""From an exception to the one sentence a person reads, in the words of :mod:`pocketeye.errors`."""
+
+from __future__ import annotations
+
+import errno
+
+from cyclopts.exceptions import (
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from pocketeye.cli._config import unknown_key
+from pocketeye.errors import UserError, nearest, unknown
+
+# Refusals of the operating system that the user can put right.
+_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def sentence(error: BaseException, verbs: list[str]) -> str | None:
+    """What to tell the user, or None where the mistake is ours."""
+    match error:
+        case UserError():
+            return str(error)
+        case UnknownCommandError():
+            return _unknown_verb((error.unused_tokens or ["?"])[0], verbs)
+        case UnknownOptionError():
+            return _unknown_option(error)
+        case UnusedCliTokensError():
+            return f"one value too many: {' '.join(error.unused_tokens or [])!r}{_see_help(error)}"
+        case MissingArgumentError() if error.argument is not None:
+            return _missing(error)
+        case CoercionError():
+            text = str(error).removeprefix("Invalid value").strip().rstrip(".")
+            return f"invalid value {text}".replace('"', "'")
+        case CycloptsError():
+            return " ".join(str(error).split())
+        case KeyboardInterrupt():
+            return (
+                "interrupted; files already written are whole, and the same command with --resume "
+                "continues where the verb has that option"
+            )
+        case OSError() if error.errno in _SYSTEM:
+            return f"{error.strerror}: {error.filename or 'a file could not be written'}"
+    return None
+
+
+def _unknown_verb(got: str, verbs: list[str]) -> str:
+    if got.startswith("-"):
+        return f"unknown option {got!r} before the verb (see pocketeye --help)"
+    return str(unknown("verb", got, verbs))
+
+
+def _unknown_option(error: UnknownOptionError) -> str:
+    token = error.token
+    if token.source != "cli":
+        return str(unknown_key(token.keyword or "", token.source, error.argument_collection))
+    got = (token.keyword or token.value).partition("=")[0]
+    options = [n for a in error.argument_collection if a.parse for n in a.names]
+    close = nearest(got, [*options, "--json", "--debug", "--config", "--help"])
+    guess = f" Did you mean {close!r}?" if close else ""
+    return f"unknown option {got!r}.{guess}{_see_help(error)}"
+
+
+def _missing(error: MissingArgumentError) -> str:
+    assert error.argument is not None
+    name = error.keyword or error.argument.name
+    positional = error.argument.index is not None and error.keyword is None
+    what = name.lstrip("-").upper() if positional else name
+    return f"{what} needs a value{_see_help(error)}"
+
+
+def _see_help(error: CycloptsError) -> str:
+    chain = " ".join(error.command_chain or ())
+    return f" (see pocketeye {chain} --help)" if chain else " (see pocketeye --help)"

@@ -1,0 +1,134 @@
+"""stdout holds the result and nothing else; everything said on the way goes to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pocketeye.cli._progress import RichReporter
+from pocketeye.progress import reporting
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._text import human_bytes, human_seconds
+
+
+class StdoutConsole(Console):
+    """Rich's console without its own exit when the reader of a pipe goes away."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+class _ConsoleHandler(logging.Handler):
+    """Log lines through the console of the bars, so that neither tears the other."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        text = prefix + self.format(record)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def narration(*, debug: bool) -> Iterator[None]:
+    """Bars and log lines on stderr for the length of the block.
+
+    On a terminal: bars and INFO. Elsewhere: no bars, WARNING. With ``debug``: DEBUG everywhere.
+    """
+    console = Console(stderr=True)
+    logger, handler = logging.getLogger("pocketeye"), _ConsoleHandler(console)
+    before = logger.level
+    quiet = logging.INFO if console.is_terminal else logging.WARNING
+    logger.setLevel(logging.DEBUG if debug else quiet)
+    logger.addHandler(handler)
+    bars = reporting(RichReporter(console)) if console.is_terminal else contextlib.nullcontext()
+    try:
+        with bars:
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def stdout_kept_clean() -> Iterator[None]:
+    """Send to stderr whatever libraries and child processes print on stdout inside the block.
+
+    File descriptor 1 itself is turned round: C code and the processes of a distributed run write
+    there without asking Python.
+    """
+    sys.stdout.flush()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a service may run with them closed
+            saved = os.dup(1)
+            stack.callback(os.close, saved)
+            os.dup2(2, 1)
+            stack.callback(os.dup2, saved, 1)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield
+
+
+def show(result: VerbResult, seconds: float, *, as_json: bool) -> None:
+    """Print a result: one JSON object, or lines, files with sizes, and what to run next."""
+    if as_json:
+        write_json(result.to_dict())
+        return
+    console = StdoutConsole()
+    for line in result.lines():
+        console.print(line, soft_wrap=True)
+    took = f", {human_seconds(seconds)}"
+    for path in result.written():
+        _labelled(console, "wrote", f"{path}  ({human_bytes(size_of(path))}{took})")
+        took = ""
+    for command in result.next_commands():
+        _labelled(console, "next", command)
+    sys.stdout.flush()
+
+
+def write_json(data: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stdout; numbers JSON has no word for become null."""
+    sys.stdout.write(json.dumps(_plain(data), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def show_error(text: str, *, as_json: bool) -> None:
+    """``error: text`` on stderr, and as JSON on stdout where that was asked for."""
+    if as_json:
+        write_json({"error": text})
+    sys.stderr.write(f"error: {text}\n")
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size
+
+
+def _labelled(console: Console, label: str, text: str) -> None:
+    console.print(f"[bold]{label:<5}[/bold]  ", end="")
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

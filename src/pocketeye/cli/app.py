@@ -1,0 +1,114 @@
+"""``main``: find the verb, fill its arguments, call it, print what it returns.
+
+Exit codes: 0 done · 1 done, and the answer is no (a failed parity check) · 2 the user can put it
+right (one sentence). Our own mistakes crash with their stack.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+from pocketeye.cli._config import load_config
+from pocketeye.cli._errors import sentence
+from pocketeye.cli._output import (
+    StdoutConsole,
+    narration,
+    show,
+    show_error,
+    stdout_kept_clean,
+    write_json,
+)
+from pocketeye.cli._verbs import VERBS, import_path, summary
+from pocketeye.verbs._result import VerbResult
+
+_BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
+_EVERYWHERE = Group("For every verb", sort_key=99)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+    """
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    as_json, debug = "--json" in tokens, "--debug" in tokens
+    app = build_app()
+    try:
+        code: int | None = app.meta(tokens, print_error=False, exit_on_error=False)
+        sys.stdout.flush()
+        return code or 0  # --help and --version return nothing
+    except BrokenPipeError:
+        # The reader went away (`pocketeye list | head`); Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (Exception, KeyboardInterrupt) as error:
+        text = sentence(error, [verb for verb in VERBS if verb in app])
+        if text is None:
+            if as_json:
+                write_json({"error": f"internal error: {type(error).__name__}: {error}"})
+            raise
+        if debug:
+            traceback.print_exc()
+        show_error(text, as_json=as_json)
+        return 2
+
+
+def build_app() -> App:
+    """The cyclopts application. Verbs are registered by name and imported when called."""
+    app = App(
+        name="pocketeye",
+        help="Efficient vision on the device in your hand: measure it, search a network for it, "
+        "train, export and prove it.",
+        version=lambda: metadata.version("pocketeye"),
+        result_action="return_value",
+        console=StdoutConsole(),
+        default_parameter=Parameter(negative_iterable=(), consume_multiple=True),
+    )
+    for order, (verb, module) in enumerate(VERBS.items()):
+        text = summary(module)
+        if text is not None:
+            app.command(import_path(module), name=verb, help=text, sort_key=order)
+
+    app.meta.suppress_keyboard_interrupt = False  # main() has a sentence for it
+
+    @app.meta.default
+    def call(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        json: Annotated[
+            bool, Parameter(negative="", show_default=False, group=_EVERYWHERE)
+        ] = False,
+        debug: Annotated[
+            bool, Parameter(negative="", show_default=False, group=_EVERYWHERE)
+        ] = False,
+        config: Annotated[Path | None, Parameter(group=_EVERYWHERE)] = None,
+    ) -> int:
+        """Parse the options every verb has, then the verb's own.
+
+        Args:
+            json: print exactly one JSON object on stdout; everything else goes to stderr.
+            debug: show debug messages, and the stack behind an error.
+            config: YAML file with options of the verb; those on the command line win.
+        """
+        app.config = (load_config(config),) if config else ()
+        verb, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
+        if getattr(verb, "__self__", None) is app:  # no verb at all: the help
+            verb(*bound.args, **bound.kwargs)
+            return 0
+        start = time.perf_counter()
+        with stdout_kept_clean(), narration(debug=debug):
+            result = verb(*bound.args, **bound.kwargs)
+        assert isinstance(result, VerbResult)
+        show(result, time.perf_counter() - start, as_json=json)
+        return result.exit_code
+
+    return app

@@ -1,0 +1,137 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pocketeye.cli import main
+from pocketeye.cli._verbs import VERBS, summary
+
+pytestmark = pytest.mark.usefixtures("toy_verb")
+
+
+def run_json(capsys, *argv: str) -> tuple[int, dict]:
+    code = main([*argv])
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1, out
+    return code, json.loads(out)
+
+
+@pytest.mark.parametrize("argv", [("--json", "toy", "m"), ("toy", "m", "--json")])
+def test_json_is_all_there_is_on_stdout(capsys, argv) -> None:
+    code, data = run_json(capsys, *argv)
+    assert code == 0
+    assert data["model"] == "m"
+    assert data["nan"] is None
+    assert data["sizes"] == [1]
+
+
+def test_a_person_reads_files_sizes_and_what_comes_next(capsys, tmp_path) -> None:
+    assert main(["toy", "m", "--out", str(tmp_path / "file")]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == "values 7"
+    assert lines[1].startswith(f"wrote  {tmp_path / 'file'}  (1.5 kB, 0.")
+    assert lines[-1] == "next   pocketeye info fbnet_c"
+    assert "a library prints this" in captured.err
+
+
+def test_the_answer_no_has_its_own_exit_code(capsys) -> None:
+    assert main(["toy", "m", "--mode", "no"]) == 1
+
+
+def test_groups_and_lists(capsys) -> None:
+    _, data = run_json(capsys, "toy", "m", "--train.epochs", "7", "--sizes", "4", "5", "--json")
+    assert data["epochs"] == 7
+    assert data["sizes"] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["tay", "m"], "unknown verb 'tay'. Did you mean 'toy'?"),
+        (["toy", "m", "--input-sise", "3"], "'--input-sise'. Did you mean '--input-size'?"),
+        (["toy", "m", "--jsn"], "unknown option '--jsn'. Did you mean '--json'?"),
+        (["--foo", "toy"], "unknown option '--foo' before the verb"),
+        (["toy"], "MODEL needs a value"),
+        (["toy", "m", "--input-size"], "--input-size needs a value"),
+        (["toy", "m", "--input-size", "big"], "unable to convert 'big' into int"),
+        (["toy", "m", "--mode", "papper"], "Did you mean 'paper'?"),
+        (["toy", "m", "extra"], "one value too many: 'extra'"),
+        (["toy", "m", "--mode", "user"], "this cannot be: choose another"),
+        (["toy", "m", "--mode", "ctrl-c"], "interrupted"),
+        (["toy", "m", "--mode", "full"], "No space left on device: big.bin"),
+        (["toy", "m", "--config", "nowhere.yaml"], "no configuration file at nowhere.yaml"),
+        (["info", "fbnet_cc"], "unknown model 'fbnet_cc'. Did you mean 'fbnet_c'?"),
+    ],
+)  # fmt: skip
+def test_one_sentence_and_exit_code_2(capsys, argv: list[str], sentence: str) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    error = captured.err.removeprefix("a library prints this\n")
+    assert error.startswith("error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    code, data = run_json(capsys, *argv, "--json")
+    assert code == 2
+    assert sentence in data["error"]
+
+
+def test_debug_shows_the_stack_of_a_user_error(capsys) -> None:
+    assert main(["toy", "m", "--mode", "user", "--debug"]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert error.endswith("error: this cannot be: choose another\n")
+
+
+def test_our_own_mistakes_crash(capsys) -> None:
+    with pytest.raises(ZeroDivisionError):
+        main(["toy", "m", "--mode", "crash", "--json"])
+    data = json.loads(capsys.readouterr().out)
+    assert data == {"error": "internal error: ZeroDivisionError: our mistake"}
+
+
+def test_help_and_version(capsys) -> None:
+    for argv in ([], ["--help"]):
+        assert main(argv) == 0
+        out = capsys.readouterr().out
+        assert "--json" in out
+        assert "doctor" in out
+    assert main(["toy", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--input-size" in out
+    assert "how to end" in out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == "0.1.0"
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_here_can_be_called(capsys, verb: str) -> None:
+    if summary(VERBS[verb]) is None and verb != "toy":
+        pytest.skip("not in this installation")
+    assert main([verb, "--help"]) == 0
+    assert f"pocketeye {verb}" in capsys.readouterr().out
+
+
+def pocketeye(*argv: str, **kwargs) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pocketeye", *argv]
+    return subprocess.run(command, text=True, timeout=120, check=False, **kwargs)
+
+
+def test_as_a_process() -> None:
+    done = pocketeye("info", "fbnet_96_035_1", "--json", capture_output=True)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["input_size"] == 96
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break differently there")
+def test_a_reader_that_goes_away() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = pocketeye("info", "fbnet_c", stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.returncode == 141
+    assert done.stderr == ""

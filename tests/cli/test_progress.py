@@ -1,0 +1,66 @@
+import io
+import logging
+import os
+import sys
+
+from rich.console import Console
+
+from pocketeye.cli import main
+from pocketeye.cli._output import narration, stdout_kept_clean
+from pocketeye.cli._progress import RichReporter
+from pocketeye.progress import reporting, task
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120)
+
+
+def test_bars_show_description_count_and_note() -> None:
+    console = terminal()
+    with reporting(RichReporter(console)), task("outer", 4) as outer:
+        outer.advance(3)
+        outer.note("loss 0.25")
+        with task("inner") as inner:
+            inner.advance()
+    text = console.file.getvalue()
+    for part in ("outer", "3/4", "loss 0.25", "inner"):
+        assert part in text
+
+
+def test_bars_can_be_used_twice() -> None:
+    console = terminal()
+    with reporting(RichReporter(console)):
+        for name in ("first", "second"):
+            with task(name, 1) as bar:
+                bar.advance()
+    assert "second" in console.file.getvalue()
+
+
+def test_silent_without_a_terminal(capsys) -> None:
+    logger = logging.getLogger("pocketeye.somewhere")
+    with narration(debug=False), task("counting", 1) as bar:
+        bar.advance()
+        logger.info("not shown")
+        logger.warning("shown [as it is]")
+    assert capsys.readouterr().err == "warning: shown [as it is]\n"
+    with narration(debug=True):
+        logger.debug("details")
+    assert capsys.readouterr().err == "debug: details\n"
+    assert not logging.getLogger("pocketeye").handlers
+
+
+def test_descriptor_1_is_turned_round(capfd) -> None:
+    with stdout_kept_clean():
+        os.write(1, b"from C\n")
+        sys.stdout.write("from Python\n")
+    os.write(1, b"result\n")
+    captured = capfd.readouterr()
+    assert captured.out == "result\n"
+    assert set(captured.err.splitlines()) == {"from C", "from Python"}
+
+
+def test_list_goes_to_stdout_only(capsys) -> None:
+    assert main(["list", "fbnet_96*"]) == 0
+    captured = capsys.readouterr()
+    assert "fbnet_96_035_1" in captured.out
+    assert captured.err == ""
