@@ -1,0 +1,98 @@
+"""From a file or its bytes to an 8-bit picture, whatever was stored."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+)
+_RAISED = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
+    """The picture cannot be decoded; the message says why in a few words."""
+
+
+def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
+    """Decode to mode ``RGB`` (3 channels) or ``L`` (1), upright.
+
+    The EXIF orientation is applied, transparency lies on white, 16-bit and float pictures are scaled
+    to 8 bits, palettes and CMYK are converted; of an animation the first frame is taken.
+
+    Raises:
+        UnreadableImage: empty, truncated or not a picture.
+    """
+    source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+    try:
+        with Image.open(source) as image:
+            if in_chans == 3 and _is_plain(image):
+                image.load()
+                return image
+            with warnings.catch_warnings():
+                # Pillow comments on odd metadata, which does not concern the pixels
+                warnings.simplefilter("ignore")
+                image.load()
+                return to_mode(ImageOps.exif_transpose(image), in_chans)
+    except _RAISED as error:
+        raise UnreadableImage(_reason(encoded, error)) from error
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """RGB as it stands: no orientation, no transparency (the quick way for most pictures)."""
+    special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
+    return image.mode == "RGB" and not special
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Width and height from the header alone.
+
+    Raises:
+        UnreadableImage: not a picture (a truncated one may pass).
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except _RAISED as error:
+        raise UnreadableImage(_reason(path, error)) from error
+
+
+def _reason(encoded: bytes | Path, error: Exception) -> str:
+    size = len(encoded) if isinstance(encoded, bytes) else _size_bytes(encoded)
+    if size == 0:
+        return "empty file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels"
+    text = str(error).partition("\n")[0] or type(error).__name__
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def to_mode(image: Image.Image, in_chans: int) -> Image.Image:
+    """Convert a loaded picture of any mode to 8 bits and ``in_chans`` channels (1 or 3)."""
+    if image.mode.startswith(("I", "F")):
+        image = _to_8_bits(image)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("L" if in_chans == 1 else "RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image).astype(np.float64)
+    if image.mode == "F" and pixels.size and pixels.max() <= 1.0:
+        pixels = pixels * 255.0
+    elif image.mode.startswith("I;16") or (pixels.size and pixels.max() > 255):
+        pixels = pixels / 257.0
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -1,0 +1,77 @@
+"""Where the pictures of a set lie: decoded in memory, or encoded until they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from pocketeye.data._decode import decode
+
+
+class Store(Protocol):
+    """Pictures by number."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image.Image:
+        """Picture ``index`` as ``RGB`` or ``L``; raises ``UnreadableImage``."""
+
+    def name(self, index: int) -> str:
+        """Where it came from."""
+
+    def stacked(self) -> np.ndarray | None:
+        """All as one uint8 array ``(N, H, W, C)``, where they are in memory and of one size."""
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """Decoded pictures: one array ``(N, H, W, C)``, or a list where the sizes differ."""
+
+    pixels: np.ndarray | Sequence[np.ndarray]
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def image(self, index: int) -> Image.Image:
+        pixels = self.pixels[index]
+        return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def stacked(self) -> np.ndarray | None:
+        return self.pixels if isinstance(self.pixels, np.ndarray) else None
+
+
+@dataclass(frozen=True)
+class EncodedStore:
+    """Files, or their bytes, decoded each time."""
+
+    encoded: Sequence[bytes | Path]
+    names: Sequence[str]
+    in_chans: int
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def image(self, index: int) -> Image.Image:
+        return decode(self.encoded[index], self.in_chans)
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def stacked(self) -> np.ndarray | None:
+        return None
+
+
+def to_memory(arrays: Sequence[np.ndarray], names: Sequence[str]) -> MemoryStore:
+    """A memory store; pictures of one size become one array."""
+    if arrays and all(a.shape == arrays[0].shape for a in arrays):
+        return MemoryStore(np.stack(arrays), names)
+    return MemoryStore(list(arrays), names)

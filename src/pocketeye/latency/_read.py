@@ -1,0 +1,91 @@
+"""Strict reading of our JSON files: a damaged or foreign file is one sentence, not a crash later."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pocketeye.errors import InvalidValue
+
+T = TypeVar("T")
+_MAX_BYTES = 64 * 2**20
+# Annotations are texts under `from __future__ import annotations`.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "Clock": (str,), "bool": (bool,),
+    "dict[str, Any]": (dict,), "str | None": (str, type(None)),
+}  # fmt: skip
+
+
+class BadData(Exception):  # noqa: N818 - becomes an InvalidValue that names the file
+    """Something in the file is not what it should be."""
+
+
+def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
+    """The object in ``path``, which must name ``schema``.
+
+    Raises:
+        InvalidValue: too large, truncated, not JSON, or another schema.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise InvalidValue(f"{path} is larger than any {what} ({_MAX_BYTES >> 20} MiB)")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(
+            f"{path} is not a {what}: it is truncated or not JSON ({error})"
+        ) from error
+    if not isinstance(data, dict) or data.get("schema") != schema:
+        got = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise InvalidValue(f"{path} is not a {what}: its schema is {got!r}, not {schema!r}")
+    return data
+
+
+def number(value: Any, *, signed: bool = False) -> float:
+    """A finite number, not negative unless ``signed``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadData(f"{str(value)[:40]!r} is not a number")
+    if value < 0 and not signed:
+        raise BadData(f"{value} is negative")
+    return float(value)
+
+
+def numbers(values: Any, length: int) -> Any:
+    """A tuple of ``length`` numbers."""
+    if not isinstance(values, list) or len(values) != length:
+        raise BadData(f"{length} numbers expected, got {str(values)[:40]}")
+    return tuple(number(v) for v in values)
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadData(f"{str(value)[:40]!r} is not a text")
+    return value
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A copy of an object of JSON."""
+    if not isinstance(value, dict):
+        raise BadData(f"{str(value)[:40]!r} is not a mapping")
+    return dict(value)
+
+
+def build(cls: type[T], data: Any, *, signed: Collection[str] = ()) -> T:
+    """A dataclass of plain values, every field checked by its annotation."""
+    if not isinstance(data, Mapping):
+        raise BadData(f"{cls.__name__} is not a mapping")
+    expected = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
+    if odd := sorted({*data} ^ {*expected}):
+        raise BadData(f"the keys {', '.join(map(str, odd[:5]))} are missing or unknown")
+    for name, kind in expected.items():
+        kinds = _KINDS.get(str(kind))
+        if kinds is None:
+            continue  # built and checked by the caller
+        if not isinstance(data[name], kinds) or (bool not in kinds and data[name] is True):
+            raise BadData(f"{name} is {str(data[name])[:40]!r}")
+        if float in kinds or int in kinds:
+            number(data[name], signed=name in signed)
+    return cls(**data)

@@ -1,0 +1,275 @@
+"""Build a latency table: every distinct block and some whole networks, timed side by side."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pocketeye import progress, runs
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.latency import _read
+from pocketeye.latency.calibration import MIN_NETS, calibrate
+from pocketeye.latency.graphs import Bench, graph_key
+from pocketeye.latency.protocol import (
+    Call,
+    Measured,
+    Protocol,
+    Samples,
+    measure_interleaved,
+)
+from pocketeye.latency.record import Device, choose_clock, latency_ms
+from pocketeye.latency.sampling import spread
+from pocketeye.latency.table import LatencyTable, Row, TableHeader
+from pocketeye.models.architecture import Architecture, PlacedBlock
+from pocketeye.models.space import SearchSpace
+from pocketeye.runtimes.base import Precision, Runtime, Timing
+
+PARTIAL_SCHEMA = "pocketeye.latency-partial/1"
+_EMPTY, _ANCHOR = "call", 0
+
+
+def build_table(
+    space: SearchSpace,
+    *,
+    runtime: Runtime,
+    out: Path,
+    threads: int = 1,
+    precision: Precision = "fp32",
+    protocol: Protocol | None = None,
+    calibration_nets: int = 16,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> LatencyTable:
+    """Measure every block of ``space`` and calibrate on whole networks; writes ``out``.
+
+    What was measured is kept after every round in ``out`` + ``.partial``; the same call continues
+    there.
+
+    Raises:
+        InvalidValue: ``out`` is there already (and not ``overwrite``), or its partial file was
+            begun with other settings.
+        UserError: interrupted by Ctrl-C (the sentence says how to continue).
+    """
+    protocol = protocol or Protocol()
+    if protocol.rounds < 2:
+        # A single visit has no second half to disagree with and would look free of noise.
+        raise InvalidValue(f"a table needs at least 2 rounds, got {protocol.rounds}")
+    if calibration_nets < MIN_NETS:
+        raise InvalidValue(f"calibration_nets must be at least {MIN_NETS}, got {calibration_nets}")
+    if out.exists() and not overwrite:
+        raise InvalidValue(
+            f"{out} is already there: give --overwrite to measure it again, or another --out"
+        )
+    if not out.parent.is_dir():
+        raise InvalidValue(f"cannot write {out}: there is no folder {out.parent}")
+    nets = spread(space, calibration_nets, seed, "calibration")
+    partial = _Partial(
+        out,
+        {
+            "space": space.to_dict(),
+            "device": str(Device.here()),
+            "runtime": runtime.name,
+            "runtime_version": runtime.version(),
+            "flags": runtime.flags(),
+            "threads": threads,
+            "precision": precision,
+            "protocol": protocol.to_dict(),
+            "calibration_nets": len(nets),
+            "seed": seed,
+        },
+    )
+    blocks = _distinct(space)
+    samples = partial.samples
+    try:
+        with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
+            bench = Bench(Path(folder), runtime, threads, precision)
+            calls = _open_all(bench, blocks, nets)
+            measured = measure_interleaved(
+                calls,
+                protocol,
+                anchor=calls[_net_name(_ANCHOR)],
+                threads=threads,
+                seed=seed,
+                samples=samples,
+                on_round=partial.save,
+                description=f"measuring {len(blocks)} blocks and {len(nets)} networks",
+            )
+    except KeyboardInterrupt as interrupt:
+        raise UserError(
+            f"measuring was interrupted after round {samples.rounds} of {protocol.rounds}; nothing "
+            f"is lost: the same command continues from {partial.path}"
+        ) from interrupt
+    table = _assemble(space, blocks, nets, measured, partial.settings, samples.rounds)
+    table.save(out)
+    partial.path.unlink(missing_ok=True)
+    return table
+
+
+def measure_architectures(
+    architectures: Sequence[Architecture],
+    *,
+    runtime: Runtime,
+    threads: int = 1,
+    precision: Precision = "fp32",
+    protocol: Protocol | None = None,
+    seed: int = 0,
+) -> list[Timing]:
+    """Latency of whole networks with random weights, timed side by side as tables are.
+
+    The medians are those of undisturbed samples (:mod:`pocketeye.latency.protocol`), so they can be
+    compared with a table's predictions.
+    """
+    measured = measure_networks(
+        architectures,
+        runtime=runtime,
+        threads=threads,
+        precision=precision,
+        protocol=protocol,
+        seed=seed,
+    )
+    return [m.timing for m in measured]
+
+
+def measure_networks(
+    architectures: Sequence[Architecture],
+    *,
+    runtime: Runtime,
+    threads: int,
+    precision: Precision,
+    protocol: Protocol | None = None,
+    seed: int = 0,
+) -> list[Measured]:
+    """The same with everything that is known about each network."""
+    with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
+        bench = Bench(Path(folder), runtime, threads, precision)
+        calls = {_net_name(i): bench.network(a) for i, a in enumerate(architectures)}
+        measured = measure_interleaved(
+            calls,
+            protocol,
+            threads=threads,
+            seed=seed,
+            description=f"measuring {len(calls)} networks",
+        )
+    return list(measured.values())
+
+
+def _distinct(space: SearchSpace) -> dict[str, list[PlacedBlock]]:
+    """Blocks by graph: equal graphs are timed once, skips never."""
+    groups: dict[str, list[PlacedBlock]] = {}
+    for placed in space.placed():
+        if key := graph_key(placed):
+            groups.setdefault(key, []).append(placed)
+    return {str(group[0]): group for group in groups.values()}
+
+
+def _net_name(index: int) -> str:
+    return f"net{index}"
+
+
+def _open_all(
+    bench: Bench, blocks: dict[str, list[PlacedBlock]], nets: Sequence[Architecture]
+) -> dict[str, Call]:
+    calls = {_EMPTY: bench.empty()}
+    verified = set()
+    with progress.task("exporting", len(blocks) + len(nets)) as task:
+        for name, (placed, *_) in blocks.items():
+            if placed.spec.op not in verified:
+                bench.verify(placed)
+                verified.add(placed.spec.op)
+            calls[name] = bench.block(placed)
+            task.advance()
+        for index, net in enumerate(nets):
+            calls[_net_name(index)] = bench.network(net)
+            task.advance()
+    return calls
+
+
+def _assemble(
+    space: SearchSpace,
+    blocks: dict[str, list[PlacedBlock]],
+    nets: Sequence[Architecture],
+    measured: dict[str, Measured],
+    settings: dict[str, Any],
+    rounds: int,
+) -> LatencyTable:
+    clock = choose_clock(settings["threads"])
+    overhead = latency_ms(measured[_EMPTY].timing, clock)
+    raw = {
+        key: max(latency_ms(measured[name].timing, clock) - overhead, 1e-6)
+        for name, group in blocks.items()
+        for key in [graph_key(group[0])]
+    }
+    chains = [[key for p in net.placed() if (key := graph_key(p))] for net in nets]
+    calibration = calibrate(
+        [sum(raw[key] for key in chain) for chain in chains],
+        [len(chain) for chain in chains],
+        [latency_ms(measured[_net_name(i)].timing, clock) for i in range(len(nets))],
+        overhead_ms=overhead,
+        smallest_ms=min(raw.values()),
+        networks=[str(net) for net in nets],
+    )
+    header = TableHeader(
+        space=space.to_dict(),
+        device=Device.here(),
+        runtime=settings["runtime"],
+        runtime_version=settings["runtime_version"],
+        flags=settings["flags"],
+        layout="NCHW",
+        threads=settings["threads"],
+        precision=settings["precision"],
+        clock=clock,
+        protocol=settings["protocol"],
+        overhead_ms=overhead,
+        rounds=rounds,
+        seed=settings["seed"],
+        date=runs.now(),
+        git=runs.git_hash(),
+    )
+    rows = {str(placed): _row(measured[name]) for name, group in blocks.items() for placed in group}
+    return LatencyTable(header=header, rows=rows, calibration=calibration)
+
+
+def _row(measured: Measured) -> Row:
+    return Row(
+        timing=measured.timing,
+        wall_ms=measured.wall_ms,
+        halves_ms=measured.halves_ms,
+        dropped=measured.dropped,
+    )
+
+
+class _Partial:
+    """What an unfinished build has measured, with the settings it was begun with."""
+
+    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+        self.path = out.with_name(out.name + ".partial")
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self.samples = self._load() if self.path.is_file() else Samples()
+
+    def save(self, samples: Samples) -> None:
+        data = {
+            "schema": PARTIAL_SCHEMA,
+            "settings": self.settings,
+            "samples": samples.to_dict(),
+        }
+        runs.write_atomic(self.path, json.dumps(data) + "\n")
+
+    def _load(self) -> Samples:
+        remove = f"delete {self.path} to start again"
+        data = _read.json_file(self.path, PARTIAL_SCHEMA, "partial latency table")
+        stored = data.get("settings")
+        if not isinstance(stored, dict):
+            raise InvalidValue(f"{self.path} is damaged: {remove}")
+        changed = [key for key in self.settings if stored.get(key) != self.settings[key]]
+        if changed:
+            raise InvalidValue(
+                f"{self.path} was begun with another {', '.join(changed)}: use the settings it was "
+                f"begun with, choose another --out, or {remove}"
+            )
+        try:
+            return Samples.from_dict(data["samples"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidValue(f"{self.path} is damaged ({error}): {remove}") from error

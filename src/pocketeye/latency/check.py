@@ -1,0 +1,212 @@
+"""Check a table against fresh networks: what it predicts, what they take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketeye import runs
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.build import measure_networks
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.record import Device, choose_clock, latency_ms
+from pocketeye.latency.sampling import spread, uniform
+from pocketeye.latency.table import LatencyTable
+from pocketeye.latency.usable import table_precision
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.space import SearchSpace
+from pocketeye.runtimes.base import PRECISIONS, Runtime
+
+SCHEMA = "pocketeye.latency-check/1"
+MIN_NETS = 3
+# Besides the uniform draws, which crowd around the middle of the range.
+NUM_EXTREMES = 8
+# Networks of the calibration measured again: is the device as fast as it was?
+NUM_AGAIN = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One fresh network; ``extreme`` if it was drawn towards an end of the range."""
+
+    architecture: str
+    predicted_ms: float
+    measured_ms: float
+    split_half: float
+    extreme: bool = False
+
+    @property
+    def error(self) -> float:
+        """Signed, as a fraction of what was measured."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckReport:
+    """How far the table's predictions are from fresh networks of its space.
+
+    Errors are fractions of the measured latency. ``mape``, ``bias``, ``max_error`` and ``spearman``
+    are over ``n`` uniform draws, ``mape_extremes`` over the networks drawn towards both ends of the
+    range. ``split_half_nets`` and ``split_half_rows`` are the median disagreement of the two halves
+    of a measurement: no table can be seen to be better than its networks repeat. ``drift`` says how
+    much slower (+) the networks of the calibration are now than when the table was made: the
+    machine, not the table; ``mape_without_drift`` is the error with that taken out. ``noise_ms`` and
+    ``gap_ms`` decide ``usable`` (:mod:`pocketeye.latency.usable`).
+    """
+
+    mape: float
+    bias: float
+    max_error: float
+    spearman: float
+    mape_extremes: float
+    drift: float
+    mape_without_drift: float
+    n: int
+    split_half_nets: float
+    split_half_rows: float
+    noise_ms: float
+    gap_ms: float
+    usable: bool
+    device: Device
+    runtime: str
+    precision: str
+    threads: int
+    date: str
+    points: tuple[Point, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def save(self, path: Path) -> Path:
+        """Write as JSON, atomically."""
+        return runs.write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    def lines(self) -> list[str]:
+        """What a person reads."""
+        verdict = "usable" if self.usable else "TOO NOISY to search with"
+        return [
+            f"held-out error over {self.n} random networks: MAPE {self.mape:.1%}, bias "
+            f"{self.bias:+.1%}, largest {self.max_error:.1%}, Spearman {self.spearman:.3f}; "
+            f"MAPE towards the ends of the range {self.mape_extremes:.1%}",
+            f"the device is {abs(self.drift):.1%} {'slower' if self.drift > 0 else 'faster'} than "
+            f"when the table was made; without that the MAPE is {self.mape_without_drift:.1%}",
+            f"repeatability (split half): blocks {self.split_half_rows:.2%}, networks "
+            f"{self.split_half_nets:.2%}",
+            f"noise of a block {self.noise_ms * 1e3:.1f} µs against a gap between candidates of "
+            f"{self.gap_ms * 1e3:.1f} µs: {verdict}",
+        ]
+
+
+def check_table(
+    table: LatencyTable,
+    space: SearchSpace,
+    *,
+    runtime: Runtime,
+    nets: int = 24,
+    protocol: Protocol | None = None,
+    seed: int = 1,
+) -> CheckReport:
+    """Measure ``nets`` fresh uniform networks, and 8 towards the ends, and compare.
+
+    Networks the table was calibrated on are never among them.
+
+    Args:
+        protocol: that of the table where None.
+
+    Raises:
+        InvalidValue: fewer than 3 networks, a space or runtime the table was not made for, another
+            device or version.
+    """
+    if nets < MIN_NETS:
+        raise InvalidValue(f"a check needs at least {MIN_NETS} networks, got {nets}")
+    header = table.header
+    table.require(space=space, runtime=runtime.name)
+    table.require_device(Device.here(), runtime.version())
+    known = {_chain(text) for text in table.calibration.networks}
+    fresh = [a for a in uniform(space, 2 * nets, seed, "check") if _chain(str(a)) not in known]
+    drawn = {_chain(str(a)) for a in fresh[:nets]}
+    ends = [
+        a for a in spread(space, NUM_EXTREMES, seed, "ends") if _chain(str(a)) not in known | drawn
+    ]
+    again = _again(table)
+    networks = [*fresh[:nets], *ends, *again]
+    num = len(networks) - len(ends) - len(again)
+    if num < MIN_NETS:
+        raise InvalidValue(
+            f"the space {space.name!r} has too few networks besides those the table was "
+            "calibrated on to check it"
+        )
+    precision = next(p for p in PRECISIONS if p == header.precision)
+    measured = measure_networks(
+        networks,
+        runtime=runtime,
+        threads=header.threads,
+        precision=precision,
+        protocol=protocol or Protocol(**header.protocol),
+        seed=seed,
+    )
+    clock = choose_clock(header.threads)
+    points = tuple(
+        Point(
+            architecture=str(net),
+            predicted_ms=table.predict(net),
+            measured_ms=latency_ms(m.timing, clock),
+            split_half=m.split_half,
+            extreme=index >= num,
+        )
+        for index, (net, m) in enumerate(zip(networks, measured, strict=True))
+    )
+    then = dict(zip(table.calibration.networks, table.calibration.measured_ms, strict=True))
+    ratios = [p.measured_ms / then[p.architecture] for p in points if p.architecture in then]
+    drift = float(np.median(ratios)) - 1
+    return _report(table, space, points[: num + len(ends)], drift)
+
+
+def _again(table: LatencyTable) -> list[Architecture]:
+    """A few networks of the calibration, from the fastest to the slowest."""
+    pairs = sorted(zip(table.calibration.measured_ms, table.calibration.networks, strict=True))
+    if not pairs:
+        raise InvalidValue("the latency table holds no calibration networks: measure it again")
+    picked = np.linspace(0, len(pairs) - 1, min(NUM_AGAIN, len(pairs))).round().astype(int)
+    return [Architecture.parse(pairs[i][1]) for i in picked]
+
+
+def _chain(architecture: str) -> str:
+    return architecture.partition("=")[2]
+
+
+def _report(
+    table: LatencyTable, space: SearchSpace, points: tuple[Point, ...], drift: float
+) -> CheckReport:
+    from scipy.stats import spearmanr
+
+    middle = [p for p in points if not p.extreme]
+    errors = np.array([p.error for p in middle])
+    rank = spearmanr([p.predicted_ms for p in middle], [p.measured_ms for p in middle])
+    precision = table_precision(table, space)
+    ends = [abs(p.error) for p in points if p.extreme] or [float(np.abs(errors).mean())]
+    return CheckReport(
+        mape=float(np.abs(errors).mean()),
+        bias=float(errors.mean()),
+        max_error=float(np.abs(errors).max()),
+        spearman=float(rank.statistic),
+        mape_extremes=float(np.mean(ends)),
+        drift=drift,
+        mape_without_drift=float(np.abs((1 + errors) * (1 + drift) - 1).mean()),
+        n=len(middle),
+        split_half_nets=float(np.median([p.split_half for p in points])),
+        split_half_rows=precision.split_half,
+        noise_ms=precision.noise_ms,
+        gap_ms=precision.gap_ms,
+        usable=precision.usable,
+        device=table.header.device,
+        runtime=f"{table.header.runtime} {table.header.runtime_version}",
+        precision=table.header.precision,
+        threads=table.header.threads,
+        date=runs.now(),
+        points=points,
+    )

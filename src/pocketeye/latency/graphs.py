@@ -1,0 +1,182 @@
+"""Blocks and networks as graphs that can be timed: built, given sane statistics, exported, bound."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.protocol import Call
+from pocketeye.models.architecture import Architecture, PlacedBlock, SkipOp
+from pocketeye.models.blocks import build_block
+from pocketeye.models.fbnet import FBNet
+from pocketeye.runtimes.base import Artifact, Executable, Precision, Runtime
+
+BoundaryIO = Literal["float", "quantized"]
+
+
+@runtime_checkable
+class _WritesGraphs(Protocol):
+    """A runtime with a fast writer for plain convolutional graphs."""
+
+    def export_graph(
+        self,
+        module: nn.Module,
+        example_inputs: tuple[torch.Tensor, ...],
+        folder: Path,
+        *,
+        precision: Precision = ...,
+        io: BoundaryIO = ...,
+    ) -> Artifact: ...
+
+
+def graph_key(placed: PlacedBlock) -> str:
+    """Equal for blocks that are the same graph, however their ops are spelled; "" for a skip."""
+    spec = placed.spec
+    if isinstance(spec.parsed, SkipOp):
+        return ""
+    return f"{spec.parsed}:{spec.in_chs}>{spec.out_chs}/{spec.stride}@{placed.size}"
+
+
+def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
+    """The block in eval mode, weights and statistics drawn from ``seed`` and its own name."""
+    spec = placed.spec
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(f"{seed}/{placed}".encode()))
+        return settle(build_block(spec), (spec.in_chs, placed.size, placed.size))
+
+
+def network_module(architecture: Architecture, seed: int = 0) -> nn.Module:
+    """The whole network in eval mode, drawn likewise."""
+    size = architecture.input_size
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(f"{seed}/{architecture}".encode()))
+        return settle(FBNet(architecture), (architecture.in_chans, size, size))
+
+
+def settle(module: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+    """Give every BatchNorm a random affine and the statistics of one random batch; eval mode.
+
+    Activations then stay of the order of 1 in every layer. Untrained statistics let them shrink
+    into denormals or grow without bound, and the arithmetic is timed as slow.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        nn.init.uniform_(m.weight, 0.5, 1.5)
+        nn.init.normal_(m.bias, 0.0, 0.2)
+        m.reset_running_stats()
+        m.momentum = None  # cumulative average: exactly the statistics of the batch
+    module.train()
+    with torch.no_grad():
+        module(torch.randn(2, *input_shape))
+    for m, momentum in zip(norms, momenta, strict=True):
+        m.momentum = momentum
+    return module.eval()
+
+
+def open_graph(
+    module: nn.Module,
+    input_shape: tuple[int, int, int],
+    folder: Path,
+    *,
+    runtime: Runtime,
+    precision: Precision,
+    io: BoundaryIO = "float",
+    threads: int = 1,
+) -> Executable:
+    """Export for a batch of one image and load; quantised ends only where the runtime has them."""
+    example = (torch.zeros(1, *input_shape),)
+    if isinstance(runtime, _WritesGraphs):
+        artifact = runtime.export_graph(module, example, folder, precision=precision, io=io)
+    else:
+        artifact = runtime.export(module, example, folder, precision=precision)
+    return runtime.load(artifact, threads=threads)
+
+
+def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """N(0, 1) for floats, the whole range for bytes."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    array: np.ndarray
+    for spec in executable.artifact.inputs:
+        if np.issubdtype(np.dtype(spec.dtype), np.integer):
+            info = np.iinfo(np.dtype(spec.dtype))
+            array = rng.integers(info.min, info.max, spec.shape, endpoint=True)
+        else:
+            array = rng.standard_normal(spec.shape)
+        arrays.append(array.astype(spec.dtype))
+    return tuple(arrays)
+
+
+def bind(executable: Executable) -> Call:
+    """The call that is timed."""
+    return executable.bind(*random_inputs(executable))
+
+
+class Bench:
+    """A folder of exported graphs for one runtime, precision and number of threads."""
+
+    def __init__(self, folder: Path, runtime: Runtime, threads: int, precision: Precision) -> None:
+        if precision not in runtime.precisions:
+            raise InvalidValue(
+                f"the runtime {runtime.name} has no precision {precision!r} "
+                f"(it has {', '.join(runtime.precisions)})"
+            )
+        self.folder, self.runtime = folder, runtime
+        self.threads, self.precision = threads, precision
+        self._count = 0
+
+    def block(self, placed: PlacedBlock) -> Call:
+        """A block alone; in int8 its input and output are bytes, as inside an int8 network."""
+        spec = placed.spec
+        io: BoundaryIO = "quantized" if self.precision == "int8" else "float"
+        return bind(self._open(block_module(placed), (spec.in_chs, placed.size, placed.size), io))
+
+    def network(self, architecture: Architecture) -> Call:
+        """A whole network, floats in and out."""
+        size = architecture.input_size
+        return bind(self._open(network_module(architecture), (architecture.in_chans, size, size)))
+
+    def empty(self) -> Call:
+        """A graph that does nothing: what a call costs by itself."""
+        return bind(self._open(nn.Identity(), (1, 1, 1)))
+
+    def verify(self, placed: PlacedBlock) -> None:
+        """Prove that the graph of a block computes what its module computes (in fp32).
+
+        An export that computes something else is our mistake: AssertionError.
+        """
+        from pocketeye.runtimes.parity import check_parity
+
+        module = block_module(placed)
+        shape = (placed.spec.in_chs, placed.size, placed.size)
+        executable = open_graph(
+            module, shape, self._folder(), runtime=self.runtime, precision="fp32"
+        )
+        report = check_parity(module, executable, [random_inputs(executable)], "fp32")
+        assert report.status != "FAIL", (
+            f"{placed}: the exported graph differs, rel {report.rel:.1e}"
+        )
+
+    def _open(
+        self, module: nn.Module, shape: tuple[int, int, int], io: BoundaryIO = "float"
+    ) -> Executable:
+        return open_graph(
+            module,
+            shape,
+            self._folder(),
+            runtime=self.runtime,
+            precision=self.precision,
+            io=io,
+            threads=self.threads,
+        )
+
+    def _folder(self) -> Path:
+        self._count += 1
+        return self.folder / f"graph{self._count}"

@@ -1,0 +1,84 @@
+"""Pictures of tables and checks; every one names the device it is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pocketeye.latency.check import CheckReport
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.space import SearchSpace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_check(report: CheckReport) -> Figure:
+    """Predicted against measured latency of fresh networks, with a band of 5 %."""
+    figure = _figure(5.2, 5.2)
+    axes = figure.add_subplot()
+    values = [ms for p in report.points for ms in (p.predicted_ms, p.measured_ms)]
+    low, high = 0.95 * min(values), 1.05 * max(values)
+    line = np.array([low, high])
+    axes.fill_between(line, line * 0.95, line * 1.05, color="0.9", label="±5 %")
+    axes.plot(line, line, color="0.5", linewidth=1)
+    groups = (
+        (False, "o", "C0", f"{report.n} uniform random networks"),
+        (True, "^", "C1", "towards the ends of the range"),
+    )
+    for extreme, marker, color, label in groups:
+        chosen = [p for p in report.points if p.extreme == extreme]
+        axes.scatter(
+            [p.measured_ms for p in chosen],
+            [p.predicted_ms for p in chosen],
+            marker=marker, s=28, color=color, label=label, zorder=3,
+        )  # fmt: skip
+    where = _where(str(report.device), report.runtime, report.precision, report.threads)
+    axes.set_xlabel(f"measured ms\n{where}")
+    axes.set_ylabel(f"predicted ms by the table\n{report.device.cpu}")
+    axes.set_title(
+        f"MAPE {report.mape:.1%} · bias {report.bias:+.1%} · Spearman {report.spearman:.3f}",
+        fontsize=10,
+    )
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
+    """What every candidate adds at every layer, in calibrated milliseconds."""
+    matrix, _ = table.matrix(space)
+    header = table.header
+    figure = _figure(0.36 * space.num_layers + 2.2, 0.36 * len(space.ops) + 1.8)
+    axes = figure.add_subplot()
+    image = axes.imshow(matrix.T, aspect="auto", cmap="viridis")
+    axes.set_yticks(range(len(space.ops)), space.ops)
+    axes.set_xticks(range(space.num_layers), [str(i + 1) for i in range(space.num_layers)])
+    runtime = f"{header.runtime} {header.runtime_version}"
+    where = _where(str(header.device), runtime, header.precision, header.threads)
+    axes.set_xlabel(f"layer of {space.name}@{space.input_size}\n{where}")
+    figure.colorbar(image, ax=axes, label=f"ms on {header.device.cpu}")
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write as PNG."""
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _where(device: str, runtime: str, precision: str, threads: int) -> str:
+    plural = "" if threads == 1 else "s"
+    return f"{device}\n{runtime}, {precision}, {threads} thread{plural}"

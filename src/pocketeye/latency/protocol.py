@@ -1,0 +1,292 @@
+"""The measuring protocol: warm, interleaved in short shuffled rounds, watched by an anchor.
+
+Every round visits every subject once, in a new order, so a slow spell of the machine hits all kinds
+of subject alike. A visit warms up, then takes a few samples; a sample loops the call until it lasts
+``min_sample_ms``. An anchor (one subject that never changes) is timed every few visits: where it is
+slow, the visits beside it fell into a slow spell, are left out, and are taken again at the end.
+
+What stands for a subject is the fastest ``keep`` of its clean samples: neighbours on a shared machine
+only ever add time (caches, memory, clock rate), even to the CPU time of a thread. Blocks and whole
+networks are summarised alike, so that one may be predicted from the other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pocketeye import progress
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.record import Clock, choose_clock
+from pocketeye.runtimes.base import Timing, calibrate_inner, sample
+
+Call = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """Settings of a measurement.
+
+    Attributes:
+        rounds: visits of every subject.
+        samples: samples of one visit (twice as many of a call longer than a sample).
+        min_sample_ms: a sample loops its call for at least this long.
+        anchor_every: visits between two looks at the anchor.
+        max_anchor: a visit whose anchor is this much above the usual fell into a slow spell.
+        max_wall_over_cpu: a sample whose wall time exceeds its CPU time by this was interrupted
+            (only where the thread's CPU time is the clock).
+        extra_rounds: rounds that may be added for subjects with too few clean visits.
+        keep: share of the clean samples, the fastest, that stand for the undisturbed device.
+    """
+
+    rounds: int = 40
+    samples: int = 3
+    min_sample_ms: float = 1.0
+    anchor_every: int = 25
+    max_anchor: float = 1.3
+    max_wall_over_cpu: float = 1.15
+    extra_rounds: int = 10
+    keep: float = 0.15
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.samples, self.anchor_every) < 1 or self.extra_rounds < 0:
+            raise InvalidValue("protocol: rounds, samples and anchor_every must be at least 1")
+        if self.min_sample_ms <= 0 or min(self.max_anchor, self.max_wall_over_cpu) <= 1:
+            raise InvalidValue(
+                "protocol: min_sample_ms must be above 0, max_anchor and max_wall_over_cpu above 1"
+            )
+        if not 0 < self.keep <= 1:
+            raise InvalidValue(f"protocol: keep must be above 0 and at most 1, got {self.keep}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(kw_only=True, slots=True)
+class Visit:
+    """Samples of one subject taken together, in milliseconds per call."""
+
+    wall_ms: list[float]
+    cpu_ms: list[float]
+    anchor_ms: float = 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class Samples:
+    """Everything measured so far; plain enough to be kept as JSON between two sessions."""
+
+    rounds: int = 0
+    inner: dict[str, int] = field(default_factory=dict)
+    visits: dict[str, list[Visit]] = field(default_factory=dict)
+    anchors_ms: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rounds": self.rounds,
+            "inner": self.inner,
+            "anchors_ms": self.anchors_ms,
+            "visits": {
+                name: [[v.wall_ms, v.cpu_ms, v.anchor_ms] for v in visits]
+                for name, visits in self.visits.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Samples:
+        """Inverse of :meth:`to_dict`; raises KeyError, TypeError or ValueError on anything else."""
+        return cls(
+            rounds=int(data["rounds"]),
+            inner={str(k): int(v) for k, v in data["inner"].items()},
+            anchors_ms=[float(ms) for ms in data["anchors_ms"]],
+            visits={
+                str(name): [
+                    Visit(
+                        wall_ms=[float(ms) for ms in wall],
+                        cpu_ms=[float(ms) for ms in cpu],
+                        anchor_ms=float(anchor),
+                    )
+                    for wall, cpu, anchor in visits
+                ]
+                for name, visits in data["visits"].items()
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What became of one subject.
+
+    Attributes:
+        timing: over the samples that were kept (see the module's text).
+        wall_ms: 10th, 50th and 90th percentile of the wall time of all samples, nothing left out.
+        halves_ms: the latency from the even and from the odd visits alone, by the deciding clock.
+        dropped: share of samples that were not clean (slow spell or interrupted).
+        disturbed: True where too few clean samples were left, so that all were used.
+    """
+
+    timing: Timing
+    wall_ms: tuple[float, float, float]
+    halves_ms: tuple[float, float]
+    dropped: float
+    disturbed: bool
+
+    @property
+    def split_half(self) -> float:
+        """Disagreement of the two halves as a fraction of their mean."""
+        first, second = self.halves_ms
+        return abs(first - second) / max((first + second) / 2, 1e-12)
+
+
+def measure_interleaved(
+    calls: Mapping[str, Call],
+    protocol: Protocol | None = None,
+    *,
+    anchor: Call | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    samples: Samples | None = None,
+    on_round: Callable[[Samples], None] | None = None,
+    description: str = "measuring",
+) -> dict[str, Measured]:
+    """Time several calls side by side.
+
+    Args:
+        calls: subjects by name; each call runs its subject once.
+        anchor: the watch; the first subject where None.
+        threads: of the subjects; chooses the clock (:func:`choose_clock`).
+        samples: where an interrupted measurement is continued; changed in place.
+        on_round: called after every finished round, for keeping ``samples``.
+    """
+    protocol = protocol or Protocol()
+    samples = samples if samples is not None else Samples()
+    if not calls:
+        return {}
+    clock = choose_clock(threads)
+    watch = _Watch(anchor or next(iter(calls.values())), protocol, clock, samples)
+    for name, call in calls.items():
+        if name not in samples.inner:
+            samples.inner[name] = calibrate_inner(call, protocol.min_sample_ms)
+    last = protocol.rounds + protocol.extra_rounds
+    with progress.task(description, protocol.rounds) as task:
+        task.advance(min(samples.rounds, protocol.rounds))
+        while samples.rounds < last:
+            names = list(calls)
+            if samples.rounds >= protocol.rounds:
+                names = [n for n in names if _num_clean(n, samples, protocol) < protocol.rounds / 2]
+                if not names:
+                    break
+                task.note(f"again: {len(names)} in a slow spell")
+            # The order depends on the round alone: a continued run shuffles like a whole one.
+            random.Random(f"{seed}/{samples.rounds}").shuffle(names)
+            _round(names, calls, protocol, watch, samples)
+            samples.rounds += 1
+            if samples.rounds <= protocol.rounds:
+                task.advance()
+            if on_round is not None:
+                on_round(samples)
+    return {name: summarise(name, samples, protocol, clock) for name in calls}
+
+
+class _Watch:
+    """Times the anchor; every look is kept."""
+
+    def __init__(self, call: Call, protocol: Protocol, clock: Clock, samples: Samples) -> None:
+        self.call, self.clock, self.samples = call, clock, samples
+        self.inner = calibrate_inner(call, protocol.min_sample_ms)
+
+    def look(self) -> float:
+        sample(self.call, self.inner)  # warms up
+        pairs = [sample(self.call, self.inner) for _ in range(2)]
+        ms = min(cpu if self.clock == "thread_cpu" else wall for wall, cpu in pairs)
+        self.samples.anchors_ms.append(ms)
+        return ms
+
+
+def _round(
+    names: list[str],
+    calls: Mapping[str, Call],
+    protocol: Protocol,
+    watch: _Watch,
+    samples: Samples,
+) -> None:
+    visits: list[tuple[str, Visit]] = []
+    before = watch.look()
+    for start in range(0, len(names), protocol.anchor_every):
+        chunk = []
+        for name in names[start : start + protocol.anchor_every]:
+            chunk.append((name, _visit(calls[name], samples.inner[name], protocol)))
+        after = watch.look()
+        for _, visit in chunk:
+            visit.anchor_ms = max(before, after)
+        visits += chunk
+        before = after
+    # A round counts only when it is whole: an interrupt in the middle loses this round and no more.
+    for name, visit in visits:
+        samples.visits.setdefault(name, []).append(visit)
+
+
+def _visit(call: Call, inner: int, protocol: Protocol) -> Visit:
+    sample(call, inner)  # caches of the last subject's data are replaced by ours
+    # A long call rarely stays undisturbed to its end: it gets twice the chances.
+    num = protocol.samples * (2 if inner == 1 else 1)
+    pairs = [sample(call, inner) for _ in range(num)]
+    return Visit(wall_ms=[wall for wall, _ in pairs], cpu_ms=[cpu for _, cpu in pairs])
+
+
+def _clean(visit: Visit, samples: Samples, protocol: Protocol) -> bool:
+    # The lower quartile: usual speed, even when the machine was slow for half of the time.
+    usual = float(np.percentile(samples.anchors_ms, 25))
+    return visit.anchor_ms <= protocol.max_anchor * usual
+
+
+def _num_clean(name: str, samples: Samples, protocol: Protocol) -> int:
+    return sum(_clean(v, samples, protocol) for v in samples.visits.get(name, ()))
+
+
+Pair = tuple[float, float]  # wall and CPU milliseconds of one sample
+
+
+def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> Measured:
+    """The undisturbed latency of one subject, from the fastest of its clean samples."""
+    visits = samples.visits[name]
+    everything = [list(zip(v.wall_ms, v.cpu_ms, strict=True)) for v in visits]
+    kept = [
+        pairs
+        for visit, all_pairs in zip(visits, everything, strict=True)
+        if _clean(visit, samples, protocol)
+        and (pairs := [p for p in all_pairs if _uninterrupted(p, protocol, clock)])
+    ]
+    disturbed = len(kept) < max(2, min(8, protocol.rounds // 4)) and len(kept) < len(visits)
+    if disturbed:
+        kept = everything
+    total = sum(map(len, everything))
+    fast = _fastest(kept, protocol.keep, clock)
+    halves = [_fastest(half, protocol.keep, clock) for half in (kept[0::2], kept[1::2] or kept)]
+    column = 1 if clock == "thread_cpu" else 0
+    p10, p50, p90 = np.percentile([wall for pairs in everything for wall, _ in pairs], (10, 50, 90))
+    return Measured(
+        timing=Timing.of([w for w, _ in fast], [c for _, c in fast], samples.inner[name]),
+        wall_ms=(float(p10), float(p50), float(p90)),
+        halves_ms=(_median(halves[0], column), _median(halves[1], column)),
+        dropped=0.0 if disturbed else 1 - sum(map(len, kept)) / total,
+        disturbed=disturbed,
+    )
+
+
+def _uninterrupted(pair: Pair, protocol: Protocol, clock: Clock) -> bool:
+    wall, cpu = pair
+    return clock != "thread_cpu" or wall <= protocol.max_wall_over_cpu * cpu
+
+
+def _fastest(visits: list[list[Pair]], share: float, clock: Clock) -> list[Pair]:
+    column = 1 if clock == "thread_cpu" else 0
+    flat = sorted((pair for pairs in visits for pair in pairs), key=lambda pair: pair[column])
+    return flat[: max(1, round(share * len(flat)))]
+
+
+def _median(pairs: list[Pair], column: int) -> float:
+    return float(np.median([pair[column] for pair in pairs]))

@@ -1,0 +1,60 @@
+"""Random networks spread over the latency range of a space."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from pocketeye.models.architecture import Architecture, InvertedResidualOp, parse_op
+from pocketeye.models.space import Position, SearchSpace
+
+_STRENGTH = 2.5
+
+
+def _work(op: str, position: Position) -> float:
+    """Multiply-accumulates per output pixel, roughly: enough to put candidates in order."""
+    parsed = parse_op(op)
+    if not isinstance(parsed, InvertedResidualOp):
+        return 0.0
+    pointwise = (position.in_chs + position.out_chs) / parsed.groups
+    return parsed.expansion * (pointwise + parsed.kernel**2)
+
+
+def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Architecture:
+    """A random network that leans to cheap (``tilt`` -1) or to dear (+1) blocks; 0 is uniform."""
+    choices = []
+    for position in space.positions:
+        work = [_work(op, position) for op in position.candidates]
+        top = max(work) or 1.0
+        weights = [math.exp(_STRENGTH * tilt * w / top) for w in work]
+        choices.append(rng.choices(position.candidates, weights)[0])
+    return space.architecture(choices, name)
+
+
+def spread(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[Architecture]:
+    """``num`` different random networks from cheap to dear (fewer where the space has fewer)."""
+    rng = random.Random(f"pocketeye/{label}/{seed}")
+    num = min(num, space.num_architectures())
+    found: dict[tuple[str, ...], Architecture] = {}
+    for attempt in range(num * 200):
+        if len(found) == num:
+            break
+        index = len(found)
+        # Attempts that only meet known networks drift towards the uniform draw.
+        tilt = (2 * index / max(1, num - 1) - 1) * 0.99 ** (attempt - index)
+        network = tilted(space, tilt, rng, f"{label}{index}")
+        found.setdefault(space.choices(network), network)
+    return list(found.values())
+
+
+def uniform(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[Architecture]:
+    """``num`` different networks drawn uniformly (fewer where the space has fewer)."""
+    rng = random.Random(f"pocketeye/{label}/{seed}")
+    num = min(num, space.num_architectures())
+    found: dict[tuple[str, ...], Architecture] = {}
+    for _ in range(num * 200):
+        if len(found) == num:
+            break
+        network = space.sample(rng, f"{label}{len(found)}")
+        found.setdefault(space.choices(network), network)
+    return list(found.values())

@@ -1,0 +1,290 @@
+"""A latency table: one row for every distinct block of a space, and how to sum them.
+
+A table is valid for its device, runtime, version, threads and precision, and for nothing else; all
+of that is in its header.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketeye import runs
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.latency import _read
+from pocketeye.latency.calibration import Calibration
+from pocketeye.latency.graphs import graph_key
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.record import CLOCKS, Clock, Device, latency_ms
+from pocketeye.models.architecture import Architecture, PlacedBlock
+from pocketeye.models.space import SearchSpace
+from pocketeye.runtimes.base import Timing
+
+SCHEMA = "pocketeye.latency-table/1"
+SUFFIX = ".latency.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableHeader:
+    """Where the numbers come from. ``space`` is :meth:`SearchSpace.to_dict`."""
+
+    space: dict[str, Any]
+    device: Device
+    runtime: str
+    runtime_version: str
+    flags: dict[str, Any]
+    layout: str
+    threads: int
+    precision: str
+    clock: Clock
+    protocol: dict[str, Any]
+    overhead_ms: float
+    rounds: int
+    seed: int
+    date: str
+    git: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One block: its timing (the cost of a call included), all wall times, and its two halves.
+
+    ``wall_ms`` holds the 10th, 50th and 90th percentile of everything measured, ``halves_ms`` the
+    latency from the even and the odd visits alone, ``dropped`` the share of samples left out.
+    """
+
+    timing: Timing
+    wall_ms: tuple[float, float, float]
+    halves_ms: tuple[float, float]
+    dropped: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """Rows by ``str(PlacedBlock)``; a skip has none and costs nothing."""
+
+    header: TableHeader
+    rows: dict[str, Row]
+    calibration: Calibration
+
+    def block_ms(self, placed: PlacedBlock) -> float:
+        """The block alone as measured, without the cost of a call; 0 for a skip.
+
+        Raises:
+            InvalidValue: the table has no such block.
+        """
+        key = graph_key(placed)
+        if not key:
+            return 0.0
+        if key not in self._raw_ms:
+            raise InvalidValue(
+                f"the latency table has no block {placed}: it was made for the space "
+                f"{self.header.space.get('name')!r} at input size "
+                f"{self.header.space.get('input_size')}; measure a table for yours with "
+                "`pocketeye measure`"
+            )
+        return self._raw_ms[key]
+
+    @cached_property
+    def _raw_ms(self) -> dict[str, float]:
+        # By graph, so that another spelling of the same block finds its row; never below a
+        # nanosecond, for a block as cheap as an empty call.
+        overhead, clock = self.header.overhead_ms, self.header.clock
+        return {
+            graph_key(PlacedBlock.parse(name)): max(latency_ms(row.timing, clock) - overhead, 1e-6)
+            for name, row in self.rows.items()
+        }
+
+    def calibrated_ms(self, placed: PlacedBlock) -> float:
+        """What the block adds to a network; 0 for a skip."""
+        raw = self.block_ms(placed)
+        if raw == 0.0:
+            return 0.0
+        return self.calibration.gain * raw + self.calibration.block_ms
+
+    def predict(self, architecture: Architecture) -> float:
+        """Latency of a whole network in milliseconds.
+
+        Raises:
+            InvalidValue: it has a block that is not in the table.
+        """
+        stem, *blocks, head = architecture.placed()
+        total = self._fixed_ms(stem, head)
+        for placed in blocks:
+            total += self.calibrated_ms(placed)
+        return total
+
+    def _fixed_ms(self, stem: PlacedBlock, head: PlacedBlock) -> float:
+        return self.calibration.constant_ms + self.calibrated_ms(stem) + self.calibrated_ms(head)
+
+    def matrix(self, space: SearchSpace) -> tuple[NDArray[np.float64], float]:
+        """Calibrated milliseconds (num_layers, len(space.ops)), NaN where illegal; and the rest.
+
+        The rest (stem, head, constant) plus the chosen entries, added from the first layer to the
+        last, is exactly :meth:`predict`.
+        """
+        first, *_, last = space.architecture([p.candidates[0] for p in space.positions]).placed()
+        matrix = np.full((space.num_layers, len(space.ops)), np.nan)
+        for layer, position in enumerate(space.positions):
+            for op in position.candidates:
+                matrix[layer, space.ops.index(op)] = self.calibrated_ms(position.placed(op))
+        return matrix, self._fixed_ms(first, last)
+
+    def latency_range(self, space: SearchSpace) -> tuple[float, float]:
+        """Milliseconds of the fastest and of the slowest network of ``space``."""
+        matrix, fixed_ms = self.matrix(space)
+        return (
+            fixed_ms + float(np.nanmin(matrix, axis=1).sum()),
+            fixed_ms + float(np.nanmax(matrix, axis=1).sum()),
+        )
+
+    def space(self) -> SearchSpace:
+        """The space it was measured for.
+
+        Raises:
+            InvalidValue: the header holds no space, or one that is not that of the rows.
+        """
+        stages = self.header.space.get("stages")
+        rows = stages if isinstance(stages, list) else []
+        depths = [s.get("depth") for s in rows if isinstance(s, dict)]
+        whole = [d for d in depths if isinstance(d, int)]
+        # The layers are laid out one by one: a forged depth must not fill the memory.
+        if len(whole) != len(rows) or not 0 < sum(whole) <= 1000:
+            raise InvalidValue("the latency table's header holds no search space")
+        space = SearchSpace.from_dict(self.header.space)
+        self.require(space=space)
+        return space
+
+    def require(
+        self,
+        *,
+        space: SearchSpace | None = None,
+        runtime: str | None = None,
+        precision: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Refuse to be used for something else than what was measured.
+
+        Raises:
+            InvalidValue: one sentence that names everything that differs.
+        """
+        wanted = {"runtime": runtime, "precision": precision, "threads": threads}
+        differs = [
+            f"{key} {getattr(self.header, key)} (wanted: {value})"
+            for key, value in wanted.items()
+            if value is not None and value != getattr(self.header, key)
+        ]
+        if space is not None:
+            differs += self._missing(space)
+        if differs:
+            raise InvalidValue(
+                f"this latency table was made for {', '.join(differs)}; measure one that fits "
+                "with `pocketeye measure`"
+            )
+
+    def _missing(self, space: SearchSpace) -> list[str]:
+        known = self._raw_ms
+        absent = [p for p in space.placed() if (key := graph_key(p)) and key not in known]
+        if not absent:
+            return []
+        mine, theirs = self.header.space, space.to_dict()
+        keys = ("input_size", "width", "num_classes", "in_chans", "stem", "head", "stages",
+                "candidates")  # fmt: skip
+        named = [k for k in keys if mine.get(k) != theirs[k]]
+        short = [k for k in named if not isinstance(theirs[k], list)]
+        if not short:
+            rest = f" ({', '.join(named)} differ)" if named else ""
+            return [f"the space {mine.get('name')!r}, which lacks {absent[0]}{rest}"]
+        return [f"{k.replace('_', ' ')} {mine.get(k)} (wanted: {theirs[k]})" for k in short]
+
+    def require_device(self, device: Device, runtime_version: str) -> None:
+        """Refuse to be compared with another machine or another version of the runtime.
+
+        Raises:
+            InvalidValue: one of the two differs.
+        """
+        if not device.same_as(self.header.device):
+            raise InvalidValue(
+                f"this latency table was measured on {self.header.device}, and this is {device}: "
+                "check it there, or measure a table here"
+            )
+        if runtime_version != self.header.runtime_version:
+            raise InvalidValue(
+                f"this latency table was measured with {self.header.runtime} "
+                f"{self.header.runtime_version}, and {runtime_version} is installed: latencies "
+                "change between versions, measure the table again"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "header": asdict(self.header),
+            "calibration": asdict(self.calibration),
+            "rows": {name: asdict(row) for name, row in self.rows.items()},
+        }
+
+    def save(self, path: Path) -> Path:
+        """Write as JSON, one row a line, atomically."""
+        data = self.to_dict()
+        rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in data["rows"].items()]
+        rest = json.dumps({k: v for k, v in data.items() if k != "rows"}, indent=1)
+        text = rest.removesuffix("\n}") + ',\n "rows": {\n' + ",\n".join(rows) + "\n }\n}\n"
+        return runs.write_atomic(path, text)
+
+    @classmethod
+    def load(cls, path: Path) -> LatencyTable:
+        """Read a file written by :meth:`save`.
+
+        Raises:
+            MissingFile: nothing there. InvalidValue: truncated, not a latency table, or with
+                impossible numbers (one sentence).
+        """
+        if not path.is_file():
+            raise MissingFile(
+                f"no latency table at {path}: make one with `pocketeye measure --out {path}`"
+            )
+        data = _read.json_file(path, SCHEMA, "latency table")
+        try:
+            return cls._from_dict(data)
+        except (_read.BadData, KeyError, TypeError, AttributeError, InvalidValue) as error:
+            reason = f"the key {error} is missing" if isinstance(error, KeyError) else error
+            raise InvalidValue(f"{path} is not a latency table of pocketeye: {reason}") from error
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any]) -> LatencyTable:
+        if not data["rows"] or len(data["rows"]) > 100_000:
+            raise _read.BadData(f"it has {len(data['rows'])} rows")
+        rows = {}
+        for name, row in _read.mapping(data["rows"]).items():
+            PlacedBlock.parse(name)
+            rows[name] = Row(
+                timing=_read.build(Timing, row["timing"]),
+                wall_ms=_read.numbers(row["wall_ms"], 3),
+                halves_ms=_read.numbers(row["halves_ms"], 2),
+                dropped=_read.number(row["dropped"]),
+            )
+        header = _read.mapping(data["header"])
+        header["device"] = _read.build(Device, header["device"])
+        if header["clock"] not in CLOCKS:
+            raise _read.BadData(f"the clock {header['clock']!r} is not one of {', '.join(CLOCKS)}")
+        Protocol(**header["protocol"])
+        fit = _read.mapping(data["calibration"])
+        for error in _read.mapping(fit["candidates"]).values():
+            _read.number(error or 0.0)
+        fit["networks"] = tuple(_read.text(t) for t in fit["networks"])
+        fit["measured_ms"] = _read.numbers(fit["measured_ms"], len(fit["networks"]))
+        table = cls(
+            header=_read.build(TableHeader, header),
+            rows=rows,
+            calibration=_read.build(Calibration, fit, signed=("block_ms", "constant_ms")),
+        )
+        smallest = min(table._raw_ms.values())
+        if table.calibration.gain * smallest + table.calibration.block_ms <= 0:
+            raise _read.BadData("its calibration gives a block no latency")
+        return table

@@ -1,0 +1,84 @@
+"""Is a table precise enough to choose by?
+
+At every layer the candidates are put in the order of their latency. Between two neighbours there is
+a gap, and around them is noise: how far the two halves of the measurement disagree about a row,
+divided by 2 (the full row averages both). A search can use the table while the typical noise stays
+below the typical gap. Both are medians over all pairs of neighbours in the space, weighted with the
+pair's latency, because dear blocks decide what a network costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.space import SearchSpace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Precision:
+    """Milliseconds; ``split_half`` is the median disagreement of the halves of a row (fraction)."""
+
+    noise_ms: float
+    gap_ms: float
+    split_half: float
+
+    @property
+    def usable(self) -> bool:
+        return self.noise_ms <= self.gap_ms
+
+
+def table_precision(table: LatencyTable, space: SearchSpace) -> Precision:
+    """Noise against gaps, over the layers of ``space``."""
+    gain = table.calibration.gain
+    noise, gaps, weights = [], [], []
+    for position in space.positions:
+        rows = []
+        for op in position.candidates:
+            placed = position.placed(op)
+            row = table.rows.get(str(placed))
+            halves = row.halves_ms if row else (0.0, 0.0)  # a skip is known exactly
+            rows.append((table.calibrated_ms(placed), gain * abs(halves[0] - halves[1]) / 2))
+        rows.sort()
+        for (low, low_noise), (high, high_noise) in pairwise(rows):
+            gaps.append(high - low)
+            noise.append((low_noise + high_noise) / 2)
+            weights.append((low + high) / 2)
+    split = [
+        2 * abs(r.halves_ms[0] - r.halves_ms[1]) / max(sum(r.halves_ms), 1e-12)
+        for r in table.rows.values()
+    ]
+    return Precision(
+        noise_ms=_weighted_median(noise, weights),
+        gap_ms=_weighted_median(gaps, weights),
+        split_half=float(np.median(split)),
+    )
+
+
+def require_usable(table: LatencyTable, space: SearchSpace) -> None:
+    """Refuse a table noisier than the gaps between candidates.
+
+    Raises:
+        InvalidValue: with both numbers and what to do.
+    """
+    precision = table_precision(table, space)
+    if not precision.usable:
+        raise InvalidValue(
+            f"this latency table is too noisy to search with: its rows are uncertain by "
+            f"{precision.noise_ms:.4f} ms, and neighbouring candidates differ by only "
+            f"{precision.gap_ms:.4f} ms; measure again on a quieter machine or with more --rounds"
+        )
+
+
+def _weighted_median(values: list[float], weights: list[float]) -> float:
+    if not values:
+        return 0.0  # one candidate everywhere: nothing to choose
+    array: NDArray[np.float64] = np.asarray(values)
+    order = np.argsort(array)
+    mass = np.cumsum(np.asarray(weights)[order])
+    return float(array[order][np.searchsorted(mass, mass[-1] / 2)])

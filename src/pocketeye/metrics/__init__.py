@@ -1,0 +1,6 @@
+"""Numbers that say how good predictions are."""
+
+from pocketeye.metrics.classification import ClassReport as ClassReport
+from pocketeye.metrics.classification import ClassRow as ClassRow
+from pocketeye.metrics.classification import classification_report as classification_report
+from pocketeye.metrics.classification import wilson_interval as wilson_interval

@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction; import the modules that are needed (Lightning is heavy)."""

@@ -1,0 +1,172 @@
+"""Callbacks of the shared loop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+import warnings
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.strategies import DDPStrategy
+
+from pocketeye import progress
+from pocketeye.errors import InvalidValue
+from pocketeye.runs import CHECKPOINT, RunFolder
+
+LOGGERS = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
+
+
+def hush() -> None:
+    """Silence what Lightning says of its own accord; the caller restores."""
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\.(pytorch|fabric)")
+    # raised inside torch by the way Lightning calls it
+    warnings.filterwarnings("ignore", message=r".*lr_scheduler\.step\(\).*before.*optimizer\.step")
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+
+
+def mix_seed(*parts: int) -> int:
+    """One 63-bit seed out of several whole numbers; near inputs give unrelated seeds."""
+    state = np.random.SeedSequence([p % (1 << 64) for p in parts]).generate_state(2, np.uint32)
+    return (int(state[0]) << 31) ^ int(state[1])
+
+
+def seed_all(*parts: int) -> None:
+    """Seed ``random``, numpy and torch (all devices) from whole numbers."""
+    seed = mix_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed % (1 << 32))  # noqa: NPY002 - timm's Mixup draws from the global one
+    torch.manual_seed(seed)
+
+
+class QuietDDP(DDPStrategy):
+    """Says nothing, in processes it spawned either (they start with Lightning's defaults)."""
+
+    def setup_environment(self) -> None:
+        hush()
+        super().setup_environment()
+
+
+class Reseed(Callback):
+    """Random state is a function of (seed, epoch, rank), so it need not be stored."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        seed_all(self.seed, trainer.current_epoch, trainer.global_rank)
+
+
+class FiniteLoss(Callback):
+    """Stops when the loss is not a number; weights saved before stay."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        # reading the loss waits for an accelerator, so there it is read now and then
+        every = 1 if pl_module.device.type == "cpu" else 25
+        last = trainer.is_last_batch
+        if isinstance(loss, torch.Tensor) and (last or batch_idx % every == 0):
+            value = float(loss.detach().sum())
+            if not math.isfinite(value):
+                raise InvalidValue(
+                    f"the loss became {value} in epoch {trainer.current_epoch + 1}, step "
+                    f"{batch_idx + 1}: the weights of the last whole epoch are kept; try a lower "
+                    "--lr, more warm-up epochs or fp32"
+                )
+
+
+class Progress(Callback):
+    """Feeds ``pocketeye.progress``: one bar over all steps."""
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self.task: progress.Task | None = None
+        self.stack: ExitStack | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        batches, epochs = float(trainer.num_training_batches), trainer.max_epochs
+        total = batches * epochs if epochs and math.isfinite(batches) else None
+        self.stack = ExitStack()
+        self.task = self.stack.enter_context(progress.task(self.description, total))
+        if total is not None and trainer.current_epoch:
+            self.task.advance(batches * trainer.current_epoch)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.task is None:
+            return
+        self.task.advance()
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if batch_idx % 25 == 0 and isinstance(loss, torch.Tensor):
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.task.note(f"{epoch} loss {float(loss.detach().sum()):.3f}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.stack is not None:
+            self.stack.close()
+        self.stack = self.task = None
+
+
+class EpochEnd(Checkpoint):
+    """Writes the row of metrics and ``last.ckpt`` (a Checkpoint callback runs after all others)."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.began = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for name, parameter in pl_module.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise InvalidValue(
+                    f"the weights became infinite in epoch {trainer.current_epoch + 1} ({name}): "
+                    "those of the epoch before are kept; try a lower --lr or more warm-up epochs"
+                )
+        row = {"epoch": float(trainer.current_epoch)}
+        row |= {
+            key: float(value)
+            for key, value in sorted(trainer.callback_metrics.items())
+            if not key.endswith("_step")
+        }
+        row["seconds"] = round(time.perf_counter() - self.began, 3)
+        if trainer.is_global_zero:
+            # the row first: should the checkpoint fail, the repeated epoch replaces it
+            self.run.log_metrics(row)
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        path = self.run / CHECKPOINT
+        partial = path.with_name(f".{CHECKPOINT}.partial")
+        try:
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise InvalidValue(
+                f"cannot write {path}: {error.strerror}; the epoch before is still there, make "
+                "room and repeat the command with --resume"
+            ) from error

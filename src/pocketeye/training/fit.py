@@ -1,0 +1,259 @@
+"""Training a classifier into a run folder that can be evaluated, exported and continued."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from safetensors.torch import save_file
+from torch import nn
+
+from pocketeye.data import ImageSet
+from pocketeye.errors import InvalidValue
+from pocketeye.runs import RunFolder
+from pocketeye.training import pictures
+from pocketeye.training.classification import ClassificationTask
+from pocketeye.training.config import TrainConfig as TrainConfig
+from pocketeye.training.config import list_recipes as list_recipes
+from pocketeye.training.config import load_recipe as load_recipe
+from pocketeye.training.data import make_loader
+from pocketeye.training.info import ModelInfo
+from pocketeye.training.loop import fit_resumable, is_first_process, make_trainer
+from pocketeye.training.transforms import build_transform, default_stats
+
+logger = logging.getLogger(__name__)
+BEST, LAST, RESULT, CURVES, SAMPLES = (
+    "best.safetensors", "last.safetensors", "result.json", "curves.png", "samples.png",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a training came to; ``top1`` is 0 to 1, on validation, of the best epoch (from 1)."""
+
+    top1: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    weights: Path
+
+
+def fit(
+    model: nn.Module,
+    train: ImageSet,
+    val: ImageSet,
+    config: TrainConfig,
+    run: RunFolder,
+    resume: bool = False,
+    *,
+    name: str | None = None,
+    description: str = "training",
+) -> FitResult:
+    """Train ``model`` and leave it with its best weights.
+
+    Writes ``best.safetensors`` (highest validation top-1), ``last.safetensors``, ``last.ckpt``,
+    ``metrics.csv``, ``curves.png``, ``samples.png`` (augmented inputs), ``model.json``,
+    ``architecture.json`` (of networks that have one) and ``result.json``.
+
+    Args:
+        model: outputs ``(N, len(train.classes))``.
+        train: training set.
+        val: validation set of the same classes.
+        config: the recipe; ``input_size`` None means :func:`choose_input_size`.
+        run: an open run folder.
+        resume: go on from ``last.ckpt``; the result is bit for bit that of one go (on a CPU).
+        name: name of the network for ``model.json``; default its architecture's or class's.
+
+    Raises:
+        InvalidValue: sets or network that do not fit together, a loss that is not finite, no room.
+        UserError: interrupted; says how to go on.
+    """
+    if config.input_size is None:
+        config = replace(config, input_size=choose_input_size(model, train))
+    if config.flip and not train.mirrored_alike:
+        logger.info("%s: flip is off, as mirrored samples mean something else", train.source)
+        config = replace(config, flip=0.0)
+    info = _describe(model, train, config, name)
+    _require_fit(model, train, val, info)
+    if config.drop_rate and hasattr(model, "drop_rate"):
+        model.drop_rate = config.drop_rate  # type: ignore[assignment]
+    with _threads(config.threads):
+        loaders = _loaders(train, val, config, info)
+        if not resume and is_first_process():
+            _write_description(model, loaders[0], info, run)
+        task = ClassificationTask(model, config, len(train.classes))
+        trainer = make_trainer(
+            run,
+            max_epochs=config.epochs,
+            seed=config.seed,
+            device=config.device,
+            num_processes=config.num_processes,
+            precision=config.precision,
+            description=description,
+            callbacks=[SaveWeights(run)],
+            gradient_clip_val=config.clip_grad or None,
+        )
+        fit_resumable(trainer, task, loaders, run, resume)
+    return _finish(model, run, info)
+
+
+def choose_input_size(model: nn.Module, images: ImageSet) -> int:
+    """Side of the input in pixels, where the user named none.
+
+    The network's own size, but not more than the stored pictures hold (and not below 32).
+    """
+    cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None) or {}
+    own = int((cfg.get("input_size") or (3, 224, 224))[-1])
+    if len(images) == 0 or not images.in_memory:
+        return own
+    return min(own, max(32, *images[0][0].size))
+
+
+def _describe(
+    model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None
+) -> ModelInfo:
+    architecture = getattr(model, "architecture", None)
+    mean, std = default_stats(train.in_chans)
+    assert config.input_size is not None
+    return ModelInfo(
+        name=name or getattr(architecture, "name", None) or type(model).__name__,
+        num_classes=len(train.classes),
+        in_chans=train.in_chans,
+        input_size=config.input_size,
+        classes=train.classes,
+        mean=mean,
+        std=std,
+        crop_pct=config.crop_pct,
+        interpolation=config.interpolation,
+        data=train.source,
+        data_sha256=train.sha256,
+    )
+
+
+def _require_fit(model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo) -> None:
+    if train.classes != val.classes or train.in_chans != val.in_chans:
+        raise InvalidValue(
+            f"training and validation data do not fit together: {len(train.classes)} and "
+            f"{len(val.classes)} classes, {train.in_chans} and {val.in_chans} channels"
+        )
+    first = next(p for p in model.parameters() if p.ndim == 4)
+    if first.shape[1] != info.in_chans:
+        raise InvalidValue(
+            f"{info.name} takes {first.shape[1]} channels, but the pictures of {train.source} have "
+            f"{info.in_chans}: make the network with in_chans={info.in_chans}"
+        )
+    outputs = getattr(model, "num_classes", info.num_classes)
+    if outputs != info.num_classes:
+        raise InvalidValue(
+            f"{info.name} has {outputs} outputs, but {train.source} has {info.num_classes} classes: "
+            f"make the network with num_classes={info.num_classes}"
+        )
+
+
+def _loaders(
+    train: ImageSet, val: ImageSet, config: TrainConfig, info: ModelInfo
+) -> tuple[Any, Any]:
+    transform = build_transform(True, info.input_size, info.in_chans, info.mean, info.std, config)
+    return (
+        make_loader(
+            train, transform, config.batch_size,
+            shuffle=True, seed=config.seed, drop_last=True, workers=config.workers,
+        ),
+        make_loader(
+            val, info.transform(), max(config.batch_size, 128),
+            shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,
+        ),
+    )  # fmt: skip
+
+
+def _write_description(model: nn.Module, loader: Any, info: ModelInfo, run: RunFolder) -> None:
+    info.save(run.path)
+    architecture = getattr(model, "architecture", None)
+    if architecture is not None:
+        adapted = architecture.with_(input_size=info.input_size, num_classes=info.num_classes)
+        adapted.save(run / "architecture.json")
+    keys = [key for key, _ in zip(loader.sampler, range(32), strict=False)]
+    x, y = loader.dataset.__getitems__(keys)
+    names = [info.classes[int(label)] for label in y]
+    pictures.save_samples(x, names, info.mean, info.std, run / SAMPLES)
+
+
+class SaveWeights(Callback):
+    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.best = -1.0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = float(state_dict["best"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ClassificationTask)
+        top1 = float(trainer.callback_metrics["val/top1"])
+        better = top1 > self.best
+        self.best = max(self.best, top1)
+        if trainer.is_global_zero:
+            state = pl_module.best_model.state_dict()
+            for name in (LAST, BEST) if better else (LAST,):
+                save_weights(state, self.run / name)
+
+
+def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
+    """Write a state dict as safetensors, atomically, in plain (NCHW) layout.
+
+    Raises:
+        InvalidValue: no room, or no right to write; the old file is whole.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    try:
+        save_file(plain, partial, metadata={"format": "pt"})
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidValue(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _finish(model: nn.Module, run: RunFolder, info: ModelInfo) -> FitResult:
+    from pocketeye.models import load_checkpoint
+
+    load_checkpoint(model, run / BEST)
+    model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    rows = run.metrics()
+    best = max(rows, key=lambda row: row["val/top1"])
+    result = FitResult(
+        top1=best["val/top1"],
+        best_epoch=int(best["epoch"]) + 1,
+        epochs=len(rows),
+        seconds=round(sum(row["seconds"] for row in rows), 3),
+        weights=run / BEST,
+    )
+    if is_first_process():
+        title = f"{info.name} on {info.data}, {info.input_size} px"
+        pictures.save_curves(rows, run / CURVES, title)
+        summary = {**asdict(result), "weights": BEST, "last_top1": rows[-1]["val/top1"]}
+        run.write_json(RESULT, summary)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()  # under torchrun nobody returns before the files are there
+    return result
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

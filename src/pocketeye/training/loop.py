@@ -1,0 +1,236 @@
+"""The loop every task shares: a quiet Lightning trainer over a run folder that can be continued.
+
+Interrupted and continued equals uninterrupted, bit for bit on a CPU: the checkpoint is taken at the
+end of every epoch, all random generators are seeded again from (seed, epoch, rank) when an epoch
+starts, and the loaders of :mod:`pocketeye.training.data` draw from (seed, epoch, sample).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from torch.multiprocessing import ProcessRaisedException
+
+from pocketeye.errors import InvalidValue, UserError, unknown
+from pocketeye.runs import CHECKPOINT, RunFolder
+from pocketeye.training._callbacks import (
+    LOGGERS,
+    EpochEnd,
+    FiniteLoss,
+    Progress,
+    QuietDDP,
+    Reseed,
+    hush,
+)
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+TrainPrecision = Literal["fp32", "bf16"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def open_run(
+    path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+) -> RunFolder:
+    """``RunFolder.open`` for one of several processes: under torchrun only rank 0 makes the folder."""
+    if not is_first_process():
+        return RunFolder(path)
+    return RunFolder.open(path, config, resume=resume, overwrite=overwrite)
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0 of a torchrun, or no torchrun at all."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def make_trainer(
+    run: RunFolder,
+    *,
+    max_epochs: int,
+    seed: int,
+    device: Device = "auto",
+    num_processes: int = 1,
+    precision: TrainPrecision = "fp32",
+    description: str = "training",
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> Trainer:
+    """A Lightning trainer that writes into ``run`` and nowhere else.
+
+    At the start of every epoch ``random``, numpy and torch are seeded from (seed, epoch, rank). At
+    its end, after validation and the module's own hook, the numbers logged with ``self.log`` become
+    a row of ``metrics.csv`` (with ``epoch`` and ``seconds``) and ``last.ckpt`` is replaced
+    atomically. A loss that is not finite stops the training. Loaders divide the data over processes
+    themselves (:func:`pocketeye.training.data.make_loader` does).
+
+    Args:
+        run: where everything goes.
+        max_epochs: epochs in all, those before a resume included.
+        seed: seed of the run.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        num_processes: processes on this machine (DDP; gloo on a CPU). Under torchrun its own
+            numbers count instead.
+        precision: ``bf16`` is mixed precision.
+        description: text of the progress bar.
+        callbacks: further Lightning callbacks.
+        options: further arguments of ``lightning.Trainer``; a ``strategy`` replaces ours.
+
+    Raises:
+        InvalidValue: an unknown or absent device, or fewer than one epoch or process.
+    """
+    if max_epochs < 1 or num_processes < 1:
+        raise InvalidValue(
+            f"epochs and processes must be at least 1, got {max_epochs} and {num_processes}"
+        )
+    if precision not in _PRECISIONS:
+        raise unknown("precision", precision, _PRECISIONS)
+    check_device(device)
+    ours = [Reseed(seed), FiniteLoss(), Progress(description), EpochEnd(run)]
+    with quiet():
+        return Trainer(
+            accelerator="gpu" if device == "cuda" else device,
+            max_epochs=max_epochs,
+            precision=_PRECISIONS[precision],  # type: ignore[arg-type]
+            callbacks=[*callbacks, *ours],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=str(run.path),
+            **{**_processes(num_processes), **options},
+        )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is misspelt or not there.
+
+    Raises:
+        InvalidValue: see above.
+    """
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device, True):
+        raise InvalidValue(f"this machine has no {device} device for torch: use --device cpu")
+
+
+def resolve_device(device: Device) -> torch.device:
+    """The torch device that ``auto`` stands for, or the named one (checked)."""
+    check_device(device)
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _processes(num_processes: int) -> dict[str, Any]:
+    """Strategy and counts: torchrun's where it started us, else processes spawned from here."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // local
+        return {"strategy": QuietDDP(), "devices": local, "num_nodes": nodes}
+    if num_processes == 1:
+        return {"devices": 1}
+    return {"strategy": QuietDDP(start_method="spawn"), "devices": num_processes}
+
+
+def fit_resumable(
+    trainer: Trainer,
+    module: LightningModule,
+    data: LightningDataModule | tuple[Any, Any],
+    run: RunFolder,
+    resume: bool = False,
+) -> None:
+    """Train to ``max_epochs``, from ``last.ckpt`` where ``resume`` is set and there is one.
+
+    Args:
+        trainer: from :func:`make_trainer`, with the same ``run``.
+        module: its state at the end of training is also here in this process.
+        data: a data module, or (train loader, validation loader or None).
+        run: the run folder.
+        resume: continue; without a checkpoint (interrupted in the first epoch) start afresh.
+
+    Raises:
+        UserError: Ctrl-C, a full disk, a damaged checkpoint or a loss that is not finite; the
+            sentence says what is saved and how to go on.
+    """
+    checkpoint = run / CHECKPOINT
+    arguments: dict[str, Any] = {"ckpt_path": None}
+    if resume and checkpoint.is_file():
+        _check_readable(checkpoint)
+        arguments = {"ckpt_path": str(checkpoint), "weights_only": True}
+    if isinstance(data, LightningDataModule):
+        arguments["datamodule"] = data
+    else:
+        arguments["train_dataloaders"], arguments["val_dataloaders"] = data
+    with quiet(), _interrupts(trainer, run):
+        try:
+            trainer.fit(module, **arguments)
+        except ProcessRaisedException as error:
+            # a spawned process cannot hand over its exception, only its traceback as text
+            raised = re.findall(r"^pocketeye\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+            if not raised:
+                raise
+            raise InvalidValue(raised[-1]) from None
+
+
+def _check_readable(checkpoint: Path) -> None:
+    import pickle
+
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
+        raise InvalidValue(
+            f"{checkpoint} is damaged or not ours ({str(error).splitlines()[0]}): start again with "
+            "--overwrite"
+        ) from error
+
+
+@contextmanager
+def _interrupts(trainer: Trainer, run: RunFolder) -> Iterator[None]:
+    """Turn Lightning's exit on Ctrl-C into a sentence, and give Ctrl-C back to the caller."""
+    handler = None
+    with suppress(ValueError):  # not in the main thread
+        handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        if not trainer.interrupted:
+            raise
+        saved = "nothing is saved yet"
+        if (run / CHECKPOINT).is_file():
+            epochs = [int(row["epoch"]) for row in run.metrics() if "epoch" in row]
+            saved = f"epoch {max(epochs, default=0) + 1} of {trainer.max_epochs} is saved"
+        raise UserError(
+            f"interrupted; {saved} in {run.path}: repeat the command with --resume to go on"
+        ) from None
+    finally:
+        if handler is not None:
+            with suppress(ValueError):
+                signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning without its banners, tips and advice."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            hush()
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,165 @@
+"""Accuracy, intervals, calibration; runs, artefacts and names as predictors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketeye.data import ImageSet, load_images
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.metrics import classification_report, wilson_interval
+from pocketeye.metrics.classification import calibration_error
+from pocketeye.models import Architecture, create_model
+from pocketeye.runtimes import get_runtime
+from pocketeye.training.config import TrainConfig
+from pocketeye.training.evaluate import evaluate
+from pocketeye.training.fit import fit
+from pocketeye.training.info import ModelInfo
+from pocketeye.training.loop import open_run
+from pocketeye.training.predict import find_pictures, predict
+from pocketeye.training.predictor import open_predictor
+
+Sets = tuple[ImageSet, ImageSet]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, digits: Sets) -> Path:
+    """A trained run."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    file = path.parent / "architecture.json"
+    Architecture.parse("net@16=conv3:1>16/2|k3_e3:16>24/2|head32:24>10/1").save(file)
+    torch.manual_seed(0)
+    config = TrainConfig(epochs=4, batch_size=32, lr=0.2, flip=0.0, crop="none", device="cpu")
+    fit(create_model(file), *digits, config, open_run(path, config.to_dict()))
+    return path
+
+
+def test_wilson_interval() -> None:
+    # R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+    for successes, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605),
+                                    (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):  # fmt: skip
+        assert wilson_interval(successes, n) == pytest.approx((low, high), abs=1e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_report() -> None:
+    logits = np.array([[9, 0, 0], [0, 9, 0], [0, 9, 0], [9, 0, 0]], np.float32)
+    report = classification_report(logits, np.array([0, 1, 0, 0]), ("a", "b", "c"))
+    assert (report.n, report.top1, report.top5) == (4, 0.75, None)
+    assert report.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    a, b, c = report.rows
+    assert (a.recall, a.precision) == (pytest.approx(2 / 3), 1.0)
+    assert (b.recall, b.precision) == (1.0, 0.5)
+    assert (c.n, c.recall, c.precision) == (0, None, None)
+
+
+def test_top5() -> None:
+    logits = np.tile(np.arange(8.0), (8, 1))
+    report = classification_report(logits, np.arange(8), [str(i) for i in range(8)])
+    assert (report.top1, report.top5) == (1 / 8, 5 / 8)
+
+
+def test_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.2, 1, 200_000)
+    assert calibration_error(confidence, rng.uniform(size=200_000) < confidence) < 0.01
+    assert calibration_error(np.full(10, 0.9), np.zeros(10, bool)) == pytest.approx(0.9)
+    assert calibration_error(np.ones(10), np.ones(10, bool)) == 0.0
+
+
+def test_evaluating_a_run_gives_the_accuracy_of_its_training(run: Path, digits: Sets) -> None:
+    stored = json.loads((run / "result.json").read_text())
+    result = evaluate(open_predictor(run, device="cpu"), digits[1])
+    assert result.top1 == pytest.approx(stored["top1"], abs=1e-6)
+    assert result.report.n == 101
+    assert [row.n for row in result.report.rows] == digits[1].class_counts().tolist()
+    files = result.save(run)
+    assert all(file.stat().st_size > 0 for file in files)
+    assert json.loads(files[0].read_text())["top1"] == result.top1
+
+
+def test_an_artefact_evaluates_like_its_run(run: Path, digits: Sets, tmp_path: Path) -> None:
+    runtime = get_runtime("onnxruntime")
+    model = create_model(run).eval()
+    runtime.export(model, (torch.zeros(1, 1, 16, 16),), tmp_path / "one")
+    plain = evaluate(open_predictor(run, device="cpu"), digits[1])
+    exported = evaluate(open_predictor(tmp_path / "one", classes=digits[1].classes), digits[1])
+    assert exported.report.confusion.tolist() == plain.report.confusion.tolist()
+    with pytest.raises(InvalidValue, match="was exported for 16 pixels, not 32"):
+        open_predictor(tmp_path / "one", input_size=32)
+
+
+def test_labels_are_matched_by_name(run: Path, digits: Sets) -> None:
+    val = digits[1]
+    order = np.random.default_rng(0).permutation(10)
+    renamed = replace(
+        val,
+        classes=tuple(val.classes[i] for i in order),
+        labels=np.argsort(order)[val.labels],
+    )
+    predictor = open_predictor(run, device="cpu")
+    assert evaluate(predictor, renamed).top1 == evaluate(predictor, val).top1
+    foreign = replace(val, classes=(*val.classes[:9], "ten"))
+    with pytest.raises(InvalidValue, match=r"1 classes the network was not trained on \(ten\)"):
+        evaluate(predictor, foreign)
+    with pytest.raises(InvalidValue, match="takes 1 channels"):
+        evaluate(predictor, load_images("digits", "val", in_chans=3))
+
+
+def test_predicting_files(run: Path, digits: Sets, tmp_path: Path) -> None:
+    val = digits[1]
+    for index in range(40):
+        val[index][0].save(tmp_path / f"{index:02}.png")
+    (tmp_path / "broken.png").write_bytes(b"x")
+    predictor = open_predictor(run, device="cpu")
+    rows, problems = predict(predictor, find_pictures([tmp_path]), topk=3)
+    assert problems == [f"{tmp_path / 'broken.png'}: not a picture"]
+    assert [row.path.name for row in rows] == [f"{i:02}.png" for i in range(40)]
+    assert all(len(row.classes) == 3 for row in rows)
+    assert all(list(row.probabilities) == sorted(row.probabilities)[::-1] for row in rows)
+    hits = sum(row.classes[0] == str(val[i][1]) for i, row in enumerate(rows))
+    report = evaluate(predictor, val.subset(np.arange(40))).report
+    assert hits == round(report.top1 * 40)
+    everything, _ = predict(predictor, [tmp_path / "00.png"], topk=99)
+    assert sum(everything[0].probabilities) == pytest.approx(1.0)
+
+
+def test_prediction_mistakes(run: Path, tmp_path: Path) -> None:
+    predictor = open_predictor(run, device="cpu")
+    with pytest.raises(MissingFile, match="no picture at"):
+        find_pictures([tmp_path / "nowhere.png"])
+    with pytest.raises(InvalidValue, match="no pictures in"):
+        find_pictures([tmp_path])
+    (tmp_path / "x.png").write_bytes(b"")
+    with pytest.raises(InvalidValue, match=r"none of 1 pictures can be read; first: .*empty file"):
+        predict(predictor, find_pictures([tmp_path]))
+    Image.new("L", (9, 9)).save(tmp_path / "y.png")
+    with pytest.raises(InvalidValue, match="topk must be at least 1"):
+        predict(predictor, [tmp_path / "y.png"], topk=0)
+
+
+def test_opening_mistakes(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="has no trained weights"):
+        open_predictor("fbnet_c")
+    with pytest.raises(MissingFile, match=r"model\.json is missing"):
+        open_predictor(tmp_path)
+    ModelInfo.load(run).save(tmp_path)
+    with pytest.raises(MissingFile, match="finish its training"):
+        open_predictor(tmp_path)
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(InvalidValue, match="is not a model description"):
+        open_predictor(tmp_path)
+
+
+def test_a_checkpoint_brings_the_description_beside_it(run: Path, digits: Sets) -> None:
+    predictor = open_predictor(
+        run / "architecture.json", checkpoint=run / "best.safetensors", device="cpu"
+    )
+    assert predictor.info.classes == digits[1].classes
+    assert predictor.info.input_size == 16

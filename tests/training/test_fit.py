@@ -1,0 +1,254 @@
+"""Training: what it writes, continuing, interruptions, mistakes, several processes."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from safetensors.torch import load_file
+
+from pocketeye import progress
+from pocketeye.data import ImageSet
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.models import Architecture, create_model
+from pocketeye.runs import RunFolder
+from pocketeye.training.classification import ClassificationTask
+from pocketeye.training.config import TrainConfig
+from pocketeye.training.fit import FitResult, fit
+from pocketeye.training.info import ModelInfo
+from pocketeye.training.loop import make_trainer, open_run
+
+from .conftest import TinyNet, tiny_net
+
+Sets = tuple[ImageSet, ImageSet]
+CONFIG = TrainConfig(
+    epochs=4, batch_size=64, lr=0.3, input_size=8, crop="pad", pad=1, flip=0.5, random_erasing=0.2,
+    ema_decay=0.9, mixup=0.2, drop_rate=0.1, device="cpu",
+)  # fmt: skip
+
+
+def run_fit(path: Path, digits: Sets, config: TrainConfig = CONFIG, **options: Any) -> FitResult:
+    resume = bool(options.pop("resume", False))
+    run = open_run(path, config.to_dict(), resume=resume)
+    return fit(tiny_net(), *digits, config, run, resume, **options)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int, error: BaseException) -> None:
+    """Raise ``error`` once, in the middle of an epoch."""
+    original = ClassificationTask.training_step
+
+    def training_step(self: ClassificationTask, batch: Any, batch_idx: int) -> torch.Tensor:
+        if (self.current_epoch, batch_idx) == (epoch, step):
+            monkeypatch.setattr(ClassificationTask, "training_step", original)
+            raise error
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(ClassificationTask, "training_step", training_step)
+
+
+def metrics(path: Path) -> list[dict[str, float]]:
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in RunFolder(path).metrics()]
+
+
+def test_a_run_explains_itself(tmp_path: Path, digits: Sets) -> None:
+    result = run_fit(tmp_path / "run", digits, name="tiny")
+    rows = RunFolder(tmp_path / "run").metrics()
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert set(rows[0]) == {"epoch", "lr", "train/loss", "val/loss", "val/top1", "seconds"}
+    assert rows[-1]["train/loss"] < rows[0]["train/loss"]
+    assert result.top1 == max(row["val/top1"] for row in rows)
+    assert result.top1 == rows[result.best_epoch - 1]["val/top1"]
+    for name in ("best.safetensors", "last.safetensors", "last.ckpt", "curves.png", "samples.png",
+                 "config.yaml", "environment.json"):  # fmt: skip
+        assert (tmp_path / "run" / name).stat().st_size > 0, name
+    assert not list((tmp_path / "run").glob(".*")), "no half-written file is left"
+    stored = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (stored["top1"], stored["weights"]) == (result.top1, "best.safetensors")
+    info = ModelInfo.load(tmp_path / "run")
+    assert (info.name, info.input_size, info.classes) == ("tiny", 8, tuple("0123456789"))
+
+
+def test_it_learns(tmp_path: Path, digits: Sets) -> None:
+    config = TrainConfig(epochs=12, batch_size=32, lr=0.3, input_size=8, crop="none", flip=0,
+                         device="cpu")  # fmt: skip
+    assert run_fit(tmp_path / "run", digits, config).top1 > 0.6
+
+
+def test_interrupted_and_continued_equals_uninterrupted(
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_fit(tmp_path / "whole", digits)
+    stop_at(monkeypatch, 2, 1, KeyboardInterrupt())
+    with pytest.raises(UserError, match=r"epoch 2 of 4 is saved .* --resume"):
+        run_fit(tmp_path / "parts", digits)
+    torch.rand(7)  # the second process has another past
+    parts = run_fit(tmp_path / "parts", digits, resume=True)
+    assert (parts.top1, parts.best_epoch) == (whole.top1, whole.best_epoch)
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+    for name in ("best.safetensors", "last.safetensors"):
+        one, other = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+
+
+def test_same_seed_same_result_other_seed_other_result(tmp_path: Path, digits: Sets) -> None:
+    config = replace(CONFIG, epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run_fit(tmp_path / name, digits, replace(config, seed=seed))
+    a, b, c = (load_file(tmp_path / name / "last.safetensors") for name in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert any(not torch.equal(a[key], c[key]) for key in a)
+
+
+def test_resume_before_the_first_checkpoint_and_after_the_end(
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, epochs=1)
+    stop_at(monkeypatch, 0, 1, KeyboardInterrupt())
+    with pytest.raises(UserError, match="nothing is saved yet"):
+        run_fit(tmp_path / "run", digits, config)
+    first = run_fit(tmp_path / "run", digits, config, resume=True)
+    assert run_fit(tmp_path / "run", digits, config, resume=True) == first
+
+
+def test_damaged_checkpoint(tmp_path: Path, digits: Sets) -> None:
+    config = replace(CONFIG, epochs=1)
+    run_fit(tmp_path / "run", digits, config)
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(InvalidValue, match="damaged or not ours"):
+        run_fit(tmp_path / "run", digits, config, resume=True)
+
+
+def test_nan_stops_and_keeps_the_last_good_weights(
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ClassificationTask.training_step
+
+    def training_step(self: ClassificationTask, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = original(self, batch, batch_idx)
+        return loss * float("nan") if (self.current_epoch, batch_idx) == (1, 2) else loss
+
+    monkeypatch.setattr(ClassificationTask, "training_step", training_step)
+    with pytest.raises(InvalidValue, match=r"became nan in epoch 2, step 3"):
+        run_fit(tmp_path / "run", digits)
+    for name in ("best.safetensors", "last.safetensors"):
+        weights = load_file(tmp_path / "run" / name)
+        assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+    assert len(metrics(tmp_path / "run")) == 1
+
+
+def test_full_disk(tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Trainer.save_checkpoint
+
+    def save_checkpoint(self: Trainer, path: Any, *args: Any, **kwargs: Any) -> None:
+        if self.current_epoch == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save_checkpoint)
+    with pytest.raises(InvalidValue, match="No space left on device; the epoch before is still"):
+        run_fit(tmp_path / "run", digits)
+    monkeypatch.undo()
+    run_fit(tmp_path / "run", digits, resume=True)
+    assert [row["epoch"] for row in metrics(tmp_path / "run")] == [0, 1, 2, 3]
+
+
+def test_architecture_goes_along(tmp_path: Path, digits: Sets) -> None:
+    arch = Architecture.parse("net@16=conv3:1>8/1|k3_e1:8>8/2|head16:8>10/1")
+    arch.save(tmp_path / "architecture.json")
+    model = create_model(tmp_path / "architecture.json")
+    config = replace(CONFIG, epochs=1, input_size=None)
+    run = open_run(tmp_path / "run", config.to_dict())
+    fit(model, *digits, config, run)
+    again = create_model(tmp_path / "run").eval()
+    x = torch.randn(2, 1, 16, 16)
+    assert torch.equal(again(x), model(x)), "fit leaves the best weights in the model"
+    assert Architecture.load(tmp_path / "run" / "architecture.json").input_size == 16
+
+
+def test_misfits(tmp_path: Path, digits: Sets) -> None:
+    run = open_run(tmp_path / "run", {})
+    with pytest.raises(InvalidValue, match="takes 3 channels"):
+        fit(TinyNet(in_chans=3), *digits, CONFIG, run)
+    with pytest.raises(InvalidValue, match="has 7 outputs"):
+        fit(TinyNet(num_classes=7), *digits, CONFIG, run)
+    with pytest.raises(InvalidValue, match="unknown device 'gpu'"):
+        make_trainer(run, max_epochs=1, seed=0, device="gpu")  # type: ignore[arg-type]
+
+
+def test_digits_are_never_mirrored(
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    original = ClassificationTask.__init__
+
+    def init(self: ClassificationTask, model: Any, config: TrainConfig, n: int) -> None:
+        seen.append(config.flip)
+        original(self, model, config, n)
+
+    monkeypatch.setattr(ClassificationTask, "__init__", init)
+    run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=1))
+    assert seen == [0.0]
+
+
+def test_progress_is_reported(tmp_path: Path, digits: Sets) -> None:
+    events: list[Any] = []
+
+    class Bar:
+        def advance(self, amount: float = 1.0) -> None:
+            events.append(amount)
+
+        def note(self, text: str) -> None:
+            events.append(text)
+
+    class Listener:
+        def open(self, description: str, total: float | None) -> Bar:
+            events.append((description, total))
+            return Bar()
+
+        def close(self, task: Any) -> None:
+            events.append("closed")
+
+    with progress.reporting(Listener()):
+        run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2), description="training tiny")
+    assert events[0] == ("training tiny", 8)
+    assert events[-1] == "closed"
+    assert events.count(1.0) == 8
+    assert any(isinstance(e, str) and e.startswith("epoch 2/2 loss") for e in events)
+
+
+def test_it_is_silent(tmp_path: Path, digits: Sets, capfd: pytest.CaptureFixture[str]) -> None:
+    run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=1))
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+@pytest.fixture
+def restored_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning leaves the address of its process group behind."""
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("restored_environment")
+def test_two_processes(tmp_path: Path, digits: Sets, capfd: pytest.CaptureFixture[str]) -> None:
+    config = replace(CONFIG, epochs=2, num_processes=2, mixup=0.0)
+    result = run_fit(tmp_path / "run", digits, config)
+    rows = metrics(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert round(result.top1 * 101) == pytest.approx(result.top1 * 101, abs=1e-4), (
+        "every one of the 101 validation pictures counts once"
+    )
+    exploding = replace(config, lr=1e3, weight_decay=10.0, warmup_epochs=0, epochs=30)
+    with pytest.raises(InvalidValue, match="became"):
+        run_fit(tmp_path / "nan", digits, exploding)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""

@@ -1,0 +1,129 @@
+"""Transforms: ranges, randomness, the two ways agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketeye.errors import InvalidValue
+from pocketeye.training.transforms import (
+    EraseBatch,
+    EvalCrop,
+    MirrorBatch,
+    ResizedCropBatch,
+    ShiftBatch,
+    TransformRecipe,
+    build_transform,
+    pil_to_tensor,
+)
+
+
+def noise(n: int = 4, size: int = 24, chans: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = (n, chans, size, size)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def as_pil(x: torch.Tensor) -> Image.Image:
+    return Image.fromarray(x.permute(1, 2, 0).numpy())
+
+
+RECIPES = {
+    "rrc": TransformRecipe(),
+    "pad": TransformRecipe(crop="pad", random_erasing=0.5),
+    "none": TransformRecipe(crop="none", flip=0.5),
+    "randaugment": TransformRecipe(randaugment=9, random_erasing=0.5),
+    "bicubic": TransformRecipe(interpolation="bicubic", crop_pct=0.875),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_train_is_random_and_follows_the_seed(name: str) -> None:
+    transform = build_transform(True, 16, 3, None, None, RECIPES[name])
+    image = as_pil(noise()[0])
+    outputs = []
+    for seed in (0, 0, 1, 2, 3):
+        torch.manual_seed(seed)
+        outputs.append(transform(image))
+    assert outputs[0].shape == (3, 16, 16)
+    assert outputs[0].dtype == torch.float32
+    assert torch.equal(outputs[0], outputs[1])
+    assert any(not torch.equal(outputs[0], other) for other in outputs[2:])
+    assert (transform.batch is None) == (name == "randaugment")
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (16, 16), (200, 150)])
+def test_evaluation_is_the_same_alone_and_in_a_batch(shape: tuple[int, int]) -> None:
+    transform = build_transform(False, 16, 3, None, None, TransformRecipe(crop_pct=0.875))
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    one = transform(image)
+    assert transform.batch is not None
+    many = transform.batch(torch.stack([pil_to_tensor(image)] * 3))
+    assert torch.equal(many[1], one)
+    assert torch.equal(transform(image), one)
+
+
+def test_normalisation() -> None:
+    white = Image.new("RGB", (8, 8), "white")
+    transform = build_transform(False, 8, 3, (0.5, 0.5, 0.5), (0.25, 0.5, 1.0), TransformRecipe())
+    assert torch.allclose(transform(white)[:, 0, 0], torch.tensor([2.0, 1.0, 0.5]))
+    with pytest.raises(InvalidValue, match="must be 1 numbers"):
+        build_transform(False, 8, 1, (0.5, 0.5), (1.0, 1.0), TransformRecipe())
+
+
+def test_resized_crop_of_everything_is_a_resize() -> None:
+    x = noise(3)
+    torch.manual_seed(0)
+    crop = ResizedCropBatch(16, 1.0, "bilinear")
+    crop._boxes = lambda n, h, w: ([0] * n, [0] * n, [h] * n, [w] * n)  # type: ignore[method-assign]
+    assert (crop(x).int() - EvalCrop(16, 1.0, "bilinear")(x).int()).abs().max() <= 1
+
+
+def test_crop_boxes_lie_inside() -> None:
+    torch.manual_seed(0)
+    crop = ResizedCropBatch(16, 0.08, "bilinear")
+    tops, lefts, hs, ws = (np.array(v) for v in crop._boxes(5000, 20, 30))
+    assert min(tops.min(), lefts.min()) == 0
+    assert (tops + hs).max() == 20
+    assert (lefts + ws).max() == 30
+    area = hs * ws / 600
+    assert 0.06 < area.min() < 0.12
+    assert area.max() > 0.9
+
+
+def test_shift_moves_and_fills_with_black() -> None:
+    torch.manual_seed(0)
+    x = torch.full((200, 1, 8, 8), 9, dtype=torch.uint8)
+    black_rows = (ShiftBatch(2)(x)[:, 0].amax(2) == 0).sum(1)
+    assert set(black_rows.tolist()) == {0, 1, 2}
+    assert torch.equal(ShiftBatch(0)(x), x)
+
+
+def test_mirror_and_erase_act_on_single_pictures() -> None:
+    torch.manual_seed(0)
+    x = noise(400, 8)
+    y = MirrorBatch(0.25)(x)
+    mirrored = (y == x.flip(-1)).flatten(1).all(1)
+    assert 70 < int(mirrored.sum()) < 130
+    assert torch.equal(y[~mirrored], x[~mirrored])
+    ones = torch.ones(400, 1, 16, 16)
+    erased = 1 - EraseBatch(0.5)(ones).mean((1, 2, 3))
+    assert 160 < int((erased > 0).sum()) < 240
+    assert 0.25 < float(erased.max()) < 0.45
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"crop": "rcc"}, "unknown crop 'rcc'. Did you mean 'rrc'"),
+        ({"interpolation": "cubic"}, "Did you mean 'bicubic'"),
+        ({"flip": 1.5}, "flip must be from 0 to 1, got 1.5"),
+    ],
+)
+def test_recipe_mistakes(values: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        TransformRecipe(**values)  # type: ignore[arg-type]
+    assert message in str(caught.value)
