@@ -1,0 +1,115 @@
+"""From the stages of a search to what its report shows."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pocketeye.latency.table import LatencyTable
+from pocketeye.runs import ENVIRONMENT
+from pocketeye.searching.derive import Candidate, Derived
+from pocketeye.searching.report import SearchReport, Trained
+from pocketeye.searching.run import SearchOutcome
+from pocketeye.verbs import _search_stages as stages
+
+PANELS = (
+    ("latency", (("latency_ms", "mean of the distribution"), ("argmax_latency_ms", "argmax"))),
+    ("cross-entropy, nats", (("loss_w", "weights"), ("ce", "theta"))),
+    ("entropy per layer, nats", (("entropy_nats", "entropy"),)),
+    ("temperature", (("temperature", "temperature"),)),
+)
+
+
+def build_report(
+    plan: stages.Plan,
+    outcome: SearchOutcome,
+    derived: Derived,
+    trained: Trained | None,
+    table: Path,
+    data: str,
+) -> SearchReport:
+    """Everything the report of a finished search shows."""
+    best, header, folder = derived.best, plan.table.header, plan.run.path
+    return SearchReport(
+        title=f"{plan.space.name}: a network for {plan.target_ms:g} ms",
+        space=plan.space,
+        derived=derived,
+        layer_ms=stages.layer_ms(plan, best.architecture),
+        where=describe(plan.table),
+        clock="CPU time of the thread" if header.clock == "thread_cpu" else "wall time",
+        history=[{**row, "epoch": row["epoch"] + 1} for row in plan.run.metrics()],
+        panels=PANELS,
+        theta_history=outcome.theta_history,
+        theta_epochs=range(1, len(outcome.theta_history) + 1),
+        trained=trained,
+        costs=stages.costs(plan.run),
+        commands=next_commands(folder, data, header.runtime, header.precision, trained is not None),
+        notes=_notes(plan, best),
+        tables=_tables(plan, table, data),
+    )
+
+
+def describe(table: LatencyTable) -> str:
+    """What the latencies hold for, as every axis names it."""
+    header = table.header
+    threads = "1 thread" if header.threads == 1 else f"{header.threads} threads"
+    return (
+        f"{header.device.cpu} · {header.runtime} {header.runtime_version} · {threads} · "
+        f"{header.precision}"
+    )
+
+
+def next_commands(out: Path, data: str, runtime: str, precision: str, trained: bool) -> list[str]:
+    """What makes sense after a search; a network without weights is trained first."""
+    folder = shlex.quote(str(out))
+    if not trained:
+        file = shlex.quote(str(out / stages.ARCHITECTURE))
+        return [f"pocketeye train {file} --data {shlex.quote(data)}"]
+    return [
+        f"pocketeye export {folder} --to {runtime} --precision {precision} "
+        f"--data {shlex.quote(data)}",
+        f"pocketeye eval {folder} --data {shlex.quote(data)}",
+        f"pocketeye bench {folder}",
+    ]
+
+
+def _notes(plan: stages.Plan, best: Candidate) -> list[str]:
+    """What a reader has to know beyond the numbers."""
+    notes = []
+    if abs(best.prediction_error or 0.0) > plan.derive.tolerance:
+        notes.append(
+            f"the prediction is {best.prediction_error:+.1%} off the measurement: the table no "
+            "longer describes this machine, measure it again"
+        )
+    for part, images in (("training", plan.train), ("validation", plan.val)):
+        if images.problems:
+            notes.append(
+                f"{len(images.problems)} problems in the {part} images, the first: "
+                f"{images.problems[0]}"
+            )
+    return notes
+
+
+def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
+    """Facts shown at the end of the report."""
+    header, fit = plan.table.header, plan.table.calibration
+    environment = json.loads((plan.run / ENVIRONMENT).read_text(encoding="utf-8"))
+    packages = environment.pop("packages", {})
+    tables: dict[str, dict[str, Any]] = {
+        "Search": {"space": plan.space.name, "networks": f"{plan.space.num_architectures():.3g}",
+                   "data": data, "training images": len(plan.train), **plan.search.to_dict()},
+        "Derivation": asdict(plan.derive),
+        "Latency table": {
+            "file": table, "date": header.date, "device": header.device,
+            "runtime": f"{header.runtime} {header.runtime_version}", "flags": header.flags,
+            "threads": header.threads, "precision": header.precision, "clock": header.clock,
+            "calibration": fit.fit, "error on networks left out (mean)": f"{fit.loo_mape:.2%}",
+        },
+        "Environment": {**environment, **packages},
+    }  # fmt: skip
+    if plan.recipe is not None:
+        tables["Training"] = plan.recipe.to_dict()
+    return tables

@@ -1,0 +1,212 @@
+"""The stages of a search, each of which leaves a file and is passed over when a search goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketeye.data import ImageSet
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.build import measure_architectures
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.record import latency_ms
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.space import SearchSpace
+from pocketeye.runs import CHECKPOINT, CONFIG, RunFolder
+from pocketeye.runtimes.base import Runtime, Timing
+from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.derive import DeriveConfig, Derived, derive
+from pocketeye.searching.history import THETA
+from pocketeye.searching.propose import LatencyMatrix
+from pocketeye.searching.ranking import Batch
+from pocketeye.searching.report import Cost, Trained
+from pocketeye.searching.run import SearchOutcome, run_search
+from pocketeye.training.config import TrainConfig
+from pocketeye.training.data import make_loader
+from pocketeye.training.info import ModelInfo
+from pocketeye.training.loop import resolve_device
+
+logger = logging.getLogger(__name__)
+
+ARCHITECTURE, CANDIDATES, COSTS, RESULT, TRAIN = (
+    "architecture.json", "candidates.json", "costs.json", "result.json", "train",
+)  # fmt: skip
+_MODEL_FILES = ("best.safetensors", "model.json")
+_RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128
+_KEEP_BYTES = 512 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All inputs of a search, checked; ``recipe`` is None where nothing is retrained."""
+
+    space: SearchSpace
+    table: LatencyTable
+    runtime: Runtime
+    train: ImageSet
+    val: ImageSet
+    target_ms: float
+    search: SearchConfig
+    derive: DeriveConfig
+    recipe: TrainConfig | None
+    protocol: Protocol | None
+    run: RunFolder
+    resume: bool
+
+    @property
+    def costs(self) -> LatencyMatrix:
+        ms, fixed_ms = self.table.matrix(self.space)
+        return LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
+
+
+def forget(folder: Path) -> None:
+    """Remove what the stages of an earlier search in ``folder`` left."""
+    for name in (THETA, ARCHITECTURE, CANDIDATES, COSTS, RESULT, *_MODEL_FILES):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / TRAIN / CONFIG).is_file():
+        shutil.rmtree(folder / TRAIN)
+
+
+def search_stage(plan: Plan) -> SearchOutcome:
+    """Train supernet and theta, or restore them where that is done."""
+    done = plan.resume and len(plan.run.metrics()) >= plan.search.epochs
+    with nullcontext() if done else _timed(plan, "search"):  # restoring is no part of the cost
+        return run_search(
+            plan.space, plan.table, plan.train, plan.search, plan.run, resume=plan.resume
+        )
+
+
+def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
+    """Choose the network; writes ``candidates.json`` and ``architecture.json``.
+
+    Raises:
+        InvalidValue: no network near the target, or a candidates file that is damaged.
+    """
+    stored = plan.run / CANDIDATES
+    if plan.resume and stored.is_file():
+        try:
+            return Derived.from_dict(json.loads(stored.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InvalidValue(
+                f"{stored} is damaged ({error}): delete it and repeat the command with --resume"
+            ) from error
+
+    def measure(architectures: Sequence[Architecture]) -> list[Timing]:
+        return measure_architectures(
+            architectures,
+            runtime=plan.runtime,
+            threads=plan.table.header.threads,
+            precision=plan.table.header.precision,  # type: ignore[arg-type]
+            protocol=plan.protocol,
+            seed=plan.derive.seed,
+        )
+
+    weights, held_out = plan.train.split(plan.search.theta_fraction, plan.search.seed)
+    with _timed(plan, "derivation"):
+        derived = derive(
+            outcome.theta,
+            outcome.supernet,
+            plan.space,
+            plan.costs,
+            target_ms=plan.target_ms,
+            config=plan.derive,
+            recalibration=_batches(plan, weights, _RECALIBRATION_IMAGES),
+            held_out=_batches(plan, held_out),
+            measure=measure,
+            latency_ms=lambda timing: latency_ms(timing, plan.table.header.clock),
+            device=resolve_device(plan.search.device),
+        )
+    derived.best.architecture.save(plan.run / ARCHITECTURE)
+    plan.run.write_json(CANDIDATES, derived.to_dict())
+    return derived
+
+
+def train_stage(plan: Plan, derived: Derived) -> Trained | None:
+    """Train the chosen network from scratch in ``train/``; its weights are copied beside the rest."""
+    from pocketeye.models import create_model
+    from pocketeye.training.fit import fit
+
+    if plan.recipe is None:
+        return None
+    folder = plan.run / TRAIN
+    resume = plan.resume and (folder / CHECKPOINT).is_file()  # else nothing is lost
+    config = {**plan.recipe.to_dict(), "architecture": str(derived.best.architecture)}
+    run = RunFolder.open(folder, config, resume=resume, overwrite=not resume)
+    finished = folder / RESULT
+    if not (resume and finished.is_file()):
+        import torch
+
+        with _timed(plan, "training"), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.recipe.seed)
+            network = create_model(plan.run / ARCHITECTURE)
+            fit(network, plan.train, plan.val, plan.recipe, run, resume)
+    for name in _MODEL_FILES:
+        shutil.copyfile(folder / name, plan.run / name)
+    result = json.loads(finished.read_text(encoding="utf-8"))
+    return Trained(top1=result["top1"], num_images=len(plan.val), epochs=result["epochs"])
+
+
+def costs(run: RunFolder) -> list[Cost]:
+    """What every stage took so far, over all sittings."""
+    return [Cost(name=name, **row) for name, row in _stored_costs(run).items()]
+
+
+def layer_ms(plan: Plan, architecture: Architecture) -> list[float]:
+    """Calibrated latency of every layer, stem to head."""
+    return [plan.table.calibrated_ms(placed) for placed in architecture.placed()]
+
+
+def _batches(plan: Plan, images: ImageSet, limit: int | None = None) -> Any:
+    """Batches in evaluation form, mixed over the classes; kept decoded where they are small."""
+    order = np.random.default_rng(plan.derive.seed).permutation(len(images))[:limit]
+    info = ModelInfo.default("candidate", images.classes, images.in_chans, plan.space.input_size)
+    loader = make_loader(
+        images.subset(order),
+        info.transform(),
+        min(_EVAL_BATCH, len(order)),
+        shuffle=False,
+        seed=plan.derive.seed,
+        drop_last=False,
+        workers=plan.search.workers,
+    )
+    size = 4 * images.in_chans * plan.space.input_size**2 * len(order)
+    if size > _KEEP_BYTES:
+        return loader
+    kept: list[Batch] = list(loader)
+    return kept
+
+
+@contextmanager
+def _timed(plan: Plan, stage: str) -> Iterator[None]:
+    """Add wall and CPU seconds of the block to ``costs.json``, also where it is interrupted."""
+    wall, cpu = time.perf_counter(), sum(os.times()[:4])
+    try:
+        yield
+    finally:
+        stored = _stored_costs(plan.run)
+        row = stored.get(stage, {"seconds": 0.0, "cpu_seconds": 0.0})
+        stored[stage] = {
+            "seconds": round(row["seconds"] + time.perf_counter() - wall, 3),
+            "cpu_seconds": round(row["cpu_seconds"] + sum(os.times()[:4]) - cpu, 3),
+            "device": str(resolve_device(plan.search.device)),
+        }
+        plan.run.write_json(COSTS, stored)
+
+
+def _stored_costs(run: RunFolder) -> dict[str, Any]:
+    path = run / COSTS
+    if not path.is_file():
+        return {}
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data

@@ -1,0 +1,166 @@
+"""``pocketeye demo``: the whole way on real images, from this machine to a network that fits it."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.space import load_space
+from pocketeye.verbs._demo_report import write_demo_report
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._text import human_seconds
+from pocketeye.verbs.evaluate import EvaluateResult, evaluate
+from pocketeye.verbs.export import ExportResult, export
+from pocketeye.verbs.measure import MeasureResult, measure
+from pocketeye.verbs.search import SearchResult, search
+
+_Result = TypeVar("_Result", bound=VerbResult)
+_SPACE, _DATA = "digits", "digits"
+_TARGET_SHARE = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult(VerbResult):
+    """What every step came to; ``seconds`` per step in order."""
+
+    out: Path
+    report: Path
+    measured: MeasureResult
+    checked: MeasureResult
+    searched: SearchResult
+    exported: ExportResult
+    evaluated: EvaluateResult
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "out": self.out,
+            "report": self.report,
+            "measure": self.measured.to_dict(),
+            "check": self.checked.to_dict(),
+            "search": self.searched.to_dict(),
+            "export": self.exported.to_dict(),
+            "eval": self.evaluated.to_dict(),
+            "seconds": self.seconds,
+        }
+
+    def lines(self) -> list[str]:
+        steps = (
+            ("measure", self.measured), ("check", self.checked), ("search", self.searched),
+            ("export", self.exported), ("eval", self.evaluated),
+        )  # fmt: skip
+        lines = []
+        for name, result in steps:
+            lines.append(f"[bold]{name}[/bold]  ({human_seconds(self.seconds[name])})")
+            lines += [f"  {line}" for line in result.lines()]
+        return lines
+
+    def written(self) -> list[Path]:
+        return [
+            self.report,
+            self.measured.written()[0],
+            self.searched.written()[0],
+            self.exported.written()[0],
+        ]
+
+    def next_commands(self) -> list[str]:
+        table = self.measured.written()[0]
+        faster = float(f"{0.9 * self.searched.target_ms:.3g}")
+        return [
+            f"pocketeye search --table {table} --target-ms {faster:g}",
+            f"pocketeye bench {self.exported.artifact.folder}",
+            "pocketeye measure fbnet --out mine.latency.json",
+        ]
+
+    @property
+    def exit_code(self) -> int:
+        return self.exported.exit_code
+
+
+def demo(
+    *,
+    out: Path = Path("out/demo"),
+    target_ms: float | None = None,
+    epochs: int = 24,
+    train_epochs: int = 30,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> DemoResult:
+    """Measure this machine, search a network for it, train, export, prove: minutes on two cores.
+
+    The pictures are the handwritten digits that come with scikit-learn, so no network is needed.
+
+    Args:
+        out: folder of everything that is written.
+        target_ms: wanted latency; by default three quarters of what a middling random network of
+            the space takes here.
+        epochs: epochs of the search.
+        train_epochs: epochs of the training from scratch.
+        seed: of everything random.
+        overwrite: start again in a folder that holds a demo.
+
+    Raises:
+        InvalidValue: the folder holds a demo already, or the target cannot be reached.
+    """
+    table_path, folder = out / "device.latency.json", out / "search"
+    if table_path.exists() and not overwrite:
+        raise InvalidValue(
+            f"{out} holds a demo already: start again with --overwrite or choose another --out"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make the folder {out}: {error.strerror}") from error
+    seconds: dict[str, float] = {}
+
+    def step(name: str, verb: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
+        start = time.perf_counter()
+        result = verb(*args, **options)
+        seconds[name] = time.perf_counter() - start
+        return result
+
+    measured = step("measure", measure, _SPACE, out=table_path, overwrite=overwrite, seed=seed)
+    checked = step("check", measure, check=table_path, seed=seed + 1)
+    table = LatencyTable.load(table_path)
+    searched = step(
+        "search",
+        search,
+        table=table_path,
+        target_ms=_middling(table, seed) if target_ms is None else target_ms,
+        data=_DATA,
+        out=folder,
+        epochs=epochs,
+        train_epochs=train_epochs,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    exported = step(
+        "export", export, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
+    )
+    evaluated = step("eval", evaluate, str(exported.artifact.folder), data=_DATA)
+    result = DemoResult(
+        out=out,
+        report=out / "report.html",
+        measured=measured,
+        checked=checked,
+        searched=searched,
+        exported=exported,
+        evaluated=evaluated,
+        seconds=seconds,
+    )
+    write_demo_report(result)
+    return result
+
+
+def _middling(table: LatencyTable, seed: int) -> float:
+    """Three quarters of the median predicted latency of random networks, to three digits."""
+    space, rng = load_space(_SPACE), random.Random(seed)
+    median = statistics.median(table.predict(space.sample(rng)) for _ in range(200))
+    return float(f"{_TARGET_SHARE * median:.3g}")

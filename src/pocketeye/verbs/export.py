@@ -1,0 +1,177 @@
+"""``pocketeye export``: an artefact for a runtime, the proof that it computes the same, its latency."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketeye import runs
+from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency.record import LatencyRecord, choose_clock
+from pocketeye.models import count
+from pocketeye.progress import task
+from pocketeye.runtimes import (
+    Artifact,
+    ParityReport,
+    Precision,
+    Runtime,
+    check_parity,
+    get_runtime,
+)
+from pocketeye.runtimes.parity import PARITY
+from pocketeye.verbs._images import Inputs, sample_inputs, settle_batchnorm
+from pocketeye.verbs._network import Network, open_network
+from pocketeye.verbs._result import VerbResult
+
+LATENCY, ORIGIN = "latency.json", "export.json"
+_MAX_CALIBRATION = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult(VerbResult):
+    """An artefact on disk with its parity report and its latency record."""
+
+    name: str
+    artifact: Artifact
+    parity: ParityReport
+    latency: LatencyRecord
+    trained: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "folder": self.artifact.folder,
+            "file": self.artifact.path,
+            "size_bytes": self.artifact.size_bytes,
+            "runtime": self.artifact.runtime,
+            "precision": self.artifact.precision,
+            "trained": self.trained,
+            "parity": self.parity.to_dict(),
+            "latency": self.latency.to_dict(),
+        }
+
+    def lines(self) -> list[str]:
+        timing, record = self.latency.timing, self.latency
+        threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
+        lines = [
+            *self.parity.lines(),
+            f"latency p50 {timing.p50_ms:.3g} ms (p10 {timing.p10_ms:.3g}, p90 {timing.p90_ms:.3g}) · "
+            f"{record.runtime} {record.runtime_version} · {record.precision} · {threads} · "
+            f"{record.device.cpu}",
+        ]
+        if self.parity.status == "FAIL":
+            lines.append(
+                "[bold red]parity failed[/bold red]: the artefact is kept, but it does not compute "
+                f"what {self.name} computes"
+            )
+        if self.artifact.precision == "int8" and not self.trained:
+            lines.append("the weights are random: judge int8 with trained weights")
+        return lines
+
+    def written(self) -> list[Path]:
+        folder = self.artifact.folder
+        return [self.artifact.path, folder / PARITY, folder / LATENCY]
+
+    def next_commands(self) -> list[str]:
+        return [f"pocketeye bench {self.artifact.folder}"]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.parity.status == "FAIL" else 0
+
+
+def export(
+    model: str,
+    *,
+    to: str = "onnxruntime",
+    precision: Precision = "fp32",
+    out: Path | None = None,
+    input_size: int | None = None,
+    checkpoint: Path | None = None,
+    pretrained: bool = False,
+    data: str | None = None,
+    samples: int = 64,
+    threads: int = 1,
+) -> ExportResult:
+    """Export a network to a runtime, prove that it computes the same, and time it.
+
+    Args:
+        model: a name from `pocketeye list`, an architecture.json, or a run folder.
+        to: the runtime (`pocketeye doctor` lists those installed).
+        precision: fp32, or int8 by static quantisation.
+        out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
+        input_size: side of the image in pixels; the network's own by default.
+        checkpoint: weights to load; a run folder brings its own.
+        pretrained: fetch the published weights of a named model.
+        data: pictures for parity and calibration: an image folder, a parquet file or 'digits';
+            by default pictures that come with scikit-learn.
+        samples: number of pictures compared.
+        threads: threads the artefact is timed with.
+
+    Raises:
+        InvalidValue: unknown model, runtime or precision; weights that do not fit; a full disk.
+        MissingFile: no network, weights or data at a path.
+    """
+    runtime = get_runtime(to)
+    network = open_network(
+        model, input_size=input_size, checkpoint=checkpoint, pretrained=pretrained
+    )
+    inputs = sample_inputs(network, data, samples)
+    folder = out or Path("out") / network.name / f"{to}-{precision}"
+    artifact = write_artifact(network, runtime, precision, folder, inputs)
+    executable = runtime.load(artifact, threads=threads)
+    parity = check_parity(network.module, executable, inputs, precision)
+    parity.save(folder / PARITY)
+    call = executable.bind(*inputs[0])
+    protocol = Protocol()
+    measured = measure_interleaved({network.name: call}, protocol, threads=threads)
+    record = LatencyRecord(
+        subject=network.name,
+        runtime=runtime.name,
+        runtime_version=runtime.version(),
+        threads=threads,
+        precision=precision,
+        clock=choose_clock(threads),
+        timing=measured[network.name].timing,
+        flags=runtime.flags(),
+        protocol=protocol.to_dict(),
+        input_size=network.input_size,
+    )
+    record.save(folder / LATENCY)
+    return ExportResult(
+        name=network.name,
+        artifact=artifact,
+        parity=parity,
+        latency=record,
+        trained=network.trained,
+    )
+
+
+def write_artifact(
+    network: Network, runtime: Runtime, precision: Precision, folder: Path, inputs: Inputs
+) -> Artifact:
+    """Export into ``folder``, with a note of what was exported (``export.json``) beside it."""
+    if not network.trained:
+        settle_batchnorm(network.module, inputs[:_MAX_CALIBRATION])
+    with task(f"exporting {network.name} ({runtime.name}, {precision})"):
+        artifact = runtime.export(
+            network.module,
+            (network.example(),),
+            folder,
+            precision=precision,
+            calibration=inputs[:_MAX_CALIBRATION],
+        )
+    counts = count(network.module, network.input_shape)
+    origin = {
+        "name": network.name,
+        "trained": network.trained,
+        "input_shape": network.input_shape,
+        "macs": counts.macs,
+        "params": counts.params,
+        "created": runs.now(),
+        "git": runs.git_hash(),
+    }
+    runs.write_atomic(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")
+    return artifact

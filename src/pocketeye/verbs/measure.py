@@ -1,0 +1,251 @@
+"""``pocketeye measure``: a latency table of this device, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.build import build_table
+from pocketeye.latency.check import CheckReport, check_table
+from pocketeye.latency.plots import plot_check, save_figure
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.table import SUFFIX, LatencyTable
+from pocketeye.latency.usable import Precision as TablePrecision
+from pocketeye.latency.usable import table_precision
+from pocketeye.models.space import SearchSpace, list_spaces, load_space
+from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes.base import Precision
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._text import human_seconds
+
+SCHEMA = "pocketeye.measure/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureResult(VerbResult):
+    """A table, new or checked. ``check`` is None after measuring; errors are fractions.
+
+    ``again`` is the command that measures it once more, longer; None where the space is not known
+    by name.
+    """
+
+    table_path: Path
+    table: LatencyTable
+    space: SearchSpace
+    again: str | None
+    precision: TablePrecision
+    range_ms: tuple[float, float]
+    seconds: float
+    check: CheckReport | None = None
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        header, fit = self.table.header, self.table.calibration
+        return {
+            "schema": SCHEMA,
+            "table": str(self.table_path),
+            "space": header.space["name"],
+            "input_size": header.space["input_size"],
+            "width": header.space["width"],
+            "device": str(header.device),
+            "runtime": header.runtime,
+            "runtime_version": header.runtime_version,
+            "threads": header.threads,
+            "precision": header.precision,
+            "clock": header.clock,
+            "num_rows": len(self.table.rows),
+            "overhead_ms": header.overhead_ms,
+            "range_ms": list(self.range_ms),
+            "calibration": {
+                "fit": fit.fit,
+                "gain": fit.gain,
+                "block_ms": fit.block_ms,
+                "constant_ms": fit.constant_ms,
+                "num_nets": len(fit.networks),
+                "mape": fit.mape,
+                "loo_mape": fit.loo_mape,
+            },
+            "split_half": self.precision.split_half,
+            "noise_ms": self.precision.noise_ms,
+            "gap_ms": self.precision.gap_ms,
+            "usable": self.precision.usable,
+            "check": self.check.to_dict() if self.check else None,
+            "seconds": self.seconds,
+            "files": [str(path) for path in self.files],
+        }
+
+    def lines(self) -> list[str]:
+        header, fit = self.table.header, self.table.calibration
+        low, high = self.range_ms
+        plural = "" if header.threads == 1 else "s"
+        lines = [
+            f"[bold]{len(self.table.rows)} blocks[/bold] of {header.space['name']} at "
+            f"{header.space['input_size']} px on {header.device}, {header.runtime} "
+            f"{header.runtime_version}, {header.precision}, {header.threads} thread{plural}, "
+            f"clock {header.clock}",
+            f"networks of this space take {low:.2f} to {high:.2f} ms (est.)",
+            f"calibrated on {len(fit.networks)} whole networks: {fit.fit}, gain {fit.gain:.3f}, "
+            f"{fit.block_ms * 1e3:+.1f} µs a block, {fit.constant_ms * 1e3:+.1f} µs; "
+            f"leave-one-out error {fit.loo_mape:.1%}",
+        ]
+        if self.check is not None:
+            return [*lines, *self.check.lines()]
+        verdict = "usable" if self.precision.usable else "TOO NOISY to search with"
+        return [
+            *lines,
+            f"noise of a block {self.precision.noise_ms * 1e3:.1f} µs against a gap between "
+            f"candidates of {self.precision.gap_ms * 1e3:.1f} µs: {verdict}",
+            f"took {human_seconds(self.seconds)}",
+        ]
+
+    def written(self) -> list[Path]:
+        return list(self.files)
+
+    def next_commands(self) -> list[str]:
+        table = shlex.quote(str(self.table_path))
+        check = [f"pocketeye measure --check {table}"] if self.check is None else []
+        if not self.precision.usable:
+            return [*check, *filter(None, [self.again])]
+        low, high = self.range_ms
+        # The embedded digits are the default data; they fit grey pictures of ten classes only.
+        fits_digits = (self.space.in_chans, self.space.num_classes) == (1, 10)
+        data = "" if fits_digits else " --data IMAGES"
+        return [
+            *check,
+            f"pocketeye search --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
+        ]
+
+
+def measure(
+    space: str = "fbnet",
+    *,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    precision: Precision = "fp32",
+    input_size: int | None = None,
+    width: float | None = None,
+    num_classes: int | None = None,
+    out: Path | None = None,
+    check: Path | None = None,
+    nets: int = 24,
+    calibration_nets: int = 16,
+    rounds: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> MeasureResult:
+    """Measure every block of a search space on this device; or check a table against fresh networks.
+
+    Interrupted, the same command continues where it was.
+
+    Args:
+        space: a search space that comes with pocketeye, or one's own YAML file.
+        runtime: what runs the network: onnxruntime or torch.
+        threads: threads inside an operator.
+        precision: arithmetic of the network.
+        input_size: side of the image in pixels; the space's own by default.
+        width: multiplier of all widths.
+        num_classes: outputs of the classifier; the space's own by default.
+        out: the table to write; named after space, size, runtime and precision by default.
+        check: a table to check instead of measuring one; it says itself what it was made for.
+        nets: fresh random networks of the check.
+        calibration_nets: whole networks measured along with the blocks.
+        rounds: visits of every block; more is more precise.
+        seed: of the random networks.
+        overwrite: measure again although the table is there.
+
+    Raises:
+        InvalidValue: unknown space or runtime, an existing table, or (with check) a table of
+            another device, runtime version or space.
+        MissingFile: no table to check.
+        UserError: interrupted; says how to continue.
+    """
+    started = time.monotonic()
+    if rounds is not None and rounds < 2:
+        raise InvalidValue(f"rounds must be at least 2 (two halves are compared), got {rounds}")
+    if check is not None:
+        if out is not None:
+            raise InvalidValue(
+                "--check checks a table that is there and --out names one to write: use one of them"
+            )
+        return _check(check, nets, rounds, seed, started)
+    chosen = load_space(space).with_(input_size=input_size, width=width, num_classes=num_classes)
+    path = out or Path(f"{chosen.name}-{chosen.input_size}-{runtime}-{precision}{SUFFIX}")
+    if threads < 1:
+        raise InvalidValue(f"threads must be at least 1, got {threads}")
+    table = build_table(
+        chosen,
+        runtime=get_runtime(runtime),
+        out=path,
+        threads=threads,
+        precision=precision,
+        protocol=Protocol(rounds=rounds) if rounds else Protocol(),
+        calibration_nets=calibration_nets,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    return MeasureResult(
+        table_path=path,
+        table=table,
+        space=chosen,
+        again=_again(space, chosen, table, path),
+        precision=table_precision(table, chosen),
+        range_ms=table.latency_range(chosen),
+        seconds=time.monotonic() - started,
+        files=(path,),
+    )
+
+
+def _check(path: Path, nets: int, rounds: int | None, seed: int, started: float) -> MeasureResult:
+    table = LatencyTable.load(path)
+    space = table.space()
+    protocol = Protocol(**table.header.protocol)
+    report = check_table(
+        table,
+        space,
+        runtime=get_runtime(table.header.runtime),
+        nets=nets,
+        protocol=replace(protocol, rounds=rounds) if rounds else protocol,
+        # Never the seed of the calibration, whose networks would be drawn again.
+        seed=table.header.seed + 1 + seed,
+    )
+    base = path.with_name(path.name.removesuffix(".json"))
+    files = (
+        save_figure(plot_check(report), base.with_name(base.name + ".check.png")),
+        report.save(base.with_name(base.name + ".check.json")),
+    )
+    return MeasureResult(
+        table_path=path,
+        table=table,
+        space=space,
+        again=_again(space.name, space, table, path),
+        precision=table_precision(table, space),
+        range_ms=table.latency_range(space),
+        seconds=time.monotonic() - started,
+        check=report,
+        files=files,
+    )
+
+
+def _again(name: str, space: SearchSpace, table: LatencyTable, path: Path) -> str | None:
+    """The command that measures the table again with more rounds."""
+    if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
+        return None
+    base, header = load_space(name), table.header
+    options = {
+        "runtime": header.runtime,
+        "threads": header.threads,
+        "precision": header.precision,
+        "input-size": space.input_size if space.input_size != base.input_size else None,
+        "width": space.width if space.width != base.width else None,
+        "num-classes": space.num_classes if space.num_classes != base.num_classes else None,
+        "rounds": 3 * int(header.protocol.get("rounds", Protocol().rounds)),
+        "out": path,
+    }
+    words = ["pocketeye", "measure", name, "--overwrite"]
+    for option, value in options.items():
+        words += [] if value is None else [f"--{option}", str(value)]
+    return shlex.join(words)

@@ -1,0 +1,316 @@
+"""``pocketeye search``: a network for a device and a latency, found, measured, trained, explained."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pocketeye.data import ImageSet, load_images
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.record import Device
+from pocketeye.latency.table import LatencyTable
+from pocketeye.latency.usable import require_usable
+from pocketeye.models.space import SearchSpace, load_space
+from pocketeye.runs import RunFolder
+from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes.base import Precision, Runtime
+from pocketeye.searching.baseline import Comparison
+from pocketeye.searching.config import Mode, SearchConfig
+from pocketeye.searching.derive import Candidate, DeriveConfig
+from pocketeye.searching.objective import ObjectiveName
+from pocketeye.searching.propose import LatencyMatrix, check_target
+from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
+from pocketeye.training.config import TrainConfig, load_recipe
+from pocketeye.training.loop import TrainPrecision, check_device
+from pocketeye.verbs import _search_stages as stages
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._search_report import build_report, describe, next_commands
+from pocketeye.verbs._text import human_seconds
+
+logger = logging.getLogger(__name__)
+SCHEMA = "pocketeye.search/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(VerbResult):
+    """The network found, and what is known of it; accuracies are fractions in [0, 1]."""
+
+    out: Path
+    table: Path
+    data: str
+    where: str
+    runtime: str
+    precision: str
+    target_ms: float
+    tolerance: float
+    best: Candidate
+    comparison: Comparison
+    trained: Trained | None
+    costs: tuple[Cost, ...]
+    notes: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        best = self.best
+        return {
+            "schema": SCHEMA,
+            "out": self.out,
+            "architecture": str(best.architecture),
+            "where": self.where,
+            "runtime": self.runtime,
+            "precision": self.precision,
+            "target_ms": self.target_ms,
+            "tolerance": self.tolerance,
+            "predicted_ms": best.predicted_ms,
+            "measured_ms": best.measured_ms,
+            "off_target": best.off_target(self.target_ms),
+            "prediction_error": best.prediction_error,
+            "timing": asdict(best.timing) if best.timing else None,
+            "origin": best.origin,
+            "supernet_top1": best.supernet_top1,
+            "random_baseline": self.comparison.to_dict(),
+            "top1": self.trained.top1 if self.trained else None,
+            "num_val_images": self.trained.num_images if self.trained else None,
+            "epochs_trained": self.trained.epochs if self.trained else None,
+            "costs": {c.name: {"seconds": c.seconds, "cpu_seconds": c.cpu_seconds,
+                               "core_hours": c.cpu_seconds / 3600, "device": c.device}
+                      for c in self.costs},
+            "table": self.table,
+            "data": self.data,
+            "notes": list(self.notes),
+            "files": [str(path) for path in self.files],
+        }  # fmt: skip
+
+    def lines(self) -> list[str]:
+        best, off, error = (
+            self.best,
+            self.best.off_target(self.target_ms),
+            self.best.prediction_error,
+        )
+        assert best.measured_ms is not None
+        assert off is not None
+        assert error is not None
+        ops = " ".join(block.op for block in best.architecture.blocks)
+        lines = [
+            f"[bold]target {self.target_ms:g} ms[/bold] · predicted {best.predicted_ms:.3g} ms (est.) "
+            f"· measured {best.measured_ms:.3g} ms: {100 * off:+.1f} % from the target, prediction "
+            f"{100 * error:+.1f} % off",
+            f"on {self.where}",
+            f"network {ops}",
+            f"with shared weights: {self.comparison.sentence()}",
+        ]
+        if self.trained is not None:
+            lines.append(
+                f"trained from scratch: top-1 {self.trained.top1:.2%} on {self.trained.num_images} "
+                f"validation images ({self.trained.epochs} epochs)"
+            )
+        spent = " · ".join(
+            f"{c.name} {human_seconds(c.seconds)} ({c.cpu_seconds / 3600:.3f} core-hours)"
+            for c in self.costs
+        )
+        return [*lines, f"cost: {spent}", *filter(None, [cost_sentence(self.costs)]),
+                *(f"note: {note}" for note in self.notes)]  # fmt: skip
+
+    def written(self) -> list[Path]:
+        page, architecture, *_ = self.files
+        return [page, architecture, self.out]
+
+    def next_commands(self) -> list[str]:
+        return next_commands(
+            self.out, self.data, self.runtime, self.precision, self.trained is not None
+        )
+
+
+def search(
+    space: str | None = None,
+    *,
+    table: Path,
+    target_ms: float,
+    data: str = "digits",
+    out: Path | None = None,
+    mode: Mode = "fast",
+    objective: ObjectiveName | None = None,
+    epochs: int | None = None,
+    warmup_epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    candidates: int = 12,
+    measure_top: int = 6,
+    tolerance: float = 0.05,
+    rounds: int | None = None,
+    retrain: bool = True,
+    train_recipe: str | None = None,
+    train_epochs: int | None = None,
+    runtime: str | None = None,
+    precision: Precision | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    train_precision: TrainPrecision = "fp32",
+    num_processes: int = 1,
+    workers: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> SearchResult:
+    """Search a network of a given latency on this device, measure it, train it.
+
+    Runtime, precision, threads, input size and widths are those the latency table was measured
+    with. Everything ends up in one folder with a report; an interrupted search goes on with
+    --resume.
+
+    Args:
+        space: name or YAML file of a space the table must fit; by default the table's own.
+        table: latency table made by `pocketeye measure` on this device.
+        target_ms: wanted latency of one image in milliseconds.
+        data: 'digits', an image folder, or a parquet file.
+        out: folder of the run; out/search-SPACE-TARGETms by default.
+        mode: fast, or paper (schedules and losses of the paper).
+        objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
+        epochs: epochs of the search, warm-up included; by default the mode's own.
+        warmup_epochs: epochs at the start that train weights only; a quarter of them by default.
+        batch_size: images of a weight step; by default the mode's own.
+        lr: learning rate of the weights; by default the mode's own.
+        candidates: networks drawn and ranked; as many random ones are ranked beside them.
+        measure_top: best of both kinds that are measured in the runtime.
+        tolerance: allowed distance of the measured latency from the target, a fraction.
+        rounds: rounds of the final measurement; the protocol's own by default.
+        retrain: train the chosen network from scratch.
+        train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
+            default.
+        train_epochs: epochs of that training; the recipe's own by default.
+        runtime: refuse a table for another runtime.
+        precision: refuse a table for another precision of the runtime.
+        threads: refuse a table for another number of threads.
+        seed: of everything random.
+        device: where the networks are trained.
+        train_precision: fp32, or bf16 mixed precision, of search and training.
+        num_processes: data-parallel processes of search and training.
+        workers: processes that prepare pictures.
+        resume: go on with the search in the folder.
+        overwrite: start again in a folder that holds a search.
+
+    Raises:
+        InvalidValue: a table that does not fit or is too noisy, a target out of range, data with
+            other classes, or no network near the target.
+        MissingFile: no table or data at a path.
+        UserError: interrupted; says how to go on.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InvalidValue("search starts its processes itself: use --num-processes, not torchrun")
+    check_device(device)
+    latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
+    given: dict[str, Any] = {
+        "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
+        "batch_size": batch_size, "lr": lr, "objective": objective,
+    }  # fmt: skip
+    make = SearchConfig.paper if mode == "paper" else SearchConfig
+    config = make(
+        target_ms=target_ms, seed=seed, device=device, precision=train_precision,
+        num_processes=num_processes, workers=workers,
+        **{key: value for key, value in given.items() if value is not None},
+    )  # fmt: skip
+    deriving = DeriveConfig(
+        candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
+    )
+    recipe = None
+    if retrain:
+        recipe = _recipe(data, train_recipe, train_epochs, shape.input_size, config)
+    train, val = (load_images(data, split, in_chans=shape.in_chans) for split in ("train", "val"))
+    _require_classes(shape, train)
+    folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
+    decisive = {
+        "verb": "search", "space": shape.to_dict(), "table": str(table),
+        "table_date": latencies.header.date, "data": data, "data_sha256": train.sha256,
+        "search": _without_machine(config.to_dict()), "derive": asdict(deriving),
+        "rounds": rounds, "train": recipe.to_dict() if recipe else None,
+    }  # fmt: skip
+    run = RunFolder.open(folder, decisive, resume=resume, overwrite=overwrite)
+    if not resume:
+        stages.forget(folder)
+    plan = stages.Plan(
+        space=shape, table=latencies, runtime=timer, train=train, val=val, target_ms=target_ms,
+        search=config, derive=deriving, recipe=recipe,
+        protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
+    )  # fmt: skip
+    return _run(plan, table, data)
+
+
+def _open_table(
+    path: Path,
+    space: str | None,
+    runtime: str | None,
+    precision: str | None,
+    threads: int | None,
+    target_ms: float,
+) -> tuple[LatencyTable, SearchSpace, Runtime]:
+    """The table, its space and its runtime, where a search for the target makes sense with them."""
+    table = LatencyTable.load(path)
+    shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
+    table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
+    ms, fixed_ms = table.matrix(shape)
+    check_target(target_ms, LatencyMatrix(ms=ms, fixed_ms=fixed_ms), describe(table))
+    require_usable(table, shape)
+    timer = get_runtime(table.header.runtime)
+    table.require_device(Device.here(), timer.version())
+    return table, shape, timer
+
+
+def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
+    """A quarter of the epochs where only those were given, as the mode's own may be too long."""
+    if warmup_epochs is not None or epochs is None or mode == "paper":
+        return warmup_epochs
+    return epochs // 4
+
+
+def _recipe(
+    data: str, name: str | None, epochs: int | None, input_size: int, config: SearchConfig
+) -> TrainConfig:
+    return load_recipe(
+        name or ("digits" if data == "digits" else "small-cpu"),
+        epochs=epochs,
+        input_size=input_size,
+        seed=config.seed,
+        device=config.device,
+        precision=config.precision,
+        num_processes=config.num_processes,
+        workers=config.workers,
+    )
+
+
+def _require_classes(space: SearchSpace, images: ImageSet) -> None:
+    if len(images.classes) != space.num_classes:
+        raise InvalidValue(
+            f"{images.source} has {len(images.classes)} classes, but the latency table was made for "
+            f"networks with {space.num_classes}: measure one with --num-classes "
+            f"{len(images.classes)}"
+        )
+
+
+def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in ("device", "workers")}
+
+
+def _run(plan: stages.Plan, table: Path, data: str) -> SearchResult:
+    outcome = stages.search_stage(plan)
+    derived = stages.derive_stage(plan, outcome)
+    trained = stages.train_stage(plan, derived)
+    header, folder = plan.table.header, plan.run.path
+    report = build_report(plan, outcome, derived, trained, table, data)
+    page, *rest = write_report(report, folder)
+    files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
+             folder / stages.RESULT]  # fmt: skip
+    result = SearchResult(
+        out=folder, table=table, data=data, where=report.where, runtime=header.runtime,
+        precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
+        best=derived.best, comparison=derived.comparison, trained=trained,
+        costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
+    )  # fmt: skip
+    plan.run.write_json(
+        stages.RESULT,
+        {k: str(v) if isinstance(v, Path) else v for k, v in result.to_dict().items()},
+    )
+    return result

@@ -1,0 +1,209 @@
+"""``pocketeye train``: a classifier from a recipe, into a run folder."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from pocketeye.data import ImageSet, load_images
+from pocketeye.data.classification import DIGITS
+from pocketeye.metrics import wilson_interval
+from pocketeye.models import Architecture, create_model
+from pocketeye.training.fit import (
+    BEST,
+    CURVES,
+    SAMPLES,
+    FitResult,
+    TrainConfig,
+    choose_input_size,
+    fit,
+    load_recipe,
+)
+from pocketeye.training.loop import check_device, open_run
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._text import human_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(VerbResult):
+    """A finished training; ``top1`` is 0 to 1, of the best epoch, on ``num_val`` pictures."""
+
+    name: str
+    data: str
+    out: Path
+    fitted: FitResult
+    input_size: int
+    num_train: int
+    num_val: int
+    params: int
+    problems: tuple[str, ...]
+
+    @property
+    def top1(self) -> float:
+        return self.fitted.top1
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of ``top1``."""
+        return wilson_interval(round(self.top1 * self.num_val), self.num_val)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "data": self.data,
+            "out": self.out,
+            "weights": self.fitted.weights,
+            "top1": self.top1,
+            "top1_interval": list(self.interval),
+            "best_epoch": self.fitted.best_epoch,
+            "epochs": self.fitted.epochs,
+            "seconds": self.fitted.seconds,
+            "input_size": self.input_size,
+            "num_train": self.num_train,
+            "num_val": self.num_val,
+            "params": self.params,
+            "problems": list(self.problems),
+        }
+
+    def lines(self) -> list[str]:
+        low, high = (100 * share for share in self.interval)
+        lines = [
+            f"top-1 [bold]{100 * self.top1:.2f} %[/bold] ({low:.1f} to {high:.1f}, {self.num_val} "
+            f"pictures) in epoch {self.fitted.best_epoch} of {self.fitted.epochs} · "
+            f"{self.name} · {self.input_size} px · {human_seconds(self.fitted.seconds)}"
+        ]
+        return lines + problem_lines(self.problems)
+
+    def written(self) -> list[Path]:
+        return [self.out / BEST, self.out / CURVES, self.out / SAMPLES]
+
+    def next_commands(self) -> list[str]:
+        run, data = shlex.quote(str(self.out)), shlex.quote(self.data)
+        return [
+            f"pocketeye eval {run} --data {data}",
+            f"pocketeye export {run} --data {data}",
+        ]
+
+
+def train(
+    model: str = "fbnet_c",
+    *,
+    data: str = DIGITS,
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    pretrained: bool = False,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    input_size: int | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] | None = None,
+    precision: Literal["fp32", "bf16"] | None = None,
+    num_processes: int | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+) -> TrainResult:
+    """Train a classifier.
+
+    Args:
+        model: a name from `pocketeye list`, any timm name, or an architecture.json.
+        data: a folder of class folders, a folder of parquet files, a parquet file, or 'digits'.
+        recipe: a recipe that comes along (digits, small-cpu, fbnet-imagenet) or a YAML file of the
+            same keys; by default digits for the digits, else small-cpu.
+        out: folder of the run; out/train/MODEL-on-DATA by default.
+        resume: go on with an interrupted run.
+        overwrite: start again in a folder that holds a run.
+        pretrained: begin with the published weights of a named model.
+        epochs: passes over the data.
+        batch_size: pictures per step and process.
+        lr: peak learning rate.
+        seed: of the weights, the order and the augmentation.
+        input_size: side of the input in pixels; by default an architecture's own, and for names the
+            size of the pictures.
+        device: auto takes CUDA, then MPS, then the CPU.
+        precision: bf16 is mixed precision (slower than fp32 on CPUs without matrix units).
+        num_processes: data-parallel processes on this machine.
+        workers: processes that prepare pictures.
+        threads: threads of torch.
+
+    Raises:
+        InvalidValue: unknown model, recipe or key; data that cannot be learnt from; a run that is
+            already there; a loss that is not finite; a full disk.
+        MissingFile: no data, recipe or network at a path.
+        UserError: interrupted; says how to go on.
+    """
+    config = load_recipe(
+        recipe or ("digits" if data == DIGITS else "small-cpu"),
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, input_size=input_size,
+        device=device, precision=precision, num_processes=num_processes, workers=workers,
+        threads=threads,
+    )  # fmt: skip
+    check_device(config.device)
+    train_set, val_set = load_images(data, "train"), load_images(data, "val")
+    module = _build(model, train_set, config, pretrained)
+    config = replace(config, input_size=config.input_size or _input_size(model, module, train_set))
+    assert config.input_size is not None
+    name = _name(model)
+    folder = out or Path("out") / "train" / f"{name}-on-{Path(data).stem}"
+    asked = {
+        "model": model,
+        "data": data,
+        "data_sha256": train_set.sha256,
+        "pretrained": pretrained,
+    }
+    run = open_run(folder, {**asked, **config.to_dict()}, resume=resume, overwrite=overwrite)
+    fitted = fit(
+        module, train_set, val_set, config, run, resume, name=name, description=f"training {name}"
+    )
+    return TrainResult(
+        name=name,
+        data=data,
+        out=folder,
+        fitted=fitted,
+        input_size=config.input_size,
+        num_train=len(train_set),
+        num_val=len(val_set),
+        params=sum(p.numel() for p in module.parameters()),
+        problems=(*train_set.problems, *val_set.problems),
+    )
+
+
+def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
+    """What was left out of the data, for a person to read."""
+    from rich.markup import escape
+
+    if not problems:
+        return []
+    shown = [f"  {escape(problem)}" for problem in problems[:most]]
+    more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
+    return [f"[yellow]{len(problems)} problems in the data[/yellow]:", *shown, *more]
+
+
+def _build(model: str, images: ImageSet, config: TrainConfig, pretrained: bool) -> torch.nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return create_model(
+            model, pretrained, num_classes=len(images.classes), in_chans=images.in_chans
+        )
+
+
+def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
+    architecture: Any = getattr(module, "architecture", None)
+    from_file = Path(model).suffix == ".json" or Path(model).is_dir()
+    if from_file and isinstance(architecture, Architecture):
+        return architecture.input_size
+    return choose_input_size(module, images)
+
+
+def _name(model: str) -> str:
+    """Of a file ``NAME/architecture.json`` the folder counts; a registered name is its own."""
+    path = Path(model)
+    if path.suffix == ".json":
+        return path.resolve().parent.name if path.stem == "architecture" else path.stem
+    return path.resolve().name if path.is_dir() else model

@@ -1,0 +1,116 @@
+"""The verb ``measure``: a table, its check, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.latency.table import LatencyTable
+from pocketeye.latency.usable import Precision as TablePrecision
+from pocketeye.verbs.measure import MeasureResult, measure
+from tests.latency.fakes import SPACE, use_fake_machine
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    use_fake_machine(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "my space.yaml"
+    path.write_text(yaml.safe_dump(SPACE.to_dict()))
+    return str(path)
+
+
+def made(space: str) -> MeasureResult:
+    return measure(space, rounds=3, out=Path("t.latency.json"))
+
+
+def test_writes_a_table_and_says_what_to_run(space: str) -> None:
+    result = made(space)
+    assert result.written() == [Path("t.latency.json")]
+    table = LatencyTable.load(Path("t.latency.json"))
+    assert table.header.protocol["rounds"] == 3
+    check, search = (shlex.split(c) for c in result.next_commands())
+    assert check == ["pocketeye", "measure", "--check", "t.latency.json"]
+    assert search[:5] == ["pocketeye", "search", "--table", "t.latency.json", "--target-ms"]
+    low, high = table.latency_range(SPACE)
+    assert low < float(search[5]) < high
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["num_rows"] == len(table.rows)
+    assert data["usable"] is True
+    assert data["check"] is None
+    assert table.header.device.cpu in " ".join(result.lines())
+
+
+def test_default_name_and_no_silent_overwrite(space: str) -> None:
+    result = measure(space, rounds=2)
+    assert result.table_path == Path("tiny-16-onnxruntime-fp32.latency.json")
+    with pytest.raises(InvalidValue, match="--overwrite"):
+        measure(space, rounds=2)
+    measure(space, rounds=2, overwrite=True)
+
+
+def test_options_change_the_space(space: str) -> None:
+    result = measure(space, rounds=2, input_size=32, num_classes=7, width=2.0)
+    assert result.table.header.space["input_size"] == 32
+    assert result.table.header.space["num_classes"] == 7
+    assert result.table.header.space["width"] == 2.0
+
+
+def test_check_writes_a_picture_and_a_report(space: str) -> None:
+    made(space)
+    result = measure(check=Path("t.latency.json"), nets=20)
+    assert result.check is not None
+    assert result.check.n == 20
+    assert result.check.mape < 1e-3
+    assert abs(result.check.drift) < 1e-9
+    assert [p.name for p in result.written()] == ["t.latency.check.png", "t.latency.check.json"]
+    assert all(p.is_file() for p in result.written())
+    stored = json.loads(Path("t.latency.check.json").read_text())
+    assert stored["spearman"] > 0.999
+    assert json.loads(json.dumps(result.to_dict()))["check"]["n"] == 20
+    assert any("MAPE" in line for line in result.lines())
+
+
+def test_a_checked_table_leads_to_a_search_of_the_same_space(space: str) -> None:
+    """Neither the name of an own space nor --input-size is lost on the way."""
+    measure(space, rounds=2, input_size=32, out=Path("t.latency.json"))
+    (command,) = measure(check=Path("t.latency.json"), nets=4).next_commands()
+    assert shlex.split(command)[:4] == ["pocketeye", "search", "--table", "t.latency.json"]
+
+
+def test_a_noisy_table_leads_to_a_longer_measurement(space: str) -> None:
+    measured = measure(space, rounds=2, input_size=32, out=Path("t.latency.json"))
+    noisy = TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3)
+    result = replace(measured, precision=noisy)
+    assert any("TOO NOISY" in line for line in result.lines())
+    *_, again = (shlex.split(c) for c in result.next_commands())
+    assert again[:3] == ["pocketeye", "measure", space]
+    assert {"--overwrite", "--rounds", "6", "--input-size", "32"} <= set(again)
+
+
+def test_refusals(space: str) -> None:
+    with pytest.raises(InvalidValue, match="Did you mean 'fbnet'"):
+        measure("fbnett")
+    with pytest.raises(InvalidValue, match="Did you mean 'onnxruntime'"):
+        measure(space, runtime="onnxruntme")
+    with pytest.raises(MissingFile, match="no latency table"):
+        measure(check=Path("nothing.latency.json"))
+    with pytest.raises(InvalidValue, match="threads must be at least 1"):
+        measure(space, threads=0)
+    with pytest.raises(InvalidValue, match="rounds must be at least 2"):
+        measure(space, rounds=0)
+    made(space)
+    with pytest.raises(InvalidValue, match="rounds must be at least 2"):
+        measure(check=Path("t.latency.json"), rounds=0)
+    with pytest.raises(InvalidValue, match="use one of them"):
+        measure(check=Path("t.latency.json"), out=Path("u.latency.json"))
+    text = Path("t.latency.json").read_text()
+    Path("t.latency.json").write_text(text[: len(text) // 2])
+    with pytest.raises(InvalidValue, match="truncated"):
+        measure(check=Path("t.latency.json"))

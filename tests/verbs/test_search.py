@@ -1,0 +1,324 @@
+"""The verb ``search`` from a table to a trained network, interrupted, continued, and refused.
+
+The latency table is made up and networks are "measured" by its own prediction, so that nothing here
+depends on how busy the machine is; the protocol has tests of its own, and one slow test measures.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketeye import runs
+from pocketeye.errors import InvalidValue, MissingFile, UserError
+from pocketeye.latency.calibration import Calibration
+from pocketeye.latency.record import Device
+from pocketeye.latency.table import LatencyTable, Row, TableHeader
+from pocketeye.models import Architecture, create_model
+from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
+from pocketeye.models.space import SearchSpace, StageSpec
+from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes.base import Timing
+from pocketeye.verbs import _search_stages as stages
+from pocketeye.verbs.search import SearchResult, search
+
+SPACE = SearchSpace(
+    name="tiny",
+    input_size=8,
+    stages=(StageSpec(chs=8, depth=2), StageSpec(chs=16, depth=3, stride=2)),
+    candidates=("k3_e1", "k3_e3", "k5_e3", "k3_e6", "skip"),
+    stem_chs=8,
+    stem_stride=1,
+    head_chs=16,
+    in_chans=1,
+    num_classes=10,
+)
+SETTINGS: dict[str, Any] = {
+    "target_ms": 2.0, "epochs": 2, "warmup_epochs": 1, "batch_size": 128, "candidates": 3,
+    "measure_top": 2, "train_epochs": 1, "device": "cpu",
+}  # fmt: skip
+
+
+def block_ms(placed: PlacedBlock) -> float:
+    op = placed.spec.parsed
+    if not isinstance(op, InvertedResidualOp):
+        return 0.2
+    return 0.1 + 0.08 * op.expansion + 0.02 * op.kernel
+
+
+def row(ms: float, disagree: float = 0.0) -> Row:
+    return Row(timing=timing(ms), wall_ms=(ms, ms, ms),
+               halves_ms=(ms * (1 - disagree), ms * (1 + disagree)), dropped=0.0)  # fmt: skip
+
+
+def timing(ms: float) -> Timing:
+    return Timing(n=24, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
+
+
+def made_up_table(space: SearchSpace = SPACE, **header: Any) -> LatencyTable:
+    disagree = header.pop("disagree", 0.0)
+    rows = {
+        str(p): row(block_ms(p), disagree)
+        for p in space.placed()
+        if not isinstance(p.spec.parsed, SkipOp)
+    }
+    facts: dict[str, Any] = {
+        "space": space.to_dict(), "device": Device.here(), "runtime": "onnxruntime",
+        "runtime_version": get_runtime("onnxruntime").version(), "flags": {}, "layout": "NCHW",
+        "threads": 1, "precision": "fp32", "clock": "thread_cpu", "protocol": {},
+        "overhead_ms": 0.0, "rounds": 24, "seed": 0, "date": runs.now(), "git": None,
+    }  # fmt: skip
+    return LatencyTable(
+        header=TableHeader(**{**facts, **header}),
+        rows=rows,
+        calibration=Calibration(
+            fit="gain", gain=1.0, block_ms=0.0, constant_ms=0.0, mape=0.01, loo_mape=0.012,
+            candidates={"gain": 0.012}, networks=("a@8=conv3:1>8/1|head16:8>10/1",),
+            measured_ms=(1.0,),
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up_table().save(tmp_path_factory.mktemp("table") / "tiny.latency.json")
+
+
+class FakeRuntime:
+    """Stands for the measurement of whole networks."""
+
+    def __init__(self, gain: float = 1.01) -> None:
+        self.gain, self.calls = gain, 0
+
+    def __call__(self, architectures: Sequence[Architecture], **settings: Any) -> list[Timing]:
+        self.calls += 1
+        assert settings["threads"] == 1
+        assert settings["precision"] == "fp32"
+        return [timing(self.gain * made_up_table().predict(a)) for a in architectures]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    table: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[SearchResult, Path]]:
+    out = tmp_path_factory.mktemp("search") / "a run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "measure_architectures", FakeRuntime())
+        yield search(table=table, out=out, **SETTINGS), out
+
+
+def test_result_meets_the_target_and_says_so(finished: tuple[SearchResult, Path]) -> None:
+    result, _ = finished
+    best = result.best
+    assert best.measured_ms is not None
+    assert abs(best.measured_ms / 2.0 - 1) <= 0.05
+    assert best.prediction_error == pytest.approx(1 / 1.01 - 1)
+    text = "\n".join(result.lines())
+    assert "target 2 ms" in text
+    assert f"measured {best.measured_ms:.3g} ms" in text
+    assert "random mean" in text
+    assert "core-hours" in text
+    assert result.trained is not None
+    assert f"top-1 {result.trained.top1:.2%} on {result.trained.num_images}" in text
+
+
+def test_folder_explains_itself(finished: tuple[SearchResult, Path]) -> None:
+    result, out = finished
+    names = {path.name for path in out.iterdir()}
+    assert names >= {
+        "config.yaml", "environment.json", "metrics.csv", "architecture.json", "candidates.json",
+        "candidates.csv", "costs.json", "result.json", "report.html", "best.safetensors",
+        "model.json", "architecture.png", "theta.png", "curves.png", "accuracy_latency.png",
+        "predicted_measured.png",
+    }  # fmt: skip
+    assert all(path.is_file() for path in result.files)
+    assert result.written() == [out / "report.html", out / "architecture.json", out]
+    assert Architecture.load(out / "architecture.json") == result.best.architecture
+    stored = json.loads((out / "result.json").read_text())
+    assert stored["measured_ms"] == result.best.measured_ms
+    assert set(stored["costs"]) == {"search", "derivation", "training"}
+    assert all(cost["seconds"] > 0 for cost in stored["costs"].values())
+    page = (out / "report.html").read_text()
+    assert "onnxruntime" in page
+    assert "digits" in page
+    assert f">{result.best.measured_ms:.3f}<" in page
+
+
+def test_run_folder_is_a_trained_network(finished: tuple[SearchResult, Path]) -> None:
+    import torch
+
+    _, out = finished
+    network = create_model(out)
+    plain = create_model(out / "architecture.json")
+    images = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        assert network.eval()(images).shape == (2, 10)
+        assert not torch.equal(network(images), plain.eval()(images))
+
+
+def test_next_commands_are_whole(finished: tuple[SearchResult, Path]) -> None:
+    result, out = finished
+    first, *rest = result.next_commands()
+    assert first.startswith(f"pocketeye export '{out}' --to onnxruntime --precision fp32")
+    assert all(command.startswith("pocketeye ") for command in rest)
+
+
+def test_a_finished_search_resumes_to_the_same_without_work(
+    finished: tuple[SearchResult, Path], table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, out = finished
+    monkeypatch.setattr(stages, "measure_architectures", None)  # calling it would crash
+    metrics = (out / "metrics.csv").read_bytes()
+    weights = (out / "best.safetensors").read_bytes()
+    again = search(table=table, out=out, resume=True, **SETTINGS)
+    assert again.best == result.best
+    assert again.trained == result.trained
+    assert (out / "metrics.csv").read_bytes() == metrics
+    assert (out / "best.safetensors").read_bytes() == weights
+
+
+def test_interrupted_twice_and_resumed_equals_uninterrupted(
+    finished: tuple[SearchResult, Path],
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    fake = FakeRuntime()
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "measure_architectures", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(table=table, out=tmp_path, **SETTINGS)
+    assert json.loads((tmp_path / "costs.json").read_text())["search"]["seconds"] > 0
+    metrics = (tmp_path / "metrics.csv").read_bytes()
+    monkeypatch.setattr(stages, "measure_architectures", fake)
+    with monkeypatch.context() as patch:
+        patch.setattr("pocketeye.training.fit.fit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(table=table, out=tmp_path, resume=True, **SETTINGS)
+    result = search(table=table, out=tmp_path, resume=True, **SETTINGS)
+    assert fake.calls == 1  # not measured twice
+    assert (tmp_path / "metrics.csv").read_bytes() == metrics  # not searched twice
+    assert result.best == finished[0].best
+    assert result.trained == finished[0].trained
+
+
+def test_a_folder_is_not_overwritten_silently(
+    finished: tuple[SearchResult, Path], table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, out = finished
+    with pytest.raises(InvalidValue, match=r"already holds a run.*--resume.*--overwrite"):
+        search(table=table, out=out, **SETTINGS)
+    with pytest.raises(InvalidValue, match=r"cannot resume .*another derive"):
+        search(table=table, out=out, resume=True, **{**SETTINGS, "candidates": 5})
+
+
+def test_overwriting_forgets_every_stage(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "measure_architectures", FakeRuntime())
+    (tmp_path / "train").mkdir()
+    for name in ("config.yaml", "theta.csv", "candidates.json", "best.safetensors", "model.json",
+                 "train/config.yaml", "train/best.safetensors"):  # fmt: skip
+        (tmp_path / name).write_text("of: an earlier search")
+    (tmp_path / "costs.json").write_text('{"training": {"seconds": 1, "cpu_seconds": 1}}')
+    second = search(table=table, out=tmp_path, overwrite=True, retrain=False, **SETTINGS)
+    assert second.trained is None
+    assert second.best.measured_ms is not None
+    assert not (tmp_path / "best.safetensors").exists()
+    assert not (tmp_path / "train").exists()
+    assert second.next_commands() == [
+        f"pocketeye train {tmp_path / 'architecture.json'} --data digits"
+    ]
+    assert "training" not in json.loads((tmp_path / "costs.json").read_text())
+
+
+def test_no_network_near_the_target_is_one_sentence(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Erratic(FakeRuntime):
+        def __call__(self, architectures: Sequence[Architecture], **settings: Any) -> list[Timing]:
+            self.gain = 1.3 if self.calls % 2 == 0 else 0.7
+            return super().__call__(architectures, **settings)
+
+    monkeypatch.setattr(stages, "measure_architectures", Erratic())
+    with pytest.raises(UserError, match=r"no network measured within 5%.*nearest took.*quiet"):
+        search(table=table, out=tmp_path, retrain=False, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_ms": 50.0}, r"50 ms is above the slowest .* choose one from .* to .* ms"),
+        ({"target_ms": 0.01}, r"0\.01 ms is below the fastest"),
+        ({"precision": "int8"}, r"made for precision fp32 \(wanted: int8\)"),
+        ({"runtime": "torch"}, r"made for runtime onnxruntime \(wanted: torch\)"),
+        ({"threads": 4}, r"made for threads 1 \(wanted: 4\)"),
+        ({"space": "digits"}, r"made for input size 8 \(wanted: 16\)"),
+        ({"space": "digitz"}, r"unknown search space 'digitz'. Did you mean 'digits'\?"),
+        ({"device": "gpu"}, r"unknown device 'gpu'"),
+        ({"train_recipe": "digit"}, r"unknown recipe 'digit'. Did you mean 'digits'\?"),
+        ({"warmup_epochs": 3}, r"warmup_epochs must be 0 or more and below epochs"),
+        ({"tolerance": 0.0}, r"tolerance must be between 0 and 1"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    changes: dict[str, Any], words: str, table: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidValue, match=words) as error:
+        search(table=table, out=tmp_path / "new", **{**SETTINGS, **changes})
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_missing_table_and_data_are_named(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=r"nowhere\.json.*pocketeye measure"):
+        search(table=tmp_path / "nowhere.json", **SETTINGS)
+    with pytest.raises(MissingFile, match="no data at"):
+        search(table=table, data=str(tmp_path / "pictures"), out=tmp_path / "new", **SETTINGS)
+
+
+def test_tables_that_do_not_describe_this_search_are_refused(tmp_path: Path) -> None:
+    def refused(words: str, **header: Any) -> None:
+        path = made_up_table(**header).save(tmp_path / "other.latency.json")
+        with pytest.raises(InvalidValue, match=words):
+            search(table=path, out=tmp_path / "new", **SETTINGS)
+
+    refused("too noisy to search with", disagree=0.9)
+    refused(r"measured on Another .* and this is", device=replace(Device.here(), cpu="Another"))
+    refused("latencies change between versions", runtime_version="0.0.1")
+    refused(r"digits has 10 classes, .* networks with 7: .*--num-classes 10",
+            space=replace(SPACE, num_classes=7))  # fmt: skip
+
+
+def test_torchrun_is_told_what_to_do(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InvalidValue, match="--num-processes"):
+        search(table=table, **SETTINGS)
+
+
+def test_json_of_the_result_is_plain(finished: tuple[SearchResult, Path]) -> None:
+    data = finished[0].to_dict()
+    text = json.dumps(data, default=str, allow_nan=False)
+    assert re.search(r'"predicted_ms": \d', text)
+    assert json.loads(text)["random_baseline"]["num_random"] == 3
+
+
+@pytest.mark.slow
+def test_measured_for_real(tmp_path: Path) -> None:
+    from pocketeye.latency.build import build_table
+
+    path = tmp_path / "real.latency.json"
+    made = build_table(SPACE, runtime=get_runtime("onnxruntime"), out=path)
+    low, high = made.latency_range(SPACE)
+    settings = {**SETTINGS, "target_ms": 0.4 * low + 0.6 * high, "tolerance": 0.2}
+    result = search(table=path, out=tmp_path / "run", retrain=False, **settings)
+    assert abs(result.best.off_target(result.target_ms) or 1.0) <= 0.2
