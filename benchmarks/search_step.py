@@ -3,7 +3,9 @@
     python benchmarks/search_step.py --input-size 224 --batch 4 --threads 1
 
 All variants run in one process, a round of each in turn, so that whatever else the machine does
-falls on all of them; the ratio is between medians. An image costs 0.8 of a weight step and 0.2 of a
+falls on all of them; the ratio is between medians. With one thread the clock is the CPU time of the
+process, which other processes do not add to, else wall time; the record holds both. The two steps of
+``naive`` are the same code: how far their times differ is the noise of the run. An image costs 0.8 of a weight step and 0.2 of a
 theta step, as 80 % of the images train weights. Peak memory is that of a process of its own.
 
 plain   forward, backward and SGD step of FBNet-C
@@ -128,10 +130,11 @@ class Bench:
         optimiser.zero_grad(set_to_none=True)
 
 
-def timed(step: Step) -> float:
-    start = time.perf_counter()
+def timed(step: Step) -> tuple[float, float]:
+    """Seconds of CPU time of this process, and of wall time."""
+    cpu, wall = time.process_time(), time.perf_counter()
     step()
-    return time.perf_counter() - start
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def peak_mib(variant: str, arguments: argparse.Namespace) -> float:
@@ -148,20 +151,26 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     space = load_space("fbnet").with_(input_size=arguments.input_size, num_classes=100)
     benches = [Bench(v, space, arguments.batch, arguments.layout) for v in VARIANTS]
     steps = {(b.variant, kind): step for b in benches for kind, step in b.steps().items()}
-    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
+    samples: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in steps}
     for number in range(arguments.rounds + 1):
         for key, step in steps.items():
             # a random path differs from step to step: several of them a round
             repeat = 4 if key == ("fast", "w") else 1
-            spent = sum(timed(step) for _ in range(repeat)) / repeat
+            spent = [timed(step) for _ in range(repeat)]
             if number:  # the first round warms up
-                seconds[key].append(spent)
+                cpu, wall = (sum(column) / repeat for column in zip(*spent, strict=True))
+                samples[key].append((cpu, wall))
+    clock = 0 if arguments.threads == 1 else 1
+    seconds = {key: [pair[clock] for pair in pairs] for key, pairs in samples.items()}
+    walls = {key: statistics.median(pair[1] for pair in pairs) for key, pairs in samples.items()}
     rows: list[dict[str, float | str]] = []
     for variant in VARIANTS:
         weight = statistics.median(seconds[variant, "w"]) / arguments.batch
         theta = statistics.median(seconds.get((variant, "theta"), [0.0])) / arguments.batch
         image = weight if variant == "plain" else (1 - THETA_SHARE) * weight + THETA_SHARE * theta
         rows.append({"variant": variant, "weight_ms": 1e3 * weight, "theta_ms": 1e3 * theta,
+                     "weight_wall_ms": 1e3 * walls[variant, "w"] / arguments.batch,
+                     "theta_wall_ms": 1e3 * walls.get((variant, "theta"), 0.0) / arguments.batch,
                      "image_ms": 1e3 * image, "peak_mib": peaks[variant]})  # fmt: skip
     for row in rows:
         row["ratio"] = float(row["image_ms"]) / float(rows[0]["image_ms"])
@@ -200,6 +209,7 @@ def main() -> None:
     record = {
         "benchmark": "search_step", "date": now(), "cpu": cpu_name(), "torch": torch.__version__,
         "input_size": arguments.input_size, "batch": arguments.batch, "threads": arguments.threads,
+        "clock": "process CPU" if arguments.threads == 1 else "wall",
         "rounds": arguments.rounds, "layout": arguments.layout, "rows": rows,
     }  # fmt: skip
     arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,109 @@
+"""Random search at equal latency: what the gradient search has to beat.
+
+The baseline draws uniformly from the space, keeps what falls into the same latency band, and is
+ranked on the same images with the same BN recalibration as the searched candidates. Uniform draws
+that are kept are an unbiased sample of the band. Only where too few land there are networks pulled
+in by random single-layer changes (``origin == "mutated"``); those lean towards networks near the
+middle of the space, because a short walk from a typical network ends at a typical one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketeye.models.space import SearchSpace
+
+
+def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:
+    """Theta (layers, ops) of uniform random search: 0 where a candidate is legal, else -inf."""
+    ops = space.ops
+    return np.array(
+        [[0.0 if op in p.candidates else -math.inf for op in ops] for p in space.positions]
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """The searched network against random ones; accuracies are fractions in [0, 1].
+
+    ``searched_best`` is the network that was chosen, ``random_best`` the one that the same procedure
+    (ranked, measured, within the tolerance) chooses among the random networks.
+    ``random_mean_se`` is the standard error of the mean over the random networks;
+    ``difference_se`` that of ``difference``, searched minus random best, paired over the same
+    images. A single network or image has none.
+    """
+
+    num_images: int
+    num_searched: int
+    num_random: int
+    searched_best: float
+    searched_mean: float
+    random_best: float
+    random_mean: float
+    random_mean_se: float | None
+    difference: float
+    difference_se: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """The comparison in words, with its uncertainty."""
+        margin, error = self.difference, self.difference_se
+        if error is None or abs(margin) <= 2 * error:
+            verdict = "no difference beyond two standard errors"
+        else:
+            verdict = "searched is better" if margin > 0 else "random is better"
+        spread = "" if self.random_mean_se is None else f" ± {self.random_mean_se:.2%}"
+        paired = "" if error is None else f" ± {100 * error:.2f}"
+        return (
+            f"searched network {self.searched_best:.2%}, random mean {self.random_mean:.2%}{spread} "
+            f"(s.e. of {self.num_random} networks), chosen by random search {self.random_best:.2%}; "
+            f"searched minus random {100 * margin:+.2f}{paired} points (paired s.e. on "
+            f"{self.num_images} images): {verdict}"
+        )
+
+
+def compare(
+    searched: Sequence[NDArray[np.bool_]],
+    random: Sequence[NDArray[np.bool_]],
+    *,
+    best: int = 0,
+    random_best: int = 0,
+) -> Comparison:
+    """Compare from what each network got right.
+
+    Args:
+        searched: per searched candidate, (images,) right or wrong.
+        random: the same for the random networks, on the same images in the same order.
+        best: index of the chosen candidate.
+        random_best: index of the random network that is chosen the same way.
+    """
+    assert searched, "no searched network to compare"
+    assert random, "no random network to compare"
+    num_images = len(searched[0])
+    ours = [float(right.mean()) for right in searched]
+    theirs = [float(right.mean()) for right in random]
+    paired = searched[best].astype(np.float64) - random[random_best].astype(np.float64)
+    return Comparison(
+        num_images=num_images,
+        num_searched=len(ours),
+        num_random=len(theirs),
+        searched_best=ours[best],
+        searched_mean=float(np.mean(ours)),
+        random_best=theirs[random_best],
+        random_mean=float(np.mean(theirs)),
+        random_mean_se=_standard_error(np.array(theirs)),
+        difference=float(paired.mean()),
+        difference_se=_standard_error(paired),
+    )
+
+
+def _standard_error(values: NDArray[np.float64]) -> float | None:
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None

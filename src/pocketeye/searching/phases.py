@@ -1,0 +1,78 @@
+"""The two halves of an epoch: weights first, then theta, on images of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from pocketeye.errors import InvalidValue
+
+
+class Phase(IntEnum):
+    """What a step trains."""
+
+    WEIGHTS = 0
+    THETA = 1
+
+
+Batch = tuple[int, Tensor, Tensor]
+
+
+class Loader(Protocol):
+    """Batches (images (B, C, S, S), labels (B,)), anew at every ``iter``."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class PhaseLoader:
+    """All batches of ``weights``, then, once warm-up is over, all of ``theta``; as (phase, images,
+    labels).
+
+    Args:
+        weights: loader of the images that train weights.
+        theta: loader of the images that train theta.
+        warmup_epochs: epochs without the second half.
+
+    Raises:
+        InvalidValue: one of the halves has no batch.
+    """
+
+    def __init__(self, weights: Loader, theta: Loader, warmup_epochs: int) -> None:
+        for name, loader in (("weights", weights), ("theta", theta)):
+            if len(loader) == 0:
+                raise InvalidValue(
+                    f"too few images for one batch of the half that trains {name}: lower "
+                    "batch_size or give more images"
+                )
+        self.weights, self.theta, self.warmup_epochs = weights, theta, warmup_epochs
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> PhaseLoader:
+        """Lightning tells the epoch to ``loader.sampler``."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before an epoch; passed on to the samplers of both loaders."""
+        self.epoch = epoch
+        for loader in (self.weights, self.theta):
+            for holder in (loader, getattr(loader, "batch_sampler", None)):
+                set_epoch = getattr(getattr(holder, "sampler", None), "set_epoch", None)
+                if callable(set_epoch):
+                    set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Batches of an epoch after warm-up (those before are shorter)."""
+        return len(self.weights) + len(self.theta)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for images, labels in self.weights:
+            yield Phase.WEIGHTS.value, images, labels
+        if self.epoch >= self.warmup_epochs:
+            for images, labels in self.theta:
+                yield Phase.THETA.value, images, labels

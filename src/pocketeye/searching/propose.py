@@ -1,0 +1,245 @@
+"""Networks inside a latency band, drawn from theta.
+
+Theta of a finished search is a distribution, not a network. Three sources are used, in this order:
+
+1. the argmax; where it misses the band, the most probable network of the band;
+2. draws from ``softmax(theta)`` that lie in the band, out of at most ``max_draws``: this samples
+   theta *given* the band, without bias;
+3. local mutations of networks that missed it (and, where all draws are alike, of those found):
+   one layer at a time is changed so that the predicted latency comes nearer to the middle of the
+   band, the change chosen at random in proportion to its probability under theta relative to the
+   block it replaces.
+
+Every network carries its origin (``argmax``, ``constrained`` to the band, ``sampled``,
+``mutated``), so nothing is pulled into the band unseen. Latencies come from an additive table, hence
+as a matrix of layers by ops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketeye.errors import InvalidValue
+from pocketeye.models.space import SearchSpace
+
+Origin = Literal["argmax", "constrained", "sampled", "mutated", "random"]
+_CHUNK = 2048
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatencyMatrix:
+    """Calibrated milliseconds (layers, ops), nan where illegal, and of stem and head together."""
+
+    ms: NDArray[np.float64]
+    fixed_ms: float
+
+    def predict(self, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Latency (N,) of networks given as op columns (N, layers)."""
+        return np.asarray(self.ms[np.arange(len(self.ms)), choices].sum(-1) + self.fixed_ms)
+
+    @property
+    def range_ms(self) -> tuple[float, float]:
+        """Fastest and slowest network of the space."""
+        low, high = np.nanmin(self.ms, axis=1).sum(), np.nanmax(self.ms, axis=1).sum()
+        return float(low + self.fixed_ms), float(high + self.fixed_ms)
+
+
+def check_target(target_ms: float, costs: LatencyMatrix, where: str) -> None:
+    """Refuse a target that no network of the space can have.
+
+    Args:
+        where: device, runtime and precision the latencies hold for, for the sentence.
+
+    Raises:
+        InvalidValue: with the range of the space.
+    """
+    low, high = costs.range_ms
+    if math.isfinite(target_ms) and low <= target_ms <= high:
+        return
+    verdict = "above the slowest" if target_ms > high else "below the fastest"
+    raise InvalidValue(
+        f"the target of {target_ms:g} ms is {verdict} network of the space on {where}: "
+        f"choose one from {low:.3g} to {high:.3g} ms"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """Distinct networks of a band in the order found, and how hard they were to find."""
+
+    choices: tuple[tuple[int, ...], ...]
+    origins: tuple[Origin, ...]
+    draws: int
+    draws_in_band: int
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row-wise log-probabilities; -inf stays -inf."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        normaliser = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return np.asarray(shifted - normaliser)
+
+
+def to_names(space: SearchSpace, choices: tuple[int, ...]) -> list[str]:
+    """Names of the ops behind the columns."""
+    return [space.ops[column] for column in choices]
+
+
+def propose(
+    logits: NDArray[np.float64],
+    costs: LatencyMatrix,
+    *,
+    low_ms: float,
+    high_ms: float,
+    count: int,
+    rng: np.random.Generator,
+    with_argmax: bool = True,
+    sampled_as: Origin = "sampled",
+    max_draws: int = 50_000,
+) -> Pool:
+    """Up to ``count`` distinct networks with a predicted latency in [``low_ms``, ``high_ms``].
+
+    Args:
+        logits: theta (layers, ops), -inf where illegal.
+        with_argmax: put the argmax (constrained to the band where needed) first.
+        sampled_as: origin recorded for plain draws.
+        max_draws: draws before mutations have to fill the pool.
+    """
+    logp = log_softmax(logits)
+    found: dict[tuple[int, ...], Origin] = {}
+    missed: dict[tuple[int, ...], None] = {}
+    if with_argmax:
+        top = tuple(logp.argmax(axis=1).tolist())
+        if low_ms <= costs.predict(np.array([top]))[0] <= high_ms:
+            found[top] = "argmax"
+        elif (inside := most_probable(logp, costs, low_ms, high_ms)) is not None:
+            found[inside] = "constrained"
+    draws = in_band = 0
+    while len(found) < count and draws < max_draws:
+        chunk = _draw(logp, min(_CHUNK, max_draws - draws), rng)
+        latency = costs.predict(chunk)
+        for choices, ms in zip(map(tuple, chunk.tolist()), latency, strict=True):
+            draws += 1
+            if low_ms <= ms <= high_ms:
+                in_band += 1
+                found.setdefault(choices, sampled_as)
+            elif len(missed) < 4 * count:
+                missed.setdefault(choices)
+            if len(found) >= count:
+                break
+    for start in _starts(missed, found, logp, count, rng):
+        if len(found) >= count:
+            break
+        moved = mutate(start, logp, costs, low_ms, high_ms, rng)
+        if moved is not None:
+            found.setdefault(moved, "mutated")
+    return Pool(
+        choices=tuple(found), origins=tuple(found.values()), draws=draws, draws_in_band=in_band
+    )
+
+
+def _starts(
+    missed: Iterable[tuple[int, ...]],
+    found: Mapping[tuple[int, ...], Origin],
+    logp: NDArray[np.float64],
+    count: int,
+    rng: np.random.Generator,
+) -> Iterator[NDArray[np.int64]]:
+    """Where mutations start: draws that missed the band, then found networks with two layers redrawn.
+
+    The second kind is for a theta so sure of itself that all its draws are alike and far away.
+    """
+    yield from (np.array(start) for start in missed)
+    for _ in range(20 * count):
+        if not found:
+            return
+        start = np.array(list(found)[rng.integers(len(found))])
+        layers = rng.choice(len(start), size=min(2, len(start)), replace=False)
+        start[layers] = _draw(logp, 1, rng)[0][layers]
+        yield start
+
+
+def most_probable(
+    logp: NDArray[np.float64],
+    costs: LatencyMatrix,
+    low_ms: float,
+    high_ms: float,
+    steps: int = 100,
+) -> tuple[int, ...] | None:
+    """The network of the band with the largest probability under theta; None where it is empty.
+
+    A dynamic programme over the layers, with latencies rounded to a ``steps``-th of the band (so a
+    network at its very edge may be missed).
+    """
+    width = (high_ms - low_ms) / steps
+    bins = int((high_ms - costs.fixed_ms) / width) + steps
+    if bins <= 0:
+        return None
+    score, came_from = np.full(bins, -np.inf), []
+    score[0] = 0.0
+    for layer_ms, layer_logp in zip(costs.ms, logp, strict=True):
+        options = np.full((len(layer_ms), bins), -np.inf)
+        for op in np.flatnonzero(np.isfinite(layer_logp) & np.isfinite(layer_ms)):
+            shift = round(layer_ms[op] / width)
+            if shift < bins:
+                options[op, shift:] = score[: bins - shift] + layer_logp[op]
+        came_from.append(options.argmax(axis=0))
+        score = options.max(axis=0)
+    for end in np.argsort(-score):
+        if not np.isfinite(score[end]):
+            break
+        choices, at = [], int(end)
+        for ops, layer_ms in zip(reversed(came_from), reversed(costs.ms), strict=True):
+            choices.append(int(ops[at]))
+            at -= round(layer_ms[ops[at]] / width)
+        network = tuple(reversed(choices))
+        if low_ms <= costs.predict(np.array([network]))[0] <= high_ms:
+            return network
+    return None
+
+
+def mutate(
+    start: NDArray[np.int64],
+    logp: NDArray[np.float64],
+    costs: LatencyMatrix,
+    low_ms: float,
+    high_ms: float,
+    rng: np.random.Generator,
+) -> tuple[int, ...] | None:
+    """Walk ``start`` (layers,) into the band by single-layer changes, or None if that fails.
+
+    A change that lands in the band is taken before one that only comes nearer; among equals the
+    draw is proportional to P(new) / P(old) under theta.
+    """
+    middle, choices = (low_ms + high_ms) / 2, start.copy()
+    rows = np.arange(len(choices))
+    for _ in range(8 * len(choices)):
+        now = float(costs.predict(choices[None])[0])
+        if low_ms <= now <= high_ms:
+            return tuple(choices.tolist())
+        after = now + costs.ms - costs.ms[rows, choices][:, None]
+        legal = np.isfinite(logp) & np.isfinite(after)
+        landing = legal & (after >= low_ms) & (after <= high_ms)
+        nearer = legal & (np.abs(np.nan_to_num(after) - middle) < abs(now - middle))
+        allowed = landing if landing.any() else nearer
+        if not allowed.any():
+            return None
+        ratio = np.where(allowed, logp - logp[rows, choices][:, None], -np.inf)
+        weights = np.exp(ratio - ratio.max()).ravel()
+        layer, column = divmod(int(rng.choice(weights.size, p=weights / weights.sum())),
+                               logp.shape[1])  # fmt: skip
+        choices[layer] = column
+    return None
+
+
+def _draw(logp: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Networks (count, layers) drawn from theta by the Gumbel-max rule, layers independent."""
+    noise = rng.gumbel(size=(count, *logp.shape))
+    return np.asarray((logp + noise).argmax(axis=-1))

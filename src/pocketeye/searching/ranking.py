@@ -1,0 +1,105 @@
+"""How good a network of the space is with the supernet's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pocketeye.models.architecture import Architecture
+
+Batch = Sequence[Tensor]
+
+
+class SubnetSource(Protocol):
+    """What the supernet has to offer here."""
+
+    def subnet(self, architecture: Architecture) -> nn.Module:
+        """An independent network of that architecture with the supernet's weights."""
+
+
+class Judge:
+    """Scores networks on held-out images after BN recalibration; each network only once.
+
+    Args:
+        supernet: where the weights come from; left as it is.
+        recalibration: batches (images, ...) for BN statistics; iterated once per network.
+        held_out: batches (images, labels) in a fixed order.
+        device: where networks run.
+    """
+
+    def __init__(
+        self,
+        supernet: SubnetSource,
+        recalibration: Iterable[Batch],
+        held_out: Iterable[Batch],
+        device: torch.device,
+    ) -> None:
+        self._supernet, self._device = supernet, device
+        self._recalibration, self._held_out = recalibration, held_out
+        self._scores: dict[tuple[str, ...], tuple[NDArray[np.bool_], float]] = {}
+
+    def score(self, architecture: Architecture) -> tuple[NDArray[np.bool_], float]:
+        """Per image right or wrong (images,), and the mean cross-entropy in nats."""
+        key = tuple(map(str, architecture.layers))
+        if key not in self._scores:
+            network = self._supernet.subnet(architecture).to(self._device)
+            recalibrate_bn(network, self._recalibration, self._device)
+            self._scores[key] = _evaluate(network, self._held_out, self._device)
+        return self._scores[key]
+
+
+def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> int:
+    """Replace the running statistics of every BN layer by the plain mean over ``batches``.
+
+    The supernet's statistics belong to a mixture of paths. A last batch of less than half the size
+    of the first is left out, since all batches weigh the same.
+
+    Returns:
+        Number of images used.
+    """
+    layers = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # cumulative average
+        layer.train()
+    used = first = 0
+    with torch.no_grad():
+        for images, *_ in batches:
+            first = first or len(images)
+            if 2 * len(images) >= first:
+                network(_placed(images, device))
+                used += len(images)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()
+    return used
+
+
+def _evaluate(
+    network: nn.Module, batches: Iterable[Batch], device: torch.device
+) -> tuple[NDArray[np.bool_], float]:
+    """Per image right or wrong, and the mean cross-entropy in nats."""
+    right, loss = [], 0.0
+    with torch.no_grad():
+        for images, labels, *_ in batches:
+            labels = labels.to(device)
+            logits = network(_placed(images, device)).float()
+            right.append((logits.argmax(1) == labels).cpu().numpy())
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+    flat = np.concatenate(right)
+    return flat, loss / len(flat)
+
+
+def _placed(images: Tensor, device: torch.device) -> Tensor:
+    """On the device, in the layout that makes depthwise convolutions fast on a CPU."""
+    layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
+    return images.to(device, memory_format=layout)
