@@ -25,7 +25,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pocketeye.latency.build import measure_architectures
+from pocketeye.latency.drift import measure_session
+from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
@@ -46,7 +47,7 @@ _MOBILENET_V2 = (
 )
 # For 32-pixel images: the stem halves, then maps of 16, 8 and 4 pixels as in the searched space.
 _STRIDES = (1, 1, 2, 2, 1, 1, 1)
-_WIDTHS = [w / 100 for w in range(20, 121, 5)]
+_WIDTHS = [w / 100 for w in range(6, 61, 3)]
 
 
 def mobilenet_v2(width: float, space: SearchSpace) -> Architecture:
@@ -102,7 +103,7 @@ def plan(args: argparse.Namespace) -> None:
     nets = _rivals(args, table)
     if args.search:
         nets.insert(0, Architecture.load(args.search / "architecture.json").with_(name="searched"))
-    latencies = _measure(nets, table.header)
+    latencies = _measure(nets, table, args.rounds)
     rows = []
     for net in nets:
         net.save(args.out / f"{net.name}.json")
@@ -132,20 +133,21 @@ def _rivals(args: argparse.Namespace, table: LatencyTable) -> list[Architecture]
             nets.append(net)
     for family in (mobilenet_v2, fbnet_c):
         scaled = [family(width, space) for width in _WIDTHS]
-        latencies = _measure(scaled, table.header)
+        latencies = _measure(scaled, table)
         nets.append(min(scaled, key=lambda n: abs(latencies[n.name] / args.target_ms - 1)))
     return nets
 
 
-def _measure(nets: list[Architecture], header: Any) -> dict[str, float]:
-    timings = measure_architectures(
+def _measure(nets: list[Architecture], table: LatencyTable, rounds: int = 40) -> dict[str, float]:
+    """Milliseconds at the speed the machine had when the table was made."""
+    session = measure_session(
+        table,
         nets,
-        runtime=get_runtime(header.runtime),
-        threads=header.threads,
-        precision=header.precision,
+        runtime=get_runtime(table.header.runtime),
+        protocol=Protocol(rounds=rounds),
     )
-    clock = "cpu_p50_ms" if header.threads == 1 else "p50_ms"
-    return {n.name: getattr(t, clock) for n, t in zip(nets, timings, strict=True)}
+    print(f"measured {len(nets)} networks, drift of the machine {session.drift:+.1%}", flush=True)
+    return {n.name: ms for n, ms in zip(nets, session.at_table_speed(), strict=True)}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -261,6 +263,7 @@ def main() -> None:
     p.add_argument("--target-ms", type=float, required=True)
     p.add_argument("--search", type=Path)
     p.add_argument("--random", type=int, default=8)
+    p.add_argument("--rounds", type=int, default=150, help="visits in the final measurement")
     p.add_argument("--band", type=float, default=0.02)
     p.add_argument("--seed", type=int, default=123)
     p.set_defaults(run=plan)

@@ -18,6 +18,8 @@ import pytest
 from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile, UserError
 from pocketeye.latency.calibration import Calibration
+from pocketeye.latency.drift import Session
+from pocketeye.latency.protocol import Measured
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable, Row, TableHeader
 from pocketeye.models import Architecture, create_model
@@ -93,14 +95,26 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class FakeRuntime:
     """Stands for the measurement of whole networks."""
 
-    def __init__(self, gain: float = 1.01) -> None:
-        self.gain, self.calls = gain, 0
+    def __init__(self, gain: float = 1.01, drift: float = 0.0) -> None:
+        self.gain, self.drift, self.calls = gain, drift, 0
 
-    def __call__(self, architectures: Sequence[Architecture], **settings: Any) -> list[Timing]:
+    def __call__(
+        self, table: LatencyTable, architectures: Sequence[Architecture], **settings: Any
+    ) -> Session:
         self.calls += 1
-        assert settings["threads"] == 1
-        assert settings["precision"] == "fp32"
-        return [timing(self.gain * made_up_table().predict(a)) for a in architectures]
+        assert settings["runtime"].name == "onnxruntime"
+        latencies = [self.gain * (1 + self.drift) * table.predict(a) for a in architectures]
+        measured = tuple(
+            Measured(
+                timing=timing(ms),
+                wall_ms=(ms, ms, ms),
+                halves_ms=(ms, ms),
+                dropped=0.0,
+                disturbed=False,
+            )
+            for ms in latencies
+        )
+        return Session(measured=measured, latency_ms=tuple(latencies), drift=self.drift)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +123,7 @@ def finished(
 ) -> Iterator[tuple[SearchResult, Path]]:
     out = tmp_path_factory.mktemp("search") / "a run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "measure_architectures", FakeRuntime())
+        patch.setattr(stages, "measure_session", FakeRuntime())
         yield search(table=table, out=out, **SETTINGS), out
 
 
@@ -173,7 +187,7 @@ def test_a_finished_search_resumes_to_the_same_without_work(
     finished: tuple[SearchResult, Path], table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result, out = finished
-    monkeypatch.setattr(stages, "measure_architectures", None)  # calling it would crash
+    monkeypatch.setattr(stages, "measure_session", None)  # calling it would crash
     metrics = (out / "metrics.csv").read_bytes()
     weights = (out / "best.safetensors").read_bytes()
     again = search(table=table, out=out, resume=True, **SETTINGS)
@@ -194,12 +208,12 @@ def test_interrupted_twice_and_resumed_equals_uninterrupted(
 
     fake = FakeRuntime()
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "measure_architectures", interrupt)
+        patch.setattr(stages, "measure_session", interrupt)
         with pytest.raises(KeyboardInterrupt):
             search(table=table, out=tmp_path, **SETTINGS)
     assert json.loads((tmp_path / "costs.json").read_text())["search"]["seconds"] > 0
     metrics = (tmp_path / "metrics.csv").read_bytes()
-    monkeypatch.setattr(stages, "measure_architectures", fake)
+    monkeypatch.setattr(stages, "measure_session", fake)
     with monkeypatch.context() as patch:
         patch.setattr("pocketeye.training.fit.fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -224,7 +238,7 @@ def test_a_folder_is_not_overwritten_silently(
 def test_overwriting_forgets_every_stage(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "measure_architectures", FakeRuntime())
+    monkeypatch.setattr(stages, "measure_session", FakeRuntime())
     (tmp_path / "train").mkdir()
     for name in ("config.yaml", "theta.csv", "candidates.json", "best.safetensors", "model.json",
                  "train/config.yaml", "train/best.safetensors"):  # fmt: skip
@@ -241,15 +255,29 @@ def test_overwriting_forgets_every_stage(
     assert "training" not in json.loads((tmp_path / "costs.json").read_text())
 
 
+def test_a_slower_machine_is_not_taken_for_an_error_of_the_table(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "measure_session", FakeRuntime(drift=0.4))
+    result = search(table=table, out=tmp_path, retrain=False, **SETTINGS)
+    best = result.best
+    assert best.measured_ms == pytest.approx(1.01 * best.predicted_ms)
+    assert best.timing is not None
+    assert best.timing.cpu_p50_ms == pytest.approx(1.4 * best.measured_ms)  # what it took now
+    assert "40.0% slower than when the table was made" in "\n".join(result.lines())
+
+
 def test_no_network_near_the_target_is_one_sentence(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Erratic(FakeRuntime):
-        def __call__(self, architectures: Sequence[Architecture], **settings: Any) -> list[Timing]:
+        def __call__(
+            self, table: LatencyTable, architectures: Sequence[Architecture], **settings: Any
+        ) -> Session:
             self.gain = 1.3 if self.calls % 2 == 0 else 0.7
-            return super().__call__(architectures, **settings)
+            return super().__call__(table, architectures, **settings)
 
-    monkeypatch.setattr(stages, "measure_architectures", Erratic())
+    monkeypatch.setattr(stages, "measure_session", Erratic())
     with pytest.raises(UserError, match=r"no network measured within 5%.*nearest took.*quiet"):
         search(table=table, out=tmp_path, retrain=False, **SETTINGS)
 

@@ -11,22 +11,19 @@ import numpy as np
 
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.build import measure_networks
+from pocketeye.latency.drift import describe_drift, measure_session
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Device, choose_clock, latency_ms
+from pocketeye.latency.record import Device
 from pocketeye.latency.sampling import spread, uniform
 from pocketeye.latency.table import LatencyTable
 from pocketeye.latency.usable import table_precision
-from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
-from pocketeye.runtimes.base import PRECISIONS, Runtime
+from pocketeye.runtimes.base import Runtime
 
 SCHEMA = "pocketeye.latency-check/1"
 MIN_NETS = 3
 # Besides the uniform draws, which crowd around the middle of the range.
 NUM_EXTREMES = 8
-# Networks of the calibration measured again: is the device as fast as it was?
-NUM_AGAIN = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +89,8 @@ class CheckReport:
             f"held-out error over {self.n} random networks: MAPE {self.mape:.1%}, bias "
             f"{self.bias:+.1%}, largest {self.max_error:.1%}, Spearman {self.spearman:.3f}; "
             f"MAPE towards the ends of the range {self.mape_extremes:.1%}",
-            f"the device is {abs(self.drift):.1%} {'slower' if self.drift > 0 else 'faster'} than "
-            f"when the table was made; without that the MAPE is {self.mape_without_drift:.1%}",
+            f"the device is {describe_drift(self.drift)}; without that the MAPE is "
+            f"{self.mape_without_drift:.1%}",
             f"repeatability (split half): blocks {self.split_half_rows:.2%}, networks "
             f"{self.split_half_nets:.2%}",
             f"noise of a block {self.noise_ms * 1e3:.1f} µs against a gap between candidates of "
@@ -123,7 +120,6 @@ def check_table(
     """
     if nets < MIN_NETS:
         raise InvalidValue(f"a check needs at least {MIN_NETS} networks, got {nets}")
-    header = table.header
     table.require(space=space, runtime=runtime.name)
     table.require_device(Device.here(), runtime.version())
     known = {_chain(text) for text in table.calibration.networks}
@@ -132,47 +128,27 @@ def check_table(
     ends = [
         a for a in spread(space, NUM_EXTREMES, seed, "ends") if _chain(str(a)) not in known | drawn
     ]
-    again = _again(table)
-    networks = [*fresh[:nets], *ends, *again]
-    num = len(networks) - len(ends) - len(again)
+    networks = [*fresh[:nets], *ends]
+    num = len(networks) - len(ends)
     if num < MIN_NETS:
         raise InvalidValue(
             f"the space {space.name!r} has too few networks besides those the table was "
             "calibrated on to check it"
         )
-    precision = next(p for p in PRECISIONS if p == header.precision)
-    measured = measure_networks(
-        networks,
-        runtime=runtime,
-        threads=header.threads,
-        precision=precision,
-        protocol=protocol or Protocol(**header.protocol),
-        seed=seed,
-    )
-    clock = choose_clock(header.threads)
+    session = measure_session(table, networks, runtime=runtime, protocol=protocol, seed=seed)
     points = tuple(
         Point(
             architecture=str(net),
             predicted_ms=table.predict(net),
-            measured_ms=latency_ms(m.timing, clock),
+            measured_ms=ms,
             split_half=m.split_half,
             extreme=index >= num,
         )
-        for index, (net, m) in enumerate(zip(networks, measured, strict=True))
+        for index, (net, m, ms) in enumerate(
+            zip(networks, session.measured, session.latency_ms, strict=True)
+        )
     )
-    then = dict(zip(table.calibration.networks, table.calibration.measured_ms, strict=True))
-    ratios = [p.measured_ms / then[p.architecture] for p in points if p.architecture in then]
-    drift = float(np.median(ratios)) - 1
-    return _report(table, space, points[: num + len(ends)], drift)
-
-
-def _again(table: LatencyTable) -> list[Architecture]:
-    """A few networks of the calibration, from the fastest to the slowest."""
-    pairs = sorted(zip(table.calibration.measured_ms, table.calibration.networks, strict=True))
-    if not pairs:
-        raise InvalidValue("the latency table holds no calibration networks: measure it again")
-    picked = np.linspace(0, len(pairs) - 1, min(NUM_AGAIN, len(pairs))).round().astype(int)
-    return [Architecture.parse(pairs[i][1]) for i in picked]
+    return _report(table, space, points, session.drift)
 
 
 def _chain(architecture: str) -> str:

@@ -150,12 +150,12 @@ def _open_network(
     module = create_model(model, pretrained=pretrained, **arguments)
     if checkpoint is not None:
         load_checkpoint(module, checkpoint)
-    info = info or _info_of(module, str(model), classes)
+    info = info or info_of(module, str(model), classes)
     return TorchPredictor(module, replace(info, input_size=input_size or info.input_size), device)
 
 
-def _info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None) -> ModelInfo:
-    """What timm's ``pretrained_cfg`` says of a network."""
+def info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None = None) -> ModelInfo:
+    """What timm's ``pretrained_cfg`` says of a network; classes without names get numbers."""
     cfg: Any = getattr(module, "pretrained_cfg", None) or {}
     outputs = int(getattr(module, "num_classes", 0) or cfg.get("num_classes", 1000))
     channels, size, _ = cfg.get("input_size", (3, 224, 224))

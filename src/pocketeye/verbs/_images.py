@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from PIL import Image
@@ -11,7 +9,6 @@ from torch import nn
 
 from pocketeye.data.classification import DIGITS, load_images
 from pocketeye.errors import InvalidValue
-from pocketeye.training.transforms import ImageTransform, TransformRecipe, build_transform
 from pocketeye.verbs._network import Network
 
 Inputs = list[tuple[np.ndarray, ...]]
@@ -40,7 +37,7 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
         images = load_images(data or DIGITS, "val", in_chans=channels)
         chosen = generator.permutation(len(images))[:num]
         pictures = [images[int(i)][0] for i in chosen]
-    transform = _evaluation_transform(network)
+    transform = network.info.transform()
     return [(transform(picture)[None].numpy(),) for picture in pictures]
 
 
@@ -78,13 +75,3 @@ def _photograph_crops(num: int, generator: np.random.Generator) -> list[Image.Im
         top = int(generator.integers(photograph.height - side + 1))
         crops.append(photograph.crop((left, top, left + side, top + side)))
     return crops
-
-
-def _evaluation_transform(network: Network) -> ImageTransform:
-    """As `pocketeye eval` sees pictures; statistics for other channels than ours are not ours."""
-    channels, size, _ = network.input_shape
-    cfg: Any = getattr(network.module, "pretrained_cfg", None) or {}
-    mean, std = cfg.get("mean"), cfg.get("std")
-    if mean is None or std is None or len(mean) != channels:
-        mean = std = None
-    return build_transform(False, size, channels, mean, std, TransformRecipe())

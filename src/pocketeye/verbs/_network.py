@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,31 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_checkpoint
+from pocketeye.training.info import FILE as MODEL_FILE
+from pocketeye.training.info import ModelInfo
+from pocketeye.training.predictor import info_of
 
 _WEIGHTS = "best.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network in eval mode and what it expects: ``input_shape`` is ``(C, H, W)``."""
+    """A network in eval mode and what it expects of its pictures (``info``)."""
 
     name: str
     module: nn.Module
-    input_shape: tuple[int, int, int]
+    info: ModelInfo
     architecture: Architecture | None
     trained: bool
 
     @property
     def input_size(self) -> int:
-        return self.input_shape[-1]
+        return self.info.input_size
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+        return self.info.in_chans, self.input_size, self.input_size
 
     def example(self) -> torch.Tensor:
         """One input of the right shape, seeded noise: ``(1, C, H, W)``."""
@@ -44,6 +52,8 @@ def open_network(
 ) -> Network:
     """Make the network, on the CPU and in eval mode; random weights are those of seed 0.
 
+    A run folder says itself how its network sees pictures; of others the usual is assumed.
+
     Raises:
         InvalidValue, MissingFile: as :func:`pocketeye.create_model` and ``load_checkpoint``; or an
             input size below 1.
@@ -56,11 +66,14 @@ def open_network(
     if checkpoint is not None:
         load_checkpoint(module, checkpoint)
     path = Path(model)
+    name = _name_of(model, path)
+    described = path.is_dir() and (path / MODEL_FILE).is_file()
+    info = ModelInfo.load(path) if described else _usual(module, name)
     return Network(
-        name=_name_of(model, path),
+        name=name,
         module=module.eval(),
-        input_shape=_input_shape(module, input_size),
-        architecture=_architecture(module, input_size),
+        info=replace(info, input_size=input_size or info.input_size),
+        architecture=_architecture(module, input_size or info.input_size),
         trained=pretrained or checkpoint is not None or (path / _WEIGHTS).is_file(),
     )
 
@@ -71,20 +84,16 @@ def _name_of(model: str, path: Path) -> str:
     return path.resolve().parent.name if path.name == "architecture.json" else path.stem
 
 
-def _architecture(module: nn.Module, input_size: int | None) -> Architecture | None:
+def _architecture(module: nn.Module, input_size: int) -> Architecture | None:
     architecture: Any = getattr(module, "architecture", None)
     if not isinstance(architecture, Architecture):
         return None
     return architecture.with_(input_size=input_size)
 
 
-def _input_shape(module: nn.Module, input_size: int | None) -> tuple[int, int, int]:
-    architecture = _architecture(module, input_size)
-    if architecture is not None:
-        return architecture.in_chans, architecture.input_size, architecture.input_size
-    cfg: Any = getattr(module, "pretrained_cfg", None) or {}
-    channels, height, _ = cfg.get("input_size", (3, 224, 224))
-    # The stem knows best how many channels it takes: in_chans may have been overridden.
-    stem = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    size = input_size or height
-    return stem.in_channels if stem is not None else channels, size, size
+def _usual(module: nn.Module, name: str) -> ModelInfo:
+    info = info_of(module, name)
+    architecture: Any = getattr(module, "architecture", None)
+    if isinstance(architecture, Architecture):
+        return replace(info, input_size=architecture.input_size)
+    return info

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
 from pocketeye.runs import ENVIRONMENT
-from pocketeye.searching.derive import Candidate, Derived
+from pocketeye.searching.derive import Derived
 from pocketeye.searching.report import SearchReport, Trained
 from pocketeye.searching.run import SearchOutcome
 from pocketeye.verbs import _search_stages as stages
 
+_NOTEWORTHY_DRIFT = 0.01
 PANELS = (
     ("latency", (("latency_ms", "mean of the distribution"), ("argmax_latency_ms", "argmax"))),
     ("cross-entropy, nats", (("loss_w", "weights"), ("ce", "theta"))),
@@ -47,7 +49,7 @@ def build_report(
         trained=trained,
         costs=stages.costs(plan.run),
         commands=next_commands(folder, data, header.runtime, header.precision, trained is not None),
-        notes=_notes(plan, best),
+        notes=_notes(plan, derived),
         tables=_tables(plan, table, data),
     )
 
@@ -76,13 +78,19 @@ def next_commands(out: Path, data: str, runtime: str, precision: str, trained: b
     ]
 
 
-def _notes(plan: stages.Plan, best: Candidate) -> list[str]:
+def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
     """What a reader has to know beyond the numbers."""
-    notes = []
+    notes, best = [], derived.best
     if abs(best.prediction_error or 0.0) > plan.derive.tolerance:
         notes.append(
             f"the prediction is {best.prediction_error:+.1%} off the measurement: the table no "
             "longer describes this machine, measure it again"
+        )
+    drift = derived.rounds[-1].drift
+    if abs(drift) > _NOTEWORTHY_DRIFT:
+        notes.append(
+            f"the machine was {describe_drift(drift)} when the candidates were measured; measured "
+            "latencies are stated at the table's speed"
         )
     for part, images in (("training", plan.train), ("validation", plan.val)):
         if images.problems:

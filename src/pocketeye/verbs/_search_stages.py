@@ -17,7 +17,7 @@ import numpy as np
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.build import measure_architectures
+from pocketeye.latency.drift import measure_session
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import latency_ms
 from pocketeye.latency.table import LatencyTable
@@ -102,15 +102,12 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
                 f"{stored} is damaged ({error}): delete it and repeat the command with --resume"
             ) from error
 
-    def measure(architectures: Sequence[Architecture]) -> list[Timing]:
-        return measure_architectures(
-            architectures,
-            runtime=plan.runtime,
-            threads=plan.table.header.threads,
-            precision=plan.table.header.precision,  # type: ignore[arg-type]
-            protocol=plan.protocol,
+    def measure(architectures: Sequence[Architecture]) -> tuple[list[Timing], float]:
+        session = measure_session(
+            plan.table, architectures, runtime=plan.runtime, protocol=plan.protocol,
             seed=plan.derive.seed,
-        )
+        )  # fmt: skip
+        return [m.timing for m in session.measured], session.drift
 
     weights, held_out = plan.train.split(plan.search.theta_fraction, plan.search.seed)
     with _timed(plan, "derivation"):

@@ -122,6 +122,7 @@ def export(
     folder = out or Path("out") / network.name / f"{to}-{precision}"
     artifact = write_artifact(network, runtime, precision, folder, inputs)
     executable = runtime.load(artifact, threads=threads)
+    network.info.save(folder)  # `eval` and `predict` of the artefact see pictures as training did
     parity = check_parity(network.module, executable, inputs, precision)
     parity.save(folder / PARITY)
     call = executable.bind(*inputs[0])
