@@ -4,9 +4,10 @@
 
 All variants run in one process, a round of each in turn, so that whatever else the machine does
 falls on all of them; the ratio is between medians. With one thread the clock is the CPU time of the
-process, which other processes do not add to, else wall time; the record holds both. The two steps of
-``naive`` are the same code: how far their times differ is the noise of the run. An image costs 0.8 of a weight step and 0.2 of a
-theta step, as 80 % of the images train weights. Peak memory is that of a process of its own.
+process, which other processes do not add to, else wall time; the record holds both. The two steps
+of ``naive`` are the same code: how far their times differ is the noise of the run. An image costs
+0.8 of a weight step and 0.2 of a theta step, as 80 % of the images train weights. Peak memory is
+that of a process of its own.
 
 plain   forward, backward and SGD step of FBNet-C
 fast    one random path; theta on the exact mixture, weights frozen

@@ -135,3 +135,12 @@ def test_a_reader_that_goes_away() -> None:
     os.close(write)
     assert done.returncode == 141
     assert done.stderr == ""
+
+
+def test_under_torchrun_one_process_speaks(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert main(["toy", "m"]) == 0
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("RANK", "0")
+    assert main(["toy", "m"]) == 0
+    assert capsys.readouterr().out != ""

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.latency import build, graphs
+from pocketeye.latency import build, graphs, protocol
 from pocketeye.latency.build import build_table, measure_architectures
 from pocketeye.latency.check import check_table
+from pocketeye.latency.drift import measure_session
 from pocketeye.latency.graphs import block_module, graph_key, network_module
 from pocketeye.latency.protocol import Protocol, Samples
 from pocketeye.latency.sampling import spread, uniform
@@ -69,6 +70,25 @@ def test_check_of_a_right_table(tmp_path: Path) -> None:
     assert report.usable
     calibrated = {text.partition("=")[2] for text in table.calibration.networks}
     assert not calibrated & {p.architecture.partition("=")[2] for p in report.points}
+
+
+def test_a_slower_machine_is_told_from_an_error_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_machine(monkeypatch)
+    table = build_table(SPACE, runtime=RUNTIME, out=tmp_path / "t.latency.json", protocol=QUICK)
+    monkeypatch.setattr(protocol, "sample", lambda call, inner: (1.5 * call.ms, 1.4 * call.ms))
+    nets = uniform(SPACE, 5, 99)
+    session = measure_session(table, nets, runtime=RUNTIME, protocol=QUICK)
+    assert session.drift == pytest.approx(0.4, abs=1e-3)
+    for net, now_ms, then_ms in zip(
+        nets, session.latency_ms, session.at_table_speed(), strict=True
+    ):
+        assert now_ms == pytest.approx(1.4 * true_network_ms(net), rel=1e-2)
+        assert then_ms == pytest.approx(true_network_ms(net), rel=1e-2)
+    report = check_table(table, SPACE, runtime=RUNTIME, nets=20)
+    assert report.mape == pytest.approx(1 - 1 / 1.4, abs=0.01)
+    assert report.mape_without_drift < 0.01
 
 
 def test_noise_above_the_gaps_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

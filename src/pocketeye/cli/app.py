@@ -108,7 +108,8 @@ def build_app() -> App:
         with stdout_kept_clean(), narration(debug=debug):
             result = verb(*bound.args, **bound.kwargs)
         assert isinstance(result, VerbResult)
-        show(result, time.perf_counter() - start, as_json=json)
+        if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks for all
+            show(result, time.perf_counter() - start, as_json=json)
         return result.exit_code
 
     return app

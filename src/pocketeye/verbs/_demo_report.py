@@ -30,14 +30,16 @@ def write_demo_report(result: DemoResult) -> Path:
     predictions = _draw_predictions(result)
     pictures = {path.name: path for path in search.files if path.suffix == ".png"}
     check = next(path for path in result.checked.written() if path.suffix == ".png")
+    held_out = result.checked.check
+    assert held_out is not None
     steps = [
         _step(
             result, "measure", "The machine was measured",
-            _plain(result.measured.lines()[0]), None, "", "",
+            ". ".join(_plain(line) for line in result.measured.lines()[:3]) + ".", None, "", "",
         ),
         _step(
             result, "check", "The table was checked on networks it had not seen",
-            _plain(result.checked.lines()[0]), check,
+            ". ".join(_plain(line) for line in held_out.lines()) + ".", check,
             "Predicted against measured latency of fresh random networks",
             "Each point is a random network of the space; the closer to the diagonal, the better "
             "the table predicts whole networks.",
