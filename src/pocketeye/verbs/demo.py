@@ -88,8 +88,8 @@ def demo(
     *,
     out: Path = Path("out/demo"),
     target_ms: float | None = None,
-    epochs: int = 24,
-    train_epochs: int = 30,
+    epochs: int = 20,
+    train_epochs: int = 24,
     seed: int = 0,
     overwrite: bool = False,
 ) -> DemoResult:
