@@ -151,7 +151,8 @@ def _measure(nets: list[Architecture], table: LatencyTable, rounds: int = 40) ->
 
 
 def train(args: argparse.Namespace) -> None:
-    names = [row["name"] for row in json.loads((args.out / "plan.json").read_text())["rows"]]
+    rows = json.loads((args.out / "plan.json").read_text())["rows"]
+    names = [row["name"] for row in rows if row["name"].startswith(tuple(args.only))]
     jobs = [
         (name, seed, args) for seed in args.seeds for name in names
         if not (args.out / f"{name}-{seed}.result.json").is_file()
@@ -272,6 +273,7 @@ def main() -> None:
     t.add_argument("--recipe", default="cifar10-short")
     t.add_argument("--epochs", type=int)
     t.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    t.add_argument("--only", nargs="+", default=[""], help="beginnings of names")
     t.add_argument("--cores", type=int, nargs="+", default=[0, 1], help="a process on each")
     t.set_defaults(run=train)
     w = verbs.add_parser("table")
