@@ -115,10 +115,10 @@ def test_real_clock_orders_real_work() -> None:
     def work(n: int) -> None:
         sum(range(n))
 
-    calls = {"long": lambda: work(40_000), "short": lambda: work(10_000)}
+    calls = {"long": lambda: work(200_000), "short": lambda: work(10_000)}
     measured = measure_interleaved(calls, Protocol(rounds=4, extra_rounds=0))
     ratio = measured["long"].timing.cpu_p50_ms / measured["short"].timing.cpu_p50_ms
-    assert 3 < ratio < 5.5
+    assert ratio > 5  # 20 on a quiet machine
     assert measured["short"].timing.inner >= 2
 
 
