@@ -35,11 +35,11 @@ def write_demo_report(result: DemoResult) -> Path:
     steps = [
         _step(
             result, "measure", "The machine was measured",
-            ". ".join(_plain(line) for line in result.measured.lines()[:3]) + ".", None, "", "",
+            _sentence(result.measured.lines()[:3]), None, "", "",
         ),
         _step(
             result, "check", "The table was checked on networks it had not seen",
-            ". ".join(_plain(line) for line in held_out.lines()) + ".", check,
+            _sentence(held_out.lines()), check,
             "Predicted against measured latency of fresh random networks",
             "Each point is a random network of the space; the closer to the diagonal, the better "
             "the table predicts whole networks.",
@@ -101,6 +101,11 @@ def _step(
         "seconds": human_seconds(result.seconds[name]),
         "command": commands[name],
     }
+
+
+def _sentence(lines: list[str]) -> str:
+    text = "; ".join(_plain(line) for line in lines)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _plain(markup: str) -> str:

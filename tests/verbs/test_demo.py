@@ -1,0 +1,34 @@
+"""The demo, end to end on real digits with the real runtime: smaller, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pocketeye.errors import InvalidValue
+from pocketeye.verbs._demo_report import _sentence
+from pocketeye.verbs.demo import demo
+
+
+def test_a_demo_is_not_overwritten_silently(tmp_path: Path) -> None:
+    (tmp_path / "device.latency.json").write_text("{}")
+    with pytest.raises(InvalidValue, match="holds a demo already"):
+        demo(out=tmp_path)
+
+
+def test_lines_become_a_sentence() -> None:
+    assert _sentence(["[bold]two[/bold] parts", "one sentence"]) == "Two parts; one sentence."
+
+
+@pytest.mark.slow
+def test_from_the_machine_to_a_proven_file(tmp_path: Path) -> None:
+    result = demo(out=tmp_path, epochs=4, train_epochs=3)
+    best = result.searched.best
+    assert best.measured_ms is not None
+    assert abs(best.measured_ms / result.searched.target_ms - 1) <= 0.05
+    assert result.exported.parity.status == "PASS"
+    assert result.evaluated.result.report.top1 > 0.5
+    page = result.report.read_text(encoding="utf-8")
+    assert f"{best.measured_ms:.3g} ms" in page
+    assert page.count("data:image/png;base64,") == 3
