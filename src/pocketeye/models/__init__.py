@@ -10,6 +10,7 @@ from pocketeye.models.architecture import Architecture as Architecture
 from pocketeye.models.architecture import BlockSpec as BlockSpec
 from pocketeye.models.architecture import PlacedBlock as PlacedBlock
 from pocketeye.models.blocks import build_block as build_block
+from pocketeye.models.casvit import CASViT as CASViT
 from pocketeye.models.fbnet import FBNet as FBNet
 from pocketeye.models.space import SearchSpace as SearchSpace
 from pocketeye.models.space import load_space as load_space

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models import casvit_keys, fbnet_keys
+from pocketeye.models.casvit import CASViT
 from pocketeye.models.fbnet import FBNet
-from pocketeye.models.fbnet_keys import checkpoint_filter_fn as fbnet_filter
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
+# Who knows the layouts that others use for our networks.
+_FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] = (
+    (FBNet, fbnet_keys.checkpoint_filter_fn),
+    (CASViT, casvit_keys.checkpoint_filter_fn),
+)
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
 
@@ -26,8 +34,9 @@ _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyErr
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a checkpoint file without running any code in it.
 
-    ``.safetensors``, or a PyTorch file opened with ``weights_only=True``; EMA weights are preferred
-    where a training checkpoint holds both.
+    ``.safetensors``, or a PyTorch file opened with ``weights_only=True``, in which beside tensors only
+    an ``argparse.Namespace`` is let through (official CAS-ViT files carry their options as one). EMA
+    weights are preferred where a training checkpoint holds both.
 
     Raises:
         MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, or one that would need
@@ -38,7 +47,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidValue(
             f"{path} is refused: it is no plain file of tensors (loading it could run foreign code)"
@@ -76,7 +86,10 @@ def load_checkpoint(
 ) -> nn.Module:
     """Load weights into ``model``, strictly; our own layout and the official ones are recognised.
 
-    FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks).
+    FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks); CAS-ViT
+    ours and the official files for classification (one head or two), detection and segmentation, see
+    :func:`pocketeye.models.casvit_keys.checkpoint_filter_fn`. A network made with ``features_only``
+    loads like the backbone it holds.
 
     Returns:
         The model itself.
@@ -91,13 +104,15 @@ def load_checkpoint(
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
+    network = model.model if isinstance(model, FeatureGetterNet) else model
     try:
-        if isinstance(model, FBNet):
-            state_dict = fbnet_filter(state_dict, model)
+        for kind, filter_fn in _FILTERS:
+            if isinstance(network, kind):
+                state_dict = filter_fn(state_dict, network)
     except InvalidValue as error:
-        raise InvalidValue(f"{source} does not fit {_name(model)}: {error}") from error
-    _require_fit(model, state_dict, source)
-    model.load_state_dict(state_dict)
+        raise InvalidValue(f"{source} does not fit {_name(network)}: {error}") from error
+    _require_fit(network, state_dict, source)
+    network.load_state_dict(state_dict)
     return model
 
 

@@ -1,0 +1,58 @@
+"""Batch normalisation with fixed statistics is affine; next to a linear layer it disappears into it.
+
+Folding is done in float64. It is exact *after* a convolution (or linear layer) always, and *before*
+one only where no padding lies between the two: zeros padded after the normalisation are not what the
+folded layer would see, so the border would change.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+_Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
+
+
+def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """(Scale, shift) that ``norm`` applies to each channel in eval mode: float64, each ``(C,)``."""
+    assert norm.running_mean is not None, "no fixed statistics"
+    assert norm.running_var is not None, "no fixed statistics"
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.affine:
+        scale = scale * norm.weight.double()
+    shift = -norm.running_mean.double() * scale
+    return scale.detach(), (shift + norm.bias.double() if norm.affine else shift).detach()
+
+
+def fold_after(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """One convolution that equals ``norm(conv(x))`` in eval mode."""
+    scale, shift = affine_of(norm)
+    bias = shift if conv.bias is None else shift + scale * conv.bias.detach().double()
+    return _with_values(conv, conv.weight.detach().double() * scale.view(-1, 1, 1, 1), bias)
+
+
+def fold_before(norm: nn.BatchNorm2d, layer: _Layer) -> _Layer:
+    """One layer that equals ``layer(norm(x))`` in eval mode; a convolution must be 1x1, unpadded.
+
+    Also right across a mean over the map, as ``mean(a * x + b) = a * mean(x) + b``.
+    """
+    if isinstance(layer, nn.Conv2d):
+        assert (layer.kernel_size, layer.groups, layer.padding) == ((1, 1), 1, (0, 0))
+    scale, shift = affine_of(norm)
+    weight = layer.weight.detach().double()
+    bias = weight.flatten(1) @ shift
+    if layer.bias is not None:
+        bias = bias + layer.bias.detach().double()
+    return _with_values(layer, weight * scale.view(1, -1, *[1] * (weight.ndim - 2)), bias)
+
+
+def _with_values(layer: _Layer, weight: Tensor, bias: Tensor) -> _Layer:
+    """A copy of ``layer`` with these values, in the layer's own dtype."""
+    folded, dtype = copy.deepcopy(layer), layer.weight.dtype
+    with torch.no_grad():
+        folded.weight = nn.Parameter(weight.to(dtype))
+        folded.bias = nn.Parameter(bias.to(dtype))
+    return folded

@@ -1,0 +1,181 @@
+"""Blocks of CAS-ViT (arXiv 2408.03703): convolutional additive self-attention.
+
+Similarity of queries and keys is a *sum* of two context maps, each a map gated by space and by
+channel, so the cost is linear in the number of pixels: no softmax, no position table, no matrix
+product between tokens. The backbones are made of these, and a search space may offer them.
+
+A block's ``fuse()`` folds every BN that exactly can be folded and returns what stands in its place.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from pocketeye.layers import fold_after, fold_before
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+class ConvNorm(nn.Module):
+    """3x3 convolution with bias, then BN: ``(N, in_chs, H, W)`` to ``(N, out_chs, H/s, W/s)``."""
+
+    def __init__(self, in_chs: int, out_chs: int, stride: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_chs, out_chs, 3, stride=stride, padding=1)
+        self.norm = nn.BatchNorm2d(out_chs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+    def fuse(self) -> nn.Module:
+        return fold_after(self.conv, self.norm)
+
+
+class LocalPerception(nn.Module):
+    """1x1, BN, depthwise 3x3, GELU, 1x1: the integration subnet (paper, figure 3); keeps the shape."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(dim, dim, 1)
+        self.norm = nn.BatchNorm2d(dim)
+        self.conv_dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.act = nn.GELU()
+        self.conv2 = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.act(self.conv_dw(self.norm(self.conv1(x)))))
+
+    def fuse(self) -> LocalPerception:
+        # Backwards into the 1x1: the depthwise convolution after it pads with zeros.
+        self.conv1, self.norm = fold_after(self.conv1, self.norm), nn.Identity()  # type: ignore[assignment]
+        return self
+
+
+class SpatialGate(nn.Module):
+    """``u * sigmoid(w . ReLU(BN(DW(u))))``: one gate per pixel (paper, equation 6)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv_dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.norm = nn.BatchNorm2d(dim)
+        self.act = nn.ReLU(inplace=True)
+        self.gate = nn.Conv2d(dim, 1, 1, bias=False)
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u * self.sigmoid(self.gate(self.act(self.norm(self.conv_dw(u)))))
+
+    def fuse(self) -> SpatialGate:
+        self.conv_dw, self.norm = fold_after(self.conv_dw, self.norm), nn.Identity()  # type: ignore[assignment]
+        return self
+
+
+class ChannelGate(nn.Module):
+    """``u * sigmoid(W . mean(u))``: one gate per channel (paper, equation 7)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.gate = nn.Conv2d(dim, dim, 1, bias=False)
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u * self.sigmoid(self.gate(self.pool(u)))
+
+
+class AdditiveTokenMixer(nn.Module):
+    """``proj(DW(phi(q) + phi(k)) * v)`` (paper, equations 4 and 5); keeps ``(N, dim, H, W)``."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.qkv = nn.Conv2d(dim, 3 * dim, 1, bias=False)
+        self.phi_q = nn.Sequential(SpatialGate(dim), ChannelGate(dim))
+        self.phi_k = nn.Sequential(SpatialGate(dim), ChannelGate(dim))
+        self.conv_sim = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.proj = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=1)
+        return self.proj(self.conv_sim(self.phi_q(q) + self.phi_k(k)) * v)
+
+
+class FusedTokenMixer(nn.Module):
+    """The same with the norm before it folded in, and q, k, v made by a convolution each.
+
+    Three outputs that are whole tensors cost a runtime less than slices of one.
+    """
+
+    def __init__(self, mixer: AdditiveTokenMixer, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv_q, self.conv_k, self.conv_v = _split(fold_before(norm, mixer.qkv), 3)
+        self.phi_q, self.phi_k = fuse_children(mixer.phi_q), fuse_children(mixer.phi_k)
+        self.conv_sim, self.proj = mixer.conv_sim, mixer.proj
+
+    def forward(self, x: Tensor) -> Tensor:
+        similarity = self.phi_q(self.conv_q(x)) + self.phi_k(self.conv_k(x))
+        return self.proj(self.conv_sim(similarity) * self.conv_v(x))
+
+
+class Mlp(nn.Module):
+    """1x1, GELU, 1x1."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(dim, hidden_dim, 1)
+        self.act = nn.GELU()
+        self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class AdditiveBlock(nn.Module):
+    """Local perception, additive attention, MLP, each a residual branch; keeps ``(N, dim, H, W)``.
+
+    Stochastic depth acts on the last two, as in the official code.
+    """
+
+    def __init__(self, dim: int, mlp_ratio: float = 4.0, drop_path_rate: float = 0.0) -> None:
+        super().__init__()
+        self.local = LocalPerception(dim)
+        self.norm1 = nn.BatchNorm2d(dim)
+        self.attn = AdditiveTokenMixer(dim)
+        self.norm2 = nn.BatchNorm2d(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.local(x)
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+    def fuse(self) -> AdditiveBlock:
+        self.local.fuse()
+        if isinstance(self.norm1, nn.BatchNorm2d):
+            self.attn = FusedTokenMixer(self.attn, self.norm1)  # type: ignore[assignment]
+            self.mlp.fc1 = fold_before(self.norm2, self.mlp.fc1)
+            self.norm1 = self.norm2 = nn.Identity()  # type: ignore[assignment]
+        self.drop_path = nn.Identity()
+        return self
+
+
+def fuse_children(module: _Module) -> _Module:
+    """Replace, at any depth, every child that can ``fuse`` by what it becomes; returns ``module``."""
+    for name, child in module.named_children():
+        fuse = getattr(child, "fuse", None)
+        setattr(module, name, fuse_children(child) if fuse is None else fuse())
+    return module
+
+
+def _split(conv: nn.Conv2d, parts: int) -> list[nn.Conv2d]:
+    """A 1x1 convolution as ``parts`` convolutions of consecutive output channels."""
+    assert conv.bias is not None
+    convs = []
+    for weight, bias in zip(conv.weight.chunk(parts), conv.bias.chunk(parts), strict=True):
+        part = nn.Conv2d(conv.in_channels, len(weight), 1)
+        part.weight, part.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+        convs.append(part)
+    return convs
