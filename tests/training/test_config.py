@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
-from pocketeye.training.classification import learning_rate_factor
 from pocketeye.training.config import TrainConfig, config_from_dict, list_recipes, load_recipe
+from pocketeye.training.schedule import learning_rate_factor
 
 
 @pytest.mark.parametrize("name", list_recipes())

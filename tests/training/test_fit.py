@@ -189,9 +189,9 @@ def test_digits_are_never_mirrored(
     seen = []
     original = ClassificationTask.__init__
 
-    def init(self: ClassificationTask, model: Any, config: TrainConfig, n: int) -> None:
+    def init(self: ClassificationTask, model: Any, config: TrainConfig, *rest: Any) -> None:
         seen.append(config.flip)
-        original(self, model, config, n)
+        original(self, model, config, *rest)
 
     monkeypatch.setattr(ClassificationTask, "__init__", init)
     run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=1))

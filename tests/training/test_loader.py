@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.errors import InvalidValue
-from pocketeye.training import data
+from pocketeye.training import sampling
 from pocketeye.training.data import IGNORED, make_loader
 from pocketeye.training.transforms import TransformRecipe, build_transform
 
@@ -40,9 +40,9 @@ def test_batches(digits: Sets) -> None:
     assert torch.cat([y for _, y in loader(val, train=False)]).tolist() == val.labels.tolist()
 
 
-@pytest.mark.parametrize("randaugment", [0, 5])
-def test_draws_follow_from_seed_and_epoch_alone(digits: Sets, randaugment: int) -> None:
-    recipe = TransformRecipe(randaugment=randaugment)
+@pytest.mark.parametrize("policy", [None, "rand-m5-mstd0.5", "augmix-m3", "original"])
+def test_draws_follow_from_seed_and_epoch_alone(digits: Sets, policy: str | None) -> None:
+    recipe = TransformRecipe(auto_augment=policy)
 
     def epoch(number: int, **options: object) -> torch.Tensor:
         torch.rand(np.random.default_rng().integers(1, 9))  # whatever else draws numbers
@@ -83,10 +83,10 @@ def test_shards_cover_everything_once(digits: Sets, monkeypatch: pytest.MonkeyPa
     for images, is_train in ((train, True), (val, False)):
         seen: list[int] = []
         for rank in range(2):
-            monkeypatch.setattr(data, "_world", lambda rank=rank: (rank, 2))
+            monkeypatch.setattr(sampling, "rank_and_world", lambda rank=rank: (rank, 2))
             keys = list(loader(images, train=is_train).sampler)
             assert len(keys) == -(-len(images) // 2)
-            seen += [index for index, _ in keys]
+            seen += [key.sample for key in keys]
         real = [index for index in seen if index >= 0]
         assert set(real) == set(range(len(images)))
     assert len(real) == len(val), "evaluation counts nothing twice"
@@ -104,7 +104,7 @@ def test_damaged_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     damaged.write_bytes(damaged.read_bytes()[:40])
     with caplog.at_level(logging.WARNING, "pocketeye"):
         assert len(list(loader(images))) == 1
-    assert images.name(3) in caplog.text or 3 not in [k for k, _ in loader(images).sampler][:32]
+    assert images.name(3) in caplog.text or 3 not in [k.sample for k in loader(images).sampler][:32]
     with pytest.raises(InvalidValue, match="cannot be read"):
         list(loader(images, train=False))
 

@@ -34,7 +34,7 @@ RECIPES = {
     "rrc": TransformRecipe(),
     "pad": TransformRecipe(crop="pad", random_erasing=0.5),
     "none": TransformRecipe(crop="none", flip=0.5),
-    "randaugment": TransformRecipe(randaugment=9, random_erasing=0.5),
+    "auto_augment": TransformRecipe(auto_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5),
     "bicubic": TransformRecipe(interpolation="bicubic", crop_pct=0.875),
 }
 
@@ -51,7 +51,7 @@ def test_train_is_random_and_follows_the_seed(name: str) -> None:
     assert outputs[0].dtype == torch.float32
     assert torch.equal(outputs[0], outputs[1])
     assert any(not torch.equal(outputs[0], other) for other in outputs[2:])
-    assert (transform.batch is None) == (name == "randaugment")
+    assert (transform.batch is None) == (name == "auto_augment")
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (30, 20), (16, 16), (200, 150)])
@@ -77,14 +77,14 @@ def test_normalisation() -> None:
 def test_resized_crop_of_everything_is_a_resize() -> None:
     x = noise(3)
     torch.manual_seed(0)
-    crop = ResizedCropBatch(16, 1.0, "bilinear")
+    crop = ResizedCropBatch(16, (1.0, 1.0), "bilinear")
     crop._boxes = lambda n, h, w: ([0] * n, [0] * n, [h] * n, [w] * n)  # type: ignore[method-assign]
     assert (crop(x).int() - EvalCrop(16, 1.0, "bilinear")(x).int()).abs().max() <= 1
 
 
 def test_crop_boxes_lie_inside() -> None:
     torch.manual_seed(0)
-    crop = ResizedCropBatch(16, 0.08, "bilinear")
+    crop = ResizedCropBatch(16, (0.08, 1.0), "bilinear")
     tops, lefts, hs, ws = (np.array(v) for v in crop._boxes(5000, 20, 30))
     assert min(tops.min(), lefts.min()) == 0
     assert (tops + hs).max() == 20

@@ -7,6 +7,7 @@ import math
 import random
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -66,7 +67,7 @@ class Reseed(Callback):
 
 
 class FiniteLoss(Callback):
-    """Stops when the loss is not a number; weights saved before stay."""
+    """Stops when the loss or a weight is not a number; weights saved before stay."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -80,9 +81,31 @@ class FiniteLoss(Callback):
             if not math.isfinite(value):
                 raise InvalidValue(
                     f"the loss became {value} in epoch {trainer.current_epoch + 1}, step "
-                    f"{batch_idx + 1}: the weights of the last whole epoch are kept; try a lower "
-                    "--lr, more warm-up epochs or fp32"
+                    f"{batch_idx + 1}: {_kept(trainer)}; try a lower --lr, more warm-up epochs or fp32"
                 )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # before anything of this epoch is written
+        for name, values in _weights(pl_module):
+            if not bool(torch.isfinite(values).all()):
+                raise InvalidValue(
+                    f"the weights became infinite in epoch {trainer.current_epoch + 1} ({name}): "
+                    f"{_kept(trainer)}; try a lower --lr or more warm-up epochs"
+                )
+
+
+def _kept(trainer: Trainer) -> str:
+    if trainer.current_epoch == 0:
+        return "it was the first epoch, so no weights are kept"
+    return f"the weights of epoch {trainer.current_epoch} are kept"
+
+
+def _weights(module: LightningModule) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and the running statistics of norms."""
+    yield from module.named_parameters()
+    for name, values in module.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            yield name, values
 
 
 class Progress(Callback):
@@ -139,12 +162,6 @@ class EpochEnd(Checkpoint):
         self.began = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for name, parameter in pl_module.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise InvalidValue(
-                    f"the weights became infinite in epoch {trainer.current_epoch + 1} ({name}): "
-                    "those of the epoch before are kept; try a lower --lr or more warm-up epochs"
-                )
         row = {"epoch": float(trainer.current_epoch)}
         row |= {
             key: float(value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,24 +16,42 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.data import IGNORED
+from pocketeye.training.distill import Teacher, distilled_loss
+from pocketeye.training.info import ModelInfo
+from pocketeye.training.schedule import learning_rate_factor
 
 
 class ClassificationTask(LightningModule):
     """Trains ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
 
     Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1). With
-    ``ema_decay`` the averaged weights are validated.
+    ``ema_decay`` the averaged weights are validated. With a teacher ``train/loss`` is the blend; the
+    second head of a student that has one learns from the teacher, else the only one from both.
+
+    Args:
+        model: the student.
+        config: the recipe.
+        info: the student's, for the number of classes and what a teacher sees.
+        teacher: no part of the module: neither saved nor trained.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, num_classes: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        info: ModelInfo,
+        teacher: Teacher | None = None,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.info, self.teacher = config, info, teacher
+        if teacher is not None and has_distilled_head(model):
+            model.set_distilled_training(True)  # type: ignore[operator]
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.layout = layout
         self.model = model.to(memory_format=layout)  # type: ignore[call-overload]
         self.ema: ModelEmaV3 | None = None
         if config.ema_decay:
-            self.ema = ModelEmaV3(model, decay=config.ema_decay, use_warmup=True)
+            self.ema = ModelEmaV3(model, decay=config.ema_decay, use_warmup=config.ema_warmup)
             self.ema.module.requires_grad_(False)
             # of use for bf16 weights only, and not to be pickled for spawned processes
             self.ema._sr_generator = None  # type: ignore[assignment]
@@ -45,8 +61,10 @@ class ClassificationTask(LightningModule):
             self.mixup = Mixup(
                 mixup_alpha=config.mixup,
                 cutmix_alpha=config.cutmix,
+                prob=config.mixup_prob,
+                switch_prob=config.mixup_switch_prob,
                 label_smoothing=config.label_smoothing,
-                num_classes=num_classes,
+                num_classes=info.num_classes,
             )
             self.loss = SoftTargetCrossEntropy()
 
@@ -55,12 +73,19 @@ class ClassificationTask(LightningModule):
         """The network that gets validated and saved."""
         return self.model if self.ema is None else self.ema.module
 
+    def on_fit_start(self) -> None:
+        if self.teacher is not None:
+            self.teacher.to(self.device, self.layout)
+
+    def on_train_start(self) -> None:
+        self.averaged_step = self.global_step
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
         if self.mixup is not None:
             x, y = self.mixup(x.clone(), y)
         x = x.contiguous(memory_format=self.layout)
-        loss: Tensor = self.loss(self.model(x), y)
+        loss = self._loss(x, y)
         self.log(
             "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x)
         )
@@ -68,9 +93,22 @@ class ClassificationTask(LightningModule):
         self.log("lr", rate, on_step=False, on_epoch=True, reduce_fx="max", batch_size=len(x))
         return loss
 
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        outputs = self.model(x)
+        logits, student = outputs if isinstance(outputs, tuple) else (outputs, outputs)
+        loss: Tensor = self.loss(logits, y)
+        if self.teacher is None or self.config.distill == "none":
+            return loss
+        return distilled_loss(
+            loss, student, self.teacher.logits(x, self.info), kind=self.config.distill,
+            alpha=self.config.distill_alpha, tau=self.config.distill_tau,
+        )  # fmt: skip
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.ema is not None:
-            self.ema.update(self.model, step=self.global_step)
+        # with accumulation most batches take no step
+        if self.ema is not None and self.global_step != self.averaged_step:
+            self.averaged_step = self.global_step
+            self.ema.update(self.model, self.global_step if self.config.ema_warmup else None)
 
     def on_validation_epoch_start(self) -> None:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
@@ -90,31 +128,25 @@ class ClassificationTask(LightningModule):
         loss, correct, count = sums.tolist()
         self.log_dict({"val/loss": loss / count, "val/top1": correct / count})
 
-    def configure_optimizers(self) -> Any:
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """timm leaves biases and one-dimensional parameters without weight decay."""
         config = self.config
-        optimizer = create_optimizer_v2(
+        return create_optimizer_v2(
             self.model,
             opt=config.optimizer,
             lr=config.lr,
             weight_decay=config.weight_decay,
             momentum=config.momentum,
         )
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer()
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimizer, learning_rate_factor(config, steps))
+        schedule = LambdaLR(optimizer, learning_rate_factor(self.config, steps))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
-def learning_rate_factor(config: TrainConfig, steps: int) -> Callable[[int], float]:
-    """Factor of the peak learning rate at a step: linear warm-up, then cosine or steps."""
-    steps_per_epoch = max(steps, 1) / config.epochs
-    warmup = min(config.warmup_epochs * steps_per_epoch, 0.5 * steps)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return 0.01 + 0.99 * step / warmup
-        if config.schedule == "step":
-            return config.gamma ** sum(step >= m * steps_per_epoch for m in config.milestones)
-        done = (step - warmup) / max(steps - warmup, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-    return factor
+def has_distilled_head(model: nn.Module) -> bool:
+    """Whether a network has a second head for a teacher, under the names of timm's DeiT."""
+    named = any(name.rpartition(".")[2] == "head_dist" for name, _ in model.named_modules())
+    return named and hasattr(model, "set_distilled_training")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 
-from pocketeye.errors import InvalidType, InvalidValue, MissingFile, nearest, unknown
-from pocketeye.training.transforms import TransformRecipe, require_range
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.training._convert import converted, plain, require_known
+from pocketeye.training.transforms import TransformRecipe, require_one_of, require_range
 
 Schedule = Literal["cosine", "step"]
+Distill = Literal["none", "soft", "hard"]
+TrainPrecision = Literal["fp32", "bf16", "fp16"]
 _MACHINE = ("device", "workers", "threads")
+_SMALLEST_SCALE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,19 +28,38 @@ class TrainConfig(TransformRecipe):
     Attributes:
         epochs: passes over the data.
         batch_size: pictures per step and process.
+        accumulate: batches whose gradients make one step of the optimiser; schedule and moving
+            average count such steps. An epoch's last step may be of fewer.
+        multi_scale: pairs of input size and batch size, one of which every batch has (MobileViT's
+            sampler, arXiv 2110.02178); validation stays at ``input_size``.
         lr: peak learning rate.
         optimizer: name known to timm (``sgd`` is with Nesterov momentum, ``momentum`` without).
-        schedule: ``cosine`` to zero, or ``step``: times ``gamma`` at each of ``milestones`` (epochs).
-        warmup_epochs: linear rise from a hundredth of ``lr``; fractions are fine.
+        weight_decay: of everything but biases and one-dimensional parameters.
+        schedule: ``cosine`` to ``min_lr``, or ``step``: times ``gamma`` at each of ``milestones``
+            (epochs).
+        min_lr: what the cosine ends at.
+        warmup_epochs: linear rise to ``lr``, of at most half of the training; fractions are fine.
+        warmup_lr: what it rises from; None: a hundredth of ``lr``.
         label_smoothing: share given to all classes, 0 to below 1.
         mixup: alpha of mixup, 0 for none; likewise ``cutmix``.
-        ema_decay: decay of the moving average of the weights, 0 for none; where there is one it is
-            what gets validated and saved.
+        mixup_prob: probability that a batch is mixed at all.
+        mixup_switch_prob: probability of cutmix where there are both.
+        ema_decay: decay of the moving average of the weights per step of the optimiser, 0 for none;
+            where there is one it is what gets validated and saved.
+        ema_warmup: let the decay rise to ``ema_decay``, instead of having it from the first step.
         drop_rate: dropout before the classifier.
+        drop_path_rate: stochastic depth of the last block; given to the network when it is made.
         clip_grad: largest norm of the gradient, 0 for no limit.
+        teacher: a network to learn from, see :func:`pocketeye.training.distill.open_teacher`.
+        teacher_checkpoint: file of its weights.
+        distill: ``soft`` or ``hard`` (DeiT, arXiv 2012.12877, eq. 2 and 3).
+        distill_alpha: share of the teacher in the loss, 0 to 1.
+        distill_tau: temperature of ``soft``.
+        distill_head: give the network a second head for the teacher (CAS-ViT: ``distilled``).
         input_size: side of the square input; by default the network's or the pictures'.
         channels_last: NHWC memory, about twice as fast for these networks on a CPU (measured).
-        precision: ``fp32`` or ``bf16`` mixed.
+        precision: ``fp32``, or mixed ``bf16``, or mixed ``fp16`` (with a scaler; CUDA only).
+        sync_bn: BN statistics over all processes (CUDA only).
         num_processes: data-parallel processes; part of the result, as the batch grows with them.
         workers: processes that prepare pictures; 0: in the training process.
         threads: torch's threads, None: as they are.
@@ -45,6 +67,8 @@ class TrainConfig(TransformRecipe):
 
     epochs: int = 30
     batch_size: int = 64
+    accumulate: int = 1
+    multi_scale: tuple[tuple[int, int], ...] = ()
     lr: float = 0.1
     optimizer: str = "sgd"
     weight_decay: float = 5e-5
@@ -52,16 +76,29 @@ class TrainConfig(TransformRecipe):
     schedule: Schedule = "cosine"
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
+    min_lr: float = 0.0
     warmup_epochs: float = 1.0
+    warmup_lr: float | None = None
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0
+    mixup_prob: float = 1.0
+    mixup_switch_prob: float = 0.5
     ema_decay: float = 0.0
+    ema_warmup: bool = True
     drop_rate: float = 0.0
+    drop_path_rate: float = 0.0
     clip_grad: float = 0.0
+    teacher: str | None = None
+    teacher_checkpoint: str | None = None
+    distill: Distill = "none"
+    distill_alpha: float = 0.5
+    distill_tau: float = 1.0
+    distill_head: bool = False
     input_size: int | None = None
     channels_last: bool = True
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: TrainPrecision = "fp32"
+    sync_bn: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     num_processes: int = 1
     seed: int = 0
@@ -71,30 +108,67 @@ class TrainConfig(TransformRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, low, high in (
-            ("epochs", 1, 1e5), ("batch_size", 1, 1e6), ("lr", 1e-9, 1e3), ("weight_decay", 0, 10),
-            ("momentum", 0, 0.9999), ("gamma", 1e-6, 1), ("warmup_epochs", 0, 1e5),
-            ("label_smoothing", 0, 0.99), ("mixup", 0, 10), ("cutmix", 0, 10),
-            ("ema_decay", 0, 0.999999), ("drop_rate", 0, 0.99), ("clip_grad", 0, 1e6),
+            ("epochs", 1, 1e5), ("batch_size", 1, 1e6), ("accumulate", 1, 1e4), ("lr", 1e-9, 1e3),
+            ("weight_decay", 0, 10), ("momentum", 0, 0.9999), ("gamma", 1e-6, 1),
+            ("min_lr", 0, self.lr), ("warmup_epochs", 0, 1e5), ("label_smoothing", 0, 0.99),
+            ("mixup", 0, 10), ("cutmix", 0, 10), ("mixup_prob", 0, 1), ("mixup_switch_prob", 0, 1),
+            ("ema_decay", 0, 0.999999), ("drop_rate", 0, 0.99), ("drop_path_rate", 0, 0.99),
+            ("clip_grad", 0, 1e6), ("distill_alpha", 0, 1), ("distill_tau", 0.01, 100),
             ("num_processes", 1, 1024), ("workers", 0, 256), ("seed", 0, 2**63 - 1),
         ):  # fmt: skip
             require_range(name, getattr(self, name), low, high)
-        if self.schedule not in ("cosine", "step"):
-            raise unknown("schedule", self.schedule, ("cosine", "step"))
-        if self.precision not in ("fp32", "bf16"):
-            raise unknown("precision", self.precision, ("fp32", "bf16"))
+        for name, allowed in (
+            ("schedule", get_args(Schedule)), ("precision", get_args(TrainPrecision)),
+            ("distill", get_args(Distill)),
+        ):  # fmt: skip
+            require_one_of(name, getattr(self, name), allowed)
+        if self.warmup_lr is not None:
+            require_range("warmup_lr", self.warmup_lr, 0, self.lr)
+        self._require_schedule()
+        self._require_distillation()
+        _require_scales(self.multi_scale)
+        batches = [batch for _, batch in self.multi_scale] or [self.batch_size]
+        odd = next((batch for batch in batches if batch % 2), None)
+        if (self.mixup or self.cutmix) and odd:
+            raise InvalidValue(f"mixup and cutmix need an even batch size, got {odd}")
+        require_optimizer(self.optimizer)
+
+    def _require_schedule(self) -> None:
         if self.schedule == "step" and not self.milestones:
             raise InvalidValue("schedule 'step' needs milestones, for example [90, 180, 270]")
-        if (self.mixup or self.cutmix) and self.batch_size % 2:
-            raise InvalidValue(f"mixup and cutmix need an even batch size, got {self.batch_size}")
-        require_optimizer(self.optimizer)
+        if self.schedule == "step" and self.min_lr:
+            raise InvalidValue(
+                f"min_lr is what schedule 'cosine' ends at: leave it out with 'step', got {self.min_lr}"
+            )
+
+    def _require_distillation(self) -> None:
+        if self.teacher is None:
+            for name in ("teacher_checkpoint", "distill_head"):
+                if getattr(self, name):
+                    raise InvalidValue(f"{name} is given without a teacher: name one")
+            if self.distill != "none":
+                raise InvalidValue(f"distill {self.distill!r} needs a teacher: name one")
+        elif self.distill == "none":
+            raise InvalidValue(
+                f"teacher {self.teacher!r} is named, but distill is 'none': choose soft or hard"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of what decides the result (not device, workers and threads)."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self).items()
-            if key not in _MACHINE
-        }
+        return {key: plain(value) for key, value in asdict(self).items() if key not in _MACHINE}
+
+
+def _require_scales(pairs: tuple[tuple[int, int], ...]) -> None:
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(value, int) for value in pair):
+            raise InvalidValue(
+                f"multi_scale must be pairs of whole numbers (input size, batch size), got {pair!r}"
+            )
+        if pair[0] < _SMALLEST_SCALE or pair[1] < 1:
+            raise InvalidValue(
+                f"multi_scale needs sizes of {_SMALLEST_SCALE} pixels and batches of 1 or more, got "
+                f"{list(pair)}"
+            )
 
 
 def require_optimizer(name: str) -> None:
@@ -153,43 +227,6 @@ def config_from_dict(data: Mapping[str, Any], source: str = "recipe") -> TrainCo
     Raises:
         InvalidValue, InvalidType: see :func:`load_recipe`.
     """
-    names = [field.name for field in fields(TrainConfig)]
-    for key in data:
-        if key not in names:
-            close = nearest(str(key), names)
-            guess = (
-                f"; did you mean {close!r}?" if close else f" (known: {', '.join(sorted(names))})"
-            )
-            raise InvalidValue(f"{source}: unknown key {key!r}{guess}")
+    require_known(data, [field.name for field in fields(TrainConfig)], source)
     hints = get_type_hints(TrainConfig)
-    return TrainConfig(**{k: _converted(v, hints[k], f"{source}: {k}") for k, v in data.items()})
-
-
-def _converted(value: Any, hint: Any, what: str) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
-            return None
-        hint = next(h for h in get_args(hint) if h is not type(None))
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple):
-            raise InvalidType(f"{what} must be a list, got {value!r}")
-        return tuple(_converted(v, get_args(hint)[0], what) for v in value)
-    if get_origin(hint) is Literal:
-        return value
-    return _number_or_text(value, hint, what)
-
-
-def _number_or_text(value: Any, kind: type, what: str) -> Any:
-    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-    wrong = InvalidType(f"{what} must be {named}, got {value!r}")
-    if kind is bool or kind is str or isinstance(value, bool):
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise wrong
-        return value
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise wrong from None
-    if kind is int and number != int(number):
-        raise wrong
-    return kind(value) if kind is float else int(number)
+    return TrainConfig(**{k: converted(v, hints[k], f"{source}: {k}") for k, v in data.items()})

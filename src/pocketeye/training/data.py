@@ -7,42 +7,46 @@ So the number of workers, the processes' timing and a resume change nothing. Lig
 from __future__ import annotations
 
 import logging
-import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from pocketeye.data import ImageSet, UnreadableImage
 from pocketeye.errors import InvalidValue
+from pocketeye.training.cluster import rank_and_world
+from pocketeye.training.sampling import EpochSampler, Key, MultiScaleBatches
 
 logger = logging.getLogger(__name__)
-Key = tuple[int, int]
 Batch = tuple[Tensor, Tensor]
+Transform = Callable[[Any], Tensor]
 IGNORED = -100
 """Label of the rows that fill up the last shard of an evaluation in several processes."""
 
 
 def make_loader(
     images: ImageSet,
-    transform: Callable[[Any], Tensor],
+    transform: Transform,
     batch_size: int,
     *,
     shuffle: bool,
     seed: int,
     drop_last: bool,
     workers: int = 0,
+    scales: Sequence[tuple[Transform, int]] = (),
 ) -> DataLoader[Batch]:
     """Batches of (float32 ``(N, C, S, S)``, int64 ``(N,)``).
 
     With a transform that has a ``batch`` way and a set in memory a whole batch is made at once. In
     several processes each gets its share, of equal size: with ``shuffle`` a few samples come twice,
     without it a filler row has the label -100 (cross entropy's ``ignore_index``).
+
+    ``scales`` are the transforms and batch sizes of a multi-scale training, which take the place of
+    ``transform`` and ``batch_size``; no sample comes twice then.
 
     A damaged picture found late (a set too large for memory) is replaced by its neighbour while
     training, with a warning in the log, and is an error in evaluation.
@@ -52,20 +56,27 @@ def make_loader(
     """
     if batch_size < 1 or workers < 0:
         raise InvalidValue(f"batch size and workers cannot be {batch_size} and {workers}")
-    processes = _world()[1]
-    if len(images) == 0 or (drop_last and len(images) < batch_size * processes):
+    processes = rank_and_world()[1]
+    if len(images) == 0 or (drop_last and not scales and len(images) < batch_size * processes):
         raise InvalidValue(
             f"{images.source} has {len(images)} pictures, fewer than one batch of {batch_size}"
             + (f" in each of {processes} processes" if processes > 1 else "")
         )
-    batched = images.in_memory and getattr(transform, "batch", None) is not None
+    transforms = [transform, *(scaled for scaled, _ in scales)]
+    batched = images.in_memory and all(getattr(t, "batch", None) is not None for t in transforms)
     kind = _Batches if batched else _Singles
+    batches: dict[str, Any] = {
+        "batch_size": batch_size,
+        "sampler": EpochSampler(len(images), shuffle=shuffle, seed=seed),
+        "drop_last": drop_last,
+    }
+    if scales:
+        sizes = [batch for _, batch in scales]
+        batches = {"batch_sampler": MultiScaleBatches(len(images), sizes, seed=seed)}
     return _Loader(
-        kind(images, transform, replace_damaged=shuffle),
-        batch_size,
-        sampler=EpochSampler(len(images), shuffle=shuffle, seed=seed),
+        kind(images, transforms, replace_damaged=shuffle),
+        **batches,
         collate_fn=_as_is,
-        drop_last=drop_last,
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=_one_thread,
@@ -94,38 +105,6 @@ def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-class EpochSampler(Sampler[Key]):
-    """Yields (index, seed of the sample's augmentation); index -1 stands for filler."""
-
-    def __init__(self, length: int, *, shuffle: bool, seed: int) -> None:
-        self.length, self.shuffle, self.seed = length, shuffle, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return math.ceil(self.length / _world()[1])
-
-    def __iter__(self) -> Iterator[Key]:
-        rank, world = _world()
-        rng = np.random.default_rng((self.seed % (1 << 63), self.epoch))
-        order = rng.permutation(self.length) if self.shuffle else np.arange(self.length)
-        seeds = rng.integers(1 << 62, size=self.length)
-        if missing := -self.length % world:
-            filler = order[:missing] if self.shuffle else np.full(missing, -1)
-            order = np.concatenate([order, filler])
-        for index in order[rank::world]:
-            yield int(index), int(seeds[index])
-
-
-def _world() -> tuple[int, int]:
-    """(Rank, processes); before the group exists what torchrun announces."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Draw from ``seed`` inside the block; the global generator is as before afterwards."""
@@ -138,25 +117,29 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 class _Singles(Dataset[Batch]):
-    """Pictures transformed one by one."""
+    """Pictures transformed one by one; ``transforms`` are the usual one, then those of the scales."""
 
     def __init__(
-        self, images: ImageSet, transform: Callable[[Any], Tensor], *, replace_damaged: bool
+        self, images: ImageSet, transforms: Sequence[Transform], *, replace_damaged: bool
     ) -> None:
-        self.images, self.transform, self.replace_damaged = images, transform, replace_damaged
+        self.images, self.transforms = images, tuple(transforms)
+        self.replace_damaged = replace_damaged
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         with _seeded(0):
-            rows = [self._one(*key) for key in keys]
+            rows = [self._one(key) for key in keys]
         return torch.stack([row[0] for row in rows]), torch.tensor([row[1] for row in rows])
 
-    def _one(self, index: int, seed: int) -> tuple[Tensor, int]:
-        torch.default_generator.manual_seed(seed)
-        image, label = self._image(max(index, 0))
-        return self.transform(image), IGNORED if index < 0 else label
+    def _transform(self, key: Key) -> Any:
+        return self.transforms[0 if key.scale is None else 1 + key.scale]
+
+    def _one(self, key: Key) -> tuple[Tensor, int]:
+        torch.default_generator.manual_seed(key.seed)
+        image, label = self._image(max(key.sample, 0))
+        return self._transform(key)(image), IGNORED if key.sample < 0 else label
 
     def _image(self, index: int) -> tuple[Any, int]:
         for attempt in range(16):
@@ -177,11 +160,11 @@ class _Batches(_Singles):
     """Pictures of one array in memory, transformed together."""
 
     def __getitems__(self, keys: list[Key]) -> Batch:
-        indices = np.asarray([index for index, _ in keys])
+        indices = np.asarray([key.sample for key in keys])
         real = np.maximum(indices, 0)
         pixels = self.images.pixels(real)
         assert pixels is not None
-        with _seeded(keys[0][1]):
-            x = self.transform.batch(torch.from_numpy(pixels).permute(0, 3, 1, 2))  # type: ignore[attr-defined]
+        with _seeded(keys[0].seed):
+            x = self._transform(keys[0]).batch(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         labels = np.where(indices < 0, IGNORED, self.images.labels[real])
         return x, torch.from_numpy(labels)

@@ -6,31 +6,35 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from safetensors.torch import save_file
+import yaml
 from torch import nn
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
-from pocketeye.runs import RunFolder
+from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
 from pocketeye.training import pictures
-from pocketeye.training.classification import ClassificationTask
+from pocketeye.training.classification import ClassificationTask, has_distilled_head
+from pocketeye.training.cluster import is_first_process, rank_and_world
 from pocketeye.training.config import TrainConfig as TrainConfig
 from pocketeye.training.config import list_recipes as list_recipes
 from pocketeye.training.config import load_recipe as load_recipe
 from pocketeye.training.data import make_loader
+from pocketeye.training.distill import Teacher, open_teacher
 from pocketeye.training.info import ModelInfo
-from pocketeye.training.loop import fit_resumable, is_first_process, make_trainer
+from pocketeye.training.loop import fit_resumable, make_trainer
+from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT, SAMPLES, write_report
+from pocketeye.training.sampling import EpochSampler
+from pocketeye.training.start import require_drop_path
 from pocketeye.training.transforms import build_transform, default_stats
+from pocketeye.training.weights import BEST as BEST
+from pocketeye.training.weights import LAST, SaveWeights
 
 logger = logging.getLogger(__name__)
-BEST, LAST, RESULT, CURVES, SAMPLES = (
-    "best.safetensors", "last.safetensors", "result.json", "curves.png", "samples.png",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +58,14 @@ def fit(
     *,
     name: str | None = None,
     description: str = "training",
+    teacher: Teacher | None = None,
 ) -> FitResult:
     """Train ``model`` and leave it with its best weights.
 
     Writes ``best.safetensors`` (highest validation top-1), ``last.safetensors``, ``last.ckpt``,
     ``metrics.csv``, ``curves.png``, ``samples.png`` (augmented inputs), ``model.json``,
-    ``architecture.json`` (of networks that have one) and ``result.json``.
+    ``architecture.json`` (of networks that have one), ``recipe.yaml``, ``result.json`` and
+    ``report.html``.
 
     Args:
         model: outputs ``(N, len(train.classes))``.
@@ -69,25 +75,31 @@ def fit(
         run: an open run folder.
         resume: go on from ``last.ckpt``; the result is bit for bit that of one go (on a CPU).
         name: name of the network for ``model.json``; default its architecture's or class's.
+        description: text of the progress bar.
+        teacher: from :func:`~pocketeye.training.distill.open_teacher`; by default opened here, where
+            the recipe names one.
 
     Raises:
-        InvalidValue: sets or network that do not fit together, a loss that is not finite, no room.
+        InvalidValue: sets, network or teacher that do not fit together, a loss that is not finite, no
+            room.
         UserError: interrupted; says how to go on.
     """
+    asked = config
     if config.input_size is None:
         config = replace(config, input_size=choose_input_size(model, train))
     if config.flip and not train.mirrored_alike:
         logger.info("%s: flip is off, as mirrored samples mean something else", train.source)
         config = replace(config, flip=0.0)
-    info = _describe(model, train, config, name)
-    _require_fit(model, train, val, info)
+    info = describe(model, train, config, name)
+    _require_fit(model, train, val, info, config)
+    teacher = teacher or open_teacher(config, info)
     if config.drop_rate and hasattr(model, "drop_rate"):
         model.drop_rate = config.drop_rate  # type: ignore[assignment]
     with _threads(config.threads):
         loaders = _loaders(train, val, config, info)
         if not resume and is_first_process():
-            _write_description(model, loaders[0], info, run)
-        task = ClassificationTask(model, config, len(train.classes))
+            _begin(model, loaders[0], info, asked, run)
+        task = ClassificationTask(model, config, info, teacher)
         trainer = make_trainer(
             run,
             max_epochs=config.epochs,
@@ -96,11 +108,13 @@ def fit(
             num_processes=config.num_processes,
             precision=config.precision,
             description=description,
+            sync_bn=config.sync_bn,
             callbacks=[SaveWeights(run)],
             gradient_clip_val=config.clip_grad or None,
+            accumulate_grad_batches=config.accumulate,
         )
         fit_resumable(trainer, task, loaders, run, resume)
-    return _finish(model, run, info)
+    return _finish(model, run, info, {"num_train": len(train), "num_val": len(val)})
 
 
 def choose_input_size(model: nn.Module, images: ImageSet) -> int:
@@ -115,9 +129,8 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
     return min(own, max(32, *images[0][0].size))
 
 
-def _describe(
-    model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None
-) -> ModelInfo:
+def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None) -> ModelInfo:
+    """What one must know of the network to use it; ``config.input_size`` is set."""
     architecture = getattr(model, "architecture", None)
     mean, std = default_stats(train.in_chans)
     assert config.input_size is not None
@@ -131,12 +144,15 @@ def _describe(
         std=std,
         crop_pct=config.crop_pct,
         interpolation=config.interpolation,
+        crop_mode=config.crop_mode,
         data=train.source,
         data_sha256=train.sha256,
     )
 
 
-def _require_fit(model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo) -> None:
+def _require_fit(
+    model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo, config: TrainConfig
+) -> None:
     if train.classes != val.classes or train.in_chans != val.in_chans:
         raise InvalidValue(
             f"training and validation data do not fit together: {len(train.classes)} and "
@@ -154,16 +170,31 @@ def _require_fit(model: nn.Module, train: ImageSet, val: ImageSet, info: ModelIn
             f"{info.name} has {outputs} outputs, but {train.source} has {info.num_classes} classes: "
             f"make the network with num_classes={info.num_classes}"
         )
+    require_drop_path(model, config.drop_path_rate, info.name)
+    processes = max(rank_and_world()[1], config.num_processes)
+    sizes = [batch for _, batch in config.multi_scale]
+    if len(train) < max(sum(sizes), config.batch_size if not sizes else 0) * processes:
+        wanted = (
+            f"a batch of each of the {len(sizes)} sizes ({sum(sizes)} in all)"
+            if sizes
+            else (f"one batch of {config.batch_size}")
+        )
+        each = f" in each of {processes} processes" if processes > 1 else ""
+        raise InvalidValue(f"{train.source} has {len(train)} pictures, fewer than {wanted}{each}")
 
 
 def _loaders(
     train: ImageSet, val: ImageSet, config: TrainConfig, info: ModelInfo
 ) -> tuple[Any, Any]:
-    transform = build_transform(True, info.input_size, info.in_chans, info.mean, info.std, config)
+    transform, *scaled = (
+        build_transform(True, size, info.in_chans, info.mean, info.std, config)
+        for size in (info.input_size, *(size for size, _ in config.multi_scale))
+    )
+    batches = [batch for _, batch in config.multi_scale]
     return (
         make_loader(
-            train, transform, config.batch_size,
-            shuffle=True, seed=config.seed, drop_last=True, workers=config.workers,
+            train, transform, config.batch_size, shuffle=True, seed=config.seed, drop_last=True,
+            workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
         make_loader(
             val, info.transform(), max(config.batch_size, 128),
@@ -172,63 +203,31 @@ def _loaders(
     )  # fmt: skip
 
 
-def _write_description(model: nn.Module, loader: Any, info: ModelInfo, run: RunFolder) -> None:
+def _begin(
+    model: nn.Module, loader: Any, info: ModelInfo, config: TrainConfig, run: RunFolder
+) -> None:
+    """Describe the run before its first step, and take away what another one left in the folder."""
+    for name in (BEST, LAST, RESULT, REPORT, CURVES, CHECKPOINT):
+        (run / name).unlink(missing_ok=True)
+    write_atomic(run / RECIPE, yaml.safe_dump(config.to_dict(), sort_keys=False))
     info.save(run.path)
     architecture = getattr(model, "architecture", None)
     if architecture is not None:
         adapted = architecture.with_(input_size=info.input_size, num_classes=info.num_classes)
         adapted.save(run / "architecture.json")
-    keys = [key for key, _ in zip(loader.sampler, range(32), strict=False)]
+    sampler: EpochSampler = loader.batch_sampler.sampler
+    keys = list(islice(sampler, 32))
     x, y = loader.dataset.__getitems__(keys)
     names = [info.classes[int(label)] for label in y]
     pictures.save_samples(x, names, info.mean, info.std, run / SAMPLES)
 
 
-class SaveWeights(Callback):
-    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
-        self.best = -1.0
-
-    def state_dict(self) -> dict[str, float]:
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = float(state_dict["best"])
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, ClassificationTask)
-        top1 = float(trainer.callback_metrics["val/top1"])
-        better = top1 > self.best
-        self.best = max(self.best, top1)
-        if trainer.is_global_zero:
-            state = pl_module.best_model.state_dict()
-            for name in (LAST, BEST) if better else (LAST,):
-                save_weights(state, self.run / name)
-
-
-def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
-    """Write a state dict as safetensors, atomically, in plain (NCHW) layout.
-
-    Raises:
-        InvalidValue: no room, or no right to write; the old file is whole.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    try:
-        save_file(plain, partial, metadata={"format": "pt"})
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidValue(f"cannot write {path}: {error.strerror or error}") from error
-    return path
-
-
-def _finish(model: nn.Module, run: RunFolder, info: ModelInfo) -> FitResult:
+def _finish(model: nn.Module, run: RunFolder, info: ModelInfo, counts: dict[str, int]) -> FitResult:
     from pocketeye.models import load_checkpoint
 
     load_checkpoint(model, run / BEST)
+    if has_distilled_head(model):
+        model.set_distilled_training(False)  # type: ignore[operator]
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     rows = run.metrics()
     best = max(rows, key=lambda row: row["val/top1"])
@@ -242,8 +241,9 @@ def _finish(model: nn.Module, run: RunFolder, info: ModelInfo) -> FitResult:
     if is_first_process():
         title = f"{info.name} on {info.data}, {info.input_size} px"
         pictures.save_curves(rows, run / CURVES, title)
-        summary = {**asdict(result), "weights": BEST, "last_top1": rows[-1]["val/top1"]}
-        run.write_json(RESULT, summary)
+        summary = {**asdict(result), "weights": BEST, "last_top1": rows[-1]["val/top1"], **counts}
+        run.write_json(RESULT, {**summary, "params": sum(p.numel() for p in model.parameters())})
+        write_report(run)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()  # under torchrun nobody returns before the files are there
     return result

@@ -10,6 +10,7 @@ from typing import Any
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.runs import write_atomic
 from pocketeye.training.transforms import (
+    CropMode,
     ImageTransform,
     Interpolation,
     TransformRecipe,
@@ -29,6 +30,7 @@ class ModelInfo:
         name: registered name, or the name of its architecture.
         classes: names in the order of the outputs.
         mean, std: of values 0 to 1, one per channel.
+        crop_mode: ``center`` or ``warp``, see :class:`~pocketeye.training.transforms.TransformRecipe`.
         data: what it was trained on, as the user named it, and ``data_sha256``.
     """
 
@@ -41,6 +43,7 @@ class ModelInfo:
     std: tuple[float, ...]
     crop_pct: float = 1.0
     interpolation: Interpolation = "bilinear"
+    crop_mode: CropMode = "center"
     data: str = ""
     data_sha256: str = ""
 
@@ -62,7 +65,9 @@ class ModelInfo:
 
     def transform(self) -> ImageTransform:
         """The evaluation transform."""
-        recipe = TransformRecipe(crop_pct=self.crop_pct, interpolation=self.interpolation)
+        recipe = TransformRecipe(
+            crop_pct=self.crop_pct, interpolation=self.interpolation, crop_mode=self.crop_mode
+        )
         return build_transform(False, self.input_size, self.in_chans, self.mean, self.std, recipe)
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ starts, and the loaders of :mod:`pocketeye.training.data` draw from (seed, epoch
 from __future__ import annotations
 
 import logging
-import os
 import re
 import signal
 import warnings
@@ -28,29 +27,27 @@ from pocketeye.training._callbacks import (
     EpochEnd,
     FiniteLoss,
     Progress,
-    QuietDDP,
     Reseed,
     hush,
 )
+from pocketeye.training.cluster import is_first_process, trainer_options
+from pocketeye.training.config import TrainPrecision
+from pocketeye.training.sync_bn import TimmSyncBatchNorm
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-TrainPrecision = Literal["fp32", "bf16"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
-_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+_PRECISIONS: dict[TrainPrecision, Any] = {
+    "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
+}  # fmt: skip
 
 
 def open_run(
     path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
 ) -> RunFolder:
-    """``RunFolder.open`` for one of several processes: under torchrun only rank 0 makes the folder."""
+    """``RunFolder.open`` for one of several processes: only rank 0 makes the folder."""
     if not is_first_process():
         return RunFolder(path)
     return RunFolder.open(path, config, resume=resume, overwrite=overwrite)
-
-
-def is_first_process() -> bool:
-    """Whether this is rank 0 of a torchrun, or no torchrun at all."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def make_trainer(
@@ -61,6 +58,7 @@ def make_trainer(
     device: Device = "auto",
     num_processes: int = 1,
     precision: TrainPrecision = "fp32",
+    sync_bn: bool = False,
     description: str = "training",
     callbacks: Sequence[Callback] = (),
     **options: Any,
@@ -78,15 +76,17 @@ def make_trainer(
         max_epochs: epochs in all, those before a resume included.
         seed: seed of the run.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
-        num_processes: processes on this machine (DDP; gloo on a CPU). Under torchrun its own
-            numbers count instead.
-        precision: ``bf16`` is mixed precision.
+        num_processes: processes on this machine (DDP; gloo on a CPU). Under torchrun and srun their
+            own numbers count instead.
+        precision: ``bf16`` and ``fp16`` are mixed precision, ``fp16`` with a gradient scaler.
+        sync_bn: BN statistics over all processes.
         description: text of the progress bar.
         callbacks: further Lightning callbacks.
         options: further arguments of ``lightning.Trainer``; a ``strategy`` replaces ours.
 
     Raises:
-        InvalidValue: an unknown or absent device, or fewer than one epoch or process.
+        InvalidValue: an unknown or absent device, one that the precision is not for, or fewer than
+            one epoch or process.
     """
     if max_epochs < 1 or num_processes < 1:
         raise InvalidValue(
@@ -95,20 +95,39 @@ def make_trainer(
     if precision not in _PRECISIONS:
         raise unknown("precision", precision, _PRECISIONS)
     check_device(device)
-    ours = [Reseed(seed), FiniteLoss(), Progress(description), EpochEnd(run)]
+    if precision == "fp16" and resolve_device(device).type != "cuda":
+        raise InvalidValue(
+            f"precision fp16 needs a CUDA device, this training is on {resolve_device(device).type}: "
+            "use bf16 or fp32"
+        )
+    if sync_bn and resolve_device(device).type != "cuda":
+        raise InvalidValue(
+            f"sync_bn needs CUDA devices, this training is on {resolve_device(device).type}: leave it "
+            "out, BN then sees the pictures of its own process"
+        )
+    environment = trainer_options(num_processes)
+    if sync_bn:
+        environment["plugins"] = [*environment.get("plugins", ()), TimmSyncBatchNorm()]
     with quiet():
         return Trainer(
             accelerator="gpu" if device == "cuda" else device,
             max_epochs=max_epochs,
-            precision=_PRECISIONS[precision],  # type: ignore[arg-type]
-            callbacks=[*callbacks, *ours],
+            precision=_PRECISIONS[precision],
+            callbacks=[
+                Reseed(seed),
+                FiniteLoss(),
+                *callbacks,
+                Progress(description),
+                EpochEnd(run),
+            ],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
+            sync_batchnorm=sync_bn,
             default_root_dir=str(run.path),
-            **{**_processes(num_processes), **options},
+            **{**environment, **options},
         )
 
 
@@ -133,17 +152,6 @@ def resolve_device(device: Device) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _processes(num_processes: int) -> dict[str, Any]:
-    """Strategy and counts: torchrun's where it started us, else processes spawned from here."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        local = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // local
-        return {"strategy": QuietDDP(), "devices": local, "num_nodes": nodes}
-    if num_processes == 1:
-        return {"devices": 1}
-    return {"strategy": QuietDDP(start_method="spawn"), "devices": num_processes}
 
 
 def fit_resumable(

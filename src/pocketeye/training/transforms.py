@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode, v2
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.training.auto_augment import AutoAugment, require_policy
 
 Crop = Literal["rrc", "pad", "none"]
+CropMode = Literal["center", "warp"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -31,40 +33,62 @@ class TransformRecipe:
 
     Attributes:
         crop: ``rrc`` a random part resized, ``pad`` a random shift, ``none`` the evaluation's crop.
-        rrc_scale: smallest share of the area that ``rrc`` takes, above 0 to 1.
+        rrc_scale: smallest and largest share of the area that ``rrc`` takes.
+        rrc_ratio: smallest and largest width over height of what ``rrc`` takes.
         pad: pixels of black border for ``pad``, at the input size.
         flip: probability of mirroring.
-        randaugment: magnitude 1 to 30 of two random operations, 0 for none.
+        auto_augment: timm's policy string (``rand-m9-mstd0.5-inc1``, ``original``, ``augmix-m3`` …).
         random_erasing: probability of erasing a rectangle.
         interpolation: of every resize, always antialiased.
         crop_pct: share of the shorter side that evaluation keeps.
+        crop_mode: of evaluation, ``center`` or ``warp``: the whole picture made square, without crop.
     """
 
     crop: Crop = "rrc"
-    rrc_scale: float = 0.35
+    rrc_scale: tuple[float, float] = (0.35, 1.0)
+    rrc_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     pad: int = 4
     flip: float = 0.5
-    randaugment: int = 0
+    auto_augment: str | None = None
     random_erasing: float = 0.0
     interpolation: Interpolation = "bilinear"
     crop_pct: float = 1.0
+    crop_mode: CropMode = "center"
 
     def __post_init__(self) -> None:
-        if self.crop not in ("rrc", "pad", "none"):
-            raise unknown("crop", self.crop, ("rrc", "pad", "none"))
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise unknown("interpolation", self.interpolation, ("bilinear", "bicubic"))
+        for name, allowed in (
+            ("crop", get_args(Crop)), ("interpolation", get_args(Interpolation)),
+            ("crop_mode", get_args(CropMode)),
+        ):  # fmt: skip
+            require_one_of(name, getattr(self, name), allowed)
         for name, low, high in (
-            ("rrc_scale", 1e-3, 1), ("flip", 0, 1), ("random_erasing", 0, 1),
-            ("crop_pct", 0.05, 1), ("randaugment", 0, 30), ("pad", 0, 1024),
+            ("flip", 0, 1), ("random_erasing", 0, 1), ("crop_pct", 0.05, 1), ("pad", 0, 1024),
         ):  # fmt: skip
             require_range(name, getattr(self, name), low, high)
+        require_pair("rrc_scale", self.rrc_scale, 1e-3, 1)
+        require_pair("rrc_ratio", self.rrc_ratio, 0.05, 20)
+        if self.auto_augment is not None:
+            require_policy(self.auto_augment)
 
 
 def require_range(name: str, value: float, low: float, high: float) -> None:
     """Raise InvalidValue unless ``low <= value <= high``."""
     if not low <= value <= high:
         raise InvalidValue(f"{name} must be from {low:g} to {high:g}, got {value!r}")
+
+
+def require_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise InvalidValue, with the nearest spelling, unless ``value`` is allowed."""
+    if value not in allowed:
+        raise unknown(name, str(value), allowed)
+
+
+def require_pair(name: str, pair: Sequence[float], low: float, high: float) -> None:
+    """Raise InvalidValue unless ``low <= pair[0] <= pair[1] <= high``."""
+    if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
+        raise InvalidValue(
+            f"{name} must be two numbers, rising, from {low:g} to {high:g}, got {list(pair)}"
+        )
 
 
 def default_stats(in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -106,46 +130,44 @@ def build_transform(
     require_range("input_size", input_size, 4, 4096)
     defaults = default_stats(in_chans)
     normalise = Normalise(mean or defaults[0], std or defaults[1], in_chans)
-    evaluation = EvalCrop(input_size, recipe.crop_pct, recipe.interpolation)
-    if not train or (recipe.crop == "none" and not recipe.randaugment):
-        steps: list[Callable[[Tensor], Tensor]] = [evaluation]
-        steps += [MirrorBatch(recipe.flip)] if train else []
-        steps += [normalise]
-        steps += [EraseBatch(recipe.random_erasing)] if train else []
-        batch = Chain(steps)
+    evaluation = EvalCrop(input_size, recipe.crop_pct, recipe.interpolation, recipe.crop_mode)
+    if not train:
+        batch = Chain([evaluation, normalise])
         return ImageTransform(single=OneByBatch(batch), batch=batch, input_size=input_size)
-    if recipe.randaugment:
-        single = v2.Compose([*_single_steps(input_size, recipe), normalise, *_erase_one(recipe)])
-        return ImageTransform(single=single, batch=None, input_size=input_size)
-    crop: Callable[[Tensor], Tensor] = (
-        ResizedCropBatch(input_size, recipe.rrc_scale, recipe.interpolation)
-        if recipe.crop == "rrc"
-        else Chain([evaluation, ShiftBatch(recipe.pad)])
-    )
+    if recipe.auto_augment:
+        mean = mean or defaults[0]
+        steps = [*_single_steps(input_size, mean, recipe), normalise, *_erase_one(recipe)]
+        return ImageTransform(single=v2.Compose(steps), batch=None, input_size=input_size)
+    crops: dict[Crop, list[Callable[[Tensor], Tensor]]] = {
+        "rrc": [
+            ResizedCropBatch(input_size, recipe.rrc_scale, recipe.interpolation, recipe.rrc_ratio)
+        ],
+        "pad": [evaluation, ShiftBatch(recipe.pad)],
+        "none": [evaluation],
+    }
     mirror, erase = MirrorBatch(recipe.flip), EraseBatch(recipe.random_erasing)
-    batch = Chain([crop, mirror, normalise, erase])
+    batch = Chain([*crops[recipe.crop], mirror, normalise, erase])
     return ImageTransform(single=OneByBatch(batch), batch=batch, input_size=input_size)
 
 
-def _single_steps(input_size: int, recipe: TransformRecipe) -> list[Callable[..., object]]:
-    """RandAugment is quicker on PIL pictures than on tensors (250 against 390 µs at 64 px)."""
+def _single_steps(
+    input_size: int, mean: Sequence[float], recipe: TransformRecipe
+) -> list[Callable[..., object]]:
+    """The way over PIL pictures, on which timm's operations work."""
     mode = InterpolationMode(recipe.interpolation)
-    crops: dict[str, list[Callable[..., object]]] = {
-        "rrc": [
-            v2.RandomResizedCrop(input_size, (recipe.rrc_scale, 1.0), interpolation=mode),
-        ],
-        "pad": [
-            v2.Resize(input_size, mode),
-            v2.CenterCrop(input_size),
-            v2.RandomCrop(input_size, recipe.pad),
-        ],
-        "none": [v2.Resize(round(input_size / recipe.crop_pct), mode), v2.CenterCrop(input_size)],
+    whole = [v2.Resize(round(input_size / recipe.crop_pct), mode), v2.CenterCrop(input_size)]
+    if recipe.crop_mode == "warp":
+        whole = [v2.Resize([input_size, input_size], mode)]
+    crops: dict[Crop, list[Callable[..., object]]] = {
+        "rrc": [v2.RandomResizedCrop(input_size, recipe.rrc_scale, recipe.rrc_ratio, mode)],
+        "pad": [*whole, v2.RandomCrop(input_size, recipe.pad)],
+        "none": whole,
     }
-    randaugment = v2.RandAugment(2, recipe.randaugment)
+    assert recipe.auto_augment is not None
     return [
         *crops[recipe.crop],
         v2.RandomHorizontalFlip(recipe.flip),
-        randaugment,
+        AutoAugment(recipe.auto_augment, input_size, mean),
         v2.PILToTensor(),
     ]
 
@@ -199,23 +221,36 @@ class Normalise:
 
 
 class EvalCrop:
-    """Shorter side to ``size / crop_pct``, then the middle ``size`` x ``size``."""
+    """Shorter side to ``size / crop_pct``, then the middle ``size`` x ``size``; ``warp``: all of it."""
 
-    def __init__(self, size: int, crop_pct: float, interpolation: Interpolation) -> None:
+    def __init__(
+        self,
+        size: int,
+        crop_pct: float,
+        interpolation: Interpolation,
+        crop_mode: CropMode = "center",
+    ) -> None:
         self.size, self.mode = size, InterpolationMode(interpolation)
-        self.resized = round(size / crop_pct)
+        self.resized, self.warp = round(size / crop_pct), crop_mode == "warp"
 
     def __call__(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) != self.resized:
-            x = v2.functional.resize(x, [self.resized], self.mode, antialias=True)
-        return v2.functional.center_crop(x, [self.size])
+        target = [self.size, self.size] if self.warp else [self.resized]
+        if (list(x.shape[-2:]) if self.warp else [min(x.shape[-2:])]) != target:
+            x = v2.functional.resize(x, target, self.mode, antialias=True)
+        return x if self.warp else v2.functional.center_crop(x, [self.size])
 
 
 class ResizedCropBatch:
-    """Random part of ``scale`` to 1 of the area, aspect 3/4 to 4/3, resized (Inception's crop)."""
+    """Random part of ``scale`` of the area and aspect ``ratio``, resized (Inception's crop)."""
 
-    def __init__(self, size: int, scale: float, interpolation: Interpolation) -> None:
-        self.size, self.scale, self.mode = size, scale, interpolation
+    def __init__(
+        self,
+        size: int,
+        scale: tuple[float, float],
+        interpolation: Interpolation,
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.size, self.scale, self.mode, self.ratio = size, scale, interpolation, ratio
 
     def __call__(self, x: Tensor) -> Tensor:
         n, c, height, width = x.shape
@@ -230,8 +265,8 @@ class ResizedCropBatch:
         return out
 
     def _boxes(self, n: int, height: int, width: int) -> tuple[list[int], ...]:
-        area = height * width * torch.empty(n).uniform_(self.scale, 1.0)
-        ratio = torch.empty(n).uniform_(math.log(3 / 4), math.log(4 / 3)).exp()
+        area = height * width * torch.empty(n).uniform_(*self.scale)
+        ratio = torch.empty(n).uniform_(*map(math.log, self.ratio)).exp()
         # a part that would stick out is cut to the picture instead of drawn again
         w = (area * ratio).sqrt().round().clamp(1, width)
         h = (area / ratio).sqrt().round().clamp(1, height)

@@ -25,7 +25,7 @@ from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.propose import LatencyMatrix, check_target
 from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
 from pocketeye.training.config import TrainConfig, load_recipe
-from pocketeye.training.loop import TrainPrecision, check_device
+from pocketeye.training.loop import check_device
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._search_report import build_report, describe, next_commands
@@ -150,7 +150,7 @@ def search(
     threads: int | None = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    train_precision: TrainPrecision = "fp32",
+    train_precision: Literal["fp32", "bf16"] = "fp32",
     num_processes: int = 1,
     workers: int = 0,
     resume: bool = False,

@@ -12,18 +12,19 @@ import torch
 from pocketeye.data import ImageSet, load_images
 from pocketeye.data.classification import DIGITS
 from pocketeye.metrics import wilson_interval
-from pocketeye.models import Architecture, create_model
+from pocketeye.models import Architecture
+from pocketeye.training.distill import open_teacher
 from pocketeye.training.fit import (
     BEST,
-    CURVES,
-    SAMPLES,
     FitResult,
-    TrainConfig,
     choose_input_size,
+    describe,
     fit,
     load_recipe,
 )
 from pocketeye.training.loop import check_device, open_run
+from pocketeye.training.report import CURVES, REPORT, SAMPLES
+from pocketeye.training.start import start_network
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
 
@@ -79,7 +80,7 @@ class TrainResult(VerbResult):
         return lines + problem_lines(self.problems)
 
     def written(self) -> list[Path]:
-        return [self.out / BEST, self.out / CURVES, self.out / SAMPLES]
+        return [self.out / name for name in (REPORT, BEST, CURVES, SAMPLES)]
 
     def next_commands(self) -> list[str]:
         run, data = shlex.quote(str(self.out)), shlex.quote(self.data)
@@ -98,13 +99,18 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     pretrained: bool = False,
+    checkpoint: Path | None = None,
+    new_head: bool = False,
+    teacher: str | None = None,
+    teacher_checkpoint: Path | None = None,
+    distill: Literal["none", "soft", "hard"] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
     input_size: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] | None = None,
-    precision: Literal["fp32", "bf16"] | None = None,
+    precision: Literal["fp32", "bf16", "fp16"] | None = None,
     num_processes: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -114,12 +120,19 @@ def train(
     Args:
         model: a name from `pocketeye list`, any timm name, or an architecture.json.
         data: a folder of class folders, a folder of parquet files, a parquet file, or 'digits'.
-        recipe: a recipe that comes along (digits, small-cpu, fbnet-imagenet) or a YAML file of the
-            same keys; by default digits for the digits, else small-cpu.
+        recipe: a recipe that comes along (casvit-official, casvit-strong, casvit-384, cifar10,
+            tiny-imagenet, fbnet-imagenet, small-cpu, digits …) or a YAML file of the same keys; by
+            default digits for the digits, else small-cpu.
         out: folder of the run; out/train/MODEL-on-DATA by default.
         resume: go on with an interrupted run.
         overwrite: start again in a folder that holds a run.
         pretrained: begin with the published weights of a named model.
+        checkpoint: begin with the weights of a file.
+        new_head: leave the classifier of that file and begin it afresh, as for other classes.
+        teacher: learn from this network too: a run folder, an architecture.json with
+            --teacher-checkpoint, or a name (with --teacher-checkpoint, else its published weights).
+        teacher_checkpoint: weights of the teacher.
+        distill: how: soft or hard.
         epochs: passes over the data.
         batch_size: pictures per step and process.
         lr: peak learning rate.
@@ -127,14 +140,16 @@ def train(
         input_size: side of the input in pixels; by default an architecture's own, and for names the
             size of the pictures.
         device: auto takes CUDA, then MPS, then the CPU.
-        precision: bf16 is mixed precision (slower than fp32 on CPUs without matrix units).
+        precision: bf16 and fp16 are mixed precision (bf16 is slower than fp32 on CPUs without matrix
+            units, fp16 needs CUDA).
         num_processes: data-parallel processes on this machine.
         workers: processes that prepare pictures.
         threads: threads of torch.
 
     Raises:
-        InvalidValue: unknown model, recipe or key; data that cannot be learnt from; a run that is
-            already there; a loss that is not finite; a full disk.
+        InvalidValue: unknown model, recipe or key; data that cannot be learnt from; weights or a
+            teacher for other classes; a run that is already there; a loss that is not finite; a full
+            disk.
         MissingFile: no data, recipe or network at a path.
         UserError: interrupted; says how to go on.
     """
@@ -142,25 +157,33 @@ def train(
         recipe or ("digits" if data == DIGITS else "small-cpu"),
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, input_size=input_size,
         device=device, precision=precision, num_processes=num_processes, workers=workers,
-        threads=threads,
+        threads=threads, teacher=teacher, distill=distill,
+        teacher_checkpoint=str(teacher_checkpoint) if teacher_checkpoint else None,
     )  # fmt: skip
     check_device(config.device)
     train_set, val_set = load_images(data, "train"), load_images(data, "val")
-    module = _build(model, train_set, config, pretrained)
+    module = start_network(
+        model, train_set, config, pretrained=pretrained, checkpoint=checkpoint, new_head=new_head
+    )
     config = replace(config, input_size=config.input_size or _input_size(model, module, train_set))
     assert config.input_size is not None
     name = _name(model)
+    opened = open_teacher(config, describe(module, train_set, config, name))
     folder = out or Path("out") / "train" / f"{name}-on-{Path(data).stem}"
     asked = {
         "model": model,
         "data": data,
         "data_sha256": train_set.sha256,
         "pretrained": pretrained,
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        "new_head": new_head,
+        "teacher_sha256": opened.sha256 if opened else None,
     }
     run = open_run(folder, {**asked, **config.to_dict()}, resume=resume, overwrite=overwrite)
     fitted = fit(
-        module, train_set, val_set, config, run, resume, name=name, description=f"training {name}"
-    )
+        module, train_set, val_set, config, run, resume,
+        name=name, description=f"training {name}", teacher=opened,
+    )  # fmt: skip
     return TrainResult(
         name=name,
         data=data,
@@ -183,14 +206,6 @@ def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
     shown = [f"  {escape(problem)}" for problem in problems[:most]]
     more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
     return [f"[yellow]{len(problems)} problems in the data[/yellow]:", *shown, *more]
-
-
-def _build(model: str, images: ImageSet, config: TrainConfig, pretrained: bool) -> torch.nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return create_model(
-            model, pretrained, num_classes=len(images.classes), in_chans=images.in_chans
-        )
 
 
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:

@@ -1,0 +1,67 @@
+"""Plain values, as YAML gives them, to the types of a dataclass' fields."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pocketeye.errors import InvalidType, InvalidValue, nearest
+
+
+def require_known(keys: Iterable[object], names: Iterable[str], source: str) -> None:
+    """Raise InvalidValue, with the nearest spelling, for a key that is no field."""
+    known = sorted(names)
+    for key in keys:
+        if key not in known:
+            close = nearest(str(key), known)
+            guess = f"; did you mean {close!r}?" if close else f" (known: {', '.join(known)})"
+            raise InvalidValue(f"{source}: unknown key {key!r}{guess}")
+
+
+def converted(value: Any, hint: Any, what: str) -> Any:
+    """``value`` as ``hint`` wants it: YAML reads ``4e-5`` as text and knows no tuples.
+
+    Raises:
+        InvalidType: it is of another kind; ``what`` begins the sentence.
+    """
+    if get_origin(hint) in (Union, types.UnionType):
+        if value is None:
+            return None
+        hint = next(h for h in get_args(hint) if h is not type(None))
+    if get_origin(hint) is tuple:
+        return _tuple(value, get_args(hint), what)
+    if get_origin(hint) is Literal:
+        return value
+    return _number_or_text(value, hint, what)
+
+
+def plain(value: Any) -> Any:
+    """Tuples as the lists that YAML and JSON have."""
+    return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def _tuple(value: Any, hints: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise InvalidType(f"{what} must be a list, got {value!r}")
+    if hints[-1] is Ellipsis:
+        hints = hints[:1] * len(value)
+    if len(value) != len(hints):
+        raise InvalidType(f"{what} must be a list of {len(hints)}, got {value!r}")
+    return tuple(converted(v, hint, what) for v, hint in zip(value, hints, strict=True))
+
+
+def _number_or_text(value: Any, kind: type, what: str) -> Any:
+    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    wrong = InvalidType(f"{what} must be {named}, got {value!r}")
+    if kind is bool or kind is str or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise wrong
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if kind is int and number != int(number):
+        raise wrong
+    return kind(value) if kind is float else int(number)

@@ -1,0 +1,83 @@
+"""Which of several processes this is: started by torchrun, by SLURM's srun, or by ourselves."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from pocketeye.errors import InvalidValue
+
+
+def under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def under_srun() -> bool:
+    """Whether srun started this process as one of several (a batch script alone is one process)."""
+    if "RANK" in os.environ:
+        return False
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+
+
+def rank_and_world() -> tuple[int, int]:
+    """(Rank, processes); before the group exists what torchrun or srun announces."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if under_srun():
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_STEP_NUM_TASKS"])
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0, or the only one."""
+    if under_srun():
+        return int(os.environ["SLURM_PROCID"]) == 0
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def trainer_options(num_processes: int) -> dict[str, Any]:
+    """Strategy and counts for Lightning: those of torchrun or srun, else processes spawned from here.
+
+    Raises:
+        InvalidValue: an allocation of SLURM that does not say its tasks per node.
+    """
+    # heavy, and of no use to who only asks for the rank
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+
+    from pocketeye.training._callbacks import QuietDDP
+
+    if under_torchrun():
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // local
+        return {"strategy": QuietDDP(), "devices": local, "num_nodes": nodes}
+    if under_srun():
+        return _slurm_options()
+    # in a batch script of SLURM without srun Lightning would wait for the other tasks
+    alone: dict[str, Any] = (
+        {"plugins": [LightningEnvironment()]} if "SLURM_NTASKS" in os.environ else {}
+    )
+    if num_processes == 1:
+        return {"devices": 1, **alone}
+    return {"strategy": QuietDDP(start_method="spawn"), "devices": num_processes, **alone}
+
+
+def _slurm_options() -> dict[str, Any]:
+    from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+    from pocketeye.training._callbacks import QuietDDP
+
+    tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
+    nodes = int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES", "1"))
+    if "SLURM_NTASKS_PER_NODE" not in os.environ or tasks % nodes:
+        raise InvalidValue(
+            f"srun started {tasks} tasks on {nodes} nodes without saying how many on each: give "
+            "sbatch --nodes and --ntasks-per-node, one task per GPU, and no --ntasks"
+        )
+    return {
+        "strategy": QuietDDP(),
+        "devices": tasks // nodes,
+        "num_nodes": nodes,
+        "plugins": [SLURMEnvironment(auto_requeue=False)],
+    }

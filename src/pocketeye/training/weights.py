@@ -1,0 +1,57 @@
+"""The weights of a run: ``last.safetensors`` and ``best.safetensors``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from safetensors.torch import save_file
+
+from pocketeye.errors import InvalidValue
+from pocketeye.runs import RunFolder
+from pocketeye.training.classification import ClassificationTask
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+
+class SaveWeights(Callback):
+    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.best = -1.0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = float(state_dict["best"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ClassificationTask)
+        top1 = float(trainer.callback_metrics["val/top1"])
+        better = top1 > self.best
+        self.best = max(self.best, top1)
+        if trainer.is_global_zero:
+            state = pl_module.best_model.state_dict()
+            for name in (LAST, BEST) if better else (LAST,):
+                save_weights(state, self.run / name)
+
+
+def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
+    """Write a state dict as safetensors, atomically, in plain (NCHW) layout.
+
+    Raises:
+        InvalidValue: no room, or no right to write; the old file is whole.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    try:
+        save_file(plain, partial, metadata={"format": "pt"})
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidValue(f"cannot write {path}: {error.strerror or error}") from error
+    return path
