@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from pocketeye.models import Architecture, create_model
 from pocketeye.runs import RunFolder
 from pocketeye.training.classification import ClassificationTask
 from pocketeye.training.config import TrainConfig
-from pocketeye.training.fit import FitResult, fit
+from pocketeye.training.distill import Teacher
+from pocketeye.training.fit import FitResult, describe, fit
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import make_trainer, open_run
 
@@ -65,7 +67,7 @@ def test_a_run_explains_itself(tmp_path: Path, digits: Sets) -> None:
     assert result.top1 == max(row["val/top1"] for row in rows)
     assert result.top1 == rows[result.best_epoch - 1]["val/top1"]
     for name in ("best.safetensors", "last.safetensors", "last.ckpt", "curves.png", "samples.png",
-                 "config.yaml", "environment.json"):  # fmt: skip
+                 "config.yaml", "recipe.yaml", "environment.json", "report.html"):  # fmt: skip
         assert (tmp_path / "run" / name).stat().st_size > 0, name
     assert not list((tmp_path / "run").glob(".*")), "no half-written file is left"
     stored = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -80,15 +82,34 @@ def test_it_learns(tmp_path: Path, digits: Sets) -> None:
     assert run_fit(tmp_path / "run", digits, config).top1 > 0.6
 
 
+EVERYTHING = TrainConfig(
+    epochs=4, batch_size=64, accumulate=3, multi_scale=((32, 32), (48, 16)), lr=2e-3, min_lr=1e-5,
+    optimizer="adamw", input_size=32, crop="rrc", flip=0.0, auto_augment="rand-m9-mstd0.5",
+    random_erasing=0.2, ema_decay=0.9, mixup=0.2, cutmix=1.0, mixup_prob=0.8, drop_rate=0.1,
+    drop_path_rate=0.2, clip_grad=1.0, teacher="given", distill="soft", distill_tau=2.0, device="cpu",
+)  # fmt: skip
+
+
+def fit_everything(path: Path, digits: Sets, resume: bool = False) -> FitResult:
+    """A small CAS-ViT of two heads with a teacher."""
+    torch.manual_seed(0)
+    shape = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32), "num_classes": 10, "in_chans": 1}
+    student = create_model("casvit_xs", distilled=True, drop_path_rate=0.2, **shape)
+    info = describe(student, digits[0], EVERYTHING, "small")
+    run = open_run(path, EVERYTHING.to_dict(), resume=resume)
+    return fit(student, *digits, EVERYTHING, run, resume, teacher=Teacher(tiny_net(5), info))
+
+
+@pytest.mark.parametrize("train", [run_fit, fit_everything])
 def test_interrupted_and_continued_equals_uninterrupted(
-    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch, train: Callable[..., FitResult]
 ) -> None:
-    whole = run_fit(tmp_path / "whole", digits)
+    whole = train(tmp_path / "whole", digits)
     stop_at(monkeypatch, 2, 1, KeyboardInterrupt())
     with pytest.raises(UserError, match=r"epoch 2 of 4 is saved .* --resume"):
-        run_fit(tmp_path / "parts", digits)
+        train(tmp_path / "parts", digits)
     torch.rand(7)  # the second process has another past
-    parts = run_fit(tmp_path / "parts", digits, resume=True)
+    parts = train(tmp_path / "parts", digits, resume=True)
     assert (parts.top1, parts.best_epoch) == (whole.top1, whole.best_epoch)
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
     for name in ("best.safetensors", "last.safetensors"):
@@ -126,22 +147,80 @@ def test_damaged_checkpoint(tmp_path: Path, digits: Sets) -> None:
         run_fit(tmp_path / "run", digits, config, resume=True)
 
 
-def test_nan_stops_and_keeps_the_last_good_weights(
-    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def spoil(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int, what: str) -> None:
+    """Let the loss, or after the step a weight, become NaN."""
     original = ClassificationTask.training_step
+    ended = ClassificationTask.on_train_batch_end
 
     def training_step(self: ClassificationTask, batch: Any, batch_idx: int) -> torch.Tensor:
         loss = original(self, batch, batch_idx)
-        return loss * float("nan") if (self.current_epoch, batch_idx) == (1, 2) else loss
+        now = what == "loss" and (self.current_epoch, batch_idx) == (epoch, step)
+        return loss * float("nan") if now else loss
+
+    def on_train_batch_end(self: ClassificationTask, outputs: Any, batch: Any, step_: int) -> None:
+        ended(self, outputs, batch, step_)
+        if what in self.model.state_dict() and (self.current_epoch, step_) == (epoch, step):
+            self.model.state_dict()[what].fill_(float("inf"))
 
     monkeypatch.setattr(ClassificationTask, "training_step", training_step)
-    with pytest.raises(InvalidValue, match=r"became nan in epoch 2, step 3"):
-        run_fit(tmp_path / "run", digits)
+    monkeypatch.setattr(ClassificationTask, "on_train_batch_end", on_train_batch_end)
+
+
+@pytest.mark.parametrize(
+    ("what", "step", "message"),
+    [
+        ("loss", 2, r"became nan in epoch 2, step 3: the weights of epoch 1 are kept"),
+        (
+            "classifier.weight",
+            3,
+            r"infinite in epoch 2 \(.*classifier.weight\): .* of epoch 1 are kept",
+        ),
+        ("features.1.running_var", 3, r"infinite in epoch 2 .* of epoch 1 are kept"),
+    ],
+)
+def test_nan_stops_and_keeps_the_last_good_weights(
+    tmp_path: Path,
+    digits: Sets,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    step: int,
+    message: str,
+) -> None:
+    run_fit(tmp_path / "good", digits, replace(CONFIG, epochs=2))
+    spoil(monkeypatch, 1, step, what)
+    with pytest.raises(InvalidValue, match=message):
+        run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2))
+    monkeypatch.undo()
+    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 0
     for name in ("best.safetensors", "last.safetensors"):
         weights = load_file(tmp_path / "run" / name)
-        assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+        averaged = {k: checkpoint["state_dict"][f"ema.module.{k}"] for k in weights}
+        assert all(torch.equal(value, averaged[key]) for key, value in weights.items())
     assert len(metrics(tmp_path / "run")) == 1
+    run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2), resume=True)
+    one, other = (load_file(tmp_path / run / "last.safetensors") for run in ("good", "run"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(("what", "step"), [("loss", 0), ("classifier.weight", 3)])
+def test_nan_in_the_first_epoch_keeps_nothing_and_says_so(
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch, what: str, step: int
+) -> None:
+    config = replace(CONFIG, epochs=1)
+    run_fit(tmp_path / "run", digits, config)
+    spoil(monkeypatch, 0, step, what)
+    run = RunFolder.open(tmp_path / "run", config.to_dict(), overwrite=True)
+    with pytest.raises(InvalidValue, match="it was the first epoch, so no weights are kept"):
+        fit(tiny_net(), *digits, config, run)
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not left & {
+        "best.safetensors",
+        "last.safetensors",
+        "last.ckpt",
+        "result.json",
+        "report.html",
+    }
 
 
 def test_full_disk(tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch) -> None:

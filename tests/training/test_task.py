@@ -96,7 +96,7 @@ def test_synchronous_norms_come_and_go() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"precision": "fp16"}, "precision fp16 needs a CUDA device, this training is on cpu"),
+        ({"precision": "fp16"}, "precision fp16 needs a CUDA device, --device cpu is none here"),
         ({"sync_bn": True}, "sync_bn needs CUDA devices"),
         ({"drop_path_rate": 0.1}, "TinyNet has no stochastic depth"),
         ({"batch_size": 400}, "has 256 pictures, fewer than one batch of 400"),

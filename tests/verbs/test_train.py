@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from pocketeye.cli import main
 from pocketeye.data import load_images
@@ -50,6 +52,46 @@ def test_a_run_is_not_overwritten(trained: TrainResult) -> None:
         train(model, out=trained.out, epochs=3, batch_size=32, device="cpu", resume=True)
 
 
+def test_report(trained: TrainResult) -> None:
+    assert trained.written()[0] == trained.out / "report.html"
+    html = (trained.out / "report.html").read_text()
+    assert '<code>batch_size</code></td><td class="left wrap">32</td>' in html
+    assert f"{trained.top1:.2%}" in html
+    assert html.count("data:image/png;base64,") == 2
+    assert "http" not in html, "nothing is fetched"
+    commands = [line.partition("</pre>")[0] for line in html.split("<pre>")[1:]]
+    assert [command.split()[1] for command in commands] == ["eval", "export", "train", "train"]
+    assert commands[0] == f"pocketeye eval {trained.out} --data digits"
+
+
+def test_the_reports_command_goes_on(trained: TrainResult) -> None:
+    """Of the stored recipe; the run is over, so the result is the same."""
+    html = (trained.out / "report.html").read_text()
+    command = next(c for c in html.split("<pre>") if "--resume" in c).partition("</pre>")[0]
+    assert main(shlex.split(command)[1:]) == 0
+    stored = json.loads((trained.out / "result.json").read_text())
+    assert stored["top1"] == trained.top1
+
+
+def test_teacher_and_start_weights_are_part_of_the_run(
+    trained: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "download_url_to_file", None)
+    model = str(trained.out.parent / "architecture.json")
+    options = {"out": tmp_path / "run", "epochs": 1, "lr": 1e-3, "device": "cpu"}
+    taught = {"teacher": str(trained.out), "distill": "soft"}
+    start = {"checkpoint": trained.out / "best.safetensors"}
+    result = train(model, **options, **taught, **start)  # type: ignore[arg-type]
+    assert result.top1 > trained.top1 - 0.05, "begun with trained weights"
+    for changed, message in (
+        ({**taught, "distill": "hard", **start}, r"another distill \('soft', now 'hard'\)"),
+        (taught, r"another checkpoint \('.*', now None\)"),
+        (start, r"another distill \('soft', now 'none'\); teacher \(.*\); teacher_sha256"),
+    ):
+        with pytest.raises(InvalidValue, match=message):
+            train(model, **options, **changed, resume=True)  # type: ignore[arg-type]
+
+
 def test_eval(trained: TrainResult) -> None:
     result = evaluate(str(trained.out), device="cpu")
     assert result.to_dict()["top1"] == pytest.approx(trained.top1)
@@ -87,6 +129,13 @@ def test_predict(trained: TrainResult, tmp_path: Path) -> None:
         (["train", "--recipe", "digit"], "Did you mean 'digits'"),
         (["train", "--epochs", "0"], "epochs must be from 1"),
         (["train", "--optimiser", "sgd"], "optimiser"),
+        (["train", "--teacher", "nowhere"], "but distill is 'none': choose soft or hard"),
+        (["train", "--distill", "soft"], "distill 'soft' needs a teacher"),
+        (["train", "--teacher", "casvit_x", "--distill", "soft"], "Did you mean 'casvit_xs'"),
+        (["train", "--checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
+        (["train", "--new-head"], "give --checkpoint too"),
+        (["train", "--batch-size", "5000"], "has 1438 pictures, fewer than one batch of 5000"),
+        (["train", "--precision", "fp16", "--device", "cpu"], "fp16 needs a CUDA device"),
         (["eval", "fbnet_c"], "has no trained weights"),
         (["eval", "nowhere"], "nowhere"),
         (["predict", "fbnet_c", "nowhere.png"], "no picture at nowhere.png"),

@@ -91,7 +91,7 @@ def fit(
         logger.info("%s: flip is off, as mirrored samples mean something else", train.source)
         config = replace(config, flip=0.0)
     info = describe(model, train, config, name)
-    _require_fit(model, train, val, info, config)
+    require_fit(model, train, val, info, config)
     teacher = teacher or open_teacher(config, info)
     if config.drop_rate and hasattr(model, "drop_rate"):
         model.drop_rate = config.drop_rate  # type: ignore[assignment]
@@ -150,9 +150,10 @@ def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str |
     )
 
 
-def _require_fit(
+def require_fit(
     model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo, config: TrainConfig
 ) -> None:
+    """Raise InvalidValue for sets, network and recipe that do not fit together."""
     if train.classes != val.classes or train.in_chans != val.in_chans:
         raise InvalidValue(
             f"training and validation data do not fit together: {len(train.classes)} and "

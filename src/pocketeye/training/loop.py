@@ -92,19 +92,7 @@ def make_trainer(
         raise InvalidValue(
             f"epochs and processes must be at least 1, got {max_epochs} and {num_processes}"
         )
-    if precision not in _PRECISIONS:
-        raise unknown("precision", precision, _PRECISIONS)
-    check_device(device)
-    if precision == "fp16" and resolve_device(device).type != "cuda":
-        raise InvalidValue(
-            f"precision fp16 needs a CUDA device, this training is on {resolve_device(device).type}: "
-            "use bf16 or fp32"
-        )
-    if sync_bn and resolve_device(device).type != "cuda":
-        raise InvalidValue(
-            f"sync_bn needs CUDA devices, this training is on {resolve_device(device).type}: leave it "
-            "out, BN then sees the pictures of its own process"
-        )
+    check_device(device, precision=precision, sync_bn=sync_bn)
     environment = trainer_options(num_processes)
     if sync_bn:
         environment["plugins"] = [*environment.get("plugins", ()), TimmSyncBatchNorm()]
@@ -131,17 +119,29 @@ def make_trainer(
         )
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that is misspelt or not there.
+def check_device(device: str, *, precision: TrainPrecision = "fp32", sync_bn: bool = False) -> None:
+    """Refuse a device that is misspelt or not there, or that cannot do what is asked of it.
 
     Raises:
         InvalidValue: see above.
     """
+    if precision not in _PRECISIONS:
+        raise unknown("precision", precision, _PRECISIONS)
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device, True):
         raise InvalidValue(f"this machine has no {device} device for torch: use --device cpu")
+    actual = "cuda" if device == "auto" and there["cuda"] else device
+    if precision == "fp16" and actual != "cuda":
+        raise InvalidValue(
+            f"precision fp16 needs a CUDA device, --device {device} is none here: use bf16 or fp32"
+        )
+    if sync_bn and actual != "cuda":
+        raise InvalidValue(
+            f"sync_bn needs CUDA devices, --device {device} is none here: leave it out, BN then sees "
+            "the pictures of its own process"
+        )
 
 
 def resolve_device(device: Device) -> torch.device:

@@ -21,6 +21,7 @@ from pocketeye.training.fit import (
     describe,
     fit,
     load_recipe,
+    require_fit,
 )
 from pocketeye.training.loop import check_device, open_run
 from pocketeye.training.report import CURVES, REPORT, SAMPLES
@@ -160,7 +161,7 @@ def train(
         threads=threads, teacher=teacher, distill=distill,
         teacher_checkpoint=str(teacher_checkpoint) if teacher_checkpoint else None,
     )  # fmt: skip
-    check_device(config.device)
+    check_device(config.device, precision=config.precision, sync_bn=config.sync_bn)
     train_set, val_set = load_images(data, "train"), load_images(data, "val")
     module = start_network(
         model, train_set, config, pretrained=pretrained, checkpoint=checkpoint, new_head=new_head
@@ -168,7 +169,9 @@ def train(
     config = replace(config, input_size=config.input_size or _input_size(model, module, train_set))
     assert config.input_size is not None
     name = _name(model)
-    opened = open_teacher(config, describe(module, train_set, config, name))
+    info = describe(module, train_set, config, name)
+    require_fit(module, train_set, val_set, info, config)
+    opened = open_teacher(config, info)
     folder = out or Path("out") / "train" / f"{name}-on-{Path(data).stem}"
     asked = {
         "model": model,

@@ -1,0 +1,83 @@
+"""Start weights: from a file, with a fresh head only when asked; depth and heads as the recipe says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pocketeye.data import ImageSet
+from pocketeye.errors import InvalidValue
+from pocketeye.models import create_model
+from pocketeye.training.config import TrainConfig
+from pocketeye.training.start import start_network
+
+Sets = tuple[ImageSet, ImageSet]
+CONFIG = TrainConfig()
+
+
+def saved(path: Path, name: str, **options: object) -> dict[str, torch.Tensor]:
+    torch.manual_seed(9)
+    state = create_model(name, in_chans=1, **options).state_dict()  # type: ignore[arg-type]
+    save_file(state, path)
+    return state
+
+
+def test_weights_of_the_same_classes(tmp_path: Path, digits: Sets) -> None:
+    state = saved(tmp_path / "a.safetensors", "test_resnet", num_classes=10)
+    module = start_network("test_resnet", digits[0], CONFIG, checkpoint=tmp_path / "a.safetensors")
+    assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("test_resnet", "fc"), ("casvit_xs", "head"), ("fbnet_a", "classifier")]
+)
+def test_other_classes_only_when_asked(tmp_path: Path, digits: Sets, name: str, head: str) -> None:
+    file = tmp_path / "a.safetensors"
+    state = saved(file, name, num_classes=7)
+    with pytest.raises(InvalidValue, match="is for 7 classes, the data have 10: give --new-head"):
+        start_network(name, digits[0], CONFIG, checkpoint=file)
+    module = start_network(name, digits[0], CONFIG, checkpoint=file, new_head=True)
+    assert getattr(module, head).weight.shape[0] == 10
+    others = {k: v for k, v in module.state_dict().items() if not k.startswith(head)}
+    assert all(torch.equal(value, state[key]) for key, value in others.items())
+    assert len(others) == len(state) - 2
+    again = start_network(name, digits[0], CONFIG, checkpoint=file, new_head=True)
+    assert torch.equal(getattr(again, head).weight, getattr(module, head).weight), "by the seed"
+
+
+def test_a_student_of_two_heads_from_a_file_of_one(tmp_path: Path, digits: Sets) -> None:
+    file = tmp_path / "a.safetensors"
+    saved(file, "casvit_xs", num_classes=7)
+    config = TrainConfig(teacher="t", distill="soft", distill_head=True)
+    module = start_network("casvit_xs", digits[0], config, checkpoint=file, new_head=True)
+    assert isinstance(module.head_dist, nn.Linear)
+    assert module.head.out_features == module.head_dist.out_features == 10
+
+
+def test_stochastic_depth_and_second_head(digits: Sets) -> None:
+    module = start_network("casvit_xs", digits[0], TrainConfig(drop_path_rate=0.25))
+    assert max(getattr(m, "drop_prob", 0.0) for m in module.modules()) == 0.25
+    with pytest.raises(
+        InvalidValue, match="vgg11 has no stochastic depth: set drop_path_rate to 0"
+    ):
+        start_network("vgg11", digits[0], TrainConfig(drop_path_rate=0.1))
+    config = TrainConfig(teacher="t", distill="soft", distill_head=True)
+    assert start_network("casvit_xs", digits[0], config).head_dist is not None
+    with pytest.raises(InvalidValue, match="fbnet_a has no second head: leave out distill_head"):
+        start_network("fbnet_a", digits[0], config)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"new_head": True}, "give --checkpoint too"),
+        ({"checkpoint": Path("a.pt"), "pretrained": True}, "--checkpoint or --pretrained"),
+    ],
+)
+def test_contradictions(digits: Sets, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        start_network("fbnet_a", digits[0], CONFIG, **options)  # type: ignore[arg-type]
