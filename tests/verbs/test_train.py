@@ -56,7 +56,7 @@ def test_report(trained: TrainResult) -> None:
     assert trained.written()[0] == trained.out / "report.html"
     html = (trained.out / "report.html").read_text()
     assert '<code>batch_size</code></td><td class="left wrap">32</td>' in html
-    assert f"{trained.top1:.2%}" in html
+    assert f"{100 * trained.top1:.2f} %" in html
     assert html.count("data:image/png;base64,") == 2
     assert "http" not in html, "nothing is fetched"
     commands = [line.partition("</pre>")[0] for line in html.split("<pre>")[1:]]

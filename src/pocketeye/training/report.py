@@ -38,7 +38,7 @@ def write_report(run: RunFolder) -> Path:
         f"{result['num_val']:,} to validate on; input {info.in_chans} × {info.input_size} × "
         f"{info.input_size}",
         facts=[
-            ("top-1 on validation", f"{result['top1']:.2%}"),
+            ("top-1 on validation", f"{100 * result['top1']:.2f} %"),
             ("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"),
             ("best epoch", f"{result['best_epoch']} of {result['epochs']}"),
             ("parameters", _millions(result["params"])),
@@ -49,7 +49,7 @@ def write_report(run: RunFolder) -> Path:
         changed=[row for row in _settings(recipe) if row[1] != row[2]],
         same=[row for row in _settings(recipe) if row[1] == row[2]],
         epochs=_epochs(run, result["best_epoch"]),
-        environment=_environment(run),
+        environment=_environment(run, info),
         commands=_commands(run, info),
         created=_json(run / ENVIRONMENT)["created"],
     )
@@ -76,7 +76,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
-        return "by itself"
+        return "not set"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -87,7 +87,7 @@ def _epochs(run: RunFolder, best: int) -> list[dict[str, Any]]:
             "lr": f"{row['lr']:.3g}",
             "train_loss": f"{row['train/loss']:.4f}",
             "val_loss": f"{row['val/loss']:.4f}",
-            "top1": f"{row['val/top1']:.2%}",
+            "top1": f"{100 * row['val/top1']:.2f} %",
             "seconds": f"{row['seconds']:.1f}",
             "best": int(row["epoch"]) + 1 == best,
         }
@@ -95,13 +95,11 @@ def _epochs(run: RunFolder, best: int) -> list[dict[str, Any]]:
     ]
 
 
-def _environment(run: RunFolder) -> list[tuple[str, str]]:
+def _environment(run: RunFolder, info: ModelInfo) -> list[tuple[str, str]]:
     stored = _json(run / ENVIRONMENT)
-    packages = stored.pop("packages", {})
-    return [
-        *((name, str(value)) for name, value in stored.items() if value is not None),
-        *((name, str(version)) for name, version in packages.items() if version is not None),
-    ]
+    rows = {**stored, **stored["packages"], "sha256 of the data": info.data_sha256}
+    shown = (row for row in rows.items() if row[0] not in ("packages", "created"))
+    return [(name, str(value)) for name, value in shown if value is not None]
 
 
 def _commands(run: RunFolder, info: ModelInfo) -> list[tuple[str, str]]:
