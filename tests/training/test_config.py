@@ -39,6 +39,34 @@ def test_cosine_with_warmup() -> None:
     assert short(5) == pytest.approx(1.0), "warm-up takes at most half of the steps"
 
 
+def test_cosine_between_absolute_rates() -> None:
+    config = TrainConfig(epochs=10, lr=0.2, min_lr=0.02, warmup_epochs=2, warmup_lr=0.0)
+    factor = learning_rate_factor(config, steps=100)
+    rates = [config.lr * factor(step) for step in (0, 10, 20, 60, 100)]
+    assert rates == pytest.approx([0.0, 0.1, 0.2, 0.11, 0.02])
+
+
+def test_casvit_recipe_is_the_official_codes() -> None:
+    """The table of the official code: main.py, engine.py and the README's command."""
+    config = load_recipe("casvit-official")
+    assert (config.epochs, config.warmup_epochs, config.warmup_lr) == (300, 20, 0.0)
+    assert (config.optimizer, config.lr, config.min_lr, config.weight_decay) == (
+        "adamw", 6e-3, 1e-6, 0.05,
+    )  # fmt: skip
+    assert config.num_processes * config.batch_size * config.accumulate == 2048
+    assert (config.precision, config.ema_decay, config.ema_warmup) == ("fp16", 0.9995, False)
+    assert (config.label_smoothing, config.drop_path_rate, config.clip_grad) == (0.1, 0.1, 0.0)
+    assert (config.mixup, config.cutmix, config.random_erasing) == (0.0, 0.0, 0.0)
+    assert (config.auto_augment, config.rrc_scale) == ("rand-m9-mstd0.5-inc1", (0.08, 1.0))
+    assert (config.interpolation, config.crop_pct, config.crop_mode) == ("bicubic", 0.875, "center")
+    assert config.multi_scale == (
+        (160, 248), (192, 176), (224, 128), (256, 128), (288, 128), (320, 128),
+    )  # fmt: skip
+    fine = load_recipe("casvit-384")
+    assert (fine.epochs, fine.lr, fine.min_lr, fine.crop_mode) == (30, 5e-5, 5e-5, "warp")
+    assert fine.num_processes * fine.batch_size * fine.accumulate == 1024
+
+
 def test_overrides_win_and_none_does_not(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("epochs: 3\nweight_decay: 4e-5\nmilestones: [1]\nschedule: step\n")
@@ -60,6 +88,35 @@ def test_overrides_win_and_none_does_not(tmp_path: Path) -> None:
         ("schedule: step", "needs milestones"),
         ("milestones: 3", "must be a list"),
         ("mixup: 0.2\nbatch_size: 7", "even batch size"),
+        ("mixup: 0.2\nmulti_scale: [[32, 8], [64, 5]]", "even batch size, got 5"),
+        ("randaugment: 9", "unknown key 'randaugment'; did you mean 'auto_augment'?"),
+        ("auto_augment: rand-foo", "has no section 'foo'"),
+        ("auto_augment: 9", "auto_augment must be text, got 9"),
+        (
+            "multi_scale: [[16, 8]]",
+            "needs sizes of 32 pixels and batches of 1 or more, got [16, 8]",
+        ),
+        ("multi_scale: [[32, 0]]", "batches of 1 or more, got [32, 0]"),
+        ("multi_scale: [[32.5, 8]]", "multi_scale must be a whole number, got 32.5"),
+        ("multi_scale: [[32, 8, 1]]", "multi_scale must be a list of 2, got [32, 8, 1]"),
+        ("multi_scale: [32, 8]", "multi_scale must be a list, got 32"),
+        ("rrc_scale: [0.5, 0.2]", "rrc_scale must be two numbers, rising, from 0.001 to 1"),
+        ("rrc_ratio: [0, 1]", "rrc_ratio must be two numbers"),
+        ("rrc_scale: 0.3", "rrc_scale must be a list"),
+        ("crop_mode: wrap", "unknown crop_mode 'wrap'. Did you mean 'warp'"),
+        ("accumulate: 0", "accumulate must be from 1"),
+        ("drop_path_rate: 1", "drop_path_rate must be from 0 to 0.99"),
+        ("min_lr: 0.2", "min_lr must be from 0 to 0.1, got 0.2"),
+        ("min_lr: 0.01\nschedule: step\nmilestones: [1]", "leave it out with 'step'"),
+        ("warmup_lr: 0.2", "warmup_lr must be from 0 to 0.1"),
+        ("precision: fp8", "unknown precision 'fp8'. (bf16, fp16, fp32)"),
+        ("mixup_prob: 2", "mixup_prob must be from 0 to 1"),
+        ("teacher: a\ndistill: sof", "unknown distill 'sof'. Did you mean 'soft'"),
+        ("teacher: a", "but distill is 'none': choose soft or hard"),
+        ("distill: hard", "distill 'hard' needs a teacher"),
+        ("teacher_checkpoint: a.pt", "teacher_checkpoint is given without a teacher"),
+        ("distill_head: true", "distill_head is given without a teacher"),
+        ("teacher: a\ndistill: soft\ndistill_alpha: 2", "distill_alpha must be from 0 to 1"),
         ("- 1", "is no recipe"),
         ("a: [", "is not YAML"),
     ],

@@ -101,7 +101,9 @@ def test_the_teacher_sees_pictures_its_own_way() -> None:
     pixels = torch.rand(2, 1, 32, 32)
     Teacher(Spy(), own).logits((pixels - 0.5) / 0.5, INFO)
     assert torch.allclose(seen[0], (pixels - 0.25) / 2.0, atol=1e-6)
-    Teacher(Spy(), own, fixed_size=True).logits((pixels - 0.5) / 0.5, INFO)
+    fixed = Spy()
+    fixed.pretrained_cfg = {"fixed_input_size": True, "input_size": (1, 48, 48)}
+    Teacher(fixed, own).logits((pixels - 0.5) / 0.5, INFO)
     assert seen[1].shape == (2, 1, 48, 48)
     assert seen[1].mean().item() == pytest.approx(seen[0].mean().item(), abs=0.01)
 
@@ -114,12 +116,14 @@ def test_teachers_come_from_runs_files_and_names(tmp_path: Path, digits: Sets) -
     with pytest.raises(InvalidValue, match="does not fit"):
         open_teacher(config(teacher=str(tmp_path / "run")), INFO)  # a TinyNet is no ResNet
 
-    net = timm.create_model("test_vit", num_classes=10, in_chans=1)
+    net = timm.create_model("deit_tiny_patch16_224", num_classes=10, in_chans=1)
     save_file(net.state_dict(), tmp_path / "vit.safetensors")
-    named = config(teacher="test_vit", teacher_checkpoint=str(tmp_path / "vit.safetensors"))
+    named = config(
+        teacher="deit_tiny_patch16_224", teacher_checkpoint=str(tmp_path / "vit.safetensors")
+    )
     opened = open_teacher(named, describe(student, digits[0], named, "s"))
     assert opened is not None
-    assert (opened.info.num_classes, opened.info.in_chans, opened.fixed_size) == (10, 1, True)
+    assert (opened.info.num_classes, opened.info.in_chans, opened.fixed_size) == (10, 1, 224)
     size = opened.info.input_size
     x = torch.randn(2, 1, size, size)
     assert torch.equal(opened.logits(x, opened.info), net.eval()(x))

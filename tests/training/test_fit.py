@@ -90,14 +90,16 @@ EVERYTHING = TrainConfig(
 )  # fmt: skip
 
 
-def fit_everything(path: Path, digits: Sets, resume: bool = False) -> FitResult:
+def fit_everything(
+    path: Path, digits: Sets, resume: bool = False, config: TrainConfig = EVERYTHING
+) -> FitResult:
     """A small CAS-ViT of two heads with a teacher."""
     torch.manual_seed(0)
     shape = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32), "num_classes": 10, "in_chans": 1}
     student = create_model("casvit_xs", distilled=True, drop_path_rate=0.2, **shape)
-    info = describe(student, digits[0], EVERYTHING, "small")
-    run = open_run(path, EVERYTHING.to_dict(), resume=resume)
-    return fit(student, *digits, EVERYTHING, run, resume, teacher=Teacher(tiny_net(5), info))
+    info = describe(student, digits[0], config, "small")
+    run = open_run(path, config.to_dict(), resume=resume)
+    return fit(student, *digits, config, run, resume, teacher=Teacher(tiny_net(5), info))
 
 
 @pytest.mark.parametrize("train", [run_fit, fit_everything])
@@ -331,3 +333,15 @@ def test_two_processes(tmp_path: Path, digits: Sets, capfd: pytest.CaptureFixtur
         run_fit(tmp_path / "nan", digits, exploding)
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("restored_environment")
+def test_two_processes_of_everything(tmp_path: Path, digits: Sets) -> None:
+    config = replace(EVERYTHING, epochs=2, num_processes=2)
+    result = fit_everything(tmp_path / "run", digits, config=config)
+    rows = metrics(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert result.top1 == max(row["val/top1"] for row in rows)
+    with pytest.raises(InvalidValue, match=r"48 in all\) in each of 9 processes"):
+        fit_everything(tmp_path / "many", digits, config=replace(config, num_processes=9))

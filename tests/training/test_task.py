@@ -110,3 +110,13 @@ def test_recipes_that_cannot_be_followed_here(
     config = TrainConfig(input_size=8, device="cpu", **values)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match=message):
         fit(tiny_net(), *digits, config, open_run(tmp_path / "run", {}))
+
+
+@pytest.mark.parametrize("values", [{"input_size": 32}, {"multi_scale": ((160, 2), (224, 2))}])
+def test_networks_of_one_size_say_so(
+    tmp_path: Path, digits: Sets, values: dict[str, object]
+) -> None:
+    model = create_model("deit_tiny_patch16_224", num_classes=10, in_chans=1)
+    config = TrainConfig(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="takes pictures of 224 pixels only"):
+        fit(model, *digits, config, open_run(tmp_path / "run", {}))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from pocketeye.errors import InvalidValue
+from pocketeye.training.info import ModelInfo
 from pocketeye.training.transforms import (
     EraseBatch,
     EvalCrop,
@@ -64,6 +69,46 @@ def test_evaluation_is_the_same_alone_and_in_a_batch(shape: tuple[int, int]) -> 
     many = transform.batch(torch.stack([pil_to_tensor(image)] * 3))
     assert torch.equal(many[1], one)
     assert torch.equal(transform(image), one)
+
+
+@pytest.mark.parametrize("policy", [None, "rand-m0-n0"])
+def test_warp_keeps_the_whole_picture(policy: str | None) -> None:
+    recipe = TransformRecipe(
+        crop_mode="warp", crop="none", crop_pct=0.5, flip=0, auto_augment=policy
+    )
+    halves = np.zeros((16, 40, 3), np.uint8)
+    halves[:, 20:] = 255
+    image = Image.fromarray(halves)
+    for train in (False, True):
+        x = build_transform(train, 16, 3, (0.0,) * 3, (1.0,) * 3, recipe)(image)
+        assert x.shape == (3, 16, 16)
+        assert (x[..., :7].max(), x[..., 9:].min()) == (0, 1)
+    centre = build_transform(False, 16, 3, (0.0,) * 3, (1.0,) * 3, TransformRecipe())(image)
+    assert not torch.equal(centre, x)
+
+
+def test_a_model_says_how_it_sees_pictures(tmp_path: Path) -> None:
+    info = ModelInfo.default("net", ("a", "b"), 3, 16)
+    warped = replace(info, crop_mode="warp")
+    warped.save(tmp_path)
+    assert ModelInfo.load(tmp_path) == warped
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 40, 3), np.uint8))
+    assert not torch.equal(warped.transform()(image), info.transform()(image))
+    older = json.loads((tmp_path / "model.json").read_text())
+    del older["crop_mode"]
+    (tmp_path / "model.json").write_text(json.dumps(older))
+    assert ModelInfo.load(tmp_path) == info
+
+
+def test_crops_have_the_asked_shares_and_ratios() -> None:
+    torch.manual_seed(0)
+    crop = ResizedCropBatch(16, (0.2, 0.3), "bilinear", (1.0, 2.0))
+    _, _, hs, ws = (np.array(v) for v in crop._boxes(2000, 200, 300))
+    share, ratio = hs * ws / 60000, ws / hs
+    assert share.min() == pytest.approx(0.2, abs=0.01)
+    assert share.max() == pytest.approx(0.3, abs=0.01)
+    assert ratio.min() == pytest.approx(1.0, abs=0.05)
+    assert ratio.max() == pytest.approx(2.0, abs=0.05)
 
 
 def test_normalisation() -> None:

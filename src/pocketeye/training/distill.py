@@ -15,7 +15,7 @@ from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.info import FILE, ModelInfo
-from pocketeye.training.start import classes_in
+from pocketeye.training.start import classes_in, fixed_size
 from pocketeye.training.transforms import default_stats
 
 _RUN_WEIGHTS = "best.safetensors"
@@ -27,12 +27,11 @@ class Teacher:
     Args:
         module: ``(N, C, S, S)`` to ``(N, K)``.
         info: what it expects of its inputs.
-        fixed_size: whether it takes its own input size only.
     """
 
-    def __init__(self, module: nn.Module, info: ModelInfo, *, fixed_size: bool = False) -> None:
+    def __init__(self, module: nn.Module, info: ModelInfo) -> None:
         self.module = module.eval().requires_grad_(False)
-        self.info, self.fixed_size = info, fixed_size
+        self.info, self.fixed_size = info, fixed_size(module)
 
     @property
     def sha256(self) -> str:
@@ -74,8 +73,8 @@ class Teacher:
                 for values in (student.mean, student.std, own.mean, own.std)
             )
             x = (x * std + (mean - own_mean)) / own_std
-        if self.fixed_size and x.shape[-1] != own.input_size:
-            size = (own.input_size, own.input_size)
+        if self.fixed_size not in (None, x.shape[-1]):
+            size = (self.fixed_size, self.fixed_size)
             x = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
         logits: Tensor = self.module(x)
         return logits
@@ -141,9 +140,8 @@ def _named(name: str, checkpoint: Path | None) -> nn.Module:
 def _of(module: nn.Module, name: str, info: ModelInfo | None = None) -> Teacher:
     """A teacher that expects what ``info`` says, or else its ``pretrained_cfg``."""
     cfg: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
-    fixed = bool(cfg.get("fixed_input_size"))
     if info is not None:
-        return Teacher(module, info, fixed_size=fixed)
+        return Teacher(module, info)
     stem = next(p for p in module.parameters() if p.ndim == 4)
     classes, in_chans = int(module.num_classes), int(stem.shape[1])  # type: ignore[arg-type]
     usual = default_stats(in_chans)
@@ -156,7 +154,7 @@ def _of(module: nn.Module, name: str, info: ModelInfo | None = None) -> Teacher:
         mean=tuple(cfg["mean"]) if len(cfg.get("mean") or ()) == in_chans else usual[0],
         std=tuple(cfg["std"]) if len(cfg.get("std") or ()) == in_chans else usual[1],
     )
-    return Teacher(module, info, fixed_size=fixed)
+    return Teacher(module, info)
 
 
 def distilled_loss(

@@ -29,7 +29,7 @@ from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import fit_resumable, make_trainer
 from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT, SAMPLES, write_report
 from pocketeye.training.sampling import EpochSampler
-from pocketeye.training.start import require_drop_path
+from pocketeye.training.start import fixed_size, require_drop_path
 from pocketeye.training.transforms import build_transform, default_stats
 from pocketeye.training.weights import BEST as BEST
 from pocketeye.training.weights import LAST, SaveWeights
@@ -172,6 +172,7 @@ def require_fit(
             f"make the network with num_classes={info.num_classes}"
         )
     require_drop_path(model, config.drop_path_rate, info.name)
+    _require_sizes(model, info, config)
     processes = max(rank_and_world()[1], config.num_processes)
     sizes = [batch for _, batch in config.multi_scale]
     if len(train) < max(sum(sizes), config.batch_size if not sizes else 0) * processes:
@@ -182,6 +183,18 @@ def require_fit(
         )
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise InvalidValue(f"{train.source} has {len(train)} pictures, fewer than {wanted}{each}")
+
+
+def _require_sizes(model: nn.Module, info: ModelInfo, config: TrainConfig) -> None:
+    own = fixed_size(model)
+    if own is None:
+        return
+    for size in (info.input_size, *(size for size, _ in config.multi_scale)):
+        if size != own:
+            raise InvalidValue(
+                f"{info.name} takes pictures of {own} pixels only, not of {size}: give --input-size "
+                f"{own} and no multi_scale"
+            )
 
 
 def _loaders(

@@ -80,6 +80,16 @@ def require_drop_path(model: nn.Module, rate: float, name: str) -> None:
         )
 
 
+def fixed_size(model: nn.Module) -> int | None:
+    """The only input size a network takes (plain transformers: of their position table), or None."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    patches = getattr(model, "patch_embed", None)
+    if not cfg.get("fixed_input_size") or not getattr(patches, "strict_img_size", True):
+        return None
+    own = getattr(patches, "img_size", None) or cfg["input_size"][-2:]
+    return int(own[0])
+
+
 def head_names(model: nn.Module) -> tuple[str, ...]:
     """Names of the layers that give the classes, as timm's ``default_cfg`` has them."""
     cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
