@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models import create_model
+from pocketeye.models import create_model, load_checkpoint
 from pocketeye.training.classification import ClassificationTask
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.distill import Teacher, distilled_loss, open_teacher
@@ -191,6 +191,9 @@ def test_the_teacher_is_neither_trained_nor_saved(
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert not any("teacher" in key for key in saved["state_dict"])
     assert set(load_file(tmp_path / "run" / "best.safetensors")) == set(student.state_dict())
+    deployed = load_checkpoint(create_model("casvit_xs", **SMALL), run / "best.safetensors").eval()
+    x = torch.randn(2, 1, 32, 32)
+    assert torch.allclose(deployed(x), student(x), atol=1e-5), "one head says what the two say"
     assert isinstance(student.train()(torch.randn(2, 1, 32, 32)), torch.Tensor), "one output again"
 
 

@@ -16,7 +16,7 @@ from pocketeye.models import create_model
 from pocketeye.training.classification import ClassificationTask
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.fit import describe, fit
-from pocketeye.training.loop import make_trainer, open_run
+from pocketeye.training.loop import check_device, make_trainer, open_run
 from pocketeye.training.sync_bn import TimmSyncBatchNorm
 
 from .conftest import tiny_net
@@ -120,3 +120,14 @@ def test_networks_of_one_size_say_so(
     config = TrainConfig(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="takes pictures of 224 pixels only"):
         fit(model, *digits, config, open_run(tmp_path / "run", {}))
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_device("auto", precision="fp16", sync_bn=True, num_processes=2)
+    with pytest.raises(InvalidValue, match="8 processes need a GPU each, this machine has 2"):
+        check_device("auto", num_processes=8)
+    check_device("cpu", num_processes=8)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    check_device("cuda", num_processes=8)

@@ -21,6 +21,11 @@ def under_srun() -> bool:
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
 
 
+def started_by_cluster() -> bool:
+    """Whether torchrun or srun has started the processes and says how many there are."""
+    return under_torchrun() or under_srun()
+
+
 def rank_and_world() -> tuple[int, int]:
     """(Rank, processes); before the group exists what torchrun or srun announces."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

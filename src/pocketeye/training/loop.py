@@ -30,7 +30,7 @@ from pocketeye.training._callbacks import (
     Reseed,
     hush,
 )
-from pocketeye.training.cluster import is_first_process, trainer_options
+from pocketeye.training.cluster import is_first_process, started_by_cluster, trainer_options
 from pocketeye.training.config import TrainPrecision
 from pocketeye.training.sync_bn import TimmSyncBatchNorm
 
@@ -92,7 +92,7 @@ def make_trainer(
         raise InvalidValue(
             f"epochs and processes must be at least 1, got {max_epochs} and {num_processes}"
         )
-    check_device(device, precision=precision, sync_bn=sync_bn)
+    check_device(device, precision=precision, sync_bn=sync_bn, num_processes=num_processes)
     environment = trainer_options(num_processes)
     if sync_bn:
         environment["plugins"] = [*environment.get("plugins", ()), TimmSyncBatchNorm()]
@@ -119,8 +119,16 @@ def make_trainer(
         )
 
 
-def check_device(device: str, *, precision: TrainPrecision = "fp32", sync_bn: bool = False) -> None:
+def check_device(
+    device: str,
+    *,
+    precision: TrainPrecision = "fp32",
+    sync_bn: bool = False,
+    num_processes: int = 1,
+) -> None:
     """Refuse a device that is misspelt or not there, or that cannot do what is asked of it.
+
+    ``num_processes`` are those to be started from here, each on a GPU of its own.
 
     Raises:
         InvalidValue: see above.
@@ -141,6 +149,11 @@ def check_device(device: str, *, precision: TrainPrecision = "fp32", sync_bn: bo
         raise InvalidValue(
             f"sync_bn needs CUDA devices, --device {device} is none here: leave it out, BN then sees "
             "the pictures of its own process"
+        )
+    if actual == "cuda" and not started_by_cluster() and num_processes > torch.cuda.device_count():
+        raise InvalidValue(
+            f"{num_processes} processes need a GPU each, this machine has {torch.cuda.device_count()}: "
+            "give --num-processes (the batch shrinks with them: make up for it with accumulate)"
         )
 
 

@@ -161,7 +161,10 @@ def train(
         threads=threads, teacher=teacher, distill=distill,
         teacher_checkpoint=str(teacher_checkpoint) if teacher_checkpoint else None,
     )  # fmt: skip
-    check_device(config.device, precision=config.precision, sync_bn=config.sync_bn)
+    check_device(
+        config.device, precision=config.precision, sync_bn=config.sync_bn,
+        num_processes=config.num_processes,
+    )  # fmt: skip
     train_set, val_set = load_images(data, "train"), load_images(data, "val")
     module = start_network(
         model, train_set, config, pretrained=pretrained, checkpoint=checkpoint, new_head=new_head
