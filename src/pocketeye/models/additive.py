@@ -50,7 +50,8 @@ class LocalPerception(nn.Module):
 
     def fuse(self) -> LocalPerception:
         # Backwards into the 1x1: the depthwise convolution after it pads with zeros.
-        self.conv1, self.norm = fold_after(self.conv1, self.norm), nn.Identity()  # type: ignore[assignment]
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv1, self.norm = fold_after(self.conv1, self.norm), nn.Identity()  # type: ignore[assignment]
         return self
 
 
@@ -69,7 +70,8 @@ class SpatialGate(nn.Module):
         return u * self.sigmoid(self.gate(self.act(self.norm(self.conv_dw(u)))))
 
     def fuse(self) -> SpatialGate:
-        self.conv_dw, self.norm = fold_after(self.conv_dw, self.norm), nn.Identity()  # type: ignore[assignment]
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv_dw, self.norm = fold_after(self.conv_dw, self.norm), nn.Identity()  # type: ignore[assignment]
         return self
 
 
