@@ -5,6 +5,7 @@ from pocketeye.models._count import count as count
 from pocketeye.models._create import build_network as build_network
 from pocketeye.models._create import create_model as create_model
 from pocketeye.models._create import list_models as list_models
+from pocketeye.models._fuse import fuse as fuse
 from pocketeye.models._weights import load_checkpoint as load_checkpoint
 from pocketeye.models.architecture import Architecture as Architecture
 from pocketeye.models.architecture import BlockSpec as BlockSpec
