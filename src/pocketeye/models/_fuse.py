@@ -8,6 +8,8 @@ from timm.models import reparameterize_model
 from timm.models._features import FeatureGetterNet
 from torch import nn
 
+from pocketeye.models.casvit import CASViT
+
 
 def fuse(model: nn.Module) -> nn.Module:
     """A copy of ``model`` for inference, in eval mode; ``model`` itself is left alone.
@@ -17,9 +19,8 @@ def fuse(model: nn.Module) -> nn.Module:
     copied as they are: runtimes fold a BN that follows a convolution themselves.
     """
     if isinstance(model, FeatureGetterNet):
-        fused = copy.copy(model)
-        fused._modules = {**model._modules, "model": fuse(model.model)}
-        return fused.eval()
-    own = getattr(model, "fuse", None)
-    result: nn.Module = reparameterize_model(model) if own is None else own()
-    return result.eval()
+        features = copy.copy(model)
+        features._modules = {**model._modules, "model": fuse(model.model)}
+        return features.eval()
+    fused: nn.Module = model.fuse() if isinstance(model, CASViT) else reparameterize_model(model)
+    return fused.eval()
