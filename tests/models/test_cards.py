@@ -67,10 +67,10 @@ def test_names() -> None:
 def test_contradictions_are_carried() -> None:
     first, second, old = CARDS["casvit_m"].metrics[:3]
     assert (first.value, second.value, old.value) == (82.8, 83.0, 81.4)
-    assert "two official files" in first.note
+    assert "two official files" in first.notes[0]
     phones = [m for card in CARDS.values() for m in card.metrics if m.task == "latency"]
     assert phones
-    assert all(m.note for m in phones), "a published latency never stands alone"
+    assert all(m.notes for m in phones), "a published latency never stands alone"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ cards:
 def test_a_good_file_is_read() -> None:
     (card,) = _cards.read_cards(GOOD, "x.yaml")
     assert card.costs[0].source == "a place"
-    assert card.costs[0].note == "an oddity"
+    assert card.costs[0].notes == ("an oddity",)
     assert card.paper is None
 
 

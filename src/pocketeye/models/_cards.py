@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from decimal import Decimal, InvalidOperation
 from importlib import resources
 from typing import Any, get_type_hints
@@ -61,7 +61,7 @@ class Cost:
     source: str
     form: str = ""
     at: int | None = None
-    note: str = ""
+    notes: tuple[str, ...] = ()
     agrees: bool = True
 
     @property
@@ -97,7 +97,7 @@ class Metric:
     source: str
     at: str = ""
     weights: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +130,11 @@ class Card:
     def cost(self, of: str) -> Cost | None:
         """The count of ``of`` that agrees with the network, in its first size and form."""
         return next((c for c in self.costs if c.of == of and c.agrees), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; every cost with its number."""
+        costs = [{**asdict(cost), "value": int(cost.value)} for cost in self.costs]
+        return {**asdict(self), "costs": costs}
 
 
 def card_for(name: str) -> Card | None:
@@ -190,13 +195,16 @@ def _named(
 ) -> dict[str, Any]:
     """The row with the texts of its source and notes for their names."""
     for kind, words in named.items():
-        keys = item.get(kind, [])
+        keys = item.pop(kind, [])
         keys = [keys] if isinstance(keys, str) else keys
         foreign = [key for key in keys if key not in words]
         if foreign:
             raise ValueError(f"{where}: {kind} {foreign[0]!r} is none of {', '.join(words)}")
-        if keys:
-            item[kind] = "; ".join(words[key] for key in keys)
+        texts = tuple(words[key] for key in keys)
+        if kind == "note":
+            item["notes"] = texts
+        elif texts:
+            item["source"] = "; ".join(texts)
         used.update(keys)
     return item
 
@@ -241,7 +249,7 @@ def _check(card: Card, where: str) -> None:
             )
         if (cost.of == "MACs") != (cost.at is not None):
             raise ValueError(f"{spot}: MACs are counted at an input size, and nothing else is")
-        if not cost.agrees and not cost.note:
+        if not cost.agrees and not cost.notes:
             raise ValueError(f"{spot}: a number that does not agree needs a note")
     for number, metric in enumerate(card.metrics):
         if "%" in metric.metric and not 0 < metric.value < 100:
