@@ -1,6 +1,8 @@
 """Cards: complete, well formed, and of the networks they speak of."""
 
 import functools
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from timm.utils.model import reparameterize_model
 from pocketeye import models
 from pocketeye.models import Cost, _cards, card_for, cards, count
 
+ROOT = Path(__file__).parents[2]
 CARDS = cards()
 OWN = models.list_models()
 
@@ -137,3 +140,10 @@ def test_our_mistakes_are_named(before: str, after: str, sentence: str) -> None:
     assert before in GOOD
     with pytest.raises(ValueError, match=sentence):
         _cards.read_cards(GOOD.replace(before, after), "x.yaml")
+
+
+def test_the_document_shows_the_cards() -> None:
+    script = runpy.run_path(str(ROOT / "benchmarks" / "fill_cards.py"))
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in script["block"]() for name in CARDS)
+    assert script["filled"](text) == text, "run benchmarks/fill_cards.py"
