@@ -1,5 +1,11 @@
 """Networks and the data types that describe them."""
 
+from pocketeye.models._cards import Card as Card
+from pocketeye.models._cards import Cost as Cost
+from pocketeye.models._cards import Metric as Metric
+from pocketeye.models._cards import Paper as Paper
+from pocketeye.models._cards import card_for as card_for
+from pocketeye.models._cards import cards as cards
 from pocketeye.models._count import Counts as Counts
 from pocketeye.models._count import count as count
 from pocketeye.models._create import build_network as build_network
