@@ -1,10 +1,19 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+import torch
 
 import pocketeye
+from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.latency.record import Device, LatencyRecord
+from pocketeye.runtimes import Timing
+from pocketeye.verbs._stages import stage_rows
+from pocketeye.verbs.evaluate import evaluate
 from pocketeye.verbs.info import info
+from pocketeye.verbs.train import train
 
 
 def test_blocks_add_up_to_the_network() -> None:
@@ -42,10 +51,125 @@ def test_file_and_run_folder(tmp_path) -> None:
         assert result.name == tmp_path.name
 
 
-def test_network_without_blocks() -> None:
-    result = info("test_resnet")
+def test_stages_where_there_are_no_blocks() -> None:
+    result = info("casvit_xs")
     assert result.blocks == ()
-    assert any("no block table" in line for line in result.lines())
+    rows = [(s.channels, s.stride, s.size, s.blocks) for s in result.stages]
+    assert rows == [(48, 4, 56, 2), (56, 8, 28, 2), (112, 16, 14, 4), (220, 32, 7, 2)]
+    at = next(i for i, line in enumerate(result.lines()) if "[bold]stage" in line)
+    assert result.lines()[at + 3].split() == ["stages.2", "112", "16", "14", "4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("mobilenetv4_conv_small", [None, 2, 2, 6, 7]),  # the last has two stages of the network
+        ("test_resnet", [None, 1, 1, 1, 1]),  # the stem is no block
+        ("test_convnext", [1, 2, 4, 2]),
+        ("test_vit", [1] * 6),
+    ],
+)
+def test_stages_of_timms_backbones(name, blocks) -> None:
+    result = info(name)
+    assert [stage.blocks for stage in result.stages] == blocks
+    assert (result.card is None) == name.startswith("test")
+    assert (result.card is None) == any(line.startswith("no card") for line in result.lines())
+
+
+def test_a_module_that_is_not_there_is_no_crash() -> None:
+    module = torch.nn.Module()
+    module.feature_info = [{"num_chs": 8, "reduction": 4, "module": "stem"}]
+    (row,) = stage_rows(module, 30)
+    assert (row.blocks, row.size) == (None, 8)
+    assert stage_rows(torch.nn.Module(), 30) == ()
+
+
+def test_published_numbers_with_sources_and_notes(tmp_path) -> None:
+    result = info("casvit_xs", results=tmp_path)
+    lines = result.lines()
+    text = " ".join(" ".join(lines).split())
+    assert "arXiv 2408.03703, 2024" in text
+    assert "2.98 M (2,979,700); 3,200,700 with two heads (distilled=True)" in text
+    assert "546.8 M for a picture of 3×224×224, by torch's FlopCounterMode" in text
+    assert "crop 0.875, bicubic" in text
+    assert "pocketeye export casvit_xs --checkpoint FILE" in text
+    rows = [line.split() for line in lines if line.startswith(("top-1 %", "MACs, two heads"))]
+    assert rows == [
+        ["MACs,", "two", "heads", "(not", "as", "counted)", "560", "M", "224", "b", "2"],
+        ["top-1", "%", "ImageNet-1k", "78.3", "a", "3"],
+        ["top-1", "%", "ImageNet-1k", "78.7", "a", "4"],
+        ["top-1", "%", "ImageNet-1k", "77.5", "c", "5"],
+    ]
+    assert "  a  MODEL_ZOO.md of Tianfang-Zhang/CAS-ViT at 041d2d6 (2024-12-13)" in lines
+    assert any(line.startswith("  3  two official files") for line in lines)
+    assert "measured ms" not in text
+    assert max(len(line.replace("[bold]", "").replace("[/bold]", "")) for line in lines) <= 80
+
+
+def test_measured_records(tmp_path) -> None:
+    timing = Timing(n=3, inner=1, p10_ms=1.1, p50_ms=1.2, p90_ms=1.3, cpu_p50_ms=1.19)
+    LatencyRecord(
+        subject="fbnet_96_035_1", runtime="onnxruntime", runtime_version="1.9", threads=1,
+        precision="int8", clock="thread_cpu", timing=timing, input_size=96,
+        device=Device(cpu="Some Phone", cpus=8, os="x", machine="arm64"),
+        date="2026-01-02T03:04:05+00:00",
+    ).save(tmp_path / "phone.json")  # fmt: skip
+    lines = info("fbnet_96_035_1", results=tmp_path).lines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("[bold]measured"))
+    assert lines[at + 1].split() == ["int8", "1.19", "1.1–1.3", "96", "2026-01-02", "phone.json"]
+    assert "int8: onnxruntime 1.9, 1 thread, Some Phone (8 CPUs), CPU time" in lines[at + 2]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    text = "net@16=conv3:1>8/2|k3_e3:8>8/1|head16:8>10/1"
+    folder = tmp_path_factory.mktemp("info")
+    pocketeye.Architecture.parse(text).save(folder / "architecture.json")
+    train(str(folder / "architecture.json"), out=folder / "run", epochs=1, device="cpu")
+    return folder / "run"
+
+
+def test_a_run_shows_its_own_card(trained: Path) -> None:
+    result = info(str(trained))
+    assert result.card is None
+    assert "not yet" in " ".join(result.lines())
+    assert result.next_commands()[0] == f"pocketeye eval {trained} --data digits"
+    evaluated = evaluate(str(trained), device="cpu").to_dict()
+    result = info(str(trained))
+    text = " ".join(" ".join(result.lines()).split())
+    low, high = evaluated["top1_interval"]
+    percent = f"top-1 {100 * evaluated['top1']:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
+    assert f"judged {percent} on 359 pictures of digits" in text
+    assert "trained on digits (sha256 " in text
+    assert "classes 10: 0, 1, 2, 3, 4, 5, …" in text
+    assert "recipe epochs 1, batch_size 64, optimizer sgd, lr 0.1" in text
+    assert f"begun {runs.now()[:4]}-" in text
+    assert not any("pocketeye eval" in command for command in result.next_commands())
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["run"]["evaluation"]["n"] == 359
+    assert data["run"]["recipe"]["epochs"] == 1
+
+
+@pytest.mark.parametrize("name", ["result.json", "eval.json", "environment.json"])
+def test_damaged_run(trained: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(trained, tmp_path / "run")
+    (folder / name).write_text('{"top1": ')
+    with pytest.raises(InvalidValue, match=f"{name} is damaged"):
+        info(str(folder))
+    (folder / name).unlink()
+    assert info(str(folder)).run is not None
+    if name == "eval.json":
+        (folder / name).write_text('{"top1": 1.0}')
+        with pytest.raises(InvalidValue, match=r"eval.json is no evaluation of pocketeye"):
+            info(str(folder))
+
+
+def test_the_folder_of_an_architecture_has_no_card(tmp_path) -> None:
+    folder = tmp_path / "fbnet_c"  # whatever its name
+    folder.mkdir()
+    pocketeye.create_model("fbnet_96_035_1").architecture.save(folder / "architecture.json")
+    result = info(str(folder))
+    assert (result.card, result.run) == (None, None)
 
 
 def test_bad_input(tmp_path) -> None:

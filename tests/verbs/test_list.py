@@ -5,19 +5,21 @@ import pytest
 
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.record import LatencyRecord
+from pocketeye.models import count, create_model
 from pocketeye.runtimes import Timing
 from pocketeye.verbs.list_models import list_models
 
 
-def record(ms: float) -> LatencyRecord:
+def record(ms: float, threads: int = 1) -> LatencyRecord:
     timing = Timing(n=3, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
     return LatencyRecord(
         subject="fbnet_96_035_1",
         runtime="onnxruntime",
         runtime_version="1",
-        threads=1,
+        threads=threads,
         precision="fp32",
-        clock="wall",
+        clock="wall" if threads > 1 else "thread_cpu",
+        input_size=96,
         timing=timing,
     )
 
@@ -31,9 +33,61 @@ def test_counts_and_records(tmp_path) -> None:
     (row,) = result.models
     assert (row.params, row.input_size) == (1_845_384, 96)
     assert [kept.latency_ms for kept in row.measured] == [0.5, 0.25]
-    text = "\n".join(result.lines())
-    assert "0.5 ms · onnxruntime fp32 1t" in text
-    assert "0.25 ms" in text
+    header, line, *below = result.lines()
+    assert header.split() == ["[bold]model", "params", "MACs", "input", "top-1", "ms[/bold]"]
+    assert line.split() == [
+        "fbnet_96_035_1", "1.85", "M", "12.9", "M", "96", "50.2", "0.5", "fp32", "·", "0.25", "fp32",
+    ]  # fmt: skip
+    assert below[0].startswith("ms measured, median: onnxruntime 1, 1 thread, ")
+    assert "a.json (" in " ".join(below)
+
+
+def test_latencies_of_several_setups_are_told_apart(tmp_path) -> None:
+    record(0.5).save(tmp_path / "a.json")
+    record(0.25, threads=2).save(tmp_path / "b.json")
+    _, first, second, *below = list_models("fbnet_96*", results=tmp_path).lines()
+    assert first.endswith("  a 0.5 fp32")
+    assert second.endswith("  b 0.25 fp32")
+    assert second.startswith(" " * 40), "the second line belongs to the network above"
+    text = " ".join(" ".join(below).split())
+    assert "ms a measured, median: onnxruntime 1, 1 thread, " in text
+    assert "ms b measured, median: onnxruntime 1, 2 threads, " in text
+    assert text.index("CPU time of the thread") < text.index("wall time")
+
+
+def test_published_accuracy_with_its_notes(tmp_path) -> None:
+    result = list_models("casvit_[sx]*", results=tmp_path)
+    header, *rows = result.lines()
+    assert "ms" not in header.split()
+    ends = {line.index("*") for line in rows[:2]}
+    assert len(ends) == 1, "stars stand in one column"
+    assert [line.split()[-1] for line in rows[:2]] == ["80.9*", "78.3*"]
+    (note,) = (i for i, line in enumerate(rows) if line.startswith("* "))
+    assert rows[note].startswith("* casvit_s, casvit_xs: two official files")
+
+
+def test_narrow_terminals(tmp_path) -> None:
+    record(0.5).save(tmp_path / "a.json")
+    lines = list_models("*_[s9]*", results=tmp_path).lines()
+    assert len(lines) > 8
+    assert max(len(line.replace("[bold]", "").replace("[/bold]", "")) for line in lines) <= 80
+
+
+def test_cards_in_json(tmp_path) -> None:
+    data = json.loads(json.dumps(list_models("fbnet_c", results=tmp_path).to_dict()))
+    card = data["models"][0]["card"]
+    assert card["paper"]["arxiv"] == "1812.03443"
+    assert card["metrics"][0]["value"] == 74.9
+    assert card["metrics"][0]["source"]
+    assert {(c["of"], c["value"], c["agrees"]) for c in card["costs"]} >= {
+        ("MACs", 384_960_160, True), ("MACs", 375_000_000, False),
+    }  # fmt: skip
+
+
+def test_counting_without_weights_is_counting(tmp_path) -> None:
+    for row in list_models("*_s*", results=tmp_path).models:
+        counts = count(create_model(row.name), (3, row.input_size, row.input_size))
+        assert (row.params, row.macs) == (counts.params, counts.macs)
 
 
 def test_damaged_record_is_named(tmp_path, caplog) -> None:
@@ -44,8 +98,20 @@ def test_damaged_record_is_named(tmp_path, caplog) -> None:
 
 
 def test_timm_by_name() -> None:
-    names = [row.name for row in list_models("mobilenetv2_*", include_timm=True).models]
-    assert "mobilenetv2_100" in names
+    result = list_models("mobilenetv2_*", include_timm=True)
+    assert "mobilenetv2_100" in [row.name for row in result.models]
+    lines = result.lines()
+    shown = dict(line.split(maxsplit=1) for line in lines if line.startswith("mobilenetv2"))
+    assert shown["mobilenetv2_100"] == "72.0*"
+    assert shown["mobilenetv2_140"].strip() == "no card"
+    assert any("* mobilenetv2_100: from memory" in line for line in lines)
+
+
+def test_names_of_timm_alone_say_how() -> None:
+    with pytest.raises(
+        InvalidValue, match=r"of ours matches 'resnet18', 1 of timm's do: --include"
+    ):
+        list_models("resnet18")
 
 
 def test_nothing_matches() -> None:

@@ -1,10 +1,17 @@
 """Networks and the data types that describe them."""
 
+from pocketeye.models._cards import Card as Card
+from pocketeye.models._cards import Cost as Cost
+from pocketeye.models._cards import Metric as Metric
+from pocketeye.models._cards import Paper as Paper
+from pocketeye.models._cards import card_for as card_for
+from pocketeye.models._cards import cards as cards
 from pocketeye.models._count import Counts as Counts
 from pocketeye.models._count import count as count
 from pocketeye.models._create import build_network as build_network
 from pocketeye.models._create import create_model as create_model
 from pocketeye.models._create import list_models as list_models
+from pocketeye.models._fuse import fuse as fuse
 from pocketeye.models._weights import load_checkpoint as load_checkpoint
 from pocketeye.models.architecture import Architecture as Architecture
 from pocketeye.models.architecture import BlockSpec as BlockSpec

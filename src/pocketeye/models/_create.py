@@ -94,9 +94,11 @@ def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
 def _pretrained(name: str, **kwargs: Any) -> nn.Module:
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None or not cfg.has_weights:
+        where = getattr(cfg, "origin_url", None)
+        authors = f" (its authors' are published at {where})" if where else ""
         raise InvalidValue(
-            f"no published weights are known for {name!r}; train it, or load a file with "
-            "pocketeye.load_checkpoint"
+            f"no weights of {name!r} can be fetched{authors}: train it, or bring a file and load it "
+            "with --checkpoint or pocketeye.load_checkpoint"
         )
     try:
         return timm.create_model(name, pretrained=True, **kwargs)  # type: ignore[no-any-return]

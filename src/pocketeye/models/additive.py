@@ -4,19 +4,17 @@ Similarity of queries and keys is a *sum* of two context maps, each a map gated 
 channel, so the cost is linear in the number of pixels: no softmax, no position table, no matrix
 product between tokens. The backbones are made of these, and a search space may offer them.
 
-A block's ``fuse()`` folds every BN that exactly can be folded and returns what stands in its place.
+A block's ``fuse()`` folds every BN that exactly can be folded and returns what stands in its place
+(timm's ``reparameterize_model`` calls it).
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from timm.layers import DropPath
+from timm.models import reparameterize_model
 from torch import Tensor, nn
 
 from pocketeye.layers import fold_after, fold_before
-
-_Module = TypeVar("_Module", bound=nn.Module)
 
 
 class ConvNorm(nn.Module):
@@ -50,7 +48,8 @@ class LocalPerception(nn.Module):
 
     def fuse(self) -> LocalPerception:
         # Backwards into the 1x1: the depthwise convolution after it pads with zeros.
-        self.conv1, self.norm = fold_after(self.conv1, self.norm), nn.Identity()  # type: ignore[assignment]
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv1, self.norm = fold_after(self.conv1, self.norm), nn.Identity()  # type: ignore[assignment]
         return self
 
 
@@ -69,7 +68,8 @@ class SpatialGate(nn.Module):
         return u * self.sigmoid(self.gate(self.act(self.norm(self.conv_dw(u)))))
 
     def fuse(self) -> SpatialGate:
-        self.conv_dw, self.norm = fold_after(self.conv_dw, self.norm), nn.Identity()  # type: ignore[assignment]
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv_dw, self.norm = fold_after(self.conv_dw, self.norm), nn.Identity()  # type: ignore[assignment]
         return self
 
 
@@ -111,7 +111,8 @@ class FusedTokenMixer(nn.Module):
     def __init__(self, mixer: AdditiveTokenMixer, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv_q, self.conv_k, self.conv_v = _split(fold_before(norm, mixer.qkv), 3)
-        self.phi_q, self.phi_k = fuse_children(mixer.phi_q), fuse_children(mixer.phi_k)
+        self.phi_q = reparameterize_model(mixer.phi_q, inplace=True)
+        self.phi_k = reparameterize_model(mixer.phi_k, inplace=True)
         self.conv_sim, self.proj = mixer.conv_sim, mixer.proj
 
     def forward(self, x: Tensor) -> Tensor:
@@ -160,14 +161,6 @@ class AdditiveBlock(nn.Module):
             self.norm1 = self.norm2 = nn.Identity()  # type: ignore[assignment]
         self.drop_path = nn.Identity()
         return self
-
-
-def fuse_children(module: _Module) -> _Module:
-    """Replace, at any depth, every child that can ``fuse`` by what it becomes; returns ``module``."""
-    for name, child in module.named_children():
-        fuse = getattr(child, "fuse", None)
-        setattr(module, name, fuse_children(child) if fuse is None else fuse())
-    return module
 
 
 def _split(conv: nn.Conv2d, parts: int) -> list[nn.Conv2d]:

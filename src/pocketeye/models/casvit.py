@@ -26,14 +26,19 @@ from typing import Any
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import trunc_normal_
-from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs
+from timm.models import (
+    build_model_with_cfg,
+    checkpoint_seq,
+    generate_default_cfgs,
+    reparameterize_model,
+)
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import fold_before
 from pocketeye.models._registry import register_model
-from pocketeye.models.additive import AdditiveBlock, ConvNorm, fuse_children
+from pocketeye.models.additive import AdditiveBlock, ConvNorm
 from pocketeye.models.casvit_keys import checkpoint_filter_fn
 
 NUM_STAGES = 4
@@ -199,8 +204,8 @@ class CASViT(nn.Module):
         normalised one leaves the network (its reader, a 1x1 of a neck, could take it in; a padded
         3x3 could not); and the last norm where there is no classifier to take it in.
         """
-        fused = copy.deepcopy(self).eval()
-        fused.stem, fused.stages = fuse_children(fused.stem), fuse_children(fused.stages)
+        fused = reparameterize_model(self).eval()
+        assert isinstance(fused, CASViT)
         if fused.head_dist is not None:
             fused.head, fused.head_dist = _averaged(fused.head, fused.head_dist), None
         if isinstance(fused.norm, nn.BatchNorm2d) and isinstance(fused.head, nn.Linear):

@@ -2,14 +2,16 @@
 
 A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
 is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
-float on x86).
+float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes._onnx_passes`).
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +23,7 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._onnx_passes import pool_globally, tabulate_gelu
 from pocketeye.runtimes._ort_executable import OrtExecutable, session_flags
 from pocketeye.runtimes._store import (
     check_precision,
@@ -226,11 +229,13 @@ def _quantize(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = source.with_name("prepared.onnx")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet_root_logger():
         warnings.simplefilter("ignore")
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+        pool_globally(model)
         quantize_static(
-            onnx.load(prepared),
+            model,
             target,
             _Reader(input_names, calibration, example),
             quant_format=QuantFormat.QDQ,
@@ -238,6 +243,21 @@ def _quantize(
             weight_type=QuantType.QInt8,
             per_channel=True,
         )
+    quantized = onnx.load(target)
+    if tabulate_gelu(quantized):
+        onnx.save(quantized, target)
+
+
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """onnxruntime's quantiser warns on the root logger of every weight without an output channel."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 class _Reader:

@@ -11,6 +11,7 @@ from pocketeye import runs
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import count
+from pocketeye.models import fuse as fuse_network
 from pocketeye.progress import task
 from pocketeye.runtimes import (
     Artifact,
@@ -94,6 +95,7 @@ def export(
     data: str | None = None,
     samples: int = 64,
     threads: int = 1,
+    fuse: bool = True,
 ) -> ExportResult:
     """Export a network to a runtime, prove that it computes the same, and time it.
 
@@ -109,6 +111,7 @@ def export(
             by default pictures that come with scikit-learn.
         samples: number of pictures compared.
         threads: threads the artefact is timed with.
+        fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
 
     Raises:
         InvalidValue: unknown model, runtime or precision; weights that do not fit; a full disk.
@@ -120,7 +123,7 @@ def export(
     )
     inputs = sample_inputs(network, data, samples)
     folder = out or Path("out") / network.name / f"{to}-{precision}"
-    artifact = write_artifact(network, runtime, precision, folder, inputs)
+    artifact = write_artifact(network, runtime, precision, folder, inputs, fuse=fuse)
     executable = runtime.load(artifact, threads=threads)
     network.info.save(folder)  # `eval` and `predict` of the artefact see pictures as training did
     parity = check_parity(network.module, executable, inputs, precision)
@@ -151,14 +154,20 @@ def export(
 
 
 def write_artifact(
-    network: Network, runtime: Runtime, precision: Precision, folder: Path, inputs: Inputs
+    network: Network,
+    runtime: Runtime,
+    precision: Precision,
+    folder: Path,
+    inputs: Inputs,
+    *,
+    fuse: bool = True,
 ) -> Artifact:
     """Export into ``folder``, with a note of what was exported (``export.json``) beside it."""
     if not network.trained:
         settle_batchnorm(network.module, inputs[:_MAX_CALIBRATION])
     with task(f"exporting {network.name} ({runtime.name}, {precision})"):
         artifact = runtime.export(
-            network.module,
+            fuse_network(network.module) if fuse else network.module,
             (network.example(),),
             folder,
             precision=precision,
@@ -168,6 +177,7 @@ def write_artifact(
     origin = {
         "name": network.name,
         "trained": network.trained,
+        "fused": fuse,
         "input_shape": network.input_shape,
         "macs": counts.macs,
         "params": counts.params,

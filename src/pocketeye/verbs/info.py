@@ -1,15 +1,26 @@
-"""``pocketeye info``: what a network is and what it costs, block by block."""
+"""``pocketeye info``: what a network is, what it costs, what was published and measured of it."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from pocketeye.models import Architecture, build_block, count
+from rich.markup import escape
+
+from pocketeye.models import Architecture, Card, build_block, card_for, count
+from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._network import open_network
+from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies
 from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._run_card import RunCard, read_run_card
+from pocketeye.verbs._stages import StageRow, stage_rows, stage_table
 from pocketeye.verbs._text import human_count, text_table
 
+# models.count
+COUNTER = "torch's FlopCounterMode (convolutions, matrix products)"
+_FORMS = {"two heads": "with two heads (distilled=True)", "merged": "once merged"}
 _HEADER = ("op", "in", "out", "stride", "size", "MACs", "params")
 
 
@@ -28,10 +39,16 @@ class BlockRow:
 
 @dataclass(frozen=True, kw_only=True)
 class InfoResult(VerbResult):
-    """Costs of a network for one image of ``input_size`` pixels a side.
+    """A network for one image of ``input_size`` pixels a side.
 
-    ``weights`` counts convolutions and linear layers without BN and biases (FBNet's convention);
-    ``blocks`` is empty for networks that are no chain of blocks.
+    Attributes:
+        macs: multiply-accumulates by ``counter``.
+        weights: of convolutions and linear layers without BN and biases (FBNet's convention).
+        blocks: empty for networks that are no chain of blocks.
+        stages: what the backbone gives to heads, at falling resolution.
+        card: what was published; None where nobody wrote that down, and for files.
+        run: of a run folder.
+        measured: records of this network in the folder of results.
     """
 
     name: str
@@ -42,37 +59,109 @@ class InfoResult(VerbResult):
     input_size: int
     in_chans: int
     num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_pct: float
+    interpolation: str
     blocks: tuple[BlockRow, ...]
+    stages: tuple[StageRow, ...]
+    card: Card | None
+    run: RunCard | None
+    measured: tuple[KeptLatency, ...]
+    counter: str = COUNTER
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
 
     def lines(self) -> list[str]:
-        head = [
-            f"[bold]{self.name}[/bold]  {human_count(self.macs)} MACs · "
-            f"{human_count(self.params)} params · {human_count(self.weights)} weights "
-            f"(no BN, no bias) · input {self.in_chans}×{self.input_size}×{self.input_size} · "
-            f"{self.num_classes} classes"
+        summary = f"{self.name}: {self.card.summary}" if self.card else self.name
+        first, *more = wrapped(summary)
+        sections = [
+            [first.replace(escape(self.name), f"[bold]{escape(self.name)}[/bold]", 1), *more],
+            self._costs(),
+            self.run.lines() if self.run else self._card(),
+            published_table(self.card) if self.card else [],
+            self._measured(),
+            self._layers(),
         ]
-        if not self.blocks:
-            return [*head, "no block table: this network is no chain of FBNet blocks"]
-        rows = [
-            (b.op, *map(str, (b.in_chs, b.out_chs, b.stride, b.size)),
-             human_count(b.macs), human_count(b.params))
-            for b in self.blocks
-        ]  # fmt: skip
-        return head + text_table(_HEADER, rows, right=range(1, 7))
+        return [line for section in sections if section for line in (*section, "")][:-1]
 
     def next_commands(self) -> list[str]:
-        return [f"pocketeye export {self.model}", f"pocketeye bench {self.model}"]
+        model = shlex.quote(self.model)
+        commands = [f"pocketeye export {model}", f"pocketeye bench {model}"]
+        if self.run and self.run.top1 is not None and self.run.evaluation is None:
+            commands.insert(0, f"pocketeye eval {model} --data {shlex.quote(self.run.data)}")
+        return commands
+
+    def _costs(self) -> list[str]:
+        picture = f"{self.in_chans}×{self.input_size}×{self.input_size}"
+        others = [
+            f"{cost.printed} {_FORMS[cost.form]}"
+            for cost in (self.card.costs if self.card else ())
+            if cost.of == "params" and cost.form and cost.source == "counted here"
+        ]
+        mean, std = (" ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
+        return _labelled(
+            ("params", "; ".join([f"{human_count(self.params)} ({self.params:,})", *others])),
+            ("", f"{human_count(self.weights)} weights (no BN, no bias)"),
+            ("MACs", f"{human_count(self.macs)} for a picture of {picture}, by {self.counter}"),
+            ("picture", f"{picture}, mean {mean}, std {std}, crop {self.crop_pct:g}, "
+                        f"{self.interpolation}"),
+            ("outputs", f"{self.num_classes} classes"),
+        )  # fmt: skip
+
+    def _card(self) -> list[str]:
+        card = self.card
+        if card is None:
+            return ["no card: nothing published of this network is written down here"]
+        load = {
+            "": "",
+            "--pretrained": f" (pocketeye export {self.name}.TAG --pretrained)",
+            "--checkpoint": f" (pocketeye export {self.name} --checkpoint FILE)",
+        }[card.load]
+        return _labelled(
+            *([("paper", str(card.paper))] if card.paper else []),
+            ("origin", card.origin),
+            ("licence", f"code {card.code_license}; weights {card.weights_license}"),
+            ("weights", f"{card.weights}{load}"),
+        )
+
+    def _measured(self) -> list[str]:
+        if not self.measured:
+            return []
+        rows = [
+            (k.precision, f"{k.latency_ms:.3g}{' est.' if k.estimated else ''}",
+             f"{k.p10_ms:.3g}–{k.p90_ms:.3g}", str(k.input_size or ""), k.date[:10], k.file)
+            for k in self.measured
+        ]  # fmt: skip
+        header = ("measured", "ms", "wall p10–p90", "input", "date", "record")
+        table = text_table(header, rows, right=(1, 2, 3))
+        return table + [
+            line
+            for setup, group in by_setup(self.measured).items()
+            for line in wrapped(f"{', '.join(k.precision for k in group)}: {setup}", "  ", 2)
+        ]
+
+    def _layers(self) -> list[str]:
+        if self.blocks:
+            rows = [
+                (b.op, *map(str, (b.in_chs, b.out_chs, b.stride, b.size)),
+                 human_count(b.macs), human_count(b.params))
+                for b in self.blocks
+            ]  # fmt: skip
+            return text_table(_HEADER, rows, right=range(1, 7))
+        return stage_table(self.stages) if self.stages else ["no table: it names no stages"]
 
 
-def info(model: str, *, input_size: int | None = None) -> InfoResult:
-    """Show what a network is: cost, size and the table of its blocks.
+def info(
+    model: str, *, input_size: int | None = None, results: Path = Path("results")
+) -> InfoResult:
+    """Show what a network is: what it costs, what was published and measured, its blocks or stages.
 
     Args:
-        model: a name from `pocketeye list`, an architecture.json, or a run folder.
+        model: a name from `pocketeye list`, any timm name, an architecture.json, or a run folder.
         input_size: side of the image in pixels; the network's own by default.
+        results: folder of latency records, where there is one.
 
     Raises:
         InvalidValue: unknown name, or a damaged file.
@@ -80,6 +169,7 @@ def info(model: str, *, input_size: int | None = None) -> InfoResult:
     """
     network = open_network(model, input_size=input_size)
     counts = count(network.module, network.input_shape)
+    path = Path(model)
     return InfoResult(
         name=network.name,
         model=model,
@@ -89,8 +179,20 @@ def info(model: str, *, input_size: int | None = None) -> InfoResult:
         input_size=network.input_size,
         in_chans=network.input_shape[0],
         num_classes=getattr(network.module, "num_classes", 0),
+        mean=network.info.mean,
+        std=network.info.std,
+        crop_pct=network.info.crop_pct,
+        interpolation=network.info.interpolation,
         blocks=_rows(network.architecture) if network.architecture else (),
+        stages=stage_rows(network.module, network.input_size),
+        card=None if path.exists() else card_for(network.name),
+        run=read_run_card(path) if path.is_dir() else None,
+        measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
     )
+
+
+def _labelled(*rows: tuple[str, str]) -> list[str]:
+    return [line for label, text in rows for line in wrapped(text, label, 12)]
 
 
 def _rows(architecture: Architecture) -> tuple[BlockRow, ...]:

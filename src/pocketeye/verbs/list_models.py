@@ -1,4 +1,4 @@
-"""``pocketeye list``: the networks there are, what they cost, and what was measured."""
+"""``pocketeye list``: the networks there are, what they cost, and what was published and measured."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
-from pocketeye.models import count
+from pocketeye.models import Card, card_for, count
 from pocketeye.progress import task
-from pocketeye.verbs._network import open_network
-from pocketeye.verbs._records import KeptLatency, kept_latencies
+from pocketeye.verbs._card_text import top1_notes, top1_text, wrapped
+from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies, origin
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_count, text_table
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelRow:
-    """A registered network; counts are None where only names were asked for."""
+    """A registered network; counts are None where only names were asked for, ``card`` where nobody
+    wrote one."""
 
     name: str
     params: int | None
     macs: int | None
     input_size: int | None
     measured: tuple[KeptLatency, ...] = ()
+    card: Card | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,27 +43,47 @@ class ListResult(VerbResult):
     models: tuple[ModelRow, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"models": [row.to_dict() for row in self.models]}
 
     def lines(self) -> list[str]:
         if any(row.macs is None for row in self.models):
-            return [row.name for row in self.models]
+            rows = [(row.name, top1_text(row.card)) for row in self.models]
+            return [*text_table(("model", "top-1 "), rows, right=(1,)), *self._notes()]
+        setups = by_setup(k for row in self.models for k in row.measured)
+        letters = dict(zip(setups, _LETTERS if len(setups) > 1 else " ", strict=False))
         lines = []
         for row in self.models:
             cost = (human_count(row.params or 0), human_count(row.macs or 0), str(row.input_size))
-            texts = [str(latency) for latency in row.measured] or [""]
-            lines.append((row.name, *cost, texts[0]))
-            lines += [("", "", "", "", text) for text in texts[1:]]
-        return text_table(("model", "params", "MACs", "input", "measured"), lines, right=(1, 2, 3))
+            texts = [
+                f"{letters[setup]} {' · '.join(k.brief(row.input_size) for k in group)}".strip()
+                for setup, group in by_setup(row.measured).items()
+            ] or [""]
+            lines.append((row.name, *cost, top1_text(row.card, row.input_size), texts[0]))
+            lines += [("", "", "", "", "", text) for text in texts[1:]]
+        header = ("model", "params", "MACs", "input", "top-1 ", "ms" if setups else "")
+        table = text_table(header, lines, right=(1, 2, 3, 4))
+        for setup, group in setups.items():
+            mark = f"ms {letters[setup]}".strip()
+            table += wrapped(f"measured, median: {setup}; {origin(group)}", mark, len(mark) + 1)
+        return [*table, *self._notes()]
 
     def next_commands(self) -> list[str]:
         return [f"pocketeye info {self.models[0].name}"]
+
+    def _notes(self) -> list[str]:
+        cards = [row.card for row in self.models if row.card]
+        if not cards:
+            return []
+        where = (
+            "top-1 ImageNet-1k, %, as published, @ another input size; sources: pocketeye info NAME"
+        )
+        return [*wrapped(where), *top1_notes(cards)]
 
 
 def list_models(
     pattern: str = "*", *, include_timm: bool = False, results: Path = Path("results")
 ) -> ListResult:
-    """List the networks: cost, input size and measured latency.
+    """List the networks: cost, input size, published accuracy and measured latency.
 
     Args:
         pattern: names to show, shell-style: 'fbnet_*'.
@@ -66,26 +95,41 @@ def list_models(
     """
     names = models.list_models(pattern, include_timm=include_timm)
     if not names:
-        close = nearest(pattern.strip("*"), models.list_models(include_timm=True))
-        guess = f" Did you mean {close!r}?" if close else ""
-        raise InvalidValue(f"no network matches {pattern!r}.{guess} (all: pocketeye list)")
+        raise InvalidValue(_nothing(pattern))
     if include_timm:
-        rows = [ModelRow(name=n, params=None, macs=None, input_size=None) for n in names]
+        rows = [
+            ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
+            for n in names
+        ]
         return ListResult(models=tuple(rows))
     kept = kept_latencies(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
-            network = open_network(name)
-            counts = count(network.module, network.input_shape)
-            rows.append(
-                ModelRow(
-                    name=name,
-                    params=counts.params,
-                    macs=counts.macs,
-                    input_size=network.input_size,
-                    measured=tuple(k for k in kept if k.subject == name),
-                )
-            )
+            rows.append(_counted(name, kept))
             bar.advance()
     return ListResult(models=tuple(rows))
+
+
+def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:
+    with torch.device("meta"):  # shapes are all that counting needs
+        module: Any = models.create_model(name)
+    shape = tuple(module.pretrained_cfg["input_size"])
+    counts = count(module, shape)
+    return ModelRow(
+        name=name,
+        params=counts.params,
+        macs=counts.macs,
+        input_size=shape[-1],
+        measured=tuple(k for k in kept if k.subject == name),
+        card=card_for(name),
+    )
+
+
+def _nothing(pattern: str) -> str:
+    theirs = models.list_models(pattern, include_timm=True)
+    if theirs:
+        return f"no network of ours matches {pattern!r}, {len(theirs)} of timm's do: --include-timm"
+    close = nearest(pattern.strip("*"), models.list_models(include_timm=True))
+    guess = f" Did you mean {close!r}?" if close else ""
+    return f"no network matches {pattern!r}.{guess} (all: pocketeye list)"

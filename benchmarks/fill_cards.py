@@ -1,0 +1,75 @@
+"""Write the table of the cards into docs/models.md, between `<!-- cards -->` and `<!-- end -->`.
+
+python benchmarks/fill_cards.py
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pocketeye.models import Card, Cost, cards, list_models
+from pocketeye.verbs._text import human_count, markdown_table
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
+_BLOCK = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
+_HEADER = ("network", "params", "MACs", "at", "top-1 %", "at", "source", "notes")
+
+
+def block() -> str:
+    """The tables of our networks and of their peers, and the notes they point to."""
+    own, notes = set(list_models()), dict[str, int]()
+    groups = ("Ours", [c for c in cards().values() if c.name in own]), (
+        "Peers, from timm", [c for c in cards().values() if c.name not in own],
+    )  # fmt: skip
+    lines = []
+    for title, group in groups:
+        rows = [_row(card, notes) for card in group]
+        lines += [f"{title}:", "", *markdown_table(_HEADER, rows, right=(1, 2, 3, 4, 5)), ""]
+    lines += [f"{number}. {note[0].upper()}{note[1:]}." for note, number in notes.items()]
+    papers = {card.family: card.paper for card in cards().values() if card.paper}
+    lines += ["", "Papers:", ""]
+    lines += [
+        f"* {family}: {p.title}, [arXiv {p.arxiv}](https://arxiv.org/abs/{p.arxiv}), {p.year}"
+        for family, p in papers.items()
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _row(card: Card, notes: dict[str, int]) -> tuple[str, ...]:
+    params, macs, top1 = card.cost("params"), card.cost("MACs"), card.top1
+    assert params is not None
+    assert macs is not None
+    assert top1 is not None
+    texts = dict.fromkeys((*params.notes, *macs.notes, *top1.notes))
+    marks = [str(notes.setdefault(text, len(notes) + 1)) for text in texts]
+    tag = f", `{top1.weights}`" if top1.weights else ""
+    return (
+        f"`{card.name}`",
+        _count(params),
+        _count(macs),
+        str(macs.at),
+        str(float(top1.value)),
+        top1.at or "?",
+        top1.source + tag,
+        ", ".join(marks),
+    )
+
+
+def _count(cost: Cost) -> str:
+    """An exact count shortened, a rounded one as it is."""
+    return human_count(int(cost.value)) if "," in cost.printed else cost.printed
+
+
+def filled(text: str) -> str:
+    """The document with the table as it is now."""
+    return _BLOCK.sub(lambda match: match[1] + block() + match[2], text)
+
+
+def main() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(filled(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

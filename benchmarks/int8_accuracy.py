@@ -1,0 +1,114 @@
+"""What int8 costs and buys on trained networks: accuracy, agreement with fp32, latency.
+
+    python benchmarks/int8_accuracy.py RUN [RUN ...] --data DATA --results results/int8-NAME
+
+Every validation picture goes through the network, its fp32 export, its int8 export, and the same with
+GELU left in float. Latencies are interleaved over all files of all networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+
+from pocketeye.data import load_images
+from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency.record import Device
+from pocketeye.models import fuse
+from pocketeye.runs import environment, now, write_atomic
+from pocketeye.runtimes import Executable, get_runtime
+from pocketeye.runtimes import onnxruntime as backend
+from pocketeye.verbs._network import Network, open_network
+from pocketeye.verbs._text import markdown_table
+
+_FORMS = ("fp32", "int8", "int8, GELU in float")
+
+
+def export(network: Network, form: str, folder: Path, calibration: list[np.ndarray]) -> Executable:
+    runtime = get_runtime("onnxruntime")
+    # the only way to this form: it is slower and no option of ours
+    untouched = mock.patch.object(backend, "tabulate_gelu", return_value=0)
+    with untouched if form.endswith("float") else nullcontext():
+        artifact = runtime.export(
+            fuse(network.module),
+            (network.example(),),
+            folder,
+            precision="fp32" if form == "fp32" else "int8",
+            calibration=[(image,) for image in calibration],
+        )
+    return runtime.load(artifact, threads=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--calibration", type=int, default=32, help="training pictures")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--scratch", type=Path, default=Path("out/int8"))
+    parser.add_argument("--results", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    train, val = load_images(args.data, "train"), load_images(args.data, "val")
+    order = np.random.default_rng(0).permutation(len(train))[: args.calibration]
+    rows, calls = [], {}
+    for run in args.runs:
+        network = open_network(run)
+        transform = network.info.transform()
+        images = [transform(val[i][0])[None].numpy() for i in range(len(val))]
+        calibration = [transform(train[int(i)][0])[None].numpy() for i in order]
+        with torch.no_grad():
+            expected = np.concatenate([network.module(torch.from_numpy(x)).numpy() for x in images])
+        for form in _FORMS:
+            executable = export(network, form, args.scratch / network.name / form, calibration)
+            logits = np.concatenate([executable(image)[0] for image in images])
+            noise = ((logits - expected) ** 2).mean()
+            rows.append(
+                {
+                    "network": network.info.name,
+                    "form": form,
+                    "top1": float((logits.argmax(1) == val.labels).mean()),
+                    "agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
+                    "sqnr_db": float(10 * np.log10((expected**2).mean() / noise)),
+                    "n": len(images),
+                }
+            )
+            calls[f"{network.info.name} {form}"] = executable.bind(images[0])
+            print(rows[-1], flush=True)
+    measured = measure_interleaved(calls, Protocol(rounds=args.rounds), threads=1)
+    for row in rows:
+        row["cpu_p50_ms"] = measured[f"{row['network']} {row['form']}"].timing.cpu_p50_ms
+    _write(rows, args)
+
+
+def _write(rows: list[dict], args: argparse.Namespace) -> None:
+    base = {row["network"]: row["cpu_p50_ms"] for row in rows if row["form"] == "fp32"}
+    header = ("network", "file", "top-1 %", "same answer as the network %", "SQNR dB", "ms", "×")
+    lines = markdown_table(
+        header,
+        [
+            (r["network"], r["form"], f"{100 * r['top1']:.2f}", f"{100 * r['agreement']:.2f}",
+             f"{r['sqnr_db']:.1f}", f"{r['cpu_p50_ms']:.3f}",
+             f"{base[r['network']] / r['cpu_p50_ms']:.2f}")
+            for r in rows
+        ],
+        right=range(2, len(header)),
+    )  # fmt: skip
+    record = {
+        "rows": rows, "data": Path(args.data).name, "calibration": args.calibration,
+        "device": str(Device.here()), "measured_at": now(), "environment": environment(),
+    }  # fmt: skip
+    args.results.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The form of a network that is shipped: everything folded that can be, the same outputs."""
+
+from __future__ import annotations
+
+import copy
+
+from timm.models import reparameterize_model
+from timm.models._features import FeatureGetterNet
+from torch import nn
+
+from pocketeye.models.casvit import CASViT
+
+
+def fuse(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` for inference, in eval mode; ``model`` itself is left alone.
+
+    CAS-ViT folds its BN and averages its heads (:meth:`pocketeye.models.CASViT.fuse`), networks of
+    timm that can be re-parameterised are (RepViT, FastViT, MobileOne, GhostNetV3 …), and others are
+    copied as they are: runtimes fold a BN that follows a convolution themselves.
+    """
+    if isinstance(model, FeatureGetterNet):
+        features = copy.copy(model)
+        features._modules = {**model._modules, "model": fuse(model.model)}
+        return features.eval()
+    fused: nn.Module = model.fuse() if isinstance(model, CASViT) else reparameterize_model(model)
+    return fused.eval()
