@@ -154,7 +154,7 @@ def test_misfits(tmp_path: Path, digits: Sets, shape: tuple[int, int], message: 
     ("values", "error", "message"),
     [
         ({"teacher": "resnet1"}, InvalidValue, "unknown model 'resnet1'"),
-        ({"teacher": "casvit_xs"}, InvalidValue, "no published weights"),
+        ({"teacher": "casvit_xs"}, InvalidValue, "no weights of .casvit_xs. can be fetched"),
         ({"teacher": "casvit_xs", "teacher_checkpoint": "no.pt"}, MissingFile, "no checkpoint at"),
         (
             {"teacher": "x/architecture.json"},

@@ -27,7 +27,8 @@ from pocketeye.training.data import make_loader
 from pocketeye.training.distill import Teacher, open_teacher
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import fit_resumable, make_trainer
-from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT, SAMPLES, write_report
+from pocketeye.training.report import CURVES, RECIPE, REPORT, SAMPLES, write_report
+from pocketeye.training.report import RESULT as RESULT
 from pocketeye.training.sampling import EpochSampler
 from pocketeye.training.start import fixed_size, require_drop_path
 from pocketeye.training.transforms import build_transform, default_stats
