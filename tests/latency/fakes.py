@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from pocketeye.latency import build, protocol
-from pocketeye.models.architecture import Architecture, InvertedResidualOp, PlacedBlock, SkipOp
+from pocketeye.models.architecture import (
+    AdditiveOp,
+    Architecture,
+    InvertedResidualOp,
+    PlacedBlock,
+    SkipOp,
+)
 from pocketeye.models.space import SearchSpace, StageSpec
 
 SPACE = SearchSpace(
@@ -29,6 +35,8 @@ def true_block_ms(placed: PlacedBlock) -> float:
     op = placed.spec.parsed
     if isinstance(op, SkipOp):
         return 0.0
+    if isinstance(op, AdditiveOp):
+        return (0.1 + 0.04 * op.mlp_ratio) * placed.size / 8
     if not isinstance(op, InvertedResidualOp):
         return 0.3
     return (0.05 + 0.03 * op.expansion + 0.01 * op.kernel - 0.01 * op.groups) * placed.size / 8

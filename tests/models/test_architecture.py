@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, BlockSpec, PlacedBlock, load_space
+from pocketeye.models.architecture import AdditiveOp
 from pocketeye.models.fbnet import architectures
 
 
@@ -28,6 +29,19 @@ def test_block_round_trips(kernel, expansion, groups, width, stride, size):
     assert BlockSpec.parse(str(spec)) == spec
     placed = PlacedBlock(spec=spec, size=size)
     assert PlacedBlock.parse(str(placed)) == placed
+
+
+@given(
+    ratio=st.integers(1, 8),
+    chs=st.integers(1, 40),
+    out=st.integers(1, 40),
+    stride=st.integers(1, 3),
+)
+def test_additive_blocks_round_trip_whatever_their_shape(ratio, chs, out, stride):
+    spec = BlockSpec(op=f"add_e{ratio}", in_chs=chs, out_chs=out, stride=stride)
+    assert BlockSpec.parse(str(spec)) == spec
+    assert spec.parsed == AdditiveOp(mlp_ratio=ratio)
+    assert spec.keeps_shape is (stride == 1 and chs == out)
 
 
 @pytest.mark.parametrize("name", sorted(architectures()))
@@ -64,6 +78,8 @@ def test_stages_begin_where_the_shape_changes():
         ("k3_e9x:8>8/1", "unknown block"),
         ("k4_e1:8>8/1", "kernel must be odd"),
         ("k3_e3_nopw:8>8/1", "expansion of 1"),
+        ("add_e0:8>8/1", "MLP ratio must be at least 1"),
+        ("add_e:8>8/1", "add_e4 .additive attention"),
         ("skip:8>16/1", "cannot change the shape"),
         ("skip:8>8/2", "cannot change the shape"),
         ("k3_e1_g3:8>8/1", "not divisible"),

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pocketeye.models.additive import AdditiveBlock
 from pocketeye.models.architecture import BlockSpec
 from pocketeye.models.blocks import build_block
 from pocketeye.runtimes import UnsupportedModule, check_parity
-from pocketeye.runtimes.convnet import fold
 from pocketeye.runtimes.onnx_int8 import quantize_weight
 from pocketeye.runtimes.onnx_writer import export_fast
 from pocketeye.runtimes.onnxruntime import OnnxRuntime
@@ -175,18 +175,6 @@ def test_training_mode_does_not_matter(tmp_path: Path) -> None:
     assert torch.equal(net[1].running_mean, statistics)
 
 
-def test_fold_is_exact() -> None:
-    torch.manual_seed(0)
-    conv, norm = nn.Conv2d(4, 6, 3, bias=True).double(), nn.BatchNorm2d(6).double()
-    randomize_norms(norm).eval()
-    x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
-    weight, bias = fold(conv, norm)
-    got = nn.functional.conv2d(
-        x, torch.from_numpy(weight).double(), torch.from_numpy(bias).double()
-    )
-    torch.testing.assert_close(got, norm(conv(x)), rtol=1e-6, atol=1e-6)
-
-
 def test_dead_channel_keeps_its_bias() -> None:
     weight = np.zeros((2, 3, 1, 1), np.float32)
     weight[0, 0] = 1e-12
@@ -215,12 +203,22 @@ class Scaled(nn.Module):
         return x + self.scale
 
 
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2
+
+
 @pytest.mark.parametrize(
     ("module", "named"),
     [
-        (nn.GELU(), "GELU"),
-        (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid()), "Sigmoid"),
+        (nn.GELU(approximate="tanh"), "GELU"),
+        (nn.Sequential(nn.Conv2d(3, 3, 1), nn.SiLU()), "SiLU"),
         (nn.BatchNorm2d(3), "BatchNorm2d"),
+        (nn.BatchNorm2d(3, track_running_stats=False), "BatchNorm2d"),
+        (nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)),
+         "without running statistics"),
+        (AdditiveBlock(3), "norm1"),
+        (Doubled(), "a product with a constant"),
         (nn.Conv2d(3, 3, 3, padding="same"), "'same'"),
         (nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), "reflect"),
         (nn.Linear(8, 4), "Linear on 4 dimensions"),
@@ -229,7 +227,7 @@ class Scaled(nn.Module):
         (SharedInPlace(), "in-place"),
         (Scaled(), "scale"),
     ],
-)
+)  # fmt: skip
 def test_unsupported_is_named(module: nn.Module, named: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModule, match=named) as error:
         RUNTIME.export_graph(module, (torch.zeros(1, 3, 8, 8),), tmp_path)

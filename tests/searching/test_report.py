@@ -175,6 +175,17 @@ def test_html_shows_numbers_network_and_comparison(written: tuple[SearchReport, 
     assert page.rows >= 24  # both kinds of candidates
 
 
+def test_the_strip_explains_additive_blocks_where_there_are_any(
+    written: tuple[SearchReport, Path], tmp_path: Path
+) -> None:
+    report = fake_report(load_space("fbnet+casvit-cifar"), epochs=3)
+    assert "add_e" in str(report.derived.best.architecture)
+    text = write_report(report, tmp_path)[0].read_text(encoding="utf-8")
+    assert "Dotted: additive attention" in text
+    plain = (written[1] / "report.html").read_text(encoding="utf-8")
+    assert "Dotted" not in plain
+
+
 def test_pictures_are_beside_and_inside(written: tuple[SearchReport, Path]) -> None:
     folder = written[1]
     page = Checker()

@@ -13,6 +13,7 @@ import yaml
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.table import LatencyTable
 from pocketeye.latency.usable import Precision as TablePrecision
+from pocketeye.models import load_space
 from pocketeye.verbs.measure import MeasureResult, measure
 from tests.latency.fakes import SPACE, use_fake_machine
 
@@ -60,6 +61,19 @@ def test_options_change_the_space(space: str) -> None:
     assert result.table.header.space["input_size"] == 32
     assert result.table.header.space["num_classes"] == 7
     assert result.table.header.space["width"] == 2.0
+
+
+def test_a_plus_in_the_name_of_a_space_stays_whole(space: str) -> None:
+    result = measure("fbnet+casvit-cifar", rounds=2)
+    assert result.table_path == Path("fbnet+casvit-cifar-32-onnxruntime-fp32.latency.json")
+    loaded = LatencyTable.load(result.table_path)
+    assert loaded.space() == load_space("fbnet+casvit-cifar")
+    assert sum(row.startswith("add_e") for row in loaded.rows) == 2 * 6
+    noisy = replace(result, precision=TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
+    *_, again = (shlex.split(c) for c in noisy.next_commands())
+    assert again[:3] == ["pocketeye", "measure", "fbnet+casvit-cifar"]
+    checked = measure(check=result.table_path, nets=6)
+    assert all(path.name.startswith("fbnet+casvit-cifar") for path in checked.written())
 
 
 def test_check_writes_a_picture_and_a_report(space: str) -> None:

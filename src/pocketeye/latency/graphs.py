@@ -12,6 +12,7 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Call
+from pocketeye.models import fuse
 from pocketeye.models.architecture import Architecture, PlacedBlock, SkipOp
 from pocketeye.models.blocks import build_block
 from pocketeye.models.fbnet import FBNet
@@ -90,7 +91,11 @@ def open_graph(
     io: BoundaryIO = "float",
     threads: int = 1,
 ) -> Executable:
-    """Export for a batch of one image and load; quantised ends only where the runtime has them."""
+    """Export for a batch of one image, BN folded as in a network to ship, and load.
+
+    Quantised ends only where the runtime has them.
+    """
+    module = fuse(nn.Sequential(module))  # whose parts fuse in a copy
     example = (torch.zeros(1, *input_shape),)
     if isinstance(runtime, _WritesGraphs):
         artifact = runtime.export_graph(module, example, folder, precision=precision, io=io)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import random
 
-from pocketeye.models.architecture import Architecture, InvertedResidualOp, parse_op
+from pocketeye.models.architecture import AdditiveOp, Architecture, InvertedResidualOp, parse_op
 from pocketeye.models.space import Position, SearchSpace
 
 _STRENGTH = 2.5
 
 
-def _work(op: str, position: Position) -> float:
-    """Multiply-accumulates per output pixel, roughly: enough to put candidates in order."""
+def work(op: str, position: Position) -> float:
+    """Multiply-accumulates per output pixel and input channel, roughly: enough to put candidates in
+    order."""
     parsed = parse_op(op)
+    if isinstance(parsed, AdditiveOp):
+        # Per channel: 1x1s to q, k, v, two of local perception, the MLP; five depthwise 3x3s.
+        width, downsample = position.out_chs, not position.spec(op).keeps_shape
+        block = width * (5 + 2 * parsed.mlp_ratio) + 5 * 9
+        return width * (block / position.in_chs + 9 * downsample)
     if not isinstance(parsed, InvertedResidualOp):
         return 0.0
     pointwise = (position.in_chs + position.out_chs) / parsed.groups
@@ -24,9 +30,9 @@ def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Ar
     """A random network that leans to cheap (``tilt`` -1) or to dear (+1) blocks; 0 is uniform."""
     choices = []
     for position in space.positions:
-        work = [_work(op, position) for op in position.candidates]
-        top = max(work) or 1.0
-        weights = [math.exp(_STRENGTH * tilt * w / top) for w in work]
+        costs = [work(op, position) for op in position.candidates]
+        top = max(costs) or 1.0
+        weights = [math.exp(_STRENGTH * tilt * cost / top) for cost in costs]
         choices.append(rng.choices(position.candidates, weights)[0])
     return space.architecture(choices, name)
 

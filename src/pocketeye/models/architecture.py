@@ -14,6 +14,8 @@ Ops:
                           1x1 (G groups); FBNet, table 2. With G > 1 the channels are shuffled
                           before the depthwise convolution
 ``…_nopw``                the same without the first 1x1 (E = 1 only), as in mobile_cv's weights
+``add_e{R}``              CAS-ViT's additive attention block (paper, figure 3), R the MLP ratio; where
+                          the shape changes, CAS-ViT's 3x3 convolution + BN stands before it
 ``skip``                  identity; needs stride 1 and equal widths
 ``conv{K}``               stem: KxK convolution, BN, ReLU
 ``head{W}``               1x1 convolution to W channels, BN, ReLU, global pooling, classifier;
@@ -36,6 +38,7 @@ from pocketeye.errors import InvalidValue, MissingFile
 SCHEMA = "pocketeye.architecture/1"
 
 _INVERTED = re.compile(r"k(?P<kernel>\d+)_e(?P<expansion>\d+)(_g(?P<groups>\d+))?(?P<nopw>_nopw)?")
+_ADDITIVE = re.compile(r"add_e(?P<mlp_ratio>\d+)")
 _STEM = re.compile(r"conv(?P<kernel>\d+)")
 _HEAD = re.compile(r"head(?P<width>\d+)")
 _BLOCK = re.compile(r"(?P<op>[A-Za-z0-9_]+):(?P<in>\d+)>(?P<out>\d+)/(?P<stride>\d+)")
@@ -49,6 +52,13 @@ class InvertedResidualOp:
     expansion: int
     groups: int = 1
     first_pw: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdditiveOp:
+    """The number behind ``add_e4``: hidden width of the MLP over that of the block."""
+
+    mlp_ratio: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +80,7 @@ class HeadOp:
     width: int
 
 
-Op = InvertedResidualOp | SkipOp | StemOp | HeadOp
+Op = InvertedResidualOp | AdditiveOp | SkipOp | StemOp | HeadOp
 
 
 def parse_op(text: str) -> Op:
@@ -85,6 +95,10 @@ def parse_op(text: str) -> Op:
         return StemOp(kernel=int(match["kernel"]))
     if match := _HEAD.fullmatch(text):
         return HeadOp(width=int(match["width"]))
+    if match := _ADDITIVE.fullmatch(text):
+        if int(match["mlp_ratio"]) < 1:
+            raise InvalidValue(f"block {text!r}: the MLP ratio must be at least 1")
+        return AdditiveOp(mlp_ratio=int(match["mlp_ratio"]))
     if match := _INVERTED.fullmatch(text):
         op = InvertedResidualOp(
             kernel=int(match["kernel"]),
@@ -98,8 +112,8 @@ def parse_op(text: str) -> Op:
             raise InvalidValue(f"block {text!r}: only an expansion of 1 can do without its 1x1")
         return op
     raise InvalidValue(
-        f"unknown block {text!r}: blocks are named like k3_e6, k5_e1_g2 or skip "
-        "(kernel, expansion, groups)"
+        f"unknown block {text!r}: blocks are named like k3_e6, k5_e1_g2 (kernel, expansion, "
+        "groups), add_e4 (additive attention, MLP ratio) or skip"
     )
 
 
@@ -116,7 +130,7 @@ class BlockSpec:
         op = parse_op(self.op)
         if min(self.in_chs, self.out_chs, self.stride) < 1:
             raise InvalidValue(f"block {self}: channels and stride must be at least 1")
-        if isinstance(op, SkipOp) and (self.stride != 1 or self.in_chs != self.out_chs):
+        if isinstance(op, SkipOp) and not self.keeps_shape:
             raise InvalidValue(f"block {self}: a skip cannot change the shape")
         if isinstance(op, InvertedResidualOp):
             wide = self.in_chs * op.expansion
@@ -144,6 +158,11 @@ class BlockSpec:
     @property
     def parsed(self) -> Op:
         return parse_op(self.op)
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether the output has the shape of the input: where a shortcut is possible."""
+        return self.stride == 1 and self.in_chs == self.out_chs
 
     def out_size(self, size: int) -> int:
         """Side of the output map for an input map of side ``size`` (padding kernel // 2)."""
@@ -227,7 +246,7 @@ class Architecture:
         """Blocks grouped into stages; a stage begins where the width or the resolution changes."""
         groups: list[list[BlockSpec]] = []
         for spec in self.blocks:
-            if not groups or spec.in_chs != spec.out_chs or spec.stride != 1:
+            if not groups or not spec.keeps_shape:
                 groups.append([])
             groups[-1].append(spec)
         return tuple(tuple(group) for group in groups)

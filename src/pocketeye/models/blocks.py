@@ -9,7 +9,9 @@ from timm.layers import DropPath, SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from pocketeye.layers import ChannelShuffle
+from pocketeye.models.additive import AdditiveBlock, ConvNorm
 from pocketeye.models.architecture import (
+    AdditiveOp,
     BlockSpec,
     HeadOp,
     InvertedResidualOp,
@@ -39,7 +41,7 @@ class InvertedResidual(nn.Module):
     ) -> None:
         super().__init__()
         mid_chs = spec.in_chs * op.expansion
-        self.has_skip = spec.stride == 1 and spec.in_chs == spec.out_chs
+        self.has_skip = spec.keeps_shape
         if op.first_pw:
             self.conv_pw = _conv(spec.in_chs, mid_chs, groups=op.groups)
             self.bn1 = nn.BatchNorm2d(mid_chs)
@@ -63,6 +65,18 @@ class InvertedResidual(nn.Module):
         return self.drop_path(x) + shortcut if self.has_skip else x
 
 
+def additive_block(spec: BlockSpec, op: AdditiveOp, drop_path_rate: float = 0.0) -> nn.Module:
+    """An :class:`AdditiveBlock`, behind CAS-ViT's :class:`ConvNorm` where the shape changes.
+
+    Both keep torch's own initialisation, as in the official code.
+    """
+    block = AdditiveBlock(spec.out_chs, op.mlp_ratio, drop_path_rate)
+    if spec.keeps_shape:
+        return block
+    downsample = ConvNorm(spec.in_chs, spec.out_chs, spec.stride)
+    return nn.Sequential(OrderedDict(downsample=downsample, block=block))
+
+
 def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
     """The module of any op, initialised; stem and head come as ``nn.Sequential``.
 
@@ -72,6 +86,8 @@ def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
     module: nn.Module
     if isinstance(op, SkipOp):
         return nn.Identity()
+    if isinstance(op, AdditiveOp):
+        return additive_block(spec, op, drop_path_rate)
     if isinstance(op, InvertedResidualOp):
         module = InvertedResidual(spec, op, drop_path_rate)
     elif isinstance(op, StemOp):

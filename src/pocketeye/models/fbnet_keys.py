@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models.blocks import InvertedResidual
 
+_BLOCK = re.compile(r"(?:.+\.)?blocks\.\d+\.\d+")
 _NATIVE = re.compile(r"blocks\.(?P<stage>\d+)\.(?P<index>\d+)\.(?P<rest>.+)")
 _MOBILE_CV = re.compile(r"(?:backbone\.)?stages\.xif(?P<stage>\d+)_(?P<index>\d+)\.(?P<rest>.+)")
 _MOBILE_CV_PARTS = {
@@ -39,7 +39,8 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
 
 
 def _weighted_blocks(model: nn.Module) -> list[str]:
-    return [name for name, m in model.named_modules() if isinstance(m, InvertedResidual)]
+    named = ((name, m) for name, m in model.named_modules() if _BLOCK.fullmatch(name))
+    return [name for name, m in named if any(True for _ in m.parameters())]
 
 
 def _reindexed(

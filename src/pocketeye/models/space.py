@@ -13,7 +13,8 @@ YAML file of the same schema::
     head: {chs: 1504}
     num_classes: 1000
 
-A skip is legal only where the shape does not change, so it is dropped elsewhere.
+A stage may have ``candidates`` of its own in their place. A skip is legal only where the shape does
+not change, so it is dropped elsewhere.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import yaml
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models.architecture import (
+    AdditiveOp,
     Architecture,
     BlockSpec,
     InvertedResidualOp,
@@ -281,6 +283,8 @@ def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
     parsed = parse_op(op)
     if isinstance(parsed, InvertedResidualOp):
         return all(chs % parsed.groups == 0 for chs in (in_chs, out_chs))
+    if isinstance(parsed, AdditiveOp):
+        return True
     return op == "skip" and stride == 1 and in_chs == out_chs
 
 

@@ -15,7 +15,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from pocketeye.runtimes.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step, lower
+from pocketeye.runtimes._lowering import lower
+from pocketeye.runtimes.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
 from pocketeye.runtimes.convnet import UnsupportedModule as UnsupportedModule
 
 OPSET, IR_VERSION = 20, 10

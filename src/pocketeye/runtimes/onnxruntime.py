@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._lowering import lower
 from pocketeye.runtimes._onnx_passes import pool_globally, tabulate_gelu
 from pocketeye.runtimes._ort_executable import OrtExecutable, session_flags
 from pocketeye.runtimes._store import (
@@ -35,7 +36,7 @@ from pocketeye.runtimes._store import (
     tensor_specs,
 )
 from pocketeye.runtimes.base import Artifact, Precision, Runtime, TensorSpec
-from pocketeye.runtimes.convnet import ConvNet, lower, value_ranges
+from pocketeye.runtimes.convnet import ConvNet, value_ranges
 from pocketeye.runtimes.onnx_int8 import BoundaryIO, Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx_writer import OPSET, write_fp32
 

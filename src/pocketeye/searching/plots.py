@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from pocketeye.models.architecture import (
+    AdditiveOp,
     Architecture,
     BlockSpec,
     HeadOp,
@@ -35,6 +36,8 @@ SEARCHED, RANDOM, TARGET = "#0b5fa5", "#e08214", "#b2182b"
 # Light for small kernels, dark for large ones: the order survives greyscale.
 KERNELS = {3: "#a6cee3", 5: "#1f6fb2", 7: "#08306b"}
 OTHER_KERNEL, ENDS = "#54278f", "#d9d9d9"
+# Dots besides the colour, for greyscale.
+ADDITIVE: dict[str, Any] = {"facecolor": "#fdd49e", "edgecolor": INK, "hatch": "..."}
 _SMALL, _TEXT, _TITLE = 7.5, 9.0, 11.0
 _LABEL_CHARS = 52
 
@@ -295,6 +298,8 @@ def _draw_box(axes: Axes, x: int, spec: BlockSpec, tallest: float) -> None:
         style["facecolor"] = KERNELS.get(op.kernel, OTHER_KERNEL)
         style["hatch"] = "///" if op.groups > 1 else None
         dark = op.kernel > 3
+    elif isinstance(op, AdditiveOp):
+        style |= ADDITIVE
     elif isinstance(op, SkipOp):
         style |= {"facecolor": "white", "linestyle": "--", "edgecolor": MUTED}
     axes.add_patch(Rectangle((x - 0.4, 0), 0.8, height, **style))
@@ -308,6 +313,8 @@ def _height(spec: BlockSpec) -> float:
     op = spec.parsed
     if isinstance(op, InvertedResidualOp):
         return float(op.expansion)
+    if isinstance(op, AdditiveOp):
+        return float(op.mlp_ratio)
     return 0.35 if isinstance(op, SkipOp) else 1.0
 
 
@@ -332,6 +339,8 @@ def _strip_legend(architecture: Architecture) -> list[Patch]:
     ]
     if any(op.groups > 1 for op in blocks):
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch="///", label="grouped"))
+    if any(isinstance(op, AdditiveOp) for op in ops):
+        handles.append(Patch(**ADDITIVE, label="additive attention"))
     if any(isinstance(op, SkipOp) for op in ops):
         handles.append(Patch(facecolor="white", edgecolor=MUTED, linestyle="--", label="skip"))
     return [*handles, Patch(facecolor=ENDS, edgecolor=INK, label="stem, head")]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye import pages
+from pocketeye.models.architecture import AdditiveOp
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import write_atomic
 from pocketeye.searching.derive import Candidate, Derived
@@ -161,6 +162,14 @@ def cost_sentence(costs: Sequence[Cost]) -> str:
     )
 
 
+_STRIP_CAPTION = (
+    "One box per layer: height is the expansion, shade the kernel size, hatched where the 1x1 "
+    "convolutions are grouped. Below: the layer's time in the table."
+)
+_STRIP_ADDITIVE = (
+    " Dotted: additive attention (CAS-ViT), whose height is the ratio of its MLP; where it changes "
+    "the number of channels or the side, a 3x3 convolution comes first."
+)
 _SHOWN = ("title", "file", "alt", "caption", "text")
 
 
@@ -170,13 +179,13 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
     derived, where = report.derived, report.where
     best = derived.best.architecture
     blocks = ", ".join(block.op for block in best.blocks)
+    has_additive = any(isinstance(block.parsed, AdditiveOp) for block in best.blocks)
     return [
         (
             _Picture(
                 title="The network", file="architecture.png", text="",
                 alt=f"Architecture strip: {blocks}",
-                caption="One box per layer: height is the expansion, shade the kernel size, hatched "
-                "where the 1x1 convolutions are grouped. Below: the layer's time in the table.",
+                caption=_STRIP_CAPTION + (_STRIP_ADDITIVE if has_additive else ""),
             ),
             plots.architecture_strip(best, report.layer_ms, derived.best.predicted_ms, where),
         ),
