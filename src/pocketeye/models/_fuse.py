@@ -16,7 +16,8 @@ def fuse(model: nn.Module) -> nn.Module:
 
     CAS-ViT folds its BN and averages its heads (:meth:`pocketeye.models.CASViT.fuse`), networks of
     timm that can be re-parameterised are (RepViT, FastViT, MobileOne, GhostNetV3 …), and others are
-    copied as they are: runtimes fold a BN that follows a convolution themselves.
+    copied as they are: runtimes fold a BN that follows a convolution themselves. Modules inside
+    ``model`` are fused, not ``model`` itself: put a bare block into a ``Sequential``.
     """
     if isinstance(model, FeatureGetterNet):
         features = copy.copy(model)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pocketeye.errors import InvalidValue
+from pocketeye.metrics import wilson_interval
 from pocketeye.runs import CONFIG, ENVIRONMENT, RunFolder
 from pocketeye.training.fit import RESULT
 from pocketeye.training.info import FILE, ModelInfo
@@ -17,6 +18,7 @@ from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._text import human_seconds
 
 EVALUATION = "eval.json"
+_SEARCHED = "train"
 _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "seed")
 
 
@@ -43,6 +45,7 @@ class RunCard:
     best_epoch: int | None
     epochs: int | None
     seconds: float | None
+    num_val: int | None
     evaluation: Evaluation | None
     recipe: dict[str, Any]
     date: str
@@ -67,9 +70,12 @@ class RunCard:
     def _result(self) -> str:
         if self.top1 is None:
             return "the training is not finished"
-        took = human_seconds(self.seconds or 0.0)
+        took, pictures = human_seconds(self.seconds or 0.0), "the validation pictures"
+        if self.num_val:
+            low, high = wilson_interval(round(self.top1 * self.num_val), self.num_val)
+            pictures = f"{self.num_val} pictures (95 %: {100 * low:.1f} to {100 * high:.1f})"
         return (
-            f"top-1 {100 * self.top1:.2f} % on the validation pictures, epoch {self.best_epoch} of "
+            f"top-1 {100 * self.top1:.2f} % on {pictures}, epoch {self.best_epoch} of "
             f"{self.epochs}, {took}"
         )
 
@@ -84,13 +90,15 @@ class RunCard:
 
 
 def read_run_card(folder: Path) -> RunCard | None:
-    """The card of a run folder; None where nothing was trained there.
+    """The card of a run folder, or of the training in the folder of a search; None without one.
 
     Raises:
         InvalidValue: one of its files is damaged.
     """
     if not (folder / FILE).is_file():
         return None
+    if (folder / _SEARCHED / FILE).is_file():
+        folder = folder / _SEARCHED
     info = ModelInfo.load(folder)
     result, environment = _json(folder / RESULT), _json(folder / ENVIRONMENT)
     try:
@@ -106,6 +114,7 @@ def read_run_card(folder: Path) -> RunCard | None:
         best_epoch=result.get("best_epoch"),
         epochs=result.get("epochs"),
         seconds=result.get("seconds"),
+        num_val=result.get("num_val"),
         evaluation=_evaluation(folder / EVALUATION),
         recipe=config,
         date=str(environment.get("created", "")),

@@ -131,8 +131,8 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
 
 def train_stage(plan: Plan, derived: Derived) -> Trained | None:
     """Train the chosen network from scratch in ``train/``; its weights are copied beside the rest."""
-    from pocketeye.models import create_model
     from pocketeye.training.fit import fit
+    from pocketeye.training.start import start_network
 
     if plan.recipe is None:
         return None
@@ -142,11 +142,8 @@ def train_stage(plan: Plan, derived: Derived) -> Trained | None:
     run = RunFolder.open(folder, config, resume=resume, overwrite=not resume)
     finished = folder / RESULT
     if not (resume and finished.is_file()):
-        import torch
-
-        with _timed(plan, "training"), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(plan.recipe.seed)
-            network = create_model(plan.run / ARCHITECTURE)
+        with _timed(plan, "training"):
+            network = start_network(str(plan.run / ARCHITECTURE), plan.train, plan.recipe)
             fit(network, plan.train, plan.val, plan.recipe, run, resume)
     for name in _MODEL_FILES:
         shutil.copyfile(folder / name, plan.run / name)
