@@ -1,6 +1,5 @@
 """Reading labelled pictures: layouts, splits, odd and broken files."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -10,16 +9,7 @@ from PIL import Image
 
 from pocketeye.data import ImageSet, UnreadableImage, decode, load_images
 from pocketeye.errors import InvalidValue, MissingFile
-
-RED, GREEN = (220, 20, 20), (20, 200, 20)
-
-
-def picture(
-    path: Path, colour: tuple[int, int, int] = RED, size: tuple[int, int] = (12, 10)
-) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
-    return path
+from tests.data.layouts import GREEN, RED, picture, write_parquet
 
 
 @pytest.fixture
@@ -172,26 +162,6 @@ def test_split_is_stratified_and_disjoint() -> None:
     assert other.indices.tolist() != part.indices.tolist()
     with pytest.raises(InvalidValue, match="between 0 and 1"):
         digits.split(1.0, seed=0)
-
-
-def write_parquet(
-    path: Path, rows: list[tuple[bytes | None, int]], names: list[str] | None
-) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = pa.array(
-        [{"bytes": data, "path": None} for data, _ in rows],
-        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-    )
-    table = pa.table({"image": image, "label": pa.array([label for _, label in rows], pa.int64())})
-    if names:
-        label = {"_type": "ClassLabel", "names": names}
-        features = {"image": {"_type": "Image"}, "label": label}
-        text = json.dumps({"info": {"features": features}})
-        table = table.replace_schema_metadata({"huggingface": text})
-    parquet.write_table(table, path)
 
 
 @pytest.mark.parametrize("layout", ["train.parquet", "data/train-00000-of-00001.parquet"])

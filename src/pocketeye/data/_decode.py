@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +32,27 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
     """
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:
-        with Image.open(source) as image:
+        with no_comments(), Image.open(source) as image:
+            image.load()
             if in_chans == 3 and _is_plain(image):
-                image.load()
                 return image
-            with warnings.catch_warnings():
-                # Pillow comments on odd metadata, which does not concern the pixels
-                warnings.simplefilter("ignore")
-                image.load()
-                return to_mode(ImageOps.exif_transpose(image), in_chans)
+            return to_mode(ImageOps.exif_transpose(image), in_chans)
     except _RAISED as error:
         raise UnreadableImage(_reason(encoded, error)) from error
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Whether the first 16 bytes are those of JPEG, PNG or WebP."""
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+
+
+@contextmanager
+def no_comments() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata and of many pixels to itself (both are handled here)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _is_plain(image: Image.Image) -> bool:
@@ -50,7 +62,7 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height from the header alone.
+    """Width and height from the header alone (Pillow may warn, see ``no_comments``).
 
     Raises:
         UnreadableImage: not a picture (a truncated one may pass).

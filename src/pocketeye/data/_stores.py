@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from pocketeye.data._decode import decode
+from pocketeye.data._sources import Source
 
 
 class Store(Protocol):
@@ -51,20 +51,20 @@ class MemoryStore:
 
 @dataclass(frozen=True)
 class EncodedStore:
-    """Files, or their bytes, decoded each time."""
+    """Pictures ``rows`` of a source, read and decoded each time."""
 
-    encoded: Sequence[bytes | Path]
-    names: Sequence[str]
+    source: Source
+    rows: np.ndarray
     in_chans: int
 
     def __len__(self) -> int:
-        return len(self.encoded)
+        return len(self.rows)
 
     def image(self, index: int) -> Image.Image:
-        return decode(self.encoded[index], self.in_chans)
+        return decode(self.source.read(int(self.rows[index])), self.in_chans)
 
     def name(self, index: int) -> str:
-        return self.names[index]
+        return self.source.name(int(self.rows[index]))
 
     def stacked(self) -> np.ndarray | None:
         return None
