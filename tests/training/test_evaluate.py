@@ -13,8 +13,8 @@ from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.metrics import classification_report, wilson_interval
-from pocketeye.metrics.classification import calibration_error
+from pocketeye.metrics import Tally, classification_report, wilson_interval
+from pocketeye.metrics.classification import calibration_error, confidence_bins
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
 from pocketeye.training.config import TrainConfig
@@ -68,9 +68,37 @@ def test_top5() -> None:
 def test_calibration_error() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.2, 1, 200_000)
-    assert calibration_error(confidence, rng.uniform(size=200_000) < confidence) < 0.01
-    assert calibration_error(np.full(10, 0.9), np.zeros(10, bool)) == pytest.approx(0.9)
-    assert calibration_error(np.ones(10), np.ones(10, bool)) == 0.0
+    earned = confidence_bins(confidence, rng.uniform(size=200_000) < confidence)
+    assert calibration_error(earned) < 0.01
+    wrong = confidence_bins(np.full(10, 0.9), np.zeros(10, bool))
+    assert calibration_error(wrong) == pytest.approx(0.9)
+    assert calibration_error(confidence_bins(np.ones(10), np.ones(10, bool))) == 0.0
+    rows = confidence_bins(np.array([0.05, 0.5, 0.55, 1.0]), np.array([0, 1, 0, 1], bool), bins=10)
+    assert [row.n for row in rows] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 1]
+    assert (rows[5].low, rows[5].high, rows[5].accuracy) == (0.5, 0.6, 0.5)
+    assert rows[5].confidence == pytest.approx(0.525)
+    assert rows[1].accuracy is None
+    # 1/4 of 0.05, 2/4 of |0.5 - 0.525|, 1/4 of 0
+    assert calibration_error(rows) == pytest.approx(0.025)
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(50, 8)).astype(np.float32), rng.integers(8, size=50)
+    classes = [f"c{i}" for i in range(8)]
+    whole = classification_report(logits, labels, classes)
+    tally = Tally(classes)
+    for start in range(0, 50, 7):
+        tally.add(logits[start : start + 7], labels[start : start + 7])
+    parts = tally.report()
+    assert (parts.n, parts.top1, parts.top5) == (whole.n, whole.top1, whole.top5)
+    assert parts.bins == whole.bins
+    assert parts.confusion.tolist() == whole.confusion.tolist()
+    pairs = whole.confused(1000)
+    assert sum(pair.n for pair in pairs) == 50 - round(50 * whole.top1)
+    assert [pair.n for pair in pairs] == sorted((pair.n for pair in pairs), reverse=True)
+    first = pairs[0]
+    assert whole.confusion[classes.index(first.true), classes.index(first.predicted)] == first.n
 
 
 def test_evaluating_a_run_gives_the_accuracy_of_its_training(run: Path, digits: Sets) -> None:

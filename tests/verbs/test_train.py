@@ -53,7 +53,13 @@ def test_a_run_is_not_overwritten(trained: TrainResult) -> None:
 def test_eval(trained: TrainResult) -> None:
     result = evaluate(str(trained.out), device="cpu")
     assert result.to_dict()["top1"] == pytest.approx(trained.top1)
-    assert [path.name for path in result.written()] == ["eval.json", "confusion.png"]
+    assert [path.name for path in result.written()] == [
+        "eval.json",
+        "classes.csv",
+        "confusion.csv",
+        "confusion.png",
+        "calibration.png",
+    ]
     assert result.next_commands() == [f"pocketeye export {trained.out} --data digits"]
     assert any("hardest classes" in line for line in result.lines())
 

@@ -14,7 +14,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 )
-_RAISED = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+# RuntimeError is what libavif's damage becomes
+_RAISED = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
+    Image.DecompressionBombError,
+)  # fmt: skip
+# Pillow opens these with another program, or with none
+_NO_PIXELS = frozenset(("EPS", "WMF"))
 
 
 class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
@@ -33,6 +39,8 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:
         with no_comments(), Image.open(source) as image:
+            if image.format in _NO_PIXELS:
+                raise UnidentifiedImageError
             image.load()
             if in_chans == 3 and _is_plain(image):
                 return image
@@ -80,7 +88,7 @@ def _reason(encoded: bytes | Path, error: Exception) -> str:
         return "empty file"
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | MemoryError):
         return "too many pixels"
     text = str(error).partition("\n")[0] or type(error).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."
