@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.errors import InvalidValue, MissingFile
@@ -22,7 +21,6 @@ from pocketeye.training.evaluate import evaluate
 from pocketeye.training.fit import fit
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import open_run
-from pocketeye.training.predict import find_pictures, predict
 from pocketeye.training.predictor import open_predictor
 
 Sets = tuple[ImageSet, ImageSet]
@@ -138,38 +136,6 @@ def test_labels_are_matched_by_name(run: Path, digits: Sets) -> None:
         evaluate(predictor, foreign)
     with pytest.raises(InvalidValue, match="takes 1 channels"):
         evaluate(predictor, load_images("digits", "val", in_chans=3))
-
-
-def test_predicting_files(run: Path, digits: Sets, tmp_path: Path) -> None:
-    val = digits[1]
-    for index in range(40):
-        val[index][0].save(tmp_path / f"{index:02}.png")
-    (tmp_path / "broken.png").write_bytes(b"x")
-    predictor = open_predictor(run, device="cpu")
-    rows, problems = predict(predictor, find_pictures([tmp_path]), topk=3)
-    assert problems == [f"{tmp_path / 'broken.png'}: not a picture"]
-    assert [row.path.name for row in rows] == [f"{i:02}.png" for i in range(40)]
-    assert all(len(row.classes) == 3 for row in rows)
-    assert all(list(row.probabilities) == sorted(row.probabilities)[::-1] for row in rows)
-    hits = sum(row.classes[0] == str(val[i][1]) for i, row in enumerate(rows))
-    report = evaluate(predictor, val.subset(np.arange(40))).report
-    assert hits == round(report.top1 * 40)
-    everything, _ = predict(predictor, [tmp_path / "00.png"], topk=99)
-    assert sum(everything[0].probabilities) == pytest.approx(1.0)
-
-
-def test_prediction_mistakes(run: Path, tmp_path: Path) -> None:
-    predictor = open_predictor(run, device="cpu")
-    with pytest.raises(MissingFile, match="no picture at"):
-        find_pictures([tmp_path / "nowhere.png"])
-    with pytest.raises(InvalidValue, match="no pictures in"):
-        find_pictures([tmp_path])
-    (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(InvalidValue, match=r"none of 1 pictures can be read; first: .*empty file"):
-        predict(predictor, find_pictures([tmp_path]))
-    Image.new("L", (9, 9)).save(tmp_path / "y.png")
-    with pytest.raises(InvalidValue, match="topk must be at least 1"):
-        predict(predictor, [tmp_path / "y.png"], topk=0)
 
 
 def test_opening_mistakes(run: Path, tmp_path: Path) -> None:

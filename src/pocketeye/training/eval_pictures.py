@@ -33,9 +33,12 @@ def save_confusion(report: ClassReport, path: Path, title: str) -> Path:
     share = _shares(report)
     np.fill_diagonal(share, np.nan)  # what is right would outshine what is not
     cmap = _colours()
-    image = matrix.imshow(share, cmap=cmap, norm=_emphasis(share), interpolation="nearest")
+    image = matrix.imshow(
+        _pooled(share), cmap=cmap, norm=_emphasis(share), interpolation="nearest",
+        extent=(-0.5, len(share) - 0.5, len(share) - 0.5, -0.5),
+    )  # fmt: skip
     matrix.set(xlabel="predicted (number of the class)", ylabel="true")
-    matrix.set_title("mistakes (the diagonal is left grey)", fontsize=10)
+    matrix.set_title("mistakes only (what is right is left out)", fontsize=10)
     figure.colorbar(image, ax=matrix, shrink=0.7, label="share of the true class")
     _draw_pairs(pairs, report)
     figure.suptitle(title, fontsize=11)
@@ -48,12 +51,21 @@ def _shares(report: ClassReport) -> np.ndarray:
     return np.asarray(report.confusion / totals)
 
 
+def _pooled(share: np.ndarray, most: int = 200) -> np.ndarray:
+    """At most ``most`` cells a side, each the largest of a block: single cells would be too small."""
+    block = -(-len(share) // most)
+    filler = (0, -len(share) % block)
+    padded = np.pad(share, (filler, filler), constant_values=np.nan)
+    side = len(padded) // block
+    blocks = padded.reshape(side, block, side, block).transpose(0, 2, 1, 3).reshape(side, side, -1)
+    empty = np.isnan(blocks).all(axis=2)
+    return np.where(empty, np.nan, np.nan_to_num(blocks, nan=-1.0).max(axis=2))
+
+
 def _colours() -> Any:
     from matplotlib import colormaps
 
-    cmap = colormaps["Blues"].copy()
-    cmap.set_bad("#d9d9d9")
-    return cmap
+    return colormaps["Blues"].with_extremes(bad="#d9d9d9")
 
 
 def _emphasis(share: np.ndarray) -> Any:
@@ -71,7 +83,7 @@ def _draw_pairs(axes: Any, report: ClassReport) -> None:
     axes.set_yticks(range(len(worst)), names, fontsize=8)
     for place, pair in enumerate(worst):
         axes.text(pair.n, place, f" {pair.n} of {pair.of}", va="center", fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(worst) - 0.4, -0.6)
     axes.set_xlim(0, 1.2 * max(counts, default=1))
     axes.set_xlabel("pictures")
     axes.set_title("most confused: true → predicted", fontsize=10)
