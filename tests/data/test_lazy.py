@@ -130,3 +130,27 @@ def test_a_damaged_picture_does_not_end_the_judging(tmp_path: Path) -> None:
     lenient = strict.tolerate_damage()
     assert lenient[10][1] == DAMAGED
     assert [lenient[i][1] for i in range(3)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("odd", [None, 0, 1, 5, 9])
+def test_pictures_of_one_size_become_one_array(tmp_path: Path, odd: int | None) -> None:
+    for index in range(10):
+        size = (7, 4) if index == odd else (6, 5)
+        picture(tmp_path / f"c{index % 2}" / f"{index}.png", (index, 0, 0), size)
+    (tmp_path / "c0" / "5.png").write_bytes(b"")
+    train, val = load_images(tmp_path), load_images(tmp_path, "val")
+    assert all(
+        (data.pixels(np.arange(len(data))) is not None) == data.in_memory for data in (train, val)
+    )
+    for data in (train, val):
+        for index in range(len(data)):
+            assert data[index][0].getpixel((3, 3))[0] == int(data.name(index)[3])  # type: ignore[index]
+
+
+def test_many_problems_of_a_kind_are_counted(tmp_path: Path) -> None:
+    lone = [(f"lone{i:04}.png", encoded(1)) for i in range(250)]
+    write_tar(tmp_path / "train.tar", [*samples(0, 4), *lone])
+    problems = load_images(tmp_path).problems
+    assert len(problems) == 101
+    assert problems[99] == "train.tar/lone0099: no label"
+    assert problems[100] == "150 more like these: no label (250 in all)"

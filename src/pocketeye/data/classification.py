@@ -29,7 +29,7 @@ from pocketeye import progress
 from pocketeye.data._decode import UnreadableImage, decode
 from pocketeye.data._layouts import SPLIT_SEED, VAL_FRACTION, Split, list_split
 from pocketeye.data._listing import Listing, Problems, stratified_split
-from pocketeye.data._stores import EncodedStore, MemoryStore, Store, to_memory
+from pocketeye.data._stores import EncodedStore, Gathering, MemoryStore, Store
 from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
 
 logger = logging.getLogger(__name__)
@@ -168,14 +168,14 @@ def _open(
     """Decode the pictures, or look at them if they do not fit; leave out those that are damaged."""
     fits = _fits(listing, in_chans, memory_bytes)
     total = len(listing.labels)
-    arrays: list[np.ndarray] = []
+    gathering = Gathering(total)
     digests: list[bytes] = []
     with progress.task(f"reading {source} ({split})", total) as bar:
         if fits:
-            bad = _decode_all(listing, in_chans, arrays, digests, bar.advance)
+            bad = _decode_all(listing, in_chans, gathering, digests, bar.advance)
         else:
             bad = listing.source.check(listing.rows, bar.advance)
-    damaged = Problems(most=1000)
+    damaged = Problems()
     for place in sorted(bad):
         damaged.add(listing.source.name(int(listing.rows[place])), bad[place])
     keep = np.setdiff1d(np.arange(total), np.asarray(sorted(bad), np.int64))
@@ -189,7 +189,7 @@ def _open(
         source=source,
         sha256=good.sha256(digests if fits else None),
         store=(
-            to_memory(arrays, good.names())
+            gathering.store(good.names())
             if fits
             else EncodedStore(good.source, good.rows, in_chans)
         ),
@@ -202,11 +202,11 @@ def _open(
 def _decode_all(
     listing: Listing,
     in_chans: int,
-    arrays: list[np.ndarray],
+    gathering: Gathering,
     digests: list[bytes],
     advance: Callable[[int], None],
 ) -> dict[int, str]:
-    """Append pixels ``(H, W, C)`` and the sha256 of the bytes; return what cannot be read."""
+    """Gather pixels and the sha256 of the bytes; return what cannot be read, by its place."""
     bad = {}
     for place, row in enumerate(listing.rows):
         try:
@@ -215,7 +215,7 @@ def _decode_all(
         except UnreadableImage as error:
             bad[place] = str(error)
         else:
-            arrays.append(pixels[..., None] if pixels.ndim == 2 else pixels)
+            gathering.add(pixels[..., None] if pixels.ndim == 2 else pixels)
             digests.append(hashlib.sha256(encoded).digest())
         advance(1)
     return bad
