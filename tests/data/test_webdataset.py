@@ -99,7 +99,17 @@ def test_names_of_members_are_no_paths(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.rglob("*")] == ["deep", "set", "train.tar"]
 
 
-@pytest.mark.parametrize("cut", ["inside a picture", "inside a header", "no end", "garbled", "two"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "inside a picture",
+        "inside a header",
+        "no end",
+        "garbled",
+        "two",
+        "backwards",
+    ],
+)
 def test_damaged_shards(tmp_path: Path, cut: str) -> None:
     whole = write_tar(tmp_path / "whole.tar", samples(0, 20)).read_bytes()
     write_tar(tmp_path / "toy-val.tar", samples(0, 4))
@@ -107,11 +117,15 @@ def test_damaged_shards(tmp_path: Path, cut: str) -> None:
         member = tar.getmember("s0011.png")
     (tmp_path / "whole.tar").unlink()
     end = member.offset_data
+    header = bytearray(whole[end - 512 : end])
+    header[124:136] = (-5000 & (1 << 88) - 1 | 0xFF << 88).to_bytes(12, "big")  # a size below 0
+    header[148:156] = b"%06o\0 " % (256 + sum(header[:148]) + sum(header[156:]))
     data, message, count = {
         "inside a picture": (whole[: end + 10], "damaged after 11 samples", 11),
         "inside a header": (whole[: end - 100], "damaged at byte", 11),
         "no end": (whole[: end - 512], "without its end", 11),
         "garbled": (whole[: end - 512] + b"\1" * 512 + whole[end:], "damaged at byte", 11),
+        "backwards": (whole[: end - 512] + header + whole[end:], "damaged after 11 samples", 11),
         "two": (whole + bytes(70_000) + whole, "before that of the file", 20),
     }[cut]
     (tmp_path / "toy-train.tar").write_bytes(data)

@@ -147,7 +147,11 @@ def list_shards(
     Raises:
         InvalidValue: a shard that is no tar, no complete sample, or an unknown class.
     """
-    index = _indexed(tuple((p, p.stat().st_size, p.stat().st_mtime_ns) for p in shards))
+    try:
+        stats = [(path, path.stat()) for path in shards]
+    except OSError as error:
+        raise InvalidValue(f"{error.filename} cannot be read: {error.strerror}") from error
+    index = _indexed(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
     if not len(index.names):
         first = next(iter(index.problems), "they are empty")
         raise InvalidValue(f"{_some_shards(shards)}: no picture with a label in them; {first}")
@@ -265,6 +269,8 @@ def _index_members(
     try:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
+            if member.size < 0 or member.offset_data + member.size > size:
+                raise tarfile.ReadError("unexpected end of data")
             folder, _, base = member.name.rpartition("/")
             key, _, kind = base.partition(".")
             if member.isdir() or not key:
@@ -272,8 +278,6 @@ def _index_members(
             if not member.isreg() or member.issparse():
                 index.problems.add(f"{shard}/{member.name}", "a link or special file, not read")
                 continue
-            if member.offset_data + member.size > size:
-                raise tarfile.ReadError("unexpected end of data")
             key = f"{folder}/{key}" if folder else key
             if sample is None or sample.key != key:
                 if sample is not None:
@@ -302,7 +306,7 @@ def _take_member(file: BinaryIO, member: tarfile.TarInfo, kind: str, sample: _Sa
             return
         try:
             sample.label = _label(file.read(member.size).decode("utf-8"), kind) or sample.label
-        except ValueError:  # no UTF-8, no JSON
+        except (ValueError, RecursionError):  # no UTF-8, no JSON
             sample.why = f"its .{kind} cannot be read"
 
 
