@@ -183,6 +183,11 @@ def test_parquet_mistakes(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InvalidValue, match="not a readable parquet file"):
         load_images(tmp_path / "bad.parquet")
+    write_parquet(tmp_path / "whole.parquet", [(png, 0), (png, 1)], ["ant", "bee"])
+    garbled = (tmp_path / "whole.parquet").read_bytes().replace(b"image", b"\xa1\xa1age")
+    (tmp_path / "bad.parquet").write_bytes(garbled)
+    with pytest.raises(InvalidValue, match="not a readable parquet file"):
+        load_images(tmp_path / "bad.parquet")
     write_parquet(tmp_path / "range.parquet", [(png, 2)], ["ant", "bee"])
     with pytest.raises(InvalidValue, match="run from 2 to 2, but there are 2 classes"):
         load_images(tmp_path / "range.parquet")

@@ -68,10 +68,9 @@ class ParquetSource:
 
         group = int(np.searchsorted(self.starts, row, side="right")) - 1
         try:
-            values = self._group(group)
-        except (pa.ArrowException, OSError) as error:
+            data = self._group(group)[row - int(self.starts[group])].as_py()
+        except (pa.ArrowException, OSError, ValueError, IndexError) as error:
             raise UnreadableImage(_first_line(error)) from error
-        data = values[row - int(self.starts[group])].as_py()
         if not isinstance(data, bytes):
             raise UnreadableImage("no bytes")
         return data
@@ -150,11 +149,15 @@ def list_parquet(files: list[Path], classes: tuple[str, ...] | None = None) -> L
                     groups.append((number, group, described.num_rows))
                 labels.append(file.read(columns=[label_column], use_threads=False).column(0))
         values = pa.chunked_array([chunk for part in labels for chunk in part.chunks])
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except InvalidValue:
+        raise
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise InvalidValue(f"{at} is not a readable parquet file: {_first_line(error)}") from error
     if len(values) == 0:
         raise InvalidValue(f"{files[0]} holds no rows")
     table = np.asarray(groups, np.int64)
+    if table[:, 2].sum() != len(values):
+        raise InvalidValue(f"{files[0]}: a label is not there for every row, the file is damaged")
     source = ParquetSource(
         files=tuple(files),
         column=column,
