@@ -1,6 +1,5 @@
 """Reading labelled pictures: layouts, splits, odd and broken files."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -10,16 +9,7 @@ from PIL import Image
 
 from pocketeye.data import ImageSet, UnreadableImage, decode, load_images
 from pocketeye.errors import InvalidValue, MissingFile
-
-RED, GREEN = (220, 20, 20), (20, 200, 20)
-
-
-def picture(
-    path: Path, colour: tuple[int, int, int] = RED, size: tuple[int, int] = (12, 10)
-) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
-    return path
+from tests.data.layouts import GREEN, RED, picture, write_parquet
 
 
 @pytest.fixture
@@ -174,26 +164,6 @@ def test_split_is_stratified_and_disjoint() -> None:
         digits.split(1.0, seed=0)
 
 
-def write_parquet(
-    path: Path, rows: list[tuple[bytes | None, int]], names: list[str] | None
-) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = pa.array(
-        [{"bytes": data, "path": None} for data, _ in rows],
-        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-    )
-    table = pa.table({"image": image, "label": pa.array([label for _, label in rows], pa.int64())})
-    if names:
-        label = {"_type": "ClassLabel", "names": names}
-        features = {"image": {"_type": "Image"}, "label": label}
-        text = json.dumps({"info": {"features": features}})
-        table = table.replace_schema_metadata({"huggingface": text})
-    parquet.write_table(table, path)
-
-
 @pytest.mark.parametrize("layout", ["train.parquet", "data/train-00000-of-00001.parquet"])
 def test_parquet(tmp_path: Path, layout: str) -> None:
     png = picture(tmp_path / "a.png").read_bytes()
@@ -211,6 +181,11 @@ def test_parquet(tmp_path: Path, layout: str) -> None:
 def test_parquet_mistakes(tmp_path: Path) -> None:
     png = picture(tmp_path / "a.png").read_bytes()
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(InvalidValue, match="not a readable parquet file"):
+        load_images(tmp_path / "bad.parquet")
+    write_parquet(tmp_path / "whole.parquet", [(png, 0), (png, 1)], ["ant", "bee"])
+    garbled = (tmp_path / "whole.parquet").read_bytes().replace(b"image", b"\xa1\xa1age")
+    (tmp_path / "bad.parquet").write_bytes(garbled)
     with pytest.raises(InvalidValue, match="not a readable parquet file"):
         load_images(tmp_path / "bad.parquet")
     write_parquet(tmp_path / "range.parquet", [(png, 2)], ["ant", "bee"])

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.metrics import classification_report, wilson_interval
-from pocketeye.metrics.classification import calibration_error
+from pocketeye.metrics import Tally, classification_report, wilson_interval
+from pocketeye.metrics.classification import calibration_error, confidence_bins
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
 from pocketeye.training.config import TrainConfig
@@ -22,7 +21,6 @@ from pocketeye.training.evaluate import evaluate
 from pocketeye.training.fit import fit
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import open_run
-from pocketeye.training.predict import find_pictures, predict
 from pocketeye.training.predictor import open_predictor
 
 Sets = tuple[ImageSet, ImageSet]
@@ -68,9 +66,37 @@ def test_top5() -> None:
 def test_calibration_error() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.2, 1, 200_000)
-    assert calibration_error(confidence, rng.uniform(size=200_000) < confidence) < 0.01
-    assert calibration_error(np.full(10, 0.9), np.zeros(10, bool)) == pytest.approx(0.9)
-    assert calibration_error(np.ones(10), np.ones(10, bool)) == 0.0
+    earned = confidence_bins(confidence, rng.uniform(size=200_000) < confidence)
+    assert calibration_error(earned) < 0.01
+    wrong = confidence_bins(np.full(10, 0.9), np.zeros(10, bool))
+    assert calibration_error(wrong) == pytest.approx(0.9)
+    assert calibration_error(confidence_bins(np.ones(10), np.ones(10, bool))) == 0.0
+    rows = confidence_bins(np.array([0.05, 0.5, 0.55, 1.0]), np.array([0, 1, 0, 1], bool), bins=10)
+    assert [row.n for row in rows] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 1]
+    assert (rows[5].low, rows[5].high, rows[5].accuracy) == (0.5, 0.6, 0.5)
+    assert rows[5].confidence == pytest.approx(0.525)
+    assert rows[1].accuracy is None
+    # 1/4 of 0.05, 2/4 of |0.5 - 0.525|, 1/4 of 0
+    assert calibration_error(rows) == pytest.approx(0.025)
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(50, 8)).astype(np.float32), rng.integers(8, size=50)
+    classes = [f"c{i}" for i in range(8)]
+    whole = classification_report(logits, labels, classes)
+    tally = Tally(classes)
+    for start in range(0, 50, 7):
+        tally.add(logits[start : start + 7], labels[start : start + 7])
+    parts = tally.report()
+    assert (parts.n, parts.top1, parts.top5) == (whole.n, whole.top1, whole.top5)
+    assert parts.bins == whole.bins
+    assert parts.confusion.tolist() == whole.confusion.tolist()
+    pairs = whole.confused(1000)
+    assert sum(pair.n for pair in pairs) == 50 - round(50 * whole.top1)
+    assert [pair.n for pair in pairs] == sorted((pair.n for pair in pairs), reverse=True)
+    first = pairs[0]
+    assert whole.confusion[classes.index(first.true), classes.index(first.predicted)] == first.n
 
 
 def test_evaluating_a_run_gives_the_accuracy_of_its_training(run: Path, digits: Sets) -> None:
@@ -110,38 +136,6 @@ def test_labels_are_matched_by_name(run: Path, digits: Sets) -> None:
         evaluate(predictor, foreign)
     with pytest.raises(InvalidValue, match="takes 1 channels"):
         evaluate(predictor, load_images("digits", "val", in_chans=3))
-
-
-def test_predicting_files(run: Path, digits: Sets, tmp_path: Path) -> None:
-    val = digits[1]
-    for index in range(40):
-        val[index][0].save(tmp_path / f"{index:02}.png")
-    (tmp_path / "broken.png").write_bytes(b"x")
-    predictor = open_predictor(run, device="cpu")
-    rows, problems = predict(predictor, find_pictures([tmp_path]), topk=3)
-    assert problems == [f"{tmp_path / 'broken.png'}: not a picture"]
-    assert [row.path.name for row in rows] == [f"{i:02}.png" for i in range(40)]
-    assert all(len(row.classes) == 3 for row in rows)
-    assert all(list(row.probabilities) == sorted(row.probabilities)[::-1] for row in rows)
-    hits = sum(row.classes[0] == str(val[i][1]) for i, row in enumerate(rows))
-    report = evaluate(predictor, val.subset(np.arange(40))).report
-    assert hits == round(report.top1 * 40)
-    everything, _ = predict(predictor, [tmp_path / "00.png"], topk=99)
-    assert sum(everything[0].probabilities) == pytest.approx(1.0)
-
-
-def test_prediction_mistakes(run: Path, tmp_path: Path) -> None:
-    predictor = open_predictor(run, device="cpu")
-    with pytest.raises(MissingFile, match="no picture at"):
-        find_pictures([tmp_path / "nowhere.png"])
-    with pytest.raises(InvalidValue, match="no pictures in"):
-        find_pictures([tmp_path])
-    (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(InvalidValue, match=r"none of 1 pictures can be read; first: .*empty file"):
-        predict(predictor, find_pictures([tmp_path]))
-    Image.new("L", (9, 9)).save(tmp_path / "y.png")
-    with pytest.raises(InvalidValue, match="topk must be at least 1"):
-        predict(predictor, [tmp_path / "y.png"], topk=0)
 
 
 def test_opening_mistakes(run: Path, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""A network small enough to be exported in a second."""
+"""A network small enough to be exported in a second, and one that is trained."""
 
 from pathlib import Path
 
 import pytest
 
 from pocketeye.models import Architecture, BlockSpec
+from pocketeye.verbs.train import TrainResult, train
 
 
 @pytest.fixture
@@ -18,3 +19,14 @@ def tiny(tmp_path: Path) -> Path:
         folder / "architecture.json"
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A quick training on all digits."""
+    folder = tmp_path_factory.mktemp("verbs")
+    text = "net@16=conv3:1>16/2|k3_e3:16>24/2|head32:24>10/1"
+    Architecture.parse(text).save(folder / "architecture.json")
+    return train(
+        str(folder / "architecture.json"), out=folder / "run", epochs=2, batch_size=32, device="cpu"
+    )

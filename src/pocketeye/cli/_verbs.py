@@ -9,6 +9,9 @@ import pocketeye.verbs
 
 _FOLDER = Path(pocketeye.verbs.__file__).parent
 
+# How standard input is written, and the name verbs also know it by.
+STDIN, STDIN_PATH = "-", "/dev/stdin"
+
 # The word on the command line -> the module, and the function of the same name in it.
 VERBS = {
     "list": "list_models",

@@ -27,7 +27,7 @@ from pocketeye.cli._output import (
     stdout_kept_clean,
     write_json,
 )
-from pocketeye.cli._verbs import VERBS, import_path, summary
+from pocketeye.cli._verbs import STDIN, STDIN_PATH, VERBS, import_path, summary
 from pocketeye.verbs._result import VerbResult
 
 _BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
@@ -100,6 +100,8 @@ def build_app() -> App:
             config: YAML file with options of the verb; those on the command line win.
         """
         app.config = (load_config(config),) if config else ()
+        # cyclopts takes a lone hyphen for an option that it does not know
+        tokens = tuple(STDIN_PATH if token == STDIN else token for token in tokens)
         verb, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
         if getattr(verb, "__self__", None) is app:  # no verb at all: the help
             verb(*bound.args, **bound.kwargs)

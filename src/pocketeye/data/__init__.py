@@ -3,5 +3,6 @@
 from pocketeye.data._decode import SUFFIXES as SUFFIXES
 from pocketeye.data._decode import UnreadableImage as UnreadableImage
 from pocketeye.data._decode import decode as decode
+from pocketeye.data.classification import DAMAGED as DAMAGED
 from pocketeye.data.classification import ImageSet as ImageSet
 from pocketeye.data.classification import load_images as load_images

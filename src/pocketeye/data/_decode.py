@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 )
-_RAISED = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+# RuntimeError is what libavif's damage becomes
+_RAISED = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
+    Image.DecompressionBombError,
+)  # fmt: skip
+# Pillow opens these with another program, or with none
+_NO_PIXELS = frozenset(("EPS", "WMF"))
 
 
 class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
@@ -30,17 +38,29 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
     """
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:
-        with Image.open(source) as image:
+        with no_comments(), Image.open(source) as image:
+            if image.format in _NO_PIXELS:
+                raise UnidentifiedImageError
+            image.load()
             if in_chans == 3 and _is_plain(image):
-                image.load()
                 return image
-            with warnings.catch_warnings():
-                # Pillow comments on odd metadata, which does not concern the pixels
-                warnings.simplefilter("ignore")
-                image.load()
-                return to_mode(ImageOps.exif_transpose(image), in_chans)
+            return to_mode(ImageOps.exif_transpose(image), in_chans)
     except _RAISED as error:
         raise UnreadableImage(_reason(encoded, error)) from error
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Whether the first 16 bytes are those of JPEG, PNG or WebP."""
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+
+
+@contextmanager
+def no_comments() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata and of many pixels to itself (both are handled here)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _is_plain(image: Image.Image) -> bool:
@@ -50,7 +70,7 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height from the header alone.
+    """Width and height from the header alone (Pillow may warn, see ``no_comments``).
 
     Raises:
         UnreadableImage: not a picture (a truncated one may pass).
@@ -68,7 +88,7 @@ def _reason(encoded: bytes | Path, error: Exception) -> str:
         return "empty file"
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | MemoryError):
         return "too many pixels"
     text = str(error).partition("\n")[0] or type(error).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from pocketeye.data._decode import SUFFIXES
+from pocketeye.data._names import Names
+from pocketeye.data._sources import FileSource, Source, walk
 from pocketeye.errors import InvalidValue
 
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "validation", "valid", "test")
+_IGNORED = frozenset(("Thumbs.db",))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One split, not decoded. ``labels`` are int64 ``(N,)``; ``problems`` name what was left out."""
+    """One split, not decoded: sample ``i`` has ``labels[i]`` and is picture ``rows[i]`` of ``source``.
+
+    ``labels`` and ``rows`` are int64 ``(N,)``; ``problems`` name what was left out.
+    """
 
     classes: tuple[str, ...]
     labels: np.ndarray
-    encoded: Sequence[bytes | Path]
-    names: Sequence[str]
+    source: Source
+    rows: np.ndarray
     problems: tuple[str, ...] = ()
 
-    def take(self, indices: np.ndarray) -> Listing:
-        """The samples at ``indices``, in that order."""
-        return replace(
-            self,
-            labels=self.labels[indices],
-            encoded=[self.encoded[i] for i in indices],
-            names=[self.names[i] for i in indices],
-        )
+    def take(self, places: np.ndarray) -> Listing:
+        """The samples at ``places``, in that order."""
+        return replace(self, labels=self.labels[places], rows=self.rows[places])
 
-    def sha256(self, *, contents: bool) -> str:
-        """Hash of classes, labels and the pictures' bytes (``contents``) or names and sizes."""
+    def names(self) -> Names:
+        """Of the samples."""
+        return Names(self.source.name(int(row)) for row in self.rows)
+
+    def sha256(self, digests: Sequence[bytes] | None = None) -> str:
+        """Hash of classes, labels and the ``digests`` of the pictures' bytes, or names and sizes."""
         digest = hashlib.sha256("\0".join(self.classes).encode())
         digest.update(self.labels.astype("<i8").tobytes())
-        for name, encoded in zip(self.names, self.encoded, strict=True):
-            if contents:
-                data = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
-                digest.update(hashlib.sha256(data).digest())
-            else:
-                size = len(encoded) if isinstance(encoded, bytes) else encoded.stat().st_size
-                digest.update(f"{name}\0{size}\n".encode())
+        for mark in self.source.marks(self.rows) if digests is None else digests:
+            digest.update(mark)
         return digest.hexdigest()
+
+
+@dataclass
+class Problems:
+    """Sentences about single pictures; of a kind that comes often the first are kept, all counted."""
+
+    most: int = 100
+    sentences: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, kind: str) -> None:
+        self.counts[kind] += 1
+        if self.counts[kind] <= self.most:
+            self.sentences.append(f"{name}: {kind}")
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.sentences
+        for kind, count in self.counts.items():
+            if count > self.most:
+                yield f"{count - self.most} more like these: {kind} ({count} in all)"
 
 
 def stratified_split(
@@ -71,6 +93,13 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
 
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Names of the folders in ``root``, sorted: the classes of an image folder."""
+    return tuple(
+        sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    )
+
+
 def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
     """``root/CLASS/**/picture``; the classes are the folders' names, sorted.
 
@@ -81,53 +110,49 @@ def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
     Raises:
         InvalidValue: no class folders, no pictures, or a class the training split does not have.
     """
-    problems: list[str] = []
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    problems = Problems()
+    found = class_folders(root)
     loose = [p for p in root.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES]
-    if not folders:
+    if not found:
         what = f"{len(loose)} pictures but no class folders" if loose else "no pictures"
         raise InvalidValue(f"{root} holds {what}: expected {root}/CLASS/picture.jpg")
-    found = tuple(folder.name for folder in folders)
-    if classes is not None and (foreign := sorted(set(found) - set(classes))):
-        raise InvalidValue(
-            f"{root} has {_count(len(foreign), 'class', 'classes')} that the training data does not "
-            f"have: {_some(foreign)}"
-        )
-    if loose:
-        problems.append(f"{_some([p.name for p in loose])}: in no class folder")
     known = classes or found
-    encoded: list[bytes | Path] = []
-    labels: list[int] = []
-    for folder in folders:
-        pictures, skipped = _pictures(folder)
-        problems += [f"{p.relative_to(root)}: not a picture by its name" for p in skipped]
-        encoded += pictures
-        labels += [known.index(folder.name)] * len(pictures)
-    if not encoded:
+    require_known(found, known, str(root))
+    for file in loose:
+        problems.add(file.name, "in no class folder")
+    names, sizes, labels = Names(), array("q"), array("q")
+    for name in found:
+        before = len(names)
+        for path, size in walk(root / name):
+            if Path(path).suffix.lower() in SUFFIXES:
+                names.append(f"{name}/{path}")
+                sizes.append(size)
+            elif Path(path).name not in _IGNORED:
+                problems.add(f"{name}/{path}", "not a picture by its name")
+        labels.extend([known.index(name)] * (len(names) - before))
+    if not names:
         raise InvalidValue(
-            f"{root} holds no pictures in its {len(folders)} class folders ({_some(found)})"
+            f"{root} holds no pictures in its {len(found)} class folders ({some(found)})"
         )
     return Listing(
         classes=known,
         labels=np.asarray(labels, np.int64),
-        encoded=encoded,
-        names=[str(Path(str(p)).relative_to(root)) for p in encoded],
+        source=FileSource(root, names, np.asarray(sizes, np.int64)),
+        rows=np.arange(len(names)),
         problems=tuple(problems),
     )
 
 
-def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Pictures below ``folder`` and other files that are not hidden."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-    files = [p for p in files if p.name != "Thumbs.db"]
-    pictures = [p for p in files if p.suffix.lower() in SUFFIXES]
-    return pictures, [p for p in files if p.suffix.lower() not in SUFFIXES]
+def require_known(found: Sequence[str], known: Sequence[str], where: str) -> None:
+    """Refuse classes that the training data does not have."""
+    if foreign := sorted(set(found) - set(known)):
+        count = f"{len(foreign)} {'class' if len(foreign) == 1 else 'classes'}"
+        raise InvalidValue(
+            f"{where} has {count} that the training data does not have: {some(foreign)}"
+        )
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def some(names: Sequence[object], most: int = 5) -> str:
+    """The first few, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(str, names[:most])) + more
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

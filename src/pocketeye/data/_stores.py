@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from pocketeye.data._decode import decode
+from pocketeye.data._sources import Source
 
 
 class Store(Protocol):
@@ -51,27 +51,47 @@ class MemoryStore:
 
 @dataclass(frozen=True)
 class EncodedStore:
-    """Files, or their bytes, decoded each time."""
+    """Pictures ``rows`` of a source, read and decoded each time."""
 
-    encoded: Sequence[bytes | Path]
-    names: Sequence[str]
+    source: Source
+    rows: np.ndarray
     in_chans: int
 
     def __len__(self) -> int:
-        return len(self.encoded)
+        return len(self.rows)
 
     def image(self, index: int) -> Image.Image:
-        return decode(self.encoded[index], self.in_chans)
+        return decode(self.source.read(int(self.rows[index])), self.in_chans)
 
     def name(self, index: int) -> str:
-        return self.names[index]
+        return self.source.name(int(self.rows[index]))
 
     def stacked(self) -> np.ndarray | None:
         return None
 
 
-def to_memory(arrays: Sequence[np.ndarray], names: Sequence[str]) -> MemoryStore:
-    """A memory store; pictures of one size become one array."""
-    if arrays and all(a.shape == arrays[0].shape for a in arrays):
-        return MemoryStore(np.stack(arrays), names)
-    return MemoryStore(list(arrays), names)
+class Gathering:
+    """Decoded pictures one after the other; pictures of one size are written into one array at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._count = most, 0
+        self._block: np.ndarray | None = None
+        self._loose: list[np.ndarray] = []
+
+    def add(self, pixels: np.ndarray) -> None:
+        """uint8 ``(H, W, C)``."""
+        if self._count == 0:  # memory is taken as it is filled
+            self._block = np.empty((self._most, *pixels.shape), np.uint8)
+        if self._block is not None and self._block.shape[1:] != pixels.shape:
+            self._loose = [row.copy() for row in self._block[: self._count]]
+            self._block = None
+        if self._block is None:
+            self._loose.append(pixels)
+        else:
+            self._block[self._count] = pixels
+        self._count += 1
+
+    def store(self, names: Sequence[str]) -> MemoryStore:
+        """Everything that was added."""
+        whole = None if self._block is None else self._block[: self._count]
+        return MemoryStore(self._loose if whole is None else whole, names)

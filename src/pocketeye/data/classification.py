@@ -1,4 +1,4 @@
-"""Labelled pictures: an image folder, parquet, or the handwritten digits that come along.
+"""Labelled pictures: folders, tar shards, parquet, or the handwritten digits that come along.
 
 ===========================================  ======================================================
 source                                       what is read
@@ -6,8 +6,10 @@ source                                       what is read
 ``digits``                                   1,797 grey 8x8 digits of scikit-learn, split 80/20
 ``ROOT/{train,val}/CLASS/*.jpg``             image folder (validation, valid and test also do)
 ``ROOT/CLASS/*.jpg``                         image folder, a fifth of every class is split off
+``ROOT/*{train,val}*.tar``                   WebDataset shards, or all in ``ROOT/{train,val}``
 ``ROOT/{train,val}.parquet``, ``ROOT/data``  Hugging Face layout, ``train-00000-of-00003.parquet``
-``FILE.parquet``                             one file, a fifth of every class is split off
+``ROOT/{train,val}/*.parquet``               the same
+``FILE.parquet``, ``FILE.tar``               one file, a fifth of every class is split off
 ===========================================  ======================================================
 """
 
@@ -15,27 +17,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from pocketeye import progress
-from pocketeye.data import _listing
-from pocketeye.data._decode import UnreadableImage, decode, header_size
-from pocketeye.data._listing import Listing, list_folder, stratified_split
-from pocketeye.data._parquet import find_parquet, has_parquet, list_parquet
-from pocketeye.data._stores import EncodedStore, MemoryStore, Store, to_memory
+from pocketeye.data._decode import UnreadableImage, decode
+from pocketeye.data._layouts import SPLIT_SEED, VAL_FRACTION, Split, list_split
+from pocketeye.data._listing import Listing, Problems, stratified_split
+from pocketeye.data._stores import EncodedStore, Gathering, MemoryStore, Store
 from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
 
 logger = logging.getLogger(__name__)
-Split = Literal["train", "val"]
 DIGITS = "digits"
 MEMORY_BYTES = 2 << 30
-VAL_FRACTION, SPLIT_SEED = 0.2, 0
+DAMAGED = -100
+"""Label that cross entropy passes over (its ``ignore_index``)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +52,8 @@ class ImageSet:
         problems: what was left out and why, one sentence each.
         in_chans: 3 (``RGB``) or 1 (``L``).
         mirrored_alike: whether a picture and its mirror image mean the same (not so for digits).
+        lenient: whether a damaged picture comes as one grey pixel with the label ``DAMAGED``, so that
+            judging a large set goes on without it.
     """
 
     classes: tuple[str, ...]
@@ -62,13 +65,22 @@ class ImageSet:
     in_chans: int = 3
     problems: tuple[str, ...] = ()
     mirrored_alike: bool = True
+    lenient: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         """Picture and label; raises ``UnreadableImage`` if it is damaged and was not decoded yet."""
-        return self.store.image(int(self.indices[index])), int(self.labels[index])
+        try:
+            image = self.store.image(int(self.indices[index]))
+        except UnreadableImage as error:
+            if not self.lenient:
+                raise
+            logger.warning("%s cannot be read (%s), left out", self.name(index), error)
+            grey = Image.new("L" if self.in_chans == 1 else "RGB", (1, 1))
+            return grey, DAMAGED
+        return image, int(self.labels[index])
 
     def name(self, index: int) -> str:
         """File or row the sample came from."""
@@ -99,6 +111,10 @@ class ImageSet:
             sha256=digest.hexdigest(),
         )
 
+    def tolerate_damage(self) -> ImageSet:
+        """The same set, ``lenient``: for judging, where one damaged picture must not end it all."""
+        return replace(self, lenient=True)
+
     def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
         """(The rest, ``fraction`` of every class), drawn by ``seed``."""
         rest, part = stratified_split(self.labels, fraction, seed)
@@ -115,11 +131,11 @@ def load_images(
     """Read a labelled set (see the table above).
 
     Pictures that cannot be read are left out and named in ``problems``. A set that fits into
-    ``memory_bytes`` is decoded once; of a larger one only the headers are read, and pictures are
+    ``memory_bytes`` is decoded once; of a larger one an index is made, and pictures are read and
     decoded when they are asked for.
 
     Args:
-        source: ``digits``, a folder, or a parquet file.
+        source: ``digits``, a folder, a parquet file or a tar shard.
         split: ``train`` or ``val``.
         in_chans: 3 for colour, 1 for grey; default 1 for the digits and 3 else.
         memory_bytes: budget for decoded pictures.
@@ -139,103 +155,85 @@ def load_images(
         close = nearest(str(source), [DIGITS])
         guess = f"; did you mean {close!r}?" if close else ""
         raise MissingFile(
-            f"no data at {source}{guess} (give a folder, a parquet file or the word {DIGITS!r})"
+            f"no data at {source}{guess} "
+            f"(give a folder, a .parquet or .tar file or the word {DIGITS!r})"
         )
-    listing = _list(root, split)
-    return _decode_all(listing, str(source), split, in_chans or 3, memory_bytes)
+    listing = list_split(root, split)
+    return _open(listing, str(source), split, in_chans or 3, memory_bytes)
 
 
-def _list(root: Path, split: Split) -> Listing:
-    if root.is_file():
-        if root.suffix != ".parquet":
-            raise InvalidValue(f"{root} is no data set: expected a folder or a .parquet file")
-        return _part(list_parquet([root]), split)
-    if has_parquet(root):
-        return _list_parquet(root, split)
-    train = _child(root, _listing.TRAIN_NAMES)
-    val = _child(root, _listing.VAL_NAMES)
-    if train is None and val is None:
-        return _part(list_folder(root), split)
-    if split == "train" and train is None:
-        raise InvalidValue(f"{root} has no folder named train, only {val.name if val else ''}")
-    if val is None or train is None:
-        whole = train or val
-        assert whole is not None
-        return list_folder(whole) if train is None else _part(list_folder(whole), split)
-    learnt = list_folder(train)
-    return learnt if split == "train" else list_folder(val, learnt.classes)
-
-
-def _list_parquet(root: Path, split: Split) -> Listing:
-    train, val = find_parquet(root, "train"), find_parquet(root, "val")
-    if not (train or val):
-        raise InvalidValue(f"{root} has parquet files, but none named train* or val*, test*")
-    if split == "train" and not train:
-        raise InvalidValue(f"{root} has no train*.parquet")
-    if not val:
-        return _part(list_parquet(train), split)
-    return list_parquet(train if split == "train" else val)
-
-
-def _child(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
-
-
-def _part(listing: Listing, split: Split) -> Listing:
-    rest, part = stratified_split(listing.labels, VAL_FRACTION, SPLIT_SEED)
-    return listing.take(rest if split == "train" else part)
-
-
-def _decode_all(
+def _open(
     listing: Listing, source: str, split: Split, in_chans: int, memory_bytes: int
 ) -> ImageSet:
-    needed = _decoded_bytes(listing, in_chans)
-    fits = needed <= memory_bytes
-    bad: dict[int, str] = {}
-    arrays: list[np.ndarray] = []
-    with progress.task(f"reading {source} ({split})", len(listing.labels)) as bar:
-        for index, encoded in enumerate(listing.encoded):
-            try:
-                if fits:
-                    pixels = np.asarray(decode(encoded, in_chans))
-                    arrays.append(pixels[..., None] if pixels.ndim == 2 else pixels)
-                elif isinstance(encoded, Path):
-                    header_size(encoded)
-            except UnreadableImage as error:
-                bad[index] = f"{listing.names[index]}: {error}"
-            bar.advance()
-    problems = (*listing.problems, *bad.values())
-    keep = np.setdiff1d(np.arange(len(listing.labels)), np.asarray(sorted(bad), np.int64))
+    """Decode the pictures, or look at them if they do not fit; leave out those that are damaged."""
+    fits = _fits(listing, in_chans, memory_bytes)
+    total = len(listing.labels)
+    gathering = Gathering(total)
+    digests: list[bytes] = []
+    with progress.task(f"reading {source} ({split})", total) as bar:
+        if fits:
+            bad = _decode_all(listing, in_chans, gathering, digests, bar.advance)
+        else:
+            bad = listing.source.check(listing.rows, bar.advance)
+    damaged = Problems()
+    for place in sorted(bad):
+        damaged.add(listing.source.name(int(listing.rows[place])), bad[place])
+    keep = np.setdiff1d(np.arange(total), np.asarray(sorted(bad), np.int64))
     good = listing.take(keep) if bad else listing
-    problems += _check_classes(good, source, split)
-    store: Store = (
-        to_memory(arrays, good.names) if fits else EncodedStore(good.encoded, good.names, in_chans)
-    )
+    problems = (*listing.problems, *damaged, *_check_classes(good, source, split))
     if problems:
         logger.info("%s (%s): %d problems, first: %s", source, split, len(problems), problems[0])
     return ImageSet(
         classes=good.classes,
         labels=good.labels,
         source=source,
-        sha256=good.sha256(contents=fits),
-        store=store,
+        sha256=good.sha256(digests if fits else None),
+        store=(
+            gathering.store(good.names())
+            if fits
+            else EncodedStore(good.source, good.rows, in_chans)
+        ),
         indices=np.arange(len(good.labels)),
         in_chans=in_chans,
         problems=problems,
     )
 
 
-def _decoded_bytes(listing: Listing, in_chans: int, sample: int = 64) -> float:
-    """Estimated size of the decoded set, from some of its pictures."""
-    step = max(1, len(listing.encoded) // sample)
-    sizes = []
-    for encoded in listing.encoded[::step]:
+def _decode_all(
+    listing: Listing,
+    in_chans: int,
+    gathering: Gathering,
+    digests: list[bytes],
+    advance: Callable[[int], None],
+) -> dict[int, str]:
+    """Gather pixels and the sha256 of the bytes; return what cannot be read, by its place."""
+    bad = {}
+    for place, row in enumerate(listing.rows):
         try:
-            image = decode(encoded, in_chans)
+            encoded = listing.source.read(int(row))
+            pixels = np.asarray(decode(encoded, in_chans))
+        except UnreadableImage as error:
+            bad[place] = str(error)
+        else:
+            gathering.add(pixels[..., None] if pixels.ndim == 2 else pixels)
+            digests.append(hashlib.sha256(encoded).digest())
+        advance(1)
+    return bad
+
+
+def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) -> bool:
+    """Whether the decoded set fits into ``memory_bytes``, estimated from some of its pictures."""
+    total = len(listing.rows)
+    if listing.source.total_bytes > memory_bytes:
+        return False  # pixels take more than what they are stored as
+    sizes = []
+    for row in listing.rows[:: max(1, total // sample)]:
+        try:
+            image = decode(listing.source.read(int(row)), in_chans)
         except UnreadableImage:
             continue
         sizes.append(image.width * image.height * in_chans)
-    return float(np.mean(sizes)) * len(listing.encoded) if sizes else 0.0
+    return not sizes or float(np.mean(sizes)) * total <= memory_bytes
 
 
 def _check_classes(listing: Listing, source: str, split: Split) -> tuple[str, ...]:

@@ -23,6 +23,30 @@ class ClassRow:
     precision: float | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfidenceBin:
+    """Predictions whose confidence lies from ``low`` to ``high``: how many, and how right they were.
+
+    ``confidence`` is their mean; it and ``accuracy`` are None in an empty bin.
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confusion:
+    """``n`` samples of the class ``true``, which has ``of``, were called ``predicted``."""
+
+    true: str
+    predicted: str
+    n: int
+    of: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassReport:
     """Shares are 0 to 1.
@@ -30,7 +54,8 @@ class ClassReport:
     Attributes:
         interval: 95 % Wilson interval of ``top1``.
         top5: None with five classes or fewer.
-        ece: expected calibration error, 15 bins of equal width.
+        ece: expected calibration error over ``bins``.
+        bins: 15 of equal width.
         confusion: int64 ``(true, predicted)``.
     """
 
@@ -39,8 +64,25 @@ class ClassReport:
     interval: tuple[float, float]
     top5: float | None
     ece: float
+    bins: tuple[ConfidenceBin, ...]
     rows: tuple[ClassRow, ...]
     confusion: np.ndarray
+
+    def confused(self, count: int = 10) -> list[Confusion]:
+        """The commonest mistakes, commonest first."""
+        wrong = self.confusion * (1 - np.eye(len(self.rows), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+        return [
+            Confusion(
+                true=self.rows[i].name,
+                predicted=self.rows[j].name,
+                n=int(wrong[i, j]),
+                of=self.rows[i].n,
+            )
+            for i, j in pairs
+            if wrong[i, j]
+        ]
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -54,48 +96,89 @@ def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float,
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error (Naeini 2015, Guo 2017): mean over bins of |accuracy - confidence|.
+def confidence_bins(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15
+) -> tuple[ConfidenceBin, ...]:
+    """Sort predictions by confidence into bins of equal width over 0 to 1.
 
     Args:
         confidence: ``(N,)`` probability of the predicted class.
         correct: ``(N,)`` bool.
-        bins: bins of equal width over 0 to 1.
+        bins: how many.
     """
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    error = 0.0
+    rows = []
     for index in range(bins):
         inside = which == index
-        if inside.any():
-            gap = abs(float(correct[inside].mean()) - float(confidence[inside].mean()))
-            error += gap * float(inside.mean())
-    return error
+        n = int(inside.sum())
+        rows.append(
+            ConfidenceBin(
+                low=index / bins,
+                high=(index + 1) / bins,
+                n=n,
+                confidence=float(confidence[inside].mean()) if n else None,
+                accuracy=float(correct[inside].mean()) if n else None,
+            )
+        )
+    return tuple(rows)
+
+
+def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
+    """Expected calibration error (Naeini 2015, Guo 2017): mean over bins of |accuracy - confidence|."""
+    total = max(1, sum(row.n for row in bins))
+    return sum(
+        row.n / total * abs(row.accuracy - row.confidence)
+        for row in bins
+        if row.accuracy is not None and row.confidence is not None
+    )
+
+
+class Tally:
+    """Judges batch by batch, so that the logits of a large set need not be kept."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+        self._confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
+        self._hits, self._confidence = [np.zeros(0, bool)], [np.zeros(0)]
+        self._in_five = 0
+
+    def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Logits ``(N, num_classes)`` and int labels ``(N,)``."""
+        count = len(self.classes)
+        assert logits.shape == (len(labels), count), (logits.shape, len(labels), count)
+        predicted = logits.argmax(axis=1)
+        np.add.at(self._confusion, (labels, predicted), 1)
+        self._hits.append(predicted == labels)
+        self._confidence.append(softmax(logits).max(axis=1))
+        if count > 5:
+            five = np.argpartition(-logits, 4, axis=1)[:, :5]
+            self._in_five += int((five == labels[:, None]).any(axis=1).sum())
+
+    def report(self) -> ClassReport:
+        """Of everything added; at least one sample."""
+        hits, confidence = np.concatenate(self._hits), np.concatenate(self._confidence)
+        bins = confidence_bins(confidence, hits)
+        return ClassReport(
+            n=len(hits),
+            top1=float(hits.mean()),
+            interval=wilson_interval(int(hits.sum()), len(hits)),
+            top5=self._in_five / len(hits) if len(self.classes) > 5 else None,
+            ece=calibration_error(bins),
+            bins=bins,
+            rows=tuple(
+                _row(index, name, self._confusion) for index, name in enumerate(self.classes)
+            ),
+            confusion=self._confusion,
+        )
 
 
 def classification_report(
     logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> ClassReport:
     """Judge ``(N, num_classes)`` logits against int ``(N,)`` labels."""
-    assert logits.shape == (len(labels), len(classes)), (logits.shape, len(labels), len(classes))
-    count = len(classes)
-    predicted = logits.argmax(axis=1)
-    correct = predicted == labels
-    confusion = np.zeros((count, count), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    top5 = None
-    if count > 5:
-        five = np.argpartition(-logits, 4, axis=1)[:, :5]
-        top5 = float((five == labels[:, None]).any(axis=1).mean())
-    confidence = softmax(logits).max(axis=1)
-    return ClassReport(
-        n=len(labels),
-        top1=float(correct.mean()),
-        interval=wilson_interval(int(correct.sum()), len(labels)),
-        top5=top5,
-        ece=calibration_error(confidence, correct),
-        rows=tuple(_row(index, name, confusion) for index, name in enumerate(classes)),
-        confusion=confusion,
-    )
+    tally = Tally(classes)
+    tally.add(logits, labels)
+    return tally.report()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

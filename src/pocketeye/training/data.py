@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pocketeye.data import ImageSet, UnreadableImage
+from pocketeye.data import DAMAGED, ImageSet, UnreadableImage
 from pocketeye.errors import InvalidValue
 from pocketeye.training.cluster import rank_and_world
 from pocketeye.training.sampling import EpochSampler, Key, MultiScaleBatches
@@ -24,8 +24,9 @@ from pocketeye.training.sampling import EpochSampler, Key, MultiScaleBatches
 logger = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Any], Tensor]
-IGNORED = -100
-"""Label of the rows that fill up the last shard of an evaluation in several processes."""
+IGNORED = DAMAGED
+"""Label of rows that count for nothing: damaged pictures, and what fills up the last shard of an
+evaluation in several processes."""
 
 
 def make_loader(

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pocketeye import progress
-from pocketeye.data import ImageSet
+from pocketeye.data import DAMAGED, ImageSet
 from pocketeye.errors import InvalidValue
-from pocketeye.metrics import ClassReport, ClassRow, classification_report
+from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.runs import write_atomic
-from pocketeye.training import pictures
+from pocketeye.training import eval_pictures
+from pocketeye.training.class_names import match_classes
 from pocketeye.training.data import make_loader
 from pocketeye.training.predictor import Predictor
+
+MOST_IN_JSON = 100
+"""Classes up to which ``eval.json`` holds the whole confusion matrix (``confusion.csv`` always does)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +37,7 @@ class EvalResult:
     classes: tuple[str, ...]
     report: ClassReport
     seconds: float
+    problems: tuple[str, ...] = ()
 
     @property
     def top1(self) -> float:
@@ -47,6 +56,7 @@ class EvalResult:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         report = self.report
+        small = len(self.classes) <= MOST_IN_JSON
         return {
             "model": self.model,
             "data": self.data,
@@ -55,19 +65,52 @@ class EvalResult:
             "top1_interval": list(report.interval),
             "top5": report.top5,
             "ece": report.ece,
+            "calibration": [asdict(row) for row in report.bins],
             "seconds": round(self.seconds, 3),
             "classes": [asdict(row) for row in report.rows],
-            "confusion": report.confusion.tolist(),
+            "confused": [asdict(pair) for pair in report.confused(50)],
+            "confusion": report.confusion.tolist() if small else None,
         }
 
     def save(self, folder: Path) -> list[Path]:
-        """Write ``eval.json`` and ``confusion.png`` into ``folder`` (made if needed)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        table = write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n")
+        """Write ``eval.json``, ``classes.csv``, ``confusion.csv`` and two pictures into ``folder``.
+
+        The folder is made if needed; an earlier evaluation in it is replaced.
+
+        Raises:
+            InvalidValue: the folder cannot be made or written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+        report = self.report
         title = f"{self.model} on {self.data}: top-1 {100 * self.top1:.2f} %"
-        picture = folder / "confusion.png"
-        pictures.save_confusion(self.report.confusion, self.classes, picture, title)
-        return [table, picture]
+        cells = np.argwhere(report.confusion)
+        return [
+            write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n"),
+            write_table(
+                folder / "classes.csv",
+                ("class", "n", "correct", "recall", "precision"),
+                ((r.name, r.n, r.correct, r.recall, r.precision) for r in report.rows),
+            ),
+            write_table(
+                folder / "confusion.csv",
+                ("true", "predicted", "n"),
+                ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
+            ),
+            eval_pictures.save_confusion(report, folder / "confusion.png", title),
+            eval_pictures.save_calibration(report, folder / "calibration.png", title),
+        ]
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """A CSV file; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
+    return write_atomic(path, text.getvalue())
 
 
 def evaluate(
@@ -78,44 +121,42 @@ def evaluate(
     Labels are matched by the names of the classes, so the data may hold fewer classes than the
     network knows, in another order.
 
+    Damaged pictures of a set too large for memory are found here; they are left out and named in
+    ``problems``.
+
     Raises:
-        InvalidValue: a class the network does not know, or another number of channels.
+        InvalidValue: a class the network does not know, another number of channels, or not one
+            picture that can be read.
     """
     info = predictor.info
-    labels = _labels_for(images, info.classes)
+    places = match_classes(images.classes, info.classes, images.source)
     if images.in_chans != info.in_chans:
         raise InvalidValue(
             f"{info.name} takes {info.in_chans} channels, the pictures of {images.source} have "
             f"{images.in_chans}"
         )
     loader = make_loader(
-        images, info.transform(), batch_size,
+        images.tolerate_damage(), info.transform(), batch_size,
         shuffle=False, seed=0, drop_last=False, workers=workers,
     )  # fmt: skip
     start = time.perf_counter()
-    parts = []
+    tally, damaged, seen = Tally(info.classes), list[int](), 0
     with progress.task(f"evaluating {info.name}", len(images)) as bar:
-        for x, _ in loader:
-            parts.append(predictor.logits(x))
+        for x, y in loader:
+            labels = y.numpy()
+            good = np.flatnonzero(labels != DAMAGED)
+            damaged += [seen + int(i) for i in np.flatnonzero(labels == DAMAGED)]
+            seen += len(labels)
+            if len(good):
+                tally.add(predictor.logits(x[torch.from_numpy(good)]), places[labels[good]])
             bar.advance(len(x))
-    seconds = time.perf_counter() - start
+    if len(damaged) == len(images):
+        raise InvalidValue(f"none of the {len(images)} pictures of {images.source} can be read")
     return EvalResult(
         model=info.name,
         data=images.source,
         classes=info.classes,
-        report=classification_report(np.concatenate(parts), labels, info.classes),
-        seconds=seconds,
+        report=tally.report(),
+        seconds=time.perf_counter() - start,
+        problems=tuple(f"{images.name(i)}: cannot be read" for i in damaged),
     )
-
-
-def _labels_for(images: ImageSet, classes: tuple[str, ...]) -> np.ndarray:
-    """Labels of ``images`` in the numbering of ``classes``."""
-    foreign = [name for name in images.classes if name not in classes]
-    if foreign:
-        shown = ", ".join(foreign[:3]) + (" …" if len(foreign) > 3 else "")
-        raise InvalidValue(
-            f"{images.source} has {len(foreign)} classes the network was not trained on ({shown}); "
-            f"it knows {len(classes)}: {', '.join(classes[:3])} …"
-        )
-    places = np.asarray([classes.index(name) for name in images.classes], np.int64)
-    return np.asarray(places[images.labels])

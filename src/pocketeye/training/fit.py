@@ -212,7 +212,7 @@ def _loaders(
             workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
         make_loader(
-            val, info.transform(), max(config.batch_size, 128),
+            val.tolerate_damage(), info.transform(), max(config.batch_size, 128),
             shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,
         ),
     )  # fmt: skip

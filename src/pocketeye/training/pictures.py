@@ -13,7 +13,8 @@ from torch import Tensor
 TRAIN_COLOUR, VAL_COLOUR = "#b0651d", "#1f5fa8"
 
 
-def _figure(width: float, height: float) -> Any:
+def make_figure(width: float, height: float) -> Any:
+    """A figure of so many inches, beside pyplot's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -24,7 +25,7 @@ def _figure(width: float, height: float) -> Any:
 
 def save_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> Path:
     """Loss and top-1 by epoch, from the rows of ``metrics.csv``."""
-    figure = _figure(8, 3.2)
+    figure = make_figure(8, 3.2)
     loss, top1 = figure.subplots(1, 2)
     for axes, key, label, colour in (
         (loss, "train/loss", "training", TRAIN_COLOUR),
@@ -71,7 +72,7 @@ def save_samples(
     shown = x * torch.tensor(list(std)).view(-1, 1, 1) + torch.tensor(list(mean)).view(-1, 1, 1)
     # one picture of all, as an axes for each costs seconds
     sheet = np.ones((rows * (size + title), columns * (size + gap) - gap, 3), np.float32)
-    figure = _figure(1.25 * columns, 1.45 * rows)
+    figure = make_figure(1.25 * columns, 1.45 * rows)
     axes = figure.subplots()
     axes.axis("off")
     for index, label in enumerate(labels):
@@ -82,27 +83,4 @@ def save_samples(
         axes.text(left + size / 2, top - 1, label[:16], ha="center", va="bottom", fontsize=7)
     axes.imshow(sheet)
     figure.savefig(path, dpi=110)
-    return path
-
-
-def save_confusion(confusion: np.ndarray, classes: Sequence[str], path: Path, title: str) -> Path:
-    """Confusion matrix ``(true, predicted)`` as shares of each true class, with the counts."""
-    count = len(classes)
-    side = min(max(3.5, 0.38 * count + 2.2), 14.0)
-    figure = _figure(side, side)
-    axes = figure.subplots()
-    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    share = confusion / totals
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    if count <= 30:
-        axes.set_xticks(range(count), [name[:18] for name in classes], rotation=90, fontsize=7)
-        axes.set_yticks(range(count), [name[:18] for name in classes], fontsize=7)
-        for i, j in zip(*np.nonzero(confusion), strict=True):
-            colour = "white" if share[i, j] > 0.5 else "black"
-            text = str(confusion[i, j])
-            axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(title, fontsize=10)
-    figure.colorbar(image, shrink=0.7, label="share of the true class")
-    figure.savefig(path, dpi=120)
     return path

@@ -3,90 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from pocketeye import progress
-from pocketeye.data import SUFFIXES, UnreadableImage, decode
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.data import UnreadableImage, decode
+from pocketeye.data.inputs import PictureInput
+from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import softmax
 from pocketeye.training.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The likeliest classes of one picture, likeliest first; probabilities are 0 to 1."""
+    """The likeliest classes of one picture, likeliest first; probabilities are 0 to 1.
 
-    path: Path
+    Attributes:
+        name: the path or address as the user would write it.
+        thumbnail: the picture made small, where that was asked for.
+    """
+
+    name: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    thumbnail: Image.Image | None = field(default=None, compare=False, repr=False)
 
-
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, folders as the pictures below them, sorted.
-
-    Raises:
-        MissingFile: a path that is not there. InvalidValue: no picture in any of them.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise MissingFile(f"no picture at {path}")
-    if not found:
-        raise InvalidValue(f"no pictures in {', '.join(map(str, paths)) or 'an empty list'}")
-    return found
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "path": self.name,
+            "classes": list(self.classes),
+            "probabilities": list(self.probabilities),
+        }
 
 
 def predict(
-    predictor: Predictor, paths: Sequence[Path], *, topk: int = 5, batch_size: int = 32
+    predictor: Predictor,
+    pictures: Sequence[PictureInput],
+    *,
+    topk: int = 5,
+    batch_size: int = 32,
+    thumbnails: int = 0,
+    thumbnail_size: int = 192,
 ) -> tuple[list[Prediction], list[str]]:
     """(Predictions, sentences about pictures that cannot be read).
 
     Args:
         predictor: from ``open_predictor``.
-        paths: picture files.
+        pictures: from ``find_inputs``; each is read once.
         topk: classes per picture, at most as many as there are.
         batch_size: pictures at once.
+        thumbnails: of how many pictures to keep a small one.
+        thumbnail_size: its longer side, in pixels.
 
     Raises:
-        InvalidValue: ``topk`` below 1, or none of the pictures can be read.
+        InvalidValue: ``topk`` or ``batch_size`` below 1, or none of the pictures can be read.
     """
-    if topk < 1:
-        raise InvalidValue(f"topk must be at least 1, got {topk}")
+    for what, number in (("topk", topk), ("the batch size", batch_size)):
+        if number < 1:
+            raise InvalidValue(f"{what} must be at least 1, got {number}")
     transform, info = predictor.info.transform(), predictor.info
     predictions: list[Prediction] = []
     problems: list[str] = []
-    with progress.task("predicting", len(paths)) as bar:
-        for start in range(0, len(paths), batch_size):
-            read, inputs = [], []
-            for path in paths[start : start + batch_size]:
+    with progress.task("predicting", len(pictures)) as bar:
+        for start in range(0, len(pictures), batch_size):
+            inputs: list[torch.Tensor] = []
+            read: list[tuple[str, Image.Image | None]] = []
+            for picture in pictures[start : start + batch_size]:
                 try:
-                    inputs.append(transform(decode(path, info.in_chans)))
-                    read.append(path)
+                    image = decode(picture.read(), info.in_chans)
                 except UnreadableImage as error:
-                    problems.append(f"{path}: {error}")
+                    problems.append(f"{picture.name}: {error}")
+                else:
+                    inputs.append(transform(image))
+                    kept = len(predictions) + len(read) < thumbnails
+                    read.append((picture.name, _small(image, thumbnail_size) if kept else None))
+                bar.advance()
             if inputs:
                 shares = softmax(predictor.logits(torch.stack(inputs)))
                 predictions += [
-                    _best(path, row, info.classes, topk)
-                    for path, row in zip(read, shares, strict=True)
+                    _best(name, row, info.classes, topk, thumbnail)
+                    for (name, thumbnail), row in zip(read, shares, strict=True)
                 ]
-            bar.advance(min(batch_size, len(paths) - start))
     if not predictions:
-        raise InvalidValue(f"none of {len(paths)} pictures can be read; first: {problems[0]}")
+        raise InvalidValue(f"none of {len(pictures)} pictures can be read; first: {problems[0]}")
     return predictions, problems
 
 
-def _best(path: Path, shares: Sequence[float], classes: tuple[str, ...], topk: int) -> Prediction:
-    order = sorted(range(len(classes)), key=lambda index: -shares[index])[:topk]
+def _small(image: Image.Image, size: int) -> Image.Image:
+    """At most ``size`` pixels long; tiny pictures are enlarged in whole steps."""
+    if max(image.size) * 2 <= size:
+        factor = size // max(image.size)
+        wanted = image.width * factor, image.height * factor
+        return image.resize(wanted, Image.Resampling.NEAREST)
+    small = image.copy()
+    small.thumbnail((size, size))
+    return small
+
+
+def _best(
+    name: str,
+    shares: np.ndarray,
+    classes: tuple[str, ...],
+    topk: int,
+    thumbnail: Image.Image | None,
+) -> Prediction:
+    order = np.argsort(-shares, kind="stable")[:topk]
     return Prediction(
-        path=path,
+        name=name,
         classes=tuple(classes[index] for index in order),
         probabilities=tuple(float(shares[index]) for index in order),
+        thumbnail=thumbnail,
     )

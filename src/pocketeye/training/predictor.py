@@ -9,11 +9,19 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from timm import is_model
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
+from pocketeye.training.class_names import (
+    NUM_IMAGENET,
+    imagenet_classes,
+    numbered,
+    of_imagenet,
+    read_classes,
+)
 from pocketeye.training.fit import BEST
 from pocketeye.training.info import FILE, ModelInfo
 from pocketeye.training.loop import Device, resolve_device
@@ -69,6 +77,7 @@ def open_predictor(
     model: str | Path,
     *,
     classes: tuple[str, ...] | None = None,
+    names: Path | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
     input_size: int | None = None,
@@ -80,6 +89,8 @@ def open_predictor(
     Args:
         model: a run folder, an artefact folder, or a name or ``architecture.json`` with weights.
         classes: of the data; used where the network does not know its own.
+        names: file with the names of the network's classes, one a line; it wins over what the
+            network says.
         checkpoint: weights for a name or ``architecture.json``.
         pretrained: fetch the published weights of a name.
         input_size: another input side in pixels than the network's (not for artefacts).
@@ -87,10 +98,26 @@ def open_predictor(
         threads: for artefacts.
 
     Raises:
-        MissingFile, InvalidValue: nothing usable there, or weights that do not fit.
+        MissingFile, InvalidValue: nothing usable there, weights that do not fit, or another number of
+            names than the network has classes.
     """
     if input_size is not None:
         require_range("input_size", input_size, 4, 4096)
+    if names is not None:
+        given = read_classes(names)
+        try:
+            predictor = open_predictor(
+                model, classes=given, checkpoint=checkpoint, pretrained=pretrained,
+                input_size=input_size, device=device, threads=threads,
+            )  # fmt: skip
+        except InvalidValue as error:
+            raise InvalidValue(f"{error} ({names} names {len(given)} classes)") from error
+        if len(given) != predictor.info.num_classes:
+            raise InvalidValue(
+                f"{names} names {len(given)} classes, but {model} has {predictor.info.num_classes}"
+            )
+        predictor.info = replace(predictor.info, classes=given)
+        return predictor
     path = Path(model)
     if path.is_dir() and (path / MANIFEST).is_file():
         return _open_artifact(path, classes, threads, input_size)
@@ -126,7 +153,7 @@ def _open_artifact(
     if (path / FILE).is_file():
         info = ModelInfo.load(path)
     else:
-        names = classes if classes and len(classes) == outputs else _numbers(outputs)
+        names = classes if classes and len(classes) == outputs else numbered(outputs)
         info = ModelInfo.default(path.resolve().name, names, channels, size)
     executable = get_runtime(artifact.runtime).load(artifact, threads=threads)
     return ArtifactPredictor(executable, info)
@@ -142,26 +169,47 @@ def _open_network(
 ) -> Predictor:
     beside = checkpoint.parent if checkpoint is not None else Path()
     info = ModelInfo.load(beside) if checkpoint and (beside / FILE).is_file() else None
-    arguments: dict[str, Any] = {}
     if info is not None:
-        arguments = {"num_classes": info.num_classes, "in_chans": info.in_chans}
-    elif checkpoint is not None and classes is not None:
-        arguments = {"num_classes": len(classes)}
-    module = create_model(model, pretrained=pretrained, **arguments)
+        module = create_model(model, num_classes=info.num_classes, in_chans=info.in_chans)
+    else:
+        module = create_model(model, pretrained=pretrained)
     if checkpoint is not None:
-        load_checkpoint(module, checkpoint)
+        module = _load(module, model, checkpoint, None if info else classes)
     info = info or info_of(module, str(model), classes)
     return TorchPredictor(module, replace(info, input_size=input_size or info.input_size), device)
 
 
+def _load(
+    module: nn.Module, model: str | Path, checkpoint: Path, classes: tuple[str, ...] | None
+) -> nn.Module:
+    """The network with the weights in ``checkpoint``: as it is, or made for as many ``classes``."""
+    try:
+        return load_checkpoint(module, checkpoint)
+    except InvalidValue:
+        if classes is None or len(classes) == getattr(module, "num_classes", None):
+            raise
+    return load_checkpoint(create_model(model, num_classes=len(classes)), checkpoint)
+
+
 def info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None = None) -> ModelInfo:
-    """What timm's ``pretrained_cfg`` says of a network; classes without names get numbers."""
+    """What timm's ``pretrained_cfg`` says of a network.
+
+    Networks known by a name that have 1000 outputs are ImageNet's; other classes get numbers.
+    """
     cfg: Any = getattr(module, "pretrained_cfg", None) or {}
     outputs = int(getattr(module, "num_classes", 0) or cfg.get("num_classes", 1000))
     channels, size, _ = cfg.get("input_size", (3, 224, 224))
     stem = next((p for p in module.parameters() if p.ndim == 4), None)
     channels = channels if stem is None else int(stem.shape[1])
-    names = classes if classes and len(classes) == outputs else _numbers(outputs)
+    fitting = classes if classes and len(classes) == outputs else None
+    if (
+        outputs == NUM_IMAGENET
+        and is_model(name.partition(".")[0])
+        and (fitting is None or of_imagenet(fitting))
+    ):
+        names = imagenet_classes()
+    else:
+        names = fitting or numbered(outputs)
     info = ModelInfo.default(name, names, channels, size)
     usual = cfg.get("interpolation")
     return replace(
@@ -171,7 +219,3 @@ def info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None = None
         crop_pct=float(cfg.get("crop_pct") or 1.0),
         interpolation=usual if usual in get_args(Interpolation) else "bilinear",
     )
-
-
-def _numbers(count: int) -> tuple[str, ...]:
-    return tuple(str(index) for index in range(count))

@@ -12,6 +12,7 @@ from rich.markup import escape
 from pocketeye.data import load_images
 from pocketeye.data.classification import DIGITS
 from pocketeye.runtimes import MANIFEST
+from pocketeye.training.eval_pictures import short
 from pocketeye.training.evaluate import EvalResult
 from pocketeye.training.evaluate import evaluate as run_evaluation
 from pocketeye.training.predictor import open_predictor
@@ -45,11 +46,17 @@ class EvaluateResult(VerbResult):
             "",
         ]
         worst = [
-            (row.name, str(row.n), _percent(row.recall), _percent(row.precision))
+            (short(row.name, 30), str(row.n), _percent(row.recall), _percent(row.precision))
             for row in result.worst(8)
         ]
         header = ("hardest classes", "n", "recall", "precision")
-        return [*lines, *text_table(header, worst, right=(1, 2, 3)), *problem_lines(self.problems)]
+        lines += text_table(header, worst, right=(1, 2, 3))
+        if confused := report.confused(5):
+            pairs = [
+                (short(p.true, 30), short(p.predicted, 30), f"{p.n} of {p.of}") for p in confused
+            ]
+            lines += ["", *text_table(("most confused", "taken for", "n"), pairs, right=(2,))]
+        return [*lines, *problem_lines(self.problems)]
 
     def written(self) -> list[Path]:
         return list(self.files)
@@ -71,6 +78,7 @@ def evaluate(
     *,
     data: str = DIGITS,
     split: Literal["train", "val"] = "val",
+    classes: Path | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
     input_size: int | None = None,
@@ -86,6 +94,8 @@ def evaluate(
         model: a run folder, an exported artefact, or a name or architecture.json with weights.
         data: as in `pocketeye train`.
         split: which part of the data.
+        classes: text file with the names of the network's classes, one a line, where the weights
+            come without them.
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
@@ -93,8 +103,9 @@ def evaluate(
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
         workers: processes that prepare pictures.
-        out: folder for eval.json and confusion.png; the folder of the run or artefact by default,
-            and nothing is written for a name.
+        out: folder for eval.json, classes.csv, confusion.csv and the pictures confusion.png and
+            calibration.png; the folder of the run or artefact by default, and nothing is written
+            for a name.
 
     Raises:
         InvalidValue: no weights, or data of other classes than the network knows.
@@ -102,10 +113,15 @@ def evaluate(
     """
     # the network first: a mistake there should not wait for the data
     predictor = None
-    if Path(model).is_dir() and checkpoint is None:
-        predictor = open_predictor(model, input_size=input_size, device=device, threads=threads)
+    if classes is not None or (Path(model).is_dir() and checkpoint is None):
+        predictor = open_predictor(
+            model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
+            input_size=input_size, device=device, threads=threads,
+        )  # fmt: skip
     images = load_images(data, split, in_chans=predictor.info.in_chans if predictor else None)
-    if predictor is None or _lacks_names(predictor.info.classes, images.classes):
+    if predictor is None or (
+        classes is None and _lacks_names(predictor.info.classes, images.classes)
+    ):
         predictor = open_predictor(
             model, classes=images.classes, checkpoint=checkpoint, pretrained=pretrained,
             input_size=input_size, device=device, threads=threads,
@@ -118,7 +134,7 @@ def evaluate(
         model=model,
         result=result,
         files=tuple(result.save(folder)) if folder else (),
-        problems=images.problems,
+        problems=(*images.problems, *result.problems),
     )
 
 

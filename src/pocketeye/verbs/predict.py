@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from rich.markup import escape
 
-from pocketeye.training.predict import Prediction, find_pictures
+from pocketeye.data.inputs import STDIN, find_inputs
+from pocketeye.errors import InvalidValue
+from pocketeye.runs import write_atomic
+from pocketeye.training.contact_sheet import CELL, MOST_PICTURES, save_contact_sheet
+from pocketeye.training.eval_pictures import short
+from pocketeye.training.evaluate import write_table
+from pocketeye.training.predict import Prediction
 from pocketeye.training.predict import predict as run_prediction
 from pocketeye.training.predictor import open_predictor
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.train import problem_lines
+from pocketeye.verbs._text import text_table
 
-_MOST_SHOWN = 20
+_MOST_SHOWN, _MOST_CLASSES = 20, 3
+SHEET, FOLDER = "predictions.png", "predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,33 +34,33 @@ class PredictResult(VerbResult):
     model: str
     predictions: tuple[Prediction, ...]
     problems: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
-            "predictions": [
-                {
-                    "path": row.path,
-                    "classes": list(row.classes),
-                    "probabilities": list(row.probabilities),
-                }
-                for row in self.predictions
-            ],
+            "predictions": [row.to_dict() for row in self.predictions],
             "problems": list(self.problems),
+            "files": list(self.files),
         }
 
     def lines(self) -> list[str]:
-        lines = []
-        for row in self.predictions[:_MOST_SHOWN]:
-            best = ", ".join(
-                f"{escape(name)} {100 * share:.1f} %"
-                for name, share in zip(row.classes, row.probabilities, strict=True)
-            )
-            lines.append(f"{escape(str(row.path))}: [bold]{best.partition(',')[0]}[/bold]"
-                         f"{''.join(best.partition(',')[1:])}")  # fmt: skip
+        shown = self.predictions[:_MOST_SHOWN]
+        count = min(_MOST_CLASSES, max(len(row.classes) for row in shown))
+        header, rows = ["picture"], [[_end(row.name, 40)] for row in shown]
+        for place in range(count):
+            header += [("most likely", "second", "third")[place], ""]
+            for cells, row in zip(rows, shown, strict=True):
+                cells.append(short(row.classes[place], 28))
+                cells.append(f"{100 * row.probabilities[place]:.1f} %")
+        lines = text_table(header, rows, right=[2 * place + 2 for place in range(count)])
         if len(self.predictions) > _MOST_SHOWN:
-            lines.append(f"… and {len(self.predictions) - _MOST_SHOWN} more (all with --json)")
-        return lines + problem_lines(self.problems)
+            more = len(self.predictions) - _MOST_SHOWN
+            lines.append(f"… and {more} more (all with --csv FILE, --out FOLDER or --json)")
+        return lines + _left_out(self.problems)
+
+    def written(self) -> list[Path]:
+        return list(self.files)
 
     def next_commands(self) -> list[str]:
         path = Path(self.model)
@@ -60,14 +69,36 @@ class PredictResult(VerbResult):
         return []
 
 
+def _left_out(problems: tuple[str, ...], most: int = 10) -> list[str]:
+    if not problems:
+        return []
+    count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"
+    more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
+    return [
+        f"[yellow]{count} left out[/yellow]:",
+        *(f"  {escape(problem)}" for problem in problems[:most]),
+        *more,
+    ]
+
+
+def _end(name: str, most: int) -> str:
+    """The end of a path says more than its beginning."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
 def predict(
     model: str,
-    images: list[Path],
+    images: list[str],
     *,
     topk: int = 5,
+    csv: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    classes: Path | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
     input_size: int | None = None,
+    batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
 ) -> PredictResult:
@@ -75,22 +106,89 @@ def predict(
 
     Args:
         model: a run folder, an exported artefact, or a name or architecture.json with weights.
-        images: picture files, and folders of them.
+        images: picture files, folders of them, patterns, http(s) addresses (fetched because they
+            are named), or - for standard input: one picture, or names one a line.
         topk: classes per picture.
+        csv: file for a table with a row per picture.
+        out: folder for a sheet of the pictures with their classes, and a JSON file of each.
+        overwrite: replace the files of an earlier prediction.
+        classes: text file with the names of the network's classes, one a line, where the weights
+            come without them.
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
+        batch_size: pictures at once (an artefact has its own).
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
 
     Raises:
-        InvalidValue: no weights, or none of the pictures can be read.
-        MissingFile: no such network or picture.
+        InvalidValue: no weights, none of the pictures can be read, or files would be overwritten.
+        MissingFile: no such network, or no picture at all.
     """
-    pictures = find_pictures(images)
+    _require_free(csv, out, overwrite)
+    stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
+    pictures, missing = find_inputs(images, stdin)
     predictor = open_predictor(
-        model, checkpoint=checkpoint, pretrained=pretrained, input_size=input_size,
-        device=device, threads=threads,
+        model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
+        input_size=input_size, device=device, threads=threads,
     )  # fmt: skip
-    predictions, problems = run_prediction(predictor, pictures, topk=topk)
-    return PredictResult(model=model, predictions=tuple(predictions), problems=tuple(problems))
+    predictions, problems = run_prediction(
+        predictor, pictures, topk=topk, batch_size=batch_size,
+        thumbnails=MOST_PICTURES if out else 0, thumbnail_size=CELL,
+    )  # fmt: skip
+    files = _save(predictions, predictor.info.name, out) if out else []
+    if csv:
+        files.append(_save_csv(predictions, csv))
+    return PredictResult(
+        model=model,
+        predictions=tuple(predictions),
+        problems=(*missing, *problems),
+        files=tuple(files),
+    )
+
+
+def _require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:
+    """Refuse before any work what would be overwritten."""
+    if csv and csv.is_dir():
+        raise InvalidValue(f"--csv takes a file, and {csv} is a folder")
+    taken = [csv] if csv else []
+    taken += [out / SHEET, out / FOLDER] if out else []
+    there = [path for path in taken if path.exists()]
+    if there and not overwrite:
+        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
+    """The sheet, and a JSON file of each picture: ``predictions/0001-cat.json``."""
+    _make(out / FOLDER)
+    for old in (out / FOLDER).glob("[0-9]*-*.json"):
+        old.unlink()
+    digits = max(4, len(str(len(predictions))))
+    for number, row in enumerate(predictions, 1):
+        stem = "".join(c if c.isalnum() else "-" for c in PurePath(row.name).stem)[:60]
+        path = out / FOLDER / f"{number:0{digits}}-{stem}.json"
+        write_atomic(path, json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    title = f"{name} · {len(predictions)} picture{'s' if len(predictions) > 1 else ''}"
+    return [save_contact_sheet(predictions, out / SHEET, title), out / FOLDER]
+
+
+def _save_csv(predictions: list[Prediction], path: Path) -> Path:
+    """A row per picture: its path, then class and probability from the likeliest down."""
+    _make(path.parent)
+    count = max(len(row.classes) for row in predictions)
+    header = ["path"]
+    for place in range(1, count + 1):
+        header += [f"class_{place}", f"probability_{place}"]
+    pairs = (zip(row.classes, row.probabilities, strict=True) for row in predictions)
+    rows = [
+        [row.name, *(value for pair in best for value in pair)]
+        for row, best in zip(predictions, pairs, strict=True)
+    ]
+    return write_table(path, header, rows)

@@ -1,0 +1,165 @@
+"""Pictures as users name them: files, folders, patterns, addresses, standard input."""
+
+from __future__ import annotations
+
+import glob
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from PIL import Image, UnidentifiedImageError
+
+from pocketeye.data._decode import SUFFIXES, UnreadableImage, no_comments
+from pocketeye.data._fetch import fetch, is_address
+from pocketeye.data._sources import walk
+from pocketeye.errors import InvalidValue, MissingFile
+
+STDIN = frozenset(("-", "/dev/stdin"))
+MOST_STDIN_BYTES = 256 << 20
+
+
+class PictureInput(Protocol):
+    """A picture that was not read yet."""
+
+    @property
+    def name(self) -> str:
+        """What the user would call it: a path, an address, ``standard input``."""
+
+    def read(self) -> bytes:
+        """The encoded picture; raises ``UnreadableImage``."""
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise UnreadableImage(error.strerror or str(error)) from error
+
+
+@dataclass(frozen=True)
+class AddressInput:
+    """An http or https address, fetched each time it is read."""
+
+    name: str
+
+    def read(self) -> bytes:
+        return fetch(self.name)
+
+
+@dataclass(frozen=True)
+class BytesInput:
+    """A picture that came through a pipe."""
+
+    name: str
+    data: bytes
+
+    def read(self) -> bytes:
+        return self.data
+
+
+def find_inputs(
+    named: Sequence[str | Path], stdin: BinaryIO | None = None
+) -> tuple[list[PictureInput], list[str]]:
+    """(Pictures in the order they were named, sentences about names that lead nowhere).
+
+    A name is a file, a folder (all pictures below it, sorted), a pattern with ``*``, ``?``, ``[]`` or
+    ``**``, an http(s) address, or ``-``: standard input, which holds one picture or, as text, names
+    one a line. Nothing is fetched here.
+
+    Raises:
+        MissingFile: none of the names leads anywhere. InvalidValue: no pictures there, or nothing on
+            standard input.
+    """
+    found: list[PictureInput] = []
+    problems: list[str] = []
+    for name in named:
+        if str(name) in STDIN:
+            inputs, missing = _from_stdin(stdin)
+            found += inputs
+            problems += missing
+        elif inputs := _expand(str(name), patterns=True):
+            found += inputs
+        else:
+            problems.append(_nothing_at(str(name)))
+    if not found:
+        listed = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        if problems and not problems[0].startswith("no pictures"):
+            raise MissingFile(problems[0] + listed)
+        raise InvalidValue((problems or ["no pictures in an empty list"])[0] + listed)
+    return found, problems
+
+
+def _expand(name: str, *, patterns: bool) -> list[PictureInput]:
+    if is_address(name):
+        return [AddressInput(name)]
+    path = Path(name)
+    if path.is_dir():
+        return [FileInput(path / p) for p, _ in walk(path) if Path(p).suffix.lower() in SUFFIXES]
+    if path.exists():
+        return [FileInput(path)]
+    if not (patterns and glob.has_magic(name)):
+        return []
+    # Path.glob takes no absolute patterns
+    matches = sorted(Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207
+    return [FileInput(m) for m in matches if m.is_file() and m.suffix.lower() in SUFFIXES]
+
+
+def _nothing_at(name: str) -> str:
+    if Path(name).is_dir():
+        return f"no pictures in {name}"
+    if glob.has_magic(name):
+        return f"no picture matches {name}"
+    return f"no picture at {name}"
+
+
+def _from_stdin(stdin: BinaryIO | None) -> tuple[list[PictureInput], list[str]]:
+    if stdin is None or stdin.isatty():
+        raise InvalidValue("- reads standard input: pipe a picture or a list of names into it")
+    data = stdin.read(MOST_STDIN_BYTES + 1)
+    if len(data) > MOST_STDIN_BYTES:
+        raise InvalidValue(f"standard input has more than {MOST_STDIN_BYTES >> 20} MiB")
+    if not data.strip():
+        raise InvalidValue("standard input is empty: pipe a picture or a list of names into it")
+    names = None if _is_picture(data) else _lines(data)
+    if names is None:
+        return [BytesInput("standard input", data)], []
+    found: list[PictureInput] = []
+    problems: list[str] = []
+    for name in names:
+        inputs = _expand(name, patterns=False)
+        found += inputs
+        problems += [] if inputs else [_nothing_at(name)]
+    return found, problems
+
+
+def _is_picture(data: bytes) -> bool:
+    try:
+        with no_comments(), Image.open(io.BytesIO(data)):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return True  # a damaged one; decoding says so
+
+
+def _lines(data: bytes) -> list[str] | None:
+    """The lines of a text, or None where the bytes are no text."""
+    if b"\0" in data:
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return [line.strip() for line in text.splitlines() if line.strip()]

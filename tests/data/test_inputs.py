@@ -1,0 +1,167 @@
+"""What users name: files, folders, patterns, addresses (a server on this machine), a pipe."""
+
+import io
+import itertools
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pocketeye.data import UnreadableImage, _fetch
+from pocketeye.data.inputs import find_inputs
+from pocketeye.errors import InvalidValue, MissingFile
+from tests.data.layouts import encoded, picture
+
+PNG = encoded(7)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        match self.path:
+            case "/ok.png":
+                self.answer(PNG)
+            case "/moved":
+                self.answer(b"", 302, location="/ok.png")
+            case "/trick":
+                self.answer(b"", 302, location="file:///etc/hostname")
+            case "/cut":
+                self.answer(PNG, length=len(PNG) + 9)
+            case "/huge":
+                self.answer(b"x" * 5000, length=None)
+            case "/stated":
+                self.answer(b"", length=1 << 40)
+            case "/page":
+                self.answer(b"<html></html>")
+            case _:
+                self.answer(b"nothing", 404)
+
+    def answer(
+        self, data: bytes, code: int = 200, location: str = "", length: int | None = -1
+    ) -> None:
+        self.send_response(code)
+        if location:
+            self.send_header("Location", location)
+        if length is not None:
+            self.send_header("Content-Length", str(len(data) if length < 0 else length))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Address of a server on this machine."""
+    with HTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def names(*named: str | Path, stdin: bytes | None = None) -> list[str]:
+    pipe = None if stdin is None else io.BytesIO(stdin)
+    return [item.name for item in find_inputs(named, pipe)[0]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.png", "a.JPG", "deep/c.webp", "[1].png"):
+        picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("x")
+    return tmp_path
+
+
+def test_files_folders_and_patterns(folder: Path) -> None:
+    everything = [str(folder / n) for n in ("[1].png", "a.JPG", "b.png", "deep/c.webp")]
+    assert names(folder) == everything
+    assert names(folder / "b.png", folder / "a.JPG") == [everything[2], everything[1]]
+    assert names(folder / "notes.txt") == [str(folder / "notes.txt")]  # named: tried
+    assert names(folder / "*") == everything[:3]
+    assert names(str(folder / "**" / "*.webp")) == everything[3:]
+    assert names(folder / "[1].png") == everything[:1]  # a file before it is a pattern
+
+
+def test_names_that_lead_nowhere(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    missing = [folder / "no.png", folder / "*.bmp", folder / "empty"]
+    found, problems = find_inputs([*missing, folder / "b.png"])
+    assert [item.name for item in found] == [str(folder / "b.png")]
+    assert problems == [
+        f"no picture at {missing[0]}", f"no picture matches {missing[1]}",
+        f"no pictures in {missing[2]}",
+    ]  # fmt: skip
+    with pytest.raises(MissingFile, match=r"no picture at .*no\.png \(and 2 more like it\)"):
+        find_inputs(missing)
+    with pytest.raises(InvalidValue, match="no pictures in"):
+        find_inputs(missing[2:])
+    with pytest.raises(InvalidValue, match="empty list"):
+        find_inputs([])
+
+
+def test_standard_input_is_a_picture_or_a_list(folder: Path) -> None:
+    found, problems = find_inputs(["-"], io.BytesIO(PNG))
+    assert [(item.name, item.read()) for item in found] == [("standard input", PNG)]
+    assert not problems
+    text = f"{folder}/b.png\r\n\n  {folder}/deep\nhttps://example.org/x.png\n{folder}/[1].png\n"
+    for data in (text.encode(), b"\xef\xbb\xbf" + text.encode()):
+        assert names("-", stdin=data) == [
+            f"{folder}/b.png", f"{folder}/deep/c.webp", "https://example.org/x.png",
+            f"{folder}/[1].png",
+        ]  # fmt: skip
+    assert names("/dev/stdin", stdin=b"P2 1 1 255 7\n") == [
+        "standard input"
+    ]  # a picture in letters
+    assert names("-", stdin=b"\0\1\2") == ["standard input"]
+    _, problems = find_inputs(["-", folder], io.BytesIO(b"gone.png\n"))
+    assert problems == ["no picture at gone.png"]
+    for stdin in (b"", b" \n"):
+        with pytest.raises(InvalidValue, match="standard input is empty"):
+            find_inputs(["-"], io.BytesIO(stdin))
+    with pytest.raises(InvalidValue, match="pipe a picture"):
+        find_inputs(["-"], None)
+
+
+def test_addresses(server: str) -> None:
+    for path in ("/ok.png", "/moved"):
+        (item,), _ = find_inputs([server + path])
+        assert item.name == server + path
+        assert item.read() == PNG
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/nothing", "the server answers 404"),
+        ("/cut", "the connection ended after"),
+        ("/stated", "larger than 64 MiB"),
+        ("/trick", "the server answers 302|cannot be fetched"),
+    ],
+)
+def test_addresses_that_fail(server: str, path: str, message: str) -> None:
+    (item,), _ = find_inputs([server + path])
+    with pytest.raises(UnreadableImage, match=message):
+        item.read()
+
+
+def test_limits_of_fetching(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fetch, "MOST_BYTES", 4000)
+    with pytest.raises(UnreadableImage, match="larger than"):
+        _fetch.fetch(server + "/huge")
+    monkeypatch.setattr(_fetch, "MOST_BYTES", 1 << 20)
+    hours = itertools.count(0, 3600)
+    monkeypatch.setattr(_fetch, "time", SimpleNamespace(monotonic=lambda: next(hours)))
+    with pytest.raises(UnreadableImage, match="not here after 60 s"):
+        _fetch.fetch(server + "/huge")
+
+
+def test_without_a_network() -> None:
+    for address in ("http://127.0.0.1:9/x.png", "http://no.such.host.invalid/x.png", "http://[/"):
+        (item,), _ = find_inputs([address])
+        with pytest.raises(UnreadableImage, match="save the picture and name the file"):
+            item.read()
