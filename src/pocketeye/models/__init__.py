@@ -13,6 +13,7 @@ from pocketeye.models._create import create_model as create_model
 from pocketeye.models._create import list_models as list_models
 from pocketeye.models._fuse import fuse as fuse
 from pocketeye.models._weights import load_checkpoint as load_checkpoint
+from pocketeye.models._weights import read_state_dict as read_state_dict
 from pocketeye.models.architecture import Architecture as Architecture
 from pocketeye.models.architecture import BlockSpec as BlockSpec
 from pocketeye.models.architecture import PlacedBlock as PlacedBlock
@@ -21,3 +22,7 @@ from pocketeye.models.casvit import CASViT as CASViT
 from pocketeye.models.fbnet import FBNet as FBNet
 from pocketeye.models.space import SearchSpace as SearchSpace
 from pocketeye.models.space import load_space as load_space
+from pocketeye.models.tam import TAM as TAM
+from pocketeye.models.tam import create_tam as create_tam
+from pocketeye.models.tam import list_tams as list_tams
+from pocketeye.models.vit import PlainViT as PlainViT

@@ -19,6 +19,8 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import casvit_keys, fbnet_keys
 from pocketeye.models.casvit import CASViT
 from pocketeye.models.fbnet import FBNet
+from pocketeye.models.tam import checkpoints as tam_checkpoints
+from pocketeye.models.tam.tam import TAM
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -26,6 +28,7 @@ _PREFIXES = ("module.", "_orig_mod.")
 _FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] = (
     (FBNet, fbnet_keys.checkpoint_filter_fn),
     (CASViT, casvit_keys.checkpoint_filter_fn),
+    (TAM, tam_checkpoints.checkpoint_filter_fn),
 )
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
@@ -88,8 +91,9 @@ def load_checkpoint(
 
     FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks); CAS-ViT
     ours and the official files for classification (one head or two), detection and segmentation, see
-    :func:`pocketeye.models.casvit_keys.checkpoint_filter_fn`. A network made with ``features_only``
-    loads like the backbone it holds.
+    :func:`pocketeye.models.casvit_keys.checkpoint_filter_fn`; trackers ours and the official
+    EfficientTAM files, with a warning where a file is known to be another variant's. A network made with
+    ``features_only`` loads like the backbone it holds.
 
     Returns:
         The model itself.
@@ -104,6 +108,8 @@ def load_checkpoint(
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
+        if isinstance(model, TAM):
+            tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
     network = model.model if isinstance(model, FeatureGetterNet) else model
     try:
         for kind, filter_fn in _FILTERS:
@@ -144,4 +150,5 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
 
 def _name(model: nn.Module) -> str:
     architecture = getattr(model, "architecture", None)
-    return str(getattr(architecture, "name", None) or type(model).__name__)
+    named = getattr(architecture, "name", None) or getattr(model, "variant", None)
+    return str(named or type(model).__name__)

@@ -1,0 +1,16 @@
+"""Tracking anything: pure modules of EfficientTAM; the session around them is in ``tracking``."""
+
+from pocketeye.models.tam.create import TAMSpec as TAMSpec
+from pocketeye.models.tam.create import create_tam as create_tam
+from pocketeye.models.tam.create import list_tams as list_tams
+from pocketeye.models.tam.image_encoder import BackboneTrunk as BackboneTrunk
+from pocketeye.models.tam.image_encoder import ImageEncoder as ImageEncoder
+from pocketeye.models.tam.mask_decoder import MaskDecoder as MaskDecoder
+from pocketeye.models.tam.memory_attention import Memory as Memory
+from pocketeye.models.tam.memory_attention import MemoryAttention as MemoryAttention
+from pocketeye.models.tam.memory_attention import Pooling as Pooling
+from pocketeye.models.tam.memory_attention import join as join
+from pocketeye.models.tam.memory_encoder import MemoryEncoder as MemoryEncoder
+from pocketeye.models.tam.prompt_encoder import PromptEncoder as PromptEncoder
+from pocketeye.models.tam.tam import TAM as TAM
+from pocketeye.models.tam.tam import Prediction as Prediction

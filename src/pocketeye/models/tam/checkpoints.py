@@ -1,0 +1,245 @@
+"""Weights of others: the published EfficientTAM files, and initialisation from SAM 2 and EfficientSAM.
+
+The files of S, S/1, S/2 and S at 512 hold the same names and shapes (so do those of Ti): nothing in one
+tells which it is but its name and its sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from torch import Tensor
+
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models.tam.tam import TAM
+
+_REPO = "yunyangx/efficient-track-anything"
+_WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
+# Ours are the official names but for three prefixes.
+_PREFIXES = (
+    ("sam_prompt_encoder.", "prompt_encoder."),
+    ("sam_mask_decoder.", "mask_decoder."),
+    ("image_encoder.neck.convs.0.", "image_encoder.neck."),
+)
+_NECK_OF_SAM = ("conv_1x1", "norm_0", "conv_3x3", "norm_1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedFile:
+    """A file that the authors published; ``size_bytes`` is None where only megabytes are known."""
+
+    variant: str
+    sha256: str
+    size_bytes: int | None = None
+    licence: str = "Apache-2.0"
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.variant}.pt"
+
+    @property
+    def url(self) -> str:
+        return f"https://huggingface.co/{_REPO}/resolve/main/{self.file_name}"
+
+
+PUBLISHED: Mapping[str, PublishedFile] = {
+    variant: PublishedFile(variant=variant, sha256=sha256, size_bytes=size_bytes)
+    for variant, size_bytes, sha256 in (
+        ("efficienttam_s", 136_375_868,
+         "2b572be30d9e96ee29c8d785fe157c6b079ede7d56fbc8a3671d4120e63c89cd"),
+        ("efficienttam_s_1", 136_376_327,
+         "4fd5d1f7ae08a7e15086623bf8b12f0b111b773b15564b43c0a5d451fc1a4267"),
+        ("efficienttam_s_2", 136_376_327,
+         "253e490b4a3d56eedd64e4d466155ec538d1289f52abe78b091b14caefd92343"),
+        ("efficienttam_s_512x512", 136_379_145,
+         "67b5840012737ed2c94a4cb8787c5c1b27b3a946045d2e602e65ef77230b6085"),
+        ("efficienttam_ti", 71_616_316,
+         "acbb17b28cca1f860acee09c9ecb6efdb732080dc7a85a07292c31813175fa7d"),
+        ("efficienttam_ti_1", None,
+         "5294bd68820ee1ee5203d54065d4384a6aa1fb4fc632c147417478fcac9576ea"),
+        ("efficienttam_ti_2", None,
+         "d2a9ca0a736257ee9bb238d335ba7c794ad853e594cb4f679019ecc0854ee587"),
+        ("efficienttam_ti_512x512", 71_620_052,
+         "7d4d652a465f0081391050932f45d8a66768ccc99c8ea393ce8a5927e83f3b9b"),
+    )
+}  # fmt: skip
+
+
+def checkpoint_folder() -> Path:
+    """Where published files are looked for: ``$POCKETEYE_WEIGHTS``, or a folder in the user's cache."""
+    given = os.environ.get("POCKETEYE_WEIGHTS")
+    return Path(given) if given else Path.home() / ".cache" / "pocketeye" / "weights"
+
+
+def checkpoint_path(variant: str, folder: Path | None = None) -> Path:
+    """The published file of ``variant`` on this machine, its sha256 verified.
+
+    Raises:
+        MissingFile: it is not here; the sentence says where to get it and where to put it.
+        InvalidValue: unknown variant, or a file of that name with other content.
+    """
+    published = _published(variant)
+    path = (folder or checkpoint_folder()) / published.file_name
+    if not path.is_file():
+        raise MissingFile(f"{path} is missing: {_remedy(published, path)}")
+    return _verified(path, published)
+
+
+def fetch(variant: str, folder: Path | None = None) -> Path:
+    """The same, fetched from the authors' page first where it is not here yet.
+
+    Raises:
+        MissingFile: it could not be fetched; the sentence says what to put where.
+        InvalidValue: unknown variant, or other content than was published.
+    """
+    published = _published(variant)
+    path = (folder or checkpoint_folder()) / published.file_name
+    if not path.is_file():
+        try:
+            hf_hub_download(_REPO, published.file_name, local_dir=path.parent)
+        except (OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+            raise MissingFile(
+                f"{published.file_name} could not be fetched: {_remedy(published, path)}"
+            ) from error
+    return _verified(path, published)
+
+
+def _published(variant: str) -> PublishedFile:
+    if variant not in PUBLISHED:
+        raise unknown("published tracker", variant, PUBLISHED)
+    return PUBLISHED[variant]
+
+
+def _remedy(published: PublishedFile, path: Path) -> str:
+    return f"bring {published.url} yourself and put it at {path}"
+
+
+def _verified(path: Path, published: PublishedFile) -> Path:
+    got = _sha256(path)
+    if got != published.sha256:
+        raise InvalidValue(
+            f"{path} is not the published file (sha256 {got[:12]}…, published "
+            f"{published.sha256[:12]}…): delete it and bring it again from {published.url}"
+        )
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def warn_of_other_variant(path: Path, model: TAM) -> None:
+    """Warn where ``path`` is known, by sha256 or by name, to hold another variant's weights."""
+    if model.variant not in PUBLISHED or not path.is_file():
+        return
+    digest = _sha256(path)
+    known = next((p.variant for p in PUBLISHED.values() if p.sha256 == digest), None)
+    known = known or (path.stem if path.stem in PUBLISHED else None)
+    if known is not None and known != model.variant:
+        warnings.warn(
+            f"{path.name} holds the weights of {known}, and goes into a {model.variant}: the shapes "
+            "are the same, the results are not those published",
+            stacklevel=3,
+        )
+
+
+def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[str, Tensor]:
+    """The official names or ours, to ours.
+
+    Raises:
+        InvalidValue: weights of another size.
+    """
+    ours = {_renamed(key): value for key, value in state_dict.items()}
+    theirs, here = ours.get(_WIDTH_KEY), model.state_dict().get(_WIDTH_KEY)
+    if theirs is not None and here is not None and theirs.shape[0] != here.shape[0]:
+        size = {384: "efficienttam_s", 192: "efficienttam_ti"}.get(theirs.shape[0])
+        remedy = f"make {size}, {size}_1, {size}_2 or {size}_512x512" if size else "make its own"
+        raise InvalidValue(
+            f"its image encoder is {theirs.shape[0]} wide, and that of "
+            f"{model.variant or 'this network'} is {here.shape[0]}: {remedy} instead"
+        )
+    return ours
+
+
+def _renamed(key: str) -> str:
+    for theirs, here in _PREFIXES:
+        if key.startswith(theirs):
+            return here + key.removeprefix(theirs)
+    return key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Initialised:
+    """What :func:`initialize` did; all are names, ``left`` in the source's own spelling."""
+
+    source: str
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {len(self.taken)} entries taken, {len(self.left)} of the file left, "
+            f"{len(self.unchanged)} of the network unchanged"
+        )
+
+
+def initialize(model: TAM, state_dict: Mapping[str, Any], source: str = "weights") -> Initialised:
+    """Start from weights of a relative: whatever has the same meaning and shape is taken.
+
+    SAM 2.0, SAM 2.1 and EdgeTAM give everything outside the image encoder (2.1 and EdgeTAM have parts
+    that this network lacks); EfficientSAM gives the image encoder alone; EfficientTAM of another variant
+    gives what fits. An image encoder is taken as a whole or not at all.
+
+    Args:
+        state_dict: bare names to tensors, see :func:`pocketeye.models.read_state_dict`.
+        source: what to call it in the report.
+
+    Raises:
+        InvalidValue: nothing in it fits.
+    """
+    own = model.state_dict()
+    is_sam = "image_encoder.neck.0.weight" in state_dict
+    names = {key: _renamed_sam(key) if is_sam else _renamed(key) for key in state_dict}
+    fits = {
+        key: name
+        for key, name in names.items()
+        if name in own and state_dict[key].shape == own[name].shape
+    }
+    encoder = {name for name in own if name.startswith("image_encoder.")}
+    if not encoder <= set(fits.values()):
+        fits = {key: name for key, name in fits.items() if name not in encoder}
+    if not fits:
+        raise InvalidValue(
+            f"nothing in {source} fits {model.variant or 'this network'}: it takes weights of "
+            "EfficientTAM, SAM 2, EdgeTAM or EfficientSAM of its own widths"
+        )
+    model.load_state_dict({name: state_dict[key] for key, name in fits.items()}, strict=False)
+    return Initialised(
+        source=source,
+        taken=tuple(sorted(fits.values())),
+        left=tuple(sorted(set(state_dict) - set(fits))),
+        unchanged=tuple(sorted(set(own) - set(fits.values()))),
+    )
+
+
+def _renamed_sam(key: str) -> str:
+    """EfficientSAM's image encoder; its other parts are of another make and get no name of ours."""
+    encoder, _, rest = key.partition(".")
+    if encoder != "image_encoder":
+        return ""
+    neck = re.fullmatch(r"neck\.(\d)\.(.+)", rest)
+    if neck:
+        return f"image_encoder.neck.{_NECK_OF_SAM[int(neck[1])]}.{neck[2]}"
+    rest = rest.replace("mlp.fc1.", "mlp.layers.0.").replace("mlp.fc2.", "mlp.layers.1.")
+    return f"image_encoder.trunk.{rest}"

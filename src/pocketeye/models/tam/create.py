@@ -1,0 +1,195 @@
+"""From a name to a tracker: the eight published networks, and smaller members of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+
+import timm
+from torch import nn
+
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncoder
+from pocketeye.models.tam.mask_decoder import MaskDecoder
+from pocketeye.models.tam.memory_attention import MemoryAttention, Pooling
+from pocketeye.models.tam.memory_encoder import MemoryEncoder
+from pocketeye.models.tam.prompt_encoder import PromptEncoder
+from pocketeye.models.tam.tam import TAM
+from pocketeye.models.vit import PlainViT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViTSpec:
+    """A plain windowed ViT."""
+
+    dim: int
+    num_heads: int
+    depth: int = 12
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TAMSpec:
+    """The numbers of a tracker.
+
+    ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
+    memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch.
+    """
+
+    trunk: ViTSpec | str
+    image_size: int = 1024
+    dim: int = 256
+    mem_dim: int = 64
+    num_mem_layers: int = 4
+    ffn_dim: int = 2048
+    pooling: Pooling = Pooling.NONE
+    mask_chs: tuple[int, ...] = (4, 16, 64, 256)
+
+
+def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
+    whole = TAMSpec(trunk=trunk)
+    return {
+        f"efficienttam_{size}": whole,
+        f"efficienttam_{size}_1": replace(whole, pooling=Pooling.COUNTED_LOGITS),
+        f"efficienttam_{size}_2": replace(whole, pooling=Pooling.COUNTED_KEYS),
+        f"efficienttam_{size}_512x512": replace(whole, image_size=512),
+    }
+
+
+_NARROW = TAMSpec(
+    trunk="fbnet_a",
+    image_size=256,
+    dim=128,
+    mem_dim=32,
+    num_mem_layers=1,
+    ffn_dim=512,
+    mask_chs=(4, 8, 16, 64),
+)
+
+SPECS: Mapping[str, TAMSpec] = {
+    **_published("s", ViTSpec(dim=384, num_heads=6)),
+    **_published("ti", ViTSpec(dim=192, num_heads=3)),
+    "pocketeye_tam_nano": _NARROW,
+    "pocketeye_tam_tiny": replace(
+        _NARROW, trunk="casvit_xs", image_size=320, mem_dim=64, num_mem_layers=2
+    ),
+    "pocketeye_tam_small": replace(
+        _NARROW,
+        trunk=ViTSpec(dim=192, num_heads=3),
+        image_size=384,
+        dim=192,
+        mem_dim=64,
+        num_mem_layers=2,
+        ffn_dim=768,
+        pooling=Pooling.COUNTED_LOGITS,
+    ),
+}
+_PARTS = ("image_encoder", "memory_attention", "memory_encoder", "prompt_encoder", "mask_decoder")
+
+
+def list_tams(pattern: str = "*") -> list[str]:
+    """Names of the trackers, sorted; ``pattern`` as in the shell."""
+    return sorted(name for name in SPECS if fnmatch(name, pattern))
+
+
+def create_tam(
+    name: str,
+    image_size: int | tuple[int, int] | None = None,
+    *,
+    trunk: str | nn.Module | None = None,
+    pad_windows: bool = False,
+    **parts: nn.Module,
+) -> TAM:
+    """Make a tracker, without weights.
+
+    ======================  =======  ======  ===============================================
+    network                 picture  params  memory
+    ======================  =======  ======  ===============================================
+    ``efficienttam_s``         1024  34.1 M  whole
+    ``efficienttam_s_1``       1024  34.1 M  2x2 means, equation 5 (by its tables the paper's S/2)
+    ``efficienttam_s_2``       1024  34.1 M  2x2 means, equation 6
+    ``…_s_512x512``             512  34.1 M  whole
+    ``efficienttam_ti``…       same  17.9 M  the same four
+    ``pocketeye_tam_nano``      256   3.9 M  whole; FBNet-A, one layer of memory attention
+    ``pocketeye_tam_tiny``      320   4.6 M  whole; CAS-ViT-XS, two layers
+    ``pocketeye_tam_small``     384   9.6 M  equation 5; the ViT of Ti, two layers
+    ======================  =======  ======  ===============================================
+
+    Args:
+        name: one of :func:`list_tams`.
+        image_size: (height, width) or the side of a square, multiples of 16; by default the network's.
+        trunk: another image encoder's trunk: the name of a timm backbone (its maps of stride 16 and 32
+            are added), or a module (:class:`BackboneTrunk`).
+        pad_windows: fill up the windows of a ViT as the authors do: the same output for more work.
+        parts: parts to use instead of the network's own: ``image_encoder``, ``memory_attention``,
+            ``memory_encoder``, ``prompt_encoder``, ``mask_decoder``.
+
+    Raises:
+        InvalidValue: unknown name or part (with the nearest spelling), or a size that does not fit.
+    """
+    if name not in SPECS:
+        raise unknown("tracker", name, SPECS)
+    for part in parts:
+        if part not in _PARTS:
+            raise unknown("part", part, _PARTS)
+    spec = SPECS[name]
+    size = _checked_size(spec.image_size if image_size is None else image_size)
+    made: dict[str, nn.Module] = dict(parts)
+    if "image_encoder" not in made:
+        body = _trunk(spec.trunk if trunk is None else trunk, size, pad_windows)
+        made["image_encoder"] = ImageEncoder(body, spec.dim)
+    elif trunk is not None:
+        raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
+    return TAM(**{**_default_parts(spec, size, made), **made}, variant=name)  # type: ignore[arg-type]
+
+
+def _default_parts(
+    spec: TAMSpec, size: tuple[int, int], given: Mapping[str, nn.Module]
+) -> dict[str, nn.Module]:
+    feat_size = (size[0] // STRIDE, size[1] // STRIDE)
+    made: dict[str, nn.Module] = {}
+    if "memory_attention" not in given:
+        made["memory_attention"] = MemoryAttention(
+            feat_size,
+            spec.dim,
+            spec.mem_dim,
+            spec.num_mem_layers,
+            ffn_dim=spec.ffn_dim,
+            pooling=spec.pooling,
+        )
+    if "memory_encoder" not in given:
+        made["memory_encoder"] = MemoryEncoder(spec.dim, spec.mem_dim, mask_chs=spec.mask_chs)
+    if "prompt_encoder" not in given:
+        made["prompt_encoder"] = PromptEncoder(size, spec.dim)
+    if "mask_decoder" not in given:
+        made["mask_decoder"] = MaskDecoder(spec.dim, mlp_dim=spec.ffn_dim)
+    return made
+
+
+def _trunk(trunk: ViTSpec | str | nn.Module, size: tuple[int, int], pad_windows: bool) -> nn.Module:
+    if isinstance(trunk, nn.Module):
+        return trunk
+    if isinstance(trunk, ViTSpec):
+        return PlainViT(
+            size,
+            trunk.dim,
+            trunk.depth,
+            trunk.num_heads,
+            global_blocks=trunk.global_blocks,
+            pad_windows=pad_windows,
+        )
+    if not timm.is_model(trunk.partition(".")[0]):
+        raise unknown("backbone", trunk, timm.list_models(), "see `pocketeye list --include-timm`")
+    return BackboneTrunk(timm.create_model(trunk, features_only=True))
+
+
+def _checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
+        fitting = "x".join(str(max(1, round(side / STRIDE)) * STRIDE) for side in size)
+        raise InvalidValue(
+            f"a tracker's picture is (height, width) in multiples of {STRIDE}, not "
+            f"{'x'.join(map(str, size))}; near it: {fitting}"
+        )
+    return size[0], size[1]

@@ -1,0 +1,140 @@
+"""Mask decoder of SAM 2: prompts and the image's map look at each other, then masks are read off."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from timm.layers import LayerNorm2d
+from torch import Tensor, nn
+
+from pocketeye.layers import MLP, ProjectedAttention
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens to tokens, tokens to image, MLP, image to tokens; a norm after each.
+
+    Args:
+        first: in the first block the tokens are their own positions, so these are not added, and
+            self-attention stands in place of the tokens instead of beside them.
+    """
+
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.self_attn = ProjectedAttention(dim, num_heads)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn_token_to_image = ProjectedAttention(dim, num_heads, inner_dim=dim // 2)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = MLP(dim, mlp_dim, dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.cross_attn_image_to_token = ProjectedAttention(dim, num_heads, inner_dim=dim // 2)
+        self.norm4 = nn.LayerNorm(dim)
+
+    def forward(
+        self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if self.first:
+            tokens = self.self_attn(tokens, tokens, tokens)
+        else:
+            placed = tokens + token_pos
+            tokens = tokens + self.self_attn(placed, placed, tokens)
+        tokens = self.norm1(tokens)
+        placed_image = image + image_pos
+        seen = self.cross_attn_token_to_image(tokens + token_pos, placed_image, image)
+        tokens = self.norm2(tokens + seen)
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        seen = self.cross_attn_image_to_token(placed_image, tokens + token_pos, tokens)
+        return tokens, self.norm4(image + seen)
+
+
+class TwoWayTransformer(nn.Module):
+    """Tokens ``(B, T, dim)`` and image ``(B, N, dim)``, both brought up to date."""
+
+    def __init__(self, dim: int, depth: int, num_heads: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TwoWayBlock(dim, num_heads, mlp_dim, first=n == 0) for n in range(depth)
+        )
+        self.final_attn_token_to_image = ProjectedAttention(dim, num_heads, inner_dim=dim // 2)
+        self.norm_final_attn = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, image: Tensor, image_pos: Tensor) -> tuple[Tensor, Tensor]:
+        token_pos = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, token_pos, image_pos)
+        seen = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
+        return self.norm_final_attn(tokens + seen), image
+
+
+class DecodedMasks(NamedTuple):
+    """Everything the decoder says about ``B`` objects: mask 0 stands alone, the others compete."""
+
+    masks: Tensor  # (B, M, 4 h, 4 w) logits
+    ious: Tensor  # (B, M), 0..1
+    tokens: Tensor  # (B, M, dim), from which pointers are made
+    score: Tensor  # (B, 1), logit: is the object in the frame
+
+
+class MaskDecoder(nn.Module):
+    """Masks at four times the map's size, their expected IoUs, and whether the object is there.
+
+    Args:
+        dim: width.
+        num_multimask: competing masks, for prompts that fit several objects.
+    """
+
+    def __init__(
+        self,
+        dim: int = 256,
+        num_multimask: int = 3,
+        depth: int = 2,
+        num_heads: int = 8,
+        mlp_dim: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.num_masks = num_multimask + 1
+        self.transformer = TwoWayTransformer(dim, depth, num_heads, mlp_dim)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(self.num_masks, dim)
+        self.obj_score_token = nn.Embedding(1, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
+            LayerNorm2d(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(dim, dim, dim, dim // 8) for _ in range(self.num_masks)
+        )
+        self.iou_prediction_head = MLP(dim, dim, dim, self.num_masks)
+        self.pred_obj_score_head = MLP(dim, dim, dim, 1)
+
+    def forward(
+        self, image: Tensor, image_pos: Tensor, prompts: Tensor, dense: Tensor
+    ) -> DecodedMasks:
+        """Decode ``B`` objects.
+
+        Args:
+            image: ``(1 or B, dim, h, w)``; ``image_pos`` is ``(1, dim, h, w)``.
+            prompts: ``(B, P, dim)`` and ``dense`` (broadcast to ``image``): of the prompt encoder.
+        """
+        batch, (height, width) = prompts.shape[0], image.shape[2:]
+        own = (self.obj_score_token, self.iou_token, self.mask_tokens)
+        own_tokens = torch.cat([embedding.weight for embedding in own])
+        tokens = torch.cat([own_tokens.expand(batch, -1, -1), prompts], 1)
+        source = (image + dense).flatten(2).transpose(1, 2).expand(batch, -1, -1)
+        place = image_pos.flatten(2).transpose(1, 2)
+        tokens, source = self.transformer(tokens, source, place)
+        pixels = self.output_upscaling(source.transpose(1, 2).unflatten(2, (height, width)))
+        mask_tokens = tokens[:, 2 : 2 + self.num_masks]
+        weights = torch.stack(
+            [mlp(mask_tokens[:, n]) for n, mlp in enumerate(self.output_hypernetworks_mlps)], 1
+        )
+        return DecodedMasks(
+            masks=(weights @ pixels.flatten(2)).unflatten(2, (4 * height, 4 * width)),
+            ious=self.iou_prediction_head(tokens[:, 1]).sigmoid(),
+            tokens=mask_tokens,
+            score=self.pred_obj_score_head(tokens[:, 0]),
+        )

@@ -1,0 +1,251 @@
+"""EfficientTAM (arXiv 2411.18933): segment anything in a picture, and track it through a video.
+
+The parts are given to :class:`TAM`, which holds how they work together. It keeps no state: what a frame
+leaves behind is tensors that the caller keeps, and the caller decides which of them a frame reads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pocketeye.layers import MLP
+from pocketeye.models.tam.image_encoder import ImageEncoder
+from pocketeye.models.tam.mask_decoder import DecodedMasks, MaskDecoder
+from pocketeye.models.tam.memory_attention import Memory, MemoryAttention, join, pointer_tokens
+from pocketeye.models.tam.memory_encoder import MemoryEncoder
+from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
+
+ABSENT_LOGIT = -1024.0  # of every pixel of an object that is not in the frame
+
+
+class Prediction(NamedTuple):
+    """What the network says about ``B`` objects in one frame."""
+
+    masks: Tensor  # (B, M, H / 4, W / 4) logits: one mask, or three that compete
+    ious: Tensor  # (B, M): expected IoU of each
+    mask: Tensor  # (B, 1, H / 4, W / 4) logits: the chosen one
+    pointer: Tensor  # (B, C)
+    score: Tensor  # (B, 1) logit: the object is in the frame where above 0
+
+
+class TAM(nn.Module):
+    """The network, made of its parts (:func:`pocketeye.models.create_tam` makes the published ones).
+
+    Pictures have one size, (height, width) in multiples of 16, fixed when the parts are made.
+
+    Args:
+        num_maskmem: slots of the memory: one for prompted frames (the last), and one for each of the
+            frames before (slot 0 is the frame just before).
+        stability_delta, stability_threshold: see :func:`stable_or_best`.
+        variant: name under which it was made.
+    """
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        memory_attention: MemoryAttention,
+        memory_encoder: MemoryEncoder,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        num_maskmem: int = 7,
+        stability_delta: float = 0.05,
+        stability_threshold: float = 0.98,
+        variant: str = "",
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.memory_attention = memory_attention
+        self.memory_encoder = memory_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.dim, self.mem_dim = memory_attention.dim, memory_attention.mem_dim
+        self.feat_size, self.num_maskmem = memory_attention.feat_size, num_maskmem
+        self.stability_delta, self.stability_threshold = stability_delta, stability_threshold
+        self.variant = variant
+        self.maskmem_tpos_enc = nn.Parameter(torch.empty(num_maskmem, 1, 1, self.mem_dim))
+        self.no_mem_embed = nn.Parameter(torch.empty(1, 1, self.dim))
+        self.no_mem_pos_enc = nn.Parameter(torch.empty(1, 1, self.dim))  # in the files; not used
+        self.no_obj_ptr = nn.Parameter(torch.empty(1, self.dim))
+        for embedding in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc):
+            nn.init.trunc_normal_(embedding, std=0.02)
+        nn.init.trunc_normal_(self.no_obj_ptr, std=0.02)
+        self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
+        self.obj_ptr_proj = MLP(self.dim, self.dim, self.dim, self.dim)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the pictures it takes."""
+        return 16 * self.feat_size[0], 16 * self.feat_size[1]
+
+    def forward(self, image: Tensor, points: Tensor, labels: Tensor) -> Prediction:
+        """Segment what was clicked on in one picture; see :meth:`predict` for the prompts."""
+        return self.predict(self.without_memory(self.encode_image(image)), points, labels)
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Normalised pictures ``(1, 3, H, W)`` to features ``(1, C, h, w)``, shared by all objects."""
+        return self.image_encoder(image)
+
+    def without_memory(self, feat: Tensor) -> Tensor:
+        """Features of a frame in which an object is prompted for the first time."""
+        return feat + self.no_mem_embed.transpose(1, 2)[..., None]
+
+    # --- prompts to masks -------------------------------------------------------------------------
+
+    def predict(
+        self,
+        feat: Tensor,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        multimask: bool | None = None,
+        stability_fallback: bool = True,
+    ) -> Prediction:
+        """Masks of ``B`` objects, from features that know their memory.
+
+        Args:
+            feat: ``(1 or B, C, h, w)``.
+            points: ``(B, P, 2)`` pixels of the model's input, ``labels`` as in
+                :class:`PromptEncoder`; without them the frame is tracked.
+            mask: ``(B, 1, H / 4, W / 4)`` logits, such as :func:`as_prompt` of an earlier answer.
+            multimask: three masks that compete; by default where ``P`` is 0 or 1. Two points or more
+                (so also a box) say enough for the single mask. Points that fill up a batch (label
+                -1) count, and are seen by the network: batch objects with equally many prompts.
+            stability_fallback: see :func:`stable_or_best`.
+        """
+        if points is None or labels is None:
+            batch = feat.shape[0] if mask is None else mask.shape[0]
+            points = feat.new_zeros(batch, 1, 2)
+            labels = torch.full((batch, 1), NO_POINT, dtype=torch.int64, device=feat.device)
+            num_points = 0
+        else:
+            num_points = points.shape[1]
+        prompts, dense = self.prompt_encoder(points, labels, mask)
+        decoded = self.mask_decoder(feat, self.prompt_encoder.dense_pos, prompts, dense)
+        multimask = num_points <= 1 if multimask is None else multimask
+        return self._prediction(decoded, multimask, stability_fallback)
+
+    def _prediction(self, decoded: DecodedMasks, multimask: bool, fallback: bool) -> Prediction:
+        if multimask:
+            masks, ious, tokens = decoded.masks[:, 1:], decoded.ious[:, 1:], decoded.tokens[:, 1:]
+        elif fallback:
+            # The pointer is made from the single mask's token even where another mask is taken.
+            delta, threshold = self.stability_delta, self.stability_threshold
+            masks, ious = stable_or_best(decoded.masks, decoded.ious, delta, threshold)
+            tokens = decoded.tokens[:, :1]
+        else:
+            masks, ious, tokens = decoded.masks[:, :1], decoded.ious[:, :1], decoded.tokens[:, :1]
+        present = decoded.score > 0
+        masks = torch.where(present[..., None, None], masks, ABSENT_LOGIT)
+        best = ious.argmax(1)
+        pointer = self.obj_ptr_proj(take(tokens, best)[:, 0])
+        pointer = torch.where(present, pointer, self.no_obj_ptr)
+        return Prediction(masks, ious, take(masks, best), pointer, decoded.score)
+
+    def adopt_mask(self, feat: Tensor, mask: Tensor) -> Prediction:
+        """A mask that the user gave becomes the answer; the network only makes the pointer.
+
+        Args:
+            feat: raw features ``(1 or B, C, h, w)``, without :meth:`without_memory`.
+            mask: ``(B, 1, H, W)``, 1 in the object, 0 elsewhere.
+        """
+        logits = mask * 20.0 - 10.0
+        low = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
+        prompt = self.mask_downsample(mask)
+        said = self.predict(feat, mask=prompt, multimask=False, stability_fallback=False)
+        present = mask.flatten(1).amax(1, keepdim=True) > 0
+        pointer = torch.where(present, said.pointer, self.no_obj_ptr)
+        score = present.to(mask.dtype) * 20.0 - 10.0
+        return Prediction(low, torch.ones_like(score), low, pointer, score)
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def encode_memory(self, feat: Tensor, mask: Tensor, binarize: bool = False) -> Tensor:
+        """A map of the memory, ``(B, M, h, w)``.
+
+        Args:
+            feat: raw features ``(1 or B, C, h, w)``.
+            mask: ``(B, 1, H, W)`` or ``(B, 1, H / 4, W / 4)`` logits.
+            binarize: for prompted frames, as the authors' predictor does.
+        """
+        if mask.shape[2:] != self.image_size:
+            mask = F.interpolate(mask, size=self.image_size, mode="bilinear", align_corners=False)
+        seen = (mask > 0).to(mask.dtype) if binarize else mask.sigmoid()
+        return self.memory_encoder(feat, seen * 20.0 - 10.0)
+
+    def prepare_map(self, memory: Tensor, pooled: bool = True) -> Memory:
+        """Prepare a map once, when it is written: :meth:`MemoryAttention.prepare_map`."""
+        return self.memory_attention.prepare_map(memory, pooled)
+
+    def slot_keys(self, pooled: bool = True) -> Tensor:
+        """``(slots, D, 1, L, C)``, constant: :meth:`MemoryAttention.slot_keys`."""
+        return self.memory_attention.slot_keys(self.maskmem_tpos_enc.flatten(1), pooled)
+
+    def gather(
+        self, maps: list[Memory], slots: list[int], slot_keys: Tensor, pointers: Tensor
+    ) -> Memory:
+        """What a frame reads, out of prepared maps.
+
+        Args:
+            maps: of :meth:`prepare_map`: whole if there is one, pooled if there are more.
+            slots: of each map: ``num_maskmem - 1`` if it was prompted, ``d - 1`` if it was left ``d``
+                frames ago.
+            slot_keys: of :meth:`slot_keys`, pooled like the maps.
+            pointers: ``(B, P, C)``, in any order.
+        """
+        placed = [
+            part._replace(keys=part.keys + slot_keys[slot])
+            for part, slot in zip(maps, slots, strict=True)
+        ]
+        return join([*placed, self.memory_attention.prepare_pointers(pointers)])
+
+    def read(self, feat: Tensor, memory: Memory) -> Tensor:
+        """Features ``(B, C, h, w)`` that know ``memory``; from raw features ``(1 or B, C, h, w)``."""
+        return self.memory_attention.read(feat, memory)
+
+    def read_raw(
+        self, feat: Tensor, maps: list[Tensor], slots: list[int], pointers: Tensor
+    ) -> Tensor:
+        """The same from maps ``(B, M, h, w)`` as they were written, in the authors' way."""
+        tokens = [memory.flatten(2).transpose(1, 2) for memory in maps]
+        place = self.memory_attention.memory_pos[None]
+        positions = [place + self.maskmem_tpos_enc[slot] for slot in slots]
+        heads = pointer_tokens(pointers, self.mem_dim)
+        memory = torch.cat([*tokens, heads], 1)
+        position = torch.cat([*positions, heads.new_zeros(1, *heads.shape[1:])], 1)
+        return self.memory_attention(feat, memory, position, heads.shape[1])
+
+
+def as_prompt(mask: Tensor) -> Tensor:
+    """The logits of an earlier answer, within the bounds that a mask prompt has."""
+    return mask.clamp(-32.0, 32.0)
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """``x[b, index[b]]`` for each b, as ``(B, 1, …)``."""
+    index = index.view(-1, *[1] * (x.ndim - 1)).expand(-1, 1, *x.shape[2:])
+    return x.gather(1, index)
+
+
+def stable_or_best(
+    masks: Tensor, ious: Tensor, delta: float, threshold: float
+) -> tuple[Tensor, Tensor]:
+    """The single mask where it is stable, else the competing mask with the best expected IoU.
+
+    Stable: the pixels above ``delta`` are at least the share ``threshold`` of those above ``-delta``.
+
+    Args:
+        masks: ``(B, M, H, W)`` logits, the single mask first; ``ious`` is ``(B, M)``.
+
+    Returns:
+        Mask ``(B, 1, H, W)`` and expected IoU ``(B, 1)``.
+    """
+    single = masks[:, 0].flatten(1)
+    inner, outer = (single > delta).sum(1), (single > -delta).sum(1)
+    # Nothing within either bound: stable.
+    stable = inner >= threshold * outer
+    index = torch.where(stable, 0, ious[:, 1:].argmax(1) + 1)
+    return take(masks, index), take(ious, index)
