@@ -101,6 +101,9 @@ def test_colors_are_stable_and_differ():
     colors = [color_of(i) for i in range(1, 41)]
     assert colors[:3] == [(86, 180, 233), (230, 159, 0), (0, 158, 115)]
     assert len(set(colors)) == 40
+    first = np.array(colors[:20], int)
+    apart = abs(first[:, None] - first[None]).sum(-1) + 999 * np.eye(20, dtype=int)
+    assert apart.min() > 40
     assert color_of(-1) != color_of(0)
 
 

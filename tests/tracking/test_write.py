@@ -57,6 +57,22 @@ def test_overlay_video(tmp_path, name):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_colours_come_back_and_the_file_says_how(tmp_path):
+    colors = np.array([color_of(i) for i in range(1, 8)], np.uint8)
+    image = np.repeat(np.repeat(colors[None], 64, 0), 32, 1)
+    size = (image.shape[1], 64)
+    with open_writer(tmp_path / "out.mp4", fps=25) as writer:
+        for _ in range(3):
+            writer.write(Result(size=size, image=image))
+    with av.open(tmp_path / "out.mp4") as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (1, 1)  # BT.709, 16 to 235
+        assert (context.color_primaries, context.color_trc) == (1, 1)
+    with open_video(tmp_path / "out.mp4") as video:
+        middles = video[2][32, 16::32].astype(int)
+    assert abs(middles - colors).max() <= 5
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_odd_sizes_and_builds_without_h264(tmp_path, monkeypatch, codec):
     monkeypatch.setattr(video_module, "_available", lambda name: name == codec)

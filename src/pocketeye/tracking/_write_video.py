@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
 from pocketeye.errors import InvalidValue
@@ -60,7 +61,10 @@ class VideoWriter(Writer):
                 f"{self._size}: all frames must have one size"
             )
         picture = av.VideoFrame.from_ndarray(_even(pixels), format=form)
-        picture = picture.reformat(format=self._pix_fmt)
+        # said in the file as well, so that no player has to guess
+        picture = picture.reformat(
+            format=self._pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
         picture.pts, picture.time_base = self.num_written, 1 / self._rate
         container.mux(stream.encode(picture))
 
@@ -74,7 +78,10 @@ class VideoWriter(Writer):
             assert isinstance(self._stream, VideoStream)
             self._stream.width, self._stream.height = size[0] + size[0] % 2, size[1] + size[1] % 2
             self._stream.pix_fmt = self._pix_fmt
-            self._stream.codec_context.time_base = 1 / self._rate
+            context = self._stream.codec_context
+            context.time_base = 1 / self._rate
+            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             self._size = size
         return self._container, self._stream
 
