@@ -234,6 +234,19 @@ def test_a_hole_in_the_middle_is_named(tmp_path, caplog):
         video[25]
 
 
+def test_frames_before_the_first_whole_one_are_not_counted(tmp_path):
+    path = write_clip(tmp_path / "torn.mp4", 60, frames=noisy(), options={"bf": "0", "g": "10"})
+    with open_video(path) as video:
+        whole = list(video)
+    blank_packets(path, range(10))
+    with open_video(path) as video:
+        assert video.num_frames == 50
+        assert np.array_equal(video[3], whole[13])
+        frames = list(video)
+        assert len(frames) == 50
+        assert np.array_equal(frames[0], whole[10])
+
+
 def test_a_recording_that_begins_in_the_middle(tmp_path):
     path = write_clip(tmp_path / "late.ts", COUNT)
     data = path.read_bytes()
