@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -150,9 +150,9 @@ class _Cursor:
         self._counting = key is None
         self._first: VideoFrame | None = None
         self.position = -1
-        landed = None if key is None else self._seek(key)
+        landed = None if key is None else self._land(key, index)
         self._pictures = decode(self._container, path.name, after=landed)
-        self.exact = key is None or (landed is not None and self._begins_whole(landed, key))
+        self.exact = key is None or (landed is not None and self._begins_whole(landed))
 
     def __iter__(self) -> Iterator[VideoFrame]:
         first, self._first = self._first, None
@@ -171,22 +171,31 @@ class _Cursor:
         self._pictures.close()
         self._container.close()
 
-    def _begins_whole(self, landed: int, key: int) -> bool:
-        """Whether decoding from where the jump to ``key`` ended gives true pictures."""
+    def _land(self, key: int, index: FrameIndex) -> int | None:
+        """Jump to the keyframe at ``key`` or one before; its stamp, or None where jumps fail."""
+        # A transport stream is searched by bytes and may be entered one keyframe late.
+        for target in reversed(index.keys[: bisect_right(index.keys, key)][-3:]):
+            landed = self._seek(target)
+            if landed is not None and landed <= key:
+                return landed
+        return None
+
+    def _begins_whole(self, landed: int) -> bool:
+        """Whether the first picture after the jump is the keyframe, and a whole one."""
         self._first = next(self._pictures, None)
-        if self._first is None or landed > key or self._first.pts != landed:
+        if self._first is None or self._first.pts != landed:
             return False
-        # With intra refresh a "keyframe" is no whole picture: it mends itself over the next ones.
+        # With intra refresh a "keyframe" mends itself over the next pictures.
         return self._first.pict_type == PictureType.I
 
-    def _seek(self, key: int) -> int | None:
-        """Stamp of the keyframe the container jumps to for ``key``."""
+    def _seek(self, target: int) -> int | None:
+        """Stamp of the keyframe the container jumps to for ``target``."""
         track = video_track(self._container)
         try:
-            self._container.seek(key, stream=track)
+            self._container.seek(target, stream=track)
             for packet in self._container.demux(track):
                 if packet.is_keyframe and packet.pts is not None:
-                    self._container.seek(key, stream=track)
+                    self._container.seek(target, stream=track)
                     return packet.pts
         except FFmpegError:
             return None
