@@ -304,9 +304,12 @@ def _draw_box(axes: Axes, x: int, spec: BlockSpec, tallest: float) -> None:
         style |= {"facecolor": "white", "linestyle": "--", "edgecolor": MUTED}
     axes.add_patch(Rectangle((x - 0.4, 0), 0.8, height, **style))
     room = height / tallest > 0.45
+    # a hatch behind a text makes it unreadable
+    ground = {"facecolor": style["facecolor"], "edgecolor": "none", "pad": 1.5}
     axes.text(x, height / 2 if room else height + 0.03 * tallest, spec.op, rotation=90,
               ha="center", va="center" if room else "bottom", fontsize=_SMALL,
-              color="white" if dark and room else INK)  # fmt: skip
+              color="white" if dark and room else INK,
+              bbox=ground if room and style.get("hatch") else None)  # fmt: skip
 
 
 def _height(spec: BlockSpec) -> float:
