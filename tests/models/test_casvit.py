@@ -111,6 +111,14 @@ def test_a_file_that_does_not_fit_is_refused(spoil, message):
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+def test_a_file_of_another_variant_is_named():
+    stages = "2x48, 2x56, 4x112, 2x220, the network has 3x48, 3x64, 6x128, 3x256"
+    with pytest.raises(InvalidValue, match=f"fit casvit_s: it holds a CAS-ViT of stages {stages}"):
+        pocketeye.load_checkpoint(
+            pocketeye.create_model("casvit_s"), filled(casvit_keys(*SHAPES["casvit_xs"]))
+        )
+
+
 def test_only_a_namespace_is_let_through(tmp_path):
     state = filled(casvit_keys(**TINY))
     torch.save({"model": state, "args": fractions.Fraction(1, 2)}, tmp_path / "m.pth")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pocketeye.errors import InvalidValue
+
 if TYPE_CHECKING:
     from pocketeye.models.casvit import CASViT
 
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 _BACKBONE = "backbone."
 _OFFICIAL = re.compile(r"(patch_embed|network)\.\d+\.")
 _PLACE = re.compile(r"(?P<part>patch_embed|network|norm)\.?(?P<index>\d+)\.(?P<rest>.+)")
+_BLOCK_NORM = re.compile(r"stages\.(?P<stage>\d+)\.blocks\.(?P<block>\d+)\.norm2\.weight")
 _LEAVES = (
     ("local_perception.network.0.", "local.conv1."),
     ("local_perception.network.1.", "local.norm."),
@@ -51,11 +54,20 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: CASViT) -> dic
       and leaves its heads.
     * Output norms that the file lacks (a classifier's file, or the first norm of a RetinaNet) stay as
       they are: the official code, too, begins them afresh.
+
+    Raises:
+        InvalidValue: the file is of a network of other widths or depths.
     """
     ours = _without_prefix(state_dict)
     if any(_OFFICIAL.match(key) for key in ours):
         ours = {_renamed(key): value for key, value in ours.items()}
     own = model.state_dict()
+    held, wanted = _widths(ours), _widths(own)
+    if held and held != wanted:
+        raise InvalidValue(
+            f"it holds a CAS-ViT of stages {_said(held)}, the network has {_said(wanted)}: another "
+            "variant (pocketeye info tells the stages of each)"
+        )
     if "head_dist.weight" in ours and model.head_dist is None:
         ours = _average_heads(ours)
     if not model.num_classes:
@@ -68,6 +80,21 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: CASViT) -> dic
         logger.info("the file has no %s: left as they are", ", ".join(sorted(lacking)))
         ours |= {k: v for k, v in own.items() if k.rpartition(".")[0] in lacking}
     return ours
+
+
+def _widths(state_dict: Mapping[str, Tensor]) -> tuple[tuple[int, int], ...]:
+    """(Blocks, channels) of every stage, as far as the keys tell."""
+    stages: dict[int, tuple[int, int]] = {}
+    for key, value in state_dict.items():
+        if match := _BLOCK_NORM.fullmatch(key):
+            stage, block = int(match["stage"]), int(match["block"])
+            depth = max(stages.get(stage, (0, 0))[0], block + 1)
+            stages[stage] = (depth, value.shape[0])
+    return tuple(stages[stage] for stage in sorted(stages))
+
+
+def _said(widths: tuple[tuple[int, int], ...]) -> str:
+    return ", ".join(f"{depth}x{chs}" for depth, chs in widths)
 
 
 def _without_prefix(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
