@@ -151,5 +151,5 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
 def _name(model: nn.Module) -> str:
     architecture = getattr(model, "architecture", None)
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
-    name = getattr(architecture, "name", None) or cfg.get("architecture")
-    return str(name or type(model).__name__)
+    known = getattr(architecture, "name", None) or getattr(model, "variant", None)
+    return str(known or cfg.get("architecture") or type(model).__name__)
