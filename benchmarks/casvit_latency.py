@@ -28,7 +28,7 @@ from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import count, fuse
 from pocketeye.models._cards import card_for
 from pocketeye.runs import environment, write_atomic
-from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes import MANIFEST, Artifact, get_runtime
 from pocketeye.verbs._images import sample_inputs, settle_batchnorm
 from pocketeye.verbs._network import Network, open_network
 from pocketeye.verbs._text import human_count, markdown_table
@@ -67,13 +67,17 @@ def cells_of(network: Network, folder: Path, forms: tuple[str, ...]) -> list[Cel
             )
             continue
         runtime, precision = get_runtime("onnxruntime"), "int8" if form == "int8" else "fp32"
-        artifact = runtime.export(
-            network.module if form == "plain" else fused,
-            (network.example(),),
-            folder / network.name / form,
-            precision=precision,
-            calibration=inputs,
-        )
+        target = folder / network.name / form
+        if (target / MANIFEST).is_file():  # of an interrupted run: the weights follow from a seed
+            artifact = Artifact.load(target)
+        else:
+            artifact = runtime.export(
+                network.module if form == "plain" else fused,
+                (network.example(),),
+                target,
+                precision=precision,
+                calibration=inputs,
+            )
         call = runtime.load(artifact, threads=1).bind(*inputs[0])
         cells.append(
             Cell(
