@@ -22,6 +22,7 @@ VERBS = {
     "train": "train",
     "eval": "evaluate",
     "predict": "predict",
+    "track": "track",
     "export": "export",
     "bench": "bench",
     "demo": "demo",
