@@ -11,7 +11,7 @@ FLOORS = {
     "models": 1,
     "runtimes": 2, "data": 2, "metrics": 2,
     "latency": 3,
-    "training": 4,
+    "training": 4, "tracking": 4,
     "searching": 5,
     "verbs": 6,
     "cli": 7,

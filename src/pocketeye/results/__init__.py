@@ -1,0 +1,6 @@
+"""What networks find: compact masks, results, and one style of drawing for all of them."""
+
+from pocketeye.results.colors import color_of as color_of
+from pocketeye.results.masks import CompactMask as CompactMask
+from pocketeye.results.masks import Masks as Masks
+from pocketeye.results.result import Result as Result

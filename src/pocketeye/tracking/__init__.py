@@ -1,0 +1,8 @@
+"""Watching videos: frames from anywhere, masks of objects through time, files of the results."""
+
+from pocketeye.tracking.components import fill_holes as fill_holes
+from pocketeye.tracking.components import remove_specks as remove_specks
+from pocketeye.tracking.frames import Frames as Frames
+from pocketeye.tracking.source import open_video as open_video
+from pocketeye.tracking.write import open_writer as open_writer
+from pocketeye.tracking.write import write_all as write_all

@@ -1,0 +1,157 @@
+"""Results: their forms read back, their drawing shows every object, their colours stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketeye.errors import InvalidValue
+from pocketeye.results import Masks, Result, color_of
+from pocketeye.results.draw import dilate
+
+
+def two(background: int = 120, **changes) -> Result:
+    dense = np.zeros((2, 120, 160), bool)
+    dense[0, 20:80, 30:90] = True
+    dense[1, 60:120, 80:160] = True
+    image = np.full((120, 160, 3), background, np.uint8)
+    values = {
+        "size": (160, 120), "masks": Masks.from_dense(dense), "image": image,
+        "scores": [0.9, 0.5], "object_ids": (4, 2), "frame": 3,
+    }  # fmt: skip
+    return Result(**{**values, **changes})
+
+
+def test_table_and_coco():
+    result = two(labels=("cat", "dog"))
+    first = result.table()[0]
+    assert first == {
+        "frame": 3, "id": 4, "label": "cat", "score": 0.9,
+        "x": 30, "y": 20, "width": 60, "height": 60, "area": 3600,
+    }  # fmt: skip
+    annotations = result.to_coco(category_ids=(17, 18), first_id=10)
+    assert [a["id"] for a in annotations] == [10, 11]
+    assert annotations[1]["bbox"] == [80, 60, 80, 60]
+    assert annotations[1]["category_id"] == 18
+    assert annotations[1]["image_id"] == 3
+    assert Masks.from_rle([a["segmentation"] for a in annotations]) == result.masks
+
+
+def test_an_empty_mask_has_a_row_and_no_annotation():
+    result = two(masks=Masks.from_dense(np.zeros((2, 120, 160), bool)))
+    assert [row["area"] for row in result.table()] == [0, 0]
+    assert result.to_coco() == []
+    assert np.array_equal(result.overlay(), result.image)
+
+
+def test_boxes_alone():
+    image = np.zeros((60, 80, 3), np.uint8)
+    result = Result(size=(80, 60), boxes=np.array([[10, 20, 50, 40.5]]), image=image)
+    assert result.ids == (1,)
+    assert result.table()[0]["area"] == 40 * 20.5
+    assert "segmentation" not in result.to_coco()[0]
+    drawn = result.overlay()
+    assert tuple(drawn[30, 10]) == color_of(1)
+    assert not drawn[30, 25].any()  # the inside is left alone
+    with pytest.raises(InvalidValue, match="a label image needs masks"):
+        result.label_image()
+
+
+@pytest.mark.parametrize("background", [0, 255])
+def test_objects_are_seen_on_dark_and_light(background):
+    result = two(background)
+    drawn = result.overlay(text=False)
+    dense = result.masks.dense()
+    for mask, object_id in zip(dense, result.ids, strict=True):
+        edge = mask & dilate(~mask, 1) & ~(dense.sum(0) > 1)
+        colors = np.unique(drawn[edge], axis=0).tolist()
+        assert list(color_of(object_id)) in colors
+    outside = ~dense.any(0)
+    far = outside & ~dilate(dense.any(0), 2)
+    assert (drawn[far] == background).all()
+    # inside: neither the picture alone nor the colour alone
+    assert tuple(drawn[40, 50]) not in ((background,) * 3, color_of(4))
+
+
+def test_the_lowest_id_lies_on_top():
+    overlap = (70, 85)
+    drawn = two(0).overlay(text=False, fill=1.0)
+    assert tuple(drawn[overlap]) == color_of(2)
+    assert np.asarray(two().label_image())[overlap] == 2
+
+
+def test_the_image_is_not_drawn_into():
+    result = two()
+    before = result.image.copy()
+    result.plot()
+    assert np.array_equal(result.image, before)
+
+
+def test_labels_stay_inside_the_image():
+    dense = np.ones((1, 30, 40), bool)
+    image = np.zeros((30, 40, 3), np.uint8)
+    text = "a name wider than the picture"
+    result = Result(size=(40, 30), masks=Masks.from_dense(dense), labels=(text,), image=image)
+    assert result.overlay().shape == (30, 40, 3)
+    assert not np.array_equal(result.overlay(), result.overlay(text=False))
+
+
+def test_colors_are_stable_and_differ():
+    colors = [color_of(i) for i in range(1, 41)]
+    assert colors[:3] == [(86, 180, 233), (230, 159, 0), (0, 158, 115)]
+    assert len(set(colors)) == 40
+    first = np.array(colors[:20], int)
+    apart = abs(first[:, None] - first[None]).sum(-1) + 999 * np.eye(20, dtype=int)
+    assert apart.min() > 40
+    assert color_of(-1) != color_of(0)
+
+
+def test_saved_forms_read_back(tmp_path):
+    result = two()
+    overlay = Image.open(result.save(tmp_path / "new" / "overlay.png"))
+    assert np.array_equal(np.asarray(overlay), result.overlay())
+    labels = Image.open(result.save(tmp_path / "labels.png", "labels"))
+    assert labels.mode == "P"
+    masks, ids = Masks.from_labels(np.asarray(labels))
+    assert ids == (2, 4)
+    assert labels.getpalette()[3:6] == [128, 0, 0]  # DAVIS' first object
+    assert np.array_equal(masks[0].dense(), result.masks[1].dense())
+    cut = np.asarray(Image.open(result.save(tmp_path / "cut.png", "cutout")))
+    assert np.array_equal(cut[..., 3] == 255, result.masks.union())
+    assert (cut[result.masks.union(), :3] == 120).all()
+    assert not cut[0, 0].any()
+    assert result.save(tmp_path / "overlay.jpg").stat().st_size > 0
+    assert not list(tmp_path.rglob("*.partial*"))
+
+
+def test_saving_what_cannot_be_saved(tmp_path):
+    result = two()
+    with pytest.raises(InvalidValue, match=r"labels must be saved as .png .* got a.jpg"):
+        result.save(tmp_path / "a.jpg", "labels")
+    with pytest.raises(InvalidValue, match=r"unknown form 'cutuot'. Did you mean 'cutout'"):
+        result.save(tmp_path / "a.png", "cutuot")
+    with pytest.raises(InvalidValue, match=r"cannot save a.xyz"):
+        result.save(tmp_path / "a.xyz")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidValue, match="cannot write"):
+        result.save(tmp_path / "file" / "a.png")
+    with pytest.raises(InvalidValue, match="object id 300 does not fit into a palette PNG"):
+        two(object_ids=(300, 1)).label_image()
+    with pytest.raises(InvalidValue, match="no image to be drawn"):
+        two(image=None).plot()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": [0.5]}, "1 scores for 2 objects"),
+        ({"object_ids": (3, 3)}, r"object ids must differ, got \[3, 3\]"),
+        ({"size": (120, 160)}, "masks of size"),
+        ({"image": np.zeros((160, 120, 3), np.uint8)}, r"uint8 of shape \(120, 160, 3\), got"),
+        ({"image": np.zeros((120, 160, 3))}, "got float64"),
+    ],
+)
+def test_parts_must_fit(changes, message):
+    with pytest.raises(InvalidValue, match=message):
+        two(**changes)
