@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import wave
+import weakref
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.tracking import open_video
+from pocketeye.tracking import video as video_module
 from tests.tracking.clips import number_of, numbered, write_clip
 
 COUNT = 120
@@ -21,6 +23,14 @@ OPEN_GOP = {
     "bf": "3", "g": "25", "preset": "ultrafast", "crf": "10",
     "x264-params": "open-gop=1:b-adapt=0:bframes=3",
 }  # fmt: skip
+
+# no whole keyframe after the first: columns of each picture are refreshed in turn
+REFRESH = {
+    "bf": "0",
+    "preset": "ultrafast",
+    "crf": "10",
+    "x264-params": "intra-refresh=1:keyint=20",
+}
 
 
 def irregular(count: int = COUNT) -> list[int]:
@@ -45,6 +55,10 @@ def clip(tmp_path_factory) -> Path:
         ("variable.mkv", {"stamps": irregular()}),
         ("open-gop.mp4", {"options": OPEN_GOP}),
         ("open-gop.ts", {"options": OPEN_GOP}),
+        ("refresh.mp4", {"options": REFRESH}),
+        ("refresh.mkv", {"options": REFRESH}),
+        ("vp8.webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16"}}),
+        ("pictures.avi", {"codec": "mjpeg", "options": {}, "pix_fmt": "yuvj420p"}),
         ("no-stamps.h264", {}),
         ("no-stamps.avi", {"codec": "mpeg4", "options": {"bf": "2", "g": "25"}}),
         ("vp9.webm", {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
@@ -82,23 +96,69 @@ def test_two_readers_do_not_disturb_each_other(clip):
         assert got == [0, 1, 0, 80, 2, 1]
 
 
-def test_going_backwards_decodes_each_group_once(clip, monkeypatch):
-    from pocketeye.tracking import video as module
+@pytest.fixture
+def entered(monkeypatch) -> list[int | None]:
+    """Stamps of the keyframes at which a video was entered, None for its start."""
+    stamps = []
+    original = video_module._Cursor.__init__
 
-    seeks = []
-    original = module._Cursor.__init__
+    def counted(self, path, index, key):
+        stamps.append(key)
+        original(self, path, index, key)
 
-    def counted(self, *args):
-        seeks.append(args[-1])
-        original(self, *args)
+    monkeypatch.setattr(video_module._Cursor, "__init__", counted)
+    return stamps
 
-    monkeypatch.setattr(module._Cursor, "__init__", counted)
+
+def test_going_backwards_decodes_each_group_once(clip, entered):
     with open_video(clip) as video:
         assert [number_of(video[i]) for i in range(99, -1, -1)] == list(range(99, -1, -1))
-        assert len(seeks) <= 6  # four groups of 25 frames
-        seeks.clear()
+        # four groups of 25 frames, and one more: the first jump does not know which way it goes on
+        assert len(entered) == 5
+        entered.clear()
         assert [number_of(video[i]) for i in range(100, COUNT)] == list(range(100, COUNT))
-        assert len(seeks) <= 1
+        assert len(entered) <= 1
+
+
+def test_false_keyframes_are_tried_once(tmp_path, entered):
+    with open_video(write_clip(tmp_path / "refresh.mp4", COUNT, options=REFRESH)) as video:
+        for index in range(COUNT):
+            assert number_of(video[index]) == index
+    assert len(entered) == len(set(entered)) == 6
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("libvpx-vp9", "webm"), ("libsvtav1", "mp4"), ("libx265", "mp4"), ("mpeg4", "mkv"),
+        ("libx264", "mkv"), ("libx264", "ts"), ("mpeg4", "mp4"),
+    ],
+)  # fmt: skip
+def test_files_of_each_codec_are_entered_at_their_keyframes(tmp_path, codec, suffix, entered):
+    quick = {"libvpx-vp9": {"cpu-used": "8"}, "libsvtav1": {"preset": "12"}}
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    options = {"g": "20", **quick.get(codec, {}), **quiet}
+    path = write_clip(tmp_path / f"clip.{suffix}", 70, codec=codec, options=options)
+    with open_video(path) as video:
+        frames = list(video)
+        assert np.array_equal(video[65], frames[65])
+        assert np.array_equal(video[45], frames[45])
+    assert len(entered) == 2
+    assert None not in entered
+
+
+def test_a_long_video_is_never_in_memory(tmp_path):
+    path = write_clip(tmp_path / "long.mp4", 2000)
+    with open_video(path) as video:
+        video._cache._max_bytes = 20 * 96 * 64 * 3
+        by_number = (video[i] for i in range(video.num_frames))
+        for frames, most in ((video, 4), (by_number, 24)):
+            given = []
+            for frame in frames:
+                given.append(weakref.ref(frame))
+                if len(given) % 100 == 0:
+                    assert sum(one() is not None for one in given) <= most
+            assert len(given) == 2000
 
 
 def test_the_cache_is_bounded(clip):
@@ -167,7 +227,10 @@ def test_a_hole_in_the_middle_is_named(tmp_path, caplog):
     path = write_clip(tmp_path / "hole.mp4", 60, frames=noisy(), options={"bf": "0", "g": "10"})
     blank_packets(path, {25})
     with caplog.at_level(logging.WARNING), open_video(path) as video:
-        assert len(list(video)) == 59
+        frames = list(video)
+        assert len(frames) == 59
+        for index in (25, 24, 26, 58):
+            assert np.array_equal(video[index], frames[index]), index
         assert "hole.mp4: frame 25 cannot be decoded" in caplog.text
         assert "59 of its 60 frames are used" in caplog.text
         assert video.num_frames == 59
@@ -176,6 +239,31 @@ def test_a_hole_in_the_middle_is_named(tmp_path, caplog):
         pytest.raises(InvalidValue, match=r"frame 25 of hole.mp4 cannot"),
     ):
         video[25]
+
+
+def test_frames_before_the_first_whole_one_are_not_counted(tmp_path):
+    path = write_clip(tmp_path / "torn.mp4", 60, frames=noisy(), options={"bf": "0", "g": "10"})
+    with open_video(path) as video:
+        whole = list(video)
+    blank_packets(path, range(10))
+    with open_video(path) as video:
+        assert video.num_frames == 50
+        assert np.array_equal(video[3], whole[13])
+        frames = list(video)
+        assert len(frames) == 50
+        assert np.array_equal(frames[0], whole[10])
+
+
+def test_a_recording_that_begins_in_the_middle(tmp_path):
+    path = write_clip(tmp_path / "late.ts", COUNT)
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 188 * 3 // 10 * 188 :])
+    with open_video(path) as video:
+        frames = list(video)
+        assert number_of(frames[0]) == 50  # the next keyframe
+        assert video.num_frames == len(frames) == COUNT - 50
+        for index in (69, 0, 30, 24, 25):
+            assert number_of(video[index]) == 50 + index
 
 
 def test_a_frame_that_is_not_there(clip):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from av.error import FFmpegError
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking._av import decode, open_video_track, to_rgb, video_track
@@ -99,14 +100,20 @@ class VideoFile(Frames):
 
     def _cursor_before(self, position: int) -> _Cursor:
         index, cursor = self._stamps(), self._cursor
-        key = index.key_before(position)
-        if cursor is not None and cursor.position < position:
-            reached = index.stamps[max(cursor.position, 0)]
-            if key is None or key <= reached:  # no keyframe between: decode on
-                return cursor
-        self.close()
-        self._cursor = _Cursor(self.path, index, key)
-        return self._cursor
+        while True:
+            key = index.key_before(position)
+            if cursor is not None and cursor.position < position:
+                reached = index.stamps[max(cursor.position, 0)]
+                if key is None or key <= reached:  # no keyframe between: decode on
+                    return cursor
+            entered = _Cursor(self.path, index, key)
+            if entered.exact:
+                self.close()
+                self._cursor = entered
+                return entered
+            entered.close()
+            assert key is not None  # from the start decoding is exact
+            index.keys.remove(key)
 
     def _stamps(self) -> FrameIndex:
         if self._index is None:
@@ -133,19 +140,23 @@ class VideoFile(Frames):
 
 
 class _Cursor:
-    """Pictures from a keyframe on; ``position`` is the number of the last one."""
+    """Pictures from a keyframe on, or from the start where ``key`` is None.
+
+    ``position`` is the number of the last one; ``exact`` says whether the file can be entered there.
+    """
 
     def __init__(self, path: Path, index: FrameIndex, key: int | None) -> None:
         self._container, self._stamps = open_video_track(path), index.stamps
+        self._counting = key is None
+        self._first: VideoFrame | None = None
         self.position = -1
-        self._counting = key is None or not self._seek(key)
-        if self._counting and key is not None:  # the file cannot be entered there
-            self._container.close()
-            self._container = open_video_track(path)
-        self._pictures = decode(self._container, path.name, after=None if self._counting else key)
+        landed = None if key is None else self._land(key, index)
+        self._pictures = decode(self._container, path.name, after=landed)
+        self.exact = key is None or (landed is not None and self._begins_whole(landed))
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        for picture in self._pictures:
+        first, self._first = self._first, None
+        for picture in self._pictures if first is None else chain([first], self._pictures):
             if self._counting:
                 self.position += 1
             else:
@@ -160,15 +171,32 @@ class _Cursor:
         self._pictures.close()
         self._container.close()
 
-    def _seek(self, key: int) -> bool:
-        """Go to where decoding yields the keyframe at ``key``; False where that fails."""
+    def _land(self, key: int, index: FrameIndex) -> int | None:
+        """Jump to the keyframe at ``key`` or one before; its stamp, or None where jumps fail."""
+        # A transport stream is searched by bytes and may be entered one keyframe late.
+        for target in reversed(index.keys[: bisect_right(index.keys, key)][-3:]):
+            landed = self._seek(target)
+            if landed is not None and landed <= key:
+                return landed
+        return None
+
+    def _begins_whole(self, landed: int) -> bool:
+        """Whether the first picture after the jump is the keyframe, and a whole one."""
+        self._first = next(self._pictures, None)
+        if self._first is None or self._first.pts != landed:
+            return False
+        # With intra refresh a "keyframe" mends itself over the next pictures.
+        return self._first.pict_type == PictureType.I
+
+    def _seek(self, target: int) -> int | None:
+        """Stamp of the keyframe the container jumps to for ``target``."""
         track = video_track(self._container)
         try:
-            self._container.seek(key, stream=track)
+            self._container.seek(target, stream=track)
             for packet in self._container.demux(track):
                 if packet.is_keyframe and packet.pts is not None:
-                    self._container.seek(key, stream=track)
-                    return packet.pts <= key
+                    self._container.seek(target, stream=track)
+                    return packet.pts
         except FFmpegError:
-            return False
-        return False
+            return None
+        return None
