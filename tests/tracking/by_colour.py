@@ -1,4 +1,4 @@
-"""A network whose masks are known: everything of the colour that was clicked on."""
+"""A network whose masks are known: everything of the colour that was clicked on or boxed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from timm.data import IMAGENET_DEFAULT_STD as STD
 from torch import Tensor, nn
 
 from pocketeye.models.tam import Prediction
+from pocketeye.models.tam.prompt_encoder import TOP_LEFT
 
 Disc = tuple[int, int, int, tuple[int, int, int]]
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255)]
@@ -45,7 +46,10 @@ class ByColour(nn.Module):
     ) -> Prediction:
         self.prompts.append((points, labels, mask))
         shares = feat * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
-        x, y = points[:, 0].long().unbind(-1)
+        at = points[:, 0]
+        if labels[0, 0] == TOP_LEFT:
+            at = points[:, :2].mean(1)
+        x, y = at.long().unbind(-1)
         clicked = shares[0][:, y, x].T[:, :, None, None]
         same = (shares.round() == clicked.round()).all(1, keepdim=True)
         coloured = shares.round().any(1, keepdim=True).expand_as(same)

@@ -22,6 +22,7 @@ VERBS = {
     "train": "train",
     "eval": "evaluate",
     "predict": "predict",
+    "segment": "segment",
     "export": "export",
     "bench": "bench",
     "demo": "demo",
