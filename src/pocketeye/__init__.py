@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from pocketeye.verbs.measure import measure as measure
     from pocketeye.verbs.predict import predict as predict
     from pocketeye.verbs.search import search as search
+    from pocketeye.verbs.segment import segment as segment
     from pocketeye.verbs.track import track as track
     from pocketeye.verbs.train import train as train
 
 __version__ = "0.1.0"
 
 _VERBS = ("bench", "demo", "doctor", "evaluate", "export", "info", "measure", "predict", "search",
-          "track", "train")  # fmt: skip
+          "segment", "track", "train")  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

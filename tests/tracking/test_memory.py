@@ -184,3 +184,14 @@ def test_memory_budget(tracker):
     session = tracker.open(FRAMES, memory_budget_mb=6 * map_mb)
     with pytest.raises(InvalidValue, match="does not hold 1 object of this network"):
         session.add(1, frame=0, points=[[30, 40]])
+
+
+def test_keys_are_as_narrow_as_they_are_multiplied():
+    tracker = make_tracker(dtype="bfloat16")
+    with tracker.open(FRAMES) as session:
+        session.add(1, frame=0, points=[[30, 40]])
+        list(session.run(stop=3))
+        batch = session._objects[1].answers.get(2).map.batch
+    assert batch.prepared.keys.dtype is torch.bfloat16
+    parts = (batch.raw, batch.prepared.keys, batch.prepared.values)
+    assert tracker.map_bytes == sum(p.numel() * p.element_size() for p in parts)

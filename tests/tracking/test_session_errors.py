@@ -26,19 +26,19 @@ def tracker() -> Tracker:
 @pytest.mark.parametrize(
     ("kind", "prompt", "said"),
     [
-        (InvalidValue, {"points": [[WIDTH, 3]]}, r"point \(120, 3\) is outside the frame"),
-        (InvalidValue, {"points": [[3, -1]]}, "outside the frame"),
-        (InvalidValue, {"points": [[1, 2, 3]]}, r"pixels of the video, got the shape \(1, 3\)"),
+        (InvalidValue, {"points": [[WIDTH, 3]]}, "point 120,3 is outside the picture of 120x80"),
+        (InvalidValue, {"points": [[3, -1]]}, "outside the picture"),
+        (InvalidValue, {"points": [[1, 2, 3]]}, r"points must have the shape \(N, 2\).* got \(1, 3\)"),
         (InvalidType, {"points": "here"}, "got 'here'"),
-        (InvalidValue, {"points": [[float("nan"), 3]]}, "nan"),
-        (InvalidValue, {"points": POINT, "labels": [1, 0]}, "1 points and 2 labels"),
-        (InvalidValue, {"points": POINT, "labels": [2]}, r"1 \(on the object\) or 0"),
+        (InvalidValue, {"points": [[float("nan"), 3]]}, "finite"),
+        (InvalidValue, {"points": POINT, "labels": [1, 0]}, "2 labels for 1 points"),
+        (InvalidValue, {"points": POINT, "labels": [2]}, r"1 \(in the object\) or 0"),
         (InvalidValue, {"labels": [1]}, "give points= as well"),
         (InvalidValue, {"points": np.zeros((0, 2))}, "nothing points at the object"),
         (InvalidValue, {}, "give points=, box= or mask="),
-        (InvalidValue, {"box": [50, 10, 20, 40]}, "upside down"),
-        (InvalidValue, {"box": [10, 10, 130, 40]}, "reaches outside the frame"),
-        (InvalidValue, {"box": [10, 10, 40]}, r"\[x0, y0, x1, y1\]"),
+        (InvalidValue, {"box": [50, 10, 20, 40]}, "x0 < x1 and y0 < y1"),
+        (InvalidValue, {"box": [10, 10, 130, 40]}, "not inside the picture"),
+        (InvalidValue, {"box": [10, 10, 40]}, "x0, y0, x1, y1"),
         (InvalidValue, {"mask": MASK.T}, r"frames are 120x80: expected \(80, 120\)"),
         (InvalidType, {"mask": MASK.astype(np.float32)}, "got float32: compare it with a threshold"),
         (InvalidType, {"mask": "mask.png"}, "got str"),
@@ -134,13 +134,11 @@ def test_options(tracker, options, said):
 
 def test_no_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path))
-    with pytest.raises(
-        MissingFile, match="no trained weights of efficienttam_ti_512x512 here"
-    ) as e:
+    with pytest.raises(MissingFile, match="no weights of efficienttam_ti_512x512 here") as e:
         load_tracker("efficienttam_ti_512x512")
     assert PUBLISHED["efficienttam_ti_512x512"].url in str(e.value)
     assert str(tmp_path / "efficienttam_ti_512x512.pt") in str(e.value)
-    with pytest.raises(MissingFile, match="no trained weights of pocketeye_tam_nano"):
+    with pytest.raises(MissingFile, match="no weights of pocketeye_tam_nano"):
         load_tracker("pocketeye_tam_nano")
     with pytest.raises(MissingFile, match=r"no checkpoint at .*gone\.pt"):
         load_tracker("pocketeye_tam_nano", tmp_path / "gone.pt")

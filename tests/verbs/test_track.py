@@ -76,7 +76,7 @@ def test_json(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
 
 def test_words(folder: Path, weights: Path, tmp_path: Path) -> None:
     result = track(
-        str(folder), box="10,20,60,70", background=["100,70"], frame=1, model=MODEL,
+        str(folder), box="10,20,60,70", point=["100,70:0"], frame=1, model=MODEL,
         checkpoint=weights, out=[tmp_path / "out.mp4"], device="cpu",
     )  # fmt: skip
     assert len(result.frames) == NUM_FRAMES
@@ -86,16 +86,22 @@ def test_words(folder: Path, weights: Path, tmp_path: Path) -> None:
     assert lines[-1].startswith("5 frames of 120x80: ")
     assert lines[-1].endswith("fps")
     assert result.next_commands() == [
-        f"pocketeye track {folder} --object 1:10,20,60,70@1 --frame 1 --background 100,70 "
-        f"--model {MODEL} --checkpoint {weights} --out frames-tracked.json"
+        f"pocketeye track {folder} --object 1:10,20,60,70@1 --object 1:100,70:0@1 "
+        f"--model {MODEL} --checkpoint {weights} --out out/track/frames.json"
     ]
 
 
-def test_a_correction_replaces_the_answer_of_its_frame(folder: Path, weights: Path) -> None:
+def test_a_correction_replaces_the_answer_of_its_frame(
+    folder: Path, weights: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def areas(*objects: str) -> list[int]:
         result = track(
-            str(folder), object=list(objects), model=MODEL, checkpoint=weights, device="cpu"
-        )
+            str(folder), object=list(objects), model=MODEL, checkpoint=weights, device="cpu",
+            overwrite=True,
+        )  # fmt: skip
+        assert result.files == (Path("out/track/frames.mp4"),)
         return [frame["objects"][0]["area"] for frame in result.frames]
 
     once, twice = areas("1:30,40"), areas("1:30,40", "1:5,5,115,75@3")
@@ -111,7 +117,7 @@ def test_no_weights(folder: Path, tmp_path: Path, monkeypatch, capsys, model: st
     arguments = ["track", str(folder), "--point", "30,40", "--model", model, "--out", str(out)]
     assert main(arguments) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"error: there are no trained weights of {model}")
+    assert said.startswith(f"error: there are no weights of {model}")
     assert said.count("\n") == 1
     assert not list(tmp_path.glob("out*"))
 
@@ -120,11 +126,12 @@ def test_no_weights(folder: Path, tmp_path: Path, monkeypatch, capsys, model: st
     ("options", "said"),
     [
         ([], "nothing says what to track"),
-        (["--point", "30"], "a point is x,y, got '30'"),
+        (["--point", "30"], "a point is x,y, or x,y:0 beside the object, got '30'"),
+        (["--point", "30,4:2"], "got '30,4:2'"),
         (["--box", "1,2,3"], "a box is x0,y0,x1,y1"),
         (["--object", "dog:1,2"], "an object is ID:x,y@FRAME"),
         (["--object", "2:1,2@9"], "no frame 9 to prompt in: its 5 frames are 0 to 4"),
-        (["--point", "300,40"], "the point (300, 40) is outside the frame"),
+        (["--point", "300,40"], "the point 300,40 is outside the picture"),
     ],
 )
 def test_mistakes(folder: Path, weights: Path, tmp_path: Path, capsys, options, said) -> None:
@@ -142,11 +149,11 @@ def test_no_video(weights: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_prompts_are_in_order():
-    found = parse_prompts(["1,2", "3,4"], ["5,6"], None, 3, ["2:7,8@1", "1:0,0,9,9@3"])
+    found = parse_prompts(["1,2", "3,4", "5,6:0"], None, 3, ["2:7,8@1", "1:0,0,9,9@3"])
     assert [(p.frame, p.object_id) for p in found] == [(1, 2), (3, 1)]
     assert (found[1].labels, found[1].box) == ([1, 1, 0], (0, 0, 9, 9))
     with pytest.raises(InvalidValue, match="object 2 has two boxes in frame 0"):
-        parse_prompts([], [], None, 0, ["2:0,0,9,9", "2:0,0,8,8"])
+        parse_prompts([], None, 0, ["2:0,0,9,9", "2:0,0,8,8"])
 
 
 def test_the_face_of_the_package():

@@ -22,6 +22,7 @@ VERBS = {
     "train": "train",
     "eval": "evaluate",
     "predict": "predict",
+    "segment": "segment",
     "track": "track",
     "export": "export",
     "bench": "bench",

@@ -14,8 +14,7 @@ from torch import Tensor
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
 from pocketeye.results import CompactMask
-
-Size = tuple[int, int]  # (width, height)
+from pocketeye.tracking.image_prompts import Size, read_box, read_points
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,68 +54,15 @@ def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> P
         return Prompt(mask=_mask(mask, size))
     if labels is not None and points is None:
         raise InvalidValue("labels belong to points: give points= as well")
-    corners = [] if box is None else _box(box, size)
-    given = [] if points is None else _points(points, size)
-    marks = [1] * len(given) if labels is None else _labels(labels)
-    if len(marks) != len(given):
-        raise InvalidValue(
-            f"{len(given)} points and {len(marks)} labels: give one label per point, "
-            "1 on the object and 0 beside it"
-        )
-    if not corners and not given:
+    corners = [] if box is None else read_box(box, size).tolist()
+    clicks, marks = read_points([] if points is None else points, labels, size)
+    given = [*corners, *clicks.tolist()]
+    if not given:
         raise InvalidValue("nothing points at the object: give points=, box= or mask=")
     return Prompt(
-        points=(*corners, *given), labels=(*((TOP_LEFT, BOTTOM_RIGHT) if corners else ()), *marks)
+        points=tuple((x, y) for x, y in given),
+        labels=(*((TOP_LEFT, BOTTOM_RIGHT) if corners else ()), *marks.tolist()),
     )
-
-
-def _numbers(value: Any, columns: int, what: str) -> np.ndarray:
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"{what}, got {value!r}") from error
-    flat = array.size == columns and array.ndim == 1
-    if not flat and (array.ndim != 2 or array.shape[1] != columns):
-        raise InvalidValue(f"{what}, got the shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise InvalidValue(f"{what}, got {array.tolist()}")
-    return array.reshape(-1, columns)
-
-
-def _points(points: Any, size: Size) -> list[tuple[float, float]]:
-    array = _numbers(points, 2, "points are [[x, y], …] in pixels of the video")
-    for x, y in array.tolist():
-        if not (0 <= x < size[0] and 0 <= y < size[1]):
-            raise InvalidValue(
-                f"the point ({x:g}, {y:g}) is outside the frame, which is {size[0]}x{size[1]}"
-            )
-    return [(x, y) for x, y in array.tolist()]
-
-
-def _labels(labels: Any) -> list[int]:
-    values = np.asarray(labels).reshape(-1).tolist()
-    for value in values:
-        if value not in (0, 1):
-            raise InvalidValue(f"a label is 1 (on the object) or 0 (beside it), got {value!r}")
-    return [int(value) for value in values]
-
-
-def _box(box: Any, size: Size) -> list[tuple[float, float]]:
-    array = _numbers(box, 4, "a box is [x0, y0, x1, y1] in pixels of the video")
-    if len(array) != 1:
-        raise InvalidValue(f"an object has one box, got {len(array)}")
-    x0, y0, x1, y1 = array[0].tolist()
-    if x0 >= x1 or y0 >= y1:
-        raise InvalidValue(
-            f"the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is upside down: "
-            "it is x0, y0, x1, y1 with x0 < x1 and y0 < y1"
-        )
-    if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
-        raise InvalidValue(
-            f"the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) reaches outside the frame, "
-            f"which is {size[0]}x{size[1]}"
-        )
-    return [(x0, y0), (x1, y1)]
 
 
 def _mask(mask: Any, size: Size) -> np.ndarray:

@@ -11,20 +11,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from PIL import Image
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
-from pocketeye.errors import InvalidType, InvalidValue, MissingFile, unknown
-from pocketeye.models import TAM, create_tam, load_checkpoint
-from pocketeye.models.tam import Memory, Pooling, list_tams
-from pocketeye.models.tam.checkpoints import PUBLISHED, checkpoint_folder, checkpoint_path
+from pocketeye.errors import InvalidType, unknown
+from pocketeye.models import TAM, load_checkpoint
+from pocketeye.models.tam import Memory, Pooling
 from pocketeye.tracking.memory import MapBatch, Reading, prepared_together
+from pocketeye.tracking.open_model import Device, open_model, resolve_device
 from pocketeye.tracking.options import Options
 from pocketeye.tracking.session import Session
 from pocketeye.tracking.source import open_video
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DTypeName = Literal["float32", "bfloat16"]
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(slots=True)
@@ -43,12 +42,10 @@ class Tracker:
         dtype: ``bfloat16`` computes under autocast.
     """
 
-    def __init__(
-        self, model: TAM, device: DeviceName = "auto", dtype: DTypeName = "float32"
-    ) -> None:
+    def __init__(self, model: TAM, device: Device = "auto", dtype: DTypeName = "float32") -> None:
         if dtype not in get_args(DTypeName):
             raise unknown("dtype", dtype, get_args(DTypeName))
-        self.device = choose_device(device)
+        self.device = resolve_device(device)
         self.dtype: DTypeName = dtype
         self.model = model.eval().to(self.device)
         self._cached = _Cached()
@@ -114,7 +111,7 @@ class Tracker:
 
     def _gather(self, maps: list[Memory], slots: list[int], pointers: Tensor) -> Memory:
         if self._cached.slot_keys is None:
-            self._cached.slot_keys = self.model.slot_keys()
+            self._cached.slot_keys = self._narrow(self.model.slot_keys())
         return self.model.gather(maps, slots, self._cached.slot_keys, pointers)
 
     def write_map(
@@ -124,14 +121,21 @@ class Tracker:
         raw = self.model.encode_memory(feat, mask, binarize).float()
         if round_maps:
             raw = raw.bfloat16().float()
-        return MapBatch(raw, None if plain else self.model.prepare_map(raw))
+        if plain:
+            return MapBatch(raw, None)
+        prepared = self.model.prepare_map(raw)
+        return MapBatch(raw, prepared._replace(keys=self._narrow(prepared.keys)))
+
+    def _narrow(self, keys: Tensor) -> Tensor:
+        """Keys as they are multiplied: autocast would convert them in every frame."""
+        return keys.bfloat16() if self.dtype == "bfloat16" else keys
 
 
 def load_tracker(
     model: str | TAM,
     checkpoint: str | Path | None = None,
     *,
-    device: DeviceName = "auto",
+    device: Device = "auto",
     dtype: DTypeName = "float32",
     untrained: bool = False,
 ) -> Tracker:
@@ -149,57 +153,21 @@ def load_tracker(
         MissingFile: no weights here; the sentence says which file to put where.
         InvalidValue: unknown network or device, or weights that do not fit.
     """
-    if isinstance(model, TAM):
+    if isinstance(model, str):
+        network = open_model(model, checkpoint=checkpoint, device=device, untrained=untrained)
+    elif isinstance(model, TAM):
         network = model
         if checkpoint is not None:
             load_checkpoint(network, checkpoint)
-        return Tracker(network, device, dtype)
-    if not isinstance(model, str):
+    else:
         raise InvalidType(f"a tracker is a name or a TAM, got {type(model).__name__}")
-    if model not in list_tams():
-        raise unknown("tracker", model, list_tams())
-    choose_device(device)  # before the work
-    path = None if untrained and checkpoint is None else _weights(model, checkpoint)
-    network = create_tam(model)
-    if path is not None:
-        load_checkpoint(network, path)
     return Tracker(network, device, dtype)
-
-
-def _weights(name: str, checkpoint: str | Path | None) -> Path:
-    if checkpoint is not None:
-        return Path(checkpoint)
-    if name not in PUBLISHED:
-        raise MissingFile(
-            f"there are no trained weights of {name}: none are published and none come with "
-            "pocketeye yet; give a file of your own with checkpoint="
-        )
-    published = PUBLISHED[name]
-    path = checkpoint_folder() / published.file_name
-    if not path.is_file():
-        raise MissingFile(
-            f"there are no trained weights of {name} here, and none come with pocketeye: bring "
-            f"{published.url} and put it at {path}, or give its path with checkpoint="
-        )
-    return checkpoint_path(name)
-
-
-def choose_device(device: str) -> torch.device:
-    """Raises InvalidValue: unknown, or not in this machine."""
-    there = {
-        "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True
-    }  # fmt: skip
-    if device == "auto":
-        return torch.device(next(name for name, found in there.items() if found))
-    if device not in there:
-        raise unknown("device", device, get_args(DeviceName))
-    if not there[device]:
-        raise InvalidValue(f"this machine has no {device} device for torch: take cpu or auto")
-    return torch.device(device)
 
 
 def network_input(frame: np.ndarray, image_size: tuple[int, int]) -> Tensor:
     """uint8 RGB ``(height, width, 3)`` as normalised ``(1, 3, H, W)``, stretched (bicubic, of PIL)."""
     resized = Image.fromarray(frame).resize((image_size[1], image_size[0]))
     image = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255
-    return (image - torch.tensor(_MEAN).view(3, 1, 1)) / torch.tensor(_STD).view(3, 1, 1)
+    return (image - torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)) / torch.tensor(
+        IMAGENET_DEFAULT_STD
+    ).view(3, 1, 1)

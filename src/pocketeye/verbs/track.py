@@ -95,10 +95,10 @@ class TrackResult(VerbResult):
 
     def next_commands(self) -> list[str]:
         suffixes = {path.suffix.lower() for path in self.files}
-        name = f"{Path(self.video).stem or 'video'}"
         for suffix in (".mp4", ".json"):  # to look at, to go on with
             if suffix not in suffixes:
-                return [shlex.join([*self.command, "--out", name + "-tracked" + suffix])]
+                target = Path("out") / "track" / f"{_stem(self.video)}{suffix}"
+                return [shlex.join([*self.command, "--out", str(target)])]
         return []
 
 
@@ -106,7 +106,6 @@ def track(
     video: str,
     *,
     point: list[str] | None = None,
-    background: list[str] | None = None,
     box: str | None = None,
     frame: int = 0,
     object: list[str] | None = None,
@@ -126,16 +125,15 @@ def track(
 
     Args:
         video: a video file, a folder of pictures, a pattern in quotes, or the number of a camera.
-        point: x,y on object 1, in pixels; may be repeated.
-        background: x,y beside object 1; may be repeated.
+        point: x,y on object 1, in pixels; x,y:0 beside it; may be repeated.
         box: x0,y0,x1,y1 round object 1.
         frame: where these are seen.
         object: a point of any object in any frame, as 2:x,y@50, or its box as 2:x0,y0,x1,y1@50; may
             be repeated. In a frame where the object is tracked already it is a correction.
         model: name of the tracker.
-        checkpoint: file of its weights; no tracker comes with weights yet.
+        checkpoint: its weights; by default the published file, where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
-            .json (COCO), .txt (MOT), a folder (PNGs).
+            .json (COCO), .txt (MOT), a folder (PNGs); out/track/NAME.mp4 by default.
         form: of the pictures in a folder.
         fps: frames a second of a written video, where the source does not say (25).
         overwrite: replace what was written before.
@@ -149,18 +147,19 @@ def track(
         MissingFile: no such video, or no weights (the sentence says what to put where).
         InvalidValue: a prompt outside of the video, or files that would be overwritten.
     """
-    prompts = parse_prompts(point or [], background or [], box, frame, object or [])
+    targets = out or [Path("out") / "track" / f"{_stem(video)}.mp4"]
+    prompts = parse_prompts(point or [], box, frame, object or [])
     with open_video(video, fps=fps) as frames:
         _check_frames(frames, prompts)
         tracker = load_tracker(model, checkpoint, device=device, dtype=dtype)
         session = tracker.open(
             frames, max_prompted_maps=max_prompted_maps, hole_area=hole_area,
-            non_overlapping=non_overlapping, keep_images=bool(out),
+            non_overlapping=non_overlapping,
         )  # fmt: skip
         outputs = [
             open_writer(path, form if not path.suffix else None, fps=frames.fps or fps or _FPS,
                         name=frames.name, overwrite=overwrite)
-            for path in out or []
+            for path in targets
         ]  # fmt: skip
         watched = _Watched(session, prompts)
         write_all(watched, outputs)
@@ -213,6 +212,12 @@ class _Watched:
             yield result
 
 
+def _stem(video: str) -> str:
+    """A file name for what comes of a video, folder, pattern, camera or address."""
+    stem = Path(video.rstrip("/")).stem
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "video"
+
+
 def _row(result: TrackedFrame) -> dict[str, Any]:
     keys = ("id", "score", "x", "y", "width", "height", "area")
     rows = [{key: row[key] for key in keys} for row in result.table()]
@@ -234,15 +239,8 @@ def _command(
     """The same again, without its outputs."""
     words = ["pocketeye", "track", video]
     for prompt in prompts:
-        shown = [prompt.box] if prompt.box else []
-        shown += [p for p, label in zip(prompt.points, prompt.labels, strict=True) if label]
-        for numbers in shown:
-            place = ",".join(f"{number:g}" for number in numbers)
-            words += ["--object", f"{prompt.object_id}:{place}@{prompt.frame}"]
-        if prompt.object_id == 1 and 0 in prompt.labels:
-            words += ["--frame", str(prompt.frame)]
-        for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
-            words += [] if label else ["--background", f"{x:g},{y:g}"]
+        for place in prompt.words():
+            words += ["--object", place]
     words += ["--model", model] if model != MODEL else []
     words += ["--checkpoint", str(checkpoint)] if checkpoint else []
     return tuple(words)
