@@ -8,24 +8,30 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pocketeye.models import Card, Cost, cards, list_models
+import torch
+
+from pocketeye.models import Card, Cost, cards, create_tam, list_models, list_tams
 from pocketeye.verbs._text import human_count, markdown_table
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 _BLOCK = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
+_TRACKED = ("SA-V test", "DAVIS 2017 val", "MOSE val")
+_TRACKER_HEADER = ("network", "params", "picture", *(f"{d}, J&F" for d in _TRACKED), "notes")
 _HEADER = ("network", "params", "MACs", "at", "top-1 %", "at", "source", "notes")
 
 
 def block() -> str:
-    """The tables of our networks and of their peers, and the notes they point to."""
-    own, notes = set(list_models()), dict[str, int]()
+    """The tables of our networks, their peers and trackers, and the notes they point to."""
+    own, trackers, notes = set(list_models()), set(list_tams()), dict[str, int]()
     groups = ("Ours", [c for c in cards().values() if c.name in own]), (
-        "Peers, from timm", [c for c in cards().values() if c.name not in own],
+        "Peers, from timm", [c for c in cards().values() if c.name not in own | trackers],
     )  # fmt: skip
     lines = []
     for title, group in groups:
         rows = [_row(card, notes) for card in group]
         lines += [f"{title}:", "", *markdown_table(_HEADER, rows, right=(1, 2, 3, 4, 5)), ""]
+    rows = [_tracker_row(card, notes) for card in cards().values() if card.name in trackers]
+    lines += ["Trackers:", "", *markdown_table(_TRACKER_HEADER, rows, right=range(1, 6)), ""]
     lines += [f"{number}. {note[0].upper()}{note[1:]}." for note, number in notes.items()]
     papers = {card.family: card.paper for card in cards().values() if card.paper}
     lines += ["", "Papers:", ""]
@@ -54,6 +60,19 @@ def _row(card: Card, notes: dict[str, int]) -> tuple[str, ...]:
         top1.source + tag,
         ", ".join(marks),
     )
+
+
+def _tracker_row(card: Card, notes: dict[str, int]) -> tuple[str, ...]:
+    params = card.cost("params")
+    assert params is not None
+    shown = [m for m in card.metrics if m.metric == "J&F" and m.dataset in _TRACKED]
+    values = {m.dataset: str(float(m.value)) for m in shown}
+    texts = dict.fromkeys(note for m in shown for note in m.notes)
+    marks = [str(notes.setdefault(text, len(notes) + 1)) for text in texts]
+    with torch.device("meta"):
+        side = create_tam(card.name).image_size[0]
+    measured = (values.get(dataset, "") for dataset in _TRACKED)
+    return (f"`{card.name}`", _count(params), str(side), *measured, ", ".join(marks))
 
 
 def _count(cost: Cost) -> str:

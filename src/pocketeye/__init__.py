@@ -17,6 +17,7 @@ from pocketeye.models import load_checkpoint as load_checkpoint
 from pocketeye.models import load_space as load_space
 
 if TYPE_CHECKING:
+    from pocketeye.tracking.tracker import load_tracker as load_tracker
     from pocketeye.verbs.bench import bench as bench
     from pocketeye.verbs.demo import demo as demo
     from pocketeye.verbs.doctor import doctor as doctor
@@ -26,20 +27,24 @@ if TYPE_CHECKING:
     from pocketeye.verbs.measure import measure as measure
     from pocketeye.verbs.predict import predict as predict
     from pocketeye.verbs.search import search as search
+    from pocketeye.verbs.segment import segment as segment
+    from pocketeye.verbs.track import track as track
     from pocketeye.verbs.train import train as train
 
 __version__ = "0.1.0"
 
 _VERBS = ("bench", "demo", "doctor", "evaluate", "export", "info", "measure", "predict", "search",
-          "train")  # fmt: skip
+          "segment", "track", "train")  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    # Verbs import lightning, onnx and matplotlib; `import pocketeye` must not.
+    # Verbs import lightning, onnx and matplotlib, and tracking PyAV; `import pocketeye` must not.
     if name in _VERBS:
         return getattr(import_module(f"pocketeye.verbs.{name}"), name)
+    if name == "load_tracker":
+        return import_module("pocketeye.tracking").load_tracker
     raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_VERBS})
+    return sorted({*globals(), *_VERBS, "load_tracker"})

@@ -10,15 +10,19 @@ from timm.utils.model import reparameterize_model
 
 from pocketeye import models
 from pocketeye.models import Cost, _cards, card_for, cards, count
+from pocketeye.models.tam.checkpoints import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
 CARDS = cards()
 OWN = models.list_models()
+TRACKERS = models.list_tams()
 
 
 @functools.cache
 def counted(name: str, form: str, size: int) -> models.Counts:
     with torch.device("meta"):
+        if name in TRACKERS:
+            return _counted_tracker(name)
         if form == "two heads":
             module = models.create_model(name, distilled=True)
         else:
@@ -26,6 +30,11 @@ def counted(name: str, form: str, size: int) -> models.Counts:
     if form == "merged":
         module = reparameterize_model(module.to_empty(device="cpu"))
     return count(module, (3, size, size))
+
+
+def _counted_tracker(name: str) -> models.Counts:
+    params = sum(p.numel() for p in models.create_tam(name).parameters())
+    return models.Counts(macs=0, params=params, weights=0)
 
 
 def test_every_network_of_ours_has_a_card_and_a_paper() -> None:
@@ -39,10 +48,35 @@ def test_every_network_of_ours_has_a_card_and_a_paper() -> None:
 
 
 def test_peers_have_cards() -> None:
-    peers = set(CARDS) - set(OWN)
+    peers = set(CARDS) - set(OWN) - set(TRACKERS)
     assert len(peers) == 9
     assert peers <= set(models.list_models(include_timm=True))
     assert all(CARDS[name].top1 for name in peers)
+
+
+def test_every_tracker_has_a_card() -> None:
+    assert set(TRACKERS) <= set(CARDS)
+    for name in TRACKERS:
+        card = CARDS[name]
+        assert card.cost("params").source == "counted here"
+        assert (card.paper is not None) == (name in PUBLISHED)
+        assert card.top1 is None
+
+
+def test_published_results_of_trackers() -> None:
+    """J&F on SA-V test, by the paper's tables 1, 4 and 5; its S/2 is equation 5, our ``_1``."""
+    results = {
+        name: next((m.value for m in CARDS[name].metrics if m.dataset == "SA-V test"), None)
+        for name in TRACKERS
+        if name in PUBLISHED
+    }
+    assert results == {
+        "efficienttam_s": 74.5, "efficienttam_s_1": 74.0, "efficienttam_s_2": 73.9,
+        "efficienttam_s_512x512": 71.5, "efficienttam_ti": 70.7, "efficienttam_ti_1": 70.8,
+        "efficienttam_ti_2": None, "efficienttam_ti_512x512": None,
+    }  # fmt: skip
+    for name in ("efficienttam_s_1", "efficienttam_ti_1"):
+        assert all("equation 5" in m.notes[0] for m in CARDS[name].metrics)
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))
@@ -108,6 +142,17 @@ cards:
     costs: [{of: params, printed: "3.20 M", source: here, note: odd}]
     metrics: [{task: t, dataset: d, metric: top-1 %, value: 70.5, source: here}]
 """
+
+
+def test_nothing_published_is_said_by_an_empty_list() -> None:
+    start = GOOD.index("    metrics:")
+    (card,) = _cards.read_cards(GOOD[:start] + "    metrics: []\n", "x.yaml")
+    assert card.metrics == ()
+    with pytest.raises(ValueError, match="net: metrics: a list of rows is wanted, not None"):
+        _cards.read_cards(GOOD[:start], "x.yaml")
+    start = GOOD.index("    costs:")
+    with pytest.raises(ValueError, match=r"net: costs: a list of rows is wanted, not \[\]"):
+        _cards.read_cards(GOOD[:start] + "    costs: []\n    metrics: []\n", "x.yaml")
 
 
 def test_a_good_file_is_read() -> None:

@@ -22,6 +22,8 @@ VERBS = {
     "train": "train",
     "eval": "evaluate",
     "predict": "predict",
+    "segment": "segment",
+    "track": "track",
     "export": "export",
     "bench": "bench",
     "demo": "demo",

@@ -173,10 +173,11 @@ def read_cards(text: str, where: str) -> list[Card]:
     for name, row in rows.items():
         place = f"{where}: {name}"
         merged = {**data, **_mapping(row, place), "name": name}
-        for key, kind in (("costs", Cost), ("metrics", Metric)):
+        # What nobody published of a network is said by an empty list; everything can be counted.
+        for key, kind, least in (("costs", Cost, 1), ("metrics", Metric, 0)):
             merged[key] = tuple(
                 _made(kind, _named(_mapping(item, spot), named, used, spot), spot)
-                for spot, item in _numbered(merged.get(key), f"{place}: {key}")
+                for spot, item in _numbered(merged.get(key), f"{place}: {key}", least)
             )
         if "paper" in merged:
             spot = f"{place}: paper"
@@ -262,7 +263,7 @@ def _mapping(data: Any, where: str) -> dict[str, Any]:
     return dict(data)
 
 
-def _numbered(data: Any, where: str) -> Iterable[tuple[str, Any]]:
-    if not isinstance(data, list) or not data:
+def _numbered(data: Any, where: str, least: int) -> Iterable[tuple[str, Any]]:
+    if not isinstance(data, list) or len(data) < least:
         raise ValueError(f"{where}: a list of rows is wanted, not {data!r}")
     return [(f"{where}[{number}]", item) for number, item in enumerate(data)]

@@ -9,7 +9,16 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.models import Architecture, Card, build_block, card_for, count
+from pocketeye.errors import nearest, unknown
+from pocketeye.models import (
+    Architecture,
+    Card,
+    build_block,
+    card_for,
+    count,
+    list_models,
+    list_tams,
+)
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._network import open_network
 from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies
@@ -17,6 +26,7 @@ from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._run_card import RunCard, read_run_card
 from pocketeye.verbs._stages import StageRow, stage_rows, stage_table
 from pocketeye.verbs._text import human_count, text_table
+from pocketeye.verbs._trackers import TrackerInfo, tracker_info
 
 # models.count
 COUNTER = "torch's FlopCounterMode (convolutions, matrix products)"
@@ -155,8 +165,10 @@ class InfoResult(VerbResult):
 
 def info(
     model: str, *, input_size: int | None = None, results: Path = Path("results")
-) -> InfoResult:
+) -> InfoResult | TrackerInfo:
     """Show what a network is: what it costs, what was published and measured, its blocks or stages.
+
+    Of a tracker: its parts, what was published, and which file of weights belongs where.
 
     Args:
         model: a name from `pocketeye list`, any timm name, an architecture.json, or a run folder.
@@ -167,6 +179,13 @@ def info(
         InvalidValue: unknown name, or a damaged file.
         MissingFile: no network at that path.
     """
+    if not Path(model).exists():
+        trackers = list_tams()
+        if model in trackers:
+            return tracker_info(model, input_size)
+        close = nearest(model, [*list_models(include_timm=True), *trackers])
+        if close in trackers and model != close:
+            raise unknown("tracker", model, trackers, "see `pocketeye list`")
     network = open_network(model, input_size=input_size)
     counts = count(network.module, network.input_shape)
     path = Path(model)

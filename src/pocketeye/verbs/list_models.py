@@ -16,6 +16,7 @@ from pocketeye.verbs._card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies, origin
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_count, text_table
+from pocketeye.verbs._trackers import TrackerRow, tracker_row, tracker_table
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -38,14 +39,23 @@ class ModelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ListResult(VerbResult):
-    """The networks that match, sorted by name."""
+    """The networks and trackers that match, sorted by name."""
 
     models: tuple[ModelRow, ...]
+    trackers: tuple[TrackerRow, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"models": [row.to_dict() for row in self.models]}
+        return {
+            "models": [row.to_dict() for row in self.models],
+            "trackers": [row.to_dict() for row in self.trackers],
+        }
 
     def lines(self) -> list[str]:
+        tables = [self._networks()] if self.models else []
+        tables += [tracker_table(self.trackers)] if self.trackers else []
+        return [line for table in tables for line in (*table, "")][:-1]
+
+    def _networks(self) -> list[str]:
         if any(row.macs is None for row in self.models):
             rows = [(row.name, top1_text(row.card)) for row in self.models]
             return [*text_table(("model", "top-1 "), rows, right=(1,)), *self._notes()]
@@ -68,7 +78,8 @@ class ListResult(VerbResult):
         return [*table, *self._notes()]
 
     def next_commands(self) -> list[str]:
-        return [f"pocketeye info {self.models[0].name}"]
+        first = self.models[0].name if self.models else self.trackers[0].name
+        return [f"pocketeye info {first}"]
 
     def _notes(self) -> list[str]:
         cards = [row.card for row in self.models if row.card]
@@ -83,7 +94,7 @@ class ListResult(VerbResult):
 def list_models(
     pattern: str = "*", *, include_timm: bool = False, results: Path = Path("results")
 ) -> ListResult:
-    """List the networks: cost, input size, published accuracy and measured latency.
+    """List networks and trackers: cost, input size, published accuracy, measured latency, weights.
 
     Args:
         pattern: names to show, shell-style: 'fbnet_*'.
@@ -94,21 +105,23 @@ def list_models(
         InvalidValue: nothing matches.
     """
     names = models.list_models(pattern, include_timm=include_timm)
-    if not names:
+    trackers = models.list_tams(pattern)
+    if not names and not trackers:
         raise InvalidValue(_nothing(pattern))
+    shown = tuple(tracker_row(name) for name in trackers)
     if include_timm:
         rows = [
             ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
             for n in names
         ]
-        return ListResult(models=tuple(rows))
+        return ListResult(models=tuple(rows), trackers=shown)
     kept = kept_latencies(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
             rows.append(_counted(name, kept))
             bar.advance()
-    return ListResult(models=tuple(rows))
+    return ListResult(models=tuple(rows), trackers=shown)
 
 
 def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:
@@ -130,6 +143,7 @@ def _nothing(pattern: str) -> str:
     theirs = models.list_models(pattern, include_timm=True)
     if theirs:
         return f"no network of ours matches {pattern!r}, {len(theirs)} of timm's do: --include-timm"
-    close = nearest(pattern.strip("*"), models.list_models(include_timm=True))
+    names = [*models.list_models(include_timm=True), *models.list_tams()]
+    close = nearest(pattern.strip("*"), names)
     guess = f" Did you mean {close!r}?" if close else ""
     return f"no network matches {pattern!r}.{guess} (all: pocketeye list)"

@@ -1,0 +1,185 @@
+"""What a tracked frame costs, ours beside the plain way, in one interleaved table.
+
+    python benchmarks/tracking_speed.py --results results/tracking-speed
+
+``plain`` computes as the authors' code does: windows filled up, every key and value of the memory
+projected again in every frame, one object at a time. ``ours`` has the same weights. Other forms are
+ours with one thing changed: ``bf16``, ``channels_last``, ``compiled``. The memory is full (7 maps, 16
+pointers) before anything is timed; frames are pictures in memory, and a call is one ``push``. Weights
+are random: the cost does not depend on them. The largest difference of the logits, in their standard
+deviations, after the memory has filled stands beside each form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
+from pocketeye.latency.record import Device, LatencyRecord, choose_clock
+from pocketeye.models import TAM, create_tam
+from pocketeye.runs import environment, write_atomic
+from pocketeye.tracking import Session, Tracker
+from pocketeye.verbs._text import markdown_table
+
+NETWORKS = ("efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2")
+FORMS = ("plain", "ours", "bf16", "channels_last", "compiled")
+SIZE = (854, 480)
+NUM_WARM = 16  # pointers of 15 frames, and one more
+NUM_FRAMES = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One network in one form, following some objects."""
+
+    network: str
+    form: str
+    num_objects: int
+    session: Session
+    logits: np.ndarray
+    call: Callable[[], None]
+
+    @property
+    def name(self) -> str:
+        return f"{self.network} {self.form} {self.num_objects}"
+
+
+def pictures() -> list[np.ndarray]:
+    """Discs that move over noise."""
+    width, height = SIZE
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 120, (height, width, 3), np.uint8)
+    y, x = np.mgrid[:height, :width]
+    frames = []
+    for number in range(NUM_FRAMES):
+        frame = ground.copy()
+        for k in range(8):
+            inside = (x - 60 - 100 * k - number) ** 2 + (y - 60 - 50 * k) ** 2 < 40**2
+            frame[inside] = (30 * k, 250 - 30 * k, 140)
+        frames.append(frame)
+    return frames
+
+
+def network_of(name: str, *, plain: bool) -> TAM:
+    torch.manual_seed(0)
+    model = create_tam(name, pad_windows=plain).eval()
+    with torch.no_grad():
+        model.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(8)  # type: ignore[union-attr]
+    return model
+
+
+def tracker_of(base: TAM, name: str, form: str) -> Tracker:
+    if form == "plain":
+        model = network_of(name, plain=True)
+        model.load_state_dict(base.state_dict())
+        return Tracker(model, device="cpu")
+    model = copy.deepcopy(base) if form in ("channels_last", "compiled") else base
+    if form == "channels_last":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if form == "compiled":
+        model.image_encoder.compile()
+        model.memory_attention.compile()
+    return Tracker(model, device="cpu", dtype="bfloat16" if form == "bf16" else "float32")
+
+
+def cell_of(tracker: Tracker, name: str, form: str, num_objects: int) -> Cell:
+    """A session whose memory is full."""
+    frames = itertools.cycle(pictures())
+    session = tracker.open(plain=form == "plain", keep_images=False)
+    session.push(next(frames))
+    for k in range(num_objects):
+        session.add(k + 1, points=[[60 + 100 * k, 60 + 50 * k]])
+    for _ in range(NUM_WARM):
+        result = session.push(next(frames))
+    # every map and pointer there is, for each object
+    assert all(len(m.answers) == 6 and len(m.pointers) == 15 for m in session._objects.values())
+    print(f"ready: {name} {form}, {num_objects} object(s)", flush=True)
+    return Cell(
+        network=name, form=form, num_objects=num_objects, session=session,
+        logits=result.logits[0], call=lambda: _push(session, next(frames)),
+    )  # fmt: skip
+
+
+def _push(session: Session, frame: np.ndarray) -> None:
+    session.push(frame)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=("plain", "ours"))
+    parser.add_argument("--objects", type=int, nargs="+", default=(1, 8))
+    parser.add_argument("--rounds", type=int, default=8)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cells = []
+    for name in args.networks:
+        base = network_of(name, plain=False)
+        for form in args.forms:
+            tracker = tracker_of(base, name, form)
+            for num_objects in args.objects:
+                # the plain way to many objects is so many times the way to one
+                if form in ("plain", "ours") or num_objects == 1:
+                    cells.append(cell_of(tracker, name, form, num_objects))
+    protocol = Protocol(rounds=args.rounds, samples=1, extra_rounds=args.rounds // 2)
+    measured = measure_interleaved({c.name: c.call for c in cells}, protocol, threads=1)
+    _write(cells, measured, protocol, args.results)
+
+
+def _write(
+    cells: list[Cell], measured: dict[str, Measured], protocol: Protocol, path: Path
+) -> None:
+    records: dict[str, Any] = {}
+    ms: dict[tuple[str, str, int], float] = {}
+    for cell in cells:
+        found = measured[cell.name]
+        record = LatencyRecord(
+            subject=cell.network, runtime="torch", runtime_version=torch.__version__, threads=1,
+            precision=cell.session.tracker.dtype, clock=choose_clock(1), timing=found.timing,
+            flags={"form": cell.form, "objects": cell.num_objects}, protocol=protocol.to_dict(),
+            input_size=cell.session.tracker.image_size[0],
+        )  # fmt: skip
+        ms[cell.network, cell.form, cell.num_objects] = record.latency_ms
+        records[cell.name] = {"disturbed": found.disturbed, "record": record.to_dict()}
+    header = ("network", "form", "objects", "ms per frame", "share of plain",
+              "times one object", "off by (std)")  # fmt: skip
+    first = {(c.network, c.num_objects): c.logits for c in reversed(cells)}
+    rows = []
+    for cell in cells:
+        mine = ms[cell.network, cell.form, cell.num_objects]
+        plain = ms.get((cell.network, "plain", cell.num_objects))
+        one = ms.get((cell.network, cell.form, 1))
+        want = first[cell.network, cell.num_objects]
+        off = np.abs(cell.logits - want).max() / want.std()
+        rows.append(
+            (cell.network, cell.form, str(cell.num_objects), f"{mine:.1f}",
+             f"{mine / plain:.2f}" if plain else "", f"{mine / one:.2f}" if one else "",
+             f"{off:.1e}")
+        )  # fmt: skip
+    lines = markdown_table(header, rows, right=range(2, len(header)))
+    lines += [
+        "",
+        f"{Device.here()}, torch {torch.__version__}, one thread, frames of {SIZE[0]}x{SIZE[1]}, full "
+        "memory, warm, interleaved. Off by: largest difference of the first object's logits to the "
+        "first form, in standard deviations.",
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"cells": records, "rows": rows, "environment": environment()}
+    write_atomic(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    write_atomic(path.with_suffix(".md"), "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""From the name of a tracker to a network with weights, or which file to bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models import TAM, create_tam, list_tams, load_checkpoint
+from pocketeye.models.tam.checkpoints import PUBLISHED, checkpoint_folder, checkpoint_path
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+
+
+def open_model(
+    name: str,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "auto",
+    image_size: int | tuple[int, int] | None = None,
+    untrained: bool = False,
+) -> TAM:
+    """A tracker's network in eval mode on a device, without gradients.
+
+    Args:
+        name: one of :func:`pocketeye.models.list_tams`.
+        checkpoint: file of weights; by default the published one, where it was put into
+            :func:`pocketeye.models.tam.checkpoints.checkpoint_folder`. Nothing is fetched.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps`` or torch's.
+        image_size: of the network's input, see :func:`pocketeye.models.create_tam`.
+        untrained: random weights, those of seed 0, for timing and tests: the masks mean nothing.
+
+    Raises:
+        MissingFile: no weights; the sentence says which file to put where.
+        InvalidValue: unknown name or device, or weights that are damaged or do not fit.
+    """
+    if name not in list_tams():
+        raise unknown("tracker", name, list_tams())
+    if untrained and checkpoint is not None:
+        raise InvalidValue(f"give either untrained or a checkpoint ({checkpoint}), not both")
+    place = resolve_device(device)
+    weights = None if untrained else _weights(name, checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = create_tam(name, image_size)
+    if weights is not None:
+        load_checkpoint(model, weights)
+    return model.eval().requires_grad_(False).to(place)
+
+
+def weights_here(name: str) -> Path | None:
+    """Where the published weights of a tracker lie on this machine, not verified; None without them."""
+    if name not in PUBLISHED:
+        return None
+    path = checkpoint_folder() / PUBLISHED[name].file_name
+    return path if path.is_file() else None
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device that ``auto`` stands for, or the named one.
+
+    Raises:
+        InvalidValue: misspelt, or not on this machine.
+    """
+    if isinstance(device, torch.device):
+        return device
+    kind = device.partition(":")[0]
+    if kind not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return torch.device(next((name for name, is_there in there.items() if is_there), "cpu"))
+    if not there.get(kind, True):
+        raise InvalidValue(f"this machine has no {kind} device for torch: use --device cpu")
+    return torch.device(device)
+
+
+def _weights(name: str, checkpoint: str | Path | None) -> Path:
+    if checkpoint is not None:
+        return Path(checkpoint)
+    if name not in PUBLISHED:
+        raise MissingFile(
+            f"there are no weights of {name}: nobody has published any; give a file of your own with "
+            "--checkpoint (without weights its masks would mean nothing)"
+        )
+    path = weights_here(name)
+    if path is None:
+        published = PUBLISHED[name]
+        raise MissingFile(
+            f"there are no weights of {name} here: bring {published.url} and put it at "
+            f"{checkpoint_folder() / published.file_name}, or name the file with --checkpoint"
+        )
+    return checkpoint_path(name)

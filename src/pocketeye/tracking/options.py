@@ -1,0 +1,63 @@
+"""How a session tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pocketeye.errors import InvalidValue, unknown
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a session tracks; the defaults are the authors'.
+
+    Attributes:
+        max_prompted_maps: prompted frames that each object keeps and reads (the authors': all). The
+            first one and those nearest to the newest stay.
+        memory_budget_mb: megabytes for the maps of all objects; fewer prompted frames are kept where
+            it asks for that, and an object that does not fit is refused.
+        binarize_click_masks: remember masks of prompted frames as yes or no, not as probabilities.
+        stability_fallback: where the single mask is unstable, take the best of the three.
+        hole_area: fill holes up to this many pixels of the network's masks (a quarter of its input).
+        non_overlapping: give each pixel to one object at most.
+        round_maps: keep maps as exact as bfloat16, which is what the networks were judged with.
+        keep_images: results hold their frame, to be drawn; switch it off to collect results.
+        plain: compute as the authors do, one object at a time and everything in every frame, for
+            comparison.
+    """
+
+    max_prompted_maps: int = 8
+    memory_budget_mb: float | None = None
+    binarize_click_masks: bool = True
+    stability_fallback: bool = True
+    hole_area: int = 8
+    non_overlapping: bool = False
+    round_maps: bool = True
+    keep_images: bool = True
+    plain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_prompted_maps < 1:
+            raise InvalidValue(
+                f"max_prompted_maps is 1 or more, got {self.max_prompted_maps}: an object is known "
+                "by its prompted frames"
+            )
+        if self.memory_budget_mb is not None and self.memory_budget_mb <= 0:
+            raise InvalidValue(f"memory_budget_mb is above 0, got {self.memory_budget_mb:g}")
+        if self.hole_area < 0:
+            raise InvalidValue(f"hole_area is 0 or more, got {self.hole_area}")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Options:
+        """From keywords.
+
+        Raises:
+            InvalidValue: an unknown one (with the nearest spelling), or a value that is not allowed.
+        """
+        names = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in names:
+                raise unknown("option of a session", name, [*names, "fps"])
+        return cls(**options)

@@ -1,0 +1,211 @@
+"""``pocketeye segment``: masks of what is clicked on or boxed in a picture, or of everything in it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.markup import escape
+
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.results import Result
+from pocketeye.runs import write_atomic
+from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
+from pocketeye.tracking.image import read_image
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._text import text_table
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_MOST_SHOWN, _MOST_LABELS = 20, 255
+OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentResult(VerbResult):
+    """The objects, and the files that hold them."""
+
+    model: str
+    image: str
+    found: Result
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        objects = [
+            {key: value for key, value in row.items() if key not in ("frame", "label")}
+            for row in self.found.table()
+        ]
+        return {
+            "model": self.model,
+            "image": self.image,
+            "size": list(self.found.size),
+            "objects": objects,
+            "files": list(self.files),
+        }
+
+    def lines(self) -> list[str]:
+        count, (width, height) = len(self.found), self.found.size
+        objects = "1 object" if count == 1 else f"{count} objects"
+        rows = [
+            (str(row["id"]), f"{row['score']:.2f}", f"{100 * row['area'] / (width * height):.2f}",
+             *(f"{row[key]:.0f}" for key in ("x", "y", "width", "height")))
+            for row in self.found.table()[:_MOST_SHOWN]
+        ]  # fmt: skip
+        lines = [f"[bold]{objects}[/bold] in {escape(self.image)}, {width}×{height}"]
+        if rows:
+            header = ("object", "expected IoU", "% of picture", "x", "y", "width", "height")
+            lines += text_table(header, rows, right=range(7))
+        if count > _MOST_SHOWN:
+            lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
+        if count > _MOST_LABELS and any(path.name == MASKS for path in self.files):
+            lines.append(f"no {LABELS}: a palette picture holds {_MOST_LABELS} objects")
+        return lines
+
+    def written(self) -> list[Path]:
+        return list(self.files)
+
+    def next_commands(self) -> list[str]:
+        return [f"pocketeye info {shlex.quote(self.model)}"]
+
+
+def segment(
+    image: Path,
+    *,
+    point: list[str] | None = None,
+    box: list[str] | None = None,
+    everything: bool = False,
+    model: str = "efficienttam_ti_512x512",
+    checkpoint: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    points_per_side: int = 32,
+    pred_iou_threshold: float = 0.8,
+    stability_threshold: float = 0.95,
+    crop_layers: int = 0,
+    min_area: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> SegmentResult:
+    """Cut out what is clicked on or boxed in a picture, or everything in it.
+
+    Args:
+        image: picture file.
+        point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
+        box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
+        everything: find all objects instead.
+        model: a tracker from `pocketeye list`.
+        checkpoint: its weights; by default the published file, where it was put.
+        out: a picture with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
+            for both, a label picture and the objects on transparency; out/segment/NAME.png by default.
+        overwrite: replace what is there.
+        points_per_side: with --everything, clicks along each side.
+        pred_iou_threshold: with --everything, least expected IoU.
+        stability_threshold: with --everything, least share of a mask that a stricter cut keeps.
+        crop_layers: with --everything, look at parts of the picture as well, for small objects.
+        min_area: with --everything, pixels below which holes are filled and specks removed.
+        device: where the network runs.
+
+    Raises:
+        InvalidValue: no prompt or a wrong one, not a picture, damaged weights, or files would be
+            overwritten.
+        MissingFile: no such picture, or no weights.
+    """
+    if everything and (point or box):
+        raise InvalidValue("give either --everything or points and boxes, not both")
+    if not (everything or point or box):
+        raise InvalidValue("say what to segment: --point x,y, --box x0,y0,x1,y1 or --everything")
+    prompts = _prompts(point or [], box or [])
+    target = out or Path("out") / "segment" / f"{image.stem}.png"
+    _require_free(target, overwrite)
+    picture = read_image(image)
+    segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
+    found: Result
+    if everything:
+        found = MaskGenerator(
+            segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
+            stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
+        )(picture)  # fmt: skip
+    else:
+        segmenter.set_image(picture)
+        found = segmenter.predict(**prompts)
+    files = _save(found, target, image.name)
+    return SegmentResult(model=model, image=str(image), found=found, files=tuple(files))
+
+
+def _prompts(points: list[str], boxes: list[str]) -> dict[str, Any]:
+    """Arguments for :meth:`ImageSegmenter.predict`."""
+    if points and len(boxes) > 1:
+        raise InvalidValue(
+            f"points go with one box at most, and here are {len(boxes)}: segment one after another"
+        )
+    prompts: dict[str, Any] = {}
+    if points:
+        read = [_point(text) for text in points]
+        prompts = {"points": [xy for xy, _ in read], "labels": [label for _, label in read]}
+    corners = [_numbers(text, 4, "--box", "x0,y0,x1,y1") for text in boxes]
+    if len(corners) == 1:
+        prompts["box"] = corners[0]
+    elif corners:
+        prompts["boxes"] = corners
+    return prompts
+
+
+def _point(text: str) -> tuple[list[float], int]:
+    place, colon, sign = text.partition(":")
+    if colon and sign not in ("0", "1"):
+        raise InvalidValue(
+            f"--point {text}: after the colon stands 1 (in the object) or 0 (beside)"
+        )
+    return _numbers(place, 2, "--point", "x,y"), int(sign or 1)
+
+
+def _numbers(text: str, count: int, option: str, form: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise InvalidValue(f"{option} is written {form} in pixels, got {text!r}")
+    return numbers
+
+
+def _require_free(target: Path, overwrite: bool) -> None:
+    suffix = target.suffix.lower()
+    if suffix not in ("", ".json", *_PICTURES):
+        known = f"{', '.join(_PICTURES)}, .json, or none for a folder"
+        raise unknown("suffix", suffix, (".json", *_PICTURES), known)
+    if target.is_dir() != (not suffix) and target.exists():
+        raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
+    names = (OVERLAY, LABELS, CUTOUT, MASKS)
+    there = [p for p in ([target] if suffix else [target / name for name in names]) if p.exists()]
+    if there and not overwrite:
+        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
+
+
+def _save(found: Result, target: Path, name: str) -> list[Path]:
+    suffix = target.suffix.lower()
+    if suffix in _PICTURES:
+        return [found.save(target)]
+    folder = target.parent if suffix else target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+    text = json.dumps(_coco(found, name)) + "\n"
+    if suffix:
+        return [write_atomic(target, text)]
+    files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
+    if len(found) <= _MOST_LABELS:
+        files.append(found.save(target / LABELS, "labels"))
+    return [*files, write_atomic(target / MASKS, text)]
+
+
+def _coco(found: Result, name: str) -> dict[str, Any]:
+    width, height = found.size
+    return {
+        "images": [{"id": 0, "file_name": name, "width": width, "height": height}],
+        "annotations": found.to_coco(image_id=0),
+        "categories": [{"id": 1, "name": "object"}],
+    }

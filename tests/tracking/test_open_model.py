@@ -1,0 +1,76 @@
+import hashlib
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models import create_tam
+from pocketeye.models.tam import checkpoints
+from pocketeye.tracking.open_model import open_model, resolve_device, weights_here
+
+NANO = "pocketeye_tam_nano"
+
+
+def test_a_checkpoint_is_loaded(tmp_path) -> None:
+    torch.manual_seed(7)
+    theirs = create_tam(NANO, 64)
+    torch.save({"model": theirs.state_dict()}, tmp_path / "mine.pt")
+    model = open_model(NANO, checkpoint=tmp_path / "mine.pt", device="cpu", image_size=64)
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+    for key, value in theirs.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+def test_the_published_file_is_found_and_verified(tmp_path, monkeypatch) -> None:
+    name = "efficienttam_ti"
+    monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path))
+    assert weights_here(name) is None
+    path = tmp_path / f"{name}.pt"
+    torch.save({"model": create_tam(name, 64).state_dict()}, path)
+    assert weights_here(name) == path
+    with pytest.raises(InvalidValue, match="is not the published file"):
+        open_model(name, image_size=64)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    published = {name: replace(checkpoints.PUBLISHED[name], sha256=digest)}
+    monkeypatch.setattr(checkpoints, "PUBLISHED", published)
+    assert open_model(name, device="cpu", image_size=64).variant == name
+
+
+def test_untrained_is_the_same_each_time_and_leaves_the_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    first, second = (open_model(NANO, untrained=True, device="cpu", image_size=64) for _ in "ab")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    key = "prompt_encoder.no_mask_embed.weight"
+    assert torch.equal(first.state_dict()[key], second.state_dict()[key])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sentence"),
+    [
+        (NANO, MissingFile, "no weights of pocketeye_tam_nano: .* --checkpoint"),
+        ("efficienttam_ti", MissingFile,
+         r"no weights of efficienttam_ti here: bring https://\S+/efficienttam_ti.pt and put it at "
+         r"\S+efficienttam_ti.pt, or name"),
+        ("efficienttam_tii", InvalidValue, "Did you mean 'efficienttam_ti'"),
+    ],
+)  # fmt: skip
+def test_without_weights(tmp_path, monkeypatch, name, kind, sentence) -> None:
+    monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path / "nowhere"))
+    with pytest.raises(kind, match=sentence):
+        open_model(name)
+
+
+def test_bad_input(tmp_path) -> None:
+    with pytest.raises(MissingFile, match="no checkpoint at"):
+        open_model(NANO, checkpoint=tmp_path / "none.pt")
+    with pytest.raises(InvalidValue, match="either untrained or a checkpoint"):
+        open_model(NANO, checkpoint=tmp_path / "none.pt", untrained=True)
+    with pytest.raises(InvalidValue, match="Did you mean 'cuda'"):
+        resolve_device("cuds")
+    assert resolve_device(torch.device("meta")).type == "meta"
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidValue, match="no cuda device"):
+            resolve_device("cuda")
+        assert resolve_device("auto").type in ("cpu", "mps")

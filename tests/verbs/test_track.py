@@ -1,0 +1,163 @@
+"""`pocketeye track` as a user calls it, with a small tracker of random weights in a file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import pocketeye
+from pocketeye.cli import main
+from pocketeye.errors import InvalidValue
+from pocketeye.models import create_tam
+from pocketeye.verbs._track_prompts import parse_prompts
+from pocketeye.verbs.track import track
+from tests.tracking.trackers import moving
+
+NUM_FRAMES = 5
+MODEL = "pocketeye_tam_nano"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = create_tam(MODEL)
+    with torch.no_grad():
+        model.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(8)
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_file(model.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, frame in enumerate(moving(NUM_FRAMES)):
+        Image.fromarray(frame).save(frames / f"{number}.png")
+    return frames
+
+
+def test_json(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
+    outputs = [tmp_path / name for name in ("out.mp4", "out.json", "labels")]
+    arguments = ["track", str(folder), "--point", "30,40", "--object", "2:90,20@2"]
+    arguments += ["--model", MODEL, "--checkpoint", str(weights), "--device", "cpu", "--json"]
+    for path in outputs:
+        arguments += ["--out", str(path)]
+    assert main(arguments) == 0
+    data = json.loads(capsys.readouterr().out)
+    ids = [[row["id"] for row in frame["objects"]] for frame in data["frames"]]
+    assert ids == [[1], [1], [1, 2], [1, 2], [1, 2]]
+    assert [frame["frame"] for frame in data["frames"]] == list(range(NUM_FRAMES))
+    assert set(data["frames"][0]["objects"][0]) == {
+        "id", "score", "x", "y", "width", "height", "area",
+    }  # fmt: skip
+    assert data["files"] == [str(path) for path in outputs]
+    assert data["fps"] == pytest.approx(1000 / data["ms_per_frame"], rel=1e-3)
+    with av.open(str(outputs[0])) as clip:
+        assert len(list(clip.decode(video=0))) == NUM_FRAMES
+    assert len(json.loads(outputs[1].read_text())["images"]) == NUM_FRAMES
+    assert len(list(outputs[2].iterdir())) == NUM_FRAMES
+    label = np.asarray(Image.open(outputs[2] / "00004.png"))
+    areas = {row["id"]: row["area"] for row in data["frames"][4]["objects"]}
+    assert (label == 1).sum() == areas[1]
+    # nothing is replaced unasked
+    assert main(arguments) == 2
+    assert "already there" in capsys.readouterr().err
+
+
+def test_words(folder: Path, weights: Path, tmp_path: Path) -> None:
+    result = track(
+        str(folder), box="10,20,60,70", point=["100,70:0"], frame=1, model=MODEL,
+        checkpoint=weights, out=[tmp_path / "out.mp4"], device="cpu",
+    )  # fmt: skip
+    assert len(result.frames) == NUM_FRAMES
+    assert result.frames[0]["objects"] == []
+    lines = result.lines()
+    assert lines[1].split()[:4] == ["1", "4", "of", "4"]
+    assert lines[-1].startswith("5 frames of 120x80: ")
+    assert lines[-1].endswith("fps")
+    assert result.next_commands() == [
+        f"pocketeye track {folder} --object 1:10,20,60,70@1 --object 1:100,70:0@1 "
+        f"--model {MODEL} --checkpoint {weights} --out out/track/frames.json"
+    ]
+
+
+def test_a_correction_replaces_the_answer_of_its_frame(
+    folder: Path, weights: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def areas(*objects: str) -> list[int]:
+        result = track(
+            str(folder), object=list(objects), model=MODEL, checkpoint=weights, device="cpu",
+            overwrite=True,
+        )  # fmt: skip
+        assert result.files == (Path("out/track/frames.mp4"),)
+        return [frame["objects"][0]["area"] for frame in result.frames]
+
+    once, twice = areas("1:30,40"), areas("1:30,40", "1:5,5,115,75@3")
+    assert once[:3] == twice[:3]
+    assert once[3] != twice[3]
+
+
+@pytest.mark.parametrize("model", ["efficienttam_ti_512x512", MODEL])
+def test_no_weights(folder: Path, tmp_path: Path, monkeypatch, capsys, model: str) -> None:
+    """It says so, and never draws random masks as if they meant something."""
+    monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path / "none"))
+    out = tmp_path / "out.mp4"
+    arguments = ["track", str(folder), "--point", "30,40", "--model", model, "--out", str(out)]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: there are no weights of {model}")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "nothing says what to track"),
+        (["--point", "30"], "a point is x,y, or x,y:0 beside the object, got '30'"),
+        (["--point", "30,4:2"], "got '30,4:2'"),
+        (["--box", "1,2,3"], "a box is x0,y0,x1,y1"),
+        (["--object", "dog:1,2"], "an object is ID:x,y@FRAME"),
+        (["--object", "2:1,2@9"], "no frame 9 to prompt in: its 5 frames are 0 to 4"),
+        (["--point", "300,40"], "the point 300,40 is outside the picture"),
+    ],
+)
+def test_mistakes(folder: Path, weights: Path, tmp_path: Path, capsys, options, said) -> None:
+    out = tmp_path / "out.mp4"
+    arguments = ["track", str(folder), *options, "--model", MODEL, "--checkpoint", str(weights)]
+    assert main([*arguments, "--device", "cpu", "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_no_video(weights: Path, tmp_path: Path, capsys) -> None:
+    gone = tmp_path / "gone.mp4"
+    assert main(["track", str(gone), "--point", "3,4", "--checkpoint", str(weights)]) == 2
+    assert f"there is no file or folder {gone}" in capsys.readouterr().err
+
+
+def test_prompts_are_in_order():
+    found = parse_prompts(["1,2", "3,4", "5,6:0"], None, 3, ["2:7,8@1", "1:0,0,9,9@3"])
+    assert [(p.frame, p.object_id) for p in found] == [(1, 2), (3, 1)]
+    assert (found[1].labels, found[1].box) == ([1, 1, 0], (0, 0, 9, 9))
+    with pytest.raises(InvalidValue, match="object 2 has two boxes in frame 0"):
+        parse_prompts([], None, 0, ["2:0,0,9,9", "2:0,0,8,8"])
+
+
+def test_the_face_of_the_package():
+    assert pocketeye.track is track
+    assert {"load_tracker", "track"} <= set(dir(pocketeye))
+    code = "import sys, pocketeye; assert 'av' not in sys.modules; pocketeye.load_tracker"
+    subprocess.run([sys.executable, "-c", code], check=True)
