@@ -1,4 +1,4 @@
-"""pocketeye: measure a device, search a network for it, train, export, and prove it.
+"""pocketeye: measure a device, search a network for it, train, export, prove it; segment and track.
 
 Importing registers our backbones with timm. The verbs are loaded when first used.
 """
@@ -17,7 +17,9 @@ from pocketeye.models import load_checkpoint as load_checkpoint
 from pocketeye.models import load_space as load_space
 
 if TYPE_CHECKING:
-    from pocketeye.tracking.tracker import load_tracker as load_tracker
+    from pocketeye.tracking import ImageSegmenter as ImageSegmenter
+    from pocketeye.tracking import MaskGenerator as MaskGenerator
+    from pocketeye.tracking import load_tracker as load_tracker
     from pocketeye.verbs.bench import bench as bench
     from pocketeye.verbs.demo import demo as demo
     from pocketeye.verbs.doctor import doctor as doctor
@@ -35,16 +37,17 @@ __version__ = "0.1.0"
 
 _VERBS = ("bench", "demo", "doctor", "evaluate", "export", "info", "measure", "predict", "search",
           "segment", "track", "train")  # fmt: skip
+_TRACKING = ("ImageSegmenter", "MaskGenerator", "load_tracker")
 
 
 def __getattr__(name: str) -> Any:
     # Verbs import lightning, onnx and matplotlib, and tracking PyAV; `import pocketeye` must not.
     if name in _VERBS:
         return getattr(import_module(f"pocketeye.verbs.{name}"), name)
-    if name == "load_tracker":
-        return import_module("pocketeye.tracking").load_tracker
+    if name in _TRACKING:
+        return getattr(import_module("pocketeye.tracking"), name)
     raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_VERBS, "load_tracker"})
+    return sorted({*globals(), *_VERBS, *_TRACKING})
