@@ -101,12 +101,10 @@ def table(args: argparse.Namespace) -> None:
 
 
 def _write(rows: list[Row], config: dict[str, Any], timed: dict[str, Any], out: Path) -> None:
-    header = ("network", "params", "MACs", "ms fp32", "ms int8", "top-1 %", "± std", "seeds",
-              "s a training")  # fmt: skip
+    header = ("network", "params", "MACs", "ms fp32", "ms int8", "top-1 %", "± std", "seeds")
     cells = [
         (r.name, human_count(r.params), human_count(r.macs), f"{r.latency_ms['fp32']:.3f}",
-         f"{r.latency_ms['int8']:.3f}", f"{r.mean:.2f}", f"{r.std:.2f}", str(len(r.top1)),
-         f"{r.seconds:.0f}")
+         f"{r.latency_ms['int8']:.3f}", f"{r.mean:.2f}", f"{r.std:.2f}", str(len(r.top1)))
         for r in rows
     ]  # fmt: skip
     lines = markdown_table(header, cells, right=range(1, len(header)))
