@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from pocketeye.data import UnreadableImage
 from pocketeye.data._geometry import Geometry
 from pocketeye.data._light import Colours
 from pocketeye.data.synthetic_clips import SyntheticClips
@@ -28,9 +27,9 @@ class Discs:
 
     name: str = "discs"
     num_frames: int = 20
-    object_ids: tuple[int, ...] = (3, 7)
     gone: frozenset[int] = frozenset()
     unannotated: frozenset[int] = frozenset()
+    unreadable: frozenset[int] = frozenset()
     damaged: frozenset[int] = frozenset()
     mask_size: tuple[int, int] = SIZE
 
@@ -43,19 +42,19 @@ class Discs:
 
     def frame(self, index: int) -> np.ndarray:
         if index in self.damaged:
-            raise UnreadableImage("empty file")
+            raise InvalidValue("empty file")
         pixels = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
         for k, inside in self.places(index).items():
             pixels[inside] = 100 + index if k == 3 else 200
         return pixels
 
-    def mask(self, index: int) -> np.ndarray | None:
-        if index in self.unannotated:
-            return None
-        labels = np.zeros(self.mask_size[::-1], np.uint8)
-        for k, inside in self.places(index, self.mask_size).items():
-            labels[inside] = k
-        return labels
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        return tuple(i for i in range(self.num_frames) if i not in self.unannotated)
+
+    def object_masks(self, index: int) -> dict[int, np.ndarray] | None:
+        assert index in self.annotated
+        return None if index in self.unreadable else self.places(index, self.mask_size)
 
 
 @dataclass
@@ -130,12 +129,19 @@ def test_an_object_that_vanishes_and_returns_has_empty_masks_between() -> None:
     assert clip.annotated.all()
 
 
-def test_frames_without_annotation_are_not_counted_as_absence() -> None:
-    video = Discs(num_frames=8, unannotated=frozenset((1, 2, 5)))
+def test_frames_with_a_damaged_mask_are_not_counted_as_absence() -> None:
+    video = Discs(num_frames=8, unreadable=frozenset((1, 2, 5)))
     clip = clips_of(video, sampling=VideoSampling(max_stride=1, reversed=0.0))[0]
     wanted = [True, False, False, True, True, False, True, True]
     assert clip.annotated.tolist() == [wanted, wanted]
     assert clip.visible().tolist() == [wanted, wanted]
+
+
+def test_frames_without_a_mask_are_not_taken() -> None:
+    video = Discs(num_frames=20, unannotated=frozenset(i for i in range(20) if i % 5))
+    sampling = VideoSampling(num_frames=4, reversed=0.0)
+    assert times_of(clips_of(video, sampling=sampling)[0]) == [0, 5, 10, 15]
+    assert len(VideoFrames(Videos((video,)), every=2)) == 2
 
 
 def test_samples_follow_from_seed_epoch_and_index() -> None:
@@ -161,8 +167,8 @@ def test_damaged_frames_are_passed_over_with_a_warning(caplog: pytest.LogCapture
 
 
 def test_a_set_without_objects_is_refused() -> None:
-    with pytest.raises(InvalidValue, match="somewhere has no video with an annotated object"):
-        clips_of(Discs(object_ids=()))
+    with pytest.raises(InvalidValue, match="somewhere has no video with an annotated frame"):
+        clips_of(Discs(unannotated=frozenset(range(20))))
 
 
 def test_frames_serve_synthetic_clips() -> None:

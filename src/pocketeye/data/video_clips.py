@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from pocketeye.data._decode import UnreadableImage
 from pocketeye.data._geometry import Geometry, warp_clip
 from pocketeye.data._light import Colours
+from pocketeye.data._shapes import Given
 from pocketeye.data._warp import channels_first, coverage, resized
 from pocketeye.data.clips import Clip, ClipSource
 from pocketeye.data.mask_sets import MaskedImage
@@ -31,16 +31,14 @@ class Video(Protocol):
     def name(self) -> str: ...
 
     @property
-    def num_frames(self) -> int: ...
-
-    @property
-    def object_ids(self) -> Sequence[int]: ...
+    def annotated(self) -> Sequence[int]:
+        """Frames that have a mask, ascending."""
 
     def frame(self, index: int) -> np.ndarray:
-        """uint8 RGB ``(H, W, 3)``; raises ``UnreadableImage``."""
+        """uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
 
-    def mask(self, index: int) -> np.ndarray | None:
-        """Object ids ``(H, W)``, 0 for the background; None where nobody looked."""
+    def object_masks(self, index: int) -> Mapping[int, np.ndarray] | None:
+        """Bool ``(H, W)`` of each object that is in the frame; None where the mask is damaged."""
 
 
 class Videos(Protocol):
@@ -56,7 +54,7 @@ class Videos(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSampling:
-    """How frames are taken from a video.
+    """How frames are taken from a video; of one with masks on some frames only those count.
 
     Attributes:
         num_frames: of a clip. A shorter video is run through to and fro; one of a single frame stands
@@ -70,7 +68,7 @@ class VideoSampling:
     reversed: float = 0.5
 
     def frames(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        """Numbers of frames, int64 ``(num_frames,)``, of a video of ``length``."""
+        """Places, int64 ``(num_frames,)``, among ``length`` frames."""
         most = min(self.max_stride, (length - 1) // max(self.num_frames - 1, 1))
         if most < 1:
             there = np.arange(length)
@@ -95,7 +93,7 @@ class VideoClips(ClipSource):
         seed: of all draws.
 
     Raises:
-        InvalidValue: no video with an object.
+        InvalidValue: no video with a mask.
     """
 
     def __init__(
@@ -111,7 +109,7 @@ class VideoClips(ClipSource):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        self.videos, self.places = videos, places_with_objects(videos)
+        self.videos, self.places = videos, annotated_videos(videos)
         self.length = len(self.places) if length is None else length
         self.size, self.max_objects = size, max_objects
         self.sampling = sampling or VideoSampling()
@@ -131,7 +129,7 @@ class VideoClips(ClipSource):
             video = self.videos[self.places[(index + attempt // 2) % len(self.places)]]
             try:
                 clip = self._clip(video, rng)
-            except UnreadableImage as error:
+            except (InvalidValue, UnreadableImage) as error:
                 logger.warning("%s: %s cannot be used (%s)", self.videos.source, video.name, error)
                 continue
             if clip is not None:
@@ -142,18 +140,21 @@ class VideoClips(ClipSource):
         )
 
     def _clip(self, video: Video, rng: np.random.Generator) -> Clip | None:
-        taken = self.sampling.frames(rng, video.num_frames).tolist()
-        labels = {index: video.mask(index) for index in set(taken)}
-        ids = [k for k in video.object_ids if any(m is not None and (m == k).any()
-                                                  for m in labels.values())]  # fmt: skip
+        places = self.sampling.frames(rng, len(video.annotated)).tolist()
+        taken = [video.annotated[place] for place in places]
+        objects = {index: video.object_masks(index) for index in sorted(set(taken))}
+        ids = sorted({k for found in objects.values() if found is not None for k in found})
         if not ids:
             return None
-        pictures = {index: video.frame(index) for index in set(taken)}
+        pictures = {index: video.frame(index) for index in objects}
         height, width = pictures[taken[0]].shape[:2]
         theta = self.geometry.theta(rng, width / height)
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
         chosen = [ids[k] for k in rng.permutation(len(ids))[: 2 * self.max_objects]]
-        masks = {index: _masks(m, chosen, (width, height), near) for index, m in labels.items()}
+        masks = {
+            index: _masks(found or {}, chosen, (width, height), near)
+            for index, found in objects.items()
+        }
         frames, warped = warp_clip(
             torch.stack([channels_first(resized(pictures[index], near)) for index in taken]),
             torch.from_numpy(np.stack([masks[index] for index in taken], 1)),
@@ -163,23 +164,23 @@ class VideoClips(ClipSource):
         warped = warped[warped.flatten(2).sum(-1).amax(1) >= MIN_PIXELS][: self.max_objects]
         if not len(warped):
             return None
-        known = torch.tensor([labels[index] is not None for index in taken])
+        known = torch.tensor([objects[index] is not None for index in taken])
         return Clip(self.colours(frames, rng), warped, known.repeat(len(warped), 1))
 
 
 class VideoFrames:
-    """Every ``every``-th frame of every video as an annotated picture, for synthetic clips.
+    """Every ``every``-th frame with a mask of every video as an annotated picture, for synthetic clips.
 
     Raises:
-        InvalidValue: no video with an object.
+        InvalidValue: no video with a mask.
     """
 
     def __init__(self, videos: Videos, every: int = 5) -> None:
         self.videos = videos
         self.frames = [
             (place, index)
-            for place in places_with_objects(videos)
-            for index in range(0, videos[place].num_frames, every)
+            for place in annotated_videos(videos)
+            for index in videos[place].annotated[::every]
         ]
 
     @property
@@ -190,16 +191,18 @@ class VideoFrames:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> MaskedImage:
-        """Picture and masks; raises ``UnreadableImage`` where one is damaged or there is no mask."""
+        """Picture and masks, none where its mask is damaged.
+
+        Raises:
+            InvalidValue, UnreadableImage: the frame is damaged, or its mask has another size.
+        """
         place, time = self.frames[index]
         video = self.videos[place]
-        labels, pixels = video.mask(time), video.frame(time)
-        if labels is None:
-            return MaskedImage(pixels, (), ())
-        _require_size(labels, (pixels.shape[1], pixels.shape[0]))
-        ids = [k for k in video.object_ids if (labels == k).any()]
-        shapes = tuple(partial(np.equal, labels, k) for k in ids)
-        return MaskedImage(pixels, shapes, (True,) * len(ids))
+        pixels, objects = video.frame(time), video.object_masks(time) or {}
+        for mask in objects.values():
+            _require_size(mask, (pixels.shape[1], pixels.shape[0]))
+        shapes = tuple(Given(mask) for mask in objects.values())
+        return MaskedImage(pixels, shapes, (True,) * len(shapes))
 
     def usable(self, index: int) -> tuple[int, MaskedImage]:
         """Frame ``index``, or the first after it that can be read, and its number.
@@ -209,39 +212,44 @@ class VideoFrames:
         """
         for attempt in range(_TRIES):
             at = (index + attempt) % len(self)
+            place, time = self.frames[at]
+            name = self.videos[place].name
             try:
                 return at, self[at]
-            except UnreadableImage as error:
-                place, time = self.frames[at]
-                name = self.videos[place].name
+            except (InvalidValue, UnreadableImage) as error:
                 logger.warning("%s: frame %d of %s: %s", self.source, time, name, error)
         raise InvalidValue(f"{self.source}: {_TRIES} damaged frames in a row, the last of {name!r}")
 
 
-def places_with_objects(videos: Videos) -> list[int]:
-    """Numbers of the videos that have an object.
+def annotated_videos(videos: Videos) -> list[int]:
+    """Numbers of the videos that have a mask on any frame.
 
     Raises:
         InvalidValue: none has.
     """
-    places = [k for k in range(len(videos)) if len(videos[k].object_ids) and videos[k].num_frames]
+    places = [k for k in range(len(videos)) if len(videos[k].annotated)]
     if not places:
-        raise InvalidValue(f"{videos.source} has no video with an annotated object to train on")
+        raise InvalidValue(f"{videos.source} has no video with an annotated frame to train on")
     return places
 
 
 def _masks(
-    labels: np.ndarray | None, ids: Sequence[int], size: tuple[int, int], near: tuple[int, int]
+    objects: Mapping[int, np.ndarray],
+    ids: Sequence[int],
+    size: tuple[int, int],
+    near: tuple[int, int],
 ) -> np.ndarray:
-    """Bool ``(K, h, w)``; all False where nobody looked."""
-    if labels is None:
-        return np.zeros((len(ids), near[1], near[0]), bool)
-    _require_size(labels, size)
-    return np.stack([coverage(labels == k, near) > 127 for k in ids])
+    """Bool ``(K, h, w)``; all False where the object is not to be seen."""
+    masks = np.zeros((len(ids), near[1], near[0]), bool)
+    for place, k in enumerate(ids):
+        if k in objects:
+            _require_size(objects[k], size)
+            masks[place] = coverage(objects[k], near) > 127
+    return masks
 
 
-def _require_size(labels: np.ndarray, size: tuple[int, int]) -> None:
-    if labels.shape != size[::-1]:
+def _require_size(mask: np.ndarray, size: tuple[int, int]) -> None:
+    if mask.shape != size[::-1]:
         raise UnreadableImage(
-            f"a mask of {labels.shape[1]}x{labels.shape[0]} for a frame of {size[0]}x{size[1]} pixels"
+            f"a mask of {mask.shape[1]}x{mask.shape[0]} for a frame of {size[0]}x{size[1]} pixels"
         )
