@@ -10,6 +10,7 @@ from PIL import Image
 
 from pocketeye.data._decode import SUFFIXES, UnreadableImage, header_size, no_comments
 from pocketeye.data._listing import Problems
+from pocketeye.data._shapes import Given
 
 SMALLEST_PART = 0.002
 """Parts of a smaller share of the picture are no objects to click on."""
@@ -69,7 +70,7 @@ class LabelReader:
         if len(parts) == 1 and parts[0].sum() == whole.sum():
             parts = []
         masks = [whole, *parts]
-        return tuple(_Given(mask) for mask in masks), (True, *[False] * len(parts))
+        return tuple(Given(mask) for mask in masks), (True, *[False] * len(parts))
 
     def _flaw(self, picture: str, mask: str) -> str | None:
         try:
@@ -85,16 +86,6 @@ class LabelReader:
         if size != mask_size and size != mask_size[::-1]:
             return f"{size[0]}x{size[1]} pixels, but its mask has {mask_size[0]}x{mask_size[1]}"
         return None
-
-
-class _Given:
-    """A mask that is there already."""
-
-    def __init__(self, mask: np.ndarray) -> None:
-        self.mask = mask
-
-    def __call__(self) -> np.ndarray:
-        return self.mask
 
 
 def _by_stem(folder: Path) -> dict[str, str]:

@@ -88,10 +88,10 @@ def object_path(
 def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: int) -> np.ndarray:
     """``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
     count = len(times)
-    length = int(rng.integers(max(2, count // 3), count + count // 2 + 1))
+    length = int(rng.integers(max(3, count // 2), 2 * count + 1))
     start = moment + 1 if rng.random() < 0.5 else moment - length
     phase = np.clip((np.arange(count) - start) / length, 0.0, 1.0)
-    away = np.clip(3.0 * np.sin(np.pi * phase), 0.0, 1.0)
+    away = np.clip(2.0 * np.sin(np.pi * phase), 0.0, 1.0)
     angle = rng.uniform(0, 2 * np.pi)
     far = 2.6 * np.array([np.cos(angle) * aspect, np.sin(angle)])
     return np.asarray(away[:, None] * far)
