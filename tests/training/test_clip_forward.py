@@ -10,7 +10,7 @@ from pocketeye.models import TAM
 from pocketeye.tracking import Tracker
 from pocketeye.training import clip_forward
 from pocketeye.training.clip_forward import ClipForward, Plan
-from tests.training.tam_clips import SIZE, tiny_batch, tiny_tam
+from tests.training.tam_clips import tiny_batch, tiny_tam
 
 NUM_FRAMES = 9  # more than the maps that a frame reads
 EXACT = {"hole_area": 0, "round_maps": False}

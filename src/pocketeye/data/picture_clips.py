@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from pocketeye.data._cutouts import Gallery
 from pocketeye.data._geometry import Geometry, warp_clip
 from pocketeye.data._light import Colours
 from pocketeye.data._warp import channels_first, coverage, resized
 from pocketeye.data.clips import Clip, ClipSource
-from pocketeye.data.mask_sets import MaskedImage, MaskSet
+from pocketeye.data.mask_sets import MaskedImage
 from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
@@ -30,7 +31,7 @@ class PictureClips(ClipSource):
 
     def __init__(
         self,
-        pictures: MaskSet,
+        pictures: Gallery,
         *,
         size: int = 256,
         max_objects: int = 3,

@@ -10,7 +10,6 @@ from pocketeye.errors import InvalidValue
 from pocketeye.training._convert import converted, plain, require_known
 from pocketeye.training.config import (
     TrainPrecision,
-    list_recipes,
     read_recipe,
     require_optimizer,
 )
@@ -61,7 +60,6 @@ class TamConfig:
         corrected_frames: at most so many frames of a clip are corrected, the first always.
         correction_prob: how often a batch is corrected at all.
         binarize_prompted: remember prompted frames as yes or no, as sessions do.
-        reverse_prob: how often a clip is played backwards.
         image_size: side of the input; by default the network's.
         freeze_bn: keep the statistics of BN as they are.
         checkpointing: compute features again in the backward pass, for less memory.
@@ -107,7 +105,6 @@ class TamConfig:
     corrected_frames: int = 2
     correction_prob: float = 1.0
     binarize_prompted: bool = True
-    reverse_prob: float = 0.5
     image_size: int | None = None
     freeze_bn: bool = False
     checkpointing: bool = False
@@ -131,7 +128,7 @@ class TamConfig:
             ("ema_decay", 0, 0.999999), ("focal_weight", 0, 1e4), ("dice_weight", 0, 1e4),
             ("iou_weight", 0, 1e4), ("object_weight", 0, 1e4), ("mask_prob", 0, 1),
             ("box_prob", 0, 1), ("centre_prob", 0, 1), ("correction_clicks", 0, 32),
-            ("corrected_frames", 0, 8), ("correction_prob", 0, 1), ("reverse_prob", 0, 1),
+            ("corrected_frames", 0, 8), ("correction_prob", 0, 1),
             ("val_clips", 1, 1e6), ("val_frames", 1, 64), ("num_processes", 1, 1024),
             ("workers", 0, 256), ("seed", 0, 2**63 - 1),
         ):  # fmt: skip
@@ -166,22 +163,18 @@ class TamConfig:
         return {key: plain(value) for key, value in asdict(self).items() if key not in _MACHINE}
 
 
-def list_tam_recipes() -> list[str]:
-    """Names of the trackers' recipes that come along."""
-    return [name for task in TAM_TASKS for name in list_recipes(task)]
-
-
-def load_tam_recipe(name_or_path: str | Path, **overrides: Any) -> TamConfig:
+def load_tam_recipe(name_or_path: str | Path, task: TamTask, **overrides: Any) -> TamConfig:
     """Read a tracker's recipe that comes along, or a YAML file of the same keys.
 
     Args:
-        name_or_path: see :func:`list_tam_recipes`.
+        name_or_path: see :func:`pocketeye.training.config.list_recipes`.
+        task: that the recipe must be for.
         overrides: values that win over the file's; None leaves the file's.
 
     Raises:
         InvalidValue, InvalidType, MissingFile: see :func:`pocketeye.training.config.load_recipe`.
     """
-    data = read_recipe(name_or_path, TAM_TASKS)
+    data = read_recipe(name_or_path, (task,))
     given = {key: value for key, value in overrides.items() if value is not None}
     return tam_config_from_dict({**data, **given}, str(name_or_path))
 

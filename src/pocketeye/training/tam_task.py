@@ -62,7 +62,7 @@ class TamTraining(AveragedTask):
                     module.eval()
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        batch = startable(batch, self.config.reverse_prob)
+        batch = startable(batch)
         num_objects = len(batch.masks)
         if not num_objects:
             # a batch without a start: no step that learns, but one that every process takes
@@ -81,7 +81,7 @@ class TamTraining(AveragedTask):
         self.shown = None
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        batch = startable(batch, 0.0)
+        batch = startable(batch)
         num_objects = len(batch.masks)
         if not num_objects:
             return
@@ -113,10 +113,10 @@ class TamTraining(AveragedTask):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
-def startable(batch: ClipBatch, reverse_prob: float) -> ClipBatch:
-    """The objects that are to be seen in the first frame; clips are played backwards at random.
+def startable(batch: ClipBatch) -> ClipBatch:
+    """The objects that are to be seen in the first frame, where clips are prompted.
 
-    A clip with none of them there, but with one in its last frame, is played backwards in any case.
+    A clip with none of them there, but with one in its last frame, is played backwards.
     """
     visible, num_clips = batch.visible(), len(batch.frames)
     at_start, at_end = (
@@ -125,8 +125,7 @@ def startable(batch: ClipBatch, reverse_prob: float) -> ClipBatch:
         )
         for frame in (0, -1)
     )
-    drawn = torch.rand(num_clips, device=visible.device) < reverse_prob
-    backwards = (drawn & (at_end > 0)) | ((at_start == 0) & (at_end > 0))
+    backwards = (at_start == 0) & (at_end > 0)
     ours = backwards[batch.clip_of]
     frames = torch.where(backwards[:, None, None, None, None], batch.frames.flip(1), batch.frames)
     masks = torch.where(ours[:, None, None, None], batch.masks.flip(1), batch.masks)
