@@ -120,8 +120,7 @@ def _finish(model: TAM, run: RunFolder, description: TrackerDescription) -> Trac
         seconds=round(sum(row["seconds"] for row in rows), 3),
     )
     if is_first_process():
-        size = "x".join(map(str, description.image_size))
-        title = f"{description.variant} on {description.data}, {size} px"
+        title = f"{description.variant} on {description.data}, {require_square(model)} px"
         save_tracker_curves(rows, run / CURVES, title)
         summary: dict[str, Any] = {**asdict(result), "weights": BEST}
         run.write_json(RESULT, {**summary, "last_iou": rows[-1]["val/iou"],

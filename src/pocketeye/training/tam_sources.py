@@ -190,11 +190,16 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
         )  # fmt: skip
     sampling = VideoSampling(num_frames=config.val_frames, reversed=0)
     videos: list[tuple[ClipSource, float]] = [
-        (VideoClips(each, size=size, max_objects=config.max_objects, sampling=sampling,
-                    geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(each)))
+        (
+            VideoClips(
+                each, config.val_clips, size=size, max_objects=config.max_objects,
+                sampling=sampling, geometry=_AS_IS, colours=_UNTOUCHED, seed=seed,
+            ),
+            _weight(len(each)),
+        )
         for each in sets.val_videos
     ]  # fmt: skip
-    return _mixed(videos, config.val_clips, seed)
+    return videos[0][0] if len(videos) == 1 else _mixed(videos, config.val_clips, seed)
 
 
 def _mixed(sources: Sequence[tuple[ClipSource, float]], length: int, seed: int) -> ClipSource:
