@@ -10,8 +10,8 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import set_fused_attn
-from pocketeye.models import TAM, create_tam, list_tams
-from pocketeye.models.tam import BackboneTrunk, MaskDecoder
+from pocketeye.models import TAM, PlainViT, create_tam, list_tams
+from pocketeye.models.tam import BackboneTrunk, ImageEncoder, MaskDecoder
 from pocketeye.models.tam.tam import as_prompt, stable_or_best
 
 RECTANGLE = (96, 160)
@@ -30,7 +30,7 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
 @pytest.fixture(scope="module")
 def small() -> TAM:
     """Ours on a rectangle, every part of it random."""
-    model = randomised(create_tam("pocketeye_tam_nano", RECTANGLE))
+    model = randomised(create_tam("pocketeye_tam_pico", RECTANGLE))
     assert isinstance(model, TAM)
     with torch.no_grad():
         model.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(50)
@@ -62,10 +62,12 @@ def test_our_own_are_small_and_work(name):
     assert sum(p.numel() for p in model.parameters()) < 10e6
     assert all(256 <= side <= 384 for side in model.image_size)
     height, width = model.image_size
-    raw = model.encode_image(draws(1, 3, height, width))
+    raw, details = model.look(draws(1, 3, height, width))
+    assert len(details) == (0 if name == "pocketeye_tam_small" else 2)
     said = model.predict(
-        model.without_memory(raw), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])
-    )
+        model.without_memory(raw), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]]),
+        details=details,
+    )  # fmt: skip
     assert said.mask.shape == (1, 1, height // 4, width // 4)
     assert said.masks.shape[1] == said.ious.shape[1] == 3
     remembered = [model.prepare_map(model.encode_memory(raw, said.mask))] * 2
@@ -74,13 +76,14 @@ def test_our_own_are_small_and_work(name):
 
 
 def test_training_reaches_every_parameter():
-    model = create_tam("pocketeye_tam_nano", RECTANGLE).train()
+    model = create_tam("pocketeye_tam_pico", RECTANGLE).train()
     image = draws(2, 3, *RECTANGLE)
-    raw = model.encode_image(image)
+    raw, details = model.look(image)
     mask = draws(2, 1, 24, 40)
     one = model.predict(
-        model.without_memory(raw), torch.rand(2, 2, 2), torch.tensor([[1, 0], [2, 3]])
-    )
+        model.without_memory(raw), torch.rand(2, 2, 2), torch.tensor([[1, 0], [2, 3]]),
+        details=details,
+    )  # fmt: skip
     two = model.adopt_mask(raw, (draws(2, 1, *RECTANGLE) > 0).float())
     maps = [model.encode_memory(raw, one.mask)] * 2
     read = model.read_raw(raw, maps, [6, 0], torch.stack([one.pointer, two.pointer], 1))
@@ -98,17 +101,40 @@ def prompt_of(model: TAM) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
+def test_details_reach_masks_and_nothing_else(small):
+    raw, (eighth, fourth) = small.look(draws(1, 3, *RECTANGLE))
+    assert (eighth.shape, fourth.shape) == ((1, 32, 12, 20), (1, 16, 24, 40))
+    points, labels = torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])
+    feat = small.without_memory(raw)
+    plain = small.predict(feat, points, labels)
+    for details in ((eighth, 0 * fourth), (0 * eighth, fourth)):
+        said = small.predict(feat, points, labels, details=details)
+        assert not torch.allclose(said.masks, plain.masks, rtol=0.1)
+        assert torch.equal(said.ious, plain.ious)
+    adopted = small.adopt_mask(raw, torch.ones(1, 1, *RECTANGLE), (eighth, fourth))
+    torch.testing.assert_close(
+        adopted.pointer, small.adopt_mask(raw, torch.ones(1, 1, *RECTANGLE)).pointer
+    )
+
+
+def test_details_need_a_trunk_with_fine_maps():
+    with pytest.raises(InvalidValue, match="strides 8 and 4"):
+        ImageEncoder(PlainViT((64, 64)), details=True)
+
+
+@torch.no_grad()
 def test_objects_are_batched(small):
     """Three objects on shared features are what each of them is alone."""
-    raw = small.encode_image(draws(1, 3, *RECTANGLE))
+    raw, details = small.look(draws(1, 3, *RECTANGLE))
     points, labels = draws(3, 2, 2).abs() * 60, torch.tensor([[1, 0], [2, 3], [1, 1]])
     masks, pointers = draws(3, 1, 24, 40, seed=2), draws(3, 4, 128, seed=3)
 
     def all_of(points, labels, masks, pointers):
-        first = small.predict(small.without_memory(raw), points, labels, masks, multimask=True)
+        knows_nothing = small.without_memory(raw)
+        first = small.predict(knows_nothing, points, labels, masks, True, details=details)
         written = small.prepare_map(small.encode_memory(raw, first.mask))
         memory = small.gather([written, written], [6, 3], small.slot_keys(), pointers)
-        return *first, *small.predict(small.read(raw, memory))
+        return *first, *small.predict(small.read(raw, memory), details=details)
 
     together = all_of(points, labels, masks, pointers)
     for n in range(3):
@@ -144,7 +170,7 @@ def test_position_table_is_resampled_as_by_pytorch():
 @torch.no_grad()
 @pytest.mark.parametrize("trunk", ["casvit_xs", "fbnet_a", "mobilenetv4_conv_small"])
 def test_any_backbone(trunk):
-    model = create_tam("pocketeye_tam_nano", (96, 160), trunk=trunk).eval()
+    model = create_tam("pocketeye_tam_pico", (96, 160), trunk=trunk).eval()
     assert model.encode_image(draws(1, 3, 96, 160)).shape == (1, 128, 6, 10)
     assert model.image_encoder.trunk.context is not None
 
@@ -152,7 +178,7 @@ def test_any_backbone(trunk):
 @torch.no_grad()
 def test_backbone_with_an_odd_map_and_without_context():
     # A map of 5x7 whose half is 3x4.
-    model = create_tam("pocketeye_tam_nano", (80, 112), trunk="casvit_xs").eval()
+    model = create_tam("pocketeye_tam_pico", (80, 112), trunk="casvit_xs").eval()
     assert model.encode_image(draws(1, 3, 80, 112)).shape == (1, 128, 5, 7)
     backbone = timm.create_model("casvit_xs", features_only=True, out_indices=(0, 1, 2)).eval()
     trunk = BackboneTrunk(backbone)
@@ -168,7 +194,7 @@ def test_backbone_without_stride_16():
 
 def test_parts_are_passed_in():
     decoder = MaskDecoder(128, num_multimask=2, mlp_dim=64)
-    model = create_tam("pocketeye_tam_nano", 64, mask_decoder=decoder)
+    model = create_tam("pocketeye_tam_pico", 64, mask_decoder=decoder)
     assert model.mask_decoder is decoder
 
 
@@ -192,7 +218,7 @@ def test_mistakes(name, options, sentence):
 @torch.no_grad()
 def test_prompt_positions_follow_loaded_frequencies(small):
     """The position of a cell is that of a click on its centre."""
-    fresh = create_tam("pocketeye_tam_nano", RECTANGLE).eval()
+    fresh = create_tam("pocketeye_tam_pico", RECTANGLE).eval()
     fresh.load_state_dict(small.state_dict())
     centre = torch.tensor([[[16 * 7 + 7.5, 16 * 2 + 7.5]]])
     token = fresh.prompt_encoder(centre, torch.tensor([[1]]))[0][0, 0]

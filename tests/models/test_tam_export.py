@@ -26,7 +26,7 @@ class Method(nn.Module):
 
 
 @pytest.fixture(scope="module", params=["efficienttam_ti_512x512", "efficienttam_ti_1",
-                                        "efficienttam_ti_2", "pocketeye_tam_tiny"])  # fmt: skip
+                                        "efficienttam_ti_2", "pocketeye_tam_nano"])  # fmt: skip
 def model(request) -> TAM:
     size = (96, 160) if request.param != "efficienttam_ti_1" else (64, 128)
     model = randomised(create_tam(request.param, size))

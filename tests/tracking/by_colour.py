@@ -11,7 +11,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN as MEAN
 from timm.data import IMAGENET_DEFAULT_STD as STD
 from torch import Tensor, nn
 
-from pocketeye.models.tam import Prediction
+from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.prompt_encoder import TOP_LEFT
 
 Disc = tuple[int, int, int, tuple[int, int, int]]
@@ -33,17 +33,24 @@ class ByColour(nn.Module):
         self.encoded = 0
         self.prompts: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
-    def encode_image(self, image: Tensor) -> Tensor:
+    def look(self, image: Tensor) -> Looked:
         assert image.shape[1:] == (3, *self.image_size)
         self.encoded += len(image)
-        return image
+        return Looked(image)
 
     def without_memory(self, feat: Tensor) -> Tensor:
         return feat
 
     def predict(
-        self, feat: Tensor, points: Tensor, labels: Tensor, mask: Tensor | None, multimask: bool
+        self,
+        feat: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        mask: Tensor | None,
+        multimask: bool,
+        details: tuple[Tensor, ...],
     ) -> Prediction:
+        assert details == ()
         self.prompts.append((points, labels, mask))
         shares = feat * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
         at = points[:, 0]

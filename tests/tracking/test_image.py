@@ -26,7 +26,7 @@ def segmenter() -> ImageSegmenter:
 def real() -> ImageSegmenter:
     """A network with random weights: its masks mean nothing, but they depend on all it is told."""
     made = ImageSegmenter(
-        open_model("pocketeye_tam_nano", untrained=True, device="cpu", image_size=(96, 128))
+        open_model("pocketeye_tam_small", untrained=True, device="cpu", image_size=(96, 128))
     )
     made.set_image(np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8))
     return made

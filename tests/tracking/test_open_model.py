@@ -9,14 +9,14 @@ from pocketeye.models import create_tam
 from pocketeye.models.tam import checkpoints
 from pocketeye.tracking.open_model import open_model, resolve_device, weights_here
 
-NANO = "pocketeye_tam_nano"
+PICO = "pocketeye_tam_pico"
 
 
 def test_a_checkpoint_is_loaded(tmp_path) -> None:
     torch.manual_seed(7)
-    theirs = create_tam(NANO, 64)
+    theirs = create_tam(PICO, 64)
     torch.save({"model": theirs.state_dict()}, tmp_path / "mine.pt")
-    model = open_model(NANO, checkpoint=tmp_path / "mine.pt", device="cpu", image_size=64)
+    model = open_model(PICO, checkpoint=tmp_path / "mine.pt", device="cpu", image_size=64)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     for key, value in theirs.state_dict().items():
@@ -40,7 +40,7 @@ def test_the_published_file_is_found_and_verified(tmp_path, monkeypatch) -> None
 
 def test_untrained_is_the_same_each_time_and_leaves_the_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    first, second = (open_model(NANO, untrained=True, device="cpu", image_size=64) for _ in "ab")
+    first, second = (open_model(PICO, untrained=True, device="cpu", image_size=64) for _ in "ab")
     assert torch.equal(torch.random.get_rng_state(), before)
     key = "prompt_encoder.no_mask_embed.weight"
     assert torch.equal(first.state_dict()[key], second.state_dict()[key])
@@ -49,7 +49,7 @@ def test_untrained_is_the_same_each_time_and_leaves_the_generator_alone() -> Non
 @pytest.mark.parametrize(
     ("name", "kind", "sentence"),
     [
-        (NANO, MissingFile, "no weights of pocketeye_tam_nano: .* --checkpoint"),
+        (PICO, MissingFile, "no weights of pocketeye_tam_pico: .* --checkpoint"),
         ("efficienttam_ti", MissingFile,
          r"no weights of efficienttam_ti here: bring https://\S+/efficienttam_ti.pt and put it at "
          r"\S+efficienttam_ti.pt, or name"),
@@ -64,9 +64,9 @@ def test_without_weights(tmp_path, monkeypatch, name, kind, sentence) -> None:
 
 def test_bad_input(tmp_path) -> None:
     with pytest.raises(MissingFile, match="no checkpoint at"):
-        open_model(NANO, checkpoint=tmp_path / "none.pt")
+        open_model(PICO, checkpoint=tmp_path / "none.pt")
     with pytest.raises(InvalidValue, match="either untrained or a checkpoint"):
-        open_model(NANO, checkpoint=tmp_path / "none.pt", untrained=True)
+        open_model(PICO, checkpoint=tmp_path / "none.pt", untrained=True)
     with pytest.raises(InvalidValue, match="Did you mean 'cuda'"):
         resolve_device("cuds")
     assert resolve_device(torch.device("meta")).type == "meta"

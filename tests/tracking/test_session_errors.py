@@ -138,24 +138,24 @@ def test_no_weights(monkeypatch, tmp_path):
         load_tracker("efficienttam_ti_512x512")
     assert PUBLISHED["efficienttam_ti_512x512"].url in str(e.value)
     assert str(tmp_path / "efficienttam_ti_512x512.pt") in str(e.value)
-    with pytest.raises(MissingFile, match="no weights of pocketeye_tam_nano"):
-        load_tracker("pocketeye_tam_nano")
+    with pytest.raises(MissingFile, match="no weights of pocketeye_tam_pico"):
+        load_tracker("pocketeye_tam_pico")
     with pytest.raises(MissingFile, match=r"no checkpoint at .*gone\.pt"):
-        load_tracker("pocketeye_tam_nano", tmp_path / "gone.pt")
+        load_tracker("pocketeye_tam_pico", tmp_path / "gone.pt")
 
 
 def test_wrong_file(tmp_path):
     path = tmp_path / "half.pt"
     torch.save({"model": {"image_encoder.x": torch.zeros(3)}}, path)
     with pytest.raises(InvalidValue, match=re.escape(str(path))):
-        load_tracker("pocketeye_tam_nano", path)
+        load_tracker("pocketeye_tam_pico", path)
 
 
 def test_names(tracker):
     with pytest.raises(InvalidValue, match="Did you mean 'efficienttam_ti_512x512'"):
         load_tracker("efficienttam_ti_512x51")
     with pytest.raises(InvalidValue, match="unknown device 'gpu'"):
-        load_tracker("pocketeye_tam_nano", device="gpu", untrained=True)
+        load_tracker("pocketeye_tam_pico", device="gpu", untrained=True)
     with pytest.raises(InvalidValue, match="unknown dtype"):
         Tracker(tracker.model, device="cpu", dtype="float8")
     with pytest.raises(InvalidType, match="a name or a TAM"):

@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 120, 80
 def make_tracker(pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any) -> Tracker:
     """A nano tracker at 96x160 whose every weight matters, and for which all objects are there."""
     memory = MemoryAttention((6, 10), 128, 32, 2, ffn_dim=64, pooling=pooling)
-    model = create_tam("pocketeye_tam_nano", IMAGE_SIZE, memory_attention=memory)
+    model = create_tam("pocketeye_tam_pico", IMAGE_SIZE, memory_attention=memory)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():

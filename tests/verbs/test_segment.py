@@ -16,7 +16,7 @@ from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, picture
 
 SIZE = (96, 64)
 DISCS = [(20, 20, 13, COLOURS[0]), (70, 40, 13, COLOURS[2])]
-NANO = "pocketeye_tam_nano"
+PICO = "pocketeye_tam_pico"
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_everything(photo, tmp_path) -> None:
 
 def test_weights_from_a_file(photo, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"model": create_tam(NANO).state_dict()}, "mine.pt")
-    result = segment(photo, point=["70,40"], model=NANO, checkpoint=Path("mine.pt"), device="cpu")
+    torch.save({"model": create_tam(PICO).state_dict()}, "mine.pt")
+    result = segment(photo, point=["70,40"], model=PICO, checkpoint=Path("mine.pt"), device="cpu")
     assert len(result.found) == 1
     assert result.files == (Path("out/segment/photo.png"),)
     assert result.files[0].is_file()
@@ -104,7 +104,7 @@ def test_weights_from_a_file(photo, tmp_path, monkeypatch) -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", [NANO, "efficienttam_ti_512x512"])
+@pytest.mark.parametrize("model", [PICO, "efficienttam_ti_512x512"])
 def test_without_weights_nothing_is_drawn(photo, tmp_path, capsys, monkeypatch, model) -> None:
     monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path / "nowhere"))
     out = tmp_path / "out.png"

@@ -23,7 +23,7 @@ from pocketeye.verbs.track import track
 from tests.tracking.trackers import moving
 
 NUM_FRAMES = 5
-MODEL = "pocketeye_tam_nano"
+MODEL = "pocketeye_tam_pico"
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,9 @@ def test_words(folder: Path, weights: Path, tmp_path: Path) -> None:
     assert len(result.frames) == NUM_FRAMES
     assert result.frames[0]["objects"] == []
     lines = result.lines()
-    assert lines[1].split()[:4] == ["1", "4", "of", "4"]
+    seen = sum(row["area"] > 0 for frame in result.frames for row in frame["objects"])
+    assert seen > 0
+    assert lines[1].split()[:4] == ["1", str(seen), "of", "4"]
     assert lines[-1].startswith("5 frames of 120x80: ")
     assert lines[-1].endswith("fps")
     assert result.next_commands() == [

@@ -27,7 +27,7 @@ def test_the_list_has_a_table_of_trackers(weights) -> None:
     assert cells["efficienttam_ti_512x512"] == [
         "17.9", "M", "512", "efficienttam_ti_512x512.pt", "no",
     ]  # fmt: skip
-    assert cells["pocketeye_tam_nano"] == ["3.89", "M", "256", "none", "published"]
+    assert cells["pocketeye_tam_pico"] == ["3.89", "M", "256", "none", "published"]
     assert " ".join(lines[len(list_tams()) :]).startswith("no weights here: they belong into")
     assert str(weights) in " ".join(lines)
     assert result.next_commands() == ["pocketeye info efficienttam_s"]
@@ -84,7 +84,7 @@ def test_parts_add_up_and_macs_follow_the_picture() -> None:
 
 
 def test_a_tracker_nobody_trained() -> None:
-    result = info("pocketeye_tam_nano")
+    result = info("pocketeye_tam_pico")
     text = " ".join(result.lines())
     assert "no published results" in text
     assert "Nobody has trained one yet" in text

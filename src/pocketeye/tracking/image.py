@@ -46,10 +46,12 @@ class EmbeddedImage:
     Attributes:
         image: uint8 RGB ``(height, width, 3)``.
         feat: ``(1, C, h, w)``.
+        details: finer maps, of networks that have them.
     """
 
     image: np.ndarray
     feat: Tensor
+    details: tuple[Tensor, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -170,12 +172,20 @@ class ImageSegmenter:
     def embed(self, images: Iterable[Any]) -> list[EmbeddedImage]:
         """Look at pictures without setting them; see :meth:`set_image`."""
         pictures = [read_image(image) for image in images]
-        feats: list[Tensor] = []
+        seen: list[EmbeddedImage] = []
         for start in range(0, len(pictures), _IMAGES_AT_ONCE):
-            batch = torch.cat([self._input(p) for p in pictures[start : start + _IMAGES_AT_ONCE]])
-            feat = self.model.without_memory(self.model.encode_image(batch))
-            feats += feat.split(1)
-        return [EmbeddedImage(image=p, feat=f) for p, f in zip(pictures, feats, strict=True)]
+            some = pictures[start : start + _IMAGES_AT_ONCE]
+            feat, details = self.model.look(torch.cat([self._input(p) for p in some]))
+            feat = self.model.without_memory(feat)
+            seen += [
+                EmbeddedImage(
+                    image=picture,
+                    feat=feat[n : n + 1],
+                    details=tuple(detail[n : n + 1] for detail in details),
+                )
+                for n, picture in enumerate(some)
+            ]
+        return seen
 
     @torch.inference_mode()
     def decode(
@@ -195,7 +205,9 @@ class ImageSegmenter:
         height, width = self.model.image_size
         scale = points.new_tensor([width / seen.size[0], height / seen.size[1]])
         placed = (points * scale).to(seen.feat)
-        said = self.model.predict(seen.feat, placed, labels.to(self.device), mask, multimask)
+        said = self.model.predict(
+            seen.feat, placed, labels.to(self.device), mask, multimask, details=seen.details
+        )
         return said.masks, said.ious
 
     def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:

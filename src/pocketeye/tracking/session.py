@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.tam import Prediction
+from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.tracking._prompts import Prompt, check_object_id, named, parse_prompt
 from pocketeye.tracking._watch import frames_between
@@ -45,7 +45,7 @@ class _View:
 
     frame: int
     image: np.ndarray
-    feat: Tensor | None = None
+    seen: Looked | None = None
 
 
 class Session:
@@ -298,11 +298,12 @@ class Session:
         return self._known(view, only_due=True)
 
     def _track_together(self, view: _View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
-        feat, plain = self._feat(view), self.options.plain
+        (feat, details), plain = self._seen(view), self.options.plain
         readings = [reading for _, reading in batch]
         said = self.tracker.model.predict(
             self.tracker.condition(feat, readings, plain),
             stability_fallback=self.options.stability_fallback,
+            details=details,
         )
         maps = self._write(feat, said.mask, binarize=False)
         low, scores = self._low(said), said.score.flatten().tolist()
@@ -315,10 +316,10 @@ class Session:
 
     def _answer_to(self, prompt: Prompt, view: _View, memory: ObjectMemory | None) -> Answer:
         """What the network makes of a prompt."""
-        model, feat = self.tracker.model, self._feat(view)
+        model, (feat, details) = self.tracker.model, self._seen(view)
         if prompt.mask is not None:
             mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
-            said = model.adopt_mask(feat, mask)
+            said = model.adopt_mask(feat, mask, details)
         else:
             assert self.size is not None
             before = memory.answer(view.frame) if memory else None
@@ -327,6 +328,7 @@ class Session:
                 *prompt.tensors(self.size, self.tracker.image_size, self.tracker.device),
                 mask=as_prompt(before.low) if before else None,
                 stability_fallback=self.options.stability_fallback,
+                details=details,
             )
         low = self._low(said)
         maps = self._write(feat, low, binarize=self.options.binarize_click_masks)
@@ -341,10 +343,10 @@ class Session:
             return self.tracker.model.without_memory(feat)
         return self.tracker.condition(feat, [reading], self.options.plain)
 
-    def _feat(self, view: _View) -> Tensor:
-        if view.feat is None:
-            view.feat = self.tracker.encode_image(view.image)
-        return view.feat
+    def _seen(self, view: _View) -> Looked:
+        if view.seen is None:
+            view.seen = self.tracker.look(view.image)
+        return view.seen
 
     def _write(self, feat: Tensor, mask: Tensor, *, binarize: bool) -> MapBatch:
         options = self.options

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pocketeye.errors import InvalidType, unknown
 from pocketeye.models import TAM, load_checkpoint
-from pocketeye.models.tam import Memory, Pooling
+from pocketeye.models.tam import Looked, Memory, Pooling
 from pocketeye.tracking.memory import MapBatch, Reading, prepared_together
 from pocketeye.tracking.open_model import Device, open_model, resolve_device
 from pocketeye.tracking.options import Options
@@ -93,9 +93,9 @@ class Tracker:
         ):
             yield
 
-    def encode_image(self, frame: np.ndarray) -> Tensor:
-        """A uint8 RGB frame to features ``(1, C, h, w)``."""
-        return self.model.encode_image(network_input(frame, self.image_size).to(self.device))
+    def look(self, frame: np.ndarray) -> Looked:
+        """A uint8 RGB frame to features ``(1, C, h, w)``, and details of networks that have them."""
+        return self.model.look(network_input(frame, self.image_size).to(self.device))
 
     def condition(self, feat: Tensor, readings: list[Reading], plain: bool) -> Tensor:
         """Features ``(B, C, h, w)`` that know the memory of ``B`` objects with readings of one shape."""

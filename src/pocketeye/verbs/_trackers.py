@@ -160,9 +160,9 @@ def tracker_info(name: str, image_size: int | None = None) -> TrackerInfo:
         picture = torch.empty(1, 3, *model.image_size)
         point, label = torch.empty(1, 1, 2), torch.ones(1, 1, dtype=torch.int64)
         with FlopCounterMode(display=False) as looking:
-            feat = model.encode_image(picture)
+            feat, details = model.look(picture)
         with FlopCounterMode(display=False) as answering:
-            model.predict(model.without_memory(feat), point, label)
+            model.predict(model.without_memory(feat), point, label, details=details)
     return TrackerInfo(
         tracker=tracker_row(name, image_size),
         image_macs=looking.get_total_flops() // 2,

@@ -34,7 +34,8 @@ class TAMSpec:
     """The numbers of a tracker.
 
     ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
-    memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch.
+    memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
+    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4.
     """
 
     trunk: ViTSpec | str
@@ -45,6 +46,7 @@ class TAMSpec:
     ffn_dim: int = 2048
     pooling: Pooling = Pooling.NONE
     mask_chs: tuple[int, ...] = (4, 16, 64, 256)
+    details: bool = False
 
 
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
@@ -59,6 +61,7 @@ def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
 
 _NARROW = TAMSpec(
     trunk="fbnet_a",
+    details=True,
     image_size=256,
     dim=128,
     mem_dim=32,
@@ -70,13 +73,12 @@ _NARROW = TAMSpec(
 SPECS: Mapping[str, TAMSpec] = {
     **_published("s", ViTSpec(dim=384, num_heads=6)),
     **_published("ti", ViTSpec(dim=192, num_heads=3)),
-    "pocketeye_tam_nano": _NARROW,
-    "pocketeye_tam_tiny": replace(
-        _NARROW, trunk="casvit_xs", image_size=320, mem_dim=64, num_mem_layers=2
-    ),
+    "pocketeye_tam_pico": _NARROW,
+    "pocketeye_tam_nano": replace(_NARROW, trunk="casvit_xs", mem_dim=64, num_mem_layers=2),
     "pocketeye_tam_small": replace(
         _NARROW,
         trunk=ViTSpec(dim=192, num_heads=3),
+        details=False,
         image_size=384,
         dim=192,
         mem_dim=64,
@@ -111,8 +113,8 @@ def create_tam(
     ``efficienttam_s_2``       1024  34.1 M  2x2 means, equation 6
     ``…_s_512x512``             512  34.1 M  whole
     ``efficienttam_ti``…       same  17.9 M  the same four
-    ``pocketeye_tam_nano``      256   3.9 M  whole; FBNet-A, one layer of memory attention
-    ``pocketeye_tam_tiny``      320   4.6 M  whole; CAS-ViT-XS, two layers
+    ``pocketeye_tam_pico``      256   3.9 M  whole; FBNet-A, one layer of memory attention
+    ``pocketeye_tam_nano``      256   4.6 M  whole; CAS-ViT-XS, two layers
     ``pocketeye_tam_small``     384   9.6 M  equation 5; the ViT of Ti, two layers
     ======================  =======  ======  ===============================================
 
@@ -138,7 +140,7 @@ def create_tam(
     made: dict[str, nn.Module] = dict(parts)
     if "image_encoder" not in made:
         body = _trunk(spec.trunk if trunk is None else trunk, size, pad_windows)
-        made["image_encoder"] = ImageEncoder(body, spec.dim)
+        made["image_encoder"] = ImageEncoder(body, spec.dim, spec.details)
     elif trunk is not None:
         raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
     return TAM(**{**_default_parts(spec, size, made), **made}, variant=name)  # type: ignore[arg-type]

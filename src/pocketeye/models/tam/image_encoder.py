@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
@@ -9,6 +11,14 @@ from torch import Tensor, nn
 from pocketeye.errors import InvalidValue
 
 STRIDE = 16
+DETAIL_STRIDES = (8, 4)
+
+
+class Looked(NamedTuple):
+    """What the encoder sees in ``B`` pictures."""
+
+    feat: Tensor  # (B, C, H / 16, W / 16)
+    details: tuple[Tensor, ...] = ()  # (B, C / 4, H / 8, W / 8) and (B, C / 8, H / 4, W / 4)
 
 
 class Neck(nn.Module):
@@ -50,15 +60,22 @@ class BackboneTrunk(nn.Module):
         self.backbone, self.place = backbone, places[STRIDE]
         self.num_features = info[self.place]["num_chs"]
         self.context: int | None = places.get(2 * STRIDE) if fuse else None
+        self.details = [places[stride] for stride in DETAIL_STRIDES if stride in places]
+        self.detail_chs = tuple(info[place]["num_chs"] for place in self.details)
         if self.context is not None:
             self.lateral = nn.Conv2d(info[self.context]["num_chs"], self.num_features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.look(x).feat
+
+    def look(self, x: Tensor) -> Looked:
+        """With the backbone's own maps of strides 8 and 4 as details."""
         maps = self.backbone(x)
+        details = tuple(maps[place] for place in self.details)
         x = maps[self.place]
-        if self.context is None:
-            return x
-        return x + F.interpolate(self.lateral(maps[self.context]), size=x.shape[2:])
+        if self.context is not None:
+            x = x + F.interpolate(self.lateral(maps[self.context]), size=x.shape[2:])
+        return Looked(x, details)
 
 
 class ImageEncoder(nn.Module):
@@ -67,14 +84,41 @@ class ImageEncoder(nn.Module):
     Args:
         trunk: gives ``(B, num_features, H / 16, W / 16)``: :class:`pocketeye.models.PlainViT` or a
             :class:`BackboneTrunk`.
+        details: give the trunk's maps of strides 8 and 4 too, brought to ``dim / 4`` and ``dim / 8``
+            channels, for the mask decoder to draw outlines by (as SAM 2 does; EfficientTAM, whose ViT
+            has one stride only, does without).
+
+    Raises:
+        InvalidValue: details are asked of a trunk without maps of strides 8 and 4.
     """
 
-    def __init__(self, trunk: nn.Module, dim: int = 256) -> None:
+    def __init__(self, trunk: nn.Module, dim: int = 256, details: bool = False) -> None:
         super().__init__()
         self.trunk = trunk
         num_features = trunk.num_features
         assert isinstance(num_features, int)
         self.neck = Neck(num_features, dim)
+        self.details: nn.ModuleList | None = None
+        if details:
+            chs = getattr(trunk, "detail_chs", ())
+            if len(chs) != len(DETAIL_STRIDES):
+                raise InvalidValue(
+                    "details are read from maps of strides 8 and 4, which this trunk does not have: "
+                    "choose another, or details=False"
+                )
+            widths = (dim // 4, dim // 8)
+            self.details = nn.ModuleList(
+                nn.Conv2d(ch, width, 1) for ch, width in zip(chs, widths, strict=True)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.neck(self.trunk(x))
+        return self.look(x).feat
+
+    def look(self, x: Tensor) -> Looked:
+        """The map, and the details where there are any."""
+        if self.details is None:
+            return Looked(self.neck(self.trunk(x)))
+        seen = self.trunk.look(x)  # type: ignore[operator]
+        assert isinstance(seen, Looked)
+        details = zip(self.details, seen.details, strict=True)
+        return Looked(self.neck(seen.feat), tuple(conv(x) for conv, x in details))

@@ -112,13 +112,20 @@ class MaskDecoder(nn.Module):
         self.pred_obj_score_head = MLP(dim, dim, dim, 1)
 
     def forward(
-        self, image: Tensor, image_pos: Tensor, prompts: Tensor, dense: Tensor
+        self,
+        image: Tensor,
+        image_pos: Tensor,
+        prompts: Tensor,
+        dense: Tensor,
+        details: tuple[Tensor, ...] = (),
     ) -> DecodedMasks:
         """Decode ``B`` objects.
 
         Args:
             image: ``(1 or B, dim, h, w)``; ``image_pos`` is ``(1, dim, h, w)``.
             prompts: ``(B, P, dim)`` and ``dense`` (broadcast to ``image``): of the prompt encoder.
+            details: ``(1 or B, dim / 4, 2 h, 2 w)`` and ``(1 or B, dim / 8, 4 h, 4 w)`` of the image
+                encoder, added as the map is enlarged; or none.
         """
         batch, (height, width) = prompts.shape[0], image.shape[2:]
         own = (self.obj_score_token, self.iou_token, self.mask_tokens)
@@ -127,7 +134,7 @@ class MaskDecoder(nn.Module):
         source = (image + dense).flatten(2).transpose(1, 2).expand(batch, -1, -1)
         place = image_pos.flatten(2).transpose(1, 2)
         tokens, source = self.transformer(tokens, source, place)
-        pixels = self.output_upscaling(source.transpose(1, 2).unflatten(2, (height, width)))
+        pixels = self._enlarge(source.transpose(1, 2).unflatten(2, (height, width)), details)
         mask_tokens = tokens[:, 2 : 2 + self.num_masks]
         weights = torch.stack(
             [mlp(mask_tokens[:, n]) for n, mlp in enumerate(self.output_hypernetworks_mlps)], 1
@@ -138,3 +145,10 @@ class MaskDecoder(nn.Module):
             tokens=mask_tokens,
             score=self.pred_obj_score_head(tokens[:, 0]),
         )
+
+    def _enlarge(self, x: Tensor, details: tuple[Tensor, ...]) -> Tensor:
+        if not details:
+            return self.output_upscaling(x)
+        to_8, norm, act_8, to_4, act_4 = self.output_upscaling
+        x = act_8(norm(to_8(x) + details[0]))
+        return act_4(to_4(x) + details[1])

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pocketeye.layers import MLP
-from pocketeye.models.tam.image_encoder import ImageEncoder
+from pocketeye.models.tam.image_encoder import ImageEncoder, Looked
 from pocketeye.models.tam.mask_decoder import DecodedMasks, MaskDecoder
 from pocketeye.models.tam.memory_attention import Memory, MemoryAttention, join, pointer_tokens
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
@@ -83,11 +83,16 @@ class TAM(nn.Module):
 
     def forward(self, image: Tensor, points: Tensor, labels: Tensor) -> Prediction:
         """Segment what was clicked on in one picture; see :meth:`predict` for the prompts."""
-        return self.predict(self.without_memory(self.encode_image(image)), points, labels)
+        feat, details = self.look(image)
+        return self.predict(self.without_memory(feat), points, labels, details=details)
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Normalised pictures ``(1, 3, H, W)`` to features ``(1, C, h, w)``, shared by all objects."""
+        """Normalised pictures ``(B, 3, H, W)`` to features ``(B, C, h, w)``, shared by all objects."""
         return self.image_encoder(image)
+
+    def look(self, image: Tensor) -> Looked:
+        """The same, with the details that some networks have (the published ones have none)."""
+        return self.image_encoder.look(image)
 
     def without_memory(self, feat: Tensor) -> Tensor:
         """Features of a frame in which an object is prompted for the first time."""
@@ -103,6 +108,7 @@ class TAM(nn.Module):
         mask: Tensor | None = None,
         multimask: bool | None = None,
         stability_fallback: bool = True,
+        details: tuple[Tensor, ...] = (),
     ) -> Prediction:
         """Masks of ``B`` objects, from features that know their memory.
 
@@ -115,6 +121,7 @@ class TAM(nn.Module):
                 (so also a box) say enough for the single mask. Points that fill up a batch (label
                 -1) count, and are seen by the network: batch objects with equally many prompts.
             stability_fallback: see :func:`stable_or_best`.
+            details: of :meth:`look`, of the same frame.
         """
         if points is None or labels is None:
             batch = feat.shape[0] if mask is None else mask.shape[0]
@@ -124,7 +131,8 @@ class TAM(nn.Module):
         else:
             num_points = points.shape[1]
         prompts, dense = self.prompt_encoder(points, labels, mask)
-        decoded = self.mask_decoder(feat, self.prompt_encoder.dense_pos, prompts, dense)
+        place = self.prompt_encoder.dense_pos
+        decoded = self.mask_decoder(feat, place, prompts, dense, details)
         multimask = num_points <= 1 if multimask is None else multimask
         return self._prediction(decoded, multimask, stability_fallback)
 
@@ -145,7 +153,9 @@ class TAM(nn.Module):
         pointer = torch.where(present, pointer, self.no_obj_ptr)
         return Prediction(masks, ious, take(masks, best), pointer, decoded.score)
 
-    def adopt_mask(self, feat: Tensor, mask: Tensor) -> Prediction:
+    def adopt_mask(
+        self, feat: Tensor, mask: Tensor, details: tuple[Tensor, ...] = ()
+    ) -> Prediction:
         """A mask that the user gave becomes the answer; the network only makes the pointer.
 
         Args:
@@ -155,7 +165,9 @@ class TAM(nn.Module):
         logits = mask * 20.0 - 10.0
         low = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
         prompt = self.mask_downsample(mask)
-        said = self.predict(feat, mask=prompt, multimask=False, stability_fallback=False)
+        said = self.predict(
+            feat, mask=prompt, multimask=False, stability_fallback=False, details=details
+        )
         present = mask.flatten(1).amax(1, keepdim=True) > 0
         pointer = torch.where(present, said.pointer, self.no_obj_ptr)
         score = present.to(mask.dtype) * 20.0 - 10.0
