@@ -43,6 +43,19 @@ class MaskedImage(NamedTuple):
     whole: tuple[bool, ...]
 
 
+class Gallery(Protocol):
+    """Annotated pictures, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
+
+    @property
+    def source(self) -> str:
+        """What the user named."""
+
+    def __len__(self) -> int: ...
+
+    def usable(self, index: int) -> tuple[int, MaskedImage]:
+        """Picture ``index``, or the first readable one after it, and its number."""
+
+
 class Reader(Protocol):
     """Of one layout. Holds names and annotations only, so that it travels to loader processes."""
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketeye.data._cutouts import Cutout, Gallery, Pool, Scene
+from pocketeye.data._cutouts import Cutout, Pool, Scene
 from pocketeye.data._light import Colours, shine
 from pocketeye.data._motion import (
     Camera,
@@ -27,6 +27,7 @@ from pocketeye.data._motion import (
 )  # fmt: skip
 from pocketeye.data._warp import Box, bend, inverse, points_of, sample
 from pocketeye.data.clips import Clip, ClipSource
+from pocketeye.data.mask_sets import Gallery
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
