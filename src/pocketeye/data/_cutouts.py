@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pocketeye.data._cache import ByteCache
 from pocketeye.data._warp import channels_first, coverage, resized
+from pocketeye.data.mask_sets import Gallery as Gallery
 from pocketeye.data.mask_sets import MaskedImage
 from pocketeye.errors import InvalidValue
 
@@ -19,18 +20,6 @@ LEAST_SIDE = 40
 """Objects whose area is below this squared, in pixels of their own picture, are not cut out."""
 _MARGIN = 3
 _TRIES = 64
-
-
-class Gallery(Protocol):
-    """Annotated pictures: a ``MaskSet`` or the frames of a ``VideoSet``."""
-
-    @property
-    def source(self) -> str: ...
-
-    def __len__(self) -> int: ...
-
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Picture ``index``, or the first readable one after it."""
 
 
 class Cutout(NamedTuple):

@@ -88,7 +88,7 @@ def object_path(
 def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: int) -> np.ndarray:
     """``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
     count = len(times)
-    length = int(rng.integers(max(3, count // 2), 2 * count + 1))
+    length = int(rng.integers(max(3, count // 2), count + count // 2 + 1))
     start = moment + 1 if rng.random() < 0.5 else moment - length
     phase = np.clip((np.arange(count) - start) / length, 0.0, 1.0)
     away = np.clip(2.0 * np.sin(np.pi * phase), 0.0, 1.0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pocketeye.data._cutouts import Gallery
 from pocketeye.data._geometry import Geometry, warp_clip
 from pocketeye.data._light import Colours
 from pocketeye.data._warp import channels_first, coverage, resized
 from pocketeye.data.clips import Clip, ClipSource
-from pocketeye.data.mask_sets import MaskedImage
+from pocketeye.data.mask_sets import Gallery, MaskedImage
 from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
@@ -22,7 +21,7 @@ class PictureClips(ClipSource):
     """Every picture of a set once an epoch, with up to ``max_objects`` of its masks.
 
     Args:
-        pictures: from ``load_masks``.
+        pictures: from ``load_masks``, or ``VideoFrames``.
         size: side of the square to which pictures are stretched.
         max_objects: masks of a picture, drawn anew each time.
         geometry, colours: the augmentation.

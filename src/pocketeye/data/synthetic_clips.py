@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketeye.data._cutouts import Cutout, Gallery, Pool, Scene
+from pocketeye.data._cutouts import Cutout, Pool, Scene
 from pocketeye.data._light import Colours, shine
 from pocketeye.data._motion import (
     Camera,
@@ -27,6 +27,7 @@ from pocketeye.data._motion import (
 )  # fmt: skip
 from pocketeye.data._warp import Box, bend, inverse, points_of, sample
 from pocketeye.data.clips import Clip, ClipSource
+from pocketeye.data.mask_sets import Gallery
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
@@ -191,9 +192,11 @@ def _fixed_at(camera: Camera, moment: int) -> np.ndarray:
 def _background(scene: Scene, kept: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:
     """Frames, float ``(T, 3, S, S)`` of 0 to 255, and the scene's own masks, bool ``(M, T, S, S)``."""
     points = points_of(camera.to_picture(), size, (0, 0, size, size))
-    layers = torch.cat([scene.pixels.float(), scene.masks[kept].float()])
-    warped = sample(layers, points, "reflection")
-    return warped[:, :3].contiguous(), (warped[:, 3:] > 0.5).transpose(0, 1)
+    frames = sample(scene.pixels.float(), points, "reflection")
+    if not len(kept):
+        return frames, torch.zeros(0, *frames[:, 0].shape, dtype=torch.bool)
+    masks = sample(scene.masks[kept].float(), points, "reflection") > 0.5
+    return frames, masks.transpose(0, 1)
 
 
 def _reach(theta: np.ndarray, size: int) -> Box | None:
