@@ -17,8 +17,7 @@ from pocketeye.training.evaluate import EvalResult
 from pocketeye.training.evaluate import evaluate as run_evaluation
 from pocketeye.training.predictor import open_predictor
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, text_table
-from pocketeye.verbs.train import problem_lines
+from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 
 
 @dataclass(frozen=True, kw_only=True)
