@@ -1,9 +1,9 @@
 """Watching videos: frames from anywhere, masks of objects through time, files of the results."""
 
+from pocketeye.data.frames import Frames as Frames
 from pocketeye.tracking.components import fill_holes as fill_holes
 from pocketeye.tracking.components import remove_specks as remove_specks
 from pocketeye.tracking.everything import MaskGenerator as MaskGenerator
-from pocketeye.tracking.frames import Frames as Frames
 from pocketeye.tracking.image import ImageSegmenter as ImageSegmenter
 from pocketeye.tracking.image import Segmentation as Segmentation
 from pocketeye.tracking.open_model import open_model as open_model

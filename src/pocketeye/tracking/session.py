@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pocketeye.data.frames import Frames, as_frame, check_size
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.tracking._prompts import Prompt, check_object_id, named, parse_prompt
 from pocketeye.tracking._watch import frames_between
 from pocketeye.tracking.components import fill_holes
-from pocketeye.tracking.frames import Frames, as_frame, check_size
 from pocketeye.tracking.memory import (
     Answer,
     MapBatch,
