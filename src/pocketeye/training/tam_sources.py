@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketeye.data._cutouts import Gallery
 from pocketeye.data._geometry import Geometry
 from pocketeye.data._light import Colours
 from pocketeye.data.clips import ClipSource, MixedClips
-from pocketeye.data.mask_sets import MaskedImage, MaskSet, load_masks
+from pocketeye.data.mask_sets import Gallery, MaskedImage, MaskSet, load_masks
 from pocketeye.data.picture_clips import PictureClips
 from pocketeye.data.synthetic_clips import SyntheticClips
 from pocketeye.data.video_clips import VideoClips, VideoFrames, VideoSampling
