@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models import TAM, create_tam, list_tams, load_checkpoint
 from pocketeye.models.tam.checkpoints import PUBLISHED, checkpoint_folder, checkpoint_path
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 
 
 def open_model(
@@ -57,25 +54,6 @@ def weights_here(name: str) -> Path | None:
         return None
     path = checkpoint_folder() / PUBLISHED[name].file_name
     return path if path.is_file() else None
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device that ``auto`` stands for, or the named one.
-
-    Raises:
-        InvalidValue: misspelt, or not on this machine.
-    """
-    if isinstance(device, torch.device):
-        return device
-    kind = device.partition(":")[0]
-    if kind not in DEVICES:
-        raise unknown("device", device, DEVICES)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return torch.device(next((name for name, is_there in there.items() if is_there), "cpu"))
-    if not there.get(kind, True):
-        raise InvalidValue(f"this machine has no {kind} device for torch: use --device cpu")
-    return torch.device(device)
 
 
 def _weights(name: str, checkpoint: str | Path | None) -> Path:

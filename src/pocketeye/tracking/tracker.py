@@ -14,11 +14,12 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
+from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidType, unknown
 from pocketeye.models import TAM, load_checkpoint
 from pocketeye.models.tam import Looked, Memory, Pooling
 from pocketeye.tracking.memory import MapBatch, Reading, prepared_together
-from pocketeye.tracking.open_model import Device, open_model, resolve_device
+from pocketeye.tracking.open_model import open_model
 from pocketeye.tracking.options import Options
 from pocketeye.tracking.session import Session
 from pocketeye.tracking.source import open_video
