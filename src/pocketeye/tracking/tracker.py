@@ -144,8 +144,8 @@ def load_tracker(
 
     Args:
         model: one of :func:`pocketeye.models.list_tams`, or a network whose weights are in it.
-        checkpoint: file of its weights; by default a published network's own file in
-            ``$POCKETEYE_WEIGHTS`` or ``~/.cache/pocketeye/weights``.
+        checkpoint: file of its weights; by default those that come with the package, or a published
+            network's own file in ``$POCKETEYE_WEIGHTS`` or ``~/.cache/pocketeye/weights``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         dtype: ``float32``, or ``bfloat16`` for autocast.
         untrained: random weights, for tests and benchmarks: its masks mean nothing.

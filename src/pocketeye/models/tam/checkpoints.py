@@ -23,6 +23,7 @@ from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models.tam.tam import TAM
 
 _REPO = "yunyangx/efficient-track-anything"
+_BUNDLED = Path(__file__).resolve().parents[2] / "weights"
 _WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
 # Ours are the official names but for three prefixes.
 _PREFIXES = (
@@ -78,6 +79,12 @@ def checkpoint_folder() -> Path:
     """Where published files are looked for: ``$POCKETEYE_WEIGHTS``, or a folder in the user's cache."""
     given = os.environ.get("POCKETEYE_WEIGHTS")
     return Path(given) if given else Path.home() / ".cache" / "pocketeye" / "weights"
+
+
+def bundled_weights(name: str) -> Path | None:
+    """Weights of one of our own trackers that come with the package, None where there are none."""
+    path = _BUNDLED / f"{name}.safetensors"
+    return path if path.is_file() else None
 
 
 def checkpoint_path(variant: str, folder: Path | None = None) -> Path:
