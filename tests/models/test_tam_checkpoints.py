@@ -56,7 +56,7 @@ def test_weights_of_the_other_size():
 def test_weights_of_another_variant_by_name(official, ti, tmp_path):
     path = tmp_path / "efficienttam_ti_2.pt"
     torch.save({"model": official}, path)
-    with pytest.warns(UserWarning, match="weights of efficienttam_ti_2, and goes into a efficient"):
+    with pytest.warns(UserWarning, match="weights of efficienttam_ti_2, and goes into efficient"):
         load_checkpoint(ti, path)
     path.rename(tmp_path / "efficienttam_ti_512x512.pt")
     load_checkpoint(ti, tmp_path / "efficienttam_ti_512x512.pt")

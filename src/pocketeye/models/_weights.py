@@ -117,8 +117,6 @@ def load_checkpoint(
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
-        if isinstance(model, TAM):
-            tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
     network = model.model if isinstance(model, FeatureGetterNet) else model
     try:
         for kind, filter_fn in _FILTERS:
@@ -128,6 +126,8 @@ def load_checkpoint(
         raise InvalidValue(f"{source} does not fit {_name(network)}: {error}") from error
     _require_fit(network, state_dict, source)
     network.load_state_dict(state_dict)
+    if isinstance(model, TAM) and not isinstance(path_or_state_dict, Mapping):
+        tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
     return model
 
 

@@ -154,7 +154,7 @@ def warn_of_other_variant(path: Path, model: TAM) -> None:
     known = known or (path.stem if path.stem in PUBLISHED else None)
     if known is not None and known != model.variant:
         warnings.warn(
-            f"{path.name} holds the weights of {known}, and goes into a {model.variant}: the shapes "
+            f"{path.name} holds the weights of {known}, and goes into {model.variant}: the shapes "
             "are the same, the results are not those published",
             stacklevel=3,
         )
