@@ -151,7 +151,9 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         if names
     ]
     if problems:
-        raise InvalidValue(f"{source} does not fit {_name(model)}: {'; '.join(problems)}")
+        others = tam_checkpoints.fitting_trackers(state_dict) if isinstance(model, TAM) else []
+        problem = f"it is of {' or '.join(others)}" if others else "; ".join(problems)
+        raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
     if isinstance(state_dict, dict):
         for key in ours:
             state_dict.setdefault(key, ours[key])

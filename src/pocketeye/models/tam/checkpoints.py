@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from torch import Tensor
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models.tam.create import create_tam, list_tams
 from pocketeye.models.tam.tam import TAM
 
 _REPO = "yunyangx/efficient-track-anything"
@@ -176,6 +178,19 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[s
             f"{model.variant or 'this network'} is {here.shape[0]}: {remedy} instead"
         )
     return ours
+
+
+def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Names of the trackers whose weights have these names and shapes (ours)."""
+    fitting = []
+    for name in list_tams():
+        with torch.device("meta"):
+            own = create_tam(name).state_dict()
+        if own.keys() == state_dict.keys() and all(
+            state_dict[key].shape == value.shape for key, value in own.items()
+        ):
+            fitting.append(name)
+    return fitting
 
 
 def _renamed(key: str) -> str:
