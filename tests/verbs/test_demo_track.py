@@ -17,7 +17,7 @@ from pocketeye.results import CompactMask
 from pocketeye.tracking import demo_clip, open_video
 from pocketeye.tracking.demo_clip import SIZE, FlowerClip
 from pocketeye.verbs import _demo_track
-from pocketeye.verbs._demo_report import _track_facts, _track_steps
+from pocketeye.verbs._demo_report import _track_facts, _track_step
 from pocketeye.verbs._demo_track import TRACKER, NotTracked, TrackDemo, track_demo
 
 
@@ -42,8 +42,7 @@ def page_of(tracked: TrackDemo | NotTracked) -> tuple[dict[str, Any], list[tuple
         exported=SimpleNamespace(artifact=SimpleNamespace(folder=Path("artefact"))),
         seconds={"track": 2.0},
     )
-    (step,) = _track_steps(result)
-    return step, _track_facts(result)
+    return _track_step(result), _track_facts(result)
 
 
 @pytest.mark.usefixtures("bundled")
@@ -60,7 +59,8 @@ def test_the_stage(tmp_path: Path, short: int) -> None:
         assert frames[0].shape == (SIZE[1], SIZE[0], 3)
     assert set(result.written()) <= set(tmp_path.iterdir())
     step, [(_, fact)] = page_of(result)
-    assert (len(step["figures"]), bool(step["video"])) == (2, True)
+    kinds = [figure["kind"] for figure in step["figures"]]
+    assert kinds == ["image/png", "video/mp4", "image/png"]
     assert fact == f"{result.mean_iou:.3f}"
     assert fact in step["text"]
     # the commands of the report do the same
@@ -108,7 +108,6 @@ def test_without_weights_it_says_so_and_does_nothing(
     step, facts = page_of(result)
     assert "no weights of the tracker" in step["text"]
     assert not step["figures"]
-    assert not step["video"]
     assert not facts
 
 

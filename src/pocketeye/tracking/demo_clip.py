@@ -2,6 +2,7 @@
 
 A flower flies past a pagoda, behind it once, seen by a camera that moves too; nothing is drawn at
 random. The flower is cut out of its photograph by its colour, and so is the pagoda it passes behind.
+The photographs are vultilion's and danielbuechele's, CC BY 2.0 (:data:`CREDIT`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+CREDIT = "photographs by vultilion (flower) and danielbuechele (pagoda) on Flickr, CC BY 2.0"
 _PLACE = "sklearn.datasets.images"
 NUM_FRAMES, SIZE, FPS = 60, (480, 270), 15.0
 _FLOWER_SIDE = 150  # pixels of the cut-out at scale 1

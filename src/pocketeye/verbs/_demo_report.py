@@ -11,6 +11,7 @@ import torch
 from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.runs import write_atomic
+from pocketeye.tracking.demo_clip import CREDIT
 from pocketeye.training.predictor import open_predictor
 from pocketeye.verbs._demo_track import TrackDemo
 from pocketeye.verbs._text import human_seconds
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pocketeye.verbs.demo import DemoResult
 
 _ROWS, _COLUMNS = 4, 14
+_LIST = "pocketeye list '*tam*'"
 
 
 def write_demo_report(result: DemoResult) -> Path:
@@ -68,7 +70,7 @@ def write_demo_report(result: DemoResult) -> Path:
                 "Validation pictures with the exported network's answers; mistakes in red.",
             ),
         ),
-        *_track_steps(result),
+        _track_step(result),
     ]  # fmt: skip
     html = pages.render(
         "demo.html.j2",
@@ -89,28 +91,27 @@ def write_demo_report(result: DemoResult) -> Path:
     return write_atomic(result.report, html)
 
 
-def _track_steps(result: DemoResult) -> list[dict[str, Any]]:
+def _track_step(result: DemoResult) -> dict[str, Any]:
     tracked = result.tracked
+    text = _sentence(tracked.lines())
     if not isinstance(tracked, TrackDemo):
-        text = _sentence(tracked.lines())
-        return [_step(result, "track", "A flower was not tracked", text)]
-    figures = (
+        return _step(result, "track", "A flower was not tracked", text)
+    return _step(
+        result, "track", "A flower was segmented and tracked, by one click each", text,
         _figure(
             tracked.segment_png, "A flower with its mask, found by one click",
             f"One click into the photograph: IoU {tracked.segment_iou:.3f} with the true mask.",
         ),
         _figure(
+            tracked.track_mp4, "The clip with the flower marked",
+            "One click into the first frame. The clip is made of photographs, so the true mask of "
+            f"every frame is known ({CREDIT}).",
+        ),
+        _figure(
             tracked.track_png, "Frames of the clip, and the IoU of every frame",
-            "The clip is made of photographs, so the true mask of every frame is known; while the "
-            "flower is hidden, 1 means that nothing was found.",
+            "While the flower is hidden, 1 means that nothing was found.",
         ),
     )  # fmt: skip
-    return [
-        _step(
-            result, "track", "A flower was segmented and tracked, by one click each",
-            _sentence(tracked.lines()), *figures, video=tracked.track_mp4,
-        )
-    ]  # fmt: skip
 
 
 def _track_facts(result: DemoResult) -> list[tuple[str, str]]:
@@ -121,8 +122,7 @@ def _track_facts(result: DemoResult) -> list[tuple[str, str]]:
 
 
 def _step(
-    result: DemoResult, name: str, title: str, text: str, *figures: dict[str, str],
-    video: Path | None = None,
+    result: DemoResult, name: str, title: str, text: str, *figures: dict[str, str]
 ) -> dict[str, Any]:  # fmt: skip
     tracked = result.tracked
     commands = {
@@ -132,22 +132,21 @@ def _step(
         f"--target-ms {result.searched.target_ms:g} --data digits",
         "export": f"pocketeye export {result.searched.out} --data digits",
         "eval": f"pocketeye eval {result.exported.artifact.folder} --data digits",
-        "track": tracked.commands[1]
-        if isinstance(tracked, TrackDemo)
-        else "pocketeye list '*tam*'",
+        "track": tracked.commands[1] if isinstance(tracked, TrackDemo) else _LIST,
     }
     return {
         "title": title,
         "text": text,
         "figures": figures,
-        "video": pages.embedded(video) if video else "",
         "seconds": human_seconds(result.seconds[name]),
         "command": commands[name],
     }
 
 
-def _figure(picture: Path, alt: str, caption: str) -> dict[str, str]:
-    return {"png": pages.embedded(picture), "alt": alt, "caption": caption}
+def _figure(path: Path, alt: str, caption: str) -> dict[str, str]:
+    """A picture, or a video by its suffix."""
+    kind = "video/mp4" if path.suffix == ".mp4" else "image/png"
+    return {"kind": kind, "data": pages.embedded(path), "alt": alt, "caption": caption}
 
 
 def _sentence(lines: list[str]) -> str:
