@@ -52,14 +52,15 @@ class RunLengths:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        return tuple(range(0, min(len(self._masklets()) * STEP, self.num_frames), STEP))
+        frames = range(0, min(len(self._masklets()) * STEP, self.num_frames), STEP)
+        return tuple(frame for frame in frames if frame not in self.problems)
 
     def labels(self, frame: int) -> np.ndarray | None:
         objects = self.objects(frame)
         return None if objects is None else merge_objects(objects, self.size)
 
     def objects(self, frame: int) -> dict[int, np.ndarray] | None:
-        if frame not in self.annotated or frame in self.problems:
+        if frame not in self.annotated:
             return None
         found = {}
         try:

@@ -50,7 +50,7 @@ class VideoSequence:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Frames that have a mask, ascending."""
+        """Frames that have a mask, ascending; without those that turned out to be unreadable."""
         return self.masks.annotated
 
     @cached_property
