@@ -1,6 +1,6 @@
 """Draw the synthetic clips of docs/data.md, out of two photographs that come with scikit-learn.
 
-    python benchmarks/clip_picture.py --out docs/assets/synthetic_clips.jpg
+    python benchmarks/clip_picture.py --seed 1 --size 144 --out docs/assets/synthetic_clips.jpg
 
 The dahlia and the pagoda come with scikit-learn (both CC BY 2.0: vultilion, danielbuechele). Their
 masks, made here, are written as a COCO set, which is read as any other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_what_the_sets_hold(datasets: Path) -> None:
 
 def test_every_source_gives_clips(sources: dict[str, ClipSource]) -> None:
     for name, source in sources.items():
-        clips = [source[index] for index in range(4)]
+        clips = [pickle.loads(pickle.dumps(source))[index] for index in range(4)]
         batch = collate_clips(clips)
         assert batch.frames.shape == (4, 1 if name == "pictures" else 8, 3, 128, 128), name
         assert batch.visible().any(1).all(), name

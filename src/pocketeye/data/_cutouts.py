@@ -62,12 +62,8 @@ class Pool:
         self.galleries = tuple(gallery for gallery, _ in galleries)
         self.shares = np.cumsum(weights / weights.sum())
         self.size = size
-        self.cutouts: ByteCache[tuple[Cutout, ...]] = ByteCache(
-            cache_bytes, lambda cutouts: sum(c.layer.nbytes for c in cutouts) + 64
-        )
-        self.scenes: ByteCache[Scene] = ByteCache(
-            cache_bytes, lambda scene: scene.pixels.nbytes + scene.masks.nbytes
-        )
+        self.cutouts: ByteCache[tuple[Cutout, ...]] = ByteCache(cache_bytes, _bytes_of_cutouts)
+        self.scenes: ByteCache[Scene] = ByteCache(cache_bytes, _bytes_of_scene)
 
     def cutout(self, rng: np.random.Generator) -> Cutout:
         """An object that is large enough and, where that can be had, not cut off by its picture.
@@ -102,6 +98,14 @@ class Pool:
 
     def _sources(self) -> str:
         return ", ".join(gallery.source for gallery in self.galleries)
+
+
+def _bytes_of_cutouts(cutouts: tuple[Cutout, ...]) -> int:
+    return sum(cutout.layer.nbytes for cutout in cutouts) + 64
+
+
+def _bytes_of_scene(scene: Scene) -> int:
+    return scene.pixels.nbytes + scene.masks.nbytes
 
 
 def cut_out(image: MaskedImage, size: int) -> tuple[Cutout, ...]:
