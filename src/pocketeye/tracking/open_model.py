@@ -15,6 +15,7 @@ from pocketeye.models.tam.checkpoints import (
     checkpoint_folder,
     checkpoint_path,
 )
+from pocketeye.models.tam.described import WEIGHTS, TrackerDescription
 
 
 def open_model(
@@ -28,7 +29,8 @@ def open_model(
     """A tracker's network in eval mode on a device, without gradients.
 
     Args:
-        name: one of :func:`pocketeye.models.list_tams`.
+        name: one of :func:`pocketeye.models.list_tams`, or the folder of a run of ``pocketeye train
+            --task track`` or ``segment-anything``, whose best weights are taken.
         checkpoint: file of weights; by default those that come with the package, or the published
             ones, where they were put into
             :func:`pocketeye.models.tam.checkpoints.checkpoint_folder`. Nothing is fetched.
@@ -40,15 +42,17 @@ def open_model(
         MissingFile: no weights; the sentence says which file to put where.
         InvalidValue: unknown name or device, or weights that are damaged or do not fit.
     """
-    if name not in list_tams():
+    is_run = Path(name).is_dir()
+    if not is_run and name not in list_tams():
         raise unknown("tracker", name, list_tams())
     if untrained and checkpoint is not None:
         raise InvalidValue(f"give either untrained or a checkpoint ({checkpoint}), not both")
     place = resolve_device(device)
+    described = TrackerDescription.load(Path(name)) if is_run else None
     weights = None if untrained else _weights(name, checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = create_tam(name, image_size)
+        model = described.make(image_size) if described else create_tam(name, image_size)
     if weights is not None:
         load_checkpoint(model, weights)
     return model.eval().requires_grad_(False).to(place)
@@ -65,6 +69,8 @@ def weights_here(name: str) -> Path | None:
 def _weights(name: str, checkpoint: str | Path | None) -> Path:
     if checkpoint is not None:
         return Path(checkpoint)
+    if Path(name).is_dir():
+        return Path(name) / WEIGHTS
     path = weights_here(name)
     if path is not None:
         return checkpoint_path(name) if name in PUBLISHED else path

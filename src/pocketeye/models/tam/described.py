@@ -33,9 +33,9 @@ class TrackerDescription:
     trunk: str | None = None
     data: str = ""
 
-    def make(self) -> TAM:
-        """The network, without weights."""
-        return create_tam(self.variant, self.image_size, trunk=self.trunk)
+    def make(self, image_size: int | tuple[int, int] | None = None) -> TAM:
+        """The network, without weights; at another size of picture if given."""
+        return create_tam(self.variant, image_size or self.image_size, trunk=self.trunk)
 
     def to_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
