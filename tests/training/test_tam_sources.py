@@ -6,8 +6,10 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.training.clip_loader import ClipSampler, make_clip_loader
@@ -16,7 +18,7 @@ from pocketeye.training.tam_config import TamConfig
 from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam_task import startable
 from tests.training.tam_clips import DiscClips, tiny_batch
-from tests.training.tam_sets import write_davis, write_pictures
+from tests.training.tam_sets import SIZE, write_davis, write_pictures
 
 CONFIG = TamConfig(
     epochs=1, steps_per_epoch=4, batch_size=2, num_frames=3, val_clips=4, val_frames=4,
@@ -95,6 +97,17 @@ def test_segment_anything_gets_single_frames_of_all_sets(davis, pictures):
     sets = open_sets([str(davis), str(pictures)])
     for source in (training_clips(sets, config, 64), validation_clips(sets, config, 64)):
         assert {clip.frames.shape[0] for clip in islice(source, 4)} == {1}
+
+
+def test_frames_without_the_object_are_passed_over(tmp_path):
+    davis = write_davis(tmp_path, {"train": ["a", "b"], "dev": ["c"]})
+    for frame in (0, 5):
+        empty = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+        path = davis / "Annotations" / "480p" / "a" / f"{frame:05}.png"
+        Image.fromarray(empty).save(path)
+    config = replace(CONFIG, task="segment-anything", num_frames=1)
+    source = training_clips(open_sets([str(davis)]), config, 64)
+    assert all(clip.masks.any() for clip in islice(source, 8))
 
 
 def test_nothing_there_is_a_sentence(tmp_path):

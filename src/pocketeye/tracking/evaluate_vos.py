@@ -17,7 +17,10 @@ from pocketeye.metrics import boundary_accuracy, region_similarity
 from pocketeye.metrics.vos import statistics
 from pocketeye.results import CompactMask
 from pocketeye.tracking._vos_folder import read_folder
-from pocketeye.tracking._vos_follow import Followed, Plan, follow_clip, truth_of
+from pocketeye.tracking._vos_follow import Followed, follow_clip, truth_of
+from pocketeye.tracking._vos_follow import Plan as Plan
+from pocketeye.tracking._vos_follow import PromptKind as PromptKind
+from pocketeye.tracking._vos_follow import Protocol as Protocol
 from pocketeye.tracking.followers import Follower
 from pocketeye.tracking.vos_result import ObjectScore, VosResult, WorstFrame
 

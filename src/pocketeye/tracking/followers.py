@@ -7,12 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models import list_tams
-from pocketeye.models.tam.described import WEIGHTS, TrackerDescription
 from pocketeye.results import Result
 from pocketeye.tracking.baselines import FlowMask, StillMask
-from pocketeye.tracking.open_model import Device
 from pocketeye.tracking.tracker import load_tracker
 
 
@@ -74,9 +73,6 @@ def open_follower(
         if checkpoint is not None:
             raise InvalidValue(f"{name} has no weights: leave {checkpoint} out")
         return StillMask() if name == "still" else FlowMask()
-    if Path(name).is_dir():
-        network = TrackerDescription.load(Path(name)).make()
-        return load_tracker(network, checkpoint or Path(name) / WEIGHTS, device=device)
-    if name not in list_tams():
-        raise unknown("tracker", name, [*list_tams(), *BASELINES])
+    if not Path(name).is_dir() and name not in list_tams():
+        raise unknown("model to follow with", name, [*list_tams(), *BASELINES])
     return load_tracker(name, checkpoint, device=device)

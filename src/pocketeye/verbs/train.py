@@ -28,6 +28,7 @@ from pocketeye.training.loop import check_device, open_run
 from pocketeye.training.report import CURVES, REPORT, SAMPLES
 from pocketeye.training.start import start_network
 from pocketeye.training.tam_config import load_tam_recipe
+from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines
 from pocketeye.verbs._train_tracker import TrackerTrainResult, train_tracker
@@ -172,8 +173,8 @@ def train(
         UserError: interrupted; says how to go on.
     """
     if task != "classify":
-        _refuse(task, pretrained=pretrained, new_head=new_head, teacher=teacher, distill=distill,
-                teacher_checkpoint=teacher_checkpoint)  # fmt: skip
+        refuse(task, pretrained=pretrained, new_head=new_head, teacher=teacher, distill=distill,
+               teacher_checkpoint=teacher_checkpoint)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
                 f"--task {task} needs pictures or videos with masks: give their folders with --data"
@@ -188,7 +189,7 @@ def train(
             model or "pocketeye_tam_nano", tam_config, data=data, out=out, resume=resume,
             overwrite=overwrite, trunk=trunk, checkpoint=checkpoint, start_from=start_from,
         )  # fmt: skip
-    _refuse(task, start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
+    refuse(task, start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
     model = model or "fbnet_c"
     config = load_recipe(
         recipe or ("digits" if data == DIGITS else "small-cpu"),
@@ -237,14 +238,6 @@ def train(
         params=sum(p.numel() for p in module.parameters()),
         problems=(*train_set.problems, *val_set.problems),
     )
-
-
-def _refuse(task: str, **options: Any) -> None:
-    """Raise InvalidValue for an option of the other tasks that was given."""
-    for name, value in options.items():
-        if value:
-            flag = "--" + name.replace("_", "-")
-            raise InvalidValue(f"{flag} means nothing to --task {task}: leave it out")
 
 
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
