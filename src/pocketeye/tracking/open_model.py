@@ -15,11 +15,7 @@ from pocketeye.models.tam.checkpoints import (
     checkpoint_folder,
     checkpoint_path,
 )
-<<<<<<< HEAD
 from pocketeye.models.tam.described import TrackerDescription, weights_in
-=======
-from pocketeye.models.tam.described import WEIGHTS, TrackerDescription
->>>>>>> h-vos
 
 
 def open_model(
@@ -33,16 +29,9 @@ def open_model(
     """A tracker's network in eval mode on a device, without gradients.
 
     Args:
-<<<<<<< HEAD
         name: one of :func:`pocketeye.models.list_tams`, or the folder of a run that trained one.
         checkpoint: file or run folder of weights; by default those of the run, those that come with
             the package, or the published ones, where they were put into
-=======
-        name: one of :func:`pocketeye.models.list_tams`, or the folder of a run of ``pocketeye train
-            --task track`` or ``segment-anything``, whose best weights are taken.
-        checkpoint: file of weights; by default those that come with the package, or the published
-            ones, where they were put into
->>>>>>> h-vos
             :func:`pocketeye.models.tam.checkpoints.checkpoint_folder`. Nothing is fetched.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or torch's.
         image_size: of the network's input, see :func:`pocketeye.models.create_tam`.
@@ -52,30 +41,17 @@ def open_model(
         MissingFile: no weights; the sentence says which file to put where.
         InvalidValue: unknown name or device, or weights that are damaged or do not fit.
     """
-<<<<<<< HEAD
     run = Path(name) if name not in list_tams() and Path(name).is_dir() else None
     if run is None and name not in list_tams():
-=======
-    is_run = Path(name).is_dir()
-    if not is_run and name not in list_tams():
->>>>>>> h-vos
         raise unknown("tracker", name, list_tams())
     if untrained and checkpoint is not None:
         raise InvalidValue(f"give either untrained or a checkpoint ({checkpoint}), not both")
     place = resolve_device(device)
-<<<<<<< HEAD
     described = TrackerDescription.load(run) if run else TrackerDescription(variant=name)
     weights = None if untrained else _weights(name, run if checkpoint is None else checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = described.make(image_size)
-=======
-    described = TrackerDescription.load(Path(name)) if is_run else None
-    weights = None if untrained else _weights(name, checkpoint)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = described.make(image_size) if described else create_tam(name, image_size)
->>>>>>> h-vos
     if weights is not None:
         load_checkpoint(model, weights)
     return model.eval().requires_grad_(False).to(place)
@@ -91,13 +67,7 @@ def weights_here(name: str) -> Path | None:
 
 def _weights(name: str, checkpoint: str | Path | None) -> Path:
     if checkpoint is not None:
-<<<<<<< HEAD
         return weights_in(Path(checkpoint))
-=======
-        return Path(checkpoint)
-    if Path(name).is_dir():
-        return Path(name) / WEIGHTS
->>>>>>> h-vos
     path = weights_here(name)
     if path is not None:
         return checkpoint_path(name) if name in PUBLISHED else path

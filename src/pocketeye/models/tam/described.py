@@ -34,14 +34,9 @@ class TrackerDescription:
     data: str = ""
 
     def make(self, image_size: int | tuple[int, int] | None = None) -> TAM:
-<<<<<<< HEAD
         """The network, without weights; of another size if one is given."""
         size = self.image_size if image_size is None else image_size
         return create_tam(self.variant, size, trunk=self.trunk)
-=======
-        """The network, without weights; at another size of picture if given."""
-        return create_tam(self.variant, image_size or self.image_size, trunk=self.trunk)
->>>>>>> h-vos
 
     def to_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
