@@ -62,6 +62,10 @@ def test_a_run_explains_itself(tmp_path, task):
     for name in ("validation.png", "curves.png"):
         with Image.open(run / name) as picture:
             assert picture.size[0] > 100
+    html = (run / "report.html").read_text()
+    assert f"{100 * result.iou:.1f} %" in html
+    assert html.count("data:image/png;base64,") == 2
+    assert '<code>steps_per_epoch</code></td><td class="left wrap">2</td>' in html
     assert (run / "recipe.yaml").is_file()
     assert (run / "last.ckpt").is_file()
 
