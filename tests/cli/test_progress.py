@@ -2,9 +2,11 @@ import io
 import logging
 import os
 import sys
+import warnings
 
 from rich.console import Console
 
+import pocketeye
 from pocketeye.cli import main
 from pocketeye.cli._output import narration, stdout_kept_clean
 from pocketeye.cli._progress import RichReporter
@@ -47,6 +49,19 @@ def test_silent_without_a_terminal(capsys) -> None:
         logger.debug("details")
     assert capsys.readouterr().err == "debug: details\n"
     assert not logging.getLogger("pocketeye").handlers
+
+
+def test_our_warnings_are_lines_without_a_place(capsys) -> None:
+    others = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        before = warnings.showwarning = lambda message, *_, **__: others.append(str(message))
+        with narration(debug=False):
+            warnings.warn_explicit("of other weights", UserWarning, pocketeye.__file__, 3)
+            warnings.warn_explicit("of theirs", UserWarning, "/somewhere/else.py", 3)
+        assert warnings.showwarning is before
+    assert capsys.readouterr().err == "warning: of other weights\n"
+    assert others == ["of theirs"]
 
 
 def test_descriptor_1_is_turned_round(capfd) -> None:

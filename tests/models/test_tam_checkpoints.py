@@ -53,10 +53,20 @@ def test_weights_of_the_other_size():
         load_checkpoint(model, {"model": large})
 
 
+def test_weights_of_another_network_are_recognised(official, tmp_path):
+    model = create_tam("pocketeye_tam_pico", 64)
+    nano = create_tam("pocketeye_tam_nano", 64).state_dict()
+    with pytest.raises(InvalidValue, match=r"fit pocketeye_tam_pico: it is of pocketeye_tam_nano$"):
+        load_checkpoint(model, nano)
+    names = "efficienttam_ti or efficienttam_ti_1 or efficienttam_ti_2 or efficienttam_ti_512x512"
+    with pytest.raises(InvalidValue, match=f"it is of {names}$"):
+        load_checkpoint(model, official)
+
+
 def test_weights_of_another_variant_by_name(official, ti, tmp_path):
     path = tmp_path / "efficienttam_ti_2.pt"
     torch.save({"model": official}, path)
-    with pytest.warns(UserWarning, match="weights of efficienttam_ti_2, and goes into a efficient"):
+    with pytest.warns(UserWarning, match="weights of efficienttam_ti_2, and goes into efficient"):
         load_checkpoint(ti, path)
     path.rename(tmp_path / "efficienttam_ti_512x512.pt")
     load_checkpoint(ti, tmp_path / "efficienttam_ti_512x512.pt")

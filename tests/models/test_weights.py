@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+from pathlib import PurePath
 
 import pytest
 import torch
@@ -97,6 +99,18 @@ def test_truncated_files_are_one_sentence(tmp_path, suffix, keep):
         pocketeye.load_checkpoint(model, path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert ". " not in str(caught.value)
+
+
+def test_files_of_something_else(tmp_path):
+    model = pocketeye.create_model("fbnet_96_035_1")
+    (tmp_path / "a.pt").write_text("hello")
+    with pytest.raises(InvalidValue, match=r"a\.pt is truncated or no checkpoint$"):
+        pocketeye.load_checkpoint(model, tmp_path / "a.pt")
+    # not of the protocol that torch writes, of which it warns
+    (tmp_path / "b.pt").write_bytes(pickle.dumps({"model": PurePath("x")}, protocol=4))
+    with pytest.raises(InvalidValue, match=r"b\.pt is refused"):
+        pocketeye.load_checkpoint(model, tmp_path / "b.pt")
 
 
 def test_files_that_hold_no_weights(tmp_path):

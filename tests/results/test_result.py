@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageShow
 
-from pocketeye.errors import InvalidValue
+from pocketeye.errors import InvalidValue, UserError
 from pocketeye.results import Masks, Result, color_of
 from pocketeye.results.draw import dilate
 
@@ -155,3 +155,63 @@ def test_saving_what_cannot_be_saved(tmp_path):
 def test_parts_must_fit(changes, message):
     with pytest.raises(InvalidValue, match=message):
         two(**changes)
+
+
+class Viewer(ImageShow.Viewer):
+    """Stands in for the desktop's."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[Image.Image, str | None]] = []
+
+    def show(self, image: Image.Image, **options: str | None) -> int:
+        self.shown.append((image, options["title"]))
+        return 1
+
+
+@pytest.fixture
+def viewer(monkeypatch) -> Viewer:
+    viewer = Viewer()
+    monkeypatch.setattr(ImageShow, "_viewers", [viewer])
+    monkeypatch.setenv("DISPLAY", ":0")
+    return viewer
+
+
+def test_show(viewer, monkeypatch):
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    result = two()
+    result.show(text=False)
+    [(picture, title)] = viewer.shown
+    assert np.array_equal(np.asarray(picture), result.overlay(text=False))
+    assert title == "frame 3"
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("display", "no display"), ("viewer", "no picture viewer is installed")],
+)
+def test_nowhere_to_show(viewer, monkeypatch, missing, said):
+    if missing == "display":
+        monkeypatch.setattr("sys.platform", "linux")
+        monkeypatch.delenv("DISPLAY")
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    else:
+        monkeypatch.setattr(ImageShow, "_viewers", [])
+    with pytest.raises(UserError, match=rf"{said}.*: write the picture with \.save\(") as caught:
+        two().show()
+    assert "\n" not in str(caught.value)
+    assert not viewer.shown
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_desktops_that_do_not_name_their_display(viewer, monkeypatch, platform):
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    two().show()
+    assert len(viewer.shown) == 1
+
+
+def test_there_is_nothing_to_show(viewer):
+    with pytest.raises(InvalidValue, match="holds no image"):
+        two(image=None).show()

@@ -3,11 +3,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_tam
 from pocketeye.models.tam import checkpoints
-from pocketeye.tracking.open_model import open_model, resolve_device, weights_here
+from pocketeye.models.tam.checkpoints import bundled_weights
+from pocketeye.tracking import load_tracker
+from pocketeye.tracking.open_model import open_model, weights_here
 
 PICO = "pocketeye_tam_pico"
 
@@ -36,6 +39,23 @@ def test_the_published_file_is_found_and_verified(tmp_path, monkeypatch) -> None
     published = {name: replace(checkpoints.PUBLISHED[name], sha256=digest)}
     monkeypatch.setattr(checkpoints, "PUBLISHED", published)
     assert open_model(name, device="cpu", image_size=64).variant == name
+
+
+def test_weights_that_come_with_the_package(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(checkpoints, "_BUNDLED", tmp_path)
+    monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path / "nowhere"))
+    assert weights_here(PICO) is None
+    assert bundled_weights(PICO) is None
+    torch.manual_seed(7)
+    theirs = create_tam(PICO).state_dict()
+    save_file(theirs, tmp_path / f"{PICO}.safetensors")
+    assert bundled_weights(PICO) == weights_here(PICO) == tmp_path / f"{PICO}.safetensors"
+    key = "prompt_encoder.no_mask_embed.weight"
+    for model in (open_model(PICO, device="cpu"), load_tracker(PICO, device="cpu").model):
+        assert torch.equal(model.state_dict()[key], theirs[key])
+    for name in ("efficienttam_ti", "pocketeye_tam_small"):
+        with pytest.raises(MissingFile, match=f"take {PICO}, whose weights come with pocketeye"):
+            open_model(name)
 
 
 def test_untrained_is_the_same_each_time_and_leaves_the_generator_alone() -> None:
@@ -68,9 +88,4 @@ def test_bad_input(tmp_path) -> None:
     with pytest.raises(InvalidValue, match="either untrained or a checkpoint"):
         open_model(PICO, checkpoint=tmp_path / "none.pt", untrained=True)
     with pytest.raises(InvalidValue, match="Did you mean 'cuda'"):
-        resolve_device("cuds")
-    assert resolve_device(torch.device("meta")).type == "meta"
-    if not torch.cuda.is_available():
-        with pytest.raises(InvalidValue, match="no cuda device"):
-            resolve_device("cuda")
-        assert resolve_device("auto").type in ("cpu", "mps")
+        open_model(PICO, device="cuds")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import ImageShow
 
 from pocketeye.models.tam import Pooling
 from pocketeye.results import CompactMask
@@ -43,6 +44,16 @@ def test_result(tracker):
         assert np.array_equal(shown.image, FRAMES[2])
         assert 0.5 < shown.scores[0] <= 1
         assert shown.overlay().shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_frame_is_shown_with_its_objects(tracker, monkeypatch):
+    pictures = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(ImageShow, "show", lambda picture, title: pictures.append(picture) or True)
+    with tracker.open(FRAMES) as session:
+        shown = session.add(3, frame=2, points=A)
+    shown.show()
+    assert np.array_equal(np.asarray(pictures[0]), shown.overlay())
 
 
 @pytest.mark.parametrize("pooling", list(Pooling))

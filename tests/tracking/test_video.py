@@ -314,9 +314,19 @@ def no_frames(folder: Path) -> Path:
     return path
 
 
+def no_tracks(folder: Path) -> Path:
+    path = folder / "bare.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        container.start_encoding()
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (no_tracks, "bare.mp4 is a container with nothing in it"),
         (not_a_video, "text.mp4 cannot be read as a video"),
         (empty, "empty.mp4 is empty"),
         (without_index, "half.mp4 cannot be read as a video: it is none, or it is cut short"),

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from pocketeye.models import Architecture, BlockSpec
+from pocketeye.models import Architecture, BlockSpec, create_tam
+from pocketeye.verbs._demo_track import TRACKER
 from pocketeye.verbs.train import TrainResult, train
 
 
@@ -30,3 +33,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     return train(
         str(folder / "architecture.json"), out=folder / "run", epochs=2, batch_size=32, device="cpu"
     )
+
+
+@pytest.fixture
+def bundled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of the demo's tracker where those of the package lie: drawn, not trained."""
+    folder = tmp_path_factory.mktemp("bundled")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(create_tam(TRACKER).state_dict(), folder / f"{TRACKER}.safetensors")
+    monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", folder)
+    return folder

@@ -22,6 +22,7 @@ def test_lines_become_a_sentence() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("bundled")
 def test_from_the_machine_to_a_proven_file(tmp_path: Path) -> None:
     result = demo(out=tmp_path, epochs=4, train_epochs=3)
     best = result.searched.best
@@ -31,4 +32,7 @@ def test_from_the_machine_to_a_proven_file(tmp_path: Path) -> None:
     assert result.evaluated.result.report.top1 > 0.5
     page = result.report.read_text(encoding="utf-8")
     assert f"{best.measured_ms:.3g} ms" in page
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:video/mp4;base64,") == 1
+    assert result.to_dict()["track"]["model"] == "pocketeye_tam_nano"
+    assert f"{result.tracked.mean_iou:.3f}" in page

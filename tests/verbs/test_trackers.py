@@ -56,6 +56,17 @@ def test_weights_that_are_here_are_said_to_be(weights) -> None:
     assert result.next_commands()[0].endswith("--model efficienttam_ti")
 
 
+def test_weights_that_come_with_the_package(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", tmp_path)
+    (tmp_path / "pocketeye_tam_pico.safetensors").write_bytes(b"weights")
+    lines = list_models("pocketeye_tam_pico").lines()
+    assert lines[1].split()[-4:] == ["come", "with", "pocketeye", "yes"]
+    assert len(lines) == 2
+    result = info("pocketeye_tam_pico")
+    assert any(line.split() == ["file", "come", "with", "pocketeye"] for line in result.lines())
+    assert result.next_commands()[0].endswith("--model pocketeye_tam_pico")
+
+
 def test_the_card_of_a_published_tracker(weights) -> None:
     result = info("efficienttam_ti")
     lines = result.lines()

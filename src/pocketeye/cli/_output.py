@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from pocketeye.cli._progress import RichReporter
 from pocketeye.progress import reporting
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, human_seconds
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class StdoutConsole(Console):
@@ -57,11 +60,33 @@ def narration(*, debug: bool) -> Iterator[None]:
     logger.addHandler(handler)
     bars = reporting(RichReporter(console)) if console.is_terminal else contextlib.nullcontext()
     try:
-        with bars:
+        with bars, _warnings_narrated(logger):
             yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _warnings_narrated(logger: logging.Logger) -> Iterator[None]:
+    """Warnings of ours as lines of the log, without the place in the code; others as ever."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def shown(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            *rest: Any,
+            **options: Any,
+        ) -> None:
+            if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+                logger.warning("%s", message)
+            else:
+                before(message, category, filename, *rest, **options)
+
+        warnings.showwarning = shown
+        yield
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ right (one sentence). Our own mistakes crash with their stack.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import traceback
@@ -31,6 +32,7 @@ from pocketeye.cli._verbs import STDIN, STDIN_PATH, VERBS, import_path, summary
 from pocketeye.verbs._result import VerbResult
 
 _BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
+_BELOW_ZERO = re.compile(r"-[\d.]+,[-\d.,:]*")  # -3,40 as coordinates
 _EVERYWHERE = Group("For every verb", sort_key=99)
 
 
@@ -61,6 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         show_error(text, as_json=as_json)
         return 2
+
+
+def _attached(tokens: Sequence[str]) -> list[str]:
+    """``--point -3,40`` as ``--point=-3,40``: the verb says better what is wrong with it."""
+    attached: list[str] = []
+    for token in tokens:
+        option = attached[-1] if attached else ""
+        if _BELOW_ZERO.fullmatch(token) and option.startswith("--") and "=" not in option:
+            attached[-1] = f"{option}={token}"
+        else:
+            attached.append(token)
+    return attached
 
 
 def build_app() -> App:
@@ -101,7 +115,7 @@ def build_app() -> App:
         """
         app.config = (load_config(config),) if config else ()
         # cyclopts takes a lone hyphen for an option that it does not know
-        tokens = tuple(STDIN_PATH if token == STDIN else token for token in tokens)
+        tokens = tuple(STDIN_PATH if token == STDIN else token for token in _attached(tokens))
         verb, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
         if getattr(verb, "__self__", None) is app:  # no verb at all: the help
             verb(*bound.args, **bound.kwargs)

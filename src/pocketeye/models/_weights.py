@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,24 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # of pickles that are refused or read all the same
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidValue(
             f"{path} is refused: it is no plain file of tensors (loading it could run foreign code)"
         ) from error
     except _DAMAGED as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidValue(f"{path} is truncated or no checkpoint: {first}") from error
+        raise InvalidValue(f"{path} is truncated or no checkpoint{_detail(error)}") from error
     return unwrap(content, str(path))
+
+
+def _detail(error: Exception) -> str:
+    """The first sentence of what torch or safetensors says, where it says something."""
+    if isinstance(error, KeyError) or not str(error):  # a byte that is no instruction of pickle
+        return ""
+    return f": {str(error).splitlines()[0].partition('. ')[0]}"
 
 
 def unwrap(content: Any, source: str = "the state dict") -> dict[str, Tensor]:
@@ -108,8 +117,6 @@ def load_checkpoint(
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
-        if isinstance(model, TAM):
-            tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
     network = model.model if isinstance(model, FeatureGetterNet) else model
     try:
         for kind, filter_fn in _FILTERS:
@@ -119,6 +126,8 @@ def load_checkpoint(
         raise InvalidValue(f"{source} does not fit {_name(network)}: {error}") from error
     _require_fit(network, state_dict, source)
     network.load_state_dict(state_dict)
+    if isinstance(model, TAM) and not isinstance(path_or_state_dict, Mapping):
+        tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
     return model
 
 
@@ -142,7 +151,9 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         if names
     ]
     if problems:
-        raise InvalidValue(f"{source} does not fit {_name(model)}: {'; '.join(problems)}")
+        others = tam_checkpoints.fitting_trackers(state_dict) if isinstance(model, TAM) else []
+        problem = f"it is of {' or '.join(others)}" if others else "; ".join(problems)
+        raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
     if isinstance(state_dict, dict):
         for key in ours:
             state_dict.setdefault(key, ours[key])

@@ -15,6 +15,7 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results.colors import davis_palette
 from pocketeye.results.draw import FILL, dilate, draw_boxes, draw_masks
 from pocketeye.results.masks import Masks
+from pocketeye.results.show import show_picture
 
 Form = Literal["overlay", "labels", "cutout"]
 
@@ -104,6 +105,16 @@ class Result:
     def overlay(self, *, fill: float = FILL, text: bool = True) -> np.ndarray:
         """The same as :meth:`plot` as uint8 RGB ``(height, width, 3)``."""
         return np.asarray(self.plot(fill=fill, text=text))
+
+    def show(self, *, fill: float = FILL, text: bool = True) -> None:
+        """Open :meth:`plot` in the default picture viewer, and come back at once.
+
+        Raises:
+            InvalidValue: there is no image.
+            UserError: no display or no viewer here: :meth:`save` it.
+        """
+        title = None if self.frame is None else f"frame {self.frame}"
+        show_picture(self.plot(fill=fill, text=text), title)
 
     def label_image(self) -> Image.Image:
         """Palette picture whose pixels are object ids, 0 the background (the form of DAVIS).

@@ -47,6 +47,8 @@ def prepare(container: InputContainer, name: str) -> None:
     """Raises InvalidValue where there is nothing to decode."""
     tracks = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not tracks:
+        if not len(container.streams):
+            raise InvalidValue(f"{name} is a container with nothing in it: no track, no frame")
         kinds = " and ".join(sorted({stream.type for stream in container.streams} - {"video"}))
         raise InvalidValue(f"{name} has no video track, only {kinds or 'a still picture'}")
     if tracks[0].codec_context is None:

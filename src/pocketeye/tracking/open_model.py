@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models import TAM, create_tam, list_tams, load_checkpoint
-from pocketeye.models.tam.checkpoints import PUBLISHED, checkpoint_folder, checkpoint_path
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+from pocketeye.models.tam.checkpoints import (
+    PUBLISHED,
+    bundled_weights,
+    checkpoint_folder,
+    checkpoint_path,
+)
 
 
 def open_model(
@@ -27,7 +29,8 @@ def open_model(
 
     Args:
         name: one of :func:`pocketeye.models.list_tams`.
-        checkpoint: file of weights; by default the published one, where it was put into
+        checkpoint: file of weights; by default those that come with the package, or the published
+            ones, where they were put into
             :func:`pocketeye.models.tam.checkpoints.checkpoint_folder`. Nothing is fetched.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or torch's.
         image_size: of the network's input, see :func:`pocketeye.models.create_tam`.
@@ -52,45 +55,28 @@ def open_model(
 
 
 def weights_here(name: str) -> Path | None:
-    """Where the published weights of a tracker lie on this machine, not verified; None without them."""
+    """Where a tracker's own weights lie on this machine, not verified; None without them."""
     if name not in PUBLISHED:
-        return None
+        return bundled_weights(name)
     path = checkpoint_folder() / PUBLISHED[name].file_name
     return path if path.is_file() else None
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device that ``auto`` stands for, or the named one.
-
-    Raises:
-        InvalidValue: misspelt, or not on this machine.
-    """
-    if isinstance(device, torch.device):
-        return device
-    kind = device.partition(":")[0]
-    if kind not in DEVICES:
-        raise unknown("device", device, DEVICES)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return torch.device(next((name for name, is_there in there.items() if is_there), "cpu"))
-    if not there.get(kind, True):
-        raise InvalidValue(f"this machine has no {kind} device for torch: use --device cpu")
-    return torch.device(device)
 
 
 def _weights(name: str, checkpoint: str | Path | None) -> Path:
     if checkpoint is not None:
         return Path(checkpoint)
+    path = weights_here(name)
+    if path is not None:
+        return checkpoint_path(name) if name in PUBLISHED else path
+    ours = next((ours for ours in list_tams() if bundled_weights(ours)), None)
+    or_ours = f", or take {ours}, whose weights come with pocketeye" if ours else ""
     if name not in PUBLISHED:
         raise MissingFile(
             f"there are no weights of {name}: nobody has published any; give a file of your own with "
-            "--checkpoint (without weights its masks would mean nothing)"
+            f"--checkpoint (without weights its masks would mean nothing){or_ours}"
         )
-    path = weights_here(name)
-    if path is None:
-        published = PUBLISHED[name]
-        raise MissingFile(
-            f"there are no weights of {name} here: bring {published.url} and put it at "
-            f"{checkpoint_folder() / published.file_name}, or name the file with --checkpoint"
-        )
-    return checkpoint_path(name)
+    published = PUBLISHED[name]
+    raise MissingFile(
+        f"there are no weights of {name} here: bring {published.url} and put it at "
+        f"{checkpoint_folder() / published.file_name}, or name the file with --checkpoint{or_ours}"
+    )

@@ -14,12 +14,13 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
+from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidType, unknown
 from pocketeye.layers import onednn_products
 from pocketeye.models import TAM, load_checkpoint
 from pocketeye.models.tam import Looked, Memory, Pooling
 from pocketeye.tracking.memory import MapBatch, Reading, prepared_together
-from pocketeye.tracking.open_model import Device, open_model, resolve_device
+from pocketeye.tracking.open_model import open_model
 from pocketeye.tracking.options import Options
 from pocketeye.tracking.session import Session
 from pocketeye.tracking.source import open_video
@@ -151,8 +152,8 @@ def load_tracker(
 
     Args:
         model: one of :func:`pocketeye.models.list_tams`, or a network whose weights are in it.
-        checkpoint: file of its weights; by default a published network's own file in
-            ``$POCKETEYE_WEIGHTS`` or ``~/.cache/pocketeye/weights``.
+        checkpoint: file of its weights; by default those that come with the package, or a published
+            network's own file in ``$POCKETEYE_WEIGHTS`` or ``~/.cache/pocketeye/weights``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         dtype: ``float32``, or ``bfloat16`` for autocast.
         untrained: random weights, for tests and benchmarks: its masks mean nothing.

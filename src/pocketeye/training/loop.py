@@ -14,12 +14,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch.multiprocessing import ProcessRaisedException
 
+from pocketeye.devices import DEVICES, Device, resolve_device
 from pocketeye.errors import InvalidValue, UserError, unknown
 from pocketeye.runs import CHECKPOINT, RunFolder
 from pocketeye.training._callbacks import (
@@ -34,8 +35,6 @@ from pocketeye.training.cluster import is_first_process, started_by_cluster, tra
 from pocketeye.training.config import TrainPrecision
 from pocketeye.training.sync_bn import TimmSyncBatchNorm
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS: dict[TrainPrecision, Any] = {
     "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
 }  # fmt: skip
@@ -137,10 +136,7 @@ def check_device(
         raise unknown("precision", precision, _PRECISIONS)
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device, True):
-        raise InvalidValue(f"this machine has no {device} device for torch: use --device cpu")
-    actual = "cuda" if device == "auto" and there["cuda"] else device
+    actual = resolve_device(device).type
     if precision == "fp16" and actual != "cuda":
         raise InvalidValue(
             f"precision fp16 needs a CUDA device, --device {device} is none here: use bf16 or fp32"
@@ -155,16 +151,6 @@ def check_device(
             f"{num_processes} processes need a GPU each, this machine has {torch.cuda.device_count()}: "
             "give --num-processes (the batch shrinks with them: make up for it with accumulate)"
         )
-
-
-def resolve_device(device: Device) -> torch.device:
-    """The torch device that ``auto`` stands for, or the named one (checked)."""
-    check_device(device)
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def fit_resumable(

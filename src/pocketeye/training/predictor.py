@@ -12,6 +12,7 @@ import torch
 from timm import is_model
 from torch import Tensor, nn
 
+from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
@@ -24,7 +25,6 @@ from pocketeye.training.class_names import (
 )
 from pocketeye.training.fit import BEST
 from pocketeye.training.info import FILE, ModelInfo
-from pocketeye.training.loop import Device, resolve_device
 from pocketeye.training.transforms import Interpolation, require_range
 
 

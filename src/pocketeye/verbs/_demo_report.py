@@ -11,13 +11,16 @@ import torch
 from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.runs import write_atomic
+from pocketeye.tracking.demo_clip import CREDIT
 from pocketeye.training.predictor import open_predictor
+from pocketeye.verbs._demo_track import TrackDemo
 from pocketeye.verbs._text import human_seconds
 
 if TYPE_CHECKING:
     from pocketeye.verbs.demo import DemoResult
 
 _ROWS, _COLUMNS = 4, 14
+_LIST = "pocketeye list '*tam*'"
 
 
 def write_demo_report(result: DemoResult) -> Path:
@@ -35,32 +38,39 @@ def write_demo_report(result: DemoResult) -> Path:
     steps = [
         _step(
             result, "measure", "The machine was measured",
-            _sentence(result.measured.lines()[:3]), None, "", "",
+            _sentence(result.measured.lines()[:3]),
         ),
         _step(
             result, "check", "The table was checked on networks it had not seen",
-            _sentence(held_out.lines()), check,
-            "Predicted against measured latency of fresh random networks",
-            "Each point is a random network of the space; the closer to the diagonal, the better "
-            "the table predicts whole networks.",
+            _sentence(held_out.lines()),
+            _figure(
+                check, "Predicted against measured latency of fresh random networks",
+                "Each point is a random network of the space; the closer to the diagonal, the better "
+                "the table predicts whole networks.",
+            ),
         ),
         _step(
             result, "search", f"A network for {search.target_ms:g} ms was searched and trained",
             f"Predicted {best.predicted_ms:.4g} ms, measured {best.measured_ms:.4g} ms. "
             + _plain(search.comparison.sentence()) + ".",
-            pictures.get("architecture.png"), "The network, layer by layer",
-            "The network found: a box a layer, its operator, width and share of the latency.",
+            _figure(
+                pictures["architecture.png"], "The network, layer by layer",
+                "The network found: a box a layer, its operator, width and share of the latency.",
+            ),
         ),
         _step(
             result, "export", "The exported file computes the same",
-            _plain(export.parity.lines()[0]), None, "", "",
+            _plain(export.parity.lines()[0]),
         ),
         _step(
             result, "eval", "The exported file reads digits it never saw",
             f"Top-1 {evaluation.report.top1:.2%} on {evaluation.report.n} validation pictures.",
-            predictions, "Digits with the answers of the exported network",
-            "Validation pictures with the exported network's answers; mistakes in red.",
+            _figure(
+                predictions, "Digits with the answers of the exported network",
+                "Validation pictures with the exported network's answers; mistakes in red.",
+            ),
         ),
+        _track_step(result),
     ]  # fmt: skip
     html = pages.render(
         "demo.html.j2",
@@ -71,6 +81,7 @@ def write_demo_report(result: DemoResult) -> Path:
             ("measured", f"{best.measured_ms:.3g} ms"),
             ("top-1 of the exported file", f"{evaluation.report.top1:.1%}"),
             ("parity of the exported file", export.parity.status),
+            *_track_facts(result),
             ("in all", human_seconds(sum(result.seconds.values()))),
         ],
         steps=steps,
@@ -80,10 +91,40 @@ def write_demo_report(result: DemoResult) -> Path:
     return write_atomic(result.report, html)
 
 
+def _track_step(result: DemoResult) -> dict[str, Any]:
+    tracked = result.tracked
+    text = _sentence(tracked.lines())
+    if not isinstance(tracked, TrackDemo):
+        return _step(result, "track", "A flower was not tracked", text)
+    return _step(
+        result, "track", "A flower was segmented and tracked, by one click each", text,
+        _figure(
+            tracked.segment_png, "A flower with its mask, found by one click",
+            f"One click into the photograph: IoU {tracked.segment_iou:.3f} with the true mask.",
+        ),
+        _figure(
+            tracked.track_mp4, "The clip with the flower marked",
+            "One click into the first frame. The clip is made of photographs, so the true mask of "
+            f"every frame is known ({CREDIT}).",
+        ),
+        _figure(
+            tracked.track_png, "Frames of the clip, and the IoU of every frame",
+            "While the flower is hidden, 1 means that nothing was found.",
+        ),
+    )  # fmt: skip
+
+
+def _track_facts(result: DemoResult) -> list[tuple[str, str]]:
+    tracked = result.tracked
+    if not isinstance(tracked, TrackDemo):
+        return []
+    return [("J of the tracker's clip", f"{tracked.mean_iou:.3f}")]
+
+
 def _step(
-    result: DemoResult, name: str, title: str, text: str, picture: Path | None, alt: str,
-    caption: str,
+    result: DemoResult, name: str, title: str, text: str, *figures: dict[str, str]
 ) -> dict[str, Any]:  # fmt: skip
+    tracked = result.tracked
     commands = {
         "measure": f"pocketeye measure digits --out {result.measured.written()[0]}",
         "check": f"pocketeye measure --check {result.measured.written()[0]}",
@@ -91,16 +132,21 @@ def _step(
         f"--target-ms {result.searched.target_ms:g} --data digits",
         "export": f"pocketeye export {result.searched.out} --data digits",
         "eval": f"pocketeye eval {result.exported.artifact.folder} --data digits",
+        "track": tracked.commands[1] if isinstance(tracked, TrackDemo) else _LIST,
     }
     return {
         "title": title,
         "text": text,
-        "png": pages.embedded(picture) if picture else "",
-        "alt": alt,
-        "caption": caption,
+        "figures": figures,
         "seconds": human_seconds(result.seconds[name]),
         "command": commands[name],
     }
+
+
+def _figure(path: Path, alt: str, caption: str) -> dict[str, str]:
+    """A picture, or a video by its suffix."""
+    kind = "video/mp4" if path.suffix == ".mp4" else "image/png"
+    return {"kind": kind, "data": pages.embedded(path), "alt": alt, "caption": caption}
 
 
 def _sentence(lines: list[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data import ImageSet
+from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.protocol import Protocol
@@ -35,7 +36,6 @@ from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.data import make_loader
 from pocketeye.training.info import ModelInfo
-from pocketeye.training.loop import resolve_device
 
 logger = logging.getLogger(__name__)
 

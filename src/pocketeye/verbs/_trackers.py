@@ -12,7 +12,12 @@ from rich.markup import escape
 from torch.utils.flop_counter import FlopCounterMode
 
 from pocketeye.models import Card, card_for, create_tam
-from pocketeye.models.tam.checkpoints import PUBLISHED, PublishedFile, checkpoint_folder
+from pocketeye.models.tam.checkpoints import (
+    PUBLISHED,
+    PublishedFile,
+    bundled_weights,
+    checkpoint_folder,
+)
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, human_count, text_table
@@ -34,7 +39,7 @@ class TrackerRow:
         parts: parameters of its parts; "pointers and embeddings" are what belongs to none.
         image_size: (height, width) of its picture.
         file: the published weights, None where nobody has published any.
-        path: where that file is looked for.
+        path: where that file is looked for, or the weights that come with the package.
         here: whether it is there.
     """
 
@@ -121,7 +126,7 @@ class TrackerInfo(VerbResult):
     def _weights(self) -> list[str]:
         row = self.tracker
         if row.file is None:
-            return []
+            return wrapped("come with pocketeye", "file", 12) if row.here else []
         size = f", {human_bytes(row.file.size_bytes)}" if row.file.size_bytes else ""
         where = "is here:" if row.here else "no weights here: put it at"
         return [
@@ -140,7 +145,7 @@ def tracker_row(name: str, image_size: int | None = None) -> TrackerRow:
     parts = {label: _params(getattr(model, part)) for part, label in _PARTS.items()}
     params = _params(model)
     file = PUBLISHED.get(name)
-    path = checkpoint_folder() / file.file_name if file else None
+    path = checkpoint_folder() / file.file_name if file else bundled_weights(name)
     return TrackerRow(
         name=name,
         params=params,
@@ -174,17 +179,24 @@ def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
     """A line per tracker, and where weights belong."""
     cells = [
         (row.name, human_count(row.params), str(row.image_size[0]),
-         row.file.file_name if row.file else "none published",
-         "" if row.file is None else "yes" if row.here else "no")
+         *_weights_of(row))
         for row in rows
     ]  # fmt: skip
     table = text_table(("tracker", "params", "picture", "weights", "here"), cells, right=(1, 2))
-    if not any(row.here for row in rows):
+    published = [row for row in rows if row.file is not None]
+    if published and not any(row.here for row in published):
         folder = checkpoint_folder()
         table += wrapped(
             f"no weights here: they belong into {folder}; pocketeye info NAME says more"
         )
     return table
+
+
+def _weights_of(row: TrackerRow) -> tuple[str, str]:
+    """Which, and whether they are here."""
+    if row.file is None:
+        return ("come with pocketeye", "yes") if row.here else ("none published", "")
+    return row.file.file_name, "yes" if row.here else "no"
 
 
 def _published(card: Card | None) -> list[str]:

@@ -14,6 +14,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
 from pocketeye.verbs._demo_report import write_demo_report
+from pocketeye.verbs._demo_track import NotTracked, TrackDemo, track_demo
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
 from pocketeye.verbs.evaluate import EvaluateResult, evaluate
@@ -37,6 +38,7 @@ class DemoResult(VerbResult):
     searched: SearchResult
     exported: ExportResult
     evaluated: EvaluateResult
+    tracked: TrackDemo | NotTracked
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +50,7 @@ class DemoResult(VerbResult):
             "search": self.searched.to_dict(),
             "export": self.exported.to_dict(),
             "eval": self.evaluated.to_dict(),
+            "track": self.tracked.to_dict(),
             "seconds": self.seconds,
         }
 
@@ -55,6 +58,7 @@ class DemoResult(VerbResult):
         steps = (
             ("measure", self.measured), ("check", self.checked), ("search", self.searched),
             ("export", self.exported), ("eval", self.evaluated),
+            ("track", self.tracked),
         )  # fmt: skip
         lines = []
         for name, result in steps:
@@ -68,6 +72,7 @@ class DemoResult(VerbResult):
             self.measured.written()[0],
             self.searched.written()[0],
             self.exported.written()[0],
+            *self.tracked.written()[:1],
         ]
 
     def next_commands(self) -> list[str]:
@@ -77,6 +82,7 @@ class DemoResult(VerbResult):
             f"pocketeye search --table {table} --target-ms {faster:g}",
             f"pocketeye bench {self.exported.artifact.folder}",
             "pocketeye measure fbnet --out mine.latency.json",
+            *(self.tracked.commands[1:] if isinstance(self.tracked, TrackDemo) else ()),
         ]
 
     @property
@@ -93,9 +99,10 @@ def demo(
     seed: int = 0,
     overwrite: bool = False,
 ) -> DemoResult:
-    """Measure this machine, search a network for it, train, export, prove: minutes on two cores.
+    """Measure this machine, search a network for it, train, export, prove, track: minutes on two cores.
 
-    The pictures are the handwritten digits that come with scikit-learn, so no network is needed.
+    The pictures are the handwritten digits that come with scikit-learn, and two photographs of its for
+    the tracker, so no network is needed.
 
     Args:
         out: folder of everything that is written.
@@ -145,6 +152,7 @@ def demo(
         "export", export, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
     )
     evaluated = step("eval", evaluate, str(exported.artifact.folder), data=_DATA)
+    tracked = step("track", track_demo, out)
     result = DemoResult(
         out=out,
         report=out / "report.html",
@@ -153,6 +161,7 @@ def demo(
         searched=searched,
         exported=exported,
         evaluated=evaluated,
+        tracked=tracked,
         seconds=seconds,
     )
     write_demo_report(result)

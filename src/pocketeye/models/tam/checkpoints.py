@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from torch import Tensor
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models.tam.create import create_tam, list_tams
 from pocketeye.models.tam.tam import TAM
 
 _REPO = "yunyangx/efficient-track-anything"
+_BUNDLED = Path(__file__).resolve().parents[2] / "weights"
 _WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
 # Ours are the official names but for three prefixes.
 _PREFIXES = (
@@ -78,6 +81,12 @@ def checkpoint_folder() -> Path:
     """Where published files are looked for: ``$POCKETEYE_WEIGHTS``, or a folder in the user's cache."""
     given = os.environ.get("POCKETEYE_WEIGHTS")
     return Path(given) if given else Path.home() / ".cache" / "pocketeye" / "weights"
+
+
+def bundled_weights(name: str) -> Path | None:
+    """Weights of one of our own trackers that come with the package, None where there are none."""
+    path = _BUNDLED / f"{name}.safetensors"
+    return path if path.is_file() else None
 
 
 def checkpoint_path(variant: str, folder: Path | None = None) -> Path:
@@ -147,7 +156,7 @@ def warn_of_other_variant(path: Path, model: TAM) -> None:
     known = known or (path.stem if path.stem in PUBLISHED else None)
     if known is not None and known != model.variant:
         warnings.warn(
-            f"{path.name} holds the weights of {known}, and goes into a {model.variant}: the shapes "
+            f"{path.name} holds the weights of {known}, and goes into {model.variant}: the shapes "
             "are the same, the results are not those published",
             stacklevel=3,
         )
@@ -169,6 +178,19 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[s
             f"{model.variant or 'this network'} is {here.shape[0]}: {remedy} instead"
         )
     return ours
+
+
+def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Names of the trackers whose weights have these names and shapes (ours)."""
+    fitting = []
+    for name in list_tams():
+        with torch.device("meta"):
+            own = create_tam(name).state_dict()
+        if own.keys() == state_dict.keys() and all(
+            state_dict[key].shape == value.shape for key, value in own.items()
+        ):
+            fitting.append(name)
+    return fitting
 
 
 def _renamed(key: str) -> str:

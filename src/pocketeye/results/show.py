@@ -1,0 +1,32 @@
+"""A picture on the screen, in the viewer that the desktop opens pictures with."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from PIL import Image, ImageShow
+
+from pocketeye.errors import UserError
+
+_REMEDY = "write the picture with .save('result.png') and look at it there"
+
+
+def show_picture(picture: Image.Image, title: str | None = None) -> None:
+    """Open ``picture`` in the default viewer and come back at once; Pillow finds the viewer.
+
+    Raises:
+        UserError: no display (a server, a container, a session over SSH), or no viewer on it.
+    """
+    # There xdg-open and its like start, and fail unseen.
+    if not _has_display():
+        raise UserError(f"this machine has no display to show a picture on: {_REMEDY}")
+    if not ImageShow.show(picture, title):
+        raise UserError(f"no picture viewer is installed here: {_REMEDY}")
+
+
+def _has_display() -> bool:
+    """macOS and Windows have one; elsewhere X11 and Wayland name theirs."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,117 @@
+"""The tracker's stage of the demo, with weights that are made here: its masks mean nothing."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketeye.cli import main
+from pocketeye.errors import InvalidValue
+from pocketeye.results import CompactMask
+from pocketeye.tracking import demo_clip, open_video
+from pocketeye.tracking.demo_clip import SIZE, FlowerClip
+from pocketeye.verbs import _demo_track
+from pocketeye.verbs._demo_report import _track_facts, _track_step
+from pocketeye.verbs._demo_track import TRACKER, NotTracked, TrackDemo, track_demo
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The same flight in six frames."""
+    monkeypatch.setattr(demo_clip, "NUM_FRAMES", 6)
+    return 6
+
+
+@pytest.fixture
+def truth(short: int) -> list[CompactMask]:
+    return [CompactMask.from_dense(mask) for _, mask in FlowerClip()]
+
+
+def page_of(tracked: TrackDemo | NotTracked) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The step of the report, and its facts."""
+    result: Any = SimpleNamespace(
+        tracked=tracked,
+        measured=SimpleNamespace(written=lambda: [Path("table.json")]),
+        searched=SimpleNamespace(target_ms=1.0, out=Path("search")),
+        exported=SimpleNamespace(artifact=SimpleNamespace(folder=Path("artefact"))),
+        seconds={"track": 2.0},
+    )
+    return _track_step(result), _track_facts(result)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_the_stage(tmp_path: Path, short: int) -> None:
+    result = track_demo(tmp_path)
+    assert isinstance(result, TrackDemo)
+    assert len(result.ious) == short
+    assert all(0 <= iou <= 1 for iou in (*result.ious, result.segment_iou, result.mean_iou))
+    assert np.asarray(Image.open(result.segment_png)).shape == (427, 640, 3)
+    for name in ("clip.mp4", "track.mp4"):
+        with open_video(tmp_path / name) as video:
+            frames = list(video)
+        assert len(frames) == short
+        assert frames[0].shape == (SIZE[1], SIZE[0], 3)
+    assert set(result.written()) <= set(tmp_path.iterdir())
+    step, [(_, fact)] = page_of(result)
+    kinds = [figure["kind"] for figure in step["figures"]]
+    assert kinds == ["image/png", "video/mp4", "image/png"]
+    assert fact == f"{result.mean_iou:.3f}"
+    assert fact in step["text"]
+    # the commands of the report do the same
+    segment, track = (shlex.split(command)[1:] for command in result.commands)
+    assert main([*segment, "--out", str(tmp_path / "again.png")]) == 0
+    assert (tmp_path / "again.png").read_bytes() == result.segment_png.read_bytes()
+    assert main([*track, "--out", str(tmp_path / "again.json")]) == 0
+    assert (tmp_path / "again.json").is_file()
+
+
+@pytest.mark.usefixtures("bundled")
+def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A perfect tracker scores 1, and one that never moves what a mask that stays scores."""
+    picture = FlowerClip()[0][0]
+
+    def scored(masks: list[CompactMask]) -> TrackDemo:
+        found = [(picture, mask) for mask in masks]
+        monkeypatch.setattr(_demo_track, "_track", lambda *_: (found, 0.6))
+        result = track_demo(tmp_path)
+        assert isinstance(result, TrackDemo)
+        return result
+
+    perfect = scored(truth)
+    assert perfect.mean_iou == 1
+    assert perfect.hidden == (2,)
+    assert perfect.ms_per_frame == pytest.approx(100)
+    assert "hidden in 1 frames, rightly nowhere in 1 of them" in perfect.lines()[2]
+    still = scored([truth[0]] * len(truth))
+    assert still.mean_iou == still.still_iou < 0.5
+    assert "rightly nowhere in 0 of them" in still.lines()[2]
+    assert still.ious[2] == 0
+
+
+def test_without_weights_it_says_so_and_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", tmp_path / "nowhere")
+    result = track_demo(tmp_path)
+    assert result.lines() == [
+        f"skipped: no weights of the tracker {TRACKER} come with this pocketeye"
+    ]
+    assert result.to_dict() == {"model": TRACKER, "skipped": "no weights"}
+    assert not result.written()
+    assert not list(tmp_path.iterdir())
+    step, facts = page_of(result)
+    assert "no weights of the tracker" in step["text"]
+    assert not step["figures"]
+    assert not facts
+
+
+def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    with pytest.raises(InvalidValue, match="truncated or no checkpoint"):
+        track_demo(tmp_path, checkpoint=tmp_path / "w.safetensors")
