@@ -82,6 +82,22 @@ def header_size(path: Path) -> tuple[int, int]:
         raise UnreadableImage(_reason(path, error)) from error
 
 
+def read_pixels(path: Path) -> tuple[str, np.ndarray]:
+    """Mode and pixels as they are stored (a palette's indices): where values mean something.
+
+    Raises:
+        UnreadableImage: empty, truncated or not a picture.
+    """
+    try:
+        with no_comments(), Image.open(path) as image:
+            if image.format in _NO_PIXELS:
+                raise UnidentifiedImageError
+            image.load()
+            return image.mode, np.asarray(image)
+    except _RAISED as error:
+        raise UnreadableImage(_reason(path, error)) from error
+
+
 def _reason(encoded: bytes | Path, error: Exception) -> str:
     size = len(encoded) if isinstance(encoded, bytes) else _size_bytes(encoded)
     if size == 0:

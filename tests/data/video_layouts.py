@@ -1,0 +1,60 @@
+"""Video sets of squares that move, written as each data set is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pocketeye.results.colors import davis_palette
+
+SIZE = (24, 16)
+
+
+def frame_picture(number: int) -> np.ndarray:
+    return np.full((SIZE[1], SIZE[0], 3), 10 * number, np.uint8)
+
+
+def square(object_id: int, number: int) -> np.ndarray:
+    """Bool: object 1 at the left, going right; object 2 below it, and so on."""
+    mask = np.zeros((SIZE[1], SIZE[0]), bool)
+    y = 4 * (object_id - 1)
+    mask[y : y + 4, number : number + 4] = True
+    return mask
+
+
+def ids(objects: Sequence[int], number: int) -> np.ndarray:
+    labels = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    for object_id in objects:
+        labels[square(object_id, number)] = object_id
+    return labels
+
+
+def save_frames(folder: Path, numbers: Sequence[int]) -> None:
+    folder.mkdir(parents=True)
+    for number in numbers:
+        Image.fromarray(frame_picture(number)).save(folder / f"{number:05d}.jpg", quality=95)
+
+
+def save_palette(path: Path, labels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(labels)
+    picture.putpalette(davis_palette())
+    picture.save(path)
+
+
+def save_masks(folder: Path, objects: Mapping[int, Sequence[int]]) -> None:
+    """Palette pictures: the ids that are in each numbered frame."""
+    for number, there in objects.items():
+        save_palette(folder / f"{number:05d}.png", ids(there, number))
+
+
+def davis(root: Path, clips: Mapping[str, Mapping[int, Sequence[int]]], res: str = "480p") -> Path:
+    for name, objects in clips.items():
+        save_frames(root / "JPEGImages" / res / name, list(objects))
+        save_masks(root / "Annotations" / res / name, objects)
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("\n".join(clips) + "\n")
+    return root
