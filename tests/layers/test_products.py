@@ -77,7 +77,7 @@ def test_layers_say_the_same(act_layer, shape, monkeypatch):
 
 @on_x86
 @torch.inference_mode()
-@pytest.mark.parametrize("bias", [None, (1, 1), (2, 1), (2, 3)])
+@pytest.mark.parametrize("bias", [None, (1,), (1, 1, 1), (2, 1, 1), (2, 3, 1)])
 @pytest.mark.parametrize("width", [8, 5])
 def test_attention_says_the_same(bias, width, monkeypatch):
     """Also with more queries than go at once, heads that lie beside each other, and nothing to see."""
@@ -86,7 +86,7 @@ def test_attention_says_the_same(bias, width, monkeypatch):
     v = draws(2, 70, 3, width, seed=5).transpose(1, 2)
     shift = None
     if bias is not None:
-        shift = draws(*bias, 1, 70, seed=3)
+        shift = draws(*bias, 70, seed=3)
         shift[..., 60:] = -torch.inf
     want = ((q @ k.transpose(-1, -2)) / 8**0.5 + (0 if shift is None else shift)).softmax(-1) @ v
     calls = counted(monkeypatch)

@@ -21,8 +21,10 @@ def attention(
         fused: PyTorch's kernel; without it two matrix products and a softmax, which some runtimes
             run faster (ExecuTorch) and which export to any.
     """
-    if by_onednn(q) and (bias is None or bias.shape[2] == 1):
-        return attend(q, k, v, bias)
+    if by_onednn(q):
+        shift = None if bias is None else bias[(None,) * (4 - bias.ndim)]
+        if shift is None or shift.shape[2] == 1:
+            return attend(q, k, v, shift)
     if fused:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     logits = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
