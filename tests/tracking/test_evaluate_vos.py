@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketeye.data.vos import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.tracking.evaluate_vos import Plan, evaluate_folder, evaluate_vos, scored_frames
+from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
 from pocketeye.tracking.vos_report import save_vos
 from tests.data.video_layouts import davis, ids, save_masks, save_palette, square
 from tests.tracking.following import MovedTruth
@@ -35,15 +35,18 @@ def test_first_and_last_frame_do_not_count(tmp_path: Path) -> None:
     assert result.mean.j.mean == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
     assert result.mean.j.recall == pytest.approx(3 / 4)
     assert result.by_sequence()["a"].jf == pytest.approx(result.mean.jf)
-    assert [worst.frame for worst in result.worst()] == [3, 3]
+    worst = result.worst()
+    assert [(w.object_id, w.frame) for w in worst[:3]] == [(1, 3), (2, 3), (1, 1)]
+    assert {w.frame for w in worst} == {1, 2, 3, 4}  # one of each quarter
+    assert [(w.object_id, w.frame) for w in result.worst(1)] == [(1, 3)]
     assert (result.followed, follower.passes) == (6, 1)
     assert result.problems == ()
 
 
 def test_an_object_counts_after_the_frame_it_is_shown_in(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=LATE)
-    assert scored_frames(videos[0], Plan()) == {1: (1, 2, 3, 4), 2: (3, 4)}
-    everything = Plan(protocol="online")
+    assert scored_frames(videos[0], VosPlan()) == {1: (1, 2, 3, 4), 2: (3, 4)}
+    everything = VosPlan(protocol="online")
     assert scored_frames(videos[0], everything) == {1: (0, 1, 2, 3, 4, 5), 2: (2, 3, 4, 5)}
     follower = MovedTruth(videos[0], {3: 2})
     result = evaluate_vos(follower, videos)
@@ -88,7 +91,7 @@ def test_prompts(tmp_path: Path, prompt: str, expected: list[dict[str, object]])
     videos = videos_of(tmp_path, a=dict.fromkeys(range(4), (1,)))
     follower = MovedTruth(videos[0], {0: 2})
     follower.clicks_needed = 2  # the first click leaves the mask two pixels too far right
-    result = evaluate_vos(follower, videos, Plan(prompt=prompt))  # type: ignore[arg-type]
+    result = evaluate_vos(follower, videos, VosPlan(prompt=prompt))  # type: ignore[arg-type]
     assert follower.prompts == [{"id": 1, "frame": 0, **each} for each in expected]
     # a third click would have nothing to correct
     assert result.scores[0].clicks == {"box": 0, "click": 1, "3-clicks": 2}[prompt]
@@ -97,7 +100,7 @@ def test_prompts(tmp_path: Path, prompt: str, expected: list[dict[str, object]])
 def test_offline_corrects_the_worst_frame_of_each_pass(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(8), (1,)))
     follower = MovedTruth(videos[0], {2: 1, 4: 3, 5: 2, 7: 4})
-    plan = Plan(protocol="offline", max_frames=4, clicks_per_frame=1)
+    plan = VosPlan(protocol="offline", max_frames=4, clicks_per_frame=1)
     result = evaluate_vos(follower, videos, plan)
     assert [p["frame"] for p in follower.prompts] == [0, 7, 4, 5]
     assert follower.passes == 4
@@ -110,7 +113,7 @@ def test_offline_corrects_the_worst_frame_of_each_pass(tmp_path: Path) -> None:
 def test_offline_ends_where_nothing_is_wrong(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(5), (1,)))
     follower = MovedTruth(videos[0], {3: 2})
-    result = evaluate_vos(follower, videos, Plan(protocol="offline"))
+    result = evaluate_vos(follower, videos, VosPlan(protocol="offline"))
     assert (follower.passes, result.scores[0].shown) == (2, 2)
     assert result.mean.jf == 1
 
@@ -119,7 +122,9 @@ def test_online_stops_at_poor_frames_only(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(8), (1,)))
     # moved by 0.5 of a pixel there is none; by 2 the IoU is 1/3, by 4 it is 0
     follower = MovedTruth(videos[0], {2: 2, 4: 4, 6: 2, 7: 2})
-    result = evaluate_vos(follower, videos, Plan(protocol="online", max_frames=3, prompt="click"))
+    result = evaluate_vos(
+        follower, videos, VosPlan(protocol="online", max_frames=3, prompt="click")
+    )
     assert [p["frame"] for p in follower.prompts] == [0, 2, 4]
     assert follower.passes == 1
     (score,) = result.scores
@@ -138,7 +143,7 @@ def test_online_lets_good_frames_be(tmp_path: Path) -> None:
         save_palette(tmp_path / f"Annotations/480p/a/{number:05d}.png", wide(number))
     videos = load_videos(tmp_path, "val")
     follower = MovedTruth(videos[0], {2: 1})  # 17 of 19 pixels of a row
-    evaluate_vos(follower, videos, Plan(protocol="online"))
+    evaluate_vos(follower, videos, VosPlan(protocol="online"))
     assert len(follower.prompts) == 1
 
 
@@ -146,7 +151,7 @@ def test_online_lets_good_frames_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prompt", ["mask", "click", "3-clicks", "box"])
 def test_a_tracker_takes_part(tmp_path: Path, protocol: str, prompt: str) -> None:
     videos = videos_of(tmp_path, a=dict(list(LATE.items())[:4]))
-    plan = Plan(prompt=prompt, protocol=protocol, max_frames=2)  # type: ignore[arg-type]
+    plan = VosPlan(prompt=prompt, protocol=protocol, max_frames=2)  # type: ignore[arg-type]
     result = evaluate_vos(make_tracker(), videos, plan)
     assert len(result.scores) == (1 if protocol == "semi" else 2)
     assert all(0 <= score.jf <= 1 for score in result.scores)
@@ -246,4 +251,4 @@ def test_report(tmp_path: Path) -> None:
 
 def test_plan_is_checked() -> None:
     with pytest.raises(InvalidValue, match="in 1 frame or more, got 0"):
-        Plan(max_frames=0)
+        VosPlan(max_frames=0)

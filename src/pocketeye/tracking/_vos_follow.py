@@ -28,7 +28,7 @@ CLICKS: dict[PromptKind, int] = {"mask": 0, "click": 1, "3-clicks": 3, "box": 0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class VosPlan:
     """How objects are shown.
 
     Attributes:
@@ -89,7 +89,7 @@ class ClipFrames(Frames):
 
 
 def follow_clip(
-    follower: Follower, clip: VideoSequence, plan: Plan, advance: Callable[[], None]
+    follower: Follower, clip: VideoSequence, plan: VosPlan, advance: Callable[[], None]
 ) -> Followed:
     """Show the objects of a clip and follow them.
 
@@ -113,7 +113,11 @@ def follow_clip(
 
 class _Run:
     def __init__(
-        self, session: FollowSession, clip: VideoSequence, plan: Plan, advance: Callable[[], None]
+        self,
+        session: FollowSession,
+        clip: VideoSequence,
+        plan: VosPlan,
+        advance: Callable[[], None],
     ) -> None:
         self.session, self.clip, self.plan, self.advance = session, clip, plan, advance
         self.done = Followed()

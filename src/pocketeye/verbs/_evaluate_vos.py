@@ -14,9 +14,9 @@ from pocketeye.data.vos import VideoSet, load_videos
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking.evaluate_vos import (
-    Plan,
     PromptKind,
     Protocol,
+    VosPlan,
     evaluate_folder,
     evaluate_vos,
 )
@@ -70,7 +70,8 @@ class VosEvaluateResult(VerbResult):
                 f"{_percent(mean.j.decay)} · F recall {_percent(mean.f.recall)}, decay "
                 f"{_percent(mean.f.decay)}{speed}"
             )
-        yield f"{len(self.results[0].scores)} objects of {escape(self.results[0].data)}"
+        count, data = len(self.results[0].scores), escape(self.results[0].data)
+        yield f"{count} object{'s' if count > 1 else ''} of {data}"
 
     def written(self) -> list[Path]:
         return list(self.files)
@@ -97,7 +98,7 @@ def evaluate_following(
     out: Path | None,
 ) -> VosEvaluateResult:
     """See :func:`pocketeye.verbs.evaluate.evaluate`."""
-    plan = Plan(prompt=prompt, protocol=protocol, max_frames=max_frames)
+    plan = VosPlan(prompt=prompt, protocol=protocol, max_frames=max_frames)
     if results is not None and (prompt, protocol) != ("mask", "semi"):
         raise InvalidValue(
             "--results are scored as masks that began with the first one: leave --prompt and "
