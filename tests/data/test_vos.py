@@ -97,6 +97,11 @@ def test_youtube_vos(tmp_path: Path) -> None:
     assert clip.mask(4) is None
     assert set(clip.object_masks(10)) == {1}
     assert set(clip.object_masks(15)) == {1, 2}
+    assert clip.num_lost == 0
+    for number in (10, 15):  # as in the set's valid part, whose masks its server keeps
+        (tmp_path / f"valid/Annotations/a/{number:05d}.png").unlink()
+    (clip,) = load_videos(tmp_path, "val")
+    assert (clip.num_lost, clip.first_frames) == (2, {1: 0, 2: 5})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"videos": {"a": {}}}', '{"videos": []}'])

@@ -14,7 +14,7 @@ from pocketeye.data.vos import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
 from pocketeye.tracking.vos_report import save_vos
-from tests.data.video_layouts import davis, ids, save_masks, save_palette, square
+from tests.data.video_layouts import davis, ids, save_frames, save_masks, save_palette, square
 from tests.tracking.following import MovedTruth
 from tests.tracking.trackers import make_tracker
 
@@ -178,6 +178,30 @@ def test_clips_that_cannot_be_scored_are_named(tmp_path: Path) -> None:
     assert len(result.problems) == 4
     with pytest.raises(InvalidValue, match=r"not one clip of .* can be scored: one: 1 frames"):
         evaluate_vos(MovedTruth(videos[1]), VideoSet(videos[1:2], "it", "davis"))
+
+
+def test_clips_whose_masks_are_kept_back_are_named(tmp_path: Path) -> None:
+    for name in ("JPEGImages", "Annotations"):
+        (tmp_path / name).mkdir()
+    save_frames(tmp_path / "JPEGImages" / "a", range(4))
+    save_masks(tmp_path / "Annotations" / "a", {0: (1,), 1: (2,), 2: (3,)})
+    frames = {"frames": [f"{n:05d}" for n in range(4)]}
+    (tmp_path / "meta.json").write_text(json.dumps({"videos": {"a": {"objects": {"1": frames}}}}))
+    videos = load_videos(tmp_path)
+    with pytest.raises(
+        InvalidValue, match=r"a: 1 frames with objects, by meta\.json, have no mask"
+    ):
+        evaluate_vos(MovedTruth(videos[0]), videos)
+
+
+@pytest.mark.parametrize("protocol", ["semi", "online"])
+def test_a_first_mask_alone_is_nothing_to_score_with(tmp_path: Path, protocol: str) -> None:
+    videos_of(tmp_path, a=TWO)
+    for number in range(1, 6):
+        (tmp_path / f"Annotations/480p/a/{number:05d}.png").unlink()
+    videos = load_videos(tmp_path)
+    with pytest.raises(InvalidValue, match="a: 6 frames, of which one is annotated"):
+        evaluate_vos(MovedTruth(videos[0]), videos, VosPlan(protocol=protocol))  # type: ignore[arg-type]
 
 
 def test_a_mask_that_is_damaged_inside_does_not_count(tmp_path: Path) -> None:

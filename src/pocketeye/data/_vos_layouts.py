@@ -214,7 +214,10 @@ def _read_labels(clip: Clip, problems: list[str]) -> VideoSequence | None:
         problems.append(f"{clip.name}: not one mask that can be used; left out")
         return None
     first = _first_frames(clip, numbers, good)
-    return VideoSequence(clip.name, size, PictureFrames(paths), LabelFiles(good, size), first)
+    lost = _listed(clip, numbers) - good.keys()
+    return VideoSequence(
+        clip.name, size, PictureFrames(paths), LabelFiles(good, size), first, len(lost)
+    )
 
 
 def _read_sav(clip: Clip, problems: list[str]) -> VideoSequence | None:
@@ -295,6 +298,12 @@ def _check(paths: Sequence[Path], look: Callable[[Path], str | None]) -> dict[Pa
     with no_comments(), ThreadPoolExecutor(_THREADS) as pool:
         found = zip(paths, pool.map(look, paths), strict=True)
         return {path: text for path, text in found if text is not None}
+
+
+def _listed(clip: Clip, numbers: dict[str, int]) -> set[int]:
+    """Frames in which the data set's list has an object."""
+    objects = clip.objects or {}
+    return {numbers[name] for names in objects.values() for name in names if name in numbers}
 
 
 def _first_frames(

@@ -140,6 +140,12 @@ def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
         clip.mask(frame)  # one that is damaged inside is no longer annotated
     if not clip.object_ids:
         return "no object in any mask"
+    if clip.num_lost:
+        return f"{clip.num_lost} frames with objects, by meta.json, have no mask to score with"
+    if len(clip.annotated) == 1 < clip.num_frames:
+        return (
+            f"{clip.num_frames} frames, of which one is annotated: there is nothing to score with"
+        )
     for object_id, first in clip.first_frames.items():
         if object_id not in (clip.object_masks(first) or {}):
             return f"object {object_id} is not in the mask of frame {first}, where it is said to be"
