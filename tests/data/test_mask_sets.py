@@ -179,7 +179,9 @@ def test_labels_name_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCapture
     (root / "masks" / "02.png").write_bytes((root / "masks" / "02.png").read_bytes()[:60])
     with caplog.at_level(logging.WARNING):
         assert found.usable(1)[0] == 0
-    assert "images/01.jpg cannot be used (no object in it)" in caplog.text
+        assert found.usable(1)[0] == 0
+    assert caplog.text.count("images/01.jpg cannot be used (no object in it)") == 1
+    assert found.problems[4] == "images/01.jpg: no object in it"
     assert "images/02.jpg cannot be used (its mask cannot be read" in caplog.text
     Image.fromarray(np.zeros((160, 160), np.uint8)).save(root / "masks" / "00.png")
     with pytest.raises(

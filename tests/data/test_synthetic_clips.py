@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,9 @@ def test_clips_follow_from_seed_epoch_and_index(discs: MaskSet) -> None:
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
         assert not torch.equal(a.frames, c.frames)
     source = SyntheticClips([(discs, 1.0)], 4, size=64, seed=1)
+    _ = source[0]
+    source = pickle.loads(pickle.dumps(source))  # as a spawned process gets it
+    assert not source.pool.scenes.values
     assert torch.equal(source[2].frames, first[2].frames)  # whatever came before it
     assert not torch.equal(source[4 + 2].frames, first[2].frames)  # the next epoch
     loader = DataLoader(source, batch_size=2, num_workers=2, collate_fn=collate_clips)

@@ -62,6 +62,10 @@ def test_a_run_explains_itself(tmp_path, task):
     for name in ("validation.png", "curves.png"):
         with Image.open(run / name) as picture:
             assert picture.size[0] > 100
+    html = (run / "report.html").read_text()
+    assert f"{100 * result.iou:.1f} %" in html
+    assert html.count("data:image/png;base64,") == 2
+    assert '<code>steps_per_epoch</code></td><td class="left wrap">2</td>' in html
     assert (run / "recipe.yaml").is_file()
     assert (run / "last.ckpt").is_file()
 
@@ -90,6 +94,44 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 def _without_time(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bf16"},
+        {"accumulate": 2, "clip_grad": 0.0, "ema_decay": 0.0},
+        {"checkpointing": True, "loss_stride": 1, "layer_decay": 0.8, "schedule": "inverse_sqrt"},
+    ],
+)
+def test_other_ways_to_train(tmp_path, changes):
+    _, result = run_tracker(tmp_path, epochs=1, **changes)
+    assert result.epochs == 1
+
+
+def test_a_frozen_encoder_stays_as_it_is(tmp_path):
+    before = tiny_tam().state_dict()
+    run_tracker(tmp_path, epochs=1, encoder_lr=0.0)
+    after = load_file(tmp_path / "last.safetensors")
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith("image_encoder.")]
+
+
+def test_frozen_bn_keeps_its_statistics(tmp_path):
+    before = tiny_tam().state_dict()
+    run_tracker(tmp_path, epochs=1, freeze_bn=True)
+    after = load_file(tmp_path / "last.safetensors")
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert not [name for name in changed if "running_" in name]
+    assert any(name.startswith("image_encoder.trunk.stages.0.1.") for name in changed)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_batch(tmp_path):
+    _, result = run_tracker(tmp_path, num_processes=2, batch_size=1)
+    rows = RunFolder(tmp_path).metrics()
+    assert len(rows) == result.epochs == 2
 
 
 @pytest.mark.slow

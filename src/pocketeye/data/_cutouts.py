@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pocketeye.data._cache import ByteCache
 from pocketeye.data._warp import channels_first, coverage, resized
+from pocketeye.data.mask_sets import Gallery as Gallery
 from pocketeye.data.mask_sets import MaskedImage
 from pocketeye.errors import InvalidValue
 
@@ -19,18 +20,6 @@ LEAST_SIDE = 40
 """Objects whose area is below this squared, in pixels of their own picture, are not cut out."""
 _MARGIN = 3
 _TRIES = 64
-
-
-class Gallery(Protocol):
-    """Annotated pictures: a ``MaskSet`` or the frames of a ``VideoSet``."""
-
-    @property
-    def source(self) -> str: ...
-
-    def __len__(self) -> int: ...
-
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Picture ``index``, or the first readable one after it."""
 
 
 class Cutout(NamedTuple):
@@ -73,12 +62,8 @@ class Pool:
         self.galleries = tuple(gallery for gallery, _ in galleries)
         self.shares = np.cumsum(weights / weights.sum())
         self.size = size
-        self.cutouts: ByteCache[tuple[Cutout, ...]] = ByteCache(
-            cache_bytes, lambda cutouts: sum(c.layer.nbytes for c in cutouts) + 64
-        )
-        self.scenes: ByteCache[Scene] = ByteCache(
-            cache_bytes, lambda scene: scene.pixels.nbytes + scene.masks.nbytes
-        )
+        self.cutouts: ByteCache[tuple[Cutout, ...]] = ByteCache(cache_bytes, _bytes_of_cutouts)
+        self.scenes: ByteCache[Scene] = ByteCache(cache_bytes, _bytes_of_scene)
 
     def cutout(self, rng: np.random.Generator) -> Cutout:
         """An object that is large enough and, where that can be had, not cut off by its picture.
@@ -113,6 +98,14 @@ class Pool:
 
     def _sources(self) -> str:
         return ", ".join(gallery.source for gallery in self.galleries)
+
+
+def _bytes_of_cutouts(cutouts: tuple[Cutout, ...]) -> int:
+    return sum(cutout.layer.nbytes for cutout in cutouts) + 64
+
+
+def _bytes_of_scene(scene: Scene) -> int:
+    return scene.pixels.nbytes + scene.masks.nbytes
 
 
 def cut_out(image: MaskedImage, size: int) -> tuple[Cutout, ...]:

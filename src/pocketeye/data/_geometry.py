@@ -65,10 +65,12 @@ def warp_clip(frames: Tensor, masks: Tensor, theta: np.ndarray, size: int) -> tu
     Returns:
         float ``(T, 3, size, size)`` of 0 to 255 and bool ``(K, T, size, size)``.
     """
-    num_frames = len(frames)
-    points = points_of(theta, size, (0, 0, size, size)).expand(num_frames, -1, -1, -1)
-    colours = frames.float()
-    mean = colours.mean((0, 2, 3), keepdim=True)
-    layers = torch.cat([colours - mean, masks.transpose(0, 1).float()], 1)
-    warped = sample(layers, points)
-    return warped[:, :3] + mean, (warped[:, 3:] > 0.5).transpose(0, 1).contiguous()
+    points = points_of(theta, size, (0, 0, size, size))
+    # a mean of some pixels will do
+    mean = frames[:, :, ::4, ::4].float().mean((0, 2, 3))[:, None, None]
+    colours = torch.empty(len(frames), 3, size, size)
+    warped = torch.empty(len(masks), len(frames), size, size, dtype=torch.bool)
+    for time, frame in enumerate(frames):  # one by one they fit into the processor's cache
+        colours[time] = sample(frame.float().sub_(mean), points)[0].add_(mean)
+        warped[:, time] = sample(masks[:, time].float(), points)[0] > 0.5
+    return colours, warped

@@ -80,7 +80,7 @@ def object_path(
         place = near[moment] + rng.normal(0, 0.15, 2)
     way = np.stack([drift(rng, times, speed * aspect), drift(rng, times, 0.6 * speed)], 1)
     path = way - way[moment] + place
-    if rng.random() < 0.2:
+    if rng.random() < 0.25:
         path += _leave(rng, times, aspect, moment)
     return path
 
@@ -88,12 +88,12 @@ def object_path(
 def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: int) -> np.ndarray:
     """``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
     count = len(times)
-    length = int(rng.integers(max(3, count // 2), 2 * count + 1))
+    length = int(rng.integers(max(3, count * 2 // 3), 2 * count + 1))
     start = moment + 1 if rng.random() < 0.5 else moment - length
     phase = np.clip((np.arange(count) - start) / length, 0.0, 1.0)
-    away = np.clip(2.0 * np.sin(np.pi * phase), 0.0, 1.0)
+    away = np.sin(np.pi * phase) ** 2
     angle = rng.uniform(0, 2 * np.pi)
-    far = 2.6 * np.array([np.cos(angle) * aspect, np.sin(angle)])
+    far = 2.0 * np.array([np.cos(angle) * aspect, np.sin(angle)])
     return np.asarray(away[:, None] * far)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -41,6 +41,19 @@ class MaskedImage(NamedTuple):
     pixels: np.ndarray
     shapes: tuple[Callable[[], np.ndarray], ...]
     whole: tuple[bool, ...]
+
+
+class Gallery(Protocol):
+    """Annotated pictures, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
+
+    @property
+    def source(self) -> str:
+        """What the user named."""
+
+    def __len__(self) -> int: ...
+
+    def usable(self, index: int) -> tuple[int, MaskedImage]:
+        """Picture ``index``, or the first readable one after it, and its number."""
 
 
 class Reader(Protocol):
@@ -73,21 +86,29 @@ class MaskSet:
     Attributes:
         source: what the user named.
         layout: one of ``LAYOUTS``.
-        problems: what was left out on opening and why, one sentence each. What shows only when a
-            picture is decoded (a truncated file, a mask of another size, no filled pixel) is named in
-            the log, and the next picture takes its place.
+        late: what turned out to be unusable so far, by number.
     """
 
     source: str
     layout: str
     reader: Reader
+    late: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.reader)
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return self.reader.problems
+        """What was left out and why, one sentence each.
+
+        What shows only when a picture is decoded (a truncated file, a mask of another size, no filled
+        pixel) is named in the log when it turns up, and here from then on; the next picture takes its
+        place.
+        """
+        return (
+            *self.reader.problems,
+            *(f"{self.name(k)}: {self.late[k]}" for k in sorted(self.late)),
+        )
 
     def name(self, index: int) -> str:
         """File the sample came from."""
@@ -112,7 +133,9 @@ class MaskSet:
             try:
                 return at, self[at]
             except UnreadableImage as error:
-                logger.warning("%s: %s cannot be used (%s)", self.source, self.name(at), error)
+                if at not in self.late:
+                    logger.warning("%s: %s cannot be used (%s)", self.source, self.name(at), error)
+                self.late[at] = str(error)
         raise InvalidValue(
             f"{self.source}: {min(_TRIES, len(self))} damaged pictures in a row, the last "
             f"{self.name(at)!r}; see the log for what is wrong with each"

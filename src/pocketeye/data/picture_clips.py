@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pocketeye.data._cutouts import Gallery
 from pocketeye.data._geometry import Geometry, warp_clip
 from pocketeye.data._light import Colours
 from pocketeye.data._warp import channels_first, coverage, resized
 from pocketeye.data.clips import Clip, ClipSource
-from pocketeye.data.mask_sets import MaskedImage
+from pocketeye.data.mask_sets import Gallery, MaskedImage
 from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
@@ -22,7 +21,7 @@ class PictureClips(ClipSource):
     """Every picture of a set once an epoch, with up to ``max_objects`` of its masks.
 
     Args:
-        pictures: from ``load_masks``.
+        pictures: from ``load_masks``, or ``VideoFrames``.
         size: side of the square to which pictures are stretched.
         max_objects: masks of a picture, drawn anew each time.
         geometry, colours: the augmentation.
@@ -63,6 +62,8 @@ class PictureClips(ClipSource):
         )
 
     def _clip(self, image: MaskedImage, rng: np.random.Generator) -> Clip | None:
+        if not image.shapes:  # a frame of a video from which the object is gone
+            return None
         height, width = image.pixels.shape[:2]
         theta = self.geometry.theta(rng, width / height)
         # no more pixels than the output needs: sampling then neither aliases nor blurs much

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketeye.data._cutouts import Cutout, Gallery, Pool, Scene
+from pocketeye.data._cutouts import Cutout, Pool, Scene
 from pocketeye.data._light import Colours, shine
 from pocketeye.data._motion import (
     Camera,
@@ -27,11 +27,13 @@ from pocketeye.data._motion import (
 )  # fmt: skip
 from pocketeye.data._warp import Box, bend, inverse, points_of, sample
 from pocketeye.data.clips import Clip, ClipSource
+from pocketeye.data.mask_sets import Gallery
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
 _TRIES = 16
-_EXPOSURES = 3
+_EXPOSURES = 5
+_SHUTTER = 0.6  # share of the time between frames over which a blurred one takes its moments
 _ENLARGED = 1.8  # small cut-outs enlarged further are blots
 
 
@@ -42,14 +44,14 @@ class SyntheticOptions:
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
         own: how often objects of the picture behind may be targets as well.
-        blurred: how often motion blurs (the mean of three moments, three times the work).
+        blurred: how often motion blurs (the mean of five moments, five times the work).
         sizes: smallest and largest pasted object: the root of its box's area, as a share of the view's.
         least: smallest share of the view that a target fills in one frame at least.
     """
 
     pasted: tuple[float, ...] = (0.2, 0.2, 0.3, 0.2, 0.1)
     own: float = 0.5
-    blurred: float = 0.1
+    blurred: float = 0.06
     sizes: tuple[float, float] = (0.12, 0.7)
     least: float = 0.001
 
@@ -175,7 +177,7 @@ class SyntheticClips(ClipSource):
 def _times(rng: np.random.Generator, num_frames: int, exposures: int) -> np.ndarray:
     """Moments ``(T * exposures,)``; clips run at different pace."""
     pace = float(np.exp(rng.uniform(np.log(0.6), np.log(2.5))))
-    open_ = (np.arange(exposures) - (exposures - 1) / 2) / max(exposures, 2) * 0.8
+    open_ = (np.arange(exposures) - (exposures - 1) / 2) / max(exposures, 2) * _SHUTTER
     return np.asarray((np.arange(num_frames)[:, None] + open_).ravel() * pace)
 
 
@@ -191,9 +193,11 @@ def _fixed_at(camera: Camera, moment: int) -> np.ndarray:
 def _background(scene: Scene, kept: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:
     """Frames, float ``(T, 3, S, S)`` of 0 to 255, and the scene's own masks, bool ``(M, T, S, S)``."""
     points = points_of(camera.to_picture(), size, (0, 0, size, size))
-    layers = torch.cat([scene.pixels.float(), scene.masks[kept].float()])
-    warped = sample(layers, points, "reflection")
-    return warped[:, :3].contiguous(), (warped[:, 3:] > 0.5).transpose(0, 1)
+    frames = sample(scene.pixels.float(), points, "reflection")
+    if not len(kept):
+        return frames, torch.zeros(0, *frames[:, 0].shape, dtype=torch.bool)
+    masks = sample(scene.masks[kept].float(), points, "reflection") > 0.5
+    return frames, masks.transpose(0, 1)
 
 
 def _reach(theta: np.ndarray, size: int) -> Box | None:

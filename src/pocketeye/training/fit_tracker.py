@@ -19,9 +19,10 @@ from pocketeye.training.clip_pictures import STRIP, SaveStrip, save_tracker_curv
 from pocketeye.training.cluster import is_first_process, rank_and_world
 from pocketeye.training.fit import threads
 from pocketeye.training.loop import fit_resumable, make_trainer
-from pocketeye.training.report import CURVES, RECIPE, RESULT
+from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT
 from pocketeye.training.segment_anything import SegmentAnythingTask
 from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam_report import write_tracker_report
 from pocketeye.training.tam_task import TamTraining
 from pocketeye.training.tracking import TrackTask
 from pocketeye.training.weights import BEST, LAST, SaveWeights
@@ -61,8 +62,8 @@ def fit_tracker(
     """Train ``model`` and leave it with its best weights.
 
     Writes ``best.safetensors`` (highest ``val/iou``), ``last.safetensors``, ``last.ckpt``,
-    ``metrics.csv``, ``validation.png``, ``curves.png``, ``model.json``, ``recipe.yaml`` and
-    ``result.json``.
+    ``metrics.csv``, ``validation.png``, ``curves.png``, ``model.json``, ``recipe.yaml``,
+    ``result.json`` and ``report.html``.
 
     Args:
         train: as many samples as :func:`samples_per_epoch`, of the network's size; batches of one
@@ -102,7 +103,7 @@ def fit_tracker(
 
 def _begin(config: TamConfig, description: TrackerDescription, run: RunFolder) -> None:
     """Describe the run before its first step, and take away what another one left in the folder."""
-    for name in (BEST, LAST, RESULT, CURVES, STRIP, CHECKPOINT):
+    for name in (BEST, LAST, RESULT, REPORT, CURVES, STRIP, CHECKPOINT):
         (run / name).unlink(missing_ok=True)
     write_atomic(run / RECIPE, yaml.safe_dump(config.to_dict(), sort_keys=False))
     description.save(run.path)
@@ -120,12 +121,12 @@ def _finish(model: TAM, run: RunFolder, description: TrackerDescription) -> Trac
         seconds=round(sum(row["seconds"] for row in rows), 3),
     )
     if is_first_process():
-        size = "x".join(map(str, description.image_size))
-        title = f"{description.variant} on {description.data}, {size} px"
+        title = f"{description.variant} on {description.data}, {require_square(model)} px"
         save_tracker_curves(rows, run / CURVES, title)
         summary: dict[str, Any] = {**asdict(result), "weights": BEST}
         run.write_json(RESULT, {**summary, "last_iou": rows[-1]["val/iou"],
                                 "params": sum(p.numel() for p in model.parameters())})  # fmt: skip
+        write_tracker_report(run)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()  # under torchrun nobody returns before the files are there
     return result

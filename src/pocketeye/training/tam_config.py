@@ -39,7 +39,7 @@ class TamConfig:
         synthetic_share: share of its clips that are made from cut-outs, where there is anything to
             cut out; with pictures alone all are.
         lr: peak learning rate of everything but the image encoder, whose own is ``encoder_lr`` (None:
-            the same).
+            the same; 0: it stays as it is, which makes a step about twice as fast).
         layer_decay: factor of the rate from each layer of the image encoder's trunk to the one before.
         optimizer: name known to timm.
         betas: of AdamW and its like.

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketeye.data._cutouts import Gallery
 from pocketeye.data._geometry import Geometry
 from pocketeye.data._light import Colours
 from pocketeye.data.clips import ClipSource, MixedClips
-from pocketeye.data.mask_sets import MaskedImage, MaskSet, load_masks
+from pocketeye.data.mask_sets import Gallery, MaskedImage, MaskSet, load_masks
 from pocketeye.data.picture_clips import PictureClips
 from pocketeye.data.synthetic_clips import SyntheticClips
 from pocketeye.data.video_clips import VideoClips, VideoFrames, VideoSampling
@@ -190,11 +189,16 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
         )  # fmt: skip
     sampling = VideoSampling(num_frames=config.val_frames, reversed=0)
     videos: list[tuple[ClipSource, float]] = [
-        (VideoClips(each, size=size, max_objects=config.max_objects, sampling=sampling,
-                    geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(each)))
+        (
+            VideoClips(
+                each, config.val_clips, size=size, max_objects=config.max_objects,
+                sampling=sampling, geometry=_AS_IS, colours=_UNTOUCHED, seed=seed,
+            ),
+            _weight(len(each)),
+        )
         for each in sets.val_videos
     ]  # fmt: skip
-    return _mixed(videos, config.val_clips, seed)
+    return videos[0][0] if len(videos) == 1 else _mixed(videos, config.val_clips, seed)
 
 
 def _mixed(sources: Sequence[tuple[ClipSource, float]], length: int, seed: int) -> ClipSource:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.models.tam.checkpoints import initialize
-from pocketeye.models.tam.described import WEIGHTS
+from pocketeye.models.tam.described import weights_in
 
 
 def begin_with(
@@ -46,19 +46,6 @@ def begin_with(
     if not taken:
         return str(initialize(model, state, str(start_from)))
     return f"{start_from}: {taken} entries taken as the backbone of the image encoder"
-
-
-def weights_in(path: Path) -> Path:
-    """The file of weights that a path means: itself, or the best ones of a run folder.
-
-    Raises:
-        MissingFile: a folder without any.
-    """
-    if not path.is_dir():
-        return path
-    if not (path / WEIGHTS).is_file():
-        raise MissingFile(f"{path} is no finished run: {WEIGHTS} is missing")
-    return path / WEIGHTS
 
 
 def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:

@@ -43,8 +43,10 @@ class TamTraining(AveragedTask):
     def __init__(self, model: TAM, config: TamConfig) -> None:
         if config.channels_last:
             model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        frozen = config.encoder_lr == 0
+        model.image_encoder.requires_grad_(not frozen)
         super().__init__(model, config.ema_decay, config.ema_warmup)
-        self.config = config
+        self.config, self.encoder_frozen = config, frozen
         self.shown: Shown | None = None
 
     @abstractmethod
@@ -56,7 +58,7 @@ class TamTraining(AveragedTask):
         """The same for validation, always alike."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if self.config.freeze_bn:
+        if self.config.freeze_bn or self.encoder_frozen:
             for module in self.model.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
@@ -66,7 +68,9 @@ class TamTraining(AveragedTask):
         num_objects = len(batch.masks)
         if not num_objects:
             # a batch without a start: no step that learns, but one that every process takes
-            return torch.stack([0.0 * p.sum() for p in self.model.parameters()]).sum()
+            return torch.stack(
+                [0.0 * p.sum() for p in self.model.parameters() if p.requires_grad]
+            ).sum()
         plan = self.training_plan(batch.frames.shape[1])
         answers = ClipForward(self.model, batch, plan)()
         weights = self.config.loss_weights

@@ -14,7 +14,7 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.training.clip_pictures import STRIP
 from pocketeye.training.fit_tracker import TrackerFitResult, fit_tracker, require_square
 from pocketeye.training.loop import check_device, open_run
-from pocketeye.training.report import CURVES
+from pocketeye.training.report import CURVES, REPORT
 from pocketeye.training.tam_config import TamConfig
 from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam_start import begin_with
@@ -75,7 +75,7 @@ class TrackerTrainResult(VerbResult):
         return lines + problem_lines(self.problems)
 
     def written(self) -> list[Path]:
-        return [self.out / name for name in (BEST, CURVES, STRIP)]
+        return [self.out / name for name in (REPORT, BEST, CURVES, STRIP)]
 
     def next_commands(self) -> list[str]:
         run = shlex.quote(str(self.out))

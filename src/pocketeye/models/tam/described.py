@@ -23,19 +23,20 @@ class TrackerDescription:
 
     Attributes:
         variant: one of :func:`pocketeye.models.list_tams`.
-        image_size: (height, width) of its picture.
+        image_size: (height, width) of its picture; None: the variant's.
         trunk: the timm backbone in place of the variant's own trunk, or None.
         data: what it was trained on, as the user named it.
     """
 
     variant: str
-    image_size: tuple[int, int]
+    image_size: tuple[int, int] | None = None
     trunk: str | None = None
     data: str = ""
 
     def make(self, image_size: int | tuple[int, int] | None = None) -> TAM:
-        """The network, without weights; at another size of picture if given."""
-        return create_tam(self.variant, image_size or self.image_size, trunk=self.trunk)
+        """The network, without weights; of another size if one is given."""
+        size = self.image_size if image_size is None else image_size
+        return create_tam(self.variant, size, trunk=self.trunk)
 
     def to_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
@@ -65,3 +66,16 @@ class TrackerDescription:
                 f"{path} does not describe a tracker of pocketeye ({error}): give the folder of a run "
                 "of pocketeye train --task track or segment-anything"
             ) from error
+
+
+def weights_in(path: Path) -> Path:
+    """The file of weights that a path means: itself, or the best ones of a run folder.
+
+    Raises:
+        MissingFile: a folder without any.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / WEIGHTS).is_file():
+        raise MissingFile(f"{path} is no finished run: {WEIGHTS} is missing")
+    return path / WEIGHTS
