@@ -24,6 +24,7 @@ from pocketeye.tracking.followers import Follower, FollowSession
 
 PromptKind = Literal["mask", "click", "3-clicks", "box"]
 Protocol = Literal["semi", "offline", "online"]
+MAX_FRAMES = 8
 CLICKS: dict[PromptKind, int] = {"mask": 0, "click": 1, "3-clicks": 3, "box": 0}
 
 
@@ -42,7 +43,7 @@ class VosPlan:
 
     prompt: PromptKind = "mask"
     protocol: Protocol = "semi"
-    max_frames: int = 8
+    max_frames: int = MAX_FRAMES
     clicks_per_frame: int = 3
     poor: float = 0.75
 

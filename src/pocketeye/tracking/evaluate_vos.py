@@ -18,6 +18,7 @@ from pocketeye.metrics import boundary_accuracy, region_similarity
 from pocketeye.metrics.vos import statistics
 from pocketeye.results import CompactMask
 from pocketeye.tracking._vos_folder import read_folder
+from pocketeye.tracking._vos_follow import MAX_FRAMES as MAX_FRAMES
 from pocketeye.tracking._vos_follow import Followed, follow_clip, truth_of
 from pocketeye.tracking._vos_follow import PromptKind as PromptKind
 from pocketeye.tracking._vos_follow import Protocol as Protocol
