@@ -14,7 +14,15 @@ from pocketeye.data.vos import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
 from pocketeye.tracking.vos_report import save_vos
-from tests.data.video_layouts import davis, ids, save_frames, save_masks, save_palette, square
+from tests.data.video_layouts import (
+    davis,
+    ids,
+    sav_pictures,
+    save_frames,
+    save_masks,
+    save_palette,
+    square,
+)
 from tests.tracking.following import MovedTruth
 from tests.tracking.trackers import make_tracker
 
@@ -225,6 +233,22 @@ def test_masks_made_elsewhere(tmp_path: Path) -> None:
     assert (result.model, result.seconds, len(result.scores)) == ("results", None, 2)
     assert result.mean.j.mean == pytest.approx(1 / 3)
     assert result.problems == (f"{results}: results of clips not asked for: 1 (other)",)
+
+
+def test_masks_made_elsewhere_for_objects_that_overlap(tmp_path: Path) -> None:
+    videos = load_videos(sav_pictures(tmp_path, range(9)), "val")
+    truth = tmp_path / "sav_val" / "Annotations_6fps"
+    result = evaluate_folder(truth, videos)  # as its own results are laid out
+    assert [(score.object_id, score.num_frames, score.jf) for score in result.scores] == [
+        (1, 1, 1),
+        (2, 1, 1),
+    ]
+    (truth / "v" / "001" / "00004.png").unlink()
+    videos = load_videos(sav_pictures(tmp_path / "again", range(9)), "val")
+    with pytest.raises(
+        InvalidValue, match=r"1 of its masks are wrong .*: v/001/00004\.png is miss"
+    ):
+        evaluate_folder(truth, videos)
 
 
 def test_masks_made_elsewhere_that_are_wrong_are_counted(tmp_path: Path) -> None:
