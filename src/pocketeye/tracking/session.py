@@ -147,7 +147,7 @@ class Session:
             prompt = Prompt(
                 points=(*before.points, *prompt.points), labels=(*before.labels, *prompt.labels)
             )
-        with self.tracker.computing():
+        with self.tracker.computing(self.options.plain):
             answer = self._answer_to(prompt, view, known)
         memory = known or ObjectMemory(
             object_id, self.tracker.model.num_maskmem, view.frame, view.frame
@@ -288,7 +288,7 @@ class Session:
                 reading = memory.reading(view.frame, self._reverse)
                 assert reading is not None  # its prompted frames are always there
                 due.append((memory, reading))
-        with self.tracker.computing():
+        with self.tracker.computing(self.options.plain):
             for batch in in_batches(due, together=not self.options.plain):
                 self._track_together(view, batch)
         return self._known(view, only_due=True)
