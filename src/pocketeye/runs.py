@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,15 +23,15 @@ CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
 )  # fmt: skip
 
 
-def write_atomic(path: Path, text: str) -> Path:
-    """Write a text file so that a crash or a full disk leaves the old one whole.
+def write_atomic(path: Path, text: str | bytes) -> Path:
+    """Write a file so that a crash or a full disk leaves the old one whole.
 
     Raises:
         InvalidValue: the disk is full or the folder cannot be written (nothing is lost).
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -38,6 +39,15 @@ def write_atomic(path: Path, text: str) -> Path:
             f"cannot write {path}: {error.strerror}; what was there before is unchanged"
         ) from error
     return path
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """A CSV file; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
+    return write_atomic(path, text.getvalue())
 
 
 def git_hash() -> str | None:

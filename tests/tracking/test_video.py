@@ -13,9 +13,9 @@ import av
 import numpy as np
 import pytest
 
+from pocketeye.data import video as video_module
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.tracking import open_video
-from pocketeye.tracking import video as video_module
 from tests.tracking.clips import number_of, numbered, write_clip
 
 COUNT = 120

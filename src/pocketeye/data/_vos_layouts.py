@@ -12,8 +12,10 @@ from typing import get_args
 
 import numpy as np
 
+from pocketeye import progress
 from pocketeye.data._decode import SUFFIXES, UnreadableImage, decode, header_size, no_comments
 from pocketeye.data._vos_masks import LabelFiles, ObjectFiles, count_text, header_problem
+from pocketeye.data._vos_sav import list_files
 from pocketeye.data.vos import Layout, VideoSequence, VideoSet
 from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
 
@@ -55,32 +57,33 @@ class Clip:
 
 def load(root: Path, split: str | None, layout: Layout, resolution: str | None) -> VideoSet:
     """See :func:`pocketeye.data.vos.load_videos`."""
-    if not root.is_dir():
-        close = (
-            nearest(root.name, [p.name for p in root.parent.iterdir()])
-            if root.parent.is_dir()
-            else None
-        )
-        guess = f" Did you mean {root.parent / close}?" if close else ""
-        raise MissingFile(f"there is no folder {root}.{guess}")
+    _check_folder(root)
     if layout not in get_args(Layout):
         raise unknown("layout", layout, get_args(Layout))
     base = _base(root, split)
-    within = None if base != root else split  # the split was a folder
+    listed = None if base != root else split  # no folder of its own: a list names its clips
     images, masks = _child(base, _IMAGES), _child(base, _MASKS)
-    if images is None or masks is None:
-        missing = " and ".join(
-            n for n, p in (("JPEGImages", images), ("Annotations", masks)) if not p
-        )
-        raise InvalidValue(f"{root} is no video set that is known: it has no folder {missing}")
     problems: list[str] = []
-    if layout == "auto":
-        layout = _recognise(images, masks)
-    if layout == "davis":
-        images, masks = _resolution(images, masks, resolution)
-    clips = list(_clips(base, images, masks, within, problems))
-    read = _read_sav if layout == "sa-v" else _read_labels
-    sequences = [s for clip in clips if (s := read(clip, problems)) is not None]
+    if images is not None and masks is not None:
+        if layout == "auto":
+            layout = _recognise(images, masks)
+        if layout == "davis":
+            images, masks = _resolution(images, masks, resolution)
+        read = _read_sav if layout == "sa-v" else _read_labels
+        clips = list(_clips(base, images, masks, listed, problems))
+        sequences = []
+        with progress.task(f"looking at {root.name}", len(clips)) as bar:
+            for clip in clips:
+                found = read(clip, problems)
+                sequences += [found] if found is not None else []
+                bar.advance()
+    elif images is None and layout in ("auto", "sa-v") and _has_videos(base):
+        if listed is not None:
+            raise unknown("split", listed, [p.name for p in _folders(root)])
+        layout, sequences = "sa-v", list(list_files(base, problems))
+    else:
+        missing = " and ".join(n for n, p in ((_IMAGES[0], images), (_MASKS[0], masks)) if not p)
+        raise InvalidValue(f"{root} is no video set that is known: it has no folder {missing}")
     source = str(root) if split is None else f"{root} ({split})"
     if not sequences:
         more = f": {problems[0]}" if problems else ""
@@ -88,13 +91,25 @@ def load(root: Path, split: str | None, layout: Layout, resolution: str | None) 
     return VideoSet(tuple(sequences), source, layout, tuple(problems))
 
 
+def _check_folder(root: Path) -> None:
+    if not root.is_dir():
+        siblings = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
+        close = nearest(root.name, siblings)
+        guess = f" Did you mean {root.parent / close}?" if close else ""
+        raise MissingFile(f"there is no folder {root}.{guess}")
+
+
 def _base(root: Path, split: str | None) -> Path:
     """The folder of a split that has one of its own, else ``root``."""
     if split is not None:
         for name in (split, *_ALIASES.get(split, ())):
-            if _child(root / name, _IMAGES):
+            if _child(root / name, _IMAGES) or _has_videos(root / name):
                 return root / name
     return root
+
+
+def _has_videos(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.rglob("*.mp4"), None) is not None
 
 
 def _child(root: Path, names: Sequence[str]) -> Path | None:
@@ -205,7 +220,10 @@ def _read_labels(clip: Clip, problems: list[str]) -> VideoSequence | None:
         problems.append(f"{clip.name}: not one mask that can be used; left out")
         return None
     first = _first_frames(clip, numbers, good)
-    return VideoSequence(clip.name, size, PictureFrames(paths), LabelFiles(good, size), first)
+    lost = _listed(clip, numbers) - good.keys()
+    return VideoSequence(
+        clip.name, size, PictureFrames(paths), LabelFiles(good, size), first, len(lost)
+    )
 
 
 def _read_sav(clip: Clip, problems: list[str]) -> VideoSequence | None:
@@ -259,7 +277,8 @@ def _name_gaps(clip: Clip, paths: Sequence[Path], problems: list[str]) -> None:
     if not all(path.stem.isdecimal() for path in paths) or len(paths) < 3:
         return
     numbers = sorted(int(path.stem) for path in paths)
-    step = Counter(np.diff(numbers).tolist()).most_common(1)[0][0]
+    steps = Counter(np.diff(numbers).tolist())
+    step = min(steps, key=lambda each: (-steps[each], each))
     missing = sorted(set(range(numbers[0], numbers[-1], max(step, 1))) - set(numbers))
     if missing:
         names = [str(number).zfill(len(paths[0].stem)) for number in missing]
@@ -285,6 +304,12 @@ def _check(paths: Sequence[Path], look: Callable[[Path], str | None]) -> dict[Pa
     with no_comments(), ThreadPoolExecutor(_THREADS) as pool:
         found = zip(paths, pool.map(look, paths), strict=True)
         return {path: text for path, text in found if text is not None}
+
+
+def _listed(clip: Clip, numbers: dict[str, int]) -> set[int]:
+    """Frames in which the data set's list has an object."""
+    objects = clip.objects or {}
+    return {numbers[name] for names in objects.values() for name in names if name in numbers}
 
 
 def _first_frames(

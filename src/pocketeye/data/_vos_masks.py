@@ -28,14 +28,14 @@ class MaskReader(Protocol):
     """The masks of one clip by number of the frame; picklable.
 
     Attributes:
-        annotated: frames that have a mask, ascending.
         problems: masks that turned out to be unreadable, by frame.
     """
 
     problems: dict[int, str]
 
     @property
-    def annotated(self) -> tuple[int, ...]: ...
+    def annotated(self) -> tuple[int, ...]:
+        """Frames that have a mask, ascending; without those that turned out to be unreadable."""
 
     def labels(self, frame: int) -> np.ndarray | None:
         """Ids ``(height, width)``; None where not annotated or unreadable."""
@@ -60,7 +60,7 @@ class LabelFiles:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        return tuple(sorted(self.paths))
+        return tuple(sorted(self.paths.keys() - self.problems.keys()))
 
     def labels(self, frame: int) -> np.ndarray | None:
         ids = self._read(frame)
@@ -108,7 +108,7 @@ class ObjectFiles:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        return tuple(sorted(self.paths))
+        return tuple(sorted(self.paths.keys() - self.problems.keys()))
 
     def labels(self, frame: int) -> np.ndarray | None:
         objects = self.objects(frame)

@@ -62,6 +62,8 @@ class PictureClips(ClipSource):
         )
 
     def _clip(self, image: MaskedImage, rng: np.random.Generator) -> Clip | None:
+        if not image.shapes:  # a frame of a video from which the object is gone
+            return None
         height, width = image.pixels.shape[:2]
         theta = self.geometry.theta(rng, width / height)
         # no more pixels than the output needs: sampling then neither aliases nor blurs much

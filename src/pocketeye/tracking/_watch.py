@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pocketeye.data.frames import Frames, FrameStream
 from pocketeye.errors import InvalidValue
-from pocketeye.tracking.frames import Frames, FrameStream
 
 
 def frames_between(

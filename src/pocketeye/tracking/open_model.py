@@ -1,4 +1,4 @@
-"""From the name of a tracker to a network with weights, or which file to bring."""
+"""From the name or run folder of a tracker to a network with weights, or which file to bring."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.models import TAM, create_tam, list_tams, load_checkpoint
+from pocketeye.models import TAM, list_tams, load_checkpoint
 from pocketeye.models.tam.checkpoints import (
     PUBLISHED,
     bundled_weights,
     checkpoint_folder,
     checkpoint_path,
 )
+from pocketeye.models.tam.described import TrackerDescription, weights_in
 
 
 def open_model(
@@ -28,9 +29,9 @@ def open_model(
     """A tracker's network in eval mode on a device, without gradients.
 
     Args:
-        name: one of :func:`pocketeye.models.list_tams`.
-        checkpoint: file of weights; by default those that come with the package, or the published
-            ones, where they were put into
+        name: one of :func:`pocketeye.models.list_tams`, or the folder of a run that trained one.
+        checkpoint: file or run folder of weights; by default those of the run, those that come with
+            the package, or the published ones, where they were put into
             :func:`pocketeye.models.tam.checkpoints.checkpoint_folder`. Nothing is fetched.
         device: ``auto``, ``cpu``, ``cuda``, ``mps`` or torch's.
         image_size: of the network's input, see :func:`pocketeye.models.create_tam`.
@@ -40,15 +41,17 @@ def open_model(
         MissingFile: no weights; the sentence says which file to put where.
         InvalidValue: unknown name or device, or weights that are damaged or do not fit.
     """
-    if name not in list_tams():
+    run = Path(name) if name not in list_tams() and Path(name).is_dir() else None
+    if run is None and name not in list_tams():
         raise unknown("tracker", name, list_tams())
     if untrained and checkpoint is not None:
         raise InvalidValue(f"give either untrained or a checkpoint ({checkpoint}), not both")
     place = resolve_device(device)
-    weights = None if untrained else _weights(name, checkpoint)
+    described = TrackerDescription.load(run) if run else TrackerDescription(variant=name)
+    weights = None if untrained else _weights(name, run if checkpoint is None else checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = create_tam(name, image_size)
+        model = described.make(image_size)
     if weights is not None:
         load_checkpoint(model, weights)
     return model.eval().requires_grad_(False).to(place)
@@ -64,7 +67,7 @@ def weights_here(name: str) -> Path | None:
 
 def _weights(name: str, checkpoint: str | Path | None) -> Path:
     if checkpoint is not None:
-        return Path(checkpoint)
+        return weights_in(Path(checkpoint))
     path = weights_here(name)
     if path is not None:
         return checkpoint_path(name) if name in PUBLISHED else path

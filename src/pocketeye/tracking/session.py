@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pocketeye.data.frames import Frames, as_frame, check_size
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
@@ -22,7 +23,6 @@ from pocketeye.tracking._prompts import Prompt, check_object_id, named, parse_pr
 from pocketeye.tracking._view import View
 from pocketeye.tracking._watch import frames_between
 from pocketeye.tracking.components import fill_holes
-from pocketeye.tracking.frames import Frames, as_frame, check_size
 from pocketeye.tracking.memory import (
     Answer,
     MapBatch,

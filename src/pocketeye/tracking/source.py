@@ -13,12 +13,12 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
+from pocketeye.data._av import decode, prepare, to_rgb, video_track
 from pocketeye.data._decode import SUFFIXES
+from pocketeye.data.frames import FrameList, Frames, FrameStream, PictureFiles
+from pocketeye.data.video import VideoFile
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, nearest
-from pocketeye.tracking._av import decode, prepare, to_rgb, video_track
 from pocketeye.tracking._camera import camera_input
-from pocketeye.tracking.frames import FrameList, Frames, FrameStream, PictureFiles
-from pocketeye.tracking.video import VideoFile
 
 _ADDRESS = re.compile(r"^(https?|rtsp|rtmp|tcp|udp|srt)://", re.IGNORECASE)
 

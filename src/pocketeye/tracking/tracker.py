@@ -151,7 +151,8 @@ def load_tracker(
     """Make a tracker.
 
     Args:
-        model: one of :func:`pocketeye.models.list_tams`, or a network whose weights are in it.
+        model: one of :func:`pocketeye.models.list_tams`, the folder of a run that trained one, or a
+            network whose weights are in it.
         checkpoint: file of its weights; by default those that come with the package, or a published
             network's own file in ``$POCKETEYE_WEIGHTS`` or ``~/.cache/pocketeye/weights``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.

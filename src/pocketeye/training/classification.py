@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
+from pocketeye.training.averaging import AveragedTask
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.data import IGNORED
 from pocketeye.training.distill import Teacher, distilled_loss
@@ -21,7 +20,7 @@ from pocketeye.training.info import ModelInfo
 from pocketeye.training.schedule import learning_rate_factor
 
 
-class ClassificationTask(LightningModule):
+class ClassificationTask(AveragedTask):
     """Trains ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
 
     Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1). With
@@ -42,19 +41,12 @@ class ClassificationTask(LightningModule):
         info: ModelInfo,
         teacher: Teacher | None = None,
     ) -> None:
-        super().__init__()
-        self.config, self.info, self.teacher = config, info, teacher
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
         if teacher is not None and has_distilled_head(model):
             model.set_distilled_training(True)  # type: ignore[operator]
-        layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        self.layout = layout
-        self.model = model.to(memory_format=layout)  # type: ignore[call-overload]
-        self.ema: ModelEmaV3 | None = None
-        if config.ema_decay:
-            self.ema = ModelEmaV3(model, decay=config.ema_decay, use_warmup=config.ema_warmup)
-            self.ema.module.requires_grad_(False)
-            # of use for bf16 weights only, and not to be pickled for spawned processes
-            self.ema._sr_generator = None  # type: ignore[assignment]
+        model = model.to(memory_format=layout)  # type: ignore[call-overload]
+        super().__init__(model, config.ema_decay, config.ema_warmup)
+        self.config, self.info, self.teacher, self.layout = config, info, teacher, layout
         self.mixup: Mixup | None = None
         self.loss: nn.Module = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         if config.mixup or config.cutmix:
@@ -68,17 +60,9 @@ class ClassificationTask(LightningModule):
             )
             self.loss = SoftTargetCrossEntropy()
 
-    @property
-    def best_model(self) -> nn.Module:
-        """The network that gets validated and saved."""
-        return self.model if self.ema is None else self.ema.module
-
     def on_fit_start(self) -> None:
         if self.teacher is not None:
             self.teacher.to(self.device, self.layout)
-
-    def on_train_start(self) -> None:
-        self.averaged_step = self.global_step
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
@@ -86,11 +70,7 @@ class ClassificationTask(LightningModule):
             x, y = self.mixup(x.clone(), y)
         x = x.contiguous(memory_format=self.layout)
         loss = self._loss(x, y)
-        self.log(
-            "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x)
-        )
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log("lr", rate, on_step=False, on_epoch=True, reduce_fx="max", batch_size=len(x))
+        self.log_step({"train/loss": loss}, len(x))
         return loss
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
@@ -104,15 +84,8 @@ class ClassificationTask(LightningModule):
             alpha=self.config.distill_alpha, tau=self.config.distill_tau,
         )  # fmt: skip
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        # with accumulation most batches take no step
-        if self.ema is not None and self.global_step != self.averaged_step:
-            self.averaged_step = self.global_step
-            self.ema.update(self.model, self.global_step if self.config.ema_warmup else None)
-
     def on_validation_epoch_start(self) -> None:
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        self.sums = torch.zeros(3, dtype=dtype, device=self.device)
+        self.sums = self.zeros(3)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
@@ -122,10 +95,7 @@ class ClassificationTask(LightningModule):
         self.sums += torch.stack([loss, correct, count])
 
     def on_validation_epoch_end(self) -> None:
-        # not by self.log: Lightning 2.6 rounds the mean of the processes' batch sizes
-        sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
-        assert isinstance(sums, Tensor)
-        loss, correct, count = sums.tolist()
+        loss, correct, count = self.gathered(self.sums)
         self.log_dict({"val/loss": loss / count, "val/top1": correct / count})
 
     def make_optimizer(self) -> torch.optim.Optimizer:

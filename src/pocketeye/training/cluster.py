@@ -42,8 +42,12 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def trainer_options(num_processes: int) -> dict[str, Any]:
+def trainer_options(num_processes: int, all_used: bool = True) -> dict[str, Any]:
     """Strategy and counts for Lightning: those of torchrun or srun, else processes spawned from here.
+
+    Args:
+        all_used: every parameter has a gradient in every step, see
+            :func:`pocketeye.training.loop.make_trainer`.
 
     Raises:
         InvalidValue: an allocation of SLURM that does not say its tasks per node.
@@ -53,22 +57,23 @@ def trainer_options(num_processes: int) -> dict[str, Any]:
 
     from pocketeye.training._callbacks import QuietDDP
 
+    ddp: dict[str, Any] = {} if all_used else {"find_unused_parameters": True}
     if under_torchrun():
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // local
-        return {"strategy": QuietDDP(), "devices": local, "num_nodes": nodes}
+        return {"strategy": QuietDDP(**ddp), "devices": local, "num_nodes": nodes}
     if under_srun():
-        return _slurm_options()
+        return _slurm_options(ddp)
     # in a batch script of SLURM without srun Lightning would wait for the other tasks
     alone: dict[str, Any] = (
         {"plugins": [LightningEnvironment()]} if "SLURM_NTASKS" in os.environ else {}
     )
     if num_processes == 1:
         return {"devices": 1, **alone}
-    return {"strategy": QuietDDP(start_method="spawn"), "devices": num_processes, **alone}
+    return {"strategy": QuietDDP(start_method="spawn", **ddp), "devices": num_processes, **alone}
 
 
-def _slurm_options() -> dict[str, Any]:
+def _slurm_options(ddp: dict[str, Any]) -> dict[str, Any]:
     from lightning.pytorch.plugins.environments import SLURMEnvironment
 
     from pocketeye.training._callbacks import QuietDDP
@@ -81,7 +86,7 @@ def _slurm_options() -> dict[str, Any]:
             "sbatch --nodes and --ntasks-per-node, one task per GPU, and no --ntasks"
         )
     return {
-        "strategy": QuietDDP(),
+        "strategy": QuietDDP(**ddp),
         "devices": tasks // nodes,
         "num_nodes": nodes,
         "plugins": [SLURMEnvironment(auto_requeue=False)],

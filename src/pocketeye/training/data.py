@@ -74,19 +74,19 @@ def make_loader(
     if scales:
         sizes = [batch for _, batch in scales]
         batches = {"batch_sampler": MultiScaleBatches(len(images), sizes, seed=seed)}
-    return _Loader(
+    return QuietLoader(
         kind(images, transforms, replace_damaged=shuffle),
         **batches,
         collate_fn=_as_is,
         num_workers=workers,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
     )
 
 
-class _Loader(DataLoader[Batch]):
+class QuietLoader(DataLoader[Any]):
     """Has a generator of its own, so that starting an epoch draws nothing from the global one."""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 

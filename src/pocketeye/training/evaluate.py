@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from pocketeye import progress
 from pocketeye.data import DAMAGED, ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
-from pocketeye.runs import write_atomic
+from pocketeye.runs import write_atomic, write_table
 from pocketeye.training import eval_pictures
 from pocketeye.training.class_names import match_classes
 from pocketeye.training.data import make_loader
@@ -102,15 +99,6 @@ class EvalResult:
             eval_pictures.save_confusion(report, folder / "confusion.png", title),
             eval_pictures.save_calibration(report, folder / "calibration.png", title),
         ]
-
-
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    """A CSV file; None is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
-    return write_atomic(path, text.getvalue())
 
 
 def evaluate(

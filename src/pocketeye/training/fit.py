@@ -96,7 +96,7 @@ def fit(
     teacher = teacher or open_teacher(config, info)
     if config.drop_rate and hasattr(model, "drop_rate"):
         model.drop_rate = config.drop_rate  # type: ignore[assignment]
-    with _threads(config.threads):
+    with threads(config.threads):
         loaders = _loaders(train, val, config, info)
         if not resume and is_first_process():
             _begin(model, loaders[0], info, asked, run)
@@ -265,7 +265,8 @@ def _finish(model: nn.Module, run: RunFolder, info: ModelInfo, counts: dict[str,
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def threads(count: int | None) -> Iterator[None]:
+    """torch with so many threads inside the block; None: as it is."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

@@ -60,6 +60,7 @@ def make_trainer(
     sync_bn: bool = False,
     description: str = "training",
     callbacks: Sequence[Callback] = (),
+    all_used: bool = True,
     **options: Any,
 ) -> Trainer:
     """A Lightning trainer that writes into ``run`` and nowhere else.
@@ -81,6 +82,8 @@ def make_trainer(
         sync_bn: BN statistics over all processes.
         description: text of the progress bar.
         callbacks: further Lightning callbacks.
+        all_used: every parameter has a gradient in every step, so that DDP need not look for those
+            without.
         options: further arguments of ``lightning.Trainer``; a ``strategy`` replaces ours.
 
     Raises:
@@ -92,7 +95,7 @@ def make_trainer(
             f"epochs and processes must be at least 1, got {max_epochs} and {num_processes}"
         )
     check_device(device, precision=precision, sync_bn=sync_bn, num_processes=num_processes)
-    environment = trainer_options(num_processes)
+    environment = trainer_options(num_processes, all_used)
     if sync_bn:
         environment["plugins"] = [*environment.get("plugins", ()), TimmSyncBatchNorm()]
     with quiet():

@@ -28,11 +28,15 @@ def write_report(run: RunFolder) -> Path:
     Raises:
         InvalidValue: no room.
     """
-    info, result = ModelInfo.load(run.path), _json(run / RESULT)
+    info, result = ModelInfo.load(run.path), read_json(run / RESULT)
     recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
     low, high = wilson_interval(round(result["top1"] * result["num_val"]), result["num_val"])
+    settings = settings_of(recipe, TrainConfig)
     html = pages.render(
         "train.html.j2",
+        metric="top-1",
+        samples_title="What the network saw",
+        samples_caption="Training pictures as they entered the network, after augmentation.",
         title=f"{info.name} on {info.data}",
         subtitle=f"{info.num_classes} classes, {result['num_train']:,} pictures to learn from, "
         f"{result['num_val']:,} to validate on; input {info.in_chans} × {info.input_size} × "
@@ -41,31 +45,32 @@ def write_report(run: RunFolder) -> Path:
             ("top-1 on validation", f"{100 * result['top1']:.2f} %"),
             ("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"),
             ("best epoch", f"{result['best_epoch']} of {result['epochs']}"),
-            ("parameters", _millions(result["params"])),
-            ("training time", _duration(result["seconds"])),
+            ("parameters", millions(result["params"])),
+            ("training time", duration(result["seconds"])),
         ],
         curves=pages.embedded(run / CURVES),
         samples=pages.embedded(run / SAMPLES),
-        changed=[row for row in _settings(recipe) if row[1] != row[2]],
-        same=[row for row in _settings(recipe) if row[1] == row[2]],
-        epochs=_epochs(run, result["best_epoch"]),
-        environment=_environment(run, info),
+        changed=[row for row in settings if row[1] != row[2]],
+        same=[row for row in settings if row[1] == row[2]],
+        epochs=epoch_rows(run, result["best_epoch"], "val/top1", 2),
+        environment=environment_rows(run, info.data_sha256),
         commands=_commands(run, info),
-        created=_json(run / ENVIRONMENT)["created"],
+        created=read_json(run / ENVIRONMENT)["created"],
     )
     return write_atomic(run / REPORT, html)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of a run."""
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return data
 
 
-def _settings(recipe: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(Field, value, default), as text."""
+def settings_of(recipe: dict[str, Any], config: type[Any]) -> list[tuple[str, str, str]]:
+    """(Field, value, default) of a recipe of the dataclass ``config``, as text."""
     return [
         (field.name, _text(recipe[field.name]), _text(plain(field.default)))
-        for field in fields(TrainConfig)
+        for field in fields(config)
         if field.name in recipe
     ]
 
@@ -80,14 +85,15 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _epochs(run: RunFolder, best: int) -> list[dict[str, Any]]:
+def epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dict[str, Any]]:
+    """The table of epochs, ``metric`` in percent."""
     return [
         {
             "number": int(row["epoch"]) + 1,
             "lr": f"{row['lr']:.3g}",
             "train_loss": f"{row['train/loss']:.4f}",
             "val_loss": f"{row['val/loss']:.4f}",
-            "top1": f"{100 * row['val/top1']:.2f} %",
+            "metric": f"{100 * row[metric]:.{digits}f} %",
             "seconds": f"{row['seconds']:.1f}",
             "best": int(row["epoch"]) + 1 == best,
         }
@@ -95,9 +101,10 @@ def _epochs(run: RunFolder, best: int) -> list[dict[str, Any]]:
     ]
 
 
-def _environment(run: RunFolder, info: ModelInfo) -> list[tuple[str, str]]:
-    stored = _json(run / ENVIRONMENT)
-    rows = {**stored, **stored["packages"], "sha256 of the data": info.data_sha256}
+def environment_rows(run: RunFolder, data_sha256: str | None = None) -> list[tuple[str, str]]:
+    """Machine and versions of a run."""
+    stored = read_json(run / ENVIRONMENT)
+    rows = {**stored, **stored["packages"], "sha256 of the data": data_sha256}
     shown = (row for row in rows.items() if row[0] not in ("packages", "created"))
     return [(name, str(value)) for name, value in shown if value is not None]
 
@@ -124,11 +131,13 @@ def _commands(run: RunFolder, info: ModelInfo) -> list[tuple[str, str]]:
     return commands
 
 
-def _millions(count: int) -> str:
+def millions(count: int) -> str:
+    """``4.62 M``."""
     return f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count:,}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``1 h 3 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

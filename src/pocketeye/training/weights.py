@@ -11,16 +11,20 @@ from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import RunFolder
-from pocketeye.training.classification import ClassificationTask
+from pocketeye.training.averaging import AveragedTask
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 class SaveWeights(Callback):
-    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best."""
+    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best.
 
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
+    Args:
+        metric: what the task logs; the higher the better.
+    """
+
+    def __init__(self, run: RunFolder, metric: str = "val/top1") -> None:
+        self.run, self.metric = run, metric
         self.best = -1.0
 
     def state_dict(self) -> dict[str, float]:
@@ -30,10 +34,10 @@ class SaveWeights(Callback):
         self.best = float(state_dict["best"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, ClassificationTask)
-        top1 = float(trainer.callback_metrics["val/top1"])
-        better = top1 > self.best
-        self.best = max(self.best, top1)
+        assert isinstance(pl_module, AveragedTask)
+        value = float(trainer.callback_metrics[self.metric])
+        better = value > self.best
+        self.best = max(self.best, value)
         if trainer.is_global_zero:
             state = pl_module.best_model.state_dict()
             for name in (LAST, BEST) if better else (LAST,):

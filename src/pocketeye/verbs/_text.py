@@ -70,3 +70,12 @@ def markdown_table(
     marks = ["--:" if i in right else ":--" for i in range(len(header))]
     body = [list(header), marks, *[[c.replace("|", "\\|") for c in row] for row in rows]]
     return ["| " + " | ".join(row) + " |" for row in body]
+
+
+def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
+    """What was left out of the data, for a person to read."""
+    if not problems:
+        return []
+    shown = [f"  {escape(problem)}" for problem in problems[:most]]
+    more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
+    return [f"[yellow]{len(problems)} problems in the data[/yellow]:", *shown, *more]

@@ -17,7 +17,7 @@ from pocketeye.verbs._demo_report import write_demo_report
 from pocketeye.verbs._demo_track import NotTracked, TrackDemo, track_demo
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
-from pocketeye.verbs.evaluate import EvaluateResult, evaluate
+from pocketeye.verbs.evaluate import EvaluateResult, evaluate_classifier
 from pocketeye.verbs.export import ExportResult, export
 from pocketeye.verbs.measure import MeasureResult, measure
 from pocketeye.verbs.search import SearchResult, search
@@ -151,7 +151,7 @@ def demo(
     exported = step(
         "export", export, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
     )
-    evaluated = step("eval", evaluate, str(exported.artifact.folder), data=_DATA)
+    evaluated = step("eval", evaluate_classifier, str(exported.artifact.folder), data=_DATA)
     tracked = step("track", track_demo, out)
     result = DemoResult(
         out=out,

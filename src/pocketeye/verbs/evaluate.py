@@ -1,24 +1,27 @@
-"""``pocketeye eval``: the accuracy of a run, an artefact or a network with weights."""
+"""``pocketeye eval``: the accuracy of a run, an artefact or a network with weights, or of a tracker."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from rich.markup import escape
 
 from pocketeye.data import load_images
 from pocketeye.data.classification import DIGITS
+from pocketeye.devices import Device
+from pocketeye.errors import InvalidValue
 from pocketeye.runtimes import MANIFEST
 from pocketeye.training.eval_pictures import short
 from pocketeye.training.evaluate import EvalResult
 from pocketeye.training.evaluate import evaluate as run_evaluation
 from pocketeye.training.predictor import open_predictor
+from pocketeye.verbs._evaluate_vos import VosEvaluateResult, evaluate_following
+from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, text_table
-from pocketeye.verbs.train import problem_lines
+from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +77,11 @@ def _percent(share: float | None) -> str:
 
 
 def evaluate(
-    model: str,
+    model: str | None = None,
     *,
+    task: Literal["classify", "vos"] = "classify",
     data: str = DIGITS,
-    split: Literal["train", "val"] = "val",
+    split: str | None = None,
     classes: Path | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
@@ -86,14 +90,26 @@ def evaluate(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
     workers: int = 0,
+    prompt: Literal["mask", "click", "3-clicks", "box"] = "mask",
+    protocol: Literal["semi", "offline", "online"] = "semi",
+    corrected_frames: int | None = None,
+    baselines: bool = False,
+    results: Path | None = None,
     out: Path | None = None,
-) -> EvaluateResult:
-    """Judge a classifier: top-1 with its interval, top-5, per class, confusion, calibration.
+) -> EvaluateResult | VosEvaluateResult:
+    """Judge a classifier, or a tracker on annotated videos.
+
+    A classifier: top-1 with its interval, top-5, per class, confusion, calibration. A tracker: J, F
+    and J&F of the DAVIS benchmark, per clip and in the mean.
 
     Args:
-        model: a run folder, an exported artefact, or a name or architecture.json with weights.
-        data: as in `pocketeye train`.
-        split: which part of the data.
+        model: a run folder, an exported artefact, or a name or architecture.json with weights. Of
+            vos a tracker's name, the folder of its run, or still or flow, which learnt nothing; by
+            default the tracker of `pocketeye track`.
+        task: classify, or vos (video object segmentation: objects shown once, then followed).
+        data: as in `pocketeye train`; of vos a folder laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
+        split: which part of the data: train or val (val by default); of vos any list of clips, such
+            as dev or 2016/val (all clips by default).
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them.
         checkpoint: weights for a name or an architecture.json.
@@ -103,14 +119,61 @@ def evaluate(
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
         workers: processes that prepare pictures.
+        prompt: of vos: how objects are shown in their first frame.
+        protocol: of vos: semi is DAVIS's, one pass and no help. With offline one clicks after each
+            pass in the worst frame, with online wherever the IoU falls below 0.75.
+        corrected_frames: of offline and online: frames in which an object is shown or corrected at
+            most, by default 8.
+        baselines: of vos: score the first mask kept still, and carried by optical flow, as well.
+        results: of vos: in place of a model a folder of masks made elsewhere, SEQ/00000.png.
         out: folder for eval.json, classes.csv, confusion.csv and the pictures confusion.png and
-            calibration.png; the folder of the run or artefact by default, and nothing is written
-            for a name.
+            calibration.png; of vos for vos.json, vos.csv and worst.png. The folder of the run or
+            artefact by default, and nothing is written for a name.
 
     Raises:
-        InvalidValue: no weights, or data of other classes than the network knows.
+        InvalidValue: no weights, or data of other classes than the network knows; results that are
+            missing or of another size; an option of the other task.
         MissingFile: no such network or data.
+        MissingExtra: flow without OpenCV.
     """
+    if task == "vos":
+        refuse(task, classes=classes, pretrained=pretrained, input_size=input_size,
+               batch_size=batch_size != 128, threads=threads != 1, workers=workers)  # fmt: skip
+        if data == DIGITS:
+            raise InvalidValue("--task vos needs annotated videos: give their folder with --data")
+        return evaluate_following(
+            model, data=data, split=split, prompt=prompt, protocol=protocol,
+            max_frames=corrected_frames, checkpoint=checkpoint, baselines=baselines,
+            results=results, device=device, out=out,
+        )  # fmt: skip
+    refuse(task, prompt=prompt != "mask", protocol=protocol != "semi", baselines=baselines,
+           corrected_frames=corrected_frames is not None, results=results)  # fmt: skip
+    if model is None:
+        raise InvalidValue("say what to judge: a run folder, an artefact, or a name with weights")
+    return evaluate_classifier(
+        model, data=data, split=split or "val", classes=classes, checkpoint=checkpoint,
+        pretrained=pretrained, input_size=input_size, batch_size=batch_size, device=device,
+        threads=threads, workers=workers, out=out,
+    )  # fmt: skip
+
+
+def evaluate_classifier(
+    model: str,
+    *,
+    data: str = DIGITS,
+    split: str = "val",
+    classes: Path | None = None,
+    checkpoint: Path | None = None,
+    pretrained: bool = False,
+    input_size: int | None = None,
+    batch_size: int = 128,
+    device: Device = "auto",
+    threads: int = 1,
+    workers: int = 0,
+    out: Path | None = None,
+) -> EvaluateResult:
+    """:func:`evaluate` with ``--task classify``."""
+    part = cast(Literal["train", "val"], split)  # load_images refuses others
     # the network first: a mistake there should not wait for the data
     predictor = None
     if classes is not None or (Path(model).is_dir() and checkpoint is None):
@@ -118,7 +181,7 @@ def evaluate(
             model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
             input_size=input_size, device=device, threads=threads,
         )  # fmt: skip
-    images = load_images(data, split, in_chans=predictor.info.in_chans if predictor else None)
+    images = load_images(data, part, in_chans=predictor.info.in_chans if predictor else None)
     if predictor is None or (
         classes is None and _lacks_names(predictor.info.classes, images.classes)
     ):
@@ -127,7 +190,7 @@ def evaluate(
             input_size=input_size, device=device, threads=threads,
         )  # fmt: skip
         if predictor.info.in_chans != images.in_chans:
-            images = load_images(data, split, in_chans=predictor.info.in_chans)
+            images = load_images(data, part, in_chans=predictor.info.in_chans)
     result = run_evaluation(predictor, images, batch_size=batch_size, workers=workers)
     folder = out or (Path(model) if Path(model).is_dir() else None)
     return EvaluateResult(

@@ -13,10 +13,9 @@ from rich.markup import escape
 
 from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.errors import InvalidValue
-from pocketeye.runs import write_atomic
+from pocketeye.runs import write_atomic, write_table
 from pocketeye.training.contact_sheet import CELL, MOST_PICTURES, save_contact_sheet
 from pocketeye.training.eval_pictures import short
-from pocketeye.training.evaluate import write_table
 from pocketeye.training.predict import Prediction
 from pocketeye.training.predict import predict as run_prediction
 from pocketeye.training.predictor import open_predictor

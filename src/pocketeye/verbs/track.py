@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pocketeye import progress
+from pocketeye.data.frames import Frames
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.tracking import (
@@ -20,7 +21,6 @@ from pocketeye.tracking import (
     open_writer,
     write_all,
 )
-from pocketeye.tracking.frames import Frames
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import text_table
 from pocketeye.verbs._track_prompts import FramePrompt, parse_prompts

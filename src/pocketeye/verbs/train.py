@@ -1,4 +1,4 @@
-"""``pocketeye train``: a classifier from a recipe, into a run folder."""
+"""``pocketeye train``: a classifier or a tracker from a recipe, into a run folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.data.classification import DIGITS
+from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
 from pocketeye.training.distill import open_teacher
@@ -26,8 +27,11 @@ from pocketeye.training.fit import (
 from pocketeye.training.loop import check_device, open_run
 from pocketeye.training.report import CURVES, REPORT, SAMPLES
 from pocketeye.training.start import start_network
+from pocketeye.training.tam_config import load_tam_recipe
+from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds
+from pocketeye.verbs._text import human_seconds, problem_lines
+from pocketeye.verbs._train_tracker import TrackerTrainResult, train_tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +96,9 @@ class TrainResult(VerbResult):
 
 
 def train(
-    model: str = "fbnet_c",
+    model: str | None = None,
     *,
+    task: Literal["classify", "segment-anything", "track"] = "classify",
     data: str = DIGITS,
     recipe: str | None = None,
     out: Path | None = None,
@@ -102,6 +107,9 @@ def train(
     pretrained: bool = False,
     checkpoint: Path | None = None,
     new_head: bool = False,
+    start_from: Path | None = None,
+    trunk: str | None = None,
+    synthetic_share: float | None = None,
     teacher: str | None = None,
     teacher_checkpoint: Path | None = None,
     distill: Literal["none", "soft", "hard"] | None = None,
@@ -115,21 +123,31 @@ def train(
     num_processes: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
-) -> TrainResult:
-    """Train a classifier.
+) -> TrainResult | TrackerTrainResult:
+    """Train a classifier or a tracker.
 
     Args:
-        model: a name from `pocketeye list`, any timm name, or an architecture.json.
-        data: a folder of class folders, a folder of parquet files, a parquet file, or 'digits'.
+        model: a name from `pocketeye list`, any timm name, or an architecture.json; by default
+            fbnet_c. Of the other tasks a tracker's name, by default pocketeye_tam_nano.
+        task: classify pictures, segment anything in pictures by prompts, or track it through videos.
+        data: a folder of class folders, a folder of parquet files, a parquet file, or 'digits'. Of
+            the other tasks one or more folders, with commas between: pictures with masks (COCO,
+            SA-1B, label maps) and videos (DAVIS, YouTube-VOS, MOSE, SA-V).
         recipe: a recipe that comes along (casvit-official, casvit-strong, casvit-384, cifar10,
             tiny-imagenet, fbnet-imagenet, small-cpu, digits …) or a YAML file of the same keys; by
-            default digits for the digits, else small-cpu.
+            default digits for the digits, else small-cpu. Of the other tasks
+            segment-anything-small, segment-anything-sa1b, track-small, track-sav or a file; the
+            small ones by default.
         out: folder of the run; out/train/MODEL-on-DATA by default.
         resume: go on with an interrupted run.
         overwrite: start again in a folder that holds a run.
         pretrained: begin with the published weights of a named model.
-        checkpoint: begin with the weights of a file.
+        checkpoint: begin with the weights of a file; a tracker's also with those of a run folder.
         new_head: leave the classifier of that file and begin it afresh, as for other classes.
+        start_from: begin a tracker with what fits of a relative: a run folder of a classifier (its
+            backbone goes into the image encoder), a file of EfficientSAM, SAM 2 or EfficientTAM.
+        trunk: another image encoder for a tracker, any timm backbone.
+        synthetic_share: share of a tracker's clips that are made of cut-outs, 0 to 1.
         teacher: learn from this network too: a run folder, an architecture.json with
             --teacher-checkpoint, or a name (with --teacher-checkpoint, else its published weights).
         teacher_checkpoint: weights of the teacher.
@@ -154,6 +172,25 @@ def train(
         MissingFile: no data, recipe or network at a path.
         UserError: interrupted; says how to go on.
     """
+    if task != "classify":
+        refuse(task, pretrained=pretrained, new_head=new_head, teacher=teacher, distill=distill,
+               teacher_checkpoint=teacher_checkpoint)  # fmt: skip
+        if data == DIGITS:
+            raise InvalidValue(
+                f"--task {task} needs pictures or videos with masks: give their folders with --data"
+            )
+        tam_config = load_tam_recipe(
+            recipe or f"{task}-small", task,
+            epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, image_size=input_size,
+            device=device, precision=precision, num_processes=num_processes, workers=workers,
+            threads=threads, synthetic_share=synthetic_share,
+        )  # fmt: skip
+        return train_tracker(
+            model or "pocketeye_tam_nano", tam_config, data=data, out=out, resume=resume,
+            overwrite=overwrite, trunk=trunk, checkpoint=checkpoint, start_from=start_from,
+        )  # fmt: skip
+    refuse(task, start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
+    model = model or "fbnet_c"
     config = load_recipe(
         recipe or ("digits" if data == DIGITS else "small-cpu"),
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, input_size=input_size,
@@ -201,17 +238,6 @@ def train(
         params=sum(p.numel() for p in module.parameters()),
         problems=(*train_set.problems, *val_set.problems),
     )
-
-
-def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
-    """What was left out of the data, for a person to read."""
-    from rich.markup import escape
-
-    if not problems:
-        return []
-    shown = [f"  {escape(problem)}" for problem in problems[:most]]
-    more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
-    return [f"[yellow]{len(problems)} problems in the data[/yellow]:", *shown, *more]
 
 
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:

@@ -124,23 +124,33 @@ class TAM(nn.Module):
             stability_fallback: see :func:`stable_or_best`.
             details: of :meth:`look`, of the same frame.
         """
+        multimask = (points is None or points.shape[1] <= 1) if multimask is None else multimask
+        decoded = self.decode(feat, points, labels, mask, details)
+        return self.choose(decoded, multimask, stability_fallback)
+
+    def decode(
+        self,
+        feat: Tensor,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        details: tuple[Tensor, ...] = (),
+    ) -> DecodedMasks:
+        """Everything that the decoder says, from arguments as of :meth:`predict`; for training."""
         if points is None or labels is None:
             batch = feat.shape[0] if mask is None else mask.shape[0]
             points = feat.new_zeros(batch, 1, 2)
             labels = torch.full((batch, 1), NO_POINT, dtype=torch.int64, device=feat.device)
-            num_points = 0
-        else:
-            num_points = points.shape[1]
         prompts, dense = self.prompt_encoder(points, labels, mask)
-        place = self.prompt_encoder.dense_pos
-        decoded = self.mask_decoder(feat, place, prompts, dense, details)
-        multimask = num_points <= 1 if multimask is None else multimask
-        return self._prediction(decoded, multimask, stability_fallback)
+        return self.mask_decoder(feat, self.prompt_encoder.dense_pos, prompts, dense, details)
 
-    def _prediction(self, decoded: DecodedMasks, multimask: bool, fallback: bool) -> Prediction:
+    def choose(
+        self, decoded: DecodedMasks, multimask: bool, stability_fallback: bool = True
+    ) -> Prediction:
+        """The answer that :meth:`predict` makes of it."""
         if multimask:
             masks, ious, tokens = decoded.masks[:, 1:], decoded.ious[:, 1:], decoded.tokens[:, 1:]
-        elif fallback:
+        elif stability_fallback:
             # The pointer is made from the single mask's token even where another mask is taken.
             delta, threshold = self.stability_delta, self.stability_threshold
             masks, ious = stable_or_best(decoded.masks, decoded.ious, delta, threshold)

@@ -17,10 +17,10 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.frame import PictureType, VideoFrame
 
+from pocketeye.data._av import decode, open_video_track, to_rgb, video_track
+from pocketeye.data._video_index import FrameIndex, read_index
+from pocketeye.data.frames import Cache, Frames, check_size
 from pocketeye.errors import InvalidValue
-from pocketeye.tracking._av import decode, open_video_track, to_rgb, video_track
-from pocketeye.tracking._index import FrameIndex, read_index
-from pocketeye.tracking.frames import Cache, Frames, check_size
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
-from pocketeye.tracking._av import open_video_track, video_track
+from pocketeye.data._av import open_video_track, video_track
 
 logger = logging.getLogger(__name__)
 _TOLERATED_S = 0.5  # sound often ends a little after the picture

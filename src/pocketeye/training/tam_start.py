@@ -1,0 +1,75 @@
+"""What a tracker's training begins with: weights of its own kind, of a relative, or of a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from pocketeye.errors import InvalidValue
+from pocketeye.models import load_checkpoint
+from pocketeye.models._weights import read_state_dict
+from pocketeye.models.tam import TAM, BackboneTrunk
+from pocketeye.models.tam.checkpoints import initialize
+from pocketeye.models.tam.described import weights_in
+
+
+def begin_with(
+    model: TAM, *, checkpoint: Path | None = None, start_from: Path | None = None
+) -> str:
+    """Load what a training begins with into ``model``.
+
+    Args:
+        checkpoint: a run folder or file of this very network.
+        start_from: a run folder of ``pocketeye train``, whose backbone goes into the image encoder;
+            or a file, of which is taken what fits: a classifier of the trunk's kind, EfficientSAM,
+            SAM 2, EdgeTAM or another EfficientTAM.
+
+    Returns:
+        One sentence on what was taken; empty where nothing was asked for.
+
+    Raises:
+        InvalidValue: both are given, or nothing fits. MissingFile: nothing there.
+    """
+    if checkpoint is not None and start_from is not None:
+        raise InvalidValue(
+            "give --checkpoint for weights of this network, or --start-from for those of a relative, "
+            "not both"
+        )
+    if checkpoint is not None:
+        load_checkpoint(model, weights_in(checkpoint))
+        return f"all weights are those of {checkpoint}"
+    if start_from is None:
+        return ""
+    state = read_state_dict(weights_in(start_from))
+    taken = _into_trunk(model, state)
+    if not taken:
+        return str(initialize(model, state, str(start_from)))
+    return f"{start_from}: {taken} entries taken as the backbone of the image encoder"
+
+
+def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
+    """Load a classifier's backbone into a trunk of its kind; how many entries it was, 0 for no such."""
+    trunk = model.image_encoder.trunk
+    if not isinstance(trunk, BackboneTrunk):
+        return 0
+    own = trunk.backbone.state_dict()
+    # timm flattens the names of a backbone made for features: stages.0 becomes stages_0
+    renamed = {_flat(key, own): value for key, value in state.items()}
+    fits = {k: v for k, v in renamed.items() if k in own and v.shape == own[k].shape}
+    missing = [k for k in own if k not in fits and not k.endswith("num_batches_tracked")]
+    if not fits or missing:
+        return 0
+    trunk.backbone.load_state_dict({**own, **fits})
+    return len(fits)
+
+
+def _flat(key: str, own: dict[str, Tensor]) -> str:
+    if key in own or f"model.{key}" in own:
+        return key if key in own else f"model.{key}"
+    parts = key.split(".")
+    for count in range(2, len(parts)):
+        flat = ".".join(["_".join(parts[:count]), *parts[count:]])
+        if flat in own:
+            return flat
+    return key

@@ -1,0 +1,154 @@
+"""The user's sets become the clips that a recipe asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.training.clip_loader import ClipSampler, make_clip_loader
+from pocketeye.training.fit_tracker import samples_per_epoch
+from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
+from pocketeye.training.tam_task import startable
+from tests.training.tam_clips import DiscClips, tiny_batch
+from tests.training.tam_sets import SIZE, write_davis, write_pictures
+
+CONFIG = TamConfig(
+    epochs=1, steps_per_epoch=4, batch_size=2, num_frames=3, val_clips=4, val_frames=4,
+    synthetic_share=0.5,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("davis")
+    return write_davis(root, {"train": ["a", "b"], "dev": ["c"]})
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def test_a_sets_own_lists_divide_it(davis):
+    sets = open_sets([str(davis)])
+    assert [video.name for video in sets.videos[0]] == ["a", "b"]
+    assert [video.name for video in sets.val_videos[0]] == ["c"]
+    assert sets.lines() == [f"{davis} (train): 2 videos"]
+
+
+def test_a_tenth_is_held_out_where_there_are_no_lists(pictures, tmp_path):
+    sets = open_sets([str(pictures)])
+    assert [len(part) for part in (*sets.pictures, *sets.val_pictures)] == [10, 2]
+    trained = {sets.pictures[0].usable(k)[1].pixels.tobytes() for k in range(10)}
+    held = {sets.val_pictures[0].usable(k)[1].pixels.tobytes() for k in range(2)}
+    assert len(trained | held) == 12
+    lone = write_davis(tmp_path / "lone", {"train": ["only"]})
+    with pytest.raises(InvalidValue, match="one sample is too few"):
+        open_sets([str(lone)])
+
+
+def test_clips_of_both_kinds_in_one_epoch(davis, pictures):
+    sets = open_sets([str(davis), str(pictures)])
+    source = training_clips(sets, CONFIG, 64)
+    assert len(source) == samples_per_epoch(CONFIG) == 8
+    clips = list(islice(source, 8))
+    assert {clip.frames.shape for clip in clips} == {(3, 3, 64, 64)}
+    for clip in clips:
+        assert clip.masks.flatten(1).any(1).all()
+    again = training_clips(sets, CONFIG, 64)
+    assert torch.equal(source[3].frames, again[3].frames)
+    assert not torch.equal(source[3].frames, source[3 + 8].frames), "another epoch, another clip"
+
+
+def test_pictures_come_in_batches_of_their_own(davis):
+    config = replace(CONFIG, picture_share=0.5, steps_per_epoch=12)
+    source = training_clips(open_sets([str(davis)]), config, 64)
+    loader = make_clip_loader(source, config.batch_size, training=True)
+    lengths = [batch.frames.shape[1] for batch in loader]
+    assert len(lengths) == 12
+    assert set(lengths) == {1, 3}
+
+
+def test_pictures_alone_make_clips_by_cutting_out(pictures):
+    sets = open_sets([str(pictures)])
+    assert training_clips(sets, CONFIG, 64)[0].frames.shape[0] == 3
+    assert validation_clips(sets, CONFIG, 64)[0].frames.shape[0] == 4
+
+
+def test_validation_is_as_it_was_filmed(davis):
+    source = validation_clips(open_sets([str(davis)]), CONFIG, 64)
+    assert len(source) == 4
+    first = source[0]
+    assert first.frames.shape == (4, 3, 64, 64)
+    middle = [frame.nonzero().float().mean(0)[1].item() for frame in first.masks[0]]
+    assert middle == sorted(middle), "the disc goes to the right"
+
+
+def test_segment_anything_gets_single_frames_of_all_sets(davis, pictures):
+    config = replace(CONFIG, task="segment-anything", num_frames=1)
+    sets = open_sets([str(davis), str(pictures)])
+    for source in (training_clips(sets, config, 64), validation_clips(sets, config, 64)):
+        assert {clip.frames.shape[0] for clip in islice(source, 4)} == {1}
+
+
+def test_frames_without_the_object_are_passed_over(tmp_path):
+    davis = write_davis(tmp_path, {"train": ["a", "b"], "dev": ["c"]})
+    for frame in (0, 5):
+        empty = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+        path = davis / "Annotations" / "480p" / "a" / f"{frame:05}.png"
+        Image.fromarray(empty).save(path)
+    config = replace(CONFIG, task="segment-anything", num_frames=1)
+    source = training_clips(open_sets([str(davis)]), config, 64)
+    assert all(clip.masks.any() for clip in islice(source, 8))
+
+
+def test_nothing_there_is_a_sentence(tmp_path):
+    with pytest.raises(MissingFile, match="no data at"):
+        open_sets([str(tmp_path / "nowhere")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidValue, match="expected"):
+        open_sets([str(tmp_path / "empty")])
+
+
+def test_the_sampler_shares_an_epoch_out(monkeypatch):
+    seen = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        sampler = ClipSampler(12, 3)
+        sampler.set_epoch(2)
+        assert len(sampler) == 6
+        seen.append(list(sampler))
+    assert seen == [[24, 25, 26, 30, 31, 32], [27, 28, 29, 33, 34, 35]]
+
+
+def test_a_clip_starts_where_its_objects_are():
+    batch = tiny_batch(2, 3, 2)  # the second object of each is absent in the last frame
+    kept = startable(batch)
+    assert kept.clip_of.tolist() == [0, 0, 1, 1]
+    assert torch.equal(kept.frames, batch.frames)
+    backwards = batch._replace(
+        frames=batch.frames.flip(1), masks=batch.masks.flip(1), annotated=batch.annotated.flip(1)
+    )
+    assert startable(backwards).clip_of.tolist() == [0, 1], "absent objects cannot be prompted"
+    masks = backwards.masks.clone()
+    masks[:2, 0] = False
+    turned = startable(backwards._replace(masks=masks))
+    assert turned.clip_of.tolist() == [0, 0, 1]
+    assert torch.equal(turned.frames[0], batch.frames[0])
+    assert torch.equal(turned.frames[1], backwards.frames[1])
+    nothing = startable(batch._replace(masks=torch.zeros_like(batch.masks)))
+    assert len(nothing.masks) == 0
+
+
+def test_disc_clips_are_what_the_other_tests_think():
+    clip = DiscClips(1, 3, 2)[0]
+    assert clip.visible().tolist() == [[True, True, True], [True, True, False]]

@@ -1,0 +1,87 @@
+"""`pocketeye train --task …` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pocketeye.cli import main
+from pocketeye.errors import InvalidValue
+from pocketeye.tracking import load_tracker
+from pocketeye.verbs.train import train
+from tests.training.tam_sets import write_davis
+
+RECIPE = """
+task: {task}
+epochs: 1
+steps_per_epoch: 1
+batch_size: 2
+num_frames: {frames}
+max_objects: 1
+correction_clicks: 1
+loss_stride: 4
+val_clips: 2
+val_frames: {frames}
+"""
+
+
+@pytest.fixture(scope="module")
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("davis")
+    return write_davis(root, {"train": ["a", "b"], "dev": ["c"]})
+
+
+def recipe(folder: Path, task: str) -> str:
+    path = folder / f"{task}.yaml"
+    path.write_text(RECIPE.format(task=task, frames=2 if task == "track" else 1))
+    return str(path)
+
+
+def test_pictures_then_clips(davis, tmp_path):
+    options = {"data": str(davis), "input_size": 64, "device": "cpu"}
+    first = train(
+        "pocketeye_tam_pico", task="segment-anything", out=tmp_path / "first",
+        recipe=recipe(tmp_path, "segment-anything"), **options,
+    )  # fmt: skip
+    assert first.next_commands()[1].endswith(f"--checkpoint {first.out}")
+    second = train(
+        "pocketeye_tam_pico", task="track", out=tmp_path / "second", checkpoint=first.out,
+        recipe=recipe(tmp_path, "track"), synthetic_share=0.0, **options,
+    )  # fmt: skip
+    data = second.to_dict()
+    json.dumps(data, default=str)
+    assert (data["task"], data["image_size"]) == ("track", 64)
+    assert data["started"] == f"all weights are those of {first.out}"
+    assert all(path.is_file() for path in second.written())
+    assert any("IoU" in line and "first frame's mask" in line for line in second.lines())
+    assert load_tracker(str(second.out), device="cpu").image_size == (64, 64)
+    with pytest.raises(InvalidValue, match="already holds a run"):
+        train("pocketeye_tam_pico", task="track", out=second.out,
+              recipe=recipe(tmp_path, "track"), **options)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "track"], "give their folders with --data"),
+        (["--task", "track", "--data", "x", "--teacher", "fbnet_c"], "--teacher means nothing to"),
+        (["--trunk", "fbnet_a"], "--trunk means nothing to --task classify"),
+        (["--task", "track", "--data", "nowhere"], "no data at nowhere"),
+        (
+            ["--task", "track", "--data", "x", "--recipe", "digits"],
+            "is a recipe for --task classify",
+        ),
+        (["fbnet_c", "--task", "track", "--data", "x"], "unknown tracker 'fbnet_c'"),
+        (["--task", "track", "--data", "x", "--checkpoint", "y.pt"], "no checkpoint at y.pt"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
