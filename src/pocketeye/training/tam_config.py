@@ -51,6 +51,8 @@ class TamConfig:
         ema_decay: of the moving average of the weights, which then is what gets validated and saved;
             0 for none. ``ema_warmup`` lets the decay rise to it.
         focal_weight, dice_weight, iou_weight, object_weight: of the parts of the loss.
+        focal_alpha, focal_gamma: weight of pixels in the object, 0 to 1 (the others': the rest), and
+            exponent of the focal loss.
         loss_stride: 1 compares every pixel of the input, 4 the cells of the network's logits, for a
             fraction of the time.
         mask_prob, box_prob: how often the first frame is prompted with a mask or a box; else a click.
@@ -97,6 +99,8 @@ class TamConfig:
     dice_weight: float = 1.0
     iou_weight: float = 1.0
     object_weight: float = 1.0
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
     loss_stride: int = 1
     mask_prob: float = 0.5
     box_prob: float = 0.25
@@ -126,7 +130,7 @@ class TamConfig:
             ("layer_decay", 0.01, 1), ("weight_decay", 0, 10), ("warmup_steps", 0, 1e7),
             ("cooldown_steps", 0, 1e7), ("min_lr", 0, self.lr), ("clip_grad", 0, 1e6),
             ("ema_decay", 0, 0.999999), ("focal_weight", 0, 1e4), ("dice_weight", 0, 1e4),
-            ("iou_weight", 0, 1e4), ("object_weight", 0, 1e4), ("mask_prob", 0, 1),
+            ("iou_weight", 0, 1e4), ("object_weight", 0, 1e4), ("mask_prob", 0, 1), ("focal_alpha", 0, 1), ("focal_gamma", 0, 10),
             ("box_prob", 0, 1), ("centre_prob", 0, 1), ("correction_clicks", 0, 32),
             ("corrected_frames", 0, 8), ("correction_prob", 0, 1),
             ("val_clips", 1, 1e6), ("val_frames", 1, 64), ("num_processes", 1, 1024),
@@ -156,6 +160,8 @@ class TamConfig:
             dice=self.dice_weight,
             iou=self.iou_weight,
             object=self.object_weight,
+            alpha=self.focal_alpha,
+            gamma=self.focal_gamma,
         )
 
     def to_dict(self) -> dict[str, Any]:
