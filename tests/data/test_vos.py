@@ -19,6 +19,7 @@ from tests.data.video_layouts import (
     davis,
     frame_picture,
     ids,
+    sav_pictures,
     save_frames,
     save_masks,
     save_palette,
@@ -97,6 +98,11 @@ def test_youtube_vos(tmp_path: Path) -> None:
     assert clip.mask(4) is None
     assert set(clip.object_masks(10)) == {1}
     assert set(clip.object_masks(15)) == {1, 2}
+    assert clip.num_lost == 0
+    for number in (10, 15):  # as in the set's valid part, whose masks its server keeps
+        (tmp_path / f"valid/Annotations/a/{number:05d}.png").unlink()
+    (clip,) = load_videos(tmp_path, "val")
+    assert (clip.num_lost, clip.first_frames) == (2, {1: 0, 2: 5})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"videos": {"a": {}}}', '{"videos": []}'])
@@ -133,20 +139,8 @@ def test_what_is_not_there(
         load_videos(tmp_path / root, split)
 
 
-def sav_pictures(root: Path) -> Path:
-    """Object 000 (1 here) under 001 (2 here) for the most part; every fourth frame annotated."""
-    save_frames(root / "sav_val" / "JPEGImages_24fps" / "v", range(6))
-    for number in (0, 4):
-        for folder in ("000", "001"):
-            path = root / "sav_val/Annotations_6fps/v" / folder / f"{number:05d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            both = square(1, number) | square(2, number)
-            Image.fromarray(both if folder == "001" else square(1, number)).save(path)
-    return root
-
-
 def test_sav_pictures_may_overlap(tmp_path: Path) -> None:
-    videos = load_videos(sav_pictures(tmp_path), "val")
+    videos = load_videos(sav_pictures(tmp_path, range(6)), "val")
     (clip,) = videos
     assert (videos.layout, videos.problems) == ("sa-v", ())
     assert (clip.num_frames, clip.annotated, clip.object_ids) == (6, (0, 4), (1, 2))
@@ -233,6 +227,7 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     videos = load_videos(tmp_path, "val")
     assert [clip.name for clip in videos] == ["gone", "odd", "sized", "tail"]
     expected = [
+        f"never: no frames in {images / 'never'}; left out",
         "cut: frames that cannot be used: 1 (00002.jpg: cut short); clip left out",
         "gone: frames missing: 1 (00001); the clip jumps there",
         "gone: masks without a frame: 1 (00001.png); not used",
@@ -240,7 +235,6 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
         "odd: masks that cannot be used: 1 (00001.png: empty file); taken as not annotated",
         "sized: masks that cannot be used: 1 (00000.png: 4x4 instead of 24x16); "
         "taken as not annotated",
-        f"never: no frames in {images / 'never'}; left out",
     ]
     assert list(videos.problems) == expected
     assert videos[2].annotated == (1, 2, 3)

@@ -58,3 +58,15 @@ def davis(root: Path, clips: Mapping[str, Mapping[int, Sequence[int]]], res: str
     (root / "ImageSets" / "2017").mkdir(parents=True)
     (root / "ImageSets" / "2017" / "val.txt").write_text("\n".join(clips) + "\n")
     return root
+
+
+def sav_pictures(root: Path, numbers: Sequence[int]) -> Path:
+    """Object 000 (1 here) under 001 (2 here) for the most part; every fourth frame annotated."""
+    save_frames(root / "sav_val" / "JPEGImages_24fps" / "v", numbers)
+    for number in numbers[::4]:
+        for folder in ("000", "001"):
+            path = root / "sav_val/Annotations_6fps/v" / folder / f"{number:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            both = square(1, number) | square(2, number)
+            Image.fromarray(both if folder == "001" else square(1, number)).save(path)
+    return root

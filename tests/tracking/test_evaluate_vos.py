@@ -12,9 +12,17 @@ from PIL import Image
 
 from pocketeye.data.vos import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.tracking.evaluate_vos import Plan, evaluate_folder, evaluate_vos, scored_frames
+from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
 from pocketeye.tracking.vos_report import save_vos
-from tests.data.video_layouts import davis, ids, save_masks, save_palette, square
+from tests.data.video_layouts import (
+    davis,
+    ids,
+    sav_pictures,
+    save_frames,
+    save_masks,
+    save_palette,
+    square,
+)
 from tests.tracking.following import MovedTruth
 from tests.tracking.trackers import make_tracker
 
@@ -35,15 +43,18 @@ def test_first_and_last_frame_do_not_count(tmp_path: Path) -> None:
     assert result.mean.j.mean == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
     assert result.mean.j.recall == pytest.approx(3 / 4)
     assert result.by_sequence()["a"].jf == pytest.approx(result.mean.jf)
-    assert [worst.frame for worst in result.worst()] == [3, 3]
+    worst = result.worst()
+    assert [(w.object_id, w.frame) for w in worst[:3]] == [(1, 3), (2, 3), (1, 1)]
+    assert {w.frame for w in worst} == {1, 2, 3, 4}  # one of each quarter
+    assert [(w.object_id, w.frame) for w in result.worst(1)] == [(1, 3)]
     assert (result.followed, follower.passes) == (6, 1)
     assert result.problems == ()
 
 
 def test_an_object_counts_after_the_frame_it_is_shown_in(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=LATE)
-    assert scored_frames(videos[0], Plan()) == {1: (1, 2, 3, 4), 2: (3, 4)}
-    everything = Plan(protocol="online")
+    assert scored_frames(videos[0], VosPlan()) == {1: (1, 2, 3, 4), 2: (3, 4)}
+    everything = VosPlan(protocol="online")
     assert scored_frames(videos[0], everything) == {1: (0, 1, 2, 3, 4, 5), 2: (2, 3, 4, 5)}
     follower = MovedTruth(videos[0], {3: 2})
     result = evaluate_vos(follower, videos)
@@ -88,7 +99,7 @@ def test_prompts(tmp_path: Path, prompt: str, expected: list[dict[str, object]])
     videos = videos_of(tmp_path, a=dict.fromkeys(range(4), (1,)))
     follower = MovedTruth(videos[0], {0: 2})
     follower.clicks_needed = 2  # the first click leaves the mask two pixels too far right
-    result = evaluate_vos(follower, videos, Plan(prompt=prompt))  # type: ignore[arg-type]
+    result = evaluate_vos(follower, videos, VosPlan(prompt=prompt))  # type: ignore[arg-type]
     assert follower.prompts == [{"id": 1, "frame": 0, **each} for each in expected]
     # a third click would have nothing to correct
     assert result.scores[0].clicks == {"box": 0, "click": 1, "3-clicks": 2}[prompt]
@@ -97,7 +108,7 @@ def test_prompts(tmp_path: Path, prompt: str, expected: list[dict[str, object]])
 def test_offline_corrects_the_worst_frame_of_each_pass(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(8), (1,)))
     follower = MovedTruth(videos[0], {2: 1, 4: 3, 5: 2, 7: 4})
-    plan = Plan(protocol="offline", max_frames=4, clicks_per_frame=1)
+    plan = VosPlan(protocol="offline", max_frames=4, clicks_per_frame=1)
     result = evaluate_vos(follower, videos, plan)
     assert [p["frame"] for p in follower.prompts] == [0, 7, 4, 5]
     assert follower.passes == 4
@@ -110,7 +121,7 @@ def test_offline_corrects_the_worst_frame_of_each_pass(tmp_path: Path) -> None:
 def test_offline_ends_where_nothing_is_wrong(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(5), (1,)))
     follower = MovedTruth(videos[0], {3: 2})
-    result = evaluate_vos(follower, videos, Plan(protocol="offline"))
+    result = evaluate_vos(follower, videos, VosPlan(protocol="offline"))
     assert (follower.passes, result.scores[0].shown) == (2, 2)
     assert result.mean.jf == 1
 
@@ -119,7 +130,9 @@ def test_online_stops_at_poor_frames_only(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(8), (1,)))
     # moved by 0.5 of a pixel there is none; by 2 the IoU is 1/3, by 4 it is 0
     follower = MovedTruth(videos[0], {2: 2, 4: 4, 6: 2, 7: 2})
-    result = evaluate_vos(follower, videos, Plan(protocol="online", max_frames=3, prompt="click"))
+    result = evaluate_vos(
+        follower, videos, VosPlan(protocol="online", max_frames=3, prompt="click")
+    )
     assert [p["frame"] for p in follower.prompts] == [0, 2, 4]
     assert follower.passes == 1
     (score,) = result.scores
@@ -138,7 +151,7 @@ def test_online_lets_good_frames_be(tmp_path: Path) -> None:
         save_palette(tmp_path / f"Annotations/480p/a/{number:05d}.png", wide(number))
     videos = load_videos(tmp_path, "val")
     follower = MovedTruth(videos[0], {2: 1})  # 17 of 19 pixels of a row
-    evaluate_vos(follower, videos, Plan(protocol="online"))
+    evaluate_vos(follower, videos, VosPlan(protocol="online"))
     assert len(follower.prompts) == 1
 
 
@@ -146,7 +159,7 @@ def test_online_lets_good_frames_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prompt", ["mask", "click", "3-clicks", "box"])
 def test_a_tracker_takes_part(tmp_path: Path, protocol: str, prompt: str) -> None:
     videos = videos_of(tmp_path, a=dict(list(LATE.items())[:4]))
-    plan = Plan(prompt=prompt, protocol=protocol, max_frames=2)  # type: ignore[arg-type]
+    plan = VosPlan(prompt=prompt, protocol=protocol, max_frames=2)  # type: ignore[arg-type]
     result = evaluate_vos(make_tracker(), videos, plan)
     assert len(result.scores) == (1 if protocol == "semi" else 2)
     assert all(0 <= score.jf <= 1 for score in result.scores)
@@ -175,6 +188,30 @@ def test_clips_that_cannot_be_scored_are_named(tmp_path: Path) -> None:
         evaluate_vos(MovedTruth(videos[1]), VideoSet(videos[1:2], "it", "davis"))
 
 
+def test_clips_whose_masks_are_kept_back_are_named(tmp_path: Path) -> None:
+    for name in ("JPEGImages", "Annotations"):
+        (tmp_path / name).mkdir()
+    save_frames(tmp_path / "JPEGImages" / "a", range(4))
+    save_masks(tmp_path / "Annotations" / "a", {0: (1,), 1: (2,), 2: (3,)})
+    frames = {"frames": [f"{n:05d}" for n in range(4)]}
+    (tmp_path / "meta.json").write_text(json.dumps({"videos": {"a": {"objects": {"1": frames}}}}))
+    videos = load_videos(tmp_path)
+    with pytest.raises(
+        InvalidValue, match=r"a: 1 frames with objects, by meta\.json, have no mask"
+    ):
+        evaluate_vos(MovedTruth(videos[0]), videos)
+
+
+@pytest.mark.parametrize("protocol", ["semi", "online"])
+def test_a_first_mask_alone_is_nothing_to_score_with(tmp_path: Path, protocol: str) -> None:
+    videos_of(tmp_path, a=TWO)
+    for number in range(1, 6):
+        (tmp_path / f"Annotations/480p/a/{number:05d}.png").unlink()
+    videos = load_videos(tmp_path)
+    with pytest.raises(InvalidValue, match="a: 6 frames, of which one is annotated"):
+        evaluate_vos(MovedTruth(videos[0]), videos, VosPlan(protocol=protocol))  # type: ignore[arg-type]
+
+
 def test_a_mask_that_is_damaged_inside_does_not_count(tmp_path: Path) -> None:
     videos = videos_of(tmp_path, a=dict.fromkeys(range(6), (1,)))
     path = tmp_path / "Annotations/480p/a/00002.png"
@@ -196,6 +233,22 @@ def test_masks_made_elsewhere(tmp_path: Path) -> None:
     assert (result.model, result.seconds, len(result.scores)) == ("results", None, 2)
     assert result.mean.j.mean == pytest.approx(1 / 3)
     assert result.problems == (f"{results}: results of clips not asked for: 1 (other)",)
+
+
+def test_masks_made_elsewhere_for_objects_that_overlap(tmp_path: Path) -> None:
+    videos = load_videos(sav_pictures(tmp_path, range(9)), "val")
+    truth = tmp_path / "sav_val" / "Annotations_6fps"
+    result = evaluate_folder(truth, videos)  # as its own results are laid out
+    assert [(score.object_id, score.num_frames, score.jf) for score in result.scores] == [
+        (1, 1, 1),
+        (2, 1, 1),
+    ]
+    (truth / "v" / "001" / "00004.png").unlink()
+    videos = load_videos(sav_pictures(tmp_path / "again", range(9)), "val")
+    with pytest.raises(
+        InvalidValue, match=r"1 of its masks are wrong .*: v/001/00004\.png is miss"
+    ):
+        evaluate_folder(truth, videos)
 
 
 def test_masks_made_elsewhere_that_are_wrong_are_counted(tmp_path: Path) -> None:
@@ -246,4 +299,4 @@ def test_report(tmp_path: Path) -> None:
 
 def test_plan_is_checked() -> None:
     with pytest.raises(InvalidValue, match="in 1 frame or more, got 0"):
-        Plan(max_frames=0)
+        VosPlan(max_frames=0)

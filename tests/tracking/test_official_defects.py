@@ -82,6 +82,23 @@ def test_a_network_keeps_its_numbers_on_the_cpu():
     assert reading.slots == (2, 1, 0)
 
 
+def test_two_frames_edited_in_turns_are_encoded_once(tracker, monkeypatch):
+    """The authors keep the features of one frame only."""
+    calls = []
+    look = tracker.model.look
+    monkeypatch.setattr(tracker.model, "look", lambda x: (calls.append(1), look(x))[1])
+    with tracker.open(FRAMES) as session:
+        for points in (A, B, A):
+            for frame in (2, 7):
+                shown = session.add(1, frame=frame, points=points)
+                assert np.array_equal(shown.image, FRAMES[frame])
+        assert len(calls) == 2
+        for frame in range(8):  # only the last few are kept
+            session.add(1, frame=frame, points=A)
+        session.add(1, frame=2, points=A)
+        assert len(calls) == 2 + 7 + 1  # 2 was still there, and went
+
+
 def test_nothing_is_compiled_unasked(monkeypatch):
     """The authors' image predictor compiles for minutes at its first picture."""
 

@@ -80,15 +80,22 @@ def test_objects_of_equal_memory_are_one_batch(tracker, monkeypatch):
         for number, points in enumerate((A, B, C), 1):
             session.add(number, frame=0, points=points)
         sizes = []
-        read = tracker.model.read
+        predict, read_each = tracker.model.predict, tracker.model.read_each
 
-        def counting(feat, memory):
-            sizes.append((feat.shape[0], memory.keys.shape[1]))
-            return read(feat, memory)
+        def reading(feat, memories):
+            memories = list(memories)
+            sizes.append((feat.shape[0], len(memories), *(m.keys.shape[1] for m in memories)))
+            return read_each(feat, memories)
 
-        monkeypatch.setattr(tracker.model, "read", counting)
+        def predicting(feat, *args, **kwargs):
+            sizes.append(feat.shape[0])
+            return predict(feat, *args, **kwargs)
+
+        monkeypatch.setattr(tracker.model, "read_each", reading)
+        monkeypatch.setattr(tracker.model, "predict", predicting)
         list(session.run(stop=6))
-    assert sizes == [(1, 3)] * 5
+    # read one after another, on a CPU, from the same features
+    assert sizes == [(1, 3, 1, 1, 1), 3] * 5
 
 
 def test_batches_are_not_copied(tracker):

@@ -79,12 +79,14 @@ def test_data_problems_are_shown_and_kept(root: Path, tmp_path: Path) -> None:
         (["still"], "needs annotated videos: give their folder with --data"),
         (["still", "--data", "SET", "--split", "vall"], "unknown split 'vall'. Did you mean 'val'"),
         (["stil", "--data", "SET"], "unknown model to follow with 'stil'. Did you mean 'still'"),
-        (["--data", "SET"], "say what to score: the name of a model, or --results DIR"),
-        (["still", "--data", "SET", "--results", "SET"], "one of them"),
+        (["--data", "SET"], "there are no weights of efficienttam_ti_512x512 here"),
+        (["still", "--data", "SET", "--results", "SET"], "either a model (still) or the masks of"),
+        (["--results", "SET", "--data", "SET", "--checkpoint", "x.pt"], "a model (x.pt) or the"),
         (["still", "--data", "SET", "--prompt", "click"], "still can be shown a mask only"),
         (["--results", "SET", "--data", "SET", "--protocol", "online"], "leave --prompt and"),
         (["still", "--data", "SET", "--pretrained"], "--pretrained means nothing to --task vos"),
-        (["still", "--data", "SET", "--corrected-frames", "0"], "1 frame or more, got 0"),
+        (["still", "--data", "SET", "--corrected-frames", "3"], "belongs to --protocol offline"),
+        (["--data", "SET", "--protocol", "online", "--corrected-frames", "0"], "or more, got 0"),
         (["pocketeye_tam_pico", "--data", "SET"], "no weights of pocketeye_tam_pico"),
     ],
 )
@@ -93,6 +95,7 @@ def test_mistakes_are_one_sentence_and_exit_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path))
     given = [str(root) if argument == "SET" else argument for argument in arguments]
     assert main(["eval", "--task", "vos", *given, "--out", "out"]) == 2
     captured = capsys.readouterr()

@@ -6,3 +6,6 @@ from pocketeye.data._decode import decode as decode
 from pocketeye.data.classification import DAMAGED as DAMAGED
 from pocketeye.data.classification import ImageSet as ImageSet
 from pocketeye.data.classification import load_images as load_images
+from pocketeye.data.vos import VideoSequence as VideoSequence
+from pocketeye.data.vos import VideoSet as VideoSet
+from pocketeye.data.vos import load_videos as load_videos

@@ -12,6 +12,7 @@ from typing import get_args
 
 import numpy as np
 
+from pocketeye import progress
 from pocketeye.data._decode import SUFFIXES, UnreadableImage, decode, header_size, no_comments
 from pocketeye.data._vos_masks import LabelFiles, ObjectFiles, count_text, header_problem
 from pocketeye.data._vos_sav import list_files
@@ -69,8 +70,13 @@ def load(root: Path, split: str | None, layout: Layout, resolution: str | None) 
         if layout == "davis":
             images, masks = _resolution(images, masks, resolution)
         read = _read_sav if layout == "sa-v" else _read_labels
-        clips = _clips(base, images, masks, listed, problems)
-        sequences = [s for clip in clips if (s := read(clip, problems)) is not None]
+        clips = list(_clips(base, images, masks, listed, problems))
+        sequences = []
+        with progress.task(f"looking at {root.name}", len(clips)) as bar:
+            for clip in clips:
+                found = read(clip, problems)
+                sequences += [found] if found is not None else []
+                bar.advance()
     elif images is None and layout in ("auto", "sa-v") and _has_videos(base):
         if listed is not None:
             raise unknown("split", listed, [p.name for p in _folders(root)])
@@ -214,7 +220,10 @@ def _read_labels(clip: Clip, problems: list[str]) -> VideoSequence | None:
         problems.append(f"{clip.name}: not one mask that can be used; left out")
         return None
     first = _first_frames(clip, numbers, good)
-    return VideoSequence(clip.name, size, PictureFrames(paths), LabelFiles(good, size), first)
+    lost = _listed(clip, numbers) - good.keys()
+    return VideoSequence(
+        clip.name, size, PictureFrames(paths), LabelFiles(good, size), first, len(lost)
+    )
 
 
 def _read_sav(clip: Clip, problems: list[str]) -> VideoSequence | None:
@@ -295,6 +304,12 @@ def _check(paths: Sequence[Path], look: Callable[[Path], str | None]) -> dict[Pa
     with no_comments(), ThreadPoolExecutor(_THREADS) as pool:
         found = zip(paths, pool.map(look, paths), strict=True)
         return {path: text for path, text in found if text is not None}
+
+
+def _listed(clip: Clip, numbers: dict[str, int]) -> set[int]:
+    """Frames in which the data set's list has an object."""
+    objects = clip.objects or {}
+    return {numbers[name] for names in objects.values() for name in names if name in numbers}
 
 
 def _first_frames(

@@ -36,6 +36,8 @@ class VideoSequence:
         size: (width, height) of frames and masks.
         frames: who reads the frames. masks: who reads the masks.
         known_first: first frame of each object where the data set says so.
+        num_lost: frames with an object, by the data set's list, that have no mask: in YouTube-VOS's
+            valid and test all but the first ones, as its server keeps them.
     """
 
     name: str
@@ -43,6 +45,7 @@ class VideoSequence:
     frames: FrameReader
     masks: MaskReader
     known_first: Mapping[int, int] | None = field(default=None, repr=False)
+    num_lost: int = 0
 
     @property
     def num_frames(self) -> int:

@@ -14,4 +14,9 @@ from pocketeye.layers._position import pool_tokens as pool_tokens
 from pocketeye.layers._position import rope_tables as rope_tables
 from pocketeye.layers._position import rotate as rotate
 from pocketeye.layers._position import sine_position as sine_position
+from pocketeye.layers._products import Linear as Linear
+from pocketeye.layers._products import by_onednn as by_onednn
+from pocketeye.layers._products import hidden_layer as hidden_layer
+from pocketeye.layers._products import linear as linear
+from pocketeye.layers._products import onednn_products as onednn_products
 from pocketeye.layers._shuffle import ChannelShuffle as ChannelShuffle

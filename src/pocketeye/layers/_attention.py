@@ -7,6 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pocketeye.layers._products import Linear, attend, by_onednn
+
 
 def attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, *, fused: bool = True
@@ -19,6 +21,10 @@ def attention(
         fused: PyTorch's kernel; without it two matrix products and a softmax, which some runtimes
             run faster (ExecuTorch) and which export to any.
     """
+    if by_onednn(q):
+        shift = None if bias is None else bias[(None,) * (4 - bias.ndim)]
+        if shift is None or shift.shape[2] == 1:
+            return attend(q, k, v, shift)
     if fused:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     logits = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
@@ -57,10 +63,10 @@ class ProjectedAttention(nn.Module):
         inner, kv = inner_dim or dim, kv_dim or dim
         assert inner % num_heads == 0
         self.num_heads, self.fused_attn = num_heads, True
-        self.q_proj = nn.Linear(dim, inner)
-        self.k_proj = nn.Linear(kv, inner)
-        self.v_proj = nn.Linear(kv, inner)
-        self.out_proj = nn.Linear(inner, dim)
+        self.q_proj = Linear(dim, inner)
+        self.k_proj = Linear(kv, inner)
+        self.v_proj = Linear(kv, inner)
+        self.out_proj = Linear(inner, dim)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         """Attention of projected tokens, with the projection after it."""

@@ -6,6 +6,10 @@ import itertools
 
 from torch import Tensor, nn
 
+from pocketeye.layers._products import Act, Linear, by_onednn, hidden_layer
+
+_FUSED: dict[type[nn.Module], Act] = {nn.ReLU: "relu", nn.GELU: "gelu"}
+
 
 class MLP(nn.Module):
     """Linear layers of the given widths with an activation between them (none after the last).
@@ -17,10 +21,16 @@ class MLP(nn.Module):
 
     def __init__(self, *dims: int, act_layer: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(dims))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(dims))
         self.act = act_layer()
 
     def forward(self, x: Tensor) -> Tensor:
+        fused = _FUSED.get(type(self.act))
+        if fused is not None and len(self.layers) == 2 and by_onednn(x):
+            first, second = self.layers
+            assert isinstance(first, nn.Linear)
+            assert isinstance(second, nn.Linear)
+            return hidden_layer(x, first, second, fused)
         for layer in self.layers[:-1]:
             x = self.act(layer(x))
         return self.layers[-1](x)

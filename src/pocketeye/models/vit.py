@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from timm.layers import PatchEmbed, trunc_normal_
 from torch import Tensor, nn
 
-from pocketeye.layers import MLP, attention, bicubic_matrix, merge_heads, split_heads
+from pocketeye.layers import MLP, Linear, attention, bicubic_matrix, merge_heads, split_heads
 
 
 def _partition(x: Tensor, height: int, width: int) -> Tensor:
@@ -51,8 +51,8 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads, self.window_size, self.pad_windows = num_heads, window_size, pad_windows
         self.fused_attn = True
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.window_size:

@@ -1,4 +1,4 @@
-"""Masks that were made elsewhere, in the folders of DAVIS."""
+"""Masks that were made elsewhere, in the folders of DAVIS or, for SA-V, in its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.data._vos_masks import LabelFiles, count_text
+from pocketeye.data._vos_masks import LabelFiles, MaskReader, ObjectFiles, count_text
 from pocketeye.data.vos import VideoSequence
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
@@ -49,16 +49,15 @@ def read_folder(
 def _read_clip(
     folder: Path, clip: VideoSequence, frames: Sequence[int], wrong: list[str]
 ) -> dict[int, dict[int, CompactMask]]:
-    paths = {}
-    for frame in frames:
-        path = folder / f"{clip.frame_name(frame)}.png"
-        if path.is_file():
-            paths[frame] = path
-        else:
-            wrong.append(f"{clip.name}/{path.name} is missing")
-    reader = LabelFiles(paths, clip.size)
+    files = {frame: _files(folder, clip, frame) for frame in frames}
+    missing = {f: [p for p in paths.values() if not p.is_file()] for f, paths in files.items()}
+    for frame, paths in missing.items():
+        wrong += [f"{clip.name}/{path.relative_to(folder)} is missing" for path in paths]
+        if paths:
+            del files[frame]
     masks = {}
-    for frame in paths:
+    reader = _reader(files, clip)
+    for frame in files:
         objects = reader.objects(frame)
         if objects is None:
             wrong.append(f"{clip.name}/{reader.problems[frame]}")
@@ -66,9 +65,23 @@ def _read_clip(
         unknown = sorted(set(objects) - set(clip.object_ids))
         if unknown:
             wrong.append(
-                f"{clip.name}/{paths[frame].name} has the ids {', '.join(map(str, unknown))}, the "
-                f"clip {', '.join(map(str, clip.object_ids))}"
+                f"{clip.name}/{clip.frame_name(frame)}.png has the ids "
+                f"{', '.join(map(str, unknown))}, the clip {', '.join(map(str, clip.object_ids))}"
             )
         nothing = np.zeros((clip.size[1], clip.size[0]), bool)
         masks[frame] = {i: CompactMask.from_dense(objects.get(i, nothing)) for i in clip.object_ids}
     return masks
+
+
+def _files(folder: Path, clip: VideoSequence, frame: int) -> dict[int, Path]:
+    """By object, as SA-V lays them out; or one for all of them, under 0."""
+    name = f"{clip.frame_name(frame)}.png"
+    if isinstance(clip.masks, ObjectFiles) and not (folder / name).is_file():
+        return {i: folder / f"{i - 1:03d}" / name for i in clip.object_ids}
+    return {0: folder / name}
+
+
+def _reader(files: Mapping[int, Mapping[int, Path]], clip: VideoSequence) -> MaskReader:
+    if any(0 not in paths for paths in files.values()):
+        return ObjectFiles(files, clip.size)
+    return LabelFiles({frame: paths[0] for frame, paths in files.items()}, clip.size)

@@ -24,11 +24,12 @@ from pocketeye.tracking.followers import Follower, FollowSession
 
 PromptKind = Literal["mask", "click", "3-clicks", "box"]
 Protocol = Literal["semi", "offline", "online"]
+MAX_FRAMES = 8
 CLICKS: dict[PromptKind, int] = {"mask": 0, "click": 1, "3-clicks": 3, "box": 0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class VosPlan:
     """How objects are shown.
 
     Attributes:
@@ -42,7 +43,7 @@ class Plan:
 
     prompt: PromptKind = "mask"
     protocol: Protocol = "semi"
-    max_frames: int = 8
+    max_frames: int = MAX_FRAMES
     clicks_per_frame: int = 3
     poor: float = 0.75
 
@@ -89,7 +90,7 @@ class ClipFrames(Frames):
 
 
 def follow_clip(
-    follower: Follower, clip: VideoSequence, plan: Plan, advance: Callable[[], None]
+    follower: Follower, clip: VideoSequence, plan: VosPlan, advance: Callable[[], None]
 ) -> Followed:
     """Show the objects of a clip and follow them.
 
@@ -113,7 +114,11 @@ def follow_clip(
 
 class _Run:
     def __init__(
-        self, session: FollowSession, clip: VideoSequence, plan: Plan, advance: Callable[[], None]
+        self,
+        session: FollowSession,
+        clip: VideoSequence,
+        plan: VosPlan,
+        advance: Callable[[], None],
     ) -> None:
         self.session, self.clip, self.plan, self.advance = session, clip, plan, advance
         self.done = Followed()

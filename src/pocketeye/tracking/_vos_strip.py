@@ -18,7 +18,7 @@ _PAPER, _INK, _TRUTH = (255, 255, 255), (20, 20, 20), (255, 255, 255)
 
 
 def draw_strip(results: Sequence[VosResult]) -> bytes:
-    """A PNG: for each model a row or two of its worst frames, one per object.
+    """A PNG: for each model a row or two of its worst frames.
 
     The mask that was found is filled in the colour of the object; the true outline is white.
     """
@@ -40,13 +40,10 @@ def _block(result: VosResult) -> Image.Image:
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     head = 2 * _TEXT + 2 * _GAP
-    sheet = Image.new(
-        "RGB",
-        (_GAP + columns * (_WIDTH + _GAP), head + rows * (height + _GAP)),
-        _PAPER,
-    )
     title = f"{result.model}: worst frames (filled: found, white line: true); "
-    title += f"J&F {100 * result.mean.jf:.1f} on {len(result.scores)} objects"
+    title += f"J&F {100 * result.mean.jf:.1f}"
+    width = max(columns * (_WIDTH + _GAP), round(_font().getlength(title)) + _GAP)
+    sheet = Image.new("RGB", (_GAP + width, head + rows * (height + _GAP)), _PAPER)
     _write(sheet, title, (_GAP, _GAP + _TEXT // 2))
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
@@ -78,4 +75,8 @@ def _stencil(mask: np.ndarray) -> Image.Image:
 
 
 def _write(sheet: Image.Image, text: str, at: tuple[int, int]) -> None:
-    ImageDraw.Draw(sheet).text(at, text, fill=_INK, font=ImageFont.load_default(_TEXT))
+    ImageDraw.Draw(sheet).text(at, text, fill=_INK, font=_font())
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(_TEXT)

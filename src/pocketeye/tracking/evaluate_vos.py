@@ -8,6 +8,7 @@ pixels count as background.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from pocketeye import progress
@@ -17,16 +18,17 @@ from pocketeye.metrics import boundary_accuracy, region_similarity
 from pocketeye.metrics.vos import statistics
 from pocketeye.results import CompactMask
 from pocketeye.tracking._vos_folder import read_folder
+from pocketeye.tracking._vos_follow import MAX_FRAMES as MAX_FRAMES
 from pocketeye.tracking._vos_follow import Followed, follow_clip, truth_of
-from pocketeye.tracking._vos_follow import Plan as Plan
 from pocketeye.tracking._vos_follow import PromptKind as PromptKind
 from pocketeye.tracking._vos_follow import Protocol as Protocol
+from pocketeye.tracking._vos_follow import VosPlan as VosPlan
 from pocketeye.tracking.followers import Follower
 from pocketeye.tracking.vos_result import ObjectScore, VosResult, WorstFrame
 
 
 def evaluate_vos(
-    follower: Follower, videos: VideoSet, plan: Plan | None = None, *, name: str = "the tracker"
+    follower: Follower, videos: VideoSet, plan: VosPlan | None = None, *, name: str = "the tracker"
 ) -> VosResult:
     """Show the objects of every clip to ``follower`` and score what it makes of them.
 
@@ -36,7 +38,7 @@ def evaluate_vos(
     Raises:
         InvalidValue: not one clip could be scored, or a prompt the follower does not take.
     """
-    plan = plan or Plan()
+    plan = plan or VosPlan()
     scores: list[ObjectScore] = []
     problems: list[str] = []
     seconds, followed = 0.0, 0
@@ -60,7 +62,7 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
         MissingFile: no such folder.
         InvalidValue: results are missing, damaged, or of the wrong size: how many, and which.
     """
-    plan = Plan()
+    plan = VosPlan()
     scores: list[ObjectScore] = []
     problems: list[str] = []
     fit = []
@@ -77,7 +79,7 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
     return _result(name or folder.name, videos, plan, scores, [*problems, *more], None, 0)
 
 
-def scored_frames(clip: VideoSequence, plan: Plan) -> dict[int, tuple[int, ...]]:
+def scored_frames(clip: VideoSequence, plan: VosPlan) -> dict[int, tuple[int, ...]]:
     """Which frames count, by object."""
     semi = plan.protocol == "semi"
     frames = clip.annotated[:-1] if semi else clip.annotated
@@ -87,7 +89,7 @@ def scored_frames(clip: VideoSequence, plan: Plan) -> dict[int, tuple[int, ...]]
     }
 
 
-def score_clip(clip: VideoSequence, done: Followed, plan: Plan) -> list[ObjectScore]:
+def score_clip(clip: VideoSequence, done: Followed, plan: VosPlan) -> list[ObjectScore]:
     """Scores of the objects of a clip of which there is a frame to score."""
     wanted = scored_frames(clip, plan)
     return [_score(clip, object_id, frames, done) for object_id, frames in wanted.items() if frames]
@@ -96,20 +98,29 @@ def score_clip(clip: VideoSequence, done: Followed, plan: Plan) -> list[ObjectSc
 def _score(
     clip: VideoSequence, object_id: int, frames: tuple[int, ...], done: Followed
 ) -> ObjectScore:
-    js, fs, worst = [], [], None
+    seen = []
     for frame in frames:
         mask = done.masks[frame][object_id]
         j, f = _measure(mask, clip, frame, object_id)
-        js.append(j)
-        fs.append(f)
-        if worst is None or j + f < worst.j + worst.f:
-            worst = WorstFrame(clip=clip, frame=frame, object_id=object_id, j=j, f=f, mask=mask)
-    assert worst is not None
+        seen.append(WorstFrame(clip=clip, frame=frame, object_id=object_id, j=j, f=f, mask=mask))
     return ObjectScore(
-        sequence=clip.name, object_id=object_id, num_frames=len(frames), j=statistics(js),
-        f=statistics(fs), shown=len(done.corrected.get(object_id, (0,))),
-        clicks=done.clicks.get(object_id, 0), worst=worst,
-    )  # fmt: skip
+        sequence=clip.name,
+        object_id=object_id,
+        num_frames=len(frames),
+        j=statistics([each.j for each in seen]),
+        f=statistics([each.f for each in seen]),
+        shown=len(done.corrected.get(object_id, (0,))),
+        clicks=done.clicks.get(object_id, 0),
+        worst=_worst(seen),
+    )
+
+
+def _worst(seen: list[WorstFrame]) -> tuple[WorstFrame, ...]:
+    """One of each quarter, so that they do not all show the same moment."""
+    edges = [len(seen) * quarter // 4 for quarter in range(5)]
+    parts = [seen[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
+    worst = [min(part, key=lambda each: each.j + each.f) for part in parts]
+    return tuple(sorted(worst, key=lambda each: each.j + each.f))
 
 
 def _measure(
@@ -119,7 +130,7 @@ def _measure(
     return region_similarity(found, truth), boundary_accuracy(found, truth)
 
 
-def _unfit(clip: VideoSequence, plan: Plan) -> str | None:
+def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
     """Why a clip cannot be scored; None where it can. All of it is read, before time is spent."""
     try:
         for index in range(clip.num_frames):
@@ -130,6 +141,12 @@ def _unfit(clip: VideoSequence, plan: Plan) -> str | None:
         clip.mask(frame)  # one that is damaged inside is no longer annotated
     if not clip.object_ids:
         return "no object in any mask"
+    if clip.num_lost:
+        return f"{clip.num_lost} frames with objects, by meta.json, have no mask to score with"
+    if len(clip.annotated) == 1 < clip.num_frames:
+        return (
+            f"{clip.num_frames} frames, of which one is annotated: there is nothing to score with"
+        )
     for object_id, first in clip.first_frames.items():
         if object_id not in (clip.object_masks(first) or {}):
             return f"object {object_id} is not in the mask of frame {first}, where it is said to be"
@@ -142,7 +159,7 @@ def _unfit(clip: VideoSequence, plan: Plan) -> str | None:
 def _result(
     name: str,
     videos: VideoSet,
-    plan: Plan,
+    plan: VosPlan,
     scores: list[ObjectScore],
     problems: list[str],
     seconds: float | None,

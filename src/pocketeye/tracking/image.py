@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pocketeye.data._decode import UnreadableImage, decode, to_mode
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
+from pocketeye.layers import onednn_products
 from pocketeye.models import TAM
 from pocketeye.models.tam.prompt_encoder import NO_POINT
 from pocketeye.models.tam.tam import as_prompt
@@ -169,6 +170,7 @@ class ImageSegmenter:
     # --- the parts, for those who keep pictures themselves ----------------------------------------
 
     @torch.inference_mode()
+    @onednn_products()
     def embed(self, images: Iterable[Any]) -> list[EmbeddedImage]:
         """Look at pictures without setting them; see :meth:`set_image`."""
         pictures = [read_image(image) for image in images]
@@ -188,6 +190,7 @@ class ImageSegmenter:
         return seen
 
     @torch.inference_mode()
+    @onednn_products()
     def decode(
         self,
         seen: EmbeddedImage,

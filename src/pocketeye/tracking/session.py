@@ -8,7 +8,6 @@ objects with equal memory are computed as one batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +20,7 @@ from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.tracking._prompts import Prompt, check_object_id, named, parse_prompt
+from pocketeye.tracking._view import View
 from pocketeye.tracking._watch import frames_between
 from pocketeye.tracking.components import fill_holes
 from pocketeye.tracking.memory import (
@@ -30,6 +30,7 @@ from pocketeye.tracking.memory import (
     ObjectMemory,
     PromptedFrame,
     Reading,
+    Ring,
     in_batches,
 )
 from pocketeye.tracking.options import Options
@@ -38,14 +39,7 @@ from pocketeye.tracking.tracked import TrackedFrame, tracked_frame
 if TYPE_CHECKING:
     from pocketeye.tracking.tracker import Tracker
 
-
-@dataclass(slots=True, eq=False)
-class _View:
-    """The frame that is looked at; its features are computed when something needs them."""
-
-    frame: int
-    image: np.ndarray
-    seen: Looked | None = None
+_MOST_EDITED = 4  # frames whose features are kept, for going to and fro between them
 
 
 class Session:
@@ -62,7 +56,8 @@ class Session:
         self.size: tuple[int, int] | None = video.size if video else None
         self._objects: dict[int, ObjectMemory] = {}
         self._removed: set[int] = set()
-        self._view: _View | None = None
+        self._view: View | None = None
+        self._edited: Ring[View] = Ring(_MOST_EDITED)
         self._next_pushed = 0
         self._reverse = False
 
@@ -89,7 +84,7 @@ class Session:
     def close(self) -> None:
         """Forget all objects and give back the video."""
         self.reset()
-        self._view = None
+        self._view, self._edited = None, Ring(_MOST_EDITED)
         if self.video is not None:
             self.video.close()
 
@@ -152,7 +147,7 @@ class Session:
             prompt = Prompt(
                 points=(*before.points, *prompt.points), labels=(*before.labels, *prompt.labels)
             )
-        with self.tracker.computing():
+        with self.tracker.computing(self.options.plain):
             answer = self._answer_to(prompt, view, known)
         memory = known or ObjectMemory(
             object_id, self.tracker.model.num_maskmem, view.frame, view.frame
@@ -214,7 +209,7 @@ class Session:
         for number, image in frames_between(self.video, start, stop, reverse):
             self._reverse = reverse
             if self._view is None or self._view.frame != number:
-                self._view = _View(number, image)
+                self._view = self._edited.get(number) or View(number, image)
             yield self._track(self._view)
 
     def push(self, frame: Any) -> TrackedFrame:
@@ -234,7 +229,7 @@ class Session:
         if self.size is not None:
             check_size(what, image, self.size)
         self.size = image.shape[1], image.shape[0]
-        self._view = _View(self._next_pushed, image)
+        self._view = View(self._next_pushed, image)
         self._next_pushed += 1
         return self._track(self._view)
 
@@ -253,10 +248,11 @@ class Session:
             )
         return int(frame)
 
-    def _look(self, frame: int) -> _View:
+    def _look(self, frame: int) -> View:
         if self._view is None or self._view.frame != frame:
             assert self.video is not None  # a live session's frame is always at hand
-            self._view = _View(frame, self.video[frame])
+            self._view = self._edited.get(frame) or View(frame, self.video[frame])
+            self._edited.put(frame, self._view)
         return self._view
 
     def _range(self, start: int, stop: int | None, reverse: bool) -> tuple[int, int | None]:
@@ -281,7 +277,7 @@ class Session:
 
     # --- tracking ---------------------------------------------------------------------------------
 
-    def _track(self, view: _View) -> TrackedFrame:
+    def _track(self, view: View) -> TrackedFrame:
         due: list[tuple[ObjectMemory, Reading]] = []
         for memory in self._objects.values():
             memory.settle()
@@ -292,12 +288,12 @@ class Session:
                 reading = memory.reading(view.frame, self._reverse)
                 assert reading is not None  # its prompted frames are always there
                 due.append((memory, reading))
-        with self.tracker.computing():
+        with self.tracker.computing(self.options.plain):
             for batch in in_batches(due, together=not self.options.plain):
                 self._track_together(view, batch)
         return self._known(view, only_due=True)
 
-    def _track_together(self, view: _View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
+    def _track_together(self, view: View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
         (feat, details), plain = self._seen(view), self.options.plain
         readings = [reading for _, reading in batch]
         said = self.tracker.model.predict(
@@ -314,7 +310,7 @@ class Session:
                 Answer(low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)),
             )
 
-    def _answer_to(self, prompt: Prompt, view: _View, memory: ObjectMemory | None) -> Answer:
+    def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> Answer:
         """What the network makes of a prompt."""
         model, (feat, details) = self.tracker.model, self._seen(view)
         if prompt.mask is not None:
@@ -343,7 +339,7 @@ class Session:
             return self.tracker.model.without_memory(feat)
         return self.tracker.condition(feat, [reading], self.options.plain)
 
-    def _seen(self, view: _View) -> Looked:
+    def _seen(self, view: View) -> Looked:
         if view.seen is None:
             view.seen = self.tracker.look(view.image)
         return view.seen
@@ -361,7 +357,7 @@ class Session:
     def _low(self, said: Prediction) -> Tensor:
         return fill_holes(said.mask.float(), self.options.hole_area)
 
-    def _known(self, view: _View, *, only_due: bool = False) -> TrackedFrame:
+    def _known(self, view: View, *, only_due: bool = False) -> TrackedFrame:
         """The result of a frame; unless ``only_due``, with what an earlier pass said in it."""
         answers = []
         for memory in self._objects.values():

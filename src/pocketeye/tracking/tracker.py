@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidType, unknown
+from pocketeye.layers import onednn_products
 from pocketeye.models import TAM, load_checkpoint
 from pocketeye.models.tam import Looked, Memory, Pooling
 from pocketeye.tracking.memory import MapBatch, Reading, prepared_together
@@ -85,12 +86,13 @@ class Tracker:
     # --- the network, as a session calls it --------------------------------------------------------
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Inference, in the chosen precision."""
+    def computing(self, plain: bool = False) -> Iterator[None]:
+        """Inference, in the chosen precision; ``plain`` leaves matrix products to PyTorch."""
         bf16 = self.dtype == "bfloat16"
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
+            onednn_products(not plain),
         ):
             yield
 
@@ -107,6 +109,12 @@ class Tracker:
         if plain or whole:  # maps are prepared as they are read beside others
             maps = [torch.cat([row.raw for row in each]) for each in rows]
             return self.model.read_raw(feat, maps, slots, pointers)
+        if self.device.type == "cpu":
+            each = zip(readings, pointers.split(1), strict=True)
+            return self.model.read_each(
+                feat,
+                (self._gather([row.prepared for row in r.maps], slots, p) for r, p in each),
+            )
         prepared = [prepared_together(each) for each in rows]
         return self.model.read(feat, self._gather(prepared, slots, pointers))
 

@@ -18,7 +18,7 @@ HEADER = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstFrame:
-    """The frame of an object with the lowest J&F."""
+    """A frame of an object with a low J&F."""
 
     clip: VideoSequence = field(repr=False)
     frame: int
@@ -35,6 +35,7 @@ class ObjectScore:
     Attributes:
         num_frames: that were scored.
         shown: frames in which it was shown or corrected.
+        worst: the frame of the lowest J&F in each quarter of the clip, lowest first.
     """
 
     sequence: str
@@ -44,7 +45,7 @@ class ObjectScore:
     f: Statistics
     shown: int
     clicks: int
-    worst: WorstFrame = field(repr=False)
+    worst: tuple[WorstFrame, ...] = field(repr=False)
 
     @property
     def jf(self) -> float:
@@ -94,9 +95,13 @@ class VosResult:
         return {name: mean_of([s for s in self.scores if s.sequence == name]) for name in names}
 
     def worst(self, count: int = 8) -> list[WorstFrame]:
-        """The worst frames of different objects, worst first."""
-        frames = [score.worst for score in self.scores]
-        return sorted(frames, key=lambda w: w.j + w.f)[:count]
+        """The worst frame of each object, worst first; then, if there is room, the next ones."""
+        ranked = [
+            (place, worst.j + worst.f, number, worst)
+            for number, score in enumerate(self.scores)
+            for place, worst in enumerate(score.worst)
+        ]
+        return [worst for *_, worst in sorted(ranked, key=lambda each: each[:3])[:count]]
 
     def rows(self) -> list[tuple[Any, ...]]:
         """A row per object, in the order of :data:`HEADER`."""

@@ -14,9 +14,10 @@ from pocketeye.data.vos import VideoSet, load_videos
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking.evaluate_vos import (
-    Plan,
+    MAX_FRAMES,
     PromptKind,
     Protocol,
+    VosPlan,
     evaluate_folder,
     evaluate_vos,
 )
@@ -25,6 +26,7 @@ from pocketeye.tracking.vos_report import save_vos
 from pocketeye.tracking.vos_result import Mean, VosResult
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import problem_lines, text_table
+from pocketeye.verbs.track import MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,8 @@ class VosEvaluateResult(VerbResult):
                 f"{_percent(mean.j.decay)} · F recall {_percent(mean.f.recall)}, decay "
                 f"{_percent(mean.f.decay)}{speed}"
             )
-        yield f"{len(self.results[0].scores)} objects of {escape(self.results[0].data)}"
+        count, data = len(self.results[0].scores), escape(self.results[0].data)
+        yield f"{count} object{'s' if count > 1 else ''} of {data}"
 
     def written(self) -> list[Path]:
         return list(self.files)
@@ -89,7 +92,7 @@ def evaluate_following(
     split: str | None,
     prompt: PromptKind,
     protocol: Protocol,
-    max_frames: int,
+    max_frames: int | None,
     checkpoint: Path | None,
     baselines: bool,
     results: Path | None,
@@ -97,14 +100,14 @@ def evaluate_following(
     out: Path | None,
 ) -> VosEvaluateResult:
     """See :func:`pocketeye.verbs.evaluate.evaluate`."""
-    plan = Plan(prompt=prompt, protocol=protocol, max_frames=max_frames)
-    if results is not None and (prompt, protocol) != ("mask", "semi"):
-        raise InvalidValue(
-            "--results are scored as masks that began with the first one: leave --prompt and "
-            "--protocol out"
-        )
-    if (model is None) == (results is None):
-        raise InvalidValue("say what to score: the name of a model, or --results DIR, one of them")
+    most = MAX_FRAMES if max_frames is None else max_frames
+    plan = VosPlan(prompt=prompt, protocol=protocol, max_frames=most)
+    if protocol == "semi" and max_frames is not None:
+        raise InvalidValue("--corrected-frames belongs to --protocol offline or online")
+    if results is not None:
+        _check_alone(model, checkpoint, (prompt, protocol))
+    elif model is None:
+        model = MODEL
     # the network first: a mistake there should not wait for the data
     follower = None if model is None else open_follower(model, checkpoint, device=device)
     if model in BASELINES and (prompt, protocol) != ("mask", "semi"):
@@ -122,6 +125,21 @@ def evaluate_following(
     return _finish(
         found, videos, folder, _command(model, data, split, prompt, protocol, checkpoint)
     )
+
+
+def _check_alone(
+    model: str | None, checkpoint: Path | None, shown: tuple[PromptKind, Protocol]
+) -> None:
+    """Raises InvalidValue for what means nothing to masks made elsewhere."""
+    if model is not None or checkpoint is not None:
+        raise InvalidValue(
+            f"score either a model ({model or checkpoint}) or the masks of --results, not both"
+        )
+    if shown != ("mask", "semi"):
+        raise InvalidValue(
+            "--results are scored as masks that began with the first one: leave --prompt and "
+            "--protocol out"
+        )
 
 
 def _finish(

@@ -92,7 +92,7 @@ def evaluate(
     workers: int = 0,
     prompt: Literal["mask", "click", "3-clicks", "box"] = "mask",
     protocol: Literal["semi", "offline", "online"] = "semi",
-    corrected_frames: int = 8,
+    corrected_frames: int | None = None,
     baselines: bool = False,
     results: Path | None = None,
     out: Path | None = None,
@@ -104,7 +104,8 @@ def evaluate(
 
     Args:
         model: a run folder, an exported artefact, or a name or architecture.json with weights. Of
-            vos a tracker's name, the folder of its run, or still or flow, which learnt nothing.
+            vos a tracker's name, the folder of its run, or still or flow, which learnt nothing; by
+            default the tracker of `pocketeye track`.
         task: classify, or vos (video object segmentation: objects shown once, then followed).
         data: as in `pocketeye train`; of vos a folder laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
         split: which part of the data: train or val (val by default); of vos any list of clips, such
@@ -121,7 +122,8 @@ def evaluate(
         prompt: of vos: how objects are shown in their first frame.
         protocol: of vos: semi is DAVIS's, one pass and no help. With offline one clicks after each
             pass in the worst frame, with online wherever the IoU falls below 0.75.
-        corrected_frames: of vos: frames in which an object is shown or corrected at most.
+        corrected_frames: of offline and online: frames in which an object is shown or corrected at
+            most, by default 8.
         baselines: of vos: score the first mask kept still, and carried by optical flow, as well.
         results: of vos: in place of a model a folder of masks made elsewhere, SEQ/00000.png.
         out: folder for eval.json, classes.csv, confusion.csv and the pictures confusion.png and
@@ -145,7 +147,7 @@ def evaluate(
             results=results, device=device, out=out,
         )  # fmt: skip
     refuse(task, prompt=prompt != "mask", protocol=protocol != "semi", baselines=baselines,
-           corrected_frames=corrected_frames != 8, results=results)  # fmt: skip
+           corrected_frames=corrected_frames is not None, results=results)  # fmt: skip
     if model is None:
         raise InvalidValue("say what to judge: a run folder, an artefact, or a name with weights")
     return evaluate_classifier(

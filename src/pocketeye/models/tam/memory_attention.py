@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -22,8 +22,12 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import (
+    Linear,
     ProjectedAttention,
     attention,
+    by_onednn,
+    hidden_layer,
+    linear,
     merge_heads,
     pool_tokens,
     rope_tables,
@@ -76,12 +80,12 @@ class MemoryCrossAttention(ProjectedAttention):
         q = split_heads(q, self.num_heads).expand(keys.shape[0], -1, -1, -1)
         k = split_heads(keys, self.num_heads)
         v = values[:, None].expand(-1, self.num_heads, -1, -1)
+        at_once = q.shape[2] if by_onednn(q) else query_chunk or q.shape[2]  # it has its own chunks
         # Not PyTorch's kernel, which wants values as wide as keys.
         read = [
-            attention(part, k, v, bias[:, None, None], fused=False)
-            for part in q.split(query_chunk or q.shape[2], 2)
+            attention(part, k, v, bias[:, None, None], fused=False) for part in q.split(at_once, 2)
         ]
-        return F.linear(merge_heads(torch.cat(read, 2)), *self._folded())
+        return linear(merge_heads(torch.cat(read, 2)), *self._folded())
 
     def _folded(self) -> tuple[Tensor, Tensor]:
         """Weight ``(C, heads * M)`` and bias of the value and output projections in one."""
@@ -98,8 +102,8 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         self.self_attn = ProjectedAttention(dim, num_heads)
         self.cross_attn_image = MemoryCrossAttention(dim, num_heads, kv_dim=mem_dim)
-        self.linear1 = nn.Linear(dim, ffn_dim)
-        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.linear1 = Linear(dim, ffn_dim)
+        self.linear2 = Linear(ffn_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
@@ -118,6 +122,8 @@ class MemoryAttentionLayer(nn.Module):
     def finish(self, x: Tensor, read: Tensor) -> Tensor:
         """``x`` with what was read, after the MLP."""
         x = x + self.dropout(read)
+        if by_onednn(x):
+            return x + hidden_layer(self.norm3(x), self.linear1, self.linear2, "relu")
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
         return x + self.dropout(self.linear2(hidden))
 
@@ -245,15 +251,32 @@ class MemoryAttention(nn.Module):
         Returns:
             ``(B, C, h, w)``.
         """
-        x = self._tokens(feat)
-        for layer, keys in zip(self._each(), memory.keys, strict=True):
-            x = layer.look_around(x, self.cos, self.sin)
-            q = layer.query(x, self.cos, self.sin)
-            read = layer.cross_attn_image.read(
-                q, keys, memory.values, memory.bias, self.query_chunk
-            )
-            x = layer.finish(x, read)
-        return self._map(x)
+        return self.read_each(feat, [memory])
+
+    def read_each(self, feat: Tensor, memories: Iterable[Memory]) -> Tensor:
+        """:meth:`read` of several memories one after another, on the same features: less to hold at a
+        time than all as one batch, which on a CPU is faster.
+
+        Returns:
+            ``(B, C, h, w)``, where ``B`` is that of all memories together.
+        """
+        first, *others = self._each()
+        start = first.look_around(self._tokens(feat), self.cos, self.sin)
+        q_first = first.query(start, self.cos, self.sin)
+        done = []
+        for memory in memories:
+            x = self._finish(first, start, q_first, memory, 0)
+            for n, layer in enumerate(others, 1):
+                x = layer.look_around(x, self.cos, self.sin)
+                x = self._finish(layer, x, layer.query(x, self.cos, self.sin), memory, n)
+            done.append(x)
+        return self._map(done[0] if len(done) == 1 else torch.cat(done))
+
+    def _finish(
+        self, layer: MemoryAttentionLayer, x: Tensor, q: Tensor, memory: Memory, n: int
+    ) -> Tensor:
+        attn, chunk = layer.cross_attn_image, self.query_chunk
+        return layer.finish(x, attn.read(q, memory.keys[n], memory.values, memory.bias, chunk))
 
     def prepare_map(self, memory: Tensor, pooled: bool) -> Memory:
         """Prepare a map ``(B, M, h, w)`` when it is written, without the part that tells its age.
@@ -288,9 +311,8 @@ class MemoryAttention(nn.Module):
         keys = []
         for layer in self._each():
             proj = layer.cross_attn_image.k_proj
-            k = rotate(
-                F.linear(tokens, proj.weight, proj.bias if bias else None), self.cos, self.sin
-            )
+            k = linear(tokens, proj.weight, proj.bias if bias else None)
+            k = rotate(k, self.cos, self.sin)
             keys.append(pool_tokens(k, *self.feat_size) if pooled else k)
         return torch.stack(keys)
 

@@ -8,6 +8,8 @@ import torch
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
+from pocketeye.layers import Linear, by_onednn, hidden_layer
+
 
 class MaskDownsampler(nn.Module):
     """``(B, 1, H, W)`` to ``(B, dim, H / 16, W / 16)`` by four strided convolutions.
@@ -39,15 +41,18 @@ class FuserBlock(nn.Module):
         super().__init__()
         self.dwconv = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, mlp_ratio * dim)
+        self.pwconv1 = Linear(dim, mlp_ratio * dim)
         self.act = nn.GELU()
-        self.pwconv2 = nn.Linear(mlp_ratio * dim, dim)
+        self.pwconv2 = Linear(mlp_ratio * dim, dim)
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
-        tokens = self.gamma * self.pwconv2(self.act(self.pwconv1(tokens)))
-        return x + tokens.permute(0, 3, 1, 2)
+        if by_onednn(tokens):
+            tokens = hidden_layer(tokens, self.pwconv1, self.pwconv2, "gelu")
+        else:
+            tokens = self.pwconv2(self.act(self.pwconv1(tokens)))
+        return x + (self.gamma * tokens).permute(0, 3, 1, 2)
 
 
 class Fuser(nn.Module):

@@ -6,6 +6,7 @@ leaves behind is tensors that the caller keeps, and the caller decides which of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -227,6 +228,10 @@ class TAM(nn.Module):
     def read(self, feat: Tensor, memory: Memory) -> Tensor:
         """Features ``(B, C, h, w)`` that know ``memory``; from raw features ``(1 or B, C, h, w)``."""
         return self.memory_attention.read(feat, memory)
+
+    def read_each(self, feat: Tensor, memories: Iterable[Memory]) -> Tensor:
+        """:meth:`read` of one object after another: :meth:`MemoryAttention.read_each`."""
+        return self.memory_attention.read_each(feat, memories)
 
     def read_raw(
         self, feat: Tensor, maps: list[Tensor], slots: list[int], pointers: Tensor
