@@ -131,7 +131,7 @@ def plot(watch: Watch, at: Callable[[int], float], xlabel: str, title: str, path
     axes = figure.add_subplot()
     axes.plot([at(frame) for frame in watch.frames], watch.resident_mb, linewidth=1.5)
     axes.set(xlabel=xlabel, ylabel="resident memory (MB)", ylim=(0, 1.3 * max(watch.resident_mb)))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
