@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pocketeye.data._decode import UnreadableImage, header_size
+from pocketeye.data._decode import UnreadableImage, header_size, upright_size
 from pocketeye.data._listing import some
 from pocketeye.data._splits import other_names
 from pocketeye.errors import InvalidValue, MissingFile
@@ -39,6 +39,12 @@ def json_of(root: Path, split: str | None) -> Path:
     if len(exact or fitting) > 1:
         raise InvalidValue(f"{root} has several jsons ({names}): name the split, such as 'train'")
     return (exact or fitting)[0]
+
+
+def coco_splits(root: Path) -> tuple[str, ...]:
+    """The splits the jsons are named for: ``train2017``; none for one json."""
+    files = [] if root.is_file() else jsons_of(root)
+    return tuple(_word(file).removeprefix("instances_") for file in files) if len(files) > 1 else ()
 
 
 def _word(file: Path) -> str:
@@ -82,7 +88,7 @@ def picture_folder(file: Path, images: list[dict[str, Any]]) -> Path:
 def said_size(image: dict[str, Any]) -> tuple[int, int] | None:
     """(Width, height) by the json, None where it does not say."""
     sides = image.get("width"), image.get("height")
-    return sides if all(isinstance(side, int) for side in sides) else None  # type: ignore[return-value]
+    return sides if all(isinstance(side, int) and side > 0 for side in sides) else None  # type: ignore[return-value]
 
 
 def picture_flaw(path: Path, image: dict[str, Any]) -> str | None:
@@ -90,10 +96,10 @@ def picture_flaw(path: Path, image: dict[str, Any]) -> str | None:
     if not path.is_file():
         return "missing picture"
     try:
-        width, height = header_size(path)
+        stored, upright = header_size(path), upright_size(path)
     except UnreadableImage as error:
         return str(error)
-    said = (image.get("width", width), image.get("height", height))
-    if said not in ((width, height), (height, width)):  # turned by EXIF when it is decoded
-        return f"a picture of {width}x{height}, but the json says {said[0]}x{said[1]}"
+    said = said_size(image)
+    if said is not None and said not in (stored, upright):
+        return f"a picture of {upright[0]}x{upright[1]}, but the json says {said[0]}x{said[1]}"
     return None
