@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 _NAMES = (("train", "training"), ("val", "valid", "validation"), ("test", "testing"))
 
 
@@ -23,11 +21,3 @@ def spellings(split: str) -> tuple[str, ...]:
 def splits_among(names: set[str]) -> tuple[str, ...]:
     """Which of ``names`` are splits: train, val, test, in this order."""
     return tuple(name for group in _NAMES for name in group if name in names)
-
-
-def split_folder(parent: Path, split: str | None) -> Path | None:
-    """The folder of a split in ``parent``, by any of its names; ``parent`` itself for None."""
-    if split is None:
-        return parent
-    found = (parent / name for name in spellings(split))
-    return next((folder for folder in found if folder.is_dir()), None)
