@@ -16,6 +16,7 @@ from pocketeye.training.fit_tracker import TrackerFitResult, fit_tracker, requir
 from pocketeye.training.loop import check_device, open_run
 from pocketeye.training.report import CURVES, REPORT
 from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam_init import look_near_first
 from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam_start import begin_with
 from pocketeye.training.weights import BEST
@@ -105,6 +106,8 @@ def train_tracker(
         torch.manual_seed(config.seed)
         network = create_tam(model, config.image_size, trunk=trunk)
     size = require_square(network)
+    if checkpoint is None:
+        look_near_first(network)
     started = begin_with(network, checkpoint=checkpoint, start_from=start_from)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
