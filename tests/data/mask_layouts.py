@@ -31,7 +31,12 @@ def rle(mask: np.ndarray, *, compressed: bool = True) -> dict[str, object]:
     return CompactMask.from_dense(mask).to_rle(compressed=compressed)
 
 
-def write_coco(root: Path, annotations: list[dict[str, object]], pictures: int = 3) -> Path:
+def write_coco(
+    root: Path,
+    annotations: list[dict[str, object]],
+    pictures: int = 3,
+    categories: tuple[dict[str, object], ...] = (),
+) -> Path:
     """``annotations`` are completed with an id."""
     (root / "annotations").mkdir(parents=True)
     (root / "train2017").mkdir()
@@ -40,7 +45,7 @@ def write_coco(root: Path, annotations: list[dict[str, object]], pictures: int =
         photo(number).save(root / "train2017" / f"{number:03}.jpg")
         images.append({"id": number, "file_name": f"{number:03}.jpg", "width": 96, "height": 64})
     rows = [{"id": 100 + i, "iscrowd": 0, **row} for i, row in enumerate(annotations)]
-    content = {"images": images, "annotations": rows, "categories": []}
+    content = {"images": images, "annotations": rows, "categories": categories}
     file = root / "annotations" / "instances_train2017.json"
     file.write_text(json.dumps(content))
     return root

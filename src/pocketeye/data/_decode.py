@@ -19,6 +19,7 @@ _RAISED = (
     OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
     Image.DecompressionBombError,
 )  # fmt: skip
+_ORIENTATION = 0x0112
 # Pillow opens these with another program, or with none
 _NO_PIXELS = frozenset(("EPS", "WMF"))
 
@@ -47,6 +48,26 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
             return to_mode(ImageOps.exif_transpose(image), in_chans)
     except _RAISED as error:
         raise UnreadableImage(_reason(encoded, error)) from error
+
+
+def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
+    """RGB of (width, height): upright, or as it is stored where only that has this size.
+
+    Annotations are made on one or the other, and their size tells which.
+
+    Raises:
+        UnreadableImage: damaged, or of another size.
+    """
+    image = decode(path)
+    if image.size == size:
+        return image
+    if image.size == size[::-1]:
+        with no_comments(), Image.open(path) as stored:
+            if stored.size == size:
+                return to_mode(stored, 3)
+    raise UnreadableImage(
+        f"a picture of {image.width}x{image.height}, but its annotations are for {size[0]}x{size[1]}"
+    )
 
 
 def looks_like_picture(head: bytes) -> bool:
@@ -78,6 +99,20 @@ def header_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
+    except _RAISED as error:
+        raise UnreadableImage(_reason(path, error)) from error
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height as :func:`decode` gives them, from the header alone (Pillow may warn).
+
+    Raises:
+        UnreadableImage: not a picture (a truncated one may pass).
+    """
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return image.size[::-1] if turned else image.size
     except _RAISED as error:
         raise UnreadableImage(_reason(path, error)) from error
 

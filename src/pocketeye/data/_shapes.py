@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
         )
     try:
         runs = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
-    except (InvalidValue, ValueError, TypeError) as error:
+    except (InvalidValue, ValueError, TypeError, OverflowError) as error:
         raise UnreadableImage("damaged run lengths") from error
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != width * height:
         raise UnreadableImage(
@@ -83,6 +84,22 @@ def runs_mask(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
+def outline_mask(outline: Any, size: tuple[int, int]) -> np.ndarray:
+    """Bool ``(H, W)`` of COCO's polygons or run lengths, in a picture of (width, height)."""
+    if isinstance(outline, Mapping):
+        return runs_mask(runs_of(outline, size), size)
+    return polygon_mask(outline, size)
+
+
+def outline_box(outline: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 around COCO's polygons or run lengths, in a picture of (width, height)."""
+    if isinstance(outline, Mapping):
+        return decode_crop(runs_of(outline, size), size)[1]
+    points = np.concatenate([np.asarray(p, np.float64).reshape(-1, 2) for p in outline])
+    (x0, y0), (x1, y1) = points.min(0), points.max(0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
 def flaw(segmentation: object, size: tuple[int, int] | None = None) -> str | None:
     """What is wrong with an annotation's ``segmentation``; None where nothing is.
 
@@ -96,7 +113,7 @@ def flaw(segmentation: object, size: tuple[int, int] | None = None) -> str | Non
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             return "a polygon of fewer than three points"
-        if not all(isinstance(value, int | float) for value in polygon):
+        if not all(isinstance(v, int | float) and math.isfinite(v) for v in polygon):
             return "a polygon with something else than numbers"
     return None
 

@@ -22,11 +22,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pocketeye.data._decode import UnreadableImage, decode
+from pocketeye.data._usable import first_usable, late_sentences
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
 logger = logging.getLogger(__name__)
 LAYOUTS = ("coco", "sa-1b", "labels")
-_TRIES = 16
 
 
 class MaskedImage(NamedTuple):
@@ -105,10 +105,7 @@ class MaskSet:
         pixel) is named in the log when it turns up, and here from then on; the next picture takes its
         place.
         """
-        return (
-            *self.reader.problems,
-            *(f"{self.name(k)}: {self.late[k]}" for k in sorted(self.late)),
-        )
+        return (*self.reader.problems, *late_sentences(self))
 
     def name(self, index: int) -> str:
         """File the sample came from."""
@@ -128,18 +125,7 @@ class MaskSet:
         Raises:
             InvalidValue: 16 damaged ones in a row.
         """
-        for attempt in range(min(_TRIES, len(self))):
-            at = (index + attempt) % len(self)
-            try:
-                return at, self[at]
-            except UnreadableImage as error:
-                if at not in self.late:
-                    logger.warning("%s: %s cannot be used (%s)", self.source, self.name(at), error)
-                self.late[at] = str(error)
-        raise InvalidValue(
-            f"{self.source}: {min(_TRIES, len(self))} damaged pictures in a row, the last "
-            f"{self.name(at)!r}; see the log for what is wrong with each"
-        )
+        return first_usable(self, index, self.__getitem__)
 
 
 def load_masks(source: str | Path, split: str | None = None, layout: str = "auto") -> MaskSet:

@@ -1,4 +1,4 @@
-"""``pocketeye info``: what a network is, what it costs, what was published and measured of it."""
+"""``pocketeye info``: what a network or a data set is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.errors import nearest, unknown
+from pocketeye.errors import InvalidValue, nearest, unknown
 from pocketeye.models import (
     Architecture,
     Card,
@@ -20,6 +20,7 @@ from pocketeye.models import (
     list_tams,
 )
 from pocketeye.verbs._card_text import published_table, wrapped
+from pocketeye.verbs._data_info import DataInfo, data_info
 from pocketeye.verbs._network import open_network
 from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies
 from pocketeye.verbs._result import VerbResult
@@ -164,21 +165,43 @@ class InfoResult(VerbResult):
 
 
 def info(
-    model: str, *, input_size: int | None = None, results: Path = Path("results")
-) -> InfoResult | TrackerInfo:
-    """Show what a network is: what it costs, what was published and measured, its blocks or stages.
+    model: str,
+    *,
+    input_size: int | None = None,
+    results: Path = Path("results"),
+    split: str | None = None,
+    classes: str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> InfoResult | TrackerInfo | DataInfo:
+    """Show what a network or a data set is.
 
-    Of a tracker: its parts, what was published, and which file of weights belongs where.
+    Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
+    parts, what was published, and which file of weights belongs where. Of a data set: pictures, classes
+    with counts, sizes, and what is wrong with it.
 
     Args:
-        model: a name from `pocketeye list`, any timm name, an architecture.json, or a run folder.
+        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, or a
+            data set.
         input_size: side of the image in pixels; the network's own by default.
         results: folder of latency records, where there is one.
+        split: of a data set only this one, such as train; all by default.
+        classes: what the masks of a data set mean: a yaml, or camvid11, cityscapes.
+        out: picture to draw samples of a data set into, such as samples.png.
+        overwrite: replace that picture.
 
     Raises:
         InvalidValue: unknown name, or a damaged file.
-        MissingFile: no network at that path.
+        MissingFile: no network or data at that path.
     """
+    if Path(model).exists():
+        data = data_info(Path(model), split, classes, out, overwrite)
+        if data is not None:
+            return data
+    if split or classes or out:
+        raise InvalidValue(
+            f"{model} is no data set that is known: --split, --classes and --out are for those"
+        )
     if not Path(model).exists():
         trackers = list_tams()
         if model in trackers:

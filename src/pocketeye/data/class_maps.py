@@ -1,0 +1,189 @@
+"""What the values of a mask's pixels mean: names of classes, what is ignored, colours.
+
+``classes.yaml`` beside a set of masks::
+
+    names: [sky, road, car]          # the classes, in the order of the labels
+    ignore: [0, 255]                 # pixel values (or colours) that count for nothing
+    ids: {7: road, 23: sky, 26: car} # pixel value: name; without it value k is names[k]
+    colors: {sky: [70, 130, 180]}    # for masks in RGB: name: red, green, blue
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+
+FILE = "classes.yaml"
+IGNORE = 255
+"""Label of pixels that count for nothing (the ``ignore_index`` of losses and metrics)."""
+MOST_CLASSES = 255
+_UNKNOWN, _MOST_VALUE = -1, 65535
+_KEYS = ("names", "ignore", "ids", "colors")
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMap:
+    """Classes of a semantic set.
+
+    Attributes:
+        names: in the order of the labels.
+        values: label of a pixel value (0 to 65535), ``IGNORE`` for what counts for nothing.
+        colours: the same of a colour.
+    """
+
+    names: tuple[str, ...]
+    values: Mapping[int, int]
+    colours: Mapping[Colour, int]
+
+    def labels(self, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+        """Labels uint8 ``(H, W)``, and how often each unknown value came, which are ignored.
+
+        Args:
+            pixels: integers ``(H, W)``, or RGB ``(H, W, 3)`` (a fourth channel is passed over).
+        """
+        if pixels.ndim == 3:
+            red, green, blue = (pixels[..., channel].astype(np.int64) for channel in range(3))
+            codes = (red << 16) | (green << 8) | blue
+            labels = _looked_up(codes, {_code(c): label for c, label in self.colours.items()})
+        else:
+            codes = np.clip(pixels.astype(np.int64), -1, _MOST_VALUE + 1)
+            table = np.full(_MOST_VALUE + 3, _UNKNOWN, np.int16)  # -1 reads the last one
+            for value, label in self.values.items():
+                table[value] = label
+            labels = table[codes]
+        unknown_pixels = labels == _UNKNOWN
+        strange = {}
+        if unknown_pixels.any():
+            found, counts = np.unique(codes[unknown_pixels], return_counts=True)
+            said = (_said(code, pixels.ndim == 3) for code in found.tolist())
+            strange = dict(zip(said, counts.tolist(), strict=True))
+            labels[unknown_pixels] = IGNORE
+        return labels.astype(np.uint8), strange
+
+
+def _looked_up(codes: np.ndarray, known: dict[int, int]) -> np.ndarray:
+    """int16 labels of many codes, ``_UNKNOWN`` for those that are not ``known``."""
+    if not known:
+        return np.full(codes.shape, _UNKNOWN, np.int16)
+    keys = np.array(sorted(known), np.int64)
+    values = np.array([known[key] for key in keys.tolist()], np.int16)
+    places = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    return np.where(keys[places] == codes, values[places], np.int16(_UNKNOWN))
+
+
+def _code(colour: Colour) -> int:
+    return (colour[0] << 16) | (colour[1] << 8) | colour[2]
+
+
+def _said(code: int, colour: bool) -> str:
+    return f"colour {code >> 16},{code >> 8 & 255},{code & 255}" if colour else f"value {code}"
+
+
+def numbered(names: Iterable[str], ignore: Iterable[int] = (IGNORE,), first: int = 0) -> ClassMap:
+    """Value ``first + k`` is the class ``names[k]``."""
+    names = tuple(names)
+    values = {first + label: label for label in range(len(names))}
+    values.update({value: IGNORE for value in ignore if value not in values})
+    return ClassMap(names=names, values=values, colours={})
+
+
+def read_class_map(file: Path) -> ClassMap:
+    """Read a ``classes.yaml`` (see the top).
+
+    Raises:
+        MissingFile: no such file.
+        InvalidValue: something in it is not as it should be.
+    """
+    if not file.is_file():
+        raise MissingFile(f"no classes at {file} (a yaml with names, or one of {sorted(KNOWN)})")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not 1 <= len(names) <= MOST_CLASSES:
+        raise InvalidValue(f"{file}: names must be a list of 1 to {MOST_CLASSES} classes")
+    for key in content:
+        if key not in _KEYS:
+            raise unknown(f"key in {file.name}", str(key), _KEYS)
+    places = {str(name): label for label, name in enumerate(names)}
+    if len(places) < len(names):
+        raise InvalidValue(f"{file}: two classes have the same name")
+    return _filled(file, places, content)
+
+
+def _filled(file: Path, places: dict[str, int], content: dict[str, Any]) -> ClassMap:
+    ids, colors = content.get("ids"), content.get("colors") or {}
+    if not isinstance(colors, dict) or not isinstance(ids, dict | None):
+        raise InvalidValue(f"{file}: ids and colors are mappings (7: road, sky: [70, 130, 180])")
+    values: dict[int, int] = {}
+    if ids is None:
+        values = {label: label for label in places.values()}
+    for value, name in (ids or {}).items():
+        values[_value(file, value)] = _place(file, places, name)
+    colours = {_colour(file, c): _place(file, places, name) for name, c in colors.items()}
+    ignore = content.get("ignore", [])
+    for entry in ignore if isinstance(ignore, list) else [ignore]:
+        if isinstance(entry, list):
+            colours[_colour(file, entry)] = IGNORE
+        elif _value(file, entry) in values and ids is not None:
+            raise InvalidValue(f"{file}: the value {entry} has a class and is ignored")
+        else:
+            values[entry] = IGNORE
+    values.setdefault(IGNORE, IGNORE)
+    return ClassMap(names=tuple(places), values=values, colours=colours)
+
+
+def _value(file: Path, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_VALUE:
+        raise InvalidValue(f"{file}: pixel values are whole numbers from 0 to 65535, got {value!r}")
+    return value
+
+
+def _place(file: Path, places: dict[str, int], name: Any) -> int:
+    if str(name) not in places:
+        raise unknown(f"class in {file.name}", str(name), places)
+    return places[str(name)]
+
+
+def _colour(file: Path, colour: Any) -> Colour:
+    sound = isinstance(colour, list) and len(colour) == 3
+    if not sound or not all(isinstance(v, int) and 0 <= v <= 255 for v in colour):
+        raise InvalidValue(f"{file}: a colour is [red, green, blue] from 0 to 255, got {colour!r}")
+    return colour[0], colour[1], colour[2]
+
+
+# Cordts et al. 2016, cityscapesscripts/helpers/labels.py: the 19 that are judged and their ids
+_CITYSCAPES = {
+    7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole",
+    19: "traffic light", 20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky",
+    24: "person", 25: "rider", 26: "car", 27: "truck", 28: "bus", 31: "train",
+    32: "motorcycle", 33: "bicycle",
+}  # fmt: skip
+# Badrinarayanan et al. 2017 (SegNet): CamVid's 32 classes joined to 11, 11 is void
+_CAMVID = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian",
+    "bicyclist",
+)  # fmt: skip
+
+
+def _cityscapes_ids() -> ClassMap:
+    labels = {value: label for label, value in enumerate(_CITYSCAPES)}
+    ignored = {value: IGNORE for value in (*range(34), IGNORE) if value not in labels}
+    return ClassMap(names=tuple(_CITYSCAPES.values()), values={**labels, **ignored}, colours={})
+
+
+KNOWN: Mapping[str, ClassMap] = {
+    "camvid11": numbered(_CAMVID, (11, IGNORE)),
+    "cityscapes": _cityscapes_ids(),
+    "cityscapes-train-ids": numbered(_CITYSCAPES.values()),
+}
+"""Maps that need no file, by name."""
