@@ -11,6 +11,8 @@ from pocketeye.models._count import count as count
 from pocketeye.models._create import build_network as build_network
 from pocketeye.models._create import create_model as create_model
 from pocketeye.models._create import list_models as list_models
+from pocketeye.models._dense_create import create_backbone as create_backbone
+from pocketeye.models._dense_create import load_backbone as load_backbone
 from pocketeye.models._fuse import fuse as fuse
 from pocketeye.models._weights import load_checkpoint as load_checkpoint
 from pocketeye.models._weights import read_state_dict as read_state_dict
@@ -19,7 +21,16 @@ from pocketeye.models.architecture import BlockSpec as BlockSpec
 from pocketeye.models.architecture import PlacedBlock as PlacedBlock
 from pocketeye.models.blocks import build_block as build_block
 from pocketeye.models.casvit import CASViT as CASViT
+from pocketeye.models.dense_backbone import NORM_MODES as NORM_MODES
+from pocketeye.models.dense_backbone import DenseBackbone as DenseBackbone
+from pocketeye.models.dense_backbone import NormMode as NormMode
+from pocketeye.models.detection import DETECTORS as DETECTORS
+from pocketeye.models.detection import create_detector as create_detector
 from pocketeye.models.fbnet import FBNet as FBNet
+from pocketeye.models.mask_rcnn import MaskRCNN as MaskRCNN
+from pocketeye.models.retinanet import RetinaNet as RetinaNet
+from pocketeye.models.semantic import create_semantic as create_semantic
+from pocketeye.models.semantic_fpn import SemanticFPN as SemanticFPN
 from pocketeye.models.space import SearchSpace as SearchSpace
 from pocketeye.models.space import load_space as load_space
 from pocketeye.models.tam import TAM as TAM
