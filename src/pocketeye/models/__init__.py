@@ -28,6 +28,11 @@ from pocketeye.models.detection import DETECTORS as DETECTORS
 from pocketeye.models.detection import create_detector as create_detector
 from pocketeye.models.fbnet import FBNet as FBNet
 from pocketeye.models.mask_rcnn import MaskRCNN as MaskRCNN
+from pocketeye.models.raw_heads import RawBoxHead as RawBoxHead
+from pocketeye.models.raw_heads import RawMaskHead as RawMaskHead
+from pocketeye.models.raw_heads import RawProposals as RawProposals
+from pocketeye.models.raw_heads import RawRetinaNet as RawRetinaNet
+from pocketeye.models.raw_heads import RawSemantic as RawSemantic
 from pocketeye.models.retinanet import RetinaNet as RetinaNet
 from pocketeye.models.semantic import create_semantic as create_semantic
 from pocketeye.models.semantic_fpn import SemanticFPN as SemanticFPN
