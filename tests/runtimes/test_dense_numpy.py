@@ -124,6 +124,19 @@ def test_labels_are_those_of_the_network():
     )
 
 
+@torch.no_grad()
+def test_what_is_exported_is_folded_however_it_was_trained():
+    x = torch.randn(1, 3, 64, 64)
+    for norms in ("live", "sync"):
+        model = create_semantic("casvit_xs", 3, norms=norms, head_norms=norms, fpn_channels=16,
+                                channels=8, backbone_kwargs=TINY)  # fmt: skip
+        raw = RawSemantic(randomise_bn(model).eval(), full_size=True)
+        torch.testing.assert_close(raw(x), model(x), rtol=1e-4, atol=1e-4)
+        left = [n for n, m in raw.named_modules()
+                if isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and ".blocks." in n]  # fmt: skip
+        assert left == []
+
+
 def raw_modules():
     mask_rcnn = create_detector("mask_rcnn", NANO, 4, fpn_channels=16).eval()
     image = torch.randn(1, 3, 64, 96)
