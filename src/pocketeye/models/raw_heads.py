@@ -2,13 +2,12 @@
 
 Choosing boxes is data-dependent, so that a whole detector is no graph for a phone (and torch's ONNX
 exporter refuses it). These modules stop before that: convolutions, resizing and sums, tensors of four
-dimensions. :mod:`pocketeye.runtimes.detection_numpy` and :mod:`pocketeye.runtimes.semantic_numpy` do
-the rest, without torch.
+dimensions. :mod:`pocketeye.runtimes.detection_numpy`, :mod:`pocketeye.runtimes.semantic_numpy` and
+:mod:`pocketeye.runtimes.mask_rcnn_numpy` do the rest, without torch.
 
-Of Mask R-CNN three graphs would be needed: image to pyramid and proposals' maps; crops of 7x7 to
-classes and boxes (``roi_heads.box_head``, ``box_predictor``); crops of 14x14 to masks
-(``roi_heads.mask_head``, ``mask_predictor``). The first is :class:`RawProposals`, the others
-:class:`RawBoxHead` and :class:`RawMaskHead`; between them lie NMS and RoIAlign.
+Mask R-CNN is three graphs, with NMS and RoIAlign between them: image to pyramid and proposals' maps
+(:class:`RawProposals`), crops of 7x7 to classes and boxes (:class:`RawBoxHead`), crops of 14x14 to
+masks (:class:`RawMaskHead`).
 """
 
 from __future__ import annotations
@@ -94,6 +93,7 @@ class RawProposals(nn.Module):
         super().__init__()
         fused: Any = fuse(model)
         self.backbone, self.head = fused.backbone, fused.rpn.head
+        self._decoder = _mask_rcnn_decoder(fused)
         names = self.backbone.names
         self.output_names = (
             *names[:-1],
@@ -104,6 +104,10 @@ class RawProposals(nn.Module):
         levels = list(self.backbone(x).values())
         logits, deltas = self.head(levels)
         return (*levels[:-1], *logits, *deltas)
+
+    def decoder(self) -> dict[str, Any]:
+        """Arguments of :class:`pocketeye.runtimes.mask_rcnn_numpy.MaskRCNNDecoder`."""
+        return dict(self._decoder)
 
 
 class RawBoxHead(nn.Module):
@@ -134,3 +138,18 @@ class RawMaskHead(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         return self.predictor(self.head(crops))
+
+
+def _mask_rcnn_decoder(model: Any) -> dict[str, Any]:
+    rpn, heads = model.rpn, model.roi_heads
+    return {
+        "num_classes": model.num_classes,
+        "strides": list(model.backbone.strides),
+        "sizes": [list(sizes) for sizes in rpn.anchor_generator.sizes],
+        "aspect_ratios": list(rpn.anchor_generator.aspect_ratios[0]),
+        "score_thresh": heads.score_thresh,
+        "nms_thresh": heads.nms_thresh,
+        "proposal_nms_thresh": rpn.nms_thresh,
+        "num_proposals": rpn._post_nms_top_n["testing"],
+        "detections_per_img": heads.detections_per_img,
+    }

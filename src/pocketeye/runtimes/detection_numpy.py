@@ -93,16 +93,15 @@ class RetinaDecoder:
         self, number: int, classes: np.ndarray, boxes: np.ndarray, size: tuple[int, int]
     ) -> Detections:
         num_anchors = len(self.sizes[number]) * len(self.aspect_ratios)
-        logits = _per_anchor(classes, self.num_classes).ravel()
+        logits = per_anchor(classes, self.num_classes).ravel()
         candidates = np.flatnonzero(logits > _logit(self.score_thresh))
         order = np.argsort(-logits[candidates], kind="stable")[: self.topk_candidates]
         candidates = candidates[order]
         chosen, labels = candidates // self.num_classes, candidates % self.num_classes
         cell, anchor = chosen // num_anchors, chosen % num_anchors
-        stride, width = self.strides[number], classes.shape[-1]
-        cells = np.stack([cell % width * stride, cell // width * stride], axis=1)
+        centres = grid_centres(cell, classes.shape[-1], self.strides[number])
         sides = anchor_sides(self.sizes[number], self.aspect_ratios)[anchor]
-        corners = decode(_per_anchor(boxes, 4)[chosen], cells.astype(np.float32), sides)
+        corners = decode(per_anchor(boxes, 4)[chosen], centres, sides)
         scores = 1 / (1 + np.exp(-logits[candidates].astype(np.float32)))
         return Detections(clip(corners, size), scores, labels)
 
@@ -112,6 +111,11 @@ def anchor_sides(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> np.n
     roots = np.sqrt(np.asarray(aspect_ratios, np.float64))
     sides = np.stack([1 / roots, roots], axis=1)[:, None] * np.asarray(sizes, np.float64)[:, None]
     return sides.reshape(-1, 2).astype(np.float32)
+
+
+def grid_centres(cells: np.ndarray, width: int, stride: int) -> np.ndarray:
+    """x and y ``(N, 2)`` of the anchors of these cells, counted by rows of ``width``."""
+    return np.stack([cells % width, cells // width], axis=1).astype(np.float32) * stride
 
 
 def decode(deltas: np.ndarray, centres: np.ndarray, sides: np.ndarray) -> np.ndarray:
@@ -154,7 +158,7 @@ def batched_nms(
     return indices[np.argsort(-scores[indices], kind="stable")]
 
 
-def _per_anchor(values: np.ndarray, depth: int) -> np.ndarray:
+def per_anchor(values: np.ndarray, depth: int) -> np.ndarray:
     """``(A * depth, h, w)`` to ``(h * w * A, depth)``."""
     return values.transpose(1, 2, 0).reshape(-1, depth)
 
