@@ -43,7 +43,7 @@ class AlignedRoIAlign(MultiScaleRoIAlign):
         for number, (feature, stride) in enumerate(zip(maps, self.strides, strict=True)):
             chosen = torch.where(levels == number)[0]
             crop = roi_align(feature, rois[chosen], self.output_size, 1 / stride, 0, aligned=True)
-            crops = crops.index_put((chosen,), crop.to(crops.dtype))
+            crops[chosen] = crop.to(crops.dtype)
         return crops
 
 

@@ -79,6 +79,6 @@ class LowQualityMatcher(Matcher):
         best = match_quality_matrix.amax(dim=1, keepdim=True)
         taken = (match_quality_matrix == best) & (best >= self.least) & (best > 0)
         # Of several boxes the last one takes the anchor.
-        order = torch.arange(1, len(best) + 1, device=best.device)[:, None]
+        order = torch.arange(1, len(best) + 1, device=best.device, dtype=torch.int32)[:, None]
         box = (taken * order).amax(dim=0) - 1
         matches.copy_(torch.where(box >= 0, box, matches))
