@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pocketeye.models import Architecture as Architecture
 from pocketeye.models import BlockSpec as BlockSpec
 from pocketeye.models import SearchSpace as SearchSpace
+from pocketeye.models import create_detector as create_detector
 from pocketeye.models import create_model as create_model
+from pocketeye.models import create_semantic as create_semantic
 from pocketeye.models import list_models as list_models
 from pocketeye.models import load_checkpoint as load_checkpoint
 from pocketeye.models import load_space as load_space

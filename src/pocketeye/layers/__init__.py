@@ -20,3 +20,4 @@ from pocketeye.layers._products import hidden_layer as hidden_layer
 from pocketeye.layers._products import linear as linear
 from pocketeye.layers._products import onednn_products as onednn_products
 from pocketeye.layers._shuffle import ChannelShuffle as ChannelShuffle
+from pocketeye.layers._sync_norm import revert_sync_batchnorm as revert_sync_batchnorm

@@ -8,6 +8,7 @@ from timm.models import reparameterize_model
 from timm.models._features import FeatureGetterNet
 from torch import nn
 
+from pocketeye.layers import revert_sync_batchnorm
 from pocketeye.models.casvit import CASViT
 
 
@@ -17,8 +18,11 @@ def fuse(model: nn.Module) -> nn.Module:
     CAS-ViT folds its BN and averages its heads (:meth:`pocketeye.models.CASViT.fuse`), networks of
     timm that can be re-parameterised are (RepViT, FastViT, MobileOne, GhostNetV3 …), and others are
     copied as they are: runtimes fold a BN that follows a convolution themselves. Modules inside
-    ``model`` are fused, not ``model`` itself: put a bare block into a ``Sequential``.
+    ``model`` are fused, not ``model`` itself: put a bare block into a ``Sequential``. A BN over all
+    processes becomes a plain one.
     """
+    if any(isinstance(m, nn.SyncBatchNorm) for m in model.modules()):
+        model = revert_sync_batchnorm(copy.deepcopy(model))
     if isinstance(model, FeatureGetterNet):
         features = copy.copy(model)
         features._modules = {**model._modules, "model": fuse(model.model)}

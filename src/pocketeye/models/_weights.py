@@ -17,9 +17,12 @@ from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models import casvit_keys, fbnet_keys
+from pocketeye.models import casvit_keys, dense_keys, fbnet_keys
 from pocketeye.models.casvit import CASViT
 from pocketeye.models.fbnet import FBNet
+from pocketeye.models.mask_rcnn import MaskRCNN
+from pocketeye.models.retinanet import RetinaNet
+from pocketeye.models.semantic_fpn import SemanticFPN
 from pocketeye.models.tam import checkpoints as tam_checkpoints
 from pocketeye.models.tam.tam import TAM
 
@@ -30,6 +33,9 @@ _FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] =
     (FBNet, fbnet_keys.checkpoint_filter_fn),
     (CASViT, casvit_keys.checkpoint_filter_fn),
     (TAM, tam_checkpoints.checkpoint_filter_fn),
+    (RetinaNet, dense_keys.checkpoint_filter_fn),
+    (MaskRCNN, dense_keys.checkpoint_filter_fn),
+    (SemanticFPN, dense_keys.checkpoint_filter_fn),
 )
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
@@ -100,8 +106,10 @@ def load_checkpoint(
 
     FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks); CAS-ViT
     ours and the official files for classification (one head or two), detection and segmentation, see
-    :func:`pocketeye.models.casvit_keys.checkpoint_filter_fn`; trackers ours and the official
-    EfficientTAM files, with a warning where a file is known to be another variant's. A network made with
+    :func:`pocketeye.models.casvit_keys.checkpoint_filter_fn`; detectors and segmenters ours and the
+    official CAS-ViT files (mmdetection, mmsegmentation; :mod:`pocketeye.models.dense_keys`); trackers
+    ours and the official EfficientTAM files, with a warning where a file is known to be another
+    variant's. A network made with
     ``features_only`` loads like the backbone it holds.
 
     Returns:
@@ -112,23 +120,46 @@ def load_checkpoint(
         InvalidValue: the file is damaged or hostile, or the weights do not fit; the sentence counts
             and names what is missing, unexpected or of another shape, and the model is unchanged.
     """
+    network = model.model if isinstance(model, FeatureGetterNet) else model
+    state_dict, source = _filtered(network, path_or_state_dict)
+    _require_fit(network, state_dict, source)
+    network.load_state_dict(state_dict)
+    if isinstance(model, TAM) and not isinstance(path_or_state_dict, Mapping):
+        tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
+    return model
+
+
+def backbone_state_dict(
+    network: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """The weights in a file for all of ``network``, without what it has for a head.
+
+    Raises:
+        MissingFile, InvalidValue: as for :func:`load_checkpoint`, but for unexpected keys.
+    """
+    state_dict, source = _filtered(network, path_or_state_dict)
+    ours = network.state_dict()
+    state_dict = {key: value for key, value in state_dict.items() if key in ours}
+    _require_fit(network, state_dict, source)
+    return state_dict
+
+
+def _filtered(
+    network: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
+) -> tuple[dict[str, Tensor], str]:
+    """Read a file, and bring it to the keys of ``network``; also its name for messages."""
     if isinstance(path_or_state_dict, Mapping):
         source, state_dict = "the state dict", unwrap(path_or_state_dict)
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
-    network = model.model if isinstance(model, FeatureGetterNet) else model
     try:
         for kind, filter_fn in _FILTERS:
             if isinstance(network, kind):
                 state_dict = filter_fn(state_dict, network)
     except InvalidValue as error:
         raise InvalidValue(f"{source} does not fit {_name(network)}: {error}") from error
-    _require_fit(network, state_dict, source)
-    network.load_state_dict(state_dict)
-    if isinstance(model, TAM) and not isinstance(path_or_state_dict, Mapping):
-        tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
-    return model
+    return state_dict, source
 
 
 def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:

@@ -88,15 +88,23 @@ class CASViT(nn.Module):
         )
         rates = (drop_path_rate * n / max(sum(depths) - 1, 1) for n in itertools.count())
         self.stages = nn.Sequential(*_stages(depths, dims, mlp_ratio, rates))
-        self.feature_info = [
+        self.feature_info: list[dict[str, Any]] = [
             {"num_chs": dim, "reduction": 4 << number, "module": f"stages.{number}"}
             for number, dim in enumerate(dims)
         ]
-        norms = (nn.BatchNorm2d(dim) for dim in dims)
-        self.out_norms = nn.ModuleList(norms) if out_norms else None
+        self.out_norms: nn.ModuleList | None = None
+        if out_norms:
+            self.add_out_norms()
         self.norm: nn.Module = nn.BatchNorm2d(dims[-1])
         self.head = _classifier(dims[-1], num_classes)
         self.head_dist = _classifier(dims[-1], num_classes) if distilled else None
+
+    @torch.jit.ignore
+    def add_out_norms(self) -> None:
+        """Give each of the four maps a BN of its own, where they have none yet."""
+        if self.out_norms is None:
+            norms = (nn.BatchNorm2d(row["num_chs"]) for row in self.feature_info)
+            self.out_norms = nn.ModuleList(norms)
 
     @torch.jit.ignore
     def set_distilled_training(self, enable: bool = True) -> None:
