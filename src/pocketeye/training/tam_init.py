@@ -22,7 +22,9 @@ def look_near_first(model: TAM) -> None:
 
     Queries and keys get a constant part. Rotary embedding turns it by the token's place, so that its
     product is largest between tokens of one place and falls with their distance; training shapes the
-    rest. On 300 clips of 3 frames at 128 pixels the IoU after 120 steps was 0.36, and 0.17 without.
+    rest. On 300 clips of 3 frames at 128 pixels the IoU after 120 steps (rate 5e-4) was 0.40, and 0.20
+    without; exchanging the mask moved the answer by 0.70 of its standard deviation, and by 0.13 without.
+    With a rate of 2e-3 the maps of the memory grew without bound, and the answer forgot its prompt.
     """
     attentions: list[Any] = [layer.cross_attn_image for layer in model.memory_attention.layers]
     mask_end: Any = model.memory_encoder.mask_downsampler.encoder[-1]
