@@ -1,6 +1,6 @@
 """How far EfficientTAM here is from the official network, stage by stage, as a table.
 
-    python benchmarks/tam_parity.py --data ../shared/datasets --results results/tam-parity
+    python -m benchmarks.tam_parity --data ../shared/datasets --results results/tam-parity
 
 Runs the comparisons of ``tests/parity`` (outputs of the official code lie there) once as written and
 once with products by oneDNN, as a session computes, and writes the largest differences in shares of the
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,20 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from tests.parity import test_tam, test_tam_clip
+from tests.parity.official import draw, filled
+from tests.parity.tam_keys import tam_keys
+
+from pocketeye.latency.record import Device
+from pocketeye.layers import onednn_products
+from pocketeye.models import create_tam, load_checkpoint
+from pocketeye.runs import environment, write_atomic
+from pocketeye.verbs._text import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.parity import test_tam, test_tam_clip  # noqa: E402
-from tests.parity.official import draw, filled  # noqa: E402
-from tests.parity.tam_keys import tam_keys  # noqa: E402
-
-from pocketeye.latency.record import Device  # noqa: E402
-from pocketeye.layers import onednn_products  # noqa: E402
-from pocketeye.models import create_tam, load_checkpoint  # noqa: E402
-from pocketeye.runs import environment, write_atomic  # noqa: E402
-from pocketeye.verbs._text import markdown_table  # noqa: E402
-
 MEMORY = ((1, 0), (1, 4), (2, 4), (7, 64))
 
 

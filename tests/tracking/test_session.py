@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,23 @@ def test_objects_of_equal_memory_are_one_batch(tracker, monkeypatch):
         list(session.run(stop=6))
     # read one after another, on a CPU, from the same features
     assert sizes == [(1, 3, 1, 1, 1), 3] * 5
+
+
+def test_one_batch_says_what_one_after_another_says(tracker, monkeypatch):
+    """On other devices objects are read as one batch."""
+    with tracker.open(FRAMES) as session:
+        for number, points in enumerate((A, B, C), 1):
+            session.add(number, frame=0, points=points)
+        list(session.run(stop=5))
+        readings = [m.reading(5, False) for m in session._objects.values()]
+        with tracker.computing():
+            feat = tracker.look(FRAMES[5]).feat
+            want = tracker.condition(feat, readings, plain=False)
+            monkeypatch.setattr(tracker, "device", SimpleNamespace(type="cuda"))
+            got = tracker.condition(feat, readings, plain=False)
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+    assert len(got) == 3
+    assert not torch.allclose(got[0], got[1], rtol=1e-2)
 
 
 def test_batches_are_not_copied(tracker):

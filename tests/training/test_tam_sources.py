@@ -55,6 +55,21 @@ def test_a_tenth_is_held_out_where_there_are_no_lists(pictures, tmp_path):
         open_sets([str(lone)])
 
 
+def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
+    """Picture 9 trains, 10 validates: where 9 is damaged the next one that trains comes instead."""
+    root = write_pictures(tmp_path)
+    damaged = sorted((root / "images").iterdir())[9]
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: len(content) // 2])  # its header is whole
+    sets = open_sets([str(root)])
+    ours, held = sets.pictures[0], sets.val_pictures[0]
+    validated = {held.usable(k)[1].pixels.tobytes() for k in range(len(held))}
+    numbers = [ours.usable(k)[0] for k in range(len(ours))]
+    assert numbers == [0, 1, 2, 3, 4, 5, 6, 7, 9, 9]
+    assert not validated & {ours.usable(k)[1].pixels.tobytes() for k in range(len(ours))}
+    assert caplog.text.count(f"{damaged.name} cannot be used") == 1
+
+
 def test_clips_of_both_kinds_in_one_epoch(davis, pictures):
     sets = open_sets([str(davis), str(pictures)])
     source = training_clips(sets, CONFIG, 64)

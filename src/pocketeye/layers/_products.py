@@ -1,8 +1,9 @@
 """Matrix products in float32 on a CPU, by the faster of the two libraries inside PyTorch.
 
-PyTorch gives them to MKL, which on AMD's processors leaves half of the vector unit idle; oneDNN, which
-does the convolutions anyway, does not. On an EPYC (Zen 5) ``(1024, 256) @ (256, 7232)`` takes 41 ms by
-MKL and 17 ms by oneDNN. The sums come in another order: results differ by rounding.
+PyTorch gives them to MKL, which is slow on processors of AMD; oneDNN, which does the convolutions
+anyway, is not. On one thread of an EPYC (Zen 5) ``(1024, 256) @ (256, 7232)`` takes 41 ms by MKL and 17
+by oneDNN; processors of Intel were not measured. The sums come in another order: results differ by
+rounding. The operator is the one that ``torch.compile`` calls, not part of PyTorch's documented API.
 
 Within :func:`onednn_products`, :class:`Linear` and :func:`pocketeye.layers.attention` use oneDNN where
 it can be used: inference, float32, x86. Everywhere else, and in training and export, nothing changes.

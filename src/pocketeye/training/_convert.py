@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pocketeye.errors import InvalidType, InvalidValue, nearest
+
+T = TypeVar("T")
+
+
+def dataclass_of(cls: type[T], data: Mapping[str, Any], source: str) -> T:
+    """``cls`` from plain values, each converted to its field's type.
+
+    Raises:
+        InvalidValue: a key that is no field, or what ``cls`` itself refuses. InvalidType: a value of
+            another kind.
+    """
+    hints = get_type_hints(cls)
+    require_known(data, [field.name for field in fields(cls)], source)  # type: ignore[arg-type]
+    return cls(**{k: converted(v, hints[k], f"{source}: {k}") for k, v in data.items()})
 
 
 def require_known(keys: Iterable[object], names: Iterable[str], source: str) -> None:

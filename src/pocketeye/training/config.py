@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
 import yaml
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.training._convert import converted, plain, require_known
+from pocketeye.training._convert import dataclass_of, plain
 from pocketeye.training.transforms import TransformRecipe, require_one_of, require_range
 
 Schedule = Literal["cosine", "step"]
@@ -256,6 +256,4 @@ def config_from_dict(data: Mapping[str, Any], source: str = "recipe") -> TrainCo
     Raises:
         InvalidValue, InvalidType: see :func:`load_recipe`.
     """
-    require_known(data, [field.name for field in fields(TrainConfig)], source)
-    hints = get_type_hints(TrainConfig)
-    return TrainConfig(**{k: converted(v, hints[k], f"{source}: {k}") for k, v in data.items()})
+    return dataclass_of(TrainConfig, data, source)

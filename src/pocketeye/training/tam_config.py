@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
 from pocketeye.errors import InvalidValue
-from pocketeye.training._convert import converted, plain, require_known
+from pocketeye.training._convert import dataclass_of, plain
 from pocketeye.training.config import (
     TrainPrecision,
     read_recipe,
@@ -192,6 +192,4 @@ def tam_config_from_dict(data: dict[str, Any], source: str = "recipe") -> TamCon
     Raises:
         InvalidValue, InvalidType: see :func:`load_tam_recipe`.
     """
-    require_known(data, [field.name for field in fields(TamConfig)], source)
-    hints = get_type_hints(TamConfig)
-    return TamConfig(**{k: converted(v, hints[k], f"{source}: {k}") for k, v in data.items()})
+    return dataclass_of(TamConfig, data, source)

@@ -13,7 +13,7 @@ import torch
 
 from pocketeye.models.tam import TAM
 
-_NEARNESS = 2.5  # attention falls to about a half a token away, to a tenth four tokens away
+_NEARNESS = 2.5  # at 128 channels attention falls to 0.55 a token away, to 0.13 two tokens away
 _LOUDER = 3.0
 
 

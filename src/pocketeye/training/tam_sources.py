@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pocketeye.data._geometry import Geometry
 from pocketeye.data._light import Colours
+from pocketeye.data._usable import first_usable
 from pocketeye.data.clips import ClipSource, MixedClips
 from pocketeye.data.mask_sets import Gallery, MaskedImage, MaskSet, load_masks
 from pocketeye.data.picture_clips import PictureClips
@@ -36,10 +37,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some pictures of a set, as a gallery."""
+    """Some pictures of a set, as a gallery; a damaged one is replaced by another of these."""
 
     whole: MaskSet
     places: Sequence[int]
+    late: dict[int, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -48,9 +50,13 @@ class Part:
     def __len__(self) -> int:
         return len(self.places)
 
+    def name(self, index: int) -> str:
+        """File of picture ``index`` of these."""
+        return self.whole.name(self.places[index])
+
     def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Picture ``index`` of these, or the first readable one after it in the whole set."""
-        return index, self.whole.usable(self.places[index % len(self)])[1]
+        """Picture ``index`` of these, or the first readable one of these after it."""
+        return first_usable(self, index, lambda place: self.whole[self.places[place]])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +127,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
     """
     length = samples_per_epoch(config)
     galleries = [*sets.pictures, *(VideoFrames(videos) for videos in sets.videos)]
-    pictures = _mixed(
+    pictures = MixedClips(
         [
             (PictureClips(gallery, size=size, max_objects=config.max_objects), _weight(len(gallery)))
             for gallery in galleries
@@ -153,7 +159,7 @@ def _moving(
              _weight(len(each)))
             for each in sets.videos
         ]  # fmt: skip
-        parts.append((_mixed(videos, length, config.seed), 1 - synthetic_share))
+        parts.append((MixedClips(videos, length, config.seed), 1 - synthetic_share))
     if synthetic_share > 0:
         synthetic = SyntheticClips(
             [(gallery, _weight(len(gallery))) for gallery in galleries],
@@ -163,7 +169,7 @@ def _moving(
             max_objects=config.max_objects,
         )
         parts.append((synthetic, synthetic_share))
-    return _mixed(parts, length, config.seed)
+    return MixedClips(parts, length, config.seed)
 
 
 def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
@@ -180,7 +186,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
                           geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(gallery)))
             for gallery in galleries
         ]  # fmt: skip
-        return _mixed(pictures, config.val_clips, seed)
+        return MixedClips(pictures, config.val_clips, seed)
     if not sets.val_videos:
         return SyntheticClips(
             [(gallery, _weight(len(gallery))) for gallery in galleries], config.val_clips,
@@ -198,11 +204,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
         )
         for each in sets.val_videos
     ]  # fmt: skip
-    return videos[0][0] if len(videos) == 1 else _mixed(videos, config.val_clips, seed)
-
-
-def _mixed(sources: Sequence[tuple[ClipSource, float]], length: int, seed: int) -> ClipSource:
-    return MixedClips(sources, length, seed)
+    return videos[0][0] if len(videos) == 1 else MixedClips(videos, config.val_clips, seed)
 
 
 def _weight(count: int) -> float:
