@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Protocol, TypeVar
 
 from pocketeye.data._decode import UnreadableImage
@@ -52,6 +52,23 @@ def first_usable(sets: Damageable, index: int, read: Callable[[int], T]) -> tupl
         f"{sets.source}: {tries} damaged pictures in a row, the last {sets.name(at)!r}; "
         "see the log for what is wrong with each"
     )
+
+
+def require_some(source: object, count: int, problems: Sequence[str], what: str) -> None:
+    """Say in the log what was left out when a set was opened.
+
+    Args:
+        count: samples that are left.
+        what: one of them, for the sentence: "picture with a usable mask".
+
+    Raises:
+        InvalidValue: none is left.
+    """
+    if problems:
+        logger.info("%s: %d problems, first: %s", source, len(problems), problems[0])
+    if not count:
+        why = f"; the first problem: {problems[0]}" if problems else ""
+        raise InvalidValue(f"{source} holds no {what}{why}")
 
 
 def late_sentences(sets: Damageable) -> tuple[str, ...]:

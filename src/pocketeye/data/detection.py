@@ -18,7 +18,6 @@ unsound is left out or cut off by the rules of ``docs/data.md``, counted, and na
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +29,10 @@ from PIL import Image
 from pocketeye.data._decode import UnreadableImage, decode_as
 from pocketeye.data._objects import Objects
 from pocketeye.data._shapes import outline_mask
-from pocketeye.data._usable import first_usable, late_sentences
+from pocketeye.data._usable import first_usable, late_sentences, require_some
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
 
-logger = logging.getLogger(__name__)
 LAYOUTS = ("coco", "voc", "yolo")
 Layout = Literal["auto", "coco", "voc", "yolo"]
 
@@ -211,12 +209,7 @@ def load_detection(
             "names, train and val (yolo)"
         )
     classes, ids, objects = _read(found, place, split, masks)
-    if objects.problems:
-        problems = objects.problems
-        logger.info("%s: %d problems, first: %s", root, len(problems), problems[0])
-    if not len(objects):
-        why = f"; the first problem: {objects.problems[0]}" if objects.problems else ""
-        raise InvalidValue(f"{root} holds no picture that can be used{why}")
+    require_some(root, len(objects), objects.problems, "picture that can be used")
     if masks and not objects.has_outlines:
         raise InvalidValue(f"{root} has no outlines, only boxes: it serves to detect objects")
     return DetectionSet(

@@ -13,7 +13,6 @@ layout     files                                                 objects of a pi
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +21,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pocketeye.data._decode import UnreadableImage, decode
-from pocketeye.data._usable import first_usable, late_sentences
+from pocketeye.data._usable import first_usable, late_sentences, require_some
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
-logger = logging.getLogger(__name__)
 LAYOUTS = ("coco", "sa-1b", "labels")
 
 
@@ -158,12 +156,7 @@ def load_masks(source: str | Path, split: str | None = None, layout: str = "auto
         reader = Sa1bReader(_inside(root, split))
     else:
         reader = LabelReader(_inside(root, split))
-    if reader.problems:
-        problems = reader.problems
-        logger.info("%s: %d problems, first: %s", source, len(problems), problems[0])
-    if not len(reader):
-        why = f"; the first problem: {reader.problems[0]}" if reader.problems else ""
-        raise InvalidValue(f"{source} holds no picture with a usable mask{why}")
+    require_some(source, len(reader), reader.problems, "picture with a usable mask")
     return MaskSet(source=str(source), layout=found, reader=reader)
 
 

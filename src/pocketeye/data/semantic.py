@@ -25,7 +25,7 @@ from PIL import Image
 
 from pocketeye.data._decode import UnreadableImage, decode_as, read_pixels
 from pocketeye.data._semantic_layouts import Found, find_pairs, semantic_layout, semantic_splits
-from pocketeye.data._usable import first_usable, late_sentences
+from pocketeye.data._usable import first_usable, late_sentences, require_some
 from pocketeye.data.class_maps import FILE, IGNORE, KNOWN, ClassMap, read_class_map
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
@@ -189,12 +189,7 @@ def load_semantic(
             f"{root} does not say what its masks mean: put {FILE} beside them (names: [sky, road], "
             f"ignore: [255]), or name the classes: a yaml, or one of {', '.join(sorted(KNOWN))}"
         )
-    if found.problems:
-        problems = found.problems
-        logger.info("%s: %d problems, first: %s", root, len(problems), problems[0])
-    if not found.pairs:
-        why = f"; the first problem: {found.problems[0]}" if found.problems else ""
-        raise InvalidValue(f"{root} holds no picture with a mask that can be used{why}")
+    require_some(root, len(found.pairs), found.problems, "picture with a mask that can be used")
     opened = SemanticSet(source=str(root), layout=kind, split=split, class_map=chosen, found=found)
     _refuse_other_masks(opened)
     return opened
