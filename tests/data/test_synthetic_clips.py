@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from pocketeye.data._cache import ByteCache
 from pocketeye.data._cutouts import cut_out, scene_of
 from pocketeye.data._light import Colours
-from pocketeye.data._motion import Camera, object_maps, object_path, view_to_object
+from pocketeye.data._motion import Camera, object_maps, object_path, screen_maps, view_to_object
 from pocketeye.data._warp import bend, inverse, points_of, sample
 from pocketeye.data.clips import Clip, collate_clips
 from pocketeye.data.mask_sets import MaskedImage, MaskSet, load_masks
@@ -23,7 +23,7 @@ from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import big_labels, disc, write_labels, write_sa1b
 
 AS_IS = Colours(brightness=0, contrast=0, saturation=0, grey=0)
-PASTED = SyntheticOptions(pasted=(0.0, 0.0, 1.0), own=0.0, blurred=0.0)
+PASTED = SyntheticOptions(pasted=(0.0, 0.0, 1.0), own=0.0, hidden=0.0, blurred=0.0)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_masks_fit_what_is_seen(tmp_path: Path) -> None:
         grey.save(root / "images" / f"{name}.jpg", quality=98)
     source = SyntheticClips(
         [(load_masks(root), 1.0)], 12, size=96, max_objects=9, colours=AS_IS,
-        options=SyntheticOptions(pasted=(0.3, 0.4, 0.3), own=1.0, blurred=0.3),
+        options=SyntheticOptions(pasted=(0.3, 0.4, 0.3), own=1.0, hidden=0.0, blurred=0.3),
     )  # fmt: skip
     compared = 0
     for clip in source:
@@ -98,6 +98,28 @@ def test_objects_hide_each_other_leave_and_return(discs: MaskSet) -> None:
     returned = sum("101" in "".join("01"[v] for v in turns(times)) for times in seen)
     assert gone > 5
     assert returned >= 1
+
+
+def test_screens_hide_what_is_behind_them_and_are_no_targets(discs: MaskSet) -> None:
+    screened = SyntheticOptions(pasted=(0.0, 1.0), own=0.0, hidden=1.0, blurred=0.0)
+    clips = clips_of(discs, 40, options=screened, max_objects=3, seed=5)
+    assert {len(clip.masks) for clip in clips} == {1}
+    seen = [clip.visible()[0].tolist() for clip in clips]
+    from_the_start = [times for times in seen if times[0]]
+    assert sum(not all(times) for times in from_the_start) > 0.6 * len(from_the_start)
+    returned = sum("101" in "".join("01"[v] for v in turns(times)) for times in seen)
+    assert returned > 8
+
+
+def test_an_object_is_wholly_behind_its_screen_at_one_time_at_least() -> None:
+    rng = np.random.default_rng(4)
+    for count in (2, 4, 8):
+        path = object_path(rng, np.arange(float(count)), 1.5, None)
+        linear = screen_maps(rng, path, 0.4)
+        away = np.linalg.norm(linear[:, :, 2] - path, axis=1)
+        half = np.linalg.norm(linear[:, :, :2], axis=1).min(1)
+        hides = away + 0.4 <= half + 1e-9
+        assert hides[1:].any()
 
 
 def turns(times: list[bool]) -> list[bool]:

@@ -97,6 +97,30 @@ def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: i
     return np.asarray(away[:, None] * far)
 
 
+def screen_maps(rng: np.random.Generator, path: np.ndarray, reach: float) -> np.ndarray:
+    """From normalised points of something large to the view, ``(T, 2, 3)``: it passes before an object.
+
+    Args:
+        path: of the object, ``(T, 2)``; it is hidden at one time at least, which is not the first.
+        reach: the radius of the object's outer circle, in half heights of the view.
+    """
+    count = len(path)
+    wide = reach * rng.uniform(1.05, 1.6)
+    long = max(wide, reach * float(np.exp(rng.uniform(0.1, 1.5))))
+    angle = rng.uniform(0, 2 * np.pi)
+    across = np.array([np.cos(angle), np.sin(angle)])
+    # it is before the object for a few frames, and away from it a frame or a few later
+    moment = int(rng.integers(1, max(count, 2)))
+    held = rng.uniform(0.0, count / 3)
+    step = (wide + reach) * np.exp(rng.uniform(np.log(0.3), np.log(1.5)))
+    late = np.arange(count) - moment
+    away = np.sign(late) * np.maximum(np.abs(late) - held / 2, 0.0) * step
+    if rng.random() < 0.3:  # it turns back the way it came
+        away = np.abs(away)
+    linear = rotations(np.full(count, angle)) @ np.diag([wide, long])
+    return maps(linear, path + away[:, None] * across)
+
+
 def object_maps(
     rng: np.random.Generator, times: np.ndarray, path: np.ndarray, aspect: float, size: float
 ) -> np.ndarray:

@@ -23,6 +23,7 @@ from pocketeye.data._motion import (
     drift,
     object_maps,
     object_path,
+    screen_maps,
     view_to_object,
 )  # fmt: skip
 from pocketeye.data._warp import Box, bend, inverse, points_of, sample
@@ -44,6 +45,7 @@ class SyntheticOptions:
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
         own: how often objects of the picture behind may be targets as well.
+        hidden: how often something large passes before a pasted object, and hides it for some frames.
         blurred: how often motion blurs (the mean of five moments, five times the work).
         sizes: smallest and largest pasted object: the root of its box's area, as a share of the view's.
         least: smallest share of the view that a target fills in one frame at least.
@@ -51,6 +53,7 @@ class SyntheticOptions:
 
     pasted: tuple[float, ...] = (0.2, 0.2, 0.3, 0.2, 0.1)
     own: float = 0.5
+    hidden: float = 0.25
     blurred: float = 0.06
     sizes: tuple[float, float] = (0.12, 0.7)
     least: float = 0.001
@@ -58,12 +61,14 @@ class SyntheticOptions:
 
 @dataclass
 class _Sprite:
-    """One pasted object on its way; ``theta`` leads from the output to the cut-out."""
+    """One pasted object on its way; ``theta`` leads from the output to the cut-out. A screen only hides
+    what is behind it: it is no target."""
 
     layer: Tensor
     theta: np.ndarray
     control: np.ndarray | None
     box: Box
+    screen: bool = False
 
 
 class SyntheticClips(ClipSource):
@@ -128,7 +133,9 @@ class SyntheticClips(ClipSource):
         frames, behind = _background(scene, torch.from_numpy(kept), camera, self.size)
         sprites = self._sprites(rng, times, camera, max(count, 0 if len(kept) else 1))
         pasted = [_paste(frames, sprite, self.size, rng, scene) for sprite in sprites]
-        masks = _visible(behind, [p for p in pasted if p is not None])
+        masks = _visible(behind, pasted)
+        wanted = [True] * len(behind) + [not sprite.screen for sprite in sprites]
+        masks = masks[torch.tensor(wanted, dtype=torch.bool)]
         frames, masks = _exposed(frames, masks, exposures)
         targets = self._targets(rng, masks)
         if not len(targets):
@@ -144,7 +151,8 @@ class SyntheticClips(ClipSource):
         sprites: list[_Sprite] = []
         path: np.ndarray | None = None
         twin: Cutout | None = None
-        for _ in range(count):
+        hidden = rng.random() < self.options.hidden
+        for left in range(count - 1, -1, -1):
             # sometimes the same once more, so that only its way tells which it is
             cutout = twin if twin is not None and rng.random() < 0.1 else self.pool.cutout(rng)
             near = path if rng.random() < 0.4 else None
@@ -164,7 +172,23 @@ class SyntheticClips(ClipSource):
             if box is not None:
                 sprites.append(_Sprite(cutout.layer, theta, control, box))
             twin = cutout
+            if hidden and not left:
+                reach = half * float(np.hypot(1.0, cutout.aspect))
+                sprites += self._screen(rng, view, path, reach)
         return sprites
+
+    def _screen(
+        self, rng: np.random.Generator, view: np.ndarray, path: np.ndarray, reach: float
+    ) -> list[_Sprite]:
+        """A piece of another picture that hides what is on ``path``; empty where it is out of view."""
+        theta = view_to_object(view, screen_maps(rng, path, reach))
+        box = _reach(theta, self.size)
+        if box is None:
+            return []
+        pixels = self.pool.scene(rng).pixels
+        opaque = torch.full_like(pixels[:1], 255)
+        layer = torch.cat([pixels, opaque])
+        return [_Sprite(layer, theta, None, box, screen=True)]
 
     def _targets(self, rng: np.random.Generator, masks: Tensor) -> Tensor:
         """Up to ``max_objects`` of the masks that are large enough in some frame."""
@@ -211,7 +235,7 @@ def _reach(theta: np.ndarray, size: int) -> Box | None:
 
 def _paste(
     frames: Tensor, sprite: _Sprite, size: int, rng: np.random.Generator, scene: Scene
-) -> tuple[Box, Tensor] | None:
+) -> tuple[Box, Tensor]:
     """Lay an object over the frames, in place; its box and where it is opaque, ``(T, h, w)``."""
     layer = _shrunk(sprite.layer.float(), sprite.theta, size)
     opacity = layer[3:]
