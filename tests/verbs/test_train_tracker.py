@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
+from pocketeye.models import create_tam
 from pocketeye.tracking import load_tracker
 from pocketeye.verbs.train import train
 from tests.training.tam_sets import write_davis
@@ -62,11 +64,27 @@ def test_pictures_then_clips(davis, tmp_path):
               recipe=recipe(tmp_path, "track"), **options)  # fmt: skip
 
 
+def test_a_teacher_is_part_of_the_run(davis, tmp_path):
+    options = {"data": str(davis), "input_size": 64, "device": "cpu", "task": "track",
+               "recipe": recipe(tmp_path, "track"), "out": tmp_path / "run"}  # fmt: skip
+    weights = tmp_path / "teacher.safetensors"
+    save_file(create_tam("pocketeye_tam_nano", 64).state_dict(), weights)
+    taught = {"teacher": "pocketeye_tam_nano", "teacher_checkpoint": weights}
+    result = train("pocketeye_tam_pico", **options, **taught)
+    assert "train/feature" in (result.out / "metrics.csv").read_text().splitlines()[0]
+    saved = load_file(result.out / "best.safetensors")
+    assert set(saved) == set(create_tam("pocketeye_tam_pico", 64).state_dict())
+    with pytest.raises(InvalidValue, match=r"another teacher \('pocketeye_tam_nano', now None\)"):
+        train("pocketeye_tam_pico", resume=True, **options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--task", "track"], "give their folders with --data"),
-        (["--task", "track", "--data", "x", "--teacher", "fbnet_c"], "--teacher means nothing to"),
+        (["--task", "track", "--data", "x", "--teacher", "fbnet_c"], "unknown tracker 'fbnet_c'"),
+        (["--task", "track", "--data", "x", "--teacher-checkpoint", "y.pt"], "without a teacher"),
+        (["--task", "track", "--data", "x", "--distill", "soft"], "--distill means nothing to"),
         (["--trunk", "fbnet_a"], "--trunk means nothing to --task classify"),
         (["--task", "track", "--data", "nowhere"], "no data at nowhere"),
         (

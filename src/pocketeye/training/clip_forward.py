@@ -84,6 +84,7 @@ class ClipForward:
         images = normalised(batch.frames)
         if next(model.image_encoder.parameters()).is_contiguous(memory_format=torch.channels_last):
             images = images.contiguous(memory_format=torch.channels_last)
+        self.images = images
         self.looked: Looked = self._again(model.look, images)
         self.memory = _Memory()
 

@@ -22,6 +22,7 @@ from pocketeye.training.loop import fit_resumable, make_trainer
 from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT
 from pocketeye.training.segment_anything import SegmentAnythingTask
 from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam_distill import FeatureTeacher
 from pocketeye.training.tam_report import write_tracker_report
 from pocketeye.training.tam_task import TamTraining
 from pocketeye.training.tracking import TrackTask
@@ -58,6 +59,7 @@ def fit_tracker(
     resume: bool = False,
     *,
     description: TrackerDescription,
+    teacher: FeatureTeacher | None = None,
 ) -> TrackerFitResult:
     """Train ``model`` and leave it with its best weights.
 
@@ -70,6 +72,7 @@ def fit_tracker(
             length.
         val: clips of one length.
         resume: go on from ``last.ckpt``; the result is bit for bit that of one go (on a CPU).
+        teacher: a tracker whose features the image encoder learns too.
 
     Raises:
         InvalidValue: a source of another length, a loss that is not finite, no room.
@@ -83,7 +86,7 @@ def fit_tracker(
         )
         if not resume and is_first_process():
             _begin(config, description, run)
-        task = _TASKS[config.task](model, config)
+        task = _TASKS[config.task](model, config, teacher)
         trainer = make_trainer(
             run,
             max_epochs=config.epochs,

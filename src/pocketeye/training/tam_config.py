@@ -51,6 +51,7 @@ class TamConfig:
         ema_decay: of the moving average of the weights, which then is what gets validated and saved;
             0 for none. ``ema_warmup`` lets the decay rise to it.
         focal_weight, dice_weight, iou_weight, object_weight: of the parts of the loss.
+        feature_weight: of what the image encoder learns from a teacher's features, where there is one.
         focal_alpha, focal_gamma: weight of pixels in the object, 0 to 1 (the others': the rest), and
             exponent of the focal loss.
         loss_stride: 1 compares every pixel of the input, 4 the cells of the network's logits, for a
@@ -99,6 +100,7 @@ class TamConfig:
     dice_weight: float = 1.0
     iou_weight: float = 1.0
     object_weight: float = 1.0
+    feature_weight: float = 1.0
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     loss_stride: int = 1
@@ -131,6 +133,7 @@ class TamConfig:
             ("cooldown_steps", 0, 1e7), ("min_lr", 0, self.lr), ("clip_grad", 0, 1e6),
             ("ema_decay", 0, 0.999999), ("focal_weight", 0, 1e4), ("dice_weight", 0, 1e4),
             ("iou_weight", 0, 1e4), ("object_weight", 0, 1e4), ("mask_prob", 0, 1),
+            ("feature_weight", 0, 1e4),
             ("focal_alpha", 0, 1), ("focal_gamma", 0, 10),
             ("box_prob", 0, 1), ("centre_prob", 0, 1), ("correction_clicks", 0, 32),
             ("corrected_frames", 0, 8), ("correction_prob", 0, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,12 +16,16 @@ _ENCODER = "image_encoder."
 _NO_DECAY = ("pos_embed",)
 
 
-def make_optimizer(model: TAM, config: TamConfig) -> torch.optim.Optimizer:
-    """timm's optimiser of that name over :func:`parameter_groups`."""
+def make_optimizer(
+    model: TAM, config: TamConfig, extra: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """timm's optimiser of that name over :func:`parameter_groups`, and ``extra`` at the peak rate."""
     options: dict[str, Any] = {}
     if get_optimizer_info(config.optimizer).has_betas:
         options["betas"] = config.betas
     groups = parameter_groups(model, config)
+    if extra:
+        groups.append({"params": list(extra), "lr": config.lr, "weight_decay": 0.0})
     return create_optimizer_v2(groups, opt=config.optimizer, lr=config.lr, **options)
 
 

@@ -13,11 +13,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.clips import ClipBatch
+from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM
 from pocketeye.training.averaging import AveragedTask
 from pocketeye.training.clip_forward import ClipForward, Plan
 from pocketeye.training.schedule import tam_learning_rate_factor
 from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam_distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam_losses import Said, clip_loss
 from pocketeye.training.tam_optim import make_optimizer
 
@@ -35,18 +37,35 @@ class TamTraining(AveragedTask):
     Logs ``train/loss`` and its unweighted parts, ``lr``, ``val/loss`` and ``val/iou`` (0 to 1): the IoU
     of the first answer in each annotated frame, averaged over the frames of an object, then over
     objects; where answers were corrected also ``val/iou_corrected``. A frame in which the object is
-    neither to be seen nor claimed counts as 1.
+    neither to be seen nor claimed counts as 1. With a teacher also ``train/feature``.
+
+    Args:
+        model: the network to train.
+        config: the recipe.
+        teacher: no part of the module: neither saved nor trained; the layer between the two is.
+
+    Raises:
+        InvalidValue: a teacher for an image encoder that stays as it is.
     """
 
     model: TAM
 
-    def __init__(self, model: TAM, config: TamConfig) -> None:
+    def __init__(
+        self, model: TAM, config: TamConfig, teacher: FeatureTeacher | None = None
+    ) -> None:
         if config.channels_last:
             model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         frozen = config.encoder_lr == 0
+        if frozen and teacher is not None:
+            raise InvalidValue(
+                f"the teacher {teacher.name} teaches the image encoder, which encoder_lr 0 keeps as it "
+                "is: leave one of them out"
+            )
         model.image_encoder.requires_grad_(not frozen)
         super().__init__(model, config.ema_decay, config.ema_warmup)
         self.config, self.encoder_frozen = config, frozen
+        self.teacher = teacher
+        self.projection = None if teacher is None else make_projection(model.dim, teacher.dim)
         self.shown: Shown | None = None
 
     @abstractmethod
@@ -56,6 +75,10 @@ class TamTraining(AveragedTask):
     @abstractmethod
     def validation_plan(self, num_frames: int) -> Plan:
         """The same for validation, always alike."""
+
+    def on_fit_start(self) -> None:
+        if self.teacher is not None:
+            self.teacher.model.to(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if self.config.freeze_bn or self.encoder_frozen:
@@ -68,15 +91,18 @@ class TamTraining(AveragedTask):
         num_objects = len(batch.masks)
         if not num_objects:
             # a batch without a start: no step that learns, but one that every process takes
-            return torch.stack(
-                [0.0 * p.sum() for p in self.model.parameters() if p.requires_grad]
-            ).sum()
+            return torch.stack([0.0 * p.sum() for p in self.parameters() if p.requires_grad]).sum()
         plan = self.training_plan(batch.frames.shape[1])
-        answers = ClipForward(self.model, batch, plan)()
-        weights = self.config.loss_weights
+        forward = ClipForward(self.model, batch, plan)
+        answers, weights = forward(), self.config.loss_weights
         parts = clip_loss(answers, batch.masks, batch.annotated, weights, self.config.loss_stride)
         loss = parts.total(weights)
         named = {f"train/{name}": part for name, part in parts._asdict().items()}
+        if self.teacher is not None and self.projection is not None:
+            wanted = self.teacher.features(forward.images)
+            feature = feature_loss(self.projection(forward.looked.feat), wanted)
+            loss = loss + self.config.feature_weight * feature
+            named["train/feature"] = feature
         self.log_step({"train/loss": loss, **named}, num_objects)
         return loss
 
@@ -111,7 +137,8 @@ class TamTraining(AveragedTask):
         self.log_dict(values)
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.model, self.config)
+        extra = () if self.projection is None else tuple(self.projection.parameters())
+        optimizer = make_optimizer(self.model, self.config, extra)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, tam_learning_rate_factor(self.config, steps))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]

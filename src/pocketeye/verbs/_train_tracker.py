@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 
+from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.tracking import open_model
 from pocketeye.training.clip_pictures import STRIP
 from pocketeye.training.fit_tracker import TrackerFitResult, fit_tracker, require_square
 from pocketeye.training.loop import check_device, open_run
 from pocketeye.training.report import CURVES, REPORT
 from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam_distill import FeatureTeacher
 from pocketeye.training.tam_init import look_near_first
 from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam_start import begin_with
@@ -99,6 +102,8 @@ def train_tracker(
     trunk: str | None,
     checkpoint: Path | None,
     start_from: Path | None,
+    teacher: str | None,
+    teacher_checkpoint: Path | None,
 ) -> TrackerTrainResult:
     """See :func:`pocketeye.verbs.train.train`."""
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
@@ -109,6 +114,7 @@ def train_tracker(
     if checkpoint is None:
         look_near_first(network)
     started = begin_with(network, checkpoint=checkpoint, start_from=start_from)
+    taught = _open_teacher(teacher, teacher_checkpoint)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
     folder = out or Path("out") / "train" / f"{model}-{config.task}"
@@ -118,12 +124,16 @@ def train_tracker(
         "trunk": trunk,
         "checkpoint": str(checkpoint) if checkpoint else None,
         "start_from": str(start_from) if start_from else None,
+        "teacher": teacher,
+        "teacher_sha256": taught.sha256 if taught else None,
     }
     run = open_run(folder, {**asked, **config.to_dict()}, resume=resume, overwrite=overwrite)
     description = TrackerDescription(
         variant=model, image_size=network.image_size, trunk=trunk, data=data
     )
-    fitted = fit_tracker(network, train, val, config, run, resume, description=description)
+    fitted = fit_tracker(
+        network, train, val, config, run, resume, description=description, teacher=taught
+    )
     return TrackerTrainResult(
         name=model,
         task=config.task,
@@ -136,3 +146,11 @@ def train_tracker(
         sets=tuple(sets.lines()),
         problems=tuple(sets.problems),
     )
+
+
+def _open_teacher(name: str | None, checkpoint: Path | None) -> FeatureTeacher | None:
+    if name is None:
+        if checkpoint is not None:
+            raise InvalidValue("--teacher-checkpoint is given without a teacher: name one")
+        return None
+    return FeatureTeacher(open_model(name, checkpoint=checkpoint, device="cpu"), name)

@@ -150,6 +150,7 @@ def train(
         synthetic_share: share of a tracker's clips that are made of cut-outs, 0 to 1.
         teacher: learn from this network too: a run folder, an architecture.json with
             --teacher-checkpoint, or a name (with --teacher-checkpoint, else its published weights).
+            Of the other tasks a tracker, whose image features are learnt.
         teacher_checkpoint: weights of the teacher.
         distill: how: soft or hard.
         epochs: passes over the data.
@@ -173,8 +174,7 @@ def train(
         UserError: interrupted; says how to go on.
     """
     if task != "classify":
-        refuse(task, pretrained=pretrained, new_head=new_head, teacher=teacher, distill=distill,
-               teacher_checkpoint=teacher_checkpoint)  # fmt: skip
+        refuse(task, pretrained=pretrained, new_head=new_head, distill=distill)
         if data == DIGITS:
             raise InvalidValue(
                 f"--task {task} needs pictures or videos with masks: give their folders with --data"
@@ -188,6 +188,7 @@ def train(
         return train_tracker(
             model or "pocketeye_tam_nano", tam_config, data=data, out=out, resume=resume,
             overwrite=overwrite, trunk=trunk, checkpoint=checkpoint, start_from=start_from,
+            teacher=teacher, teacher_checkpoint=teacher_checkpoint,
         )  # fmt: skip
     refuse(task, start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
     model = model or "fbnet_c"
