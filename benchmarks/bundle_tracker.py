@@ -1,6 +1,6 @@
 """Put a trained tracker into the package: its weights in half precision, under its name.
 
-    python benchmarks/bundle_tracker.py out/track-nano
+    python -m benchmarks.bundle_tracker out/track-nano
 
 Prints the size, and how far rounding moves the masks of a click and of a tracked frame on noise, in
 standard deviations of the logits; what it costs in J&F is measured by ``pocketeye eval --task vos`` with
@@ -13,13 +13,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from benchmarks.bundle_run import BEST, FOLDER, halved, save
+from safetensors.torch import load_file
 
 from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 
-FOLDER = Path(__file__).resolve().parents[1] / "src" / "pocketeye" / "weights"
-MOST_BYTES = 12_000_000
+MOST_MB = 12
 
 
 @torch.inference_mode()
@@ -47,24 +47,19 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     args = parser.parse_args()
     name = TrackerDescription.load(args.run).variant
-    whole = load_file(args.run / "best.safetensors")
-    small = {
-        key: value.half() if value.is_floating_point() else value for key, value in whole.items()
-    }
+    whole, small = load_file(args.run / BEST), halved(args.run / BEST)
     models = []
     for weights in (whole, small):
         model = create_tam(name).eval()
         model.load_state_dict(weights)
         models.append(answers(model))
     path = FOLDER / f"{name}.safetensors"
-    FOLDER.mkdir(exist_ok=True)
-    save_file(small, path, metadata={"variant": name})
-    size = path.stat().st_size
-    if size > MOST_BYTES:
+    size = save(small, path, variant=name)
+    if size > MOST_MB:
         path.unlink()
-        raise SystemExit(f"{name} takes {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}")
+        raise SystemExit(f"{name} takes {size:.1f} MB, more than {MOST_MB}")
     off = [((b - a).abs().max() / a.std()).item() for a, b in zip(*models, strict=True)]
-    print(f"wrote {path.name}: {size / 1e6:.2f} MB; masks off by {off[0]:.1e} and {off[1]:.1e} std")
+    print(f"wrote {path.name}: {size:.2f} MB; masks off by {off[0]:.1e} and {off[1]:.1e} std")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from PIL import Image
 from pocketeye.data._geometry import Geometry, warp_clip
 from pocketeye.data._light import Colours
 from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.picture_clips import PictureClips
+from pocketeye.data.picture_clips import PictureClips, _drawn
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import big_labels, disc, write_labels, write_sa1b
 
@@ -102,3 +102,16 @@ def test_colours_are_alike_in_all_frames() -> None:
     assert (changed[0].float() - frames[0]).abs().mean() > 5
     grey = Colours(grey=1.0)(frames, np.random.default_rng(1)).int()
     assert (grey.amax(1) - grey.amin(1)).max() <= 1
+
+
+def test_half_of_the_first_objects_are_whole_ones() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [_drawn((True, *[False] * 9), rng) for _ in range(2000)]
+    assert all(sorted(order.tolist()) == list(range(10)) for order in drawn)
+    firsts = np.array([order[0] for order in drawn])
+    assert np.mean(firsts == 0) == pytest.approx(0.5, abs=0.04)
+    assert np.bincount(firsts)[1:].min() > 60  # and every part comes first at some time
+    # without parts, or with nothing else, all are alike
+    for whole in ((True,) * 4, (False,) * 4):
+        firsts = np.array([_drawn(whole, rng)[0] for _ in range(2000)])
+        assert np.bincount(firsts) == pytest.approx(500, abs=90)

@@ -109,10 +109,10 @@ def screen_maps(rng: np.random.Generator, path: np.ndarray, reach: float) -> np.
     long = max(wide, reach * float(np.exp(rng.uniform(0.1, 1.5))))
     angle = rng.uniform(0, 2 * np.pi)
     across = np.array([np.cos(angle), np.sin(angle)])
-    # it is before the object for a few frames, and away from it a frame or a few later
+    # it is before the object for a few frames, and away from it at once or many frames later
     moment = int(rng.integers(1, max(count, 2)))
     held = rng.uniform(0.0, count / 3)
-    step = (wide + reach) * np.exp(rng.uniform(np.log(0.3), np.log(1.5)))
+    step = (wide + reach) * np.exp(rng.uniform(np.log(0.1), np.log(1.5)))
     late = np.arange(count) - moment
     away = np.sign(late) * np.maximum(np.abs(late) - held / 2, 0.0) * step
     if rng.random() < 0.3:  # it turns back the way it came

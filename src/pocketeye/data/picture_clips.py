@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -68,7 +70,7 @@ class PictureClips(ClipSource):
         theta = self.geometry.theta(rng, width / height)
         # no more pixels than the output needs: sampling then neither aliases nor blurs much
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
-        order = rng.permutation(len(image.shapes))[: 2 * self.max_objects]
+        order = _drawn(image.whole, rng)[: 2 * self.max_objects]
         masks = [coverage(image.shapes[k](), near) > 127 for k in order]
         frames, warped = warp_clip(
             channels_first(resized(image.pixels, near))[None],
@@ -80,3 +82,14 @@ class PictureClips(ClipSource):
         if not len(warped):
             return None
         return Clip(self.colours(frames, rng), warped, torch.ones(len(warped), 1, dtype=torch.bool))
+
+
+def _drawn(whole: Sequence[bool], rng: np.random.Generator) -> np.ndarray:
+    """A random order of the objects; where some are parts, the first is a whole one half of the time.
+
+    A dressed person has ten parts. Drawn alike, a click would come to mean a part.
+    """
+    parts = len(whole) - sum(whole)
+    weights = np.where(whole, max(parts, 1) / max(sum(whole), 1), 1.0)
+    # the smallest of exponential times: drawn one by one without replacement, by weight
+    return np.argsort(rng.exponential(size=len(whole)) / weights)

@@ -53,7 +53,7 @@ class SyntheticOptions:
 
     pasted: tuple[float, ...] = (0.2, 0.2, 0.3, 0.2, 0.1)
     own: float = 0.5
-    hidden: float = 0.25
+    hidden: float = 0.35
     blurred: float = 0.06
     sizes: tuple[float, float] = (0.12, 0.7)
     least: float = 0.001

@@ -9,13 +9,14 @@ from typing import Any
 from torch import nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models._create import create_model
+from pocketeye.models._create import build_network, create_model
 from pocketeye.models._weights import backbone_state_dict
+from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense_backbone import STRIDES, DenseBackbone, NormMode
 
 
 def create_backbone(
-    name: str | Path,
+    name: str | Path | Architecture,
     strides: Sequence[int] = STRIDES,
     *,
     norms: NormMode = "eval",
@@ -31,7 +32,10 @@ def create_backbone(
     Raises:
         InvalidValue: see :class:`DenseBackbone` and :func:`pocketeye.create_model`.
     """
-    model = create_model(name, pretrained, **kwargs)
+    if isinstance(name, Architecture):
+        model = build_network(name, **kwargs)
+    else:
+        model = create_model(name, pretrained, **kwargs)
     if not hasattr(model, "forward_intermediates") or not getattr(model, "feature_info", None):
         raise InvalidValue(f"{name} gives no maps (feature_info): it cannot be a dense backbone")
     return DenseBackbone(model, strides, norms, trainable_stages)
@@ -55,3 +59,8 @@ def load_backbone(
     state_dict = backbone_state_dict(body.model, path_or_state_dict)
     body.model.load_state_dict(state_dict)
     return model
+
+
+def backbone_name(backbone: str | Path | Architecture) -> str:
+    """What a person calls it."""
+    return backbone.name if isinstance(backbone, Architecture) else str(backbone)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue, unknown
-from pocketeye.models._dense_create import create_backbone
+from pocketeye.models._dense_create import backbone_name, create_backbone
+from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense_backbone import DenseBackbone, NormMode
 from pocketeye.models.fpn import Extra, FPNBackbone
 from pocketeye.models.mask_rcnn import MaskRCNN
@@ -23,7 +24,7 @@ DETECTORS: tuple[str, ...] = tuple(_DETECTORS)
 
 def create_detector(
     name: str,
-    backbone: str | Path,
+    backbone: str | Path | Architecture,
     num_classes: int,
     *,
     pretrained: bool = False,
@@ -73,7 +74,7 @@ def create_detector(
     detector = kind(
         pyramid, num_classes, min_size, max_size, **{**input_statistics(body), **kwargs}
     )
-    detector.variant = f"{name} on {backbone}"
+    detector.variant = f"{name} on {backbone_name(backbone)}"
     return detector
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models._dense_create import create_backbone
+from pocketeye.models._dense_create import backbone_name, create_backbone
+from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense_backbone import NormMode
 from pocketeye.models.fpn import FPNBackbone
 from pocketeye.models.semantic_fpn import SemanticFPN
 
 
 def create_semantic(
-    backbone: str | Path,
+    backbone: str | Path | Architecture,
     num_classes: int,
     *,
     pretrained: bool = False,
@@ -66,5 +67,5 @@ def create_semantic(
         full_size,
         sync_norms=head_norms == "sync",
     )
-    model.variant = f"semantic_fpn on {backbone}"
+    model.variant = f"semantic_fpn on {backbone_name(backbone)}"
     return model

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
+from pocketeye.models.bundled import bundled_runs, located
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
 from pocketeye.training.class_names import (
     NUM_IMAGENET,
@@ -87,7 +88,8 @@ def open_predictor(
     """Open what ``model`` names.
 
     Args:
-        model: a run folder, an artefact folder, or a name or ``architecture.json`` with weights.
+        model: a run folder, the name of one that comes along, an artefact folder, or a name or
+            ``architecture.json`` with weights.
         classes: of the data; used where the network does not know its own.
         names: file with the names of the network's classes, one a line; it wins over what the
             network says.
@@ -118,6 +120,7 @@ def open_predictor(
             )
         predictor.info = replace(predictor.info, classes=given)
         return predictor
+    model = located(str(model))
     path = Path(model)
     if path.is_dir() and (path / MANIFEST).is_file():
         return _open_artifact(path, classes, threads, input_size)
@@ -126,8 +129,8 @@ def open_predictor(
         return _open_run(path, input_size, place)
     if checkpoint is None and not pretrained:
         raise InvalidValue(
-            f"{model} has no trained weights: name a run folder or an artefact, or add "
-            "--checkpoint FILE or --pretrained"
+            f"{model} has no trained weights: name a run folder or an artefact, add "
+            f"--checkpoint FILE or --pretrained, or take {bundled_runs()[0]}, which comes along"
         )
     return _open_network(model, classes, checkpoint, pretrained, input_size, place)
 

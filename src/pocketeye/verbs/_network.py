@@ -11,6 +11,7 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_checkpoint
+from pocketeye.models.bundled import located
 from pocketeye.training.info import FILE as MODEL_FILE
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.predictor import info_of
@@ -52,12 +53,15 @@ def open_network(
 ) -> Network:
     """Make the network, on the CPU and in eval mode; random weights are those of seed 0.
 
+    The name of a run that comes along (:mod:`pocketeye.models.bundled`) is as good as a run folder.
+
     A run folder says itself how its network sees pictures; of others the usual is assumed.
 
     Raises:
         InvalidValue, MissingFile: as :func:`pocketeye.create_model` and ``load_checkpoint``; or an
             input size below 1.
     """
+    model = located(model)
     if input_size is not None and input_size < 1:
         raise InvalidValue(f"the input size must be at least 1 pixel, not {input_size}")
     with torch.random.fork_rng(devices=[]):

@@ -19,6 +19,7 @@ from pocketeye.models import (
     list_models,
     list_tams,
 )
+from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info
 from pocketeye.verbs._network import open_network
@@ -59,6 +60,7 @@ class InfoResult(VerbResult):
         stages: what the backbone gives to heads, at falling resolution.
         card: what was published; None where nobody wrote that down, and for files.
         run: of a run folder.
+        bundled: what else is to be said of weights that come along.
         measured: records of this network in the folder of results.
     """
 
@@ -78,6 +80,7 @@ class InfoResult(VerbResult):
     stages: tuple[StageRow, ...]
     card: Card | None
     run: RunCard | None
+    bundled: BundledCard | None
     measured: tuple[KeptLatency, ...]
     counter: str = COUNTER
 
@@ -85,12 +88,14 @@ class InfoResult(VerbResult):
         return {**asdict(self), "card": self.card.to_dict() if self.card else None}
 
     def lines(self) -> list[str]:
-        summary = f"{self.name}: {self.card.summary}" if self.card else self.name
+        described = self.card or self.bundled
+        summary = f"{self.name}: {described.summary}" if described else self.name
         first, *more = wrapped(summary)
         sections = [
             [first.replace(escape(self.name), f"[bold]{escape(self.name)}[/bold]", 1), *more],
             self._costs(),
             self.run.lines() if self.run else self._card(),
+            _labelled(*self.bundled.rows()) if self.bundled else [],
             published_table(self.card) if self.card else [],
             self._measured(),
             self._layers(),
@@ -206,12 +211,13 @@ def info(
         trackers = list_tams()
         if model in trackers:
             return tracker_info(model, input_size)
-        close = nearest(model, [*list_models(include_timm=True), *trackers])
+        close = nearest(model, [*list_models(include_timm=True), *trackers, *bundled_runs()])
         if close in trackers and model != close:
             raise unknown("tracker", model, trackers, "see `pocketeye list`")
-    network = open_network(model, input_size=input_size)
+    found = located(model)
+    network = open_network(found, input_size=input_size)
     counts = count(network.module, network.input_shape)
-    path = Path(model)
+    path = Path(found)
     return InfoResult(
         name=network.name,
         model=model,
@@ -229,6 +235,7 @@ def info(
         stages=stage_rows(network.module, network.input_size),
         card=None if path.exists() else card_for(network.name),
         run=read_run_card(path) if path.is_dir() else None,
+        bundled=bundled_card(path),
         measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
     )
 

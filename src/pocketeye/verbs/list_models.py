@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
 from pocketeye.models import Card, card_for, count
+from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.progress import task
 from pocketeye.verbs._card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies, origin
@@ -39,20 +41,23 @@ class ModelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ListResult(VerbResult):
-    """The networks and trackers that match, sorted by name."""
+    """The networks, trackers and trained runs that come along, as far as they match, by name."""
 
     models: tuple[ModelRow, ...]
     trackers: tuple[TrackerRow, ...] = ()
+    bundled: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "models": [row.to_dict() for row in self.models],
             "trackers": [row.to_dict() for row in self.trackers],
+            "bundled": list(self.bundled),
         }
 
     def lines(self) -> list[str]:
         tables = [self._networks()] if self.models else []
         tables += [tracker_table(self.trackers)] if self.trackers else []
+        tables += [_bundled_table(self.bundled)] if self.bundled else []
         return [line for table in tables for line in (*table, "")][:-1]
 
     def _networks(self) -> list[str]:
@@ -78,8 +83,8 @@ class ListResult(VerbResult):
         return [*table, *self._notes()]
 
     def next_commands(self) -> list[str]:
-        first = self.models[0].name if self.models else self.trackers[0].name
-        return [f"pocketeye info {first}"]
+        names = [row.name for row in self.models] + [row.name for row in self.trackers]
+        return [f"pocketeye info {[*names, *self.bundled][0]}"]
 
     def _notes(self) -> list[str]:
         cards = [row.card for row in self.models if row.card]
@@ -106,7 +111,8 @@ def list_models(
     """
     names = models.list_models(pattern, include_timm=include_timm)
     trackers = models.list_tams(pattern)
-    if not names and not trackers:
+    runs = tuple(name for name in bundled_runs() if fnmatch(name, pattern))
+    if not names and not trackers and not runs:
         raise InvalidValue(_nothing(pattern))
     shown = tuple(tracker_row(name) for name in trackers)
     if include_timm:
@@ -114,14 +120,23 @@ def list_models(
             ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
             for n in names
         ]
-        return ListResult(models=tuple(rows), trackers=shown)
+        return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
     kept = kept_latencies(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
             rows.append(_counted(name, kept))
             bar.advance()
-    return ListResult(models=tuple(rows), trackers=shown)
+    return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
+
+
+def _bundled_table(names: tuple[str, ...]) -> list[str]:
+    rows = []
+    for name in names:
+        folder = bundled_run(name)
+        card = bundled_card(folder) if folder else None
+        rows.append((name, card.summary if card else ""))
+    return text_table(("trained, comes along", "what"), rows)
 
 
 def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:

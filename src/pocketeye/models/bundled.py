@@ -1,0 +1,75 @@
+"""Small trained networks that come with the package, each a run folder under a name of its own.
+
+A name is that of the network and, after a dot, what it was trained on: ``casvit_xs.tiny_imagenet_24``.
+Wherever a trained network is asked for, such a name means the folder in the package. Beside the files of
+a run it holds ``card.yaml``, which says what nobody can read off the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from pocketeye.models._create import MODEL
+
+CARD = "card.yaml"
+_FOLDER = Path(__file__).resolve().parents[1] / "weights"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundledCard:
+    """What one must know before using weights that come along.
+
+    Attributes:
+        summary: what the network does, in one line.
+        data: what it was trained on, with the licence of each set.
+        weights_license: for what the weights may be used.
+        training: recipe, steps and hours of which hardware.
+        scores: what was measured, on what, by which command.
+        limits: where it fails.
+    """
+
+    summary: str
+    data: str
+    weights_license: str
+    training: str
+    scores: str
+    limits: str
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(label, text), the summary left out."""
+        named = {
+            key.replace("weights_license", "licence"): text for key, text in asdict(self).items()
+        }
+        del named["summary"]
+        return list(named.items())
+
+
+def bundled_runs() -> list[str]:
+    """Their names, sorted."""
+    return sorted(path.parent.name for path in _FOLDER.glob(f"*/{MODEL}"))
+
+
+def bundled_run(name: str) -> Path | None:
+    """The folder of one of :func:`bundled_runs`; None for any other name."""
+    return _FOLDER / name if name in bundled_runs() else None
+
+
+def bundled_card(folder: Path) -> BundledCard | None:
+    """The card in a folder; None where there is none, as in the runs of users."""
+    if not (folder / CARD).is_file():
+        return None
+    return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))
+
+
+def located(model: str) -> str:
+    """The folder where ``model`` names a network that comes along; a file or folder of the user's wins.
+
+    Every other name or path is given back as it is.
+    """
+    if Path(model).exists():
+        return model
+    folder = bundled_run(model)
+    return model if folder is None else str(folder)
