@@ -31,7 +31,7 @@ class Result:
             where none are given.
         scores: float32 ``(N,)``, 0 to 1, or None.
         object_ids: one per object; 1 to N where none are given. They choose the colours.
-        labels: names of the classes, one per object, or None.
+        labels: names of the classes, one per object, or None; an empty one is not written.
         class_ids: numbers of the classes from 0, one per object, or None. Where they are given, they
             choose the colours: class 0 has that of object 1.
         image: uint8 RGB ``(height, width, 3)``, or None where it was not kept.
@@ -268,8 +268,8 @@ class Result:
     def _text(self, index: int) -> str:
         if self.labels is None:
             return str(self.ids[index])
-        score = "" if self.scores is None else f" {self.scores[index]:.2f}"
-        return f"{self.labels[index]}{score}"
+        name = self.labels[index]
+        return name if self.scores is None or not name else f"{name} {self.scores[index]:.2f}"
 
     def _masks(self, what: str) -> Masks:
         if self.masks is None:
