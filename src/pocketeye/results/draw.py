@@ -54,7 +54,7 @@ def draw_boxes(
 
     Order and colours are those of :func:`draw_masks`.
     """
-    pen, line = ImageDraw.Draw(image), line_width(image.size)
+    pen, line = ImageDraw.Draw(image), line_width(image.size) + 1  # nothing is filled: seen by it
     colors = [color_of(i) for i in color_ids or ids]
     order = sorted(range(len(boxes)), key=lambda i: -ids[i])
     corners = [tuple(round(float(v)) for v in box) for box in boxes]

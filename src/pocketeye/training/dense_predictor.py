@@ -32,7 +32,7 @@ class DensePredictor(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user called it."""
+        """What it is called in titles."""
 
     @property
     def description(self) -> DenseDescription:
@@ -48,17 +48,17 @@ class TorchDensePredictor:
         self,
         network: DenseNetwork,
         description: DenseDescription,
-        name: str,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network = network.eval().to(device)
-        self.description, self.name = description, name
+        self.description = description
+        self.name = f"{description.network} ({description.backbone})"
         self.device = torch.device(device)
 
     @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
         tensors = [
-            torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1) / 255
+            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) / 255
             for image in images
         ]
         network = self.network
@@ -153,7 +153,7 @@ def open_dense_predictor(
             "or semantic, or of an artefact exported from one"
         )
     network, description = open_dense(path, resolve_device(device))
-    return TorchDensePredictor(network, description, str(model), resolve_device(device))
+    return TorchDensePredictor(network, description, resolve_device(device))
 
 
 def require_task(predictor: DensePredictor, task: str) -> None:

@@ -80,8 +80,9 @@ class DetectionEval:
 
     @property
     def data(self) -> str:
-        split = self.samples.split
-        return f"{self.samples.source} ({split})" if split else self.samples.source
+        """What the set is called in titles."""
+        name, split = Path(self.samples.source).name, self.samples.split
+        return f"{name} ({split})" if split else name
 
     @property
     def classes(self) -> tuple[str, ...]:

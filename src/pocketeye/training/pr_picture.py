@@ -54,7 +54,7 @@ def _classes(axes: Any, report: ApReport, classes: Sequence[str]) -> None:
     if not few:
         axes.plot([], [], color="#8a949e", lw=0.6, label=f"the other {len(seen) - len(named)}")
     if seen:
-        axes.legend(frameon=False, fontsize=7, loc="lower left")
+        axes.legend(fontsize=7, loc="best", framealpha=0.7, edgecolor="white")
     axes.set_title(f"{report.kind}: each class at IoU 0.5 (AP50 in %)", fontsize=9)
 
 
@@ -72,5 +72,5 @@ def _overlaps(axes: Any, report: ApReport) -> None:
         mean = report.precision[:, :, seen].mean(axis=(0, 2))
         ap = 100 * report.values["ap"]
         axes.plot(RECALLS, mean, color=VAL_COLOUR, lw=2.2, ls="--", label=f"0.50 to 0.95: {ap:.1f}")
-        axes.legend(frameon=False, fontsize=7, loc="lower left")
+        axes.legend(fontsize=7, loc="best", framealpha=0.7, edgecolor="white")
     axes.set_title(f"{report.kind}: mean over the classes (AP in %)", fontsize=9)
