@@ -11,8 +11,8 @@ from pocketeye.data._decode import UnreadableImage
 from pocketeye.data.class_maps import IGNORE
 from pocketeye.data.detection import DetectionSample, DetectionSet
 from pocketeye.data.semantic import SemanticSet
-from pocketeye.results.colors import color_of
 from pocketeye.results.draw import draw_boxes, draw_masks
+from pocketeye.results.legend import legend
 from pocketeye.results.masks import CompactMask, Masks
 
 CELL, COLUMNS, MOST = 400, 4, 12
@@ -54,7 +54,7 @@ def _detection(sample: DetectionSample) -> tuple[Image.Image, set[int]]:
     ids = (sample.labels + 1).tolist()
     outlined = [i for i in range(len(sample)) if sample.outlines[i] is not None]
     bare = [i for i in range(len(sample)) if sample.outlines[i] is None]
-    items = tuple(_resized(sample.mask(i), size) for i in outlined)
+    items = tuple(CompactMask.from_dense(sample.mask(i)).resized(size) for i in outlined)
     draw_masks(image, Masks(size=size, items=items), [ids[i] for i in outlined],
                ["crowd" if sample.crowd[i] else "" for i in outlined])  # fmt: skip
     boxes = sample.boxes[bare] * (np.array(size * 2) / np.array(sample.size * 2))
@@ -74,11 +74,6 @@ def _semantic(samples: SemanticSet, index: int) -> tuple[Image.Image, set[int]]:
     return image, set(found)
 
 
-def _resized(mask: np.ndarray, size: tuple[int, int]) -> CompactMask:
-    resized = Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)
-    return CompactMask.from_dense(np.asarray(resized))
-
-
 def _empty(reason: str) -> Image.Image:
     cell = Image.new("RGB", (CELL, CELL // 2), "#dddddd")
     ImageDraw.Draw(cell).text((10, 10), reason, _INK, ImageFont.load_default(13))
@@ -92,8 +87,8 @@ def _on_paper(
     rows = [cells[at : at + columns] for at in range(0, len(cells), columns)]
     heights = [max(cell.height for _, cell in row) + _LINE + _GAP for row in rows]
     width = columns * (CELL + _GAP) + _GAP
-    legend = _legend(classes, width - 2 * _GAP)
-    sheet = Image.new("RGB", (width, sum(heights) + legend.height + 2 * _GAP), _PAPER)
+    key = legend(classes, width - 2 * _GAP)
+    sheet = Image.new("RGB", (width, sum(heights) + key.height + 2 * _GAP), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     top = _GAP
     for row, height in zip(rows, heights, strict=True):
@@ -102,22 +97,5 @@ def _on_paper(
             draw.text((left, top), name[-52:], "#6b6b6b", font)
             sheet.paste(cell, (left, top + _LINE))
         top += height
-    sheet.paste(legend, (_GAP, top))
+    sheet.paste(key, (_GAP, top))
     return sheet
-
-
-def _legend(classes: Sequence[tuple[str, int]], width: int) -> Image.Image:
-    font, step = ImageFont.load_default(14), 24
-    places, x, y = [], 0, 0
-    for name, label in classes:
-        wide = step + round(font.getlength(name)) + 16
-        if x and x + wide > width:
-            x, y = 0, y + step
-        places.append((x, y, name, label))
-        x += wide
-    legend = Image.new("RGB", (width, y + step), _PAPER)
-    draw = ImageDraw.Draw(legend)
-    for x, y, name, label in places:
-        draw.rectangle((x, y + 3, x + 15, y + 18), color_of(label + 1), "#000000")
-        draw.text((x + step - 3, y + 2), name, _INK, font)
-    return legend

@@ -48,6 +48,36 @@ class Confusion:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ConfusionTable:
+    """How often what is of one class was called by the name of another.
+
+    Attributes:
+        names: of the rows and columns.
+        counts: int64 ``(true, predicted)``.
+    """
+
+    names: tuple[str, ...]
+    counts: np.ndarray
+
+    def confused(self, count: int = 10) -> list[Confusion]:
+        """The commonest mistakes, commonest first."""
+        wrong = self.counts * (1 - np.eye(len(self.names), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+        totals = self.counts.sum(axis=1)
+        return [
+            Confusion(
+                true=self.names[i],
+                predicted=self.names[j],
+                n=int(wrong[i, j]),
+                of=int(totals[i]),
+            )
+            for i, j in pairs
+            if wrong[i, j]
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ClassReport:
     """Shares are 0 to 1.
 
@@ -68,21 +98,14 @@ class ClassReport:
     rows: tuple[ClassRow, ...]
     confusion: np.ndarray
 
+    @property
+    def table(self) -> ConfusionTable:
+        """The confusion with the names of its rows."""
+        return ConfusionTable(names=tuple(row.name for row in self.rows), counts=self.confusion)
+
     def confused(self, count: int = 10) -> list[Confusion]:
         """The commonest mistakes, commonest first."""
-        wrong = self.confusion * (1 - np.eye(len(self.rows), dtype=np.int64))
-        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
-        return [
-            Confusion(
-                true=self.rows[i].name,
-                predicted=self.rows[j].name,
-                n=int(wrong[i, j]),
-                of=self.rows[i].n,
-            )
-            for i, j in pairs
-            if wrong[i, j]
-        ]
+        return self.table.confused(count)
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:

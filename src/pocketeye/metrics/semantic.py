@@ -109,6 +109,12 @@ class MeanIoU:
         )
 
 
+def mean_iou_of(confusion: np.ndarray) -> float:
+    """Mean IoU over the classes that occur in ``(true, predicted)``; nan where there are none."""
+    hits = np.diag(confusion)
+    return _mean(_share(hits, confusion.sum(axis=1) + confusion.sum(axis=0) - hits))
+
+
 def _share(part: Any, whole: Any) -> np.ndarray:
     """Their ratio; nan where the whole is nothing."""
     return np.where(np.asarray(whole) > 0, part / np.maximum(whole, 1), np.nan)

@@ -18,7 +18,12 @@ FILL = 0.4
 
 
 def draw_masks(
-    image: Image.Image, masks: Masks, ids: Sequence[int], texts: Sequence[str], fill: float = FILL
+    image: Image.Image,
+    masks: Masks,
+    ids: Sequence[int],
+    texts: Sequence[str],
+    fill: float = FILL,
+    color_ids: Sequence[int] | None = None,
 ) -> None:
     """Draw masks into an RGB picture in place; the lowest id on top.
 
@@ -26,28 +31,41 @@ def draw_masks(
         ids: one per mask; they choose the colours.
         texts: one label per mask; an empty one is not drawn.
         fill: opacity of the colour, 0 to 1.
+        color_ids: choose the colours in place of ``ids``.
     """
     width = line_width(masks.size)
+    colors = [color_of(i) for i in color_ids or ids]
     order = sorted(range(len(masks)), key=lambda i: -ids[i])
     for i in order:
-        _draw_mask(image, masks[i], color_of(ids[i]), fill, width)
+        _draw_mask(image, masks[i], colors[i], fill, width)
     for i in order:
         if texts[i] and masks[i].area:
-            _draw_text(image, texts[i], _anchor(masks[i]), color_of(ids[i]))
+            _draw_text(image, texts[i], _anchor(masks[i]), colors[i])
 
 
 def draw_boxes(
-    image: Image.Image, boxes: np.ndarray, ids: Sequence[int], texts: Sequence[str]
+    image: Image.Image,
+    boxes: np.ndarray,
+    ids: Sequence[int],
+    texts: Sequence[str],
+    color_ids: Sequence[int] | None = None,
 ) -> None:
-    """Draw boxes ``(N, 4)`` x0, y0, x1, y1 into an RGB picture in place, labels at their corners."""
-    pen, line = ImageDraw.Draw(image), line_width(image.size)
-    for box, object_id, text in zip(boxes, ids, texts, strict=True):
-        x0, y0, x1, y1 = (round(float(v)) for v in box)
+    """Draw boxes ``(N, 4)`` x0, y0, x1, y1 into an RGB picture in place, labels at their corners.
+
+    Order and colours are those of :func:`draw_masks`.
+    """
+    pen, line = ImageDraw.Draw(image), line_width(image.size) + 1  # nothing is filled: seen by it
+    colors = [color_of(i) for i in color_ids or ids]
+    order = sorted(range(len(boxes)), key=lambda i: -ids[i])
+    corners = [tuple(round(float(v)) for v in box) for box in boxes]
+    for i in order:
+        x0, y0, x1, y1 = corners[i]
         x1, y1 = max(x1 - 1, x0), max(y1 - 1, y0)  # Pillow's last pixel is inside
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0))
-        pen.rectangle((x0, y0, x1, y1), outline=color_of(object_id), width=line)
-        if text:
-            _draw_text(image, text, (x0, y0), color_of(object_id))
+        pen.rectangle((x0, y0, x1, y1), outline=colors[i], width=line)
+    for i in order:
+        if texts[i]:
+            _draw_text(image, texts[i], (corners[i][0], corners[i][1]), colors[i])
 
 
 def line_width(size: tuple[int, int]) -> int:

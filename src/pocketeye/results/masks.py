@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.results.rle import compress, decode_crop, encode_crop, expand
@@ -96,6 +97,11 @@ class CompactMask:
         runs = encode_crop(self.crop(), self.box[0], self.box[1], self.size)
         counts = compress(runs) if compressed else runs.tolist()
         return {"size": [self.size[1], self.size[0]], "counts": counts}
+
+    def resized(self, size: tuple[int, int]) -> CompactMask:
+        """The same in an image of (width, height): each pixel takes the nearest one's value."""
+        scaled = Image.fromarray(self.dense()).resize(size, Image.Resampling.NEAREST)
+        return CompactMask.from_dense(np.asarray(scaled))
 
     def intersection(self, other: CompactMask) -> int:
         """Pixels filled in both masks."""

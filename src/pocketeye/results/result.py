@@ -31,7 +31,9 @@ class Result:
             where none are given.
         scores: float32 ``(N,)``, 0 to 1, or None.
         object_ids: one per object; 1 to N where none are given. They choose the colours.
-        labels: names of the classes, one per object, or None.
+        labels: names of the classes, one per object, or None; an empty one is not written.
+        class_ids: numbers of the classes from 0, one per object, or None. Where they are given, they
+            choose the colours: class 0 has that of object 1.
         image: uint8 RGB ``(height, width, 3)``, or None where it was not kept.
         frame: number of the frame, from 0; None for a still image.
     """
@@ -42,6 +44,7 @@ class Result:
     scores: np.ndarray | None = None
     object_ids: Sequence[int] | None = None
     labels: Sequence[str] | None = None
+    class_ids: Sequence[int] | None = None
     image: np.ndarray | None = None
     frame: int | None = None
 
@@ -56,12 +59,14 @@ class Result:
             values["scores"] = np.asarray(self.scores, np.float32).reshape(-1)
         if self.labels is not None:
             values["labels"] = tuple(self.labels)
+        if self.class_ids is not None:
+            values["class_ids"] = tuple(int(i) for i in self.class_ids)
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self._check()
 
     def _check(self) -> None:
-        for name in ("masks", "scores", "object_ids", "labels"):
+        for name in ("masks", "scores", "object_ids", "labels", "class_ids"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
                 raise InvalidValue(f"{len(value)} {name} for {len(self)} objects")
@@ -84,6 +89,36 @@ class Result:
         """The same objects over ``image`` (uint8 RGB)."""
         return replace(self, image=np.asarray(image))
 
+    def above(self, score: float) -> Result:
+        """The objects of at least this score; all of them where they have none."""
+        if self.scores is None:
+            return self
+        return self.only(np.flatnonzero(self.scores >= score).tolist())
+
+    def only(self, indices: Sequence[int]) -> Result:
+        """Some of the objects, by number from 0."""
+        assert self.boxes is not None  # set in __post_init__
+        columns: dict[str, Any] = {
+            name: tuple(getattr(self, name)[i] for i in indices)
+            for name in ("object_ids", "labels", "class_ids", "scores")
+            if getattr(self, name) is not None
+        }
+        masks = self.masks
+        if masks is not None:
+            masks = Masks(size=self.size, items=tuple(masks.items[i] for i in indices))
+        return replace(self, masks=masks, boxes=self.boxes[list(indices)], **columns)
+
+    def resized(self, size: tuple[int, int]) -> Result:
+        """The same objects in an image of (width, height)."""
+        assert self.boxes is not None  # set in __post_init__
+        image, masks = self.image, self.masks
+        if image is not None:
+            image = np.asarray(Image.fromarray(image).resize(size))
+        if masks is not None:
+            masks = Masks(size=size, items=tuple(mask.resized(size) for mask in masks))
+        boxes = self.boxes * (np.array(size * 2) / np.array(self.size * 2))
+        return replace(self, size=size, image=image, masks=masks, boxes=boxes)
+
     def plot(self, *, fill: float = FILL, text: bool = True) -> Image.Image:
         """The image with its objects drawn, an RGB picture.
 
@@ -96,10 +131,11 @@ class Result:
         """
         drawn = Image.fromarray(self._image("drawn"))
         texts = [self._text(i) if text else "" for i in range(len(self))]
+        colors = None if self.class_ids is None else [i + 1 for i in self.class_ids]
         if self.masks is not None:
-            draw_masks(drawn, self.masks, self.ids, texts, fill)
+            draw_masks(drawn, self.masks, self.ids, texts, fill, colors)
         elif self.boxes is not None:
-            draw_boxes(drawn, self.boxes, self.ids, texts)
+            draw_boxes(drawn, self.boxes, self.ids, texts, colors)
         return drawn
 
     def overlay(self, *, fill: float = FILL, text: bool = True) -> np.ndarray:
@@ -232,8 +268,8 @@ class Result:
     def _text(self, index: int) -> str:
         if self.labels is None:
             return str(self.ids[index])
-        score = "" if self.scores is None else f" {self.scores[index]:.2f}"
-        return f"{self.labels[index]}{score}"
+        name = self.labels[index]
+        return name if self.scores is None or not name else f"{name} {self.scores[index]:.2f}"
 
     def _masks(self, what: str) -> Masks:
         if self.masks is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.metrics import ClassReport
+from pocketeye.metrics import ClassReport, ConfusionTable
 from pocketeye.training.pictures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 
 _MOST_NAMED = 30
@@ -20,17 +20,21 @@ def short(name: str, most: int) -> str:
     return first if len(first) <= most else f"{first[: most - 1]}…"
 
 
-def save_confusion(report: ClassReport, path: Path, title: str) -> Path:
+def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "pictures") -> Path:
     """Confusion matrix as shares of each true class.
 
     With up to 30 classes all names and counts are written; with more the colours are those of the
-    mistakes, and the commonest of them are listed beside.
+    mistakes, and the commonest of them are listed beside. Of pixels, whose counts say little, shares
+    are written.
+
+    Args:
+        unit: what was counted: pictures, objects or pixels.
     """
-    if len(report.rows) <= _MOST_NAMED:
-        return _named_confusion(report, path, title)
+    if len(table.names) <= _MOST_NAMED:
+        return _named_confusion(table, path, title, unit)
     figure = make_figure(14, 7.6)
     matrix, pairs = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    share = _shares(report)
+    share = _shares(table)
     np.fill_diagonal(share, np.nan)  # what is right would outshine what is not
     cmap = _colours()
     image = matrix.imshow(
@@ -40,15 +44,15 @@ def save_confusion(report: ClassReport, path: Path, title: str) -> Path:
     matrix.set(xlabel="predicted (number of the class)", ylabel="true")
     matrix.set_title("mistakes only (what is right is left out)", fontsize=10)
     figure.colorbar(image, ax=matrix, shrink=0.7, label="share of the true class")
-    _draw_pairs(pairs, report)
+    _draw_pairs(pairs, table, unit)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=120)
     return path
 
 
-def _shares(report: ClassReport) -> np.ndarray:
-    totals = np.maximum(report.confusion.sum(axis=1, keepdims=True), 1)
-    return np.asarray(report.confusion / totals)
+def _shares(table: ConfusionTable) -> np.ndarray:
+    totals = np.maximum(table.counts.sum(axis=1, keepdims=True), 1)
+    return np.asarray(table.counts / totals)
 
 
 def _pooled(share: np.ndarray, most: int = 200) -> np.ndarray:
@@ -75,8 +79,8 @@ def _emphasis(share: np.ndarray) -> Any:
     return PowerNorm(0.5, vmin=0, vmax=max(float(np.nanmax(share)), 1e-3))
 
 
-def _draw_pairs(axes: Any, report: ClassReport) -> None:
-    worst = report.confused(25)
+def _draw_pairs(axes: Any, table: ConfusionTable, unit: str) -> None:
+    worst = table.confused(25)
     counts = [pair.n for pair in worst]
     axes.barh(range(len(worst)), counts, color=VAL_COLOUR, height=0.7)
     names = [f"{short(p.true, 24)} → {short(p.predicted, 24)}" for p in worst]
@@ -85,30 +89,36 @@ def _draw_pairs(axes: Any, report: ClassReport) -> None:
         axes.text(pair.n, place, f" {pair.n} of {pair.of}", va="center", fontsize=7)
     axes.set_ylim(len(worst) - 0.4, -0.6)
     axes.set_xlim(0, 1.2 * max(counts, default=1))
-    axes.set_xlabel("pictures")
+    axes.set_xlabel(unit)
     axes.set_title("most confused: true → predicted", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _named_confusion(report: ClassReport, path: Path, title: str) -> Path:
-    names, count = [row.name for row in report.rows], len(report.rows)
+def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -> Path:
+    names, count = table.names, len(table.names)
     side = max(3.5, 0.38 * count + 2.2)
     figure = make_figure(side, side)
     axes = figure.subplots()
-    share = _shares(report)
+    share = _shares(table)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(count), [short(name, 18) for name in names], rotation=90, fontsize=7)
     axes.set_yticks(range(count), [short(name, 18) for name in names], fontsize=7)
-    for i, j in zip(*np.nonzero(report.confusion), strict=True):
+    for i, j in zip(*np.nonzero(table.counts), strict=True):
         colour = "white" if share[i, j] > 0.5 else "black"
-        text = str(report.confusion[i, j])
+        text = str(table.counts[i, j]) if unit != "pixels" else _percent(share[i, j])
         axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, fontsize=10, wrap=True)
-    figure.colorbar(image, shrink=0.7, label="share of the true class")
+    of = " (%)" if unit == "pixels" else ""
+    figure.colorbar(image, shrink=0.7, label=f"share of the true class{of}")
     figure.savefig(path, dpi=120)
     return path
+
+
+def _percent(share: float) -> str:
+    """In a cell: nothing for what rounds to nothing."""
+    return f"{100 * share:.0f}" if share >= 0.005 else ""
 
 
 def save_calibration(report: ClassReport, path: Path, title: str) -> Path:

@@ -96,7 +96,7 @@ class EvalResult:
                 ("true", "predicted", "n"),
                 ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
             ),
-            eval_pictures.save_confusion(report, folder / "confusion.png", title),
+            eval_pictures.save_confusion(report.table, folder / "confusion.png", title),
             eval_pictures.save_calibration(report, folder / "calibration.png", title),
         ]
 

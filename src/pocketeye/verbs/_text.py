@@ -79,3 +79,21 @@ def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
     shown = [f"  {escape(problem)}" for problem in problems[:most]]
     more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
     return [f"[yellow]{len(problems)} problems in the data[/yellow]:", *shown, *more]
+
+
+def inputs_left_out(problems: Sequence[str], most: int = 10) -> list[str]:
+    """What could not be read of the pictures that were named."""
+    if not problems:
+        return []
+    count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"
+    more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
+    return [
+        f"[yellow]{count} left out[/yellow]:",
+        *(f"  {escape(problem)}" for problem in problems[:most]),
+        *more,
+    ]
+
+
+def path_end(name: str, most: int) -> str:
+    """The end of a path says more than its beginning."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"

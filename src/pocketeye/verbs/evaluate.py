@@ -1,4 +1,4 @@
-"""``pocketeye eval``: the accuracy of a run, an artefact or a network with weights, or of a tracker."""
+"""``pocketeye eval``: how good a classifier, a detector, a segmenter or a tracker is."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from pocketeye.data import load_images
 from pocketeye.data.classification import DIGITS
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.models.bundled import located
+from pocketeye.models.dense_described import DenseDescription, is_dense
 from pocketeye.runtimes import MANIFEST
 from pocketeye.training.eval_pictures import short
 from pocketeye.training.evaluate import EvalResult
 from pocketeye.training.evaluate import evaluate as run_evaluation
 from pocketeye.training.predictor import open_predictor
+from pocketeye.verbs._evaluate_dense import (
+    DetectionEvaluateResult,
+    SemanticEvaluateResult,
+    evaluate_dense,
+)
 from pocketeye.verbs._evaluate_vos import VosEvaluateResult, evaluate_following
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
@@ -79,7 +86,7 @@ def _percent(share: float | None) -> str:
 def evaluate(
     model: str | None = None,
     *,
-    task: Literal["classify", "vos"] = "classify",
+    task: Literal["classify", "detect", "instance", "semantic", "vos"] | None = None,
     data: str = DIGITS,
     split: str | None = None,
     classes: Path | None = None,
@@ -96,26 +103,29 @@ def evaluate(
     baselines: bool = False,
     results: Path | None = None,
     out: Path | None = None,
-) -> EvaluateResult | VosEvaluateResult:
-    """Judge a classifier, or a tracker on annotated videos.
+) -> EvaluateResult | DetectionEvaluateResult | SemanticEvaluateResult | VosEvaluateResult:
+    """Judge a classifier, a detector or a segmenter on pictures, or a tracker on annotated videos.
 
-    A classifier: top-1 with its interval, top-5, per class, confusion, calibration. A tracker: J, F
-    and J&F of the DAVIS benchmark, per clip and in the mean.
+    A classifier: top-1 with its interval, top-5, per class, confusion, calibration. A detector: AP of
+    COCO (boxes and masks, by size) and of VOC, F1, confusion. A segmenter: mean IoU, per class,
+    confusion. A tracker: J, F and J&F of the DAVIS benchmark, per clip and in the mean.
 
     Args:
         model: a run folder, an exported artefact, or a name or architecture.json with weights. Of
             vos a tracker's name, the folder of its run, or still or flow, which learnt nothing; by
             default the tracker of `pocketeye track`.
-        task: classify, or vos (video object segmentation: objects shown once, then followed).
+        task: classify, detect (boxes), instance (boxes and masks), semantic (a class for every pixel)
+            or vos (video object segmentation: objects shown once, then followed). By default what the
+            run was trained for.
         data: as in `pocketeye train`; of vos a folder laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
         split: which part of the data: train or val (val by default); of vos any list of clips, such
             as dev or 2016/val (all clips by default).
         classes: text file with the names of the network's classes, one a line, where the weights
-            come without them.
+            come without them; of semantic what the masks mean: a yaml, or camvid11, cityscapes.
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
-        batch_size: pictures at once (an artefact has its own).
+        batch_size: of classify: pictures at once (an artefact has its own).
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
         workers: processes that prepare pictures.
@@ -125,10 +135,13 @@ def evaluate(
         corrected_frames: of offline and online: frames in which an object is shown or corrected at
             most, by default 8.
         baselines: of vos: score the first mask kept still, and carried by optical flow, as well.
-        results: of vos: in place of a model a folder of masks made elsewhere, SEQ/00000.png.
-        out: folder for eval.json, classes.csv, confusion.csv and the pictures confusion.png and
-            calibration.png; of vos for vos.json, vos.csv and worst.png. The folder of the run or
-            artefact by default, and nothing is written for a name.
+        results: in place of a model what was found elsewhere. Of vos a folder of masks,
+            SEQ/00000.png; of detect and instance a json of COCO results; of semantic a folder of
+            label pictures.
+        out: folder for eval.json, classes.csv, confusion.csv and the pictures confusion.png,
+            calibration.png (classify), pr.png and worst.png (the dense tasks); of vos for vos.json,
+            vos.csv and worst.png. The folder of the run or artefact by default, and nothing is written
+            for a name.
 
     Raises:
         InvalidValue: no weights, or data of other classes than the network knows; results that are
@@ -136,6 +149,7 @@ def evaluate(
         MissingFile: no such network or data.
         MissingExtra: flow without OpenCV.
     """
+    task = task or _task_of(model)
     if task == "vos":
         refuse(task, classes=classes, pretrained=pretrained, input_size=input_size,
                batch_size=batch_size != 128, threads=threads != 1, workers=workers)  # fmt: skip
@@ -147,7 +161,19 @@ def evaluate(
             results=results, device=device, out=out,
         )  # fmt: skip
     refuse(task, prompt=prompt != "mask", protocol=protocol != "semi", baselines=baselines,
-           corrected_frames=corrected_frames is not None, results=results)  # fmt: skip
+           corrected_frames=corrected_frames is not None)  # fmt: skip
+    if task != "classify":
+        refuse(task, checkpoint=checkpoint, pretrained=pretrained, input_size=input_size,
+               batch_size=batch_size != 128, workers=workers)  # fmt: skip
+        if data == DIGITS:
+            raise InvalidValue(
+                f"--task {task} needs annotated pictures: give their folder with --data"
+            )
+        return evaluate_dense(
+            task, model, data=data, split=split, classes=classes, results=results, device=device,
+            threads=threads, out=out,
+        )  # fmt: skip
+    refuse(task, results=results)
     if model is None:
         raise InvalidValue("say what to judge: a run folder, an artefact, or a name with weights")
     return evaluate_classifier(
@@ -199,6 +225,14 @@ def evaluate_classifier(
         files=tuple(result.save(folder)) if folder else (),
         problems=(*images.problems, *result.problems),
     )
+
+
+def _task_of(model: str | None) -> Literal["classify", "detect", "instance", "semantic"]:
+    """What the run or artefact in a folder is for."""
+    folder = None if model is None else Path(located(model))
+    if folder is None or not is_dense(folder):
+        return "classify"
+    return DenseDescription.load(folder).task
 
 
 def _lacks_names(classes: tuple[str, ...], wanted: tuple[str, ...]) -> bool:

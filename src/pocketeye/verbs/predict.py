@@ -1,4 +1,4 @@
-"""``pocketeye predict``: class probabilities of pictures."""
+"""``pocketeye predict``: what is in pictures, by a classifier, a detector or a segmenter."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from rich.markup import escape
-
 from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.errors import InvalidValue
+from pocketeye.models.bundled import located
+from pocketeye.models.dense_described import DenseDescription, is_dense
 from pocketeye.runs import write_atomic, write_table
 from pocketeye.training.contact_sheet import CELL, MOST_PICTURES, save_contact_sheet
 from pocketeye.training.eval_pictures import short
 from pocketeye.training.predict import Prediction
 from pocketeye.training.predict import predict as run_prediction
 from pocketeye.training.predictor import open_predictor
+from pocketeye.verbs._options import refuse
+from pocketeye.verbs._predict_dense import SCORE, DensePredictResult, predict_dense
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import text_table
+from pocketeye.verbs._text import inputs_left_out, path_end, text_table
 
 _MOST_SHOWN, _MOST_CLASSES = 20, 3
 SHEET, FOLDER = "predictions.png", "predictions"
@@ -46,7 +48,7 @@ class PredictResult(VerbResult):
     def lines(self) -> list[str]:
         shown = self.predictions[:_MOST_SHOWN]
         count = min(_MOST_CLASSES, max(len(row.classes) for row in shown))
-        header, rows = ["picture"], [[_end(row.name, 40)] for row in shown]
+        header, rows = ["picture"], [[path_end(row.name, 40)] for row in shown]
         for place in range(count):
             header += [("most likely", "second", "third")[place], ""]
             for cells, row in zip(rows, shown, strict=True):
@@ -56,7 +58,7 @@ class PredictResult(VerbResult):
         if len(self.predictions) > _MOST_SHOWN:
             more = len(self.predictions) - _MOST_SHOWN
             lines.append(f"… and {more} more (all with --csv FILE, --out FOLDER or --json)")
-        return lines + _left_out(self.problems)
+        return lines + inputs_left_out(self.problems)
 
     def written(self) -> list[Path]:
         return list(self.files)
@@ -66,23 +68,6 @@ class PredictResult(VerbResult):
         if (path / "best.safetensors").is_file():
             return [f"pocketeye export {shlex.quote(self.model)}"]
         return []
-
-
-def _left_out(problems: tuple[str, ...], most: int = 10) -> list[str]:
-    if not problems:
-        return []
-    count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"
-    more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
-    return [
-        f"[yellow]{count} left out[/yellow]:",
-        *(f"  {escape(problem)}" for problem in problems[:most]),
-        *more,
-    ]
-
-
-def _end(name: str, most: int) -> str:
-    """The end of a path says more than its beginning."""
-    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def predict(
@@ -98,25 +83,30 @@ def predict(
     pretrained: bool = False,
     input_size: int | None = None,
     batch_size: int = 32,
+    score_threshold: float = SCORE,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
-) -> PredictResult:
-    """Name what is in pictures.
+) -> PredictResult | DensePredictResult:
+    """Name what is in pictures; with a detector or a segmenter also where it is.
 
     Args:
-        model: a run folder, an exported artefact, or a name or architecture.json with weights.
+        model: a run folder, an exported artefact, or a name or architecture.json with weights. Of what
+            kind a run is, its model.json says.
         images: picture files, folders of them, patterns, http(s) addresses (fetched because they
             are named), or - for standard input: one picture, or names one a line.
-        topk: classes per picture.
-        csv: file for a table with a row per picture.
-        out: folder for a sheet of the pictures with their classes, and a JSON file of each.
+        topk: of a classifier: classes per picture.
+        csv: of a classifier: file for a table with a row per picture.
+        out: folder for a sheet of the pictures with their classes, and a JSON file of each. Of a
+            detector or a segmenter for each picture drawn, detections.json as COCO has it, and label
+            pictures; out/predict/RUN by default.
         overwrite: replace the files of an earlier prediction.
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them.
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
-        batch_size: pictures at once (an artefact has its own).
+        batch_size: of a classifier: pictures at once (an artefact has its own).
+        score_threshold: of a detector: objects of a lower score are left out.
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
 
@@ -124,9 +114,23 @@ def predict(
         InvalidValue: no weights, none of the pictures can be read, or files would be overwritten.
         MissingFile: no such network, or no picture at all.
     """
-    _require_free(csv, out, overwrite)
+    dense = is_dense(Path(located(model)))
+    if dense:
+        refuse(
+            DenseDescription.load(Path(located(model))).task, topk=topk != 5, csv=csv,
+            classes=classes, checkpoint=checkpoint, pretrained=pretrained, input_size=input_size,
+            batch_size=batch_size != 32,
+        )  # fmt: skip
+    else:
+        refuse("classify", score_threshold=score_threshold != SCORE)
+        _require_free(csv, out, overwrite)
     stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
     pictures, missing = find_inputs(images, stdin)
+    if dense:
+        return predict_dense(
+            model, pictures, missing, score_threshold=score_threshold, out=out,
+            overwrite=overwrite, device=device, threads=threads,
+        )  # fmt: skip
     predictor = open_predictor(
         model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
         input_size=input_size, device=device, threads=threads,

@@ -1,0 +1,165 @@
+"""A class for every pixel of one image, and the forms in which it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.results.colors import color_of
+from pocketeye.results.legend import legend
+from pocketeye.results.masks import CompactMask, Masks
+from pocketeye.results.result import Result, save_picture
+
+FILL = 0.55
+"""Opacity of the colours: there is no background to tell them from."""
+MOST_LABELS = 255
+Form = Literal["overlay", "labels"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelMap:
+    """What a segmenter says of one image.
+
+    Attributes:
+        labels: integers ``(height, width)``, numbers of the classes from 0; others have no class.
+        classes: names, in the order of the numbers.
+        image: uint8 RGB ``(height, width, 3)``, or None where it was not kept.
+    """
+
+    labels: np.ndarray
+    classes: Sequence[str]
+    image: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2 or not np.issubdtype(self.labels.dtype, np.integer):
+            raise InvalidValue(
+                f"labels must be integers (height, width), got {self.labels.dtype} of shape "
+                f"{self.labels.shape}"
+            )
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image."""
+        return self.labels.shape[1], self.labels.shape[0]
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Numbers of the classes that occur, in order."""
+        counts = self._counts()
+        return tuple(np.flatnonzero(counts).tolist())
+
+    def shares(self) -> dict[str, float]:
+        """Share of the pixels by class, 0 to 1, of those that occur, largest first."""
+        counts = self._counts()
+        order = np.argsort(-counts, kind="stable")
+        return {self.classes[i]: counts[i] / self.labels.size for i in order.tolist() if counts[i]}
+
+    def _counts(self) -> np.ndarray:
+        known = (self.labels >= 0) & (self.labels < len(self.classes))
+        return np.bincount(self.labels[known], minlength=len(self.classes))
+
+    def with_image(self, image: np.ndarray | Image.Image) -> LabelMap:
+        """The same labels over ``image`` (uint8 RGB)."""
+        return replace(self, image=np.asarray(image))
+
+    def resized(self, size: tuple[int, int]) -> LabelMap:
+        """The same in an image of (width, height); labels are those of the nearest pixels."""
+        scaled = Image.fromarray(self.labels.astype(np.int32)).resize(
+            size, Image.Resampling.NEAREST
+        )
+        image = self.image
+        if image is not None:
+            image = np.asarray(Image.fromarray(image).resize(size))
+        return replace(self, labels=np.asarray(scaled), image=image)
+
+    def result(self) -> Result:
+        """The classes that occur as objects of a :class:`Result`, one mask each."""
+        present = self.present
+        items = tuple(CompactMask.from_dense(self.labels == label) for label in present)
+        return Result(
+            size=self.size,
+            masks=Masks(size=self.size, items=items),
+            object_ids=tuple(label + 1 for label in present),
+            labels=tuple(self.classes[label] for label in present),
+            class_ids=present,
+            image=self.image,
+        )
+
+    def plot(self, *, fill: float = FILL, text: bool = True) -> Image.Image:
+        """The image in the colours of its classes, an RGB picture.
+
+        Args:
+            fill: opacity of the colours, 0 to 1.
+            text: say below the image which colour is which class.
+
+        Raises:
+            InvalidValue: there is no image.
+        """
+        drawn = self.result().plot(fill=fill, text=False)
+        if not text:
+            return drawn
+        width, height = drawn.size
+        key = legend([(self.classes[label], label) for label in self.present], width - 12)
+        paper = Image.new("RGB", (width, height + key.height + 8), "#ffffff")
+        paper.paste(drawn, (0, 0))
+        paper.paste(key, (6, height + 6))
+        return paper
+
+    def label_image(self) -> Image.Image:
+        """Palette picture whose pixels are the numbers of the classes; 255 has none.
+
+        Raises:
+            InvalidValue: more than 255 classes.
+        """
+        if len(self.classes) > MOST_LABELS:
+            raise InvalidValue(
+                f"{len(self.classes)} classes do not fit into a palette PNG, which holds "
+                f"{MOST_LABELS}: save COCO run lengths instead"
+            )
+        known = (self.labels >= 0) & (self.labels < len(self.classes))
+        picture = Image.fromarray(np.where(known, self.labels, MOST_LABELS).astype(np.uint8))
+        colors = [color_of(label + 1) for label in range(len(self.classes))]
+        palette = [*colors, *[(0, 0, 0)] * (256 - len(colors))]
+        picture.putpalette([value for color in palette for value in color])
+        return picture
+
+    def save(self, path: str | Path, form: Form = "overlay") -> Path:
+        """Write a picture; its folder is made, a file of that name is replaced.
+
+        Args:
+            path: the suffix chooses the format; labels must be ``.png``.
+            form: ``overlay``, or ``labels`` (palette picture of the classes' numbers).
+
+        Raises:
+            InvalidValue: unknown form, a format that cannot hold it, or a folder that cannot be
+                written.
+        """
+        target = Path(path)
+        if form not in get_args(Form):
+            raise unknown("form", form, get_args(Form))
+        if form == "labels" and target.suffix.lower() != ".png":
+            raise InvalidValue(f"{form} must be saved as .png to stay exact, got {target.name}")
+        return save_picture(self.plot() if form == "overlay" else self.label_image(), target)
+
+    def to_coco(self, *, image_id: int | None = None, category_ids: Sequence[int] | None = None,
+                first_id: int = 1) -> list[dict[str, Any]]:  # fmt: skip
+        """COCO annotations, one for each class that occurs, with its run lengths.
+
+        Args:
+            image_id: 0 by default.
+            category_ids: of all classes, in order; 1 to their number by default.
+            first_id: id of the first annotation.
+        """
+        ids = category_ids or range(1, len(self.classes) + 1)
+        return self.result().to_coco(
+            image_id=image_id or 0,
+            category_ids=[ids[label] for label in self.present],
+            first_id=first_id,
+        )

@@ -1,0 +1,168 @@
+"""A trained detector or segmenter ready for use: pictures in, results or label maps out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketeye.devices import Device, resolve_device
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models.bundled import located
+from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
+from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.results import Masks, Result
+
+_CHUNK = 32
+"""Classes whose logits are resized at once: 150 of them would fill gigabytes."""
+
+
+class DensePredictor(Protocol):
+    """What judges and draws: a run in torch, or an artefact in its runtime.
+
+    ``predict`` takes uint8 RGB ``(H, W, 3)`` and gives a :class:`Result` each, best object first,
+    with boxes, scores, names in ``labels`` and the picture itself, of ``instance`` with masks; of
+    ``semantic`` integers ``(H, W)``, the number of the class of every pixel.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in titles."""
+
+    @property
+    def description(self) -> DenseDescription:
+        """Task and classes."""
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]: ...
+
+
+class TorchDensePredictor:
+    """A network on a device."""
+
+    def __init__(
+        self,
+        network: DenseNetwork,
+        description: DenseDescription,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network = network.eval().to(device)
+        self.description = description
+        self.name = f"{description.network} ({description.backbone})"
+        self.device = torch.device(device)
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
+        tensors = [
+            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) / 255
+            for image in images
+        ]
+        network = self.network
+        if isinstance(network, SemanticFPN):
+            return [self._label_map(network, tensor) for tensor in tensors]
+        found = network(tensors)
+        classes = self.description.classes
+        return [
+            result_of({name: value.cpu().numpy() for name, value in row.items()}, classes, image)
+            for row, image in zip(found, images, strict=True)
+        ]
+
+    def _label_map(self, network: SemanticFPN, image: Tensor) -> np.ndarray:
+        described = self.description
+        mean, std = (
+            torch.tensor(values, device=self.device)[:, None, None]
+            for values in (described.mean, described.std)
+        )
+        size: tuple[int, int] = (image.shape[1], image.shape[2])
+        x = resize((image - mean) / std, fitted(size, described.min_size, described.max_size))
+        return best_class(network(x[None])[0], size).cpu().numpy()
+
+
+def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.ndarray) -> Result:
+    """A :class:`Result` from ``boxes``, ``scores``, ``labels`` and, if any, ``masks``.
+
+    Args:
+        found: of one picture; masks ``(N, H, W)`` or ``(N, 1, H, W)`` as probabilities.
+        classes: names, in the order of the labels.
+        image: uint8 RGB ``(H, W, 3)``.
+    """
+    size = (image.shape[1], image.shape[0])
+    labels = found["labels"].astype(int).tolist()
+    masks = None
+    if "masks" in found:
+        masks = Masks.from_dense(found["masks"].reshape(-1, size[1], size[0]) > 0.5)
+    return Result(
+        size=size,
+        boxes=found["boxes"],
+        scores=found["scores"],
+        labels=[classes[label] for label in labels],
+        class_ids=labels,
+        masks=masks,
+        image=image,
+    )
+
+
+def fitted(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
+    """``size`` (height, width) so that its shorter side is ``min_size`` and none above ``max_size``."""
+    scale = min(min_size / min(size), max_size / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, ``(C, h, w)`` to ``(C, *size)``, as the numpy companion of artefacts does it."""
+    if tuple(x.shape[1:]) == size:
+        return x
+    return F.interpolate(x[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def best_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """int64 ``size`` of ``(K, h, w)``: the class of the highest logit, resized before it is chosen."""
+    best, labels = torch.empty(0), torch.empty(0)
+    for start in range(0, len(logits), _CHUNK):
+        value, label = resize(logits[start : start + _CHUNK].float(), size).max(dim=0)
+        if not start:
+            best, labels = value, label
+            continue
+        higher = value > best
+        best, labels = torch.where(higher, value, best), torch.where(higher, label + start, labels)
+    return labels
+
+
+def open_dense_predictor(
+    model: str | Path, *, device: Device = "auto", threads: int = 1
+) -> DensePredictor:
+    """Open the run folder of a detector or segmenter, or an artefact made of one.
+
+    Args:
+        model: the folder.
+        device: for torch networks.
+        threads: for artefacts.
+
+    Raises:
+        MissingFile, InvalidValue: no such folder, not one of a detector or segmenter, or not finished.
+    """
+    path = Path(located(str(model)))
+    if not path.is_dir():
+        raise MissingFile(
+            f"no run at {model}: give the folder of a run of pocketeye train --task detect, instance "
+            "or semantic, or of an artefact exported from one"
+        )
+    network, description = open_dense(path, resolve_device(device))
+    return TorchDensePredictor(network, description, resolve_device(device))
+
+
+def require_task(predictor: DensePredictor, task: str) -> None:
+    """Raise InvalidValue for a network of another task."""
+    own = predictor.description.task
+    if own != task:
+        raise InvalidValue(f"{predictor.name} was trained to {_VERBS[own]}: use --task {own}")
+
+
+_VERBS = {
+    "detect": "detect objects", "instance": "outline objects", "semantic": "name every pixel",
+}  # fmt: skip

@@ -1,0 +1,245 @@
+"""How good a segmenter is on labelled pictures: mean IoU, per class, confusion, the worst of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketeye import progress
+from pocketeye.data import UnreadableImage
+from pocketeye.data._decode import read_pixels
+from pocketeye.data.semantic import SemanticSet
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.metrics.classification import ConfusionTable
+from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
+from pocketeye.runs import environment, write_atomic, write_table
+from pocketeye.training import eval_pictures, gallery
+from pocketeye.training.class_names import match_classes
+from pocketeye.training.dense_predictor import DensePredictor
+from pocketeye.training.evaluate_detection import known, make_folder
+
+_MOST_IN_JSON, _WORST = 100, 6
+Labeller = Callable[[int, np.ndarray], np.ndarray]
+"""Labels ``(H, W)`` of the picture of that number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstPicture:
+    """A picture with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+
+    name: str
+    miou: float
+    accuracy: float
+    picture: np.ndarray
+    truth: np.ndarray
+    found: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SemanticEval:
+    """What a segmenter says of a set, and how good it is.
+
+    Attributes:
+        classes: of the network.
+        pictures: mean IoU of each picture over the classes in it, by name; worst first.
+        worst: those of the lowest, with their pixels.
+        seconds: finding only, or None for results made elsewhere.
+    """
+
+    model: str
+    samples: SemanticSet = field(repr=False)
+    classes: tuple[str, ...]
+    report: SemanticReport
+    pictures: dict[str, float] = field(repr=False)
+    worst: tuple[WorstPicture, ...] = field(repr=False)
+    seconds: float | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> str:
+        """What the set is called in titles."""
+        name, split = Path(self.samples.source).name, self.samples.split
+        return f"{name} ({split})" if split else name
+
+    @property
+    def miou(self) -> float:
+        return self.report.miou
+
+    @property
+    def images_per_second(self) -> float | None:
+        return len(self.pictures) / self.seconds if self.seconds else None
+
+    @property
+    def confusion(self) -> ConfusionTable:
+        return ConfusionTable(names=self.classes, counts=self.report.confusion)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; shares that do not exist are None."""
+        report = self.report
+        return {
+            "task": "semantic",
+            "model": self.model,
+            "data": self.samples.source,
+            "split": self.samples.split,
+            "n": len(self.pictures),
+            "miou": known(report.miou),
+            "macc": known(report.macc),
+            "pixel_accuracy": known(report.accuracy),
+            "classes": [asdict(row) for row in report.rows],
+            "worst": [{"picture": k, "miou": v} for k, v in list(self.pictures.items())[:50]],
+            "confused": [asdict(pair) for pair in self.confusion.confused(50)],
+            "confusion": (
+                report.confusion.tolist() if len(self.classes) <= _MOST_IN_JSON else None
+            ),
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "environment": environment(),
+        }
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write ``eval.json``, tables and pictures into ``folder``.
+
+        The folder is made if needed; an earlier evaluation in it is replaced.
+
+        Raises:
+            InvalidValue: the folder cannot be made or written.
+        """
+        make_folder(folder)
+        report, title = self.report, f"{self.model} on {self.data}"
+        cells = np.argwhere(report.confusion)
+        return [
+            write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n"),
+            write_table(
+                folder / "classes.csv",
+                ("class", "pixels", "iou", "accuracy"),
+                ((row.name, row.pixels, row.iou, row.accuracy) for row in report.rows),
+            ),
+            write_table(
+                folder / "confusion.csv",
+                ("true", "predicted", "pixels"),
+                ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
+            ),
+            eval_pictures.save_confusion(
+                self.confusion, folder / "confusion.png",
+                f"{title}: mean IoU {100 * report.miou:.1f} %", "pixels",
+            ),
+            *gallery.save_worst_maps(self, folder / "worst.png"),
+        ]  # fmt: skip
+
+
+def evaluate_semantic(predictor: DensePredictor, samples: SemanticSet) -> SemanticEval:
+    """Run a segmenter over all pictures, one by one, and judge it at their own size.
+
+    Classes are matched by name. Pictures that cannot be read are left out and named.
+
+    Raises:
+        InvalidValue: a class the network does not know, or not one picture that can be read.
+    """
+    classes = predictor.description.classes
+    places = match_classes(samples.classes, classes, samples.source)
+
+    def label(_: int, picture: np.ndarray) -> np.ndarray:
+        found = predictor.predict([picture])[0]
+        assert isinstance(found, np.ndarray)
+        return found
+
+    return _judged(label, samples, predictor.name, classes, places, timed=True)
+
+
+def judge_label_maps(folder: Path, samples: SemanticSet) -> SemanticEval:
+    """Judge label pictures made elsewhere: ``folder/STEM.png`` for every picture, values as labels.
+
+    Raises:
+        MissingFile: no such folder, or a picture without labels.
+        InvalidValue: labels that cannot be read, of another size, or of no class.
+    """
+    if not folder.is_dir():
+        raise MissingFile(f"no results at {folder} (give a folder of label pictures)")
+    classes = samples.classes
+
+    def label(index: int, picture: np.ndarray) -> np.ndarray:
+        return _read_labels(folder, samples.name(index), picture.shape[:2], len(classes))
+
+    return _judged(label, samples, str(folder), classes, np.arange(len(classes)), timed=False)
+
+
+def _read_labels(folder: Path, name: str, size: tuple[int, ...], count: int) -> np.ndarray:
+    path = folder / f"{Path(name).stem}.png"
+    if not path.is_file():
+        raise MissingFile(f"{folder} has no {path.name} for the picture {name}")
+    try:
+        _, labels = read_pixels(path)
+    except UnreadableImage as error:
+        raise InvalidValue(f"{path} cannot be read: {error}") from error
+    if labels.shape != size:
+        raise InvalidValue(
+            f"{path} should be a label picture of {size[1]}x{size[0]}, and is of "
+            f"{'x'.join(str(side) for side in (labels.shape[1], labels.shape[0], *labels.shape[2:]))}"
+        )
+    if labels.max() >= count:
+        raise InvalidValue(f"{path} has label {labels.max()}, and there are {count} classes")
+    return labels
+
+
+def _judged(
+    label: Labeller,
+    samples: SemanticSet,
+    name: str,
+    classes: tuple[str, ...],
+    places: np.ndarray,
+    *,
+    timed: bool,
+) -> SemanticEval:
+    metric, seconds = MeanIoU(classes, samples.ignore_index), 0.0
+    table = np.full(256, samples.ignore_index)
+    table[: len(places)] = places
+    pictures: dict[str, float] = {}
+    worst: list[WorstPicture] = []
+    problems: list[str] = []
+    with progress.task(f"evaluating {name}", len(samples)) as bar:
+        for index in range(len(samples)):
+            bar.advance()
+            try:
+                picture, labels = _read(samples, index)
+            except UnreadableImage as error:
+                problems.append(f"{samples.name(index)}: {error}")
+                continue
+            start = time.perf_counter()
+            found = label(index, picture)
+            seconds += time.perf_counter() - start
+            truth = table[labels]
+            counts = metric.update(found, truth)
+            if not counts.sum():
+                problems.append(f"{samples.name(index)}: not one pixel with a class")
+                continue
+            miou = mean_iou_of(counts)
+            pictures[samples.name(index)] = miou
+            if miou < 1:
+                right = float(np.trace(counts) / counts.sum())
+                one = WorstPicture(
+                    name=samples.name(index), miou=miou, accuracy=right, picture=picture,
+                    truth=truth, found=found,
+                )  # fmt: skip
+                worst = sorted([*worst, one], key=lambda row: row.miou)[:_WORST]
+    if not pictures:
+        raise InvalidValue(f"none of the {len(samples)} pictures of {samples.source} can be judged")
+    return SemanticEval(
+        model=name,
+        samples=samples,
+        classes=classes,
+        report=metric.report(),
+        pictures=dict(sorted(pictures.items(), key=lambda item: item[1])),
+        worst=tuple(worst),
+        seconds=seconds if timed else None,
+        problems=tuple(problems),
+    )
+
+
+def _read(samples: SemanticSet, index: int) -> tuple[np.ndarray, np.ndarray]:
+    picture, labels = samples.read(index)
+    return np.asarray(picture), labels

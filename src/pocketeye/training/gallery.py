@@ -1,0 +1,172 @@
+"""The worst pictures of an evaluation: what is true beside what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pocketeye.data import UnreadableImage
+from pocketeye.metrics.matching import Mistakes, match
+from pocketeye.metrics.objects import FoundObjects, TrueObjects
+from pocketeye.results import LabelMap, Masks, Result
+from pocketeye.results.legend import legend
+from pocketeye.results.result import save_picture
+
+if TYPE_CHECKING:
+    from pocketeye.training.evaluate_detection import DetectionEval
+    from pocketeye.training.evaluate_semantic import SemanticEval, WorstPicture
+
+PAIR, TRIPLE = 460, 380
+"""Width of a picture in pixels, of two side by side and of three."""
+_TALLEST = 1.2
+_GAP, _LINE, _INK, _FAINT, _PAPER = 8, 20, "#1c1c1c", "#6b6b6b", "#ffffff"
+_WRONG, _GREY = (213, 94, 0), 0.65
+
+Row = tuple[str, Sequence[Image.Image]]
+
+
+def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
+    """Truth beside prediction of the pictures of the lowest F1; nothing where none has a mistake.
+
+    Only mistakes are named: in the truth what was missed, in the prediction what is wrong.
+    """
+    rows: list[Row] = []
+    labels: set[int] = set()
+    for image_id in result.worst():
+        number = result.numbers[image_id]
+        try:
+            picture = np.asarray(result.samples[number].image())
+        except UnreadableImage:
+            continue  # of results made elsewhere
+        truth = result.truths[image_id]
+        found = result.found.get(image_id)
+        sure = None if found is None else found.above(result.matches.score)
+        pair = _detection_pair(picture, truth, sure, result.classes)
+        rows.append(
+            (f"{result.samples.name(number)}: {said(result.matches.pictures[image_id])}", pair)
+        )
+        labels |= set(truth.labels.tolist()) | set([] if sure is None else sure.labels.tolist())
+    head = (
+        f"{result.model} on {result.data}: worst pictures at scores from {result.matches.score:.2f}. "
+        "Left: true, named where missed. Right: found, named where wrong."
+    )
+    return _save(rows, head, result.classes, labels, path)
+
+
+def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
+    """Truth, prediction and mistakes of the pictures of the lowest mean IoU; none for no mistake."""
+    rows: list[Row] = []
+    labels: set[int] = set()
+    for worst in result.worst:
+        triple, seen = _semantic_triple(worst, result.classes)
+        text = (
+            f"{worst.name}: mean IoU {100 * worst.miou:.1f} %, {100 * worst.accuracy:.1f} % right"
+        )
+        rows.append((text, triple))
+        labels |= seen
+    head = f"{result.model} on {result.data}: worst pictures. True, found, mistakes."
+    return _save(rows, head, result.classes, labels, path)
+
+
+def said(mistakes: Mistakes) -> str:
+    """In words, zeros left out."""
+    parts = {
+        "right": mistakes.right, "missed": mistakes.missed, "superfluous": mistakes.superfluous,
+        "of a wrong class": mistakes.wrong,
+    }  # fmt: skip
+    return f"F1 {mistakes.f1:.2f} ({', '.join(f'{n} {what}' for what, n in parts.items() if n)})"
+
+
+def _detection_pair(
+    picture: np.ndarray, truth: TrueObjects, found: FoundObjects | None, classes: Sequence[str]
+) -> tuple[Image.Image, Image.Image]:
+    size = _fitted((picture.shape[1], picture.shape[0]), PAIR)
+    missed, wrong = ~truth.crowd, np.zeros(0, bool)
+    if found is not None:
+        matching = match(truth, found)
+        wrong = (matching.hits < 0) & ~matching.ignored
+        missed[matching.hits[matching.hits >= 0]] = False
+    names = [classes[label] if missed[i] else "" for i, label in enumerate(truth.labels)]
+    names = ["crowd" if truth.crowd[i] else name for i, name in enumerate(names)]
+    left = _drawn(picture, truth.boxes, truth.labels, truth.masks, names, None, size)
+    if found is None:
+        return left, Image.fromarray(picture).resize(size)
+    names = [classes[label] if wrong[i] else "" for i, label in enumerate(found.labels)]
+    right = _drawn(picture, found.boxes, found.labels, found.masks, names, found.scores, size)
+    return left, right
+
+
+def _drawn(
+    picture: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    masks: Masks | None,
+    names: Sequence[str],
+    scores: np.ndarray | None,
+    size: tuple[int, int],
+) -> Image.Image:
+    """At the size it is shown, so that lines and letters keep theirs."""
+    result = Result(
+        size=(picture.shape[1], picture.shape[0]), boxes=boxes, masks=masks, labels=names,
+        class_ids=labels.tolist(), scores=scores, image=picture,
+    )  # fmt: skip
+    return result.resized(size).plot()
+
+
+def _semantic_triple(
+    worst: WorstPicture, classes: Sequence[str]
+) -> tuple[tuple[Image.Image, ...], set[int]]:
+    size = _fitted((worst.picture.shape[1], worst.picture.shape[0]), TRIPLE)
+    maps = [
+        LabelMap(labels=labels, classes=classes, image=worst.picture).resized(size)
+        for labels in (worst.truth, worst.found)
+    ]
+    true, found = maps
+    wrong = (true.labels != found.labels) & (true.labels < len(classes))
+    assert true.image is not None
+    grey = true.image.mean(axis=2, keepdims=True).repeat(3, axis=2) * _GREY
+    mistakes = np.where(wrong[..., None], np.asarray(_WRONG), grey).astype(np.uint8)
+    pictures = (*(one.plot(text=False) for one in maps), Image.fromarray(mistakes))
+    return pictures, set(true.present) | set(found.present)
+
+
+def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
+    """Of ``width``, or less where it would be too tall."""
+    scale = min(width / size[0], _TALLEST * width / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _save(
+    rows: Sequence[Row], head: str, classes: Sequence[str], labels: set[int], path: Path
+) -> list[Path]:
+    """Two to a line, the legend below."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return []
+    panels = len(rows[0][1])
+    cell = panels * ((PAIR if panels == 2 else TRIPLE) + _GAP) + _GAP
+    columns = min(2, len(rows))
+    lines = [rows[at : at + columns] for at in range(0, len(rows), columns)]
+    heights = [
+        max(p.height for _, shown in line for p in shown) + _LINE + 2 * _GAP for line in lines
+    ]
+    width = max(columns * cell, 900)
+    key = legend([(classes[label], label) for label in sorted(labels)], width - 2 * _GAP)
+    sheet = Image.new("RGB", (width, _LINE + 2 * _GAP + sum(heights) + key.height + _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP), head, _INK, ImageFont.load_default(14))
+    top = _LINE + 2 * _GAP
+    for line, height in zip(lines, heights, strict=True):
+        for column, (text, shown) in enumerate(line):
+            left = _GAP + column * cell
+            draw.text((left, top), text[-110:], _FAINT, ImageFont.load_default(13))
+            for picture in shown:
+                sheet.paste(picture, (left, top + _LINE))
+                left += (PAIR if panels == 2 else TRIPLE) + _GAP
+        top += height
+    sheet.paste(key, (_GAP, top))
+    return [save_picture(sheet, path)]
