@@ -17,6 +17,7 @@ from pocketeye.models.bundled import located
 from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
 from pocketeye.models.semantic_fpn import SemanticFPN
 from pocketeye.results import Masks, Result
+from pocketeye.runtimes.dense_artifact import is_dense_artifact, load_dense_artifact
 
 _CHUNK = 32
 """Classes whose logits are resized at once: 150 of them would fill gigabytes."""
@@ -57,29 +58,59 @@ class TorchDensePredictor:
 
     @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
-        tensors = [
-            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) / 255
-            for image in images
+        pixels = [
+            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) for image in images
         ]
         network = self.network
         if isinstance(network, SemanticFPN):
-            return [self._label_map(network, tensor) for tensor in tensors]
-        found = network(tensors)
+            return [label_map(network, x, self.description).cpu().numpy() for x in pixels]
+        found = network([x / 255 for x in pixels])
         classes = self.description.classes
         return [
             result_of({name: value.cpu().numpy() for name, value in row.items()}, classes, image)
             for row, image in zip(found, images, strict=True)
         ]
 
-    def _label_map(self, network: SemanticFPN, image: Tensor) -> np.ndarray:
-        described = self.description
-        mean, std = (
-            torch.tensor(values, device=self.device)[:, None, None]
-            for values in (described.mean, described.std)
+
+class ArtifactDensePredictor:
+    """An artefact in its runtime; the shape of its input is fixed, pictures are fitted into it."""
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.executable = load_dense_artifact(folder, threads=threads)
+        self.description = DenseDescription.load(folder)
+        artifact = self.executable.artifact
+        backbone = self.description.backbone
+        self.name = (
+            f"{self.description.network} ({backbone}), {artifact.runtime} {artifact.precision}"
         )
-        size: tuple[int, int] = (image.shape[1], image.shape[2])
-        x = resize((image - mean) / std, fitted(size, described.min_size, described.max_size))
-        return best_class(network(x[None])[0], size).cpu().numpy()
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
+        found = [self.executable(image) for image in images]
+        maps = [each for each in found if isinstance(each, np.ndarray)]
+        if self.description.task == "semantic":
+            return maps
+        classes = self.description.classes
+        return [
+            result_of(each, classes, image)
+            for each, image in zip(found, images, strict=True)
+            if not isinstance(each, np.ndarray)
+        ]
+
+
+def label_map(network: SemanticFPN, image: Tensor, described: DenseDescription) -> Tensor:
+    """int64 ``(H, W)`` on uint8 ``(3, H, W)``: resized as the description says, and back."""
+    size: tuple[int, int] = (image.shape[1], image.shape[2])
+    x = resize(normalised(image, described), fitted(size, described.min_size, described.max_size))
+    return best_class(network(x[None])[0], size)
+
+
+def normalised(images: Tensor, described: DenseDescription) -> Tensor:
+    """uint8 ``(…, 3, H, W)`` as the network takes them, float32."""
+    mean, std = (
+        torch.tensor(values, device=images.device).view(3, 1, 1)
+        for values in (described.mean, described.std)
+    )
+    return (images.float() / 255 - mean) / std
 
 
 def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.ndarray) -> Result:
@@ -152,6 +183,8 @@ def open_dense_predictor(
             f"no run at {model}: give the folder of a run of pocketeye train --task detect, instance "
             "or semantic, or of an artefact exported from one"
         )
+    if is_dense_artifact(path):
+        return ArtifactDensePredictor(path, threads)
     network, description = open_dense(path, resolve_device(device))
     return TorchDensePredictor(network, description, resolve_device(device))
 
