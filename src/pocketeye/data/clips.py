@@ -5,14 +5,14 @@ A picture is a clip of one frame, so one training code serves both.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+
+from pocketeye.data.drawn import DrawnSource
 
 
 class Clip(NamedTuple):
@@ -66,32 +66,8 @@ def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
     )
 
 
-class ClipSource(Dataset[Clip], ABC):
-    """Clips drawn from (seed, epoch, index), so that workers and resuming change nothing.
-
-    ``source[index]`` runs on past the length: sample ``i`` of epoch ``e`` is number
-    ``e * len(source) + i``. A sampler that counts so needs to tell the workers nothing.
-    Every clip has at least one object with at least one visible mask.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Samples in an epoch."""
-
-    @abstractmethod
-    def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """Sample ``index`` (below the length), with every choice drawn from ``rng``."""
-
-    def __getitem__(self, index: int) -> Clip:
-        epoch, place = divmod(index, len(self))
-        return self.draw(place, np.random.default_rng((self.seed % (1 << 63), epoch, place)))
-
-    def __iter__(self) -> Iterator[Clip]:
-        """The first epoch."""
-        return (self[index] for index in range(len(self)))
+class ClipSource(DrawnSource[Clip]):
+    """Clips; every one has at least one object with at least one visible mask."""
 
 
 class MixedClips(ClipSource):

@@ -1,20 +1,21 @@
-"""Loaders of clips: sample ``i`` of epoch ``e`` is always the same, whatever reads it."""
+"""Loaders of drawn samples: sample ``i`` of epoch ``e`` is always the same, whatever reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from pocketeye.data.clips import ClipSource, collate_clips
+from pocketeye.data.clips import collate_clips
+from pocketeye.data.drawn import DrawnSource
 from pocketeye.training.cluster import rank_and_world
 from pocketeye.training.data import QuietLoader, one_thread
 
 
 class ClipSampler(Sampler[int]):
-    """Numbers ``epoch * length + place`` of a :class:`ClipSource`, batch by batch of all processes.
+    """Numbers ``epoch * length + place`` of a :class:`DrawnSource`, batch by batch of all processes.
 
     Neighbouring samples land in one batch, so that a mixture can give batches of one kind.
 
@@ -43,14 +44,19 @@ class ClipSampler(Sampler[int]):
 
 
 def make_clip_loader(
-    source: ClipSource, batch_size: int, *, training: bool, workers: int = 0
+    source: DrawnSource[Any],
+    batch_size: int,
+    *,
+    training: bool,
+    workers: int = 0,
+    collate: Callable[[Sequence[Any]], Any] = collate_clips,
 ) -> DataLoader[Any]:
-    """Batches of ``source``, as :func:`collate_clips` makes them."""
+    """Batches of ``source``, as ``collate`` makes them."""
     return QuietLoader(
         source,
         batch_size=batch_size,
         sampler=ClipSampler(len(source), batch_size, first_epoch_only=not training),
-        collate_fn=collate_clips,
+        collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=one_thread,

@@ -107,7 +107,7 @@ def one_thread(worker: int) -> None:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Draw from ``seed`` inside the block; the global generator is as before afterwards."""
     state = torch.get_rng_state()
     torch.manual_seed(seed)
@@ -130,7 +130,7 @@ class _Singles(Dataset[Batch]):
         return len(self.images)
 
     def __getitems__(self, keys: list[Key]) -> Batch:
-        with _seeded(0):
+        with seeded(0):
             rows = [self._one(key) for key in keys]
         return torch.stack([row[0] for row in rows]), torch.tensor([row[1] for row in rows])
 
@@ -165,7 +165,7 @@ class _Batches(_Singles):
         real = np.maximum(indices, 0)
         pixels = self.images.pixels(real)
         assert pixels is not None
-        with _seeded(keys[0].seed):
+        with seeded(keys[0].seed):
             x = self._transform(keys[0]).batch(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         labels = np.where(indices < 0, IGNORED, self.images.labels[real])
         return x, torch.from_numpy(labels)

@@ -92,7 +92,7 @@ def epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dict
             "number": int(row["epoch"]) + 1,
             "lr": f"{row['lr']:.3g}",
             "train_loss": f"{row['train/loss']:.4f}",
-            "val_loss": f"{row['val/loss']:.4f}",
+            "val_loss": f"{row['val/loss']:.4f}" if "val/loss" in row else "",
             "metric": f"{100 * row[metric]:.{digits}f} %",
             "seconds": f"{row['seconds']:.1f}",
             "best": int(row["epoch"]) + 1 == best,

@@ -14,6 +14,7 @@ from pocketeye.data.classification import DIGITS
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
+from pocketeye.training.dense_config import load_dense_recipe
 from pocketeye.training.distill import open_teacher
 from pocketeye.training.fit import (
     BEST,
@@ -31,6 +32,7 @@ from pocketeye.training.tam_config import load_tam_recipe
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines
+from pocketeye.verbs._train_dense import DenseTrainResult, sizes_of, train_dense
 from pocketeye.verbs._train_tracker import TrackerTrainResult, train_tracker
 
 
@@ -98,8 +100,12 @@ class TrainResult(VerbResult):
 def train(
     model: str | None = None,
     *,
-    task: Literal["classify", "segment-anything", "track"] = "classify",
+    task: Literal[
+        "classify", "segment-anything", "track", "detect", "instance", "semantic"
+    ] = "classify",
+    backbone: str | None = None,
     data: str = DIGITS,
+    classes: str | None = None,
     recipe: str | None = None,
     out: Path | None = None,
     resume: bool = False,
@@ -123,29 +129,39 @@ def train(
     num_processes: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
-) -> TrainResult | TrackerTrainResult:
-    """Train a classifier or a tracker.
+) -> TrainResult | TrackerTrainResult | DenseTrainResult:
+    """Train a classifier, a tracker, a detector or a segmenter.
 
     Args:
         model: a name from `pocketeye list`, any timm name, or an architecture.json; by default
             fbnet_c. Of the other tasks a tracker's name, by default pocketeye_tam_nano.
-        task: classify pictures, segment anything in pictures by prompts, or track it through videos.
+        task: classify pictures; segment anything in pictures by prompts, or track it through videos;
+            detect objects (RetinaNet), outline them too (instance, Mask R-CNN), or give every pixel a
+            class (semantic, Semantic FPN).
+        backbone: of detect, instance and semantic: any timm name with maps of strides 4 to 32, an
+            architecture.json, or the run of a classifier, whose weights it then begins with; by
+            default casvit_xs.
         data: a folder of class folders, a folder of parquet files, a parquet file, or 'digits'. Of
             the other tasks one or more folders, with commas between: pictures with masks (COCO,
-            SA-1B, label maps) and videos (DAVIS, YouTube-VOS, MOSE, SA-V).
+            SA-1B, label maps) and videos (DAVIS, YouTube-VOS, MOSE, SA-V). Of detect and instance
+            COCO, VOC or YOLO; of semantic ADE20K, Cityscapes, CamVid or folders of masks.
+        classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
         recipe: a recipe that comes along (casvit-official, casvit-strong, casvit-384, cifar10,
             tiny-imagenet, fbnet-imagenet, small-cpu, digits …) or a YAML file of the same keys; by
             default digits for the digits, else small-cpu. Of the other tasks
             segment-anything-small, segment-anything-sa1b, track-small, track-sav or a file; the
-            small ones by default.
+            small ones by default. Of detect detect-small or retinanet-1x, of instance
+            instance-small or mask-rcnn-1x, of semantic semantic-small, semantic-fpn-40k or -80k.
         out: folder of the run; out/train/MODEL-on-DATA by default.
         resume: go on with an interrupted run.
         overwrite: start again in a folder that holds a run.
         pretrained: begin with the published weights of a named model.
-        checkpoint: begin with the weights of a file; a tracker's also with those of a run folder.
+        checkpoint: begin with the weights of a file; a tracker's, detector's or segmenter's also with
+            those of a run folder.
         new_head: leave the classifier of that file and begin it afresh, as for other classes.
         start_from: begin a tracker with what fits of a relative: a run folder of a classifier (its
-            backbone goes into the image encoder), a file of EfficientSAM, SAM 2 or EfficientTAM.
+            backbone goes into the image encoder), a file of EfficientSAM, SAM 2 or EfficientTAM. Of
+            detect, instance and semantic a run or file whose backbone is taken.
         trunk: another image encoder for a tracker, any timm backbone.
         synthetic_share: share of a tracker's clips that are made of cut-outs, 0 to 1.
         teacher: learn from this network too: a run folder, an architecture.json with
@@ -158,7 +174,7 @@ def train(
         lr: peak learning rate.
         seed: of the weights, the order and the augmentation.
         input_size: side of the input in pixels; by default an architecture's own, and for names the
-            size of the pictures.
+            size of the pictures. Of detect, instance and semantic the shorter side.
         device: auto takes CUDA, then MPS, then the CPU.
         precision: bf16 and fp16 are mixed precision (bf16 is slower than fp32 on CPUs without matrix
             units, fp16 needs CUDA).
@@ -173,6 +189,24 @@ def train(
         MissingFile: no data, recipe or network at a path.
         UserError: interrupted; says how to go on.
     """
+    if task == "detect" or task == "instance" or task == "semantic":
+        refuse(task, model=model, new_head=new_head, teacher=teacher, distill=distill, trunk=trunk,
+               teacher_checkpoint=teacher_checkpoint, synthetic_share=synthetic_share)  # fmt: skip
+        if data == DIGITS:
+            raise InvalidValue(
+                f"--task {task} needs annotated pictures: give their folder with --data"
+            )
+        dense_config = load_dense_recipe(
+            recipe or f"{task}-small", task,
+            epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device,
+            precision=precision, num_processes=num_processes, workers=workers, threads=threads,
+            **sizes_of(task, input_size),
+        )  # fmt: skip
+        return train_dense(
+            backbone or "casvit_xs", dense_config, data=data, classes=classes, out=out, resume=resume,
+            overwrite=overwrite, pretrained=pretrained, checkpoint=checkpoint, start_from=start_from,
+        )  # fmt: skip
+    refuse(task, backbone=backbone, classes=classes)
     if task != "classify":
         refuse(task, pretrained=pretrained, new_head=new_head, distill=distill)
         if data == DIGITS:

@@ -1,0 +1,180 @@
+"""Training a detector or segmenter into a run folder that can be judged, exported and continued."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import yaml
+
+from pocketeye.data.detection import DetectionSet
+from pocketeye.data.semantic import SemanticSet
+from pocketeye.errors import InvalidValue
+from pocketeye.models import load_checkpoint
+from pocketeye.models.dense_described import DenseDescription, DenseNetwork
+from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
+from pocketeye.training.clip_loader import make_clip_loader
+from pocketeye.training.cluster import is_first_process
+from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_data import (
+    DetectionDraws,
+    DetectionOrder,
+    SemanticDraws,
+    SemanticOrder,
+    collate_crops,
+    collate_items,
+    steps_per_epoch,
+)
+from pocketeye.training.dense_pictures import STRIP, SaveDensePicture, save_dense_curves
+from pocketeye.training.dense_report import write_dense_report
+from pocketeye.training.dense_task import DenseTraining, DetectionTask, SemanticTask
+from pocketeye.training.fit import threads
+from pocketeye.training.loop import fit_resumable, make_trainer
+from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT
+from pocketeye.training.weights import BEST, LAST, SaveWeights
+
+DenseSet = DetectionSet | SemanticSet
+# What counts first, and what is drawn beside it.
+METRICS: dict[str, dict[str, str]] = {
+    "detect": {"val/ap": "box AP", "val/ap50": "box AP at 0.5"},
+    "instance": {"val/ap": "mask AP", "val/ap50": "mask AP at 0.5", "val/box_ap": "box AP"},
+    "semantic": {"val/miou": "mean IoU", "val/accuracy": "pixels right"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseFitResult:
+    """What a training came to; ``value`` is AP or mean IoU (0 to 1) of the best epoch (from 1)."""
+
+    metric: str
+    value: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+
+
+def fit_dense(
+    model: DenseNetwork,
+    train: DenseSet,
+    val: DenseSet,
+    config: DenseConfig,
+    run: RunFolder,
+    resume: bool = False,
+    *,
+    description: DenseDescription,
+) -> DenseFitResult:
+    """Train ``model`` and leave it with its best weights.
+
+    Writes ``best.safetensors`` (highest ``val/ap`` or ``val/miou``), ``last.safetensors``,
+    ``last.ckpt``, ``metrics.csv``, ``validation.png``, ``curves.png``, ``model.json``,
+    ``recipe.yaml``, ``result.json`` and ``report.html``.
+
+    Args:
+        train, val: of the task's kind, with the same classes.
+        resume: go on from ``last.ckpt``; the result is bit for bit that of one go (on a CPU).
+
+    Raises:
+        InvalidValue: sets of different classes, a loss that is not finite, no room.
+        UserError: interrupted; says how to go on.
+    """
+    require_same_classes(train, val)
+    first = next(iter(METRICS[config.task]))
+    with threads(config.threads):
+        if not resume and is_first_process():
+            _begin(config, description, run)
+        task, loaders = _made(model, train, val, config, description)
+        trainer = make_trainer(
+            run,
+            max_epochs=config.epochs,
+            seed=config.seed,
+            device=config.device,
+            num_processes=config.num_processes,
+            precision=config.precision,
+            sync_bn=config.needs_sync,
+            description=f"training {description.network}",
+            callbacks=[SaveWeights(run, first), SaveDensePicture(run)],
+            all_used=False,
+            gradient_clip_val=config.clip_grad or None,
+            accumulate_grad_batches=config.accumulate,
+        )
+        fit_resumable(trainer, task, loaders, run, resume)
+    counts = {"num_train": len(train), "num_val": len(val)}
+    return _finish(model, run, description, counts)
+
+
+def require_same_classes(train: DenseSet, val: DenseSet) -> None:
+    """Raise InvalidValue where validation would judge something else."""
+    if train.classes != val.classes:
+        raise InvalidValue(
+            f"training and validation data have other classes: {len(train.classes)} "
+            f"({', '.join(train.classes[:4])} …) and {len(val.classes)} "
+            f"({', '.join(val.classes[:4])} …)"
+        )
+
+
+def _made(
+    model: DenseNetwork,
+    train: DenseSet,
+    val: DenseSet,
+    config: DenseConfig,
+    described: DenseDescription,
+) -> tuple[DenseTraining, tuple[Any, Any]]:
+    """The task, and loaders of training and validation."""
+    steps = steps_per_epoch(config, len(train))
+    task: DenseTraining
+    draws: Any
+    collate: Any
+    if isinstance(train, SemanticSet):
+        assert isinstance(val, SemanticSet)
+        task = SemanticTask(model, config, steps, val, described)
+        draws, collate = SemanticDraws(train, config), collate_crops
+        order: Any = SemanticOrder(val, config.min_size, config.max_size)
+    else:
+        assert isinstance(val, DetectionSet)
+        task = DetectionTask(model, config, steps, val)
+        draws, collate = DetectionDraws(train, config), collate_items
+        order = DetectionOrder(val)
+    return task, (
+        make_clip_loader(
+            draws, config.batch_size, training=True, workers=config.workers, collate=collate
+        ),
+        make_clip_loader(
+            order, config.batch_size, training=False, workers=config.workers, collate=collate_items
+        ),
+    )
+
+
+def _begin(config: DenseConfig, description: DenseDescription, run: RunFolder) -> None:
+    """Describe the run before its first step, and take away what another one left in the folder."""
+    for name in (BEST, LAST, RESULT, REPORT, CURVES, STRIP, CHECKPOINT):
+        (run / name).unlink(missing_ok=True)
+    write_atomic(run / RECIPE, yaml.safe_dump(config.to_dict(), sort_keys=False))
+    description.save(run.path)
+
+
+def _finish(
+    model: DenseNetwork, run: RunFolder, description: DenseDescription, counts: dict[str, int]
+) -> DenseFitResult:
+    load_checkpoint(model, run / BEST)
+    model.eval()
+    rows, metrics = run.metrics(), METRICS[description.task]
+    key = next(iter(metrics))
+    best = max(rows, key=lambda row: row[key])
+    result = DenseFitResult(
+        metric=metrics[key],
+        value=best[key],
+        best_epoch=int(best["epoch"]) + 1,
+        epochs=len(rows),
+        seconds=round(sum(row["seconds"] for row in rows), 3),
+    )
+    if is_first_process():
+        title = f"{description.network} with {description.backbone} on {description.data}"
+        save_dense_curves(rows, run / CURVES, title, metrics)
+        others = {name.partition("/")[2]: best[name] for name in metrics}
+        summary = {**asdict(result), **others, **counts, "weights": BEST}
+        run.write_json(RESULT, {**summary, "params": sum(p.numel() for p in model.parameters())})
+        write_dense_report(run, metrics)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()  # under torchrun nobody returns before the files are there
+    return result

@@ -1,0 +1,212 @@
+"""Runs of detectors and segmenters: their files, resuming, and that they learn."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from pocketeye.data.detection import load_detection
+from pocketeye.data.semantic import load_semantic
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.models import Architecture
+from pocketeye.models.dense_described import DenseDescription, open_dense
+from pocketeye.runs import RunFolder
+from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_task import (
+    DenseTraining,
+    DetectionTask,
+    SemanticTask,
+    make_dense_optimizer,
+    pixel_loss,
+)
+from pocketeye.training.fit_dense import DenseFitResult, fit_dense
+from tests.training.dense_sets import write_coco_discs, write_semantic_discs
+
+BACKBONE = (
+    "tiny@64=conv3:3>16/2|k3_e3:16>16/2|k3_e3:16>24/2|k3_e3:24>32/2|k3_e3:32>48/2|head96:48>10/1"
+)
+SHORT: dict[str, Any] = {
+    "epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "lr": 1e-3, "warmup_steps": 1, "device": "cpu",
+    "norms": "live", "fpn_channels": 16, "head_channels": 16, "min_sizes": (72,), "min_size": 72,
+    "max_size": 120, "crop": 64, "schedule": "cosine", "ema_decay": 0.9, "decay_norms": False,
+    "scale": (0.9, 1.3),
+}  # fmt: skip
+TASKS = ["detect", "instance", "semantic"]
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("dense")
+    counts = {"train": 6, "val": 3}
+    coco = write_coco_discs(root / "coco", counts)
+    return {"detect": coco, "instance": coco,
+            "semantic": write_semantic_discs(root / "semantic", counts)}  # fmt: skip
+
+
+def opened(root: Path, task: str) -> Any:
+    if task == "semantic":
+        return tuple(load_semantic(root, split) for split in ("train", "val"))
+    masks = task == "instance"
+    return tuple(load_detection(root, split, masks=masks) for split in ("train", "val"))
+
+
+def run_dense(
+    folder: Path, root: Path, task: str, resume: bool = False, **changes: Any
+) -> tuple[torch.nn.Module, DenseFitResult]:
+    config = DenseConfig(task=task, **{**SHORT, **changes})  # type: ignore[arg-type]
+    train, val = opened(root, task)
+    described = DenseDescription(
+        task=config.task, backbone="tiny", classes=train.classes, data=str(root),
+        architecture=json.loads(Architecture.parse(BACKBONE).to_json()),
+        min_size=config.min_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
+        head_channels=config.head_channels, norms=config.norms,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = described.make()
+    run = RunFolder.open(folder, config.to_dict(), resume=resume)
+    return model, fit_dense(model, train, val, config, run, resume, description=described)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_explains_itself(tmp_path: Path, sets: dict[str, Path], task: str) -> None:
+    changes = {"steps_per_epoch": 1, "batch_size": 1} if task == "instance" else {}
+    model, result = run_dense(tmp_path / "run", sets[task], task, **changes)
+    run = RunFolder(tmp_path / "run")
+    assert 0 <= result.value <= 1
+    rows = run.metrics()
+    assert [row["epoch"] for row in rows] == [0, 1]
+    first = "val/miou" if task == "semantic" else "val/ap"
+    assert {"train/loss", "lr", "seconds", first} <= set(rows[0])
+    assert ("val/box_ap" in rows[0]) == (task == "instance")
+    assert result.value == max(row[first] for row in rows)
+    best = load_file(run / "best.safetensors")
+    assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
+    again, described = open_dense(run.path)
+    assert described.task == task
+    assert torch.equal(next(again.parameters()), next(model.parameters()))
+    said = json.loads((run / "result.json").read_text())
+    assert (said["value"], said["num_train"], said["num_val"]) == (result.value, 6, 3)
+    for name in ("validation.png", "curves.png"):
+        with Image.open(run / name) as picture:
+            assert picture.size[0] > 100
+    html = (run / "report.html").read_text()
+    assert f"{100 * result.value:.1f} %" in html
+    assert html.count("data:image/png;base64,") == 2
+    assert "validation loss" not in html
+    assert (run / "recipe.yaml").is_file()
+    assert (run / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("task", ["detect", "semantic"])
+def test_resumed_equals_uninterrupted(
+    tmp_path: Path, sets: dict[str, Path], task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"epochs": 3, "brightness": 0.2}
+    run_dense(tmp_path / "whole", sets[task], task, **changes)
+    kind: type[DenseTraining] = SemanticTask if task == "semantic" else DetectionTask
+    real = kind.training_step
+
+    def interrupted(self: Any, batch: Any, batch_idx: int) -> Any:
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        return real(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "training_step", interrupted)
+        with pytest.raises(UserError, match="epoch 2 of 3 is saved"):
+            run_dense(tmp_path / "parts", sets[task], task, **changes)
+    run_dense(tmp_path / "parts", sets[task], task, resume=True, **changes)
+    whole, parts = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    rows = [_without_time(tmp_path / name / "metrics.csv") for name in ("whole", "parts")]
+    assert rows[0] == rows[1]
+
+
+def _without_time(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_segmenter_learns_its_colours(tmp_path: Path, sets: dict[str, Path]) -> None:
+    changes = {"epochs": 2, "steps_per_epoch": 40, "batch_size": 4, "lr": 1e-2, "ema_decay": 0.0}
+    _, result = run_dense(tmp_path / "run", sets["semantic"], "semantic", **changes)
+    assert result.value > 0.5  # ground everywhere: 0.25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detect", "instance"])
+def test_a_detector_learns_its_colours(tmp_path: Path, sets: dict[str, Path], task: str) -> None:
+    changes = {"epochs": 3, "steps_per_epoch": 100, "batch_size": 4, "lr": 2e-3, "fpn_channels": 32,
+               "min_sizes": (144,), "min_size": 144, "max_size": 240, "clip_grad": 5.0}  # fmt: skip
+    _, result = run_dense(tmp_path / "run", sets[task], task, **changes)
+    assert result.value > 0.4
+
+
+def test_an_epoch_survives_damaged_pictures(tmp_path: Path) -> None:
+    root = write_coco_discs(tmp_path / "coco", {"train": 5, "val": 3})
+    (root / "train2017" / "001.png").write_bytes(b"no picture")
+    (root / "val2017" / "000.png").write_bytes(b"no picture")
+    _, result = run_dense(tmp_path / "run", root, "detect", epochs=1, steps_per_epoch=4)
+    assert result.epochs == 1
+
+
+def test_pictures_without_objects_are_learnt_from(tmp_path: Path) -> None:
+    root = write_coco_discs(tmp_path / "coco", {"train": 4, "val": 2})
+    for split in ("train", "val"):
+        path = root / "annotations" / f"instances_{split}2017.json"
+        data = json.loads(path.read_text())
+        data["annotations"] = [row for row in data["annotations"] if row["image_id"] > 1]
+        path.write_text(json.dumps(data))
+    for task in ("detect", "instance"):  # all four in a pass
+        changes = {
+            "epochs": 1,
+            "steps_per_epoch": 4,
+            "batch_size": 1,
+            "min_size": 48,
+            "min_sizes": (48,),
+        }
+        _, result = run_dense(tmp_path / task, root, task, **changes)
+        assert result.epochs == 1
+
+
+def test_sets_of_other_classes_are_refused(tmp_path: Path, sets: dict[str, Path]) -> None:
+    train, _ = opened(sets["detect"], "detect")
+    root = write_coco_discs(tmp_path / "coco", {"val": 2})
+    path = root / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text().replace('"blue"', '"green"'))
+    val = load_detection(root, "val")
+    described = DenseDescription(task="detect", backbone="fbnet_a", classes=train.classes)
+    run = RunFolder.open(tmp_path / "run", {})
+    with pytest.raises(InvalidValue, match="have other classes"):
+        fit_dense(described.make(), train, val, DenseConfig(**SHORT), run, description=described)
+
+
+def test_the_optimiser_tells_the_backbone_from_the_rest() -> None:
+    described = DenseDescription(task="semantic", backbone="fbnet_a", classes=("a", "b"))
+    model = described.make()
+    config = DenseConfig(task="semantic", backbone_lr=1e-5, decay_norms=False, weight_decay=0.1)
+    groups = make_dense_optimizer(model, config).param_groups
+    assert {(group["lr"], group["weight_decay"]) for group in groups} == {
+        (2e-4, 0.1), (2e-4, 0.0), (1e-5, 0.1), (1e-5, 0.0),
+    }  # fmt: skip
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    for group in groups:
+        assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+    official = make_dense_optimizer(model, DenseConfig(task="semantic")).param_groups
+    assert {group["weight_decay"] for group in official} == {1e-4}
+
+
+def test_ignored_pixels_count_for_nothing() -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    labels = torch.full((1, 4, 4), 255, dtype=torch.uint8)
+    assert pixel_loss(logits, labels).item() == 0
+    labels[0, 0] = 1
+    wanted = torch.nn.functional.cross_entropy(logits[:, :, 0], labels[:, 0].long())
+    assert pixel_loss(logits, labels).item() == pytest.approx(wanted.item())

@@ -1,0 +1,165 @@
+"""`pocketeye train --task detect|instance|semantic` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pocketeye.cli import main
+from pocketeye.errors import InvalidValue
+from pocketeye.models import create_model
+from pocketeye.models.dense_backbone import DenseBackbone
+from pocketeye.models.dense_described import DenseDescription, open_dense
+from pocketeye.training.info import ModelInfo
+from pocketeye.verbs.train import train
+from tests.training.dense_sets import write_coco_discs, write_semantic_discs
+from tests.training.test_fit_dense import BACKBONE
+
+RECIPE = """
+task: {task}
+epochs: 1
+steps_per_epoch: 1
+batch_size: 2
+norms: live
+fpn_channels: 16
+head_channels: 16
+min_sizes: [72]
+min_size: 72
+max_size: 120
+crop: 64
+"""
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_coco_discs(tmp_path_factory.mktemp("coco"), {"train": 3, "val": 2})
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_semantic_discs(tmp_path_factory.mktemp("semantic"), {"train": 3, "val": 2})
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Path:
+    """A run of a classifier, with other statistics of its pictures than usual."""
+    folder = tmp_path / "classifier"
+    folder.mkdir()
+    torch.manual_seed(5)
+    save_file(create_model("fbnet_a", num_classes=3).state_dict(), folder / "best.safetensors")
+    ModelInfo(
+        name="fbnet_a", num_classes=3, in_chans=3, input_size=64, classes=("a", "b", "c"),
+        mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2),
+    ).save(folder)  # fmt: skip
+    return folder
+
+
+def recipe(folder: Path, task: str) -> str:
+    path = folder / f"{task}.yaml"
+    path.write_text(RECIPE.format(task=task))
+    return str(path)
+
+
+def test_from_a_classifier_to_a_detector_and_on(
+    coco: Path, classifier: Path, tmp_path: Path
+) -> None:
+    options = {"data": str(coco), "device": "cpu", "task": "detect"}
+    options["recipe"] = recipe(tmp_path, "detect")
+    first = train(backbone=str(classifier), out=tmp_path / "first", lr=1e-9, **options)
+    assert first.started.startswith("the backbone's weights are those of")
+    described = DenseDescription.load(first.out)
+    assert (described.backbone, described.classes) == ("fbnet_a", ("red", "blue"))
+    assert described.category_ids == (3, 7)
+    assert described.mean == (0.4, 0.5, 0.6)
+    network, _ = open_dense(first.out)
+    body = next(m for m in network.modules() if isinstance(m, DenseBackbone))
+    theirs = create_model(classifier).state_dict()
+    weights = dict(body.model.named_parameters())
+    assert weights
+    assert all(torch.allclose(v, theirs[k], atol=1e-6) for k, v in weights.items())
+    data = first.to_dict()
+    json.dumps(data, default=str)
+    assert all(path.is_file() for path in first.written())
+    assert first.next_commands()[0].startswith(f"pocketeye eval {first.out} --task detect")
+    second = train(backbone="fbnet_a", checkpoint=first.out, out=tmp_path / "second", **options)
+    assert second.started == f"all weights are those of {first.out}"
+    with pytest.raises(InvalidValue, match="already holds a run"):
+        train(backbone="fbnet_a", out=tmp_path / "second", **options)
+    with pytest.raises(InvalidValue, match="not of a classifier"):
+        train(backbone=str(first.out), out=tmp_path / "third", **options)
+
+
+def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
+    from pocketeye.models import Architecture
+
+    path = Architecture.parse(BACKBONE).save(tmp_path / "architecture.json")
+    result = train(
+        backbone=str(path or tmp_path / "architecture.json"), task="semantic", data=str(labelled),
+        recipe=recipe(tmp_path, "semantic"), out=tmp_path / "run", device="cpu", input_size=64,
+    )  # fmt: skip
+    described = DenseDescription.load(result.out)
+    assert described.backbone == "tiny"
+    assert described.min_size == 64
+    assert described.classes == ("ground", "red", "blue")
+    assert open_dense(result.out)[0](torch.zeros(1, 3, 64, 96)).shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "detect"], "needs annotated pictures: give their folder with --data"),
+        (["--backbone", "fbnet_a"], "--backbone means nothing to --task classify"),
+        (
+            ["fbnet_a", "--task", "detect", "--data", "COCO"],
+            "--model means nothing to --task detect",
+        ),
+        (["--task", "detect", "--data", "nowhere"], "no data at nowhere"),
+        (
+            ["--task", "detect", "--data", "COCO", "--backbone", "fbnet_d"],
+            "Did you mean 'fbnetv3_d'",
+        ),
+        (["--task", "detect", "--data", "COCO", "--backbone", "deit_tiny_patch16_224"], "strides"),
+        (["--task", "detect", "--data", "COCO", "--backbone", "gone.json"], "no architecture at"),
+        (["--task", "detect", "--data", "COCO", "--classes", "camvid11"], "leave it out"),
+        (
+            ["--task", "detect", "--data", "COCO", "--recipe", "semantic-small"],
+            "for --task semantic",
+        ),
+        (["--task", "detect", "--data", "COCO", "--checkpoint", "x.pt"], "no checkpoint at x.pt"),
+        (["--task", "semantic", "--data", "COCO"], "is no set of pictures with labels"),
+        (
+            ["--task", "semantic", "--data", "SEM", "--recipe", "semantic-fpn-40k"],
+            "sync_bn needs CUDA",
+        ),
+        (["--task", "detection", "--data", "COCO"], "detect"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(
+    arguments: list[str], message: str, coco: Path, labelled: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    places = {"COCO": str(coco), "SEM": str(labelled)}
+    given = [places.get(argument, argument) for argument in arguments]
+    assert main(["train", *given, "--out", "out", "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert message in " ".join(said.split())
+    assert not (tmp_path / "out" / "best.safetensors").exists()
+
+
+def test_weights_of_other_classes_do_not_fit(coco: Path, tmp_path: Path) -> None:
+    described = DenseDescription(
+        task="detect", backbone="fbnet_a", classes=("a", "b", "c"), fpn_channels=16
+    )
+    save_file(described.make().state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(
+        InvalidValue, match=r"does not fit retinanet on fbnet_a: .* of another shape"
+    ):
+        train(
+            backbone="fbnet_a", task="detect", data=str(coco), recipe=recipe(tmp_path, "detect"),
+            checkpoint=tmp_path / "other.safetensors", out=tmp_path / "run", device="cpu",
+        )  # fmt: skip
