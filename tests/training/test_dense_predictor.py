@@ -10,17 +10,22 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from pocketeye.data.class_maps import numbered
+from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense_described import DenseDescription, DenseTask
 from pocketeye.results import Result
+from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_data import SemanticOrder, aligned
 from pocketeye.training.dense_predictor import (
     TorchDensePredictor,
     best_class,
-    fitted,
     open_dense_predictor,
     require_task,
 )
-from tests.data.mask_layouts import photo
+from pocketeye.training.dense_task import SemanticTask, normalised
+from pocketeye.training.evaluate_semantic import evaluate_semantic
+from tests.data.mask_layouts import big_labels, photo, write_labels
 
 
 def write_run(folder: Path, task: DenseTask, classes: tuple[str, ...] = ("a", "b")) -> Path:
@@ -75,29 +80,39 @@ def test_a_segmenter(tmp_path: Path) -> None:
     assert isinstance(labels, np.ndarray)
     assert labels.shape == (60, 120)
     assert len(np.unique(labels)) == 2
-    # 120x60 is seen at 96x48, its logits brought back
-    described = predictor.description
-    mean, std = (torch.tensor(v)[:, None, None] for v in (described.mean, described.std))
-    x = ((torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255 - mean) / std)[None]
+    # 120x60 is seen at 96x64, its logits brought back
+    x = normalised(aligned(torch.from_numpy(picture.copy()).permute(2, 0, 1), 64, 96)[None],
+                   predictor.description)  # fmt: skip
+    assert x.shape[-2:] == (64, 96)
     assert isinstance(predictor, TorchDensePredictor)
     with torch.inference_mode():
-        logits = predictor.network(F.interpolate(x, (48, 96), mode="bilinear"))
+        logits = predictor.network(x)
         expected = F.interpolate(logits, (60, 120), mode="bilinear")[0].argmax(0)
     assert np.array_equal(labels, expected.numpy())
+
+
+def test_it_is_judged_as_in_training(tmp_path: Path) -> None:
+    """What ``eval`` says of a run's weights is what its validation said."""
+
+    maps = {name: (labels > 0).astype(int) for name, labels in big_labels(2).items()}
+    samples = load_semantic(write_labels(tmp_path / "set", maps), classes=numbered(("a", "b")))
+    predictor = open_dense_predictor(write_run(tmp_path / "run", "semantic"), device="cpu")
+    assert isinstance(predictor, TorchDensePredictor)
+    described = predictor.description
+    task = SemanticTask(predictor.network, DenseConfig(task="semantic"), 1, samples, described)
+    task.on_validation_epoch_start()
+    order = SemanticOrder(samples, described.min_size, described.max_size)
+    with torch.inference_mode():
+        for index in range(len(samples)):
+            task.validation_step([order[index]], index)
+    result = evaluate_semantic(predictor, samples)
+    assert result.report.confusion.tolist() == task.metric.confusion.tolist()
 
 
 def test_many_classes_are_compared_in_parts() -> None:
     logits = torch.randn(70, 9, 7, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(logits[None], (20, 15), mode="bilinear")[0].argmax(0)
     assert torch.equal(best_class(logits, (20, 15)), expected)
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [((480, 640), (800, 1067)), ((640, 480), (1067, 800)), ((300, 900), (444, 1333))],
-)
-def test_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert fitted(size, 800, 1333) == expected
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.bundled import located
 from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
-from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.models.semantic_fpn import SemanticFPN, resize
 from pocketeye.results import Masks, Result
+from pocketeye.training.dense_data import aligned
+from pocketeye.training.dense_task import MASK_THRESHOLD, normalised
 
 _CHUNK = 32
 """Classes whose logits are resized at once: 150 of them would fill gigabytes."""
@@ -58,13 +59,12 @@ class TorchDensePredictor:
     @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
         tensors = [
-            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) / 255
-            for image in images
+            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) for image in images
         ]
         network = self.network
         if isinstance(network, SemanticFPN):
             return [self._label_map(network, tensor) for tensor in tensors]
-        found = network(tensors)
+        found = network([tensor / 255 for tensor in tensors])
         classes = self.description.classes
         return [
             result_of({name: value.cpu().numpy() for name, value in row.items()}, classes, image)
@@ -73,13 +73,9 @@ class TorchDensePredictor:
 
     def _label_map(self, network: SemanticFPN, image: Tensor) -> np.ndarray:
         described = self.description
-        mean, std = (
-            torch.tensor(values, device=self.device)[:, None, None]
-            for values in (described.mean, described.std)
-        )
         size: tuple[int, int] = (image.shape[1], image.shape[2])
-        x = resize((image - mean) / std, fitted(size, described.min_size, described.max_size))
-        return best_class(network(x[None])[0], size).cpu().numpy()
+        x = normalised(aligned(image, described.min_size, described.max_size)[None], described)
+        return best_class(network(x)[0], size).cpu().numpy()
 
 
 def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.ndarray) -> Result:
@@ -94,7 +90,7 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
     labels = found["labels"].astype(int).tolist()
     masks = None
     if "masks" in found:
-        masks = Masks.from_dense(found["masks"].reshape(-1, size[1], size[0]) > 0.5)
+        masks = Masks.from_dense(found["masks"].reshape(-1, size[1], size[0]) > MASK_THRESHOLD)
     return Result(
         size=size,
         boxes=found["boxes"],
@@ -106,25 +102,11 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
     )
 
 
-def fitted(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
-    """``size`` (height, width) so that its shorter side is ``min_size`` and none above ``max_size``."""
-    scale = min(min_size / min(size), max_size / max(size))
-    height, width = (max(1, round(side * scale)) for side in size)
-    return height, width
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, ``(C, h, w)`` to ``(C, *size)``, as the numpy companion of artefacts does it."""
-    if tuple(x.shape[1:]) == size:
-        return x
-    return F.interpolate(x[None], size, mode="bilinear", align_corners=False)[0]
-
-
 def best_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """int64 ``size`` of ``(K, h, w)``: the class of the highest logit, resized before it is chosen."""
     best, labels = torch.empty(0), torch.empty(0)
     for start in range(0, len(logits), _CHUNK):
-        value, label = resize(logits[start : start + _CHUNK].float(), size).max(dim=0)
+        value, label = resize(logits[None, start : start + _CHUNK].float(), size)[0].max(dim=0)
         if not start:
             best, labels = value, label
             continue
