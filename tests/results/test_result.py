@@ -215,3 +215,48 @@ def test_desktops_that_do_not_name_their_display(viewer, monkeypatch, platform):
 def test_there_is_nothing_to_show(viewer):
     with pytest.raises(InvalidValue, match="holds no image"):
         two(image=None).show()
+
+
+def test_colours_by_class():
+    boxes = np.array([[10, 20, 50, 40], [60, 20, 75, 40], [10, 50, 50, 58]])
+    image = np.zeros((60, 80, 3), np.uint8)
+    result = Result(size=(80, 60), boxes=boxes, image=image, class_ids=(1, 0, 1))
+    drawn = result.overlay(text=False)
+    assert [tuple(drawn[y, x]) for x, y in ((10, 30), (60, 30), (10, 54))] == [
+        color_of(2), color_of(1), color_of(2),
+    ]  # fmt: skip
+    filled = two(class_ids=(0, 0)).overlay(text=False, fill=1.0)
+    assert tuple(filled[40, 50]) == tuple(filled[100, 120]) == color_of(1)
+    with pytest.raises(InvalidValue, match="1 class_ids for 2 objects"):
+        two(class_ids=(1,))
+
+
+def test_the_first_box_lies_on_top():
+    boxes = np.array([[10, 10, 40, 40], [10, 10, 50, 50]])
+    image = np.zeros((60, 80, 3), np.uint8)
+    drawn = Result(size=(80, 60), boxes=boxes, image=image).overlay(text=False)
+    assert tuple(drawn[10, 20]) == color_of(1)
+    assert tuple(drawn[10, 45]) == color_of(2)
+
+
+def test_some_of_the_objects():
+    result = two(labels=("cat", "dog"), class_ids=(5, 6))
+    sure = result.above(0.6)
+    assert (sure.labels, sure.ids, sure.class_ids, len(sure.masks)) == (("cat",), (4,), (5,), 1)
+    assert sure.scores.tolist() == [pytest.approx(0.9)]
+    assert np.array_equal(sure.boxes, result.boxes[:1])
+    assert len(result.above(0.95)) == 0
+    assert two(scores=None).above(0.99).ids == (4, 2)
+    assert result.only([1, 0]).ids == (2, 4)
+
+
+def test_another_size():
+    result = two().resized((80, 60))
+    assert result.boxes.tolist() == [[15, 10, 45, 40], [40, 30, 80, 60]]
+    assert result.masks.boxes.tolist() == result.boxes.tolist()
+    assert result.image.shape == (60, 80, 3)
+    assert result.ids == (4, 2)
+
+
+def test_a_name_that_is_empty_is_not_written():
+    assert two(labels=("", "")).overlay().tolist() == two().overlay(text=False).tolist()

@@ -200,7 +200,7 @@ def test_pictures_of_an_evaluation(tmp_path: Path, count: int) -> None:
     logits = rng.normal(size=(900, count)).astype(np.float32)
     logits[np.arange(900), labels] += 2
     report = classification_report(logits, labels, [f"class {i}, or {i}" for i in range(count)])
-    for draw in (save_confusion, save_calibration):
-        with Image.open(draw(report, tmp_path / "x.png", "a title")) as image:
+    for draw, drawn in ((save_confusion, report.table), (save_calibration, report)):
+        with Image.open(draw(drawn, tmp_path / "x.png", "a title")) as image:
             assert min(image.size) > 350
             assert len(set(image.convert("L").resize((200, 200)).tobytes())) > 20

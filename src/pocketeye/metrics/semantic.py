@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 IGNORE = 255
 
@@ -64,7 +65,10 @@ class MeanIoU:
         """
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-        guess, truth = (torch.as_tensor(labels).long() for labels in (pred, target))
+        guess, truth = (
+            (labels if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))).long()
+            for labels in (pred, target)
+        )
         assert guess.shape == truth.shape, (guess.shape, truth.shape)
         count = len(self.classes)
         kept = truth[truth != self.ignore_index]

@@ -59,7 +59,11 @@ class LabelMap:
         """Share of the pixels by class, 0 to 1, of those that occur, largest first."""
         counts = self._counts()
         order = np.argsort(-counts, kind="stable")
-        return {self.classes[i]: counts[i] / self.labels.size for i in order.tolist() if counts[i]}
+        return {
+            self.classes[i]: float(counts[i] / self.labels.size)
+            for i in order.tolist()
+            if counts[i]
+        }
 
     def _counts(self) -> np.ndarray:
         known = (self.labels >= 0) & (self.labels < len(self.classes))

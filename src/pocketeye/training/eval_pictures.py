@@ -110,7 +110,7 @@ def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -
         axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, fontsize=10, wrap=True)
-    of = " (%)" if unit == "pixels" else ""
+    of = ", written in %" if unit == "pixels" else ""
     figure.colorbar(image, shrink=0.7, label=f"share of the true class{of}")
     figure.savefig(path, dpi=120)
     return path

@@ -1,0 +1,60 @@
+"""A predictor that knows the answers: tests say how it falls short of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pocketeye.data.detection import DetectionSet
+from pocketeye.data.semantic import SemanticSet
+from pocketeye.models.dense_described import DenseDescription, DenseTask
+from pocketeye.results import Result
+
+Change = Callable[[int, Result], Result]
+
+
+class Oracle:
+    """Tells pictures apart by their pixels."""
+
+    def __init__(
+        self,
+        samples: DetectionSet | SemanticSet,
+        task: DenseTask,
+        classes: tuple[str, ...] | None = None,
+        change: Callable = lambda _, found: found,
+    ) -> None:
+        self.name = "the oracle"
+        self.samples, self.change, self.seen = samples, change, 0
+        self.description = DenseDescription(
+            task=task, backbone="none", classes=classes or samples.classes
+        )
+        self.numbers = {}
+        for index in range(len(samples)):
+            try:
+                one = samples[index]
+                image = one.image() if task != "semantic" else samples.read(index)[0]
+            except Exception:  # noqa: BLE001 - a damaged one is never asked for
+                continue
+            self.numbers[np.asarray(image).tobytes()] = index
+
+    def predict(self, images: Sequence[np.ndarray]) -> list:
+        self.seen += len(images)
+        return [self._one(self.numbers[image.tobytes()], image) for image in images]
+
+    def _one(self, index: int, image: np.ndarray) -> Result | np.ndarray:
+        names, samples = self.samples.classes, self.samples
+        if isinstance(samples, SemanticSet):
+            places = np.array([self.description.classes.index(n) for n in names] + [0])
+            labels = samples.labels(index)
+            return self.change(index, places[np.minimum(labels, len(names))])
+        sample = samples[index]
+        found = Result(
+            size=sample.size,
+            boxes=sample.boxes,
+            scores=np.linspace(0.9, 0.6, len(sample)),
+            labels=[names[label] for label in sample.labels],
+            masks=sample.masks() if self.description.task == "instance" else None,
+            image=image,
+        )
+        return self.change(index, found)
