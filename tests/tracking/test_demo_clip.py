@@ -51,8 +51,17 @@ def test_hidden_once(clip):
 
 
 def test_the_click_is_on_the_flower(clip):
-    x, y = FlowerClip().point
+    x, y = FlowerClip().point()
     assert clip[0][1][y, x]
+
+
+def test_it_comes_back(clip):
+    flower = FlowerClip()
+    back = flower.back
+    assert flower[back][1].sum() > 0.9 * flower[0][1].sum() >= flower[back - 1][1].sum()
+    assert any(not flower[k][1].any() for k in range(back))
+    x, y = flower.point(back)
+    assert flower[back][1][y, x]
 
 
 def test_masks_are_where_the_flower_is(clip):

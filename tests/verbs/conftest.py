@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketeye.models import Architecture, BlockSpec, create_tam
-from pocketeye.verbs._demo_track import TRACKER
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs.train import TrainResult, train
 
 
@@ -41,6 +41,6 @@ def bundled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     folder = tmp_path_factory.mktemp("bundled")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_file(create_tam(TRACKER).state_dict(), folder / f"{TRACKER}.safetensors")
+        save_file(create_tam(DEFAULT).state_dict(), folder / f"{DEFAULT}.safetensors")
     monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", folder)
     return folder

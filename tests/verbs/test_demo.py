@@ -22,7 +22,6 @@ def test_lines_become_a_sentence() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bundled")
 def test_from_the_machine_to_a_proven_file(tmp_path: Path) -> None:
     result = demo(out=tmp_path, epochs=4, train_epochs=3)
     best = result.searched.best

@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
-from pocketeye.errors import InvalidValue
+from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
 from pocketeye.tracking import demo_clip, open_video
 from pocketeye.tracking.demo_clip import SIZE, FlowerClip
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs import _demo_track
 from pocketeye.verbs._demo_report import _track_facts, _track_step
-from pocketeye.verbs._demo_track import TRACKER, NotTracked, TrackDemo, track_demo
+from pocketeye.verbs._demo_track import TrackDemo, track_demo
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def truth(short: int) -> list[CompactMask]:
     return [CompactMask.from_dense(mask) for _, mask in FlowerClip()]
 
 
-def page_of(tracked: TrackDemo | NotTracked) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def page_of(tracked: TrackDemo) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """The step of the report, and its facts."""
     result: Any = SimpleNamespace(
         tracked=tracked,
@@ -71,6 +72,15 @@ def test_the_stage(tmp_path: Path, short: int) -> None:
     assert (tmp_path / "again.json").is_file()
 
 
+def test_the_weights_that_come_along_follow_the_flower(tmp_path: Path) -> None:
+    """Trained ones: far better than a mask that stays, and better with the second click."""
+    result = track_demo(tmp_path)
+    assert result.segment_iou > 0.5
+    assert min(result.ious[:8]) > 0.8
+    assert min(result.ious[-8:]) > 0.8
+    assert result.mean_iou > result.once_iou + 0.2 > result.still_iou + 0.2
+
+
 @pytest.mark.usefixtures("bundled")
 def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.MonkeyPatch) -> None:
     """A perfect tracker scores 1, and one that never moves what a mask that stays scores."""
@@ -94,21 +104,11 @@ def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.Mo
     assert still.ious[2] == 0
 
 
-def test_without_weights_it_says_so_and_does_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_weights_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", tmp_path / "nowhere")
-    result = track_demo(tmp_path)
-    assert result.lines() == [
-        f"skipped: no weights of the tracker {TRACKER} come with this pocketeye"
-    ]
-    assert result.to_dict() == {"model": TRACKER, "skipped": "no weights"}
-    assert not result.written()
+    with pytest.raises(MissingFile, match=f"there are no weights of {DEFAULT}"):
+        track_demo(tmp_path)
     assert not list(tmp_path.iterdir())
-    step, facts = page_of(result)
-    assert "no weights of the tracker" in step["text"]
-    assert not step["figures"]
-    assert not facts
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:

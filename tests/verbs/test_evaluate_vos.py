@@ -79,7 +79,10 @@ def test_data_problems_are_shown_and_kept(root: Path, tmp_path: Path) -> None:
         (["still"], "needs annotated videos: give their folder with --data"),
         (["still", "--data", "SET", "--split", "vall"], "unknown split 'vall'. Did you mean 'val'"),
         (["stil", "--data", "SET"], "unknown model to follow with 'stil'. Did you mean 'still'"),
-        (["--data", "SET"], "there are no weights of efficienttam_ti_512x512 here"),
+        (
+            ["efficienttam_ti_512x512", "--data", "SET"],
+            "no weights of efficienttam_ti_512x512 here",
+        ),
         (["still", "--data", "SET", "--results", "SET"], "either a model (still) or the masks of"),
         (["--results", "SET", "--data", "SET", "--checkpoint", "x.pt"], "a model (x.pt) or the"),
         (["still", "--data", "SET", "--prompt", "click"], "still can be shown a mask only"),

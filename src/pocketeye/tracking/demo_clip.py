@@ -87,11 +87,17 @@ class FlowerClip:
         frame = ground * (1 - visible[..., None]) + flower * visible[..., None]
         return np.rint(frame).astype(np.uint8), visible > 0.5
 
-    @property
-    def point(self) -> tuple[int, int]:
-        """x and y of the middle of the flower in frame 0."""
-        rows, columns = np.nonzero(self[0][1])
+    def point(self, frame: int = 0) -> tuple[int, int]:
+        """x and y of the middle of what is to be seen of the flower in a frame."""
+        rows, columns = np.nonzero(self[frame][1])
         return round(columns.mean()), round(rows.mean())
+
+    @cached_property
+    def back(self) -> int:
+        """The first frame in which the flower, once hidden, is nearly all to be seen again."""
+        areas = [int(mask.sum()) for _, mask in self]
+        hidden = areas.index(0)
+        return next(k for k in range(hidden, len(self)) if areas[k] > 0.9 * areas[0])
 
     def _seen(self, moment: _Moment) -> tuple[np.ndarray, np.ndarray]:
         """The ground, float ``(height, width, 3)``, and how much of each pixel is the pagoda."""

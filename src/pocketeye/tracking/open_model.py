@@ -17,6 +17,9 @@ from pocketeye.models.tam.checkpoints import (
 )
 from pocketeye.models.tam.described import TrackerDescription, weights_in
 
+DEFAULT = "pocketeye_tam_nano"
+"""The tracker whose weights come with the package."""
+
 
 def open_model(
     name: str,

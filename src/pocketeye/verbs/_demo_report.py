@@ -93,15 +93,15 @@ def _track_step(result: DemoResult) -> dict[str, Any]:
     tracked = result.tracked
     text = _sentence(tracked.lines())
     return _step(
-        result, "track", "A flower was segmented and tracked, by one click each", text,
+        result, "track", "A flower was segmented and tracked by clicks", text,
         _figure(
             tracked.segment_png, "A flower with its mask, found by one click",
             f"One click into the photograph: IoU {tracked.segment_iou:.3f} with the true mask.",
         ),
         _figure(
             tracked.track_mp4, "The clip with the flower marked",
-            "One click into the first frame. The clip is made of photographs, so the true mask of "
-            f"every frame is known ({CREDIT}).",
+            "One click into the first frame, one where the flower is back. The clip is made of "
+            f"photographs, so the true mask of every frame is known ({CREDIT}).",
         ),
         _figure(
             tracked.track_png, "Frames of the clip, and the IoU of every frame",

@@ -22,11 +22,11 @@ from pocketeye.tracking.evaluate_vos import (
     evaluate_vos,
 )
 from pocketeye.tracking.followers import BASELINES, open_follower
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.tracking.vos_report import save_vos
 from pocketeye.tracking.vos_result import Mean, VosResult
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import problem_lines, text_table
-from pocketeye.verbs.track import MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def evaluate_following(
     if results is not None:
         _check_alone(model, checkpoint, (prompt, protocol))
     elif model is None:
-        model = MODEL
+        model = DEFAULT
     # the network first: a mistake there should not wait for the data
     follower = None if model is None else open_follower(model, checkpoint, device=device)
     if model in BASELINES and (prompt, protocol) != ("mask", "semi"):

@@ -16,6 +16,7 @@ from pocketeye.results import Result
 from pocketeye.runs import write_atomic
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image import read_image
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import text_table
 
@@ -77,7 +78,7 @@ def segment(
     point: list[str] | None = None,
     box: list[str] | None = None,
     everything: bool = False,
-    model: str = "efficienttam_ti_512x512",
+    model: str = DEFAULT,
     checkpoint: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -95,8 +96,10 @@ def segment(
         point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
         box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
         everything: find all objects instead.
-        model: a tracker from `pocketeye list`.
-        checkpoint: its weights; by default the published file, where it was put.
+        model: a tracker from `pocketeye list`, or the folder of a run that trained one; by default
+            ours, whose weights come along.
+        checkpoint: its weights; by default its own, those that come along, or the published file,
+            where it was put.
         out: a picture with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
             for both, a label picture and the objects on transparency; out/segment/NAME.png by default.
         overwrite: replace what is there.

@@ -21,11 +21,11 @@ from pocketeye.tracking import (
     open_writer,
     write_all,
 )
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import text_table
 from pocketeye.verbs._track_prompts import FramePrompt, parse_prompts
 
-MODEL = "efficienttam_ti_512x512"
 _FPS = 25.0  # of pictures, where nothing says so
 
 
@@ -109,7 +109,7 @@ def track(
     box: str | None = None,
     frame: int = 0,
     object: list[str] | None = None,
-    model: str = MODEL,
+    model: str = DEFAULT,
     checkpoint: Path | None = None,
     out: list[Path] | None = None,
     form: Literal["labels", "overlay", "cutout"] | None = None,
@@ -130,8 +130,10 @@ def track(
         frame: where these are seen.
         object: a point of any object in any frame, as 2:x,y@50, or its box as 2:x0,y0,x1,y1@50; may
             be repeated. In a frame where the object is tracked already it is a correction.
-        model: name of the tracker.
-        checkpoint: its weights; by default the published file, where it was put.
+        model: a tracker from `pocketeye list`, or the folder of a run that trained one; by default
+            ours, whose weights come along.
+        checkpoint: its weights; by default its own, those that come along, or the published file,
+            where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
             .json (COCO), .txt (MOT), a folder (PNGs); out/track/NAME.mp4 by default.
         form: of the pictures in a folder.
@@ -241,6 +243,6 @@ def _command(
     for prompt in prompts:
         for place in prompt.words():
             words += ["--object", place]
-    words += ["--model", model] if model != MODEL else []
+    words += ["--model", model] if model != DEFAULT else []
     words += ["--checkpoint", str(checkpoint)] if checkpoint else []
     return tuple(words)
