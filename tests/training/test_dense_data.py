@@ -19,10 +19,8 @@ from pocketeye.training.dense_data import (
     DetectionOrder,
     SemanticDraws,
     SemanticOrder,
-    aligned,
     collate_crops,
     collate_items,
-    fitted,
     samples_per_epoch,
 )
 from tests.training.dense_sets import COLOURS, write_coco_discs, write_semantic_discs
@@ -133,16 +131,9 @@ def test_validation_is_in_order_and_leaves_damaged_pictures_out(
     # training takes the next one in its place
     numbers = {DetectionDraws(discs, INSTANCE)[k].number for k in range(10)}
     assert numbers == {0, 2, 3, 4}
-    whole = SemanticOrder(labelled, 64, 512)
+    whole = SemanticOrder(labelled)
     item = whole[0]
     assert item is not None
-    assert item.image.shape == (3, 64, 96)  # 64 by 85, up to multiples of 32
-    assert item.labels.shape == (72, 96)  # as in the file
+    assert item.image.shape[1:] == item.labels.shape == (72, 96)
     labelled[2].mask_path.write_bytes(b"no mask")
     assert whole[2] is None
-
-
-def test_sizes() -> None:
-    assert fitted((480, 640), 800, 1333) == (800, 1067)
-    assert fitted((300, 900), 800, 1333) == (444, 1333)
-    assert aligned(torch.zeros(3, 360, 480, dtype=torch.uint8), 360, 720).shape == (3, 384, 480)

@@ -16,14 +16,15 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense_described import DenseDescription, DenseTask
 from pocketeye.results import Result
 from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticOrder, aligned
+from pocketeye.training.dense_data import SemanticOrder
 from pocketeye.training.dense_predictor import (
     TorchDensePredictor,
     best_class,
+    normalised,
     open_dense_predictor,
     require_task,
 )
-from pocketeye.training.dense_task import SemanticTask, normalised
+from pocketeye.training.dense_task import SemanticTask
 from pocketeye.training.evaluate_semantic import evaluate_semantic
 from tests.data.mask_layouts import big_labels, photo, write_labels
 
@@ -80,10 +81,9 @@ def test_a_segmenter(tmp_path: Path) -> None:
     assert isinstance(labels, np.ndarray)
     assert labels.shape == (60, 120)
     assert len(np.unique(labels)) == 2
-    # 120x60 is seen at 96x64, its logits brought back
-    x = normalised(aligned(torch.from_numpy(picture.copy()).permute(2, 0, 1), 64, 96)[None],
-                   predictor.description)  # fmt: skip
-    assert x.shape[-2:] == (64, 96)
+    # 120x60 is seen at 96x48, its logits brought back
+    pixels = normalised(torch.from_numpy(picture.copy()).permute(2, 0, 1), predictor.description)
+    x = F.interpolate(pixels[None], (48, 96), mode="bilinear")
     assert isinstance(predictor, TorchDensePredictor)
     with torch.inference_mode():
         logits = predictor.network(x)
@@ -93,7 +93,6 @@ def test_a_segmenter(tmp_path: Path) -> None:
 
 def test_it_is_judged_as_in_training(tmp_path: Path) -> None:
     """What ``eval`` says of a run's weights is what its validation said."""
-
     maps = {name: (labels > 0).astype(int) for name, labels in big_labels(2).items()}
     samples = load_semantic(write_labels(tmp_path / "set", maps), classes=numbered(("a", "b")))
     predictor = open_dense_predictor(write_run(tmp_path / "run", "semantic"), device="cpu")
@@ -101,7 +100,7 @@ def test_it_is_judged_as_in_training(tmp_path: Path) -> None:
     described = predictor.description
     task = SemanticTask(predictor.network, DenseConfig(task="semantic"), 1, samples, described)
     task.on_validation_epoch_start()
-    order = SemanticOrder(samples, described.min_size, described.max_size)
+    order = SemanticOrder(samples)
     with torch.inference_mode():
         for index in range(len(samples)):
             task.validation_step([order[index]], index)

@@ -27,9 +27,9 @@ from pocketeye.data.semantic import SemanticSet
 from pocketeye.training.cluster import rank_and_world
 from pocketeye.training.data import seeded
 from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_predictor import fitted
 
 logger = logging.getLogger(__name__)
-DIVISOR = 32  # of both sides of what a segmenter is judged on
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
 _CROPS = 10
 
@@ -57,7 +57,7 @@ class SemanticItem(NamedTuple):
 
     Attributes:
         image: uint8 ``(3, H, W)``.
-        labels: uint8 ``(H, W)``; in validation of the size of the file, which the image need not have.
+        labels: uint8 ``(H, W)``.
         number: in the set.
     """
 
@@ -186,7 +186,7 @@ class SemanticDraws(DrawnSource[SemanticItem]):
         image, mask = tv_tensors.Image(_pixels(picture)), tv_tensors.Mask(torch.from_numpy(labels))
         shorter = int(config.min_sizes[int(rng.integers(len(config.min_sizes)))])
         factor = float(rng.uniform(*config.scale))
-        base = fitted(image.shape[-2:], shorter, config.max_size)
+        base = fitted((image.shape[-2], image.shape[-1]), shorter, config.max_size)
         size = [max(round(side * factor), 1) for side in base]
         image, mask = VF.resize(image, size, antialias=True), VF.resize(mask, size)
         image, mask = _padded(image, mask, config.crop)
@@ -198,12 +198,12 @@ class SemanticDraws(DrawnSource[SemanticItem]):
 
 
 class SemanticOrder(DrawnSource[SemanticItem | None]):
-    """Whole pictures, in order, for judging: the shorter side brought to ``min_size``, both sides then
-    to multiples of 32 above; labels as they are. None for a damaged one, which is named in the set."""
+    """Whole pictures with their labels as they are, in order, for judging; None for a damaged one, which
+    is named in the set."""
 
-    def __init__(self, images: SemanticSet, min_size: int, max_size: int) -> None:
+    def __init__(self, images: SemanticSet) -> None:
         super().__init__()
-        self.images, self.min_size, self.max_size = images, min_size, max_size
+        self.images = images
 
     def __len__(self) -> int:
         return len(self.images)
@@ -214,22 +214,7 @@ class SemanticOrder(DrawnSource[SemanticItem | None]):
         except UnreadableImage as error:
             _left_out(self.images, index, error)
             return None
-        image = aligned(_pixels(picture), self.min_size, self.max_size)
-        return SemanticItem(image, torch.from_numpy(labels), index)
-
-
-def fitted(size: Sequence[int], shorter: int, longer: int) -> tuple[int, int]:
-    """(height, width) with the shorter side at ``shorter``, unless the other would pass ``longer``."""
-    height, width = size
-    factor = min(shorter / min(height, width), longer / max(height, width))
-    return max(round(height * factor), 1), max(round(width * factor), 1)
-
-
-def aligned(image: Tensor, min_size: int, max_size: int) -> Tensor:
-    """uint8 ``(3, H, W)`` as a segmenter sees it in use: :func:`fitted`, then up to multiples of 32."""
-    size = fitted(image.shape[-2:], min_size, max_size)
-    up = [math.ceil(side / DIVISOR) * DIVISOR for side in size]
-    return VF.resize(image, up, antialias=True)
+        return SemanticItem(_pixels(picture), torch.from_numpy(labels), index)
 
 
 def collate_items(items: Sequence[Any]) -> list[Any]:

@@ -9,15 +9,15 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.bundled import located
 from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
-from pocketeye.models.semantic_fpn import SemanticFPN, resize
+from pocketeye.models.semantic_fpn import SemanticFPN
 from pocketeye.results import Masks, Result
-from pocketeye.training.dense_data import aligned
-from pocketeye.training.dense_task import MASK_THRESHOLD, normalised
+from pocketeye.runtimes.dense_artifact import is_dense_artifact, load_dense_artifact
 
 _CHUNK = 32
 """Classes whose logits are resized at once: 150 of them would fill gigabytes."""
@@ -58,24 +58,59 @@ class TorchDensePredictor:
 
     @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
-        tensors = [
+        pixels = [
             torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) for image in images
         ]
         network = self.network
         if isinstance(network, SemanticFPN):
-            return [self._label_map(network, tensor) for tensor in tensors]
-        found = network([tensor / 255 for tensor in tensors])
+            return [label_map(network, x, self.description).cpu().numpy() for x in pixels]
+        found = network([x / 255 for x in pixels])
         classes = self.description.classes
         return [
             result_of({name: value.cpu().numpy() for name, value in row.items()}, classes, image)
             for row, image in zip(found, images, strict=True)
         ]
 
-    def _label_map(self, network: SemanticFPN, image: Tensor) -> np.ndarray:
-        described = self.description
-        size: tuple[int, int] = (image.shape[1], image.shape[2])
-        x = normalised(aligned(image, described.min_size, described.max_size)[None], described)
-        return best_class(network(x)[0], size).cpu().numpy()
+
+class ArtifactDensePredictor:
+    """An artefact in its runtime; the shape of its input is fixed, pictures are fitted into it."""
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.executable = load_dense_artifact(folder, threads=threads)
+        self.description = DenseDescription.load(folder)
+        artifact = self.executable.artifact
+        backbone = self.description.backbone
+        self.name = (
+            f"{self.description.network} ({backbone}), {artifact.runtime} {artifact.precision}"
+        )
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
+        found = [self.executable(image) for image in images]
+        maps = [each for each in found if isinstance(each, np.ndarray)]
+        if self.description.task == "semantic":
+            return maps
+        classes = self.description.classes
+        return [
+            result_of(each, classes, image)
+            for each, image in zip(found, images, strict=True)
+            if not isinstance(each, np.ndarray)
+        ]
+
+
+def label_map(network: SemanticFPN, image: Tensor, described: DenseDescription) -> Tensor:
+    """int64 ``(H, W)`` on uint8 ``(3, H, W)``: resized as the description says, and back."""
+    size: tuple[int, int] = (image.shape[1], image.shape[2])
+    x = resize(normalised(image, described), fitted(size, described.min_size, described.max_size))
+    return best_class(network(x[None])[0], size)
+
+
+def normalised(images: Tensor, described: DenseDescription) -> Tensor:
+    """uint8 ``(…, 3, H, W)`` as the network takes them, float32."""
+    mean, std = (
+        torch.tensor(values, device=images.device).view(3, 1, 1)
+        for values in (described.mean, described.std)
+    )
+    return (images.float() / 255 - mean) / std
 
 
 def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.ndarray) -> Result:
@@ -90,7 +125,7 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
     labels = found["labels"].astype(int).tolist()
     masks = None
     if "masks" in found:
-        masks = Masks.from_dense(found["masks"].reshape(-1, size[1], size[0]) > MASK_THRESHOLD)
+        masks = Masks.from_dense(found["masks"].reshape(-1, size[1], size[0]) > 0.5)
     return Result(
         size=size,
         boxes=found["boxes"],
@@ -102,11 +137,25 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
     )
 
 
+def fitted(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
+    """``size`` (height, width) so that its shorter side is ``min_size`` and none above ``max_size``."""
+    scale = min(min_size / min(size), max_size / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, ``(C, h, w)`` to ``(C, *size)``, as the numpy companion of artefacts does it."""
+    if tuple(x.shape[1:]) == size:
+        return x
+    return F.interpolate(x[None], size, mode="bilinear", align_corners=False)[0]
+
+
 def best_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """int64 ``size`` of ``(K, h, w)``: the class of the highest logit, resized before it is chosen."""
     best, labels = torch.empty(0), torch.empty(0)
     for start in range(0, len(logits), _CHUNK):
-        value, label = resize(logits[None, start : start + _CHUNK].float(), size)[0].max(dim=0)
+        value, label = resize(logits[start : start + _CHUNK].float(), size).max(dim=0)
         if not start:
             best, labels = value, label
             continue
@@ -134,6 +183,8 @@ def open_dense_predictor(
             f"no run at {model}: give the folder of a run of pocketeye train --task detect, instance "
             "or semantic, or of an artefact exported from one"
         )
+    if is_dense_artifact(path):
+        return ArtifactDensePredictor(path, threads)
     network, description = open_dense(path, resolve_device(device))
     return TorchDensePredictor(network, description, resolve_device(device))
 

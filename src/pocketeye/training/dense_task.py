@@ -18,10 +18,11 @@ from pocketeye.metrics.detection import CocoAP
 from pocketeye.metrics.semantic import MeanIoU
 from pocketeye.models.dense_backbone import DenseBackbone
 from pocketeye.models.dense_described import DenseDescription, DenseNetwork
-from pocketeye.models.semantic_fpn import SemanticFPN, resize
+from pocketeye.models.semantic_fpn import SemanticFPN
 from pocketeye.training.averaging import AveragedTask
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import DetectionItem, SemanticItem
+from pocketeye.training.dense_predictor import label_map, normalised
 from pocketeye.training.schedule import dense_learning_rate_factor
 
 MASK_THRESHOLD = 0.5
@@ -143,9 +144,9 @@ class SemanticTask(DenseTraining):
 
     def validation_step(self, batch: list[SemanticItem], batch_idx: int) -> None:
         model = self.best_model.eval()
+        assert isinstance(model, SemanticFPN)
         for item in batch:
-            logits = model(normalised(item.image[None], self.described)).float()
-            guess = resize(logits, item.labels.shape).argmax(1)[0].to(torch.uint8)
+            guess = label_map(model, item.image, self.described).to(torch.uint8)
             self.metric.update(guess.cpu(), item.labels.cpu())
             if item.number in self.drawn:
                 self.shown.append((item, guess.cpu().numpy()))
@@ -157,15 +158,6 @@ class SemanticTask(DenseTraining):
         self.log_dict(
             {"val/miou": _or_zero(report.miou), "val/accuracy": _or_zero(report.accuracy)}
         )
-
-
-def normalised(images: Tensor, described: DenseDescription) -> Tensor:
-    """uint8 ``(N, 3, H, W)`` as the network takes them, float32."""
-    mean, std = (
-        torch.tensor(values, device=images.device).view(3, 1, 1)
-        for values in (described.mean, described.std)
-    )
-    return (images.float() / 255 - mean) / std
 
 
 def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:

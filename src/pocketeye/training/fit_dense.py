@@ -129,7 +129,7 @@ def _made(
         assert isinstance(val, SemanticSet)
         task = SemanticTask(model, config, steps, val, described)
         draws, collate = SemanticDraws(train, config), collate_crops
-        order: Any = SemanticOrder(val, config.min_size, config.max_size)
+        order: Any = SemanticOrder(val)
     else:
         assert isinstance(val, DetectionSet)
         task = DetectionTask(model, config, steps, val)

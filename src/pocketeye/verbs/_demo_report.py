@@ -13,14 +13,12 @@ from pocketeye.data import ImageSet, load_images
 from pocketeye.runs import write_atomic
 from pocketeye.tracking.demo_clip import CREDIT
 from pocketeye.training.predictor import open_predictor
-from pocketeye.verbs._demo_track import TrackDemo
 from pocketeye.verbs._text import human_seconds
 
 if TYPE_CHECKING:
     from pocketeye.verbs.demo import DemoResult
 
 _ROWS, _COLUMNS = 4, 14
-_LIST = "pocketeye list '*tam*'"
 
 
 def write_demo_report(result: DemoResult) -> Path:
@@ -94,8 +92,6 @@ def write_demo_report(result: DemoResult) -> Path:
 def _track_step(result: DemoResult) -> dict[str, Any]:
     tracked = result.tracked
     text = _sentence(tracked.lines())
-    if not isinstance(tracked, TrackDemo):
-        return _step(result, "track", "A flower was not tracked", text)
     return _step(
         result, "track", "A flower was segmented and tracked, by one click each", text,
         _figure(
@@ -115,16 +111,12 @@ def _track_step(result: DemoResult) -> dict[str, Any]:
 
 
 def _track_facts(result: DemoResult) -> list[tuple[str, str]]:
-    tracked = result.tracked
-    if not isinstance(tracked, TrackDemo):
-        return []
-    return [("J of the tracker's clip", f"{tracked.mean_iou:.3f}")]
+    return [("J of the tracker's clip", f"{result.tracked.mean_iou:.3f}")]
 
 
 def _step(
     result: DemoResult, name: str, title: str, text: str, *figures: dict[str, str]
 ) -> dict[str, Any]:  # fmt: skip
-    tracked = result.tracked
     commands = {
         "measure": f"pocketeye measure digits --out {result.measured.written()[0]}",
         "check": f"pocketeye measure --check {result.measured.written()[0]}",
@@ -132,7 +124,7 @@ def _step(
         f"--target-ms {result.searched.target_ms:g} --data digits",
         "export": f"pocketeye export {result.searched.out} --data digits",
         "eval": f"pocketeye eval {result.exported.artifact.folder} --data digits",
-        "track": tracked.commands[1] if isinstance(tracked, TrackDemo) else _LIST,
+        "track": result.tracked.commands[1],
     }
     return {
         "title": title,

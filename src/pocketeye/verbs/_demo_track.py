@@ -17,10 +17,9 @@ from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.result import save_picture
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
 from pocketeye.tracking.demo_clip import FlowerClip, KnownPhoto, flower_photo
-from pocketeye.tracking.open_model import weights_here
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
 
-TRACKER = "pocketeye_tam_nano"
 _SHOWN = 6
 
 
@@ -79,34 +78,17 @@ class TrackDemo(VerbResult):
         return [self.track_mp4, self.segment_png, self.track_png]
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotTracked(VerbResult):
-    """Without weights nothing is tracked: the masks would mean nothing."""
-
-    model: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "skipped": "no weights"}
-
-    def lines(self) -> list[str]:
-        return [f"skipped: no weights of the tracker {self.model} come with this pocketeye"]
-
-
-def track_demo(
-    out: Path, *, model: str = TRACKER, checkpoint: Path | None = None
-) -> TrackDemo | NotTracked:
+def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = None) -> TrackDemo:
     """Segment a photograph by a click and track through a clip by another.
 
     Args:
         out: folder for the pictures, the clip, and the clip with the flower marked.
-        model: a tracker; without weights of its own nothing is done.
+        model: a tracker.
         checkpoint: its weights, where they are not its own.
 
     Raises:
-        UserError: weights that do not fit, or a file that cannot be written.
+        UserError: no weights, weights that do not fit, or a file that cannot be written.
     """
-    if checkpoint is None and weights_here(model) is None:
-        return NotTracked(model=model)
     tracker = load_tracker(model, checkpoint)
     photo = flower_photo()
     photo_path = save_picture(Image.fromarray(photo.image), out / "photo.png")

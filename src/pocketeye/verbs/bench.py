@@ -17,6 +17,7 @@ from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision, get_runtime
 from pocketeye.verbs._bench_cells import Cell, artifact_cell, is_artifact, model_cells
+from pocketeye.verbs._bench_dense import DenseBenchResult, are_dense, bench_dense
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, human_count, markdown_table, text_table
 
@@ -139,8 +140,10 @@ def bench(
     rounds: int = 24,
     samples: int = 16,
     out: Path = Path("out/bench"),
-) -> BenchResult:
+) -> BenchResult | DenseBenchResult:
     """Time networks, runtimes and precisions side by side and print one table.
+
+    Of detectors and segmenters the whole way is timed: preparing a photograph, the network, decoding.
 
     Args:
         models: names from `pocketeye list`, run folders, or folders of exported artefacts.
@@ -161,6 +164,17 @@ def bench(
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, not {threads}")
     chosen = [get_runtime(name) for name in runtimes]
+    dense = are_dense(models)
+    if any(dense):
+        if not all(dense):
+            other = models[dense.index(False)]
+            raise InvalidValue(
+                f"{other} is no detector or segmenter, whose whole way is timed: bench it by itself"
+            )
+        return bench_dense(
+            models, runtimes=runtimes, precisions=precisions, threads=threads, input_size=input_size,
+            rounds=rounds, out=out,
+        )  # fmt: skip
     cells: list[Cell] = []
     with task("preparing", len(models)) as bar:
         for index, model in enumerate(models):

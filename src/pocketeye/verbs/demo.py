@@ -14,11 +14,11 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
 from pocketeye.verbs._demo_report import write_demo_report
-from pocketeye.verbs._demo_track import NotTracked, TrackDemo, track_demo
+from pocketeye.verbs._demo_track import TrackDemo, track_demo
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
 from pocketeye.verbs.evaluate import EvaluateResult, evaluate_classifier
-from pocketeye.verbs.export import ExportResult, export
+from pocketeye.verbs.export import ExportResult, export_network
 from pocketeye.verbs.measure import MeasureResult, measure
 from pocketeye.verbs.search import SearchResult, search
 
@@ -38,7 +38,7 @@ class DemoResult(VerbResult):
     searched: SearchResult
     exported: ExportResult
     evaluated: EvaluateResult
-    tracked: TrackDemo | NotTracked
+    tracked: TrackDemo
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class DemoResult(VerbResult):
             f"pocketeye search --table {table} --target-ms {faster:g}",
             f"pocketeye bench {self.exported.artifact.folder}",
             "pocketeye measure fbnet --out mine.latency.json",
-            *(self.tracked.commands[1:] if isinstance(self.tracked, TrackDemo) else ()),
+            self.tracked.commands[1],
         ]
 
     @property
@@ -149,7 +149,7 @@ def demo(
         overwrite=overwrite,
     )
     exported = step(
-        "export", export, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
+        "export", export_network, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
     )
     evaluated = step("eval", evaluate_classifier, str(exported.artifact.folder), data=_DATA)
     tracked = step("track", track_demo, out)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye import runs
+from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import count
 from pocketeye.models import fuse as fuse_network
+from pocketeye.models.bundled import located
+from pocketeye.models.dense_described import is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import (
     Artifact,
@@ -22,8 +25,10 @@ from pocketeye.runtimes import (
     get_runtime,
 )
 from pocketeye.runtimes.parity import PARITY
+from pocketeye.verbs._export_dense import DenseExportResult, export_dense
 from pocketeye.verbs._images import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.verbs._network import Network, open_network
+from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 
 LATENCY, ORIGIN = "latency.json", "export.json"
@@ -96,19 +101,22 @@ def export(
     samples: int = 64,
     threads: int = 1,
     fuse: bool = True,
-) -> ExportResult:
+) -> ExportResult | DenseExportResult:
     """Export a network to a runtime, prove that it computes the same, and time it.
 
     Args:
-        model: a name from `pocketeye list`, an architecture.json, or a run folder.
+        model: a name from `pocketeye list`, an architecture.json, or a run folder, also of a detector
+            or segmenter.
         to: the runtime (`pocketeye doctor` lists those installed).
         precision: fp32, or int8 by static quantisation.
         out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
-        input_size: side of the image in pixels; the network's own by default.
+        input_size: side of the image in pixels; the network's own by default. Of detectors and
+            segmenters the shorter side of the graph's input, whose shape is that of most pictures.
         checkpoint: weights to load; a run folder brings its own.
         pretrained: fetch the published weights of a named model.
         data: pictures for parity and calibration: an image folder, a parquet file or 'digits';
-            by default pictures that come with scikit-learn.
+            by default pictures that come with scikit-learn. Of detectors and segmenters a set as in
+            pocketeye train.
         samples: number of pictures compared.
         threads: threads the artefact is timed with.
         fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
@@ -117,6 +125,37 @@ def export(
         InvalidValue: unknown model, runtime or precision; weights that do not fit; a full disk.
         MissingFile: no network, weights or data at a path.
     """
+    if is_dense(Path(located(model))):
+        refuse("detect, instance or semantic", checkpoint=checkpoint, pretrained=pretrained)
+        if not fuse:
+            raise InvalidValue(
+                "graphs of detectors and segmenters are always folded: leave --no-fuse out"
+            )
+        return export_dense(
+            Path(located(model)), to=to, precision=precision, out=out, input_size=input_size, data=data,
+            samples=samples, threads=threads,
+        )  # fmt: skip
+    return export_network(
+        model, to=to, precision=precision, out=out, input_size=input_size, checkpoint=checkpoint,
+        pretrained=pretrained, data=data, samples=samples, threads=threads, fuse=fuse,
+    )  # fmt: skip
+
+
+def export_network(
+    model: str,
+    *,
+    to: str = "onnxruntime",
+    precision: Precision = "fp32",
+    out: Path | None = None,
+    input_size: int | None = None,
+    checkpoint: Path | None = None,
+    pretrained: bool = False,
+    data: str | None = None,
+    samples: int = 64,
+    threads: int = 1,
+    fuse: bool = True,
+) -> ExportResult:
+    """Of a classifier; see :func:`export`."""
     runtime = get_runtime(to)
     network = open_network(
         model, input_size=input_size, checkpoint=checkpoint, pretrained=pretrained

@@ -1,0 +1,292 @@
+"""``pocketeye export`` of a run of a detector or segmenter: graphs, their companions, and the proof."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pocketeye import runs
+from pocketeye.data._decode import UnreadableImage
+from pocketeye.data.detection import load_detection
+from pocketeye.data.semantic import load_semantic
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.models import (
+    MaskRCNN,
+    RawBoxHead,
+    RawMaskHead,
+    RawProposals,
+    RawRetinaNet,
+    RawSemantic,
+)
+from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
+from pocketeye.models.retinanet import RetinaNet
+from pocketeye.progress import task
+from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
+from pocketeye.runtimes.dense_artifact import (
+    BOX_HEAD,
+    MASK_HEAD,
+    DenseExecutable,
+    DenseManifest,
+    Stages,
+    load_dense_artifact,
+)
+from pocketeye.runtimes.dense_script import dense_script
+from pocketeye.runtimes.parity import PARITY
+from pocketeye.runtimes.semantic_numpy import prepare
+from pocketeye.training.dense_predictor import TorchDensePredictor
+from pocketeye.verbs._agreement import Agreement, agreement_of
+from pocketeye.verbs._result import VerbResult
+
+AGREEMENT, STAGES, SCRIPT = "agreement.json", "stages.json", "predict.py"
+_ORIGIN = "export.json"
+_DIVISOR = 32
+_BOX_CROPS, _MASK_CROPS = 250, 25
+_WARM_UP = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseExportResult(VerbResult):
+    """An artefact on disk with its proof.
+
+    Attributes:
+        parity: of the first graph, on the same prepared pictures.
+        agreement: of what is answered in the end.
+        stages: median milliseconds of a picture.
+    """
+
+    name: str
+    artifact: Artifact
+    canvas: tuple[int, int]
+    parity: ParityReport
+    agreement: Agreement
+    stages: Stages
+    size_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "folder": self.artifact.folder,
+            "file": self.artifact.path,
+            "size_bytes": self.size_bytes,
+            "runtime": self.artifact.runtime,
+            "precision": self.artifact.precision,
+            "canvas": list(self.canvas),
+            "parity": self.parity.to_dict(),
+            "agreement": asdict(self.agreement),
+            "stages_ms": self.stages._asdict(),
+        }
+
+    def lines(self) -> list[str]:
+        height, width = self.canvas
+        return [
+            *self.parity.lines(),
+            f"against torch on {self.agreement.num_pictures} pictures: {self.agreement.line()}",
+            f"a picture of up to {width}x{height} takes {stages_line(self.stages)}",
+        ]
+
+    def written(self) -> list[Path]:
+        folder = self.artifact.folder
+        return [self.artifact.path, folder / SCRIPT, folder / PARITY, folder / AGREEMENT]
+
+    def next_commands(self) -> list[str]:
+        folder = self.artifact.folder
+        return [f"pocketeye predict {folder} PICTURE", f"pocketeye bench {folder}"]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.parity.status == "FAIL" else 0
+
+
+def stages_line(stages: Stages) -> str:
+    """One sentence on where the time goes."""
+    shares = "; ".join(
+        f"{name} {ms:.1f} ms ({100 * ms / stages.total:.0f} %)"
+        for name, ms in stages._asdict().items()
+    )
+    return f"{stages.total:.1f} ms: {shares}"
+
+
+def export_dense(
+    folder: Path,
+    *,
+    to: str,
+    precision: Precision,
+    out: Path | None,
+    input_size: int | None,
+    data: str | None,
+    samples: int,
+    threads: int,
+) -> DenseExportResult:
+    """See :func:`pocketeye.verbs.export.export`."""
+    runtime = get_runtime(to)
+    network, described = open_dense(folder)
+    pictures = sample_pictures(described, data, samples)
+    # a detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets
+    divisor = 1 if described.task == "semantic" else _DIVISOR
+    canvas = canvas_for(pictures, input_size or described.min_size, divisor)
+    target = out or Path("out") / folder.resolve().name / f"{to}-{precision}"
+    prepared = [(prepare(p, canvas, described.mean, described.std)[0],) for p in pictures]
+    raw, manifest = _raw(network, described, canvas)
+    with task(f"exporting {described.network} ({runtime.name}, {precision})"):
+        artifact = _write(raw, runtime, precision, target, prepared)
+        if isinstance(network, MaskRCNN):
+            _write_heads(network, runtime, precision, target, raw, prepared, manifest)
+    manifest.save(target)
+    described.save(target)
+    runs.write_atomic(target / SCRIPT, dense_script(described.task, metadata.version("pocketeye")))
+    executable = load_dense_artifact(target, threads=threads)
+    parity = check_parity(raw, executable.graphs[0], prepared, precision)
+    parity.save(target / PARITY)
+    agreement = agreement_of(TorchDensePredictor(network, described), executable, pictures)
+    stages = time_stages(executable, pictures[:16])
+    for name, content in ((AGREEMENT, asdict(agreement)), (STAGES, stages._asdict())):
+        runs.write_atomic(target / name, json.dumps(content, indent=1) + "\n")
+    params = sum(p.numel() for p in network.parameters())
+    origin = {"name": folder.resolve().name, "trained": True, "fused": True, "params": params,
+              "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
+    runs.write_atomic(target / _ORIGIN, json.dumps(origin, indent=1) + "\n")
+    return DenseExportResult(
+        name=folder.resolve().name,
+        artifact=artifact,
+        canvas=canvas,
+        parity=parity,
+        agreement=agreement,
+        stages=stages,
+        size_bytes=sum(path.stat().st_size for path in target.rglob("model.onnx")),
+    )
+
+
+def sample_pictures(described: DenseDescription, data: str | None, count: int) -> list[np.ndarray]:
+    """uint8 RGB pictures, evenly out of the validation part of ``data``; else scikit-learn's two.
+
+    Raises:
+        InvalidValue, MissingFile: no such data.
+    """
+    if count < 1:
+        raise InvalidValue(f"at least one picture is needed, not {count}")
+    if data is None:
+        places = [
+            resources.files("sklearn.datasets.images") / n for n in ("china.jpg", "flower.jpg")
+        ]
+        return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
+    images: Any
+    if described.task == "semantic":
+        images = _part(lambda split: load_semantic(data, split, classes=_classes(data)))
+    else:
+        images = _part(lambda split: load_detection(data, split))
+    found: list[np.ndarray] = []
+    for index in (
+        np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
+    ):
+        try:
+            picture = (
+                images.read(index)[0] if described.task == "semantic" else images[index].image()
+            )
+        except UnreadableImage:
+            continue
+        found.append(np.asarray(picture))
+    if not found:
+        raise InvalidValue(f"not one picture of {data} can be read")
+    return found
+
+
+def _part(load: Any) -> Any:
+    """The set's part for validation, or all of one that is not divided."""
+    try:
+        return load("val")
+    except UserError:
+        return load(None)
+
+
+def _classes(data: str) -> str | None:
+    """Parity needs the pictures only: any map of classes opens a set that has none of its own."""
+    return None if (Path(data) / "classes.yaml").is_file() else "camvid11"
+
+
+def canvas_for(pictures: Sequence[np.ndarray], shorter: int, divisor: int) -> tuple[int, int]:
+    """Height and width of the graph's input, in multiples of ``divisor``: the shape of most pictures.
+
+    Raises:
+        InvalidValue: a shorter side below 32.
+    """
+    if shorter < _DIVISOR:
+        raise InvalidValue(f"--input-size must be {_DIVISOR} pixels or more, not {shorter}")
+    shapes = [picture.shape[:2] for picture in pictures]
+    height, width = max(set(shapes), key=shapes.count) if shapes else (3, 4)
+    factor = shorter / min(height, width)
+    sides = (height * factor, width * factor)
+    up = [math.ceil(round(side) / divisor) * divisor for side in sides]
+    return up[0], up[1]
+
+
+def _raw(
+    network: DenseNetwork, described: DenseDescription, canvas: tuple[int, int]
+) -> tuple[Any, DenseManifest]:
+    raw: Any
+    decoder: dict[str, Any] = {}
+    if isinstance(network, RetinaNet):
+        raw = RawRetinaNet(network)
+        decoder = raw.decoder()
+    elif isinstance(network, MaskRCNN):
+        raw = RawProposals(network)
+        decoder = raw.decoder()
+    else:
+        raw = RawSemantic(network)
+    crops = (_BOX_CROPS, _MASK_CROPS) if isinstance(network, MaskRCNN) else (0, 0)
+    return raw.eval(), DenseManifest(
+        task=described.task, classes=described.classes, canvas=canvas, mean=described.mean,
+        std=described.std, decoder=decoder, crops_per_run=crops,
+    )  # fmt: skip
+
+
+def _write(
+    module: Any, runtime: Runtime, precision: Precision, folder: Path,
+    inputs: Sequence[tuple[np.ndarray, ...]], name: str = "image",
+) -> Artifact:  # fmt: skip
+    return runtime.export(
+        module,
+        tuple(torch.from_numpy(array) for array in inputs[0]),
+        folder,
+        precision=precision,
+        calibration=inputs[:32],
+        input_names=(name,),
+        output_names=module.output_names,
+    )
+
+
+def _write_heads(
+    network: MaskRCNN, runtime: Runtime, precision: Precision, folder: Path, raw: Any,
+    prepared: Sequence[tuple[np.ndarray, ...]], manifest: DenseManifest,
+) -> None:  # fmt: skip
+    """The two heads, calibrated on crops of noise like the pyramid's where they are quantised."""
+    with torch.inference_mode():
+        level = raw(torch.from_numpy(prepared[0][0]))[0]
+    generator = torch.Generator().manual_seed(0)
+    channels, mean, std = level.shape[1], float(level.mean()), float(level.std())
+    for part, head, side, crops in (
+        (BOX_HEAD, RawBoxHead(network), 7, manifest.crops_per_run[0]),
+        (MASK_HEAD, RawMaskHead(network), 14, manifest.crops_per_run[1]),
+    ):
+        noise = torch.randn(crops, channels, side, side, generator=generator) * std + mean
+        _write(head.eval(), runtime, precision, folder / part, [(noise.numpy(),)], "crops")
+
+
+def time_stages(executable: DenseExecutable, pictures: Sequence[np.ndarray]) -> Stages:
+    """Medians over pictures, after two to warm up."""
+    for picture in pictures[:_WARM_UP]:
+        executable(picture)
+    measured = []
+    for picture in pictures:
+        executable(picture)
+        measured.append(executable.stages)
+    return Stages(*(statistics.median(column) for column in zip(*measured, strict=True)))

@@ -1,0 +1,202 @@
+"""Artefacts of detectors and segmenters: as torch answers, and alone in a folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from pocketeye.cli import main
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models import Architecture, RetinaNet
+from pocketeye.models.dense_described import DenseDescription
+from pocketeye.runtimes.dense_artifact import DenseManifest, is_dense_artifact, load_dense_artifact
+from pocketeye.training.dense_predictor import open_dense_predictor
+from pocketeye.verbs._agreement import _matched
+from pocketeye.verbs._export_dense import DenseExportResult, canvas_for
+from pocketeye.verbs.bench import bench
+from pocketeye.verbs.export import export
+from pocketeye.verbs.predict import predict
+from tests.conftest import randomise_bn
+from tests.training.dense_sets import write_coco_discs, write_semantic_discs
+from tests.training.test_fit_dense import BACKBONE
+
+ALONE = """
+import runpy, sys
+for name in ("torch", "pocketeye", "torchvision", "timm"):
+    sys.modules[name] = None  # as if they were not installed
+sys.argv = ["predict.py", sys.argv[2]]
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+def write_run(folder: Path, task: str) -> Path:
+    """A run with weights that are drawn, whose scores are spread out."""
+    described = DenseDescription(
+        task=task, backbone="tiny", classes=("ground", "red", "blue"), min_size=96, max_size=160,  # type: ignore[arg-type]
+        architecture=json.loads(Architecture.parse(BACKBONE).to_json()), fpn_channels=16,
+        head_channels=16, category_ids=(1, 2, 3),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    network = randomise_bn(described.make())
+    with torch.no_grad():
+        if isinstance(network, RetinaNet):
+            head = network.head.classification_head
+            for conv in head.modules():
+                if isinstance(conv, torch.nn.Conv2d):
+                    torch.nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            head.cls_logits.bias.fill_(-3.0)
+        elif task == "semantic":
+            network.head.classifier.weight.mul_(100)
+        else:
+            network.roi_heads.box_predictor.cls_score.weight.mul_(30)
+    folder.mkdir(parents=True)
+    described.save(folder)
+    save_file(network.state_dict(), folder / "best.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("sets")
+    coco = write_coco_discs(root / "coco", {"train": 2, "val": 3})
+    return {"detect": coco, "instance": coco,
+            "semantic": write_semantic_discs(root / "semantic", {"train": 2, "val": 3})}  # fmt: skip
+
+
+@pytest.fixture(
+    scope="module",
+    params=["detect", "semantic", pytest.param("instance", marks=pytest.mark.slow)],
+)
+def exported(
+    request: pytest.FixtureRequest, sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> DenseExportResult:
+    root = tmp_path_factory.mktemp(request.param)
+    run = write_run(root / "run", request.param)
+    result = export(str(run), data=str(sets[request.param]), samples=3, out=root / "artefact")
+    assert isinstance(result, DenseExportResult)
+    return result
+
+
+def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
+    assert exported.parity.status == "PASS"
+    assert exported.agreement.num_pictures == 3
+    assert exported.agreement.num_objects > 10
+    assert exported.agreement.found > 0.97
+    if exported.agreement.iou is not None:
+        assert exported.agreement.iou > 0.97
+        assert exported.agreement.score is not None
+        assert exported.agreement.score < 0.01
+    assert all(path.is_file() for path in exported.written())
+    assert exported.exit_code == 0
+    assert "prepare" in exported.lines()[-1]
+    json.dumps(exported.to_dict(), default=str)
+
+
+def test_an_artefact_alone(
+    exported: DenseExportResult, tmp_path: Path, sets: dict[str, Path]
+) -> None:
+    """predict.py in its folder, without torch and pocketeye, says what pocketeye says."""
+    folder = exported.artifact.folder
+    picture = next((sets["detect"] / "val2017").glob("*.png"))
+    place = tmp_path / "picture.png"
+    place.write_bytes(picture.read_bytes())
+    code = ALONE.format(script=str(folder / "predict.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-", str(place)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = load_dense_artifact(folder)(np.asarray(Image.open(place).convert("RGB")))
+    if isinstance(found, np.ndarray):
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "picture.labels.png")), found)
+        return
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert len(rows) == len(found["boxes"]) > 0
+    for row, box, score in zip(rows, found["boxes"], found["scores"], strict=True):
+        assert [float(side) for side in row[2:6]] == pytest.approx(box.tolist(), abs=0.01)
+        assert float(row[1]) == pytest.approx(float(score), abs=1e-4)
+
+
+def test_predict_and_eval_take_the_folder(
+    exported: DenseExportResult, sets: dict[str, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = str(exported.artifact.folder)
+    task = open_dense_predictor(folder).description.task
+    data = sets[task]
+    picture = next((sets["detect"] / "val2017").glob("*.png"))
+    assert predict(folder, [str(picture)], out=tmp_path / "out").written()
+    arguments = [
+        "eval",
+        folder,
+        "--task",
+        task,
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "eval"),
+    ]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out
+
+
+def test_bench_times_the_whole_way(exported: DenseExportResult, tmp_path: Path) -> None:
+    result = bench([str(exported.artifact.folder)] * 2, rounds=2, out=tmp_path)
+    rows = result.to_dict()["rows"]
+    assert len(rows) == 2
+    assert rows[0]["ratio"] == 1
+    assert all(min(row["stages"].values()) > 0 for row in rows)
+    assert all(path.is_file() for path in result.written())
+    with pytest.raises(InvalidValue, match="is no detector or segmenter"):
+        bench([str(exported.artifact.folder), "fbnet_a"], out=tmp_path)
+
+
+def test_the_input_has_the_shape_of_most_pictures() -> None:
+    wide, tall = np.zeros((360, 480, 3), np.uint8), np.zeros((640, 480, 3), np.uint8)
+    assert canvas_for([wide, wide, tall], 360, 1) == (360, 480)
+    assert canvas_for([wide, tall, tall], 320, 32) == (448, 320)
+    assert canvas_for([], 320, 32) == (320, 448)
+    with pytest.raises(InvalidValue, match="--input-size must be 32 pixels or more"):
+        canvas_for([wide], 16, 32)
+
+
+def test_objects_that_belong_together() -> None:
+    from pocketeye.results import Result
+
+    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 9, 9]], np.float32)
+    wanted = Result(
+        size=(40, 40), boxes=boxes, scores=np.array([0.9, 0.8, 0.2]), class_ids=(0, 1, 0)
+    )
+    got = Result(size=(40, 40), boxes=boxes[:2] + 1, scores=np.array([0.7, 0.8]), class_ids=(0, 0))
+    count, pairs = _matched(wanted, got)
+    assert count == 2  # the third is not sure, the second has another class
+    assert len(pairs) == 1
+    assert pairs[0] == (pytest.approx(81 / 119), pytest.approx(0.2))
+
+
+def test_what_is_damaged_or_missing_is_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "detect")
+    for options, message in (
+        ({"input_size": 20}, "--input-size must be 32"),
+        ({"checkpoint": Path("x.pt")}, "--checkpoint means nothing"),
+        ({"fuse": False}, "always folded"),
+        ({"samples": 0}, "at least one picture"),
+    ):
+        with pytest.raises(InvalidValue, match=message):
+            export(str(run), out=tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert not is_dense_artifact(tmp_path / "out")
+    with pytest.raises(MissingFile, match="is no artefact of a detector"):
+        DenseManifest.load(tmp_path)
+    (tmp_path / "dense.json").write_text('{"schema": "other"}')
+    with pytest.raises(InvalidValue, match="is no artefact of pocketeye"):
+        DenseManifest.load(tmp_path)
+    (run / "best.safetensors").unlink()
+    with pytest.raises(MissingFile, match="has no weights yet"):
+        export(str(run), out=tmp_path / "out")
