@@ -38,7 +38,7 @@ def test_a_detector(pets: Path, tmp_path: Path) -> None:
     assert (said["task"], said["n"], said["objects"]) == ("detect", 2, 2)
     assert "box AP" in result.lines()[0]
     matches = result.result.matches
-    threshold = f" --score-threshold {matches.score:.2f}" if matches.f1 else ""
+    threshold = f" --score-threshold {int(100 * matches.score) / 100:.2f}" if matches.f1 else ""
     assert result.next_commands() == [
         f"pocketeye predict {run} PICTURE{threshold}",
         f"pocketeye export {run} --data {pets}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class DetectionEvaluateResult(VerbResult):
         if self.model is None:
             return []
         model, matches = shlex.quote(self.model), self.result.matches
-        threshold = f" --score-threshold {matches.score:.2f}" if matches.f1 else ""
+        least = math.floor(100 * matches.score) / 100  # rounded up it would lose some
+        threshold = f" --score-threshold {least:.2f}" if matches.f1 else ""
         commands = [f"pocketeye predict {model} PICTURE{threshold}"]
         return [*commands, *_onwards(self.model, self.result.samples.source)]
 
