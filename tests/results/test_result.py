@@ -260,3 +260,19 @@ def test_another_size():
 
 def test_a_name_that_is_empty_is_not_written():
     assert two(labels=("", "")).overlay().tolist() == two().overlay(text=False).tolist()
+
+
+@pytest.mark.parametrize(("count", "named"), [(30, 30), (31, 1)])
+def test_labels_that_would_hide_a_crowd_are_left_out(count, named):
+    """One object is as wide as its label, the others are small."""
+    boxes = [[10, 30, 110, 60], *([20 * k, 100, 20 * k + 8, 108] for k in range(count - 1))]
+    given = {
+        "size": (640, 120),
+        "boxes": np.array(boxes),
+        "image": np.zeros((120, 640, 3), np.uint8),
+    }
+    names = ["object"] * count
+    drawn = Result(**given, labels=names).overlay()
+    bare = Result(**given, labels=names).overlay(text=False)
+    assert (drawn != bare)[:30].any()  # the label of the large one
+    assert (drawn != bare)[80:100].any() == (named > 1)

@@ -15,7 +15,7 @@ from pocketeye.data.class_maps import numbered
 from pocketeye.data.detection import DetectionSet, load_detection
 from pocketeye.data.semantic import SemanticSet, load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.results import LabelMap, Result
+from pocketeye.results import LabelMap, Result, color_of
 from pocketeye.training.coco_results import read_results
 from pocketeye.training.evaluate_detection import evaluate_detection, judge_results
 from pocketeye.training.evaluate_semantic import evaluate_semantic, judge_label_maps
@@ -93,6 +93,25 @@ def test_who_makes_mistakes(cells: DetectionSet, tmp_path: Path) -> None:
     perfect = evaluate_detection(Oracle(cells, "detect"), cells)
     assert "worst.png" not in [path.name for path in perfect.save(out)]
     assert not (out / "worst.png").exists()  # of the evaluation before
+
+
+def test_one_class_alone_is_coloured_right_and_wrong(tmp_path: Path) -> None:
+    boxes = [[5, 5, 30, 30], [60, 30, 30, 30]]
+    rows = [{"image_id": 1, "category_id": 1, "bbox": box, "area": 900} for box in boxes]
+    data = write_coco(tmp_path / "set", rows, 1, ({"id": 1, "name": "cell"},))  # type: ignore[arg-type]
+    samples = load_detection(data)
+
+    def moved(_: int, found: Result) -> Result:
+        return replace(found, boxes=found.boxes + np.array([[0] * 4, [-30, 0, -30, 0]]))
+
+    result = evaluate_detection(Oracle(samples, "detect", change=moved), samples)
+    assert result.matches.score == pytest.approx(0.9)
+    assert result.matches.confusion.tolist() == [[1, 1], [0, 0]]
+    result = replace(result, matches=replace(result.matches, score=0.0))
+    result.save(tmp_path / "out")
+    pixels = np.asarray(Image.open(tmp_path / "out" / "worst.png")).reshape(-1, 3)
+    for colour in (color_of(3), color_of(6)):
+        assert (pixels == colour).all(axis=1).sum() > 100
 
 
 def test_classes_are_matched_by_name(cells: DetectionSet) -> None:

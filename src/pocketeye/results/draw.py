@@ -15,6 +15,8 @@ from pocketeye.results.colors import Color, color_of, ink_on
 from pocketeye.results.masks import CompactMask, Masks
 
 FILL = 0.4
+_MOST_NAMED, _WIDEST = 30, 3
+"""Among more objects than that, labels wider than so many of their objects would hide the others."""
 
 
 def draw_masks(
@@ -38,9 +40,10 @@ def draw_masks(
     order = sorted(range(len(masks)), key=lambda i: -ids[i])
     for i in order:
         _draw_mask(image, masks[i], colors[i], fill, width)
+    shown = _legible(texts, [mask.box[2] - mask.box[0] for mask in masks], image.size)
     for i in order:
-        if texts[i] and masks[i].area:
-            _draw_text(image, texts[i], _anchor(masks[i]), colors[i])
+        if shown[i] and masks[i].area:
+            _draw_text(image, shown[i], _anchor(masks[i]), colors[i])
 
 
 def draw_boxes(
@@ -54,7 +57,8 @@ def draw_boxes(
 
     Order and colours are those of :func:`draw_masks`.
     """
-    pen, line = ImageDraw.Draw(image), line_width(image.size) + 1  # nothing is filled: seen by it
+    # nothing is filled: the line alone is seen
+    pen, line = ImageDraw.Draw(image), line_width(image.size) + 1
     colors = [color_of(i) for i in color_ids or ids]
     order = sorted(range(len(boxes)), key=lambda i: -ids[i])
     corners = [tuple(round(float(v)) for v in box) for box in boxes]
@@ -63,9 +67,10 @@ def draw_boxes(
         x1, y1 = max(x1 - 1, x0), max(y1 - 1, y0)  # Pillow's last pixel is inside
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0))
         pen.rectangle((x0, y0, x1, y1), outline=colors[i], width=line)
+    shown = _legible(texts, [x1 - x0 for x0, _, x1, _ in corners], image.size)
     for i in order:
-        if texts[i]:
-            _draw_text(image, texts[i], (corners[i][0], corners[i][1]), colors[i])
+        if shown[i]:
+            _draw_text(image, shown[i], (corners[i][0], corners[i][1]), colors[i])
 
 
 def line_width(size: tuple[int, int]) -> int:
@@ -116,10 +121,26 @@ def _anchor(mask: CompactMask) -> tuple[int, int]:
     return mask.box[0] + int(row[len(row) // 2]), mask.box[1]
 
 
+def _legible(texts: Sequence[str], widths: Sequence[int], size: tuple[int, int]) -> list[str]:
+    """The labels, in a crowded picture without those that are much wider than their objects."""
+    if len(texts) <= _MOST_NAMED:
+        return list(texts)
+    font = ImageFont.load_default(_points(size))
+    return [
+        text if font.getlength(text) <= _WIDEST * width else ""
+        for text, width in zip(texts, widths, strict=True)
+    ]
+
+
+def _points(size: tuple[int, int]) -> int:
+    """Of the letters in an image of (width, height)."""
+    return max(11, round(min(size) / 36))
+
+
 def _draw_text(image: Image.Image, text: str, at: tuple[int, int], color: Color) -> None:
     """A chip of ``color`` with its lower left corner at ``at``, pushed inside the image."""
     width, height = image.size
-    chip = _chip(text, color, max(11, round(min(height, width) / 36)))
+    chip = _chip(text, color, _points(image.size))
     x = max(min(at[0], width - chip.width), 0)
     y = max(min(at[1] - chip.height, height - chip.height), 0)
     image.paste(chip, (x, y))

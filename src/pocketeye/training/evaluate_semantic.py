@@ -165,7 +165,9 @@ def judge_label_maps(folder: Path, samples: SemanticSet) -> SemanticEval:
     def label(index: int, picture: np.ndarray) -> np.ndarray:
         return _read_labels(folder, samples.name(index), picture.shape[:2], len(classes))
 
-    return _judged(label, samples, str(folder), classes, np.arange(len(classes)), timed=False)
+    return _judged(
+        label, samples, folder.resolve().name, classes, np.arange(len(classes)), timed=False
+    )
 
 
 def _read_labels(folder: Path, name: str, size: tuple[int, ...], count: int) -> np.ndarray:

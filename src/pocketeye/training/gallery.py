@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pocketeye.data import UnreadableImage
 from pocketeye.metrics.matching import Mistakes, match
-from pocketeye.metrics.objects import FoundObjects, TrueObjects
-from pocketeye.results import LabelMap, Masks, Result
+from pocketeye.metrics.objects import NOTHING, FoundObjects, TrueObjects
+from pocketeye.results import LabelMap, Result
 from pocketeye.results.legend import legend
 from pocketeye.results.result import save_picture
 
@@ -24,6 +24,8 @@ PAIR, TRIPLE = 460, 380
 """Width of a picture in pixels, of two side by side and of three."""
 _TALLEST = 1.2
 _GAP, _LINE, _INK, _FAINT, _PAPER = 8, 20, "#1c1c1c", "#6b6b6b", "#ffffff"
+_RIGHT, _MISTAKE = 2, 5
+"""Classes whose colours, green and red, tell what is right where there is one class only."""
 _WRONG, _GREY = (213, 94, 0), 0.65
 
 Row = tuple[str, Sequence[Image.Image]]
@@ -32,7 +34,8 @@ Row = tuple[str, Sequence[Image.Image]]
 def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
     """Truth beside prediction of the pictures of the lowest F1; nothing where none has a mistake.
 
-    Only mistakes are named: in the truth what was missed, in the prediction what is wrong.
+    Only mistakes are named: in the truth what was missed, in the prediction what is wrong. In a set of
+    one class the colours tell them.
     """
     rows: list[Row] = []
     labels: set[int] = set()
@@ -42,19 +45,21 @@ def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
             picture = np.asarray(result.samples[number].image())
         except UnreadableImage:
             continue  # of results made elsewhere
-        truth = result.truths[image_id]
-        found = result.found.get(image_id)
-        sure = None if found is None else found.above(result.matches.score)
-        pair = _detection_pair(picture, truth, sure, result.classes)
-        rows.append(
-            (f"{result.samples.name(number)}: {said(result.matches.pictures[image_id])}", pair)
-        )
-        labels |= set(truth.labels.tolist()) | set([] if sure is None else sure.labels.tolist())
+        found = result.found.get(image_id, NOTHING).above(result.matches.score)
+        pair = _detection_pair(picture, result.truths[image_id], found, result.classes)
+        text = f"{result.samples.name(number)}: {said(result.matches.pictures[image_id])}"
+        rows.append((text, pair))
+        labels |= {*result.truths[image_id].labels.tolist(), *found.labels.tolist()}
+    alone = len(result.classes) == 1
+    how = ("", "") if alone else (", named where missed", ", named where wrong")
     head = (
         f"{result.model} on {result.data}: worst pictures at scores from {result.matches.score:.2f}. "
-        "Left: true, named where missed. Right: found, named where wrong."
+        f"Left: true{how[0]}. Right: found{how[1]}."
     )
-    return _save(rows, head, result.classes, labels, path)
+    if alone:
+        named = [(f"{result.classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
+        return _save(rows, head, named, path)
+    return _save(rows, head, _named(result.classes, labels), path)
 
 
 def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
@@ -69,7 +74,7 @@ def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
         rows.append((text, triple))
         labels |= seen
     head = f"{result.model} on {result.data}: worst pictures. True, found, mistakes."
-    return _save(rows, head, result.classes, labels, path)
+    return _save(rows, head, _named(result.classes, labels), path)
 
 
 def said(mistakes: Mistakes) -> str:
@@ -82,39 +87,43 @@ def said(mistakes: Mistakes) -> str:
 
 
 def _detection_pair(
-    picture: np.ndarray, truth: TrueObjects, found: FoundObjects | None, classes: Sequence[str]
+    picture: np.ndarray, truth: TrueObjects, found: FoundObjects, classes: Sequence[str]
 ) -> tuple[Image.Image, Image.Image]:
     size = _fitted((picture.shape[1], picture.shape[0]), PAIR)
-    missed, wrong = ~truth.crowd, np.zeros(0, bool)
-    if found is not None:
-        matching = match(truth, found)
-        wrong = (matching.hits < 0) & ~matching.ignored
-        missed[matching.hits[matching.hits >= 0]] = False
-    names = [classes[label] if missed[i] else "" for i, label in enumerate(truth.labels)]
-    names = ["crowd" if truth.crowd[i] else name for i, name in enumerate(names)]
-    left = _drawn(picture, truth.boxes, truth.labels, truth.masks, names, None, size)
-    if found is None:
-        return left, Image.fromarray(picture).resize(size)
-    names = [classes[label] if wrong[i] else "" for i, label in enumerate(found.labels)]
-    right = _drawn(picture, found.boxes, found.labels, found.masks, names, found.scores, size)
-    return left, right
+    matching = match(truth, found)
+    wrong, missed = (matching.hits < 0) & ~matching.ignored, ~truth.crowd
+    missed[matching.hits[matching.hits >= 0]] = False
+    pair = []
+    for objects, mistaken in ((truth, missed), (found, wrong)):
+        names = [
+            classes[label] if mistaken[i] and len(classes) > 1 else ""
+            for i, label in enumerate(objects.labels)
+        ]
+        if objects is truth:
+            names = ["crowd" if truth.crowd[i] else name for i, name in enumerate(names)]
+        colours = objects.labels if len(classes) > 1 else np.where(mistaken, _MISTAKE, _RIGHT)
+        pair.append(_drawn(picture, objects, names, colours, size))
+    return pair[0], pair[1]
 
 
 def _drawn(
     picture: np.ndarray,
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    masks: Masks | None,
+    objects: TrueObjects | FoundObjects,
     names: Sequence[str],
-    scores: np.ndarray | None,
+    colours: np.ndarray,
     size: tuple[int, int],
 ) -> Image.Image:
     """At the size it is shown, so that lines and letters keep theirs."""
     result = Result(
-        size=(picture.shape[1], picture.shape[0]), boxes=boxes, masks=masks, labels=names,
-        class_ids=labels.tolist(), scores=scores, image=picture,
+        size=(picture.shape[1], picture.shape[0]), boxes=objects.boxes, masks=objects.masks,
+        labels=names, class_ids=colours.tolist(), image=picture,
+        scores=objects.scores if isinstance(objects, FoundObjects) else None,
     )  # fmt: skip
     return result.resized(size).plot()
+
+
+def _named(classes: Sequence[str], labels: set[int]) -> list[tuple[str, int]]:
+    return [(classes[label], label) for label in sorted(labels)]
 
 
 def _semantic_triple(
@@ -141,7 +150,7 @@ def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
 
 
 def _save(
-    rows: Sequence[Row], head: str, classes: Sequence[str], labels: set[int], path: Path
+    rows: Sequence[Row], head: str, named: Sequence[tuple[str, int]], path: Path
 ) -> list[Path]:
     """Two to a line, the legend below."""
     if not rows:
@@ -155,7 +164,7 @@ def _save(
         max(p.height for _, shown in line for p in shown) + _LINE + 2 * _GAP for line in lines
     ]
     width = max(columns * cell, 900)
-    key = legend([(classes[label], label) for label in sorted(labels)], width - 2 * _GAP)
+    key = legend(named, width - 2 * _GAP)
     sheet = Image.new("RGB", (width, _LINE + 2 * _GAP + sum(heights) + key.height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP, _GAP), head, _INK, ImageFont.load_default(14))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pocketeye.data.detection import DetectionSet, load_detection
 from pocketeye.data.semantic import SemanticSet, load_semantic, semantic_layout
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.metrics.matching import MatchReport
 from pocketeye.models.dense_described import DenseTask
 from pocketeye.runtimes import MANIFEST
 from pocketeye.training.coco_results import read_results
@@ -54,12 +56,10 @@ class DetectionEvaluateResult(VerbResult):
         lines = [
             line for report in result.reports for line in _ap_lines(report.kind, report.values)
         ]
-        matches = result.matches
         lines += [
             f"VOC mAP {_percent(result.voc.map_2007)} (2007, 11 points) · "
             f"{_percent(result.voc.map_2010)} (2010, area)",
-            f"F1 is best at scores from {matches.score:.2f}: {matches.f1:.2f} (precision "
-            f"{_percent(matches.precision)}, recall {_percent(matches.recall)}; IoU 0.5)",
+            _best_f1(result.matches),
             _judged(result.model, len(result.truths), "pictures", result.data, result.seconds),
             "",
         ]
@@ -82,8 +82,10 @@ class DetectionEvaluateResult(VerbResult):
     def next_commands(self) -> list[str]:
         if self.model is None:
             return []
-        model, score = shlex.quote(self.model), self.result.matches.score
-        commands = [f"pocketeye predict {model} PICTURE --score-threshold {score:.2f}"]
+        model, matches = shlex.quote(self.model), self.result.matches
+        least = math.floor(100 * matches.score) / 100  # rounded up it would lose some
+        threshold = f" --score-threshold {least:.2f}" if matches.f1 else ""
+        commands = [f"pocketeye predict {model} PICTURE{threshold}"]
         return [*commands, *_onwards(self.model, self.result.samples.source)]
 
 
@@ -180,7 +182,7 @@ def _detection(
     assert results is not None
     masks = task == "instance"
     found = read_results(results, samples, masks=masks)
-    return judge_results(samples, found, str(results), masks=masks)
+    return judge_results(samples, found, results.name, masks=masks)
 
 
 def _semantic(
@@ -214,6 +216,15 @@ def _ap_lines(kind: str, values: dict[str, float]) -> list[str]:
         f"{kind} AP [bold]{_percent(values['ap'])}[/bold] · AP50 {_percent(values['ap50'])} · AP75 "
         f"{_percent(values['ap75'])} · {sizes} · recall {_percent(values['ar100'])}",
     ]
+
+
+def _best_f1(matches: MatchReport) -> str:
+    if not matches.f1:
+        return "no object is found (IoU 0.5), whatever the score"
+    return (
+        f"F1 is best at scores from {matches.score:.2f}: {matches.f1:.2f} (precision "
+        f"{_percent(matches.precision)}, recall {_percent(matches.recall)}; IoU 0.5)"
+    )
 
 
 def _judged(model: str, count: int, what: str, data: str, seconds: float | None) -> str:
