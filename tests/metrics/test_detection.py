@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pocketeye.errors import MissingExtra
 from pocketeye.metrics.detection import CocoAP, coco_ap
 from pocketeye.metrics.objects import found_objects, true_objects
 from pocketeye.results import CompactMask, Masks
@@ -120,9 +118,3 @@ def test_the_hundred_surest_count() -> None:
     for first, expected in ((0.2, 0.0), (0.9, 1.0)):
         found = found_objects([[0, 0, 10, 10], *far], [0] * 101, [first] + [0.5] * 100)
         assert coco_ap({1: truth}, {1: found}, ["a"]).values["ar100"] == expected
-
-
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    with pytest.raises(MissingExtra, match=r"faster-coco-eval.*pip install .pocketeye\[coco\]"):
-        coco_ap({1: true_objects([], [])}, {}, ["a"])

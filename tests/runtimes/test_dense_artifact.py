@@ -88,8 +88,11 @@ def exported(
 def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
     assert exported.parity.status == "PASS"
     assert exported.agreement.num_pictures == 3
-    assert exported.agreement.num_objects > 10
+    assert exported.agreement.total > 10
     assert exported.agreement.found > 0.97
+    assert exported.agreement.surplus <= 1
+    unit = "pixels" if exported.agreement.iou is None else "objects"
+    assert unit in exported.agreement.line()
     if exported.agreement.iou is not None:
         assert exported.agreement.iou > 0.97
         assert exported.agreement.score is not None
@@ -160,11 +163,12 @@ def test_bench_times_the_whole_way(exported: DenseExportResult, tmp_path: Path) 
 
 def test_the_input_has_the_shape_of_most_pictures() -> None:
     wide, tall = np.zeros((360, 480, 3), np.uint8), np.zeros((640, 480, 3), np.uint8)
-    assert canvas_for([wide, wide, tall], 360, 1) == (360, 480)
-    assert canvas_for([wide, tall, tall], 320, 32) == (448, 320)
-    assert canvas_for([], 320, 32) == (320, 448)
+    assert canvas_for([wide, wide, tall], 360, 999, 1) == (360, 480)
+    assert canvas_for([wide, tall, tall], 320, 999, 32) == (448, 320)
+    assert canvas_for([], 320, 999, 32) == (320, 448)
+    assert canvas_for([np.zeros((100, 300, 3))], 320, 480, 32) == (160, 480)
     with pytest.raises(InvalidValue, match="--input-size must be 32 pixels or more"):
-        canvas_for([wide], 16, 32)
+        canvas_for([wide], 16, 999, 32)
 
 
 def test_objects_that_belong_together() -> None:
@@ -179,6 +183,7 @@ def test_objects_that_belong_together() -> None:
     assert count == 2  # the third is not sure, the second has another class
     assert len(pairs) == 1
     assert pairs[0] == (pytest.approx(81 / 119), pytest.approx(0.2))
+    assert _matched(got, wanted)[0] - len(_matched(got, wanted)[1]) == 1  # one that torch has not
 
 
 def test_what_is_damaged_or_missing_is_said(tmp_path: Path) -> None:

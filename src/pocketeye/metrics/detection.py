@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pocketeye.errors import MissingExtra
 from pocketeye.metrics.objects import (
     NOTHING,
     FoundObjects,
@@ -114,11 +113,7 @@ class CocoAP:
         self.found.update(other.found)
 
     def compute(self) -> dict[str, float]:
-        """``box_ap``, ``box_ap50`` …, and ``mask_ap`` …; nan where no object of that size is true.
-
-        Raises:
-            MissingExtra: faster-coco-eval is not installed.
-        """
+        """``box_ap``, ``box_ap50`` …, and ``mask_ap`` …; nan where no object of that size is true."""
         return {
             f"{report.kind}_{name}": value
             for report in self.reports()
@@ -138,11 +133,7 @@ def coco_ap(
     classes: Sequence[str],
     kind: Kind = "box",
 ) -> ApReport:
-    """See the top of this file.
-
-    Raises:
-        MissingExtra: faster-coco-eval is not installed.
-    """
+    """See the top of this file."""
     true, guessed = _datasets(truths, found, len(classes), kind)
     precision, recall = _counted(true, guessed, kind)
     counts = np.zeros(len(classes), np.int64)
@@ -236,11 +227,9 @@ def _counted(
     true: dict[str, Any], guessed: dict[str, Any], kind: Kind
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision ``(T, R, K, A, M)`` and recall ``(T, K, A, M)``, nan for what has no truth."""
-    try:
-        from faster_coco_eval import COCO
-        from faster_coco_eval.core.faster_eval_api import COCOeval_faster
-    except ImportError as error:
-        raise MissingExtra("average precision of COCO", "faster-coco-eval", "coco") from error
+    from faster_coco_eval import COCO
+    from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+
     judge = COCOeval_faster(
         COCO(true), COCO(guessed), "bbox" if kind == "box" else "segm", print_function=_silent
     )

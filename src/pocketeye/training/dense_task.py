@@ -88,7 +88,7 @@ class DetectionTask(DenseTraining):
     def validation_step(self, batch: list[DetectionItem], batch_idx: int) -> None:
         if not batch:  # nothing but damaged pictures
             return
-        answers = self.best_model.eval()([item.image / 255 for item in batch])
+        answers = self._answers([item.image / 255 for item in batch])
         for item, answer in zip(batch, answers, strict=True):
             sample: DetectionSample = self.val[item.number]
             key = item.number
@@ -102,6 +102,16 @@ class DetectionTask(DenseTraining):
             self.metric.update(key, found["boxes"], found["labels"], found["scores"], masks)
             if item.number in self.drawn:
                 self.shown.append((item, found))
+
+    def _answers(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
+        """At the size of use; torchvision would take the last one of training."""
+        model: Any = self.best_model.eval()
+        of_training = model.transform.min_size
+        model.transform.min_size = (self.config.min_size,)
+        try:
+            return model(images)  # type: ignore[no-any-return]
+        finally:
+            model.transform.min_size = of_training
 
     def on_validation_epoch_end(self) -> None:
         first, *others = self.gathered_objects(self.metric)

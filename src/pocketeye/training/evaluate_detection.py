@@ -207,7 +207,6 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
 
     Raises:
         InvalidValue: a class the network does not know, or not one picture that can be read.
-        MissingExtra: faster-coco-eval is not installed.
     """
     description = predictor.description
     masks = description.task == "instance"

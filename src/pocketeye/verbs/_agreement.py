@@ -24,35 +24,40 @@ class Agreement:
     that costs, beside the rounding of the precision.
 
     Attributes:
-        num_objects: that torch is sure of (a score of 0.3 or more); of ``semantic`` all pixels.
+        unit: ``objects``, those with a score of 0.3 or more; of ``semantic`` ``pixels``.
+        total: that torch is sure of; of ``semantic`` all.
         found: share of them that the artefact has too (same class, IoU of 0.5 or more); of ``semantic``
             the share of equal pixels.
-        iou: mean of the boxes or masks that belong together; None of ``semantic`` and without objects.
+        surplus: objects that the artefact is sure of and torch does not have at all.
+        iou: mean of the boxes or masks that belong together; None of ``semantic`` and without any.
         score: mean difference of their scores, likewise.
     """
 
     num_pictures: int
-    num_objects: int
+    unit: str
+    total: int
     found: float
+    surplus: int = 0
     iou: float | None = None
     score: float | None = None
 
     def line(self) -> str:
+        if self.unit == "pixels":
+            return f"{100 * self.found:.2f} % of {self.total:,} pixels alike"
+        text = f"{100 * self.found:.1f} % of {self.total} objects found again, {self.surplus} more found"
         if self.iou is None:
-            kind = "pixels" if self.score is None and self.num_objects > 1000 else "objects"
-            return f"{100 * self.found:.2f} % of {self.num_objects:,} {kind} alike"
-        return (
-            f"{100 * self.found:.1f} % of {self.num_objects} objects found again, mean IoU "
-            f"{self.iou:.3f}, scores off by {self.score:.3f}"
-        )
+            return text
+        return f"{text}, mean IoU {self.iou:.3f}, scores off by {self.score:.3f}"
 
 
 def agreement_of(
     predictor: TorchDensePredictor, executable: DenseExecutable, pictures: Sequence[np.ndarray]
 ) -> Agreement:
+    """Ask both of all pictures."""
+    semantic = predictor.description.task == "semantic"
     classes = predictor.description.classes
     pairs: list[tuple[float, float]] = []
-    total = equal = 0
+    total = equal = surplus = 0
     with task("comparing with torch", len(pictures)) as bar:
         for picture in pictures:
             [wanted] = predictor.predict([picture])
@@ -62,22 +67,18 @@ def agreement_of(
                 equal += int((got == wanted).sum())
             else:
                 assert isinstance(wanted, Result)
-                count, found = _matched(wanted, result_of(got, classes, picture))
-                total += count
+                result = result_of(got, classes, picture)
+                count, found = _matched(wanted, result)
+                sure, back = _matched(result, wanted)
+                total, surplus = total + count, surplus + sure - len(back)
                 pairs += found
             bar.advance()
-    if predictor.description.task == "semantic":
-        return Agreement(num_pictures=len(pictures), num_objects=total, found=equal / max(total, 1))
-    if not pairs:
-        return Agreement(num_pictures=len(pictures), num_objects=total, found=0.0 if total else 1.0)
-    iou, score = np.mean(pairs, 0).tolist()
+    share = (equal if semantic else len(pairs)) / total if total else 1.0
+    iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
     return Agreement(
-        num_pictures=len(pictures),
-        num_objects=total,
-        found=len(pairs) / total,
-        iou=iou,
-        score=score,
-    )
+        num_pictures=len(pictures), unit="pixels" if semantic else "objects", total=total, found=share,
+        surplus=surplus, iou=iou, score=score,
+    )  # fmt: skip
 
 
 def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]]]:

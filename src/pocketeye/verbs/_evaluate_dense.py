@@ -11,9 +11,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.class_maps import FILE, KNOWN
 from pocketeye.data.detection import DetectionSet, load_detection
-from pocketeye.data.semantic import SemanticSet, load_semantic, semantic_layout
+from pocketeye.data.semantic import SemanticSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.matching import MatchReport
@@ -32,6 +31,7 @@ from pocketeye.training.evaluate_detection import (
     judge_results,
 )
 from pocketeye.training.evaluate_semantic import SemanticEval, evaluate_semantic, judge_label_maps
+from pocketeye.verbs._maps import load_maps
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 
@@ -155,7 +155,11 @@ def evaluate_dense(
         require_task(predictor, task)
     folder = out or (Path(model) if model is not None and Path(model).is_dir() else None)
     if task == "semantic":
-        maps = _semantic(predictor, results, _load_maps(data, split or "val", classes, predictor))
+        maps = _semantic(
+            predictor,
+            results,
+            load_maps(data, split, classes, predictor.description.classes if predictor else ()),
+        )
         return SemanticEvaluateResult(
             model=model,
             result=maps,
@@ -192,20 +196,6 @@ def _semantic(
         return evaluate_semantic(predictor, samples)
     assert results is not None
     return judge_label_maps(results, samples)
-
-
-def _load_maps(
-    data: str, split: str, classes: Path | None, predictor: DensePredictor | None
-) -> SemanticSet:
-    """A folder that does not say what its masks mean is taken at the network's word, if it is known."""
-    root = Path(data)
-    known: str | Path | None = classes
-    if classes is None and predictor is not None and root.is_dir():
-        bare = semantic_layout(root) == "folders" and not (root / FILE).is_file()
-        names = predictor.description.classes
-        fitting = [name for name, known_map in KNOWN.items() if known_map.names == names]
-        known = fitting[0] if bare and len(fitting) == 1 else None
-    return load_semantic(data, split, classes=known)
 
 
 def _ap_lines(kind: str, values: dict[str, float]) -> list[str]:

@@ -18,7 +18,6 @@ from PIL import Image
 from pocketeye import runs
 from pocketeye.data._decode import UnreadableImage
 from pocketeye.data.detection import load_detection
-from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import (
     MaskRCNN,
@@ -38,13 +37,15 @@ from pocketeye.runtimes.dense_artifact import (
     DenseExecutable,
     DenseManifest,
     Stages,
+    is_dense_artifact,
     load_dense_artifact,
 )
 from pocketeye.runtimes.dense_script import dense_script
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.runtimes.semantic_numpy import prepare
-from pocketeye.training.dense_predictor import TorchDensePredictor
+from pocketeye.training.dense_predictor import TorchDensePredictor, fitted
 from pocketeye.verbs._agreement import Agreement, agreement_of
+from pocketeye.verbs._maps import load_maps
 from pocketeye.verbs._result import VerbResult
 
 AGREEMENT, STAGES, SCRIPT = "agreement.json", "stages.json", "predict.py"
@@ -129,11 +130,13 @@ def export_dense(
 ) -> DenseExportResult:
     """See :func:`pocketeye.verbs.export.export`."""
     runtime = get_runtime(to)
+    if is_dense_artifact(folder):
+        raise InvalidValue(f"{folder} is an artefact already: export the run that it was made of")
     network, described = open_dense(folder)
     pictures = sample_pictures(described, data, samples)
     # a detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets
     divisor = 1 if described.task == "semantic" else _DIVISOR
-    canvas = canvas_for(pictures, input_size or described.min_size, divisor)
+    canvas = canvas_for(pictures, input_size or described.min_size, described.max_size, divisor)
     target = out or Path("out") / folder.resolve().name / f"{to}-{precision}"
     prepared = [(prepare(p, canvas, described.mean, described.std)[0],) for p in pictures]
     raw, manifest = _raw(network, described, canvas)
@@ -181,7 +184,7 @@ def sample_pictures(described: DenseDescription, data: str | None, count: int) -
         return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
     images: Any
     if described.task == "semantic":
-        images = _part(lambda split: load_semantic(data, split, classes=_classes(data)))
+        images = _part(lambda split: load_maps(data, split, None, described.classes))
     else:
         images = _part(lambda split: load_detection(data, split))
     found: list[np.ndarray] = []
@@ -208,13 +211,14 @@ def _part(load: Any) -> Any:
         return load(None)
 
 
-def _classes(data: str) -> str | None:
-    """Parity needs the pictures only: any map of classes opens a set that has none of its own."""
-    return None if (Path(data) / "classes.yaml").is_file() else "camvid11"
-
-
-def canvas_for(pictures: Sequence[np.ndarray], shorter: int, divisor: int) -> tuple[int, int]:
+def canvas_for(
+    pictures: Sequence[np.ndarray], shorter: int, longer: int, divisor: int
+) -> tuple[int, int]:
     """Height and width of the graph's input, in multiples of ``divisor``: the shape of most pictures.
+
+    Args:
+        shorter: its shorter side,
+        longer: unless the other would be above this.
 
     Raises:
         InvalidValue: a shorter side below 32.
@@ -223,9 +227,8 @@ def canvas_for(pictures: Sequence[np.ndarray], shorter: int, divisor: int) -> tu
         raise InvalidValue(f"--input-size must be {_DIVISOR} pixels or more, not {shorter}")
     shapes = [picture.shape[:2] for picture in pictures]
     height, width = max(set(shapes), key=shapes.count) if shapes else (3, 4)
-    factor = shorter / min(height, width)
-    sides = (height * factor, width * factor)
-    up = [math.ceil(round(side) / divisor) * divisor for side in sides]
+    sides = fitted((height, width), shorter, longer)
+    up = [math.ceil(side / divisor) * divisor for side in sides]
     return up[0], up[1]
 
 
