@@ -155,11 +155,8 @@ def evaluate_dense(
         require_task(predictor, task)
     folder = out or (Path(model) if model is not None and Path(model).is_dir() else None)
     if task == "semantic":
-        maps = _semantic(
-            predictor,
-            results,
-            load_maps(data, split, classes, predictor.description.classes if predictor else ()),
-        )
+        names = predictor.description.classes if predictor else ()
+        maps = _semantic(predictor, results, load_maps(data, split or "val", classes, names))
         return SemanticEvaluateResult(
             model=model,
             result=maps,
