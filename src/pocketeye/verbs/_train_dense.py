@@ -14,6 +14,7 @@ from torch import nn
 
 from pocketeye.data.detection import load_detection
 from pocketeye.data.semantic import load_semantic
+from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
 from pocketeye.models._create import ARCHITECTURE, WEIGHTS
@@ -113,8 +114,12 @@ def train_dense(
     start_from: Path | None,
 ) -> DenseTrainResult:
     """See :func:`pocketeye.verbs.train.train`."""
-    check_device(config.device, precision=config.precision, sync_bn=config.needs_sync,
-                 num_processes=config.num_processes)  # fmt: skip
+    check_device(config.device, precision=config.precision, num_processes=config.num_processes)
+    if config.needs_sync and resolve_device(config.device).type != "cuda":
+        raise InvalidValue(
+            "this recipe takes the statistics of BN over all processes (norms or head_norms: sync), "
+            "which needs CUDA devices: use a copy of it that says live"
+        )
     named = _backbone(located(backbone))
     train, val = open_sets(config, data, classes)
     description = DenseDescription(
