@@ -3,7 +3,7 @@
     python benchmarks/bundle_run.py out/train/casvit_xs casvit_xs.tiny_imagenet_24
 
 Copies what says how to use the network and how it was trained, and its best weights in half precision;
-the path of the data becomes its folder's name. ``card.yaml`` is written by hand. What the rounding costs
+of paths the last name is kept. ``card.yaml`` is written by hand. What the rounding costs
 is measured by ``pocketeye eval`` with the run and with the bundled name.
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
             described["data"] = Path(described["data"]).name
             (folder / name).write_text(json.dumps(described, indent=1) + "\n")
     config = yaml.safe_load((args.run / "config.yaml").read_text())
-    config["data"] = Path(config["data"]).name
+    config = {k: Path(v).name if isinstance(v, str) else v for k, v in config.items()}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     print(f"wrote {args.name}: {size:.2f} MB")
 

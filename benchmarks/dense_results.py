@@ -43,7 +43,7 @@ def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
         "box": found.get("box"),
         "mask": found.get("mask"),
         "miou": found.get("miou"),
-        "accuracy": found.get("accuracy"),
+        "accuracy": found.get("pixel_accuracy"),
         "recipe": recipe,
     }
 

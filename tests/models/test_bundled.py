@@ -7,19 +7,23 @@ from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import bundled
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs, located
+from pocketeye.training.dense_predictor import open_dense_predictor
 from pocketeye.training.predictor import open_predictor
 from pocketeye.verbs.info import info
 from pocketeye.verbs.list_models import list_models
 from pocketeye.verbs.predict import predict
 
 CLASSIFIER = "casvit_xs.tiny_imagenet_24"
+SEGMENTER = "semantic_fpn_casvit_xs.camvid11"
 
 
 @pytest.mark.parametrize("name", bundled_runs())
@@ -68,6 +72,21 @@ def test_the_classifier_is_as_good_as_its_card_says(datasets: Path) -> None:
         pytest.skip("tiny-imagenet-24 is not here")
     result = evaluate(CLASSIFIER, data=str(data), device="cpu")
     assert result.to_dict()["top1"] == pytest.approx(0.509, abs=0.005)
+
+
+def test_the_segmenter_sees_a_street() -> None:
+    """Sky above a pagoda, and a card like the others."""
+    photo = resources.files("sklearn.datasets.images") / "china.jpg"
+    predictor = open_dense_predictor(SEGMENTER, device="cpu")
+    (labels,) = predictor.predict([np.asarray(Image.open(str(photo)).convert("RGB"))])
+    sky = predictor.description.classes.index("sky")
+    assert (np.asarray(labels)[:120] == sky).mean() > 0.5
+    shown = info(SEGMENTER)
+    assert shown.to_dict()["description"]["task"] == "semantic"
+    lines = shown.lines()
+    for label in ("params", "MACs", "classes", "result", "licence", "limits"):
+        assert any(line.startswith(label) for line in lines), label
+    assert shown.next_commands()[0] == f"pocketeye predict {SEGMENTER} PICTURE"
 
 
 def test_the_list_and_the_card() -> None:

@@ -20,8 +20,10 @@ from pocketeye.models import (
     list_tams,
 )
 from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
+from pocketeye.models.dense_described import is_dense
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info
+from pocketeye.verbs._dense_info import DenseInfo, dense_info
 from pocketeye.verbs._network import open_network
 from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies
 from pocketeye.verbs._result import VerbResult
@@ -178,7 +180,7 @@ def info(
     classes: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
-) -> InfoResult | TrackerInfo | DataInfo:
+) -> InfoResult | TrackerInfo | DenseInfo | DataInfo:
     """Show what a network or a data set is.
 
     Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
@@ -215,6 +217,8 @@ def info(
         if close in trackers and model != close:
             raise unknown("tracker", model, trackers, "see `pocketeye list`")
     found = located(model)
+    if is_dense(Path(found)):
+        return dense_info(model, Path(found))
     network = open_network(found, input_size=input_size)
     counts = count(network.module, network.input_shape)
     path = Path(found)
