@@ -94,7 +94,8 @@ def fit_dense(
             sync_bn=config.needs_sync,
             description=f"training {description.network}",
             callbacks=[SaveWeights(run, first), SaveDensePicture(run)],
-            all_used=False,
+            # a detector leaves maps of its backbone unused, and has pictures without objects
+            all_used=config.task == "semantic",
             gradient_clip_val=config.clip_grad or None,
             accumulate_grad_batches=config.accumulate,
         )
