@@ -13,6 +13,7 @@ from lightning.pytorch import Callback
 from pocketeye.runs import RunFolder
 from pocketeye.searching import run as search_run
 from pocketeye.searching._distributed import UnwrappedDDP
+from pocketeye.searching.problem import Classification
 
 from .toys import SPACE, config, digits, make_table
 
@@ -42,7 +43,7 @@ def test_two_processes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mo
         ),
     )
     run = RunFolder.open(tmp_path / "run", settings.to_dict())
-    outcome = search_run.run_search(SPACE, make_table(), digits(), settings, run)
+    outcome = search_run.run_search(SPACE, make_table(), Classification(digits()), settings, run)
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -16,6 +16,7 @@ from torch import Tensor
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import RunFolder
 from pocketeye.searching.phases import Phase, PhaseLoader
+from pocketeye.searching.problem import Classification
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.task import SearchTask
@@ -197,7 +198,7 @@ def test_a_table_for_another_space_is_refused(tmp_path: Path) -> None:
     settings = config()
     run = RunFolder.open(tmp_path / "run", settings.to_dict())
     with pytest.raises(InvalidValue, match=r"input size 16 \(wanted: 8\)"):
-        run_search(SPACE, table, digits(), settings, run)
+        run_search(SPACE, table, Classification(digits()), settings, run)
 
 
 def test_images_of_other_classes_are_refused(tmp_path: Path) -> None:
@@ -207,4 +208,4 @@ def test_images_of_other_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidValue, match="10 classes and 1 channels, but the space 'tiny' is for 7"
     ):
-        run_search(space, make_table(space), digits(), settings, run)
+        run_search(space, make_table(space), Classification(digits()), settings, run)

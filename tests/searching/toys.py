@@ -18,6 +18,7 @@ from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
 from pocketeye.runtimes.base import Timing
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.problem import Classification
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.theta import Theta
@@ -94,4 +95,4 @@ def config(**changes: object) -> SearchConfig:
 
 def search(folder: Path, settings: SearchConfig, *, resume: bool = False) -> SearchOutcome:
     run = RunFolder.open(folder, settings.to_dict(), resume=resume)
-    return run_search(SPACE, make_table(), digits(), settings, run, resume=resume)
+    return run_search(SPACE, make_table(), Classification(digits()), settings, run, resume=resume)

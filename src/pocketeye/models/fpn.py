@@ -47,6 +47,19 @@ class ExtraPool(ExtraFPNBlock):
         return [*p, F.max_pool2d(p[-1], 1, 2, 0)], [*names, "p6"]
 
 
+def make_pyramid(
+    channels: list[int], out_channels: int, above: ExtraFPNBlock | None = None
+) -> FeaturePyramidNetwork:
+    """torchvision's pyramid on maps of ``channels``, begun as mmdetection begins it."""
+    pyramid = FeaturePyramidNetwork(channels, out_channels, above)
+    for module in pyramid.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return pyramid
+
+
 class FPNBackbone(nn.Module):
     """Backbone and pyramid: ``(N, C, H, W)`` to maps of ``out_channels``, finest first.
 
@@ -63,12 +76,7 @@ class FPNBackbone(nn.Module):
         above: ExtraFPNBlock | None = ExtraPool() if extra == "pool" else None
         if extra == "convs":
             above = ExtraConvs(channels[-1], out_channels)
-        self.fpn = FeaturePyramidNetwork(channels, out_channels, above)
-        for module in self.fpn.modules():
-            if isinstance(module, nn.Conv2d):  # as mmdetection begins them
-                nn.init.xavier_uniform_(module.weight)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        self.fpn = make_pyramid(channels, out_channels, above)
         more = {"none": 0, "pool": 1, "convs": 2}[extra]
         self.strides = (*body.strides, *(body.strides[-1] << n for n in range(1, more + 1)))
         self.names = tuple(f"p{stride.bit_length() - 1}" for stride in self.strides)

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pocketeye.data import ImageSet
-from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder
@@ -20,15 +18,12 @@ from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.history import THETA, ThetaLog, read_theta
 from pocketeye.searching.objective import FBNetObjective
 from pocketeye.searching.phases import PhaseLoader
+from pocketeye.searching.problem import Problem
 from pocketeye.searching.propose import LatencyMatrix, check_target
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.task import SearchTask
 from pocketeye.searching.theta import Theta
-from pocketeye.training.data import make_loader
 from pocketeye.training.loop import fit_resumable, make_trainer
-from pocketeye.training.transforms import TransformRecipe, build_transform
-
-_SMALL_INPUT = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +48,7 @@ class SearchOutcome:
 def run_search(
     space: SearchSpace,
     table: LatencyTable,
-    train: ImageSet,
+    problem: Problem,
     config: SearchConfig,
     run: RunFolder,
     *,
@@ -61,13 +56,12 @@ def run_search(
 ) -> SearchOutcome:
     """Search ``space`` under the latencies of ``table``.
 
-    ``train.split(config.theta_fraction, config.seed)`` gives the images for weights and for theta.
     Writes ``metrics.csv``, ``theta.csv`` and ``last.ckpt`` into ``run``, every epoch.
 
     Args:
         space: what to search.
         table: must hold every block of ``space``.
-        train: images with the classes of ``space``.
+        problem: pictures and what is to be learnt from them.
         config: settings.
         run: an open run folder.
         resume: go on from ``last.ckpt``; on a CPU the result is bit for bit that of one go.
@@ -79,13 +73,15 @@ def run_search(
     """
     table.require(space=space)
     ms, fixed_ms = table.matrix(space)
-    _check(space, LatencyMatrix(ms=ms, fixed_ms=fixed_ms), table, train, config)
-    loader = _loader(space, train, config)
+    _check(space, LatencyMatrix(ms=ms, fixed_ms=fixed_ms), table, problem, config)
+    loader = PhaseLoader(*problem.loaders(space, config), config.warmup_epochs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        supernet = SuperNet(space, aligned=config.begins_aligned)
+        supernet = SuperNet(
+            space, aligned=config.begins_aligned, pixel_head=problem.pixel_head(space)
+        )
     theta = Theta(supernet.mask, torch.from_numpy(ms), fixed_ms)
-    task = SearchTask(supernet, theta, config)
+    task = SearchTask(supernet, theta, config, problem.loss)
     trainer = make_trainer(
         run,
         max_epochs=config.epochs,
@@ -111,7 +107,7 @@ def _check(
     space: SearchSpace,
     costs: LatencyMatrix,
     table: LatencyTable,
-    train: ImageSet,
+    problem: Problem,
     config: SearchConfig,
 ) -> None:
     if config.target_ms is not None:
@@ -121,33 +117,7 @@ def _check(
     objective = config.build_objective()
     if isinstance(objective, FBNetObjective):
         objective.check(costs.range_ms)
-    if (len(train.classes), train.in_chans) != (space.num_classes, space.in_chans):
-        raise InvalidValue(
-            f"{train.source} has {len(train.classes)} classes and {train.in_chans} channels, but "
-            f"the space {space.name!r} is for {space.num_classes} classes and {space.in_chans} "
-            "channels"
-        )
-
-
-def _loader(space: SearchSpace, train: ImageSet, config: SearchConfig) -> PhaseLoader:
-    crop = "none" if not config.augment else "pad" if space.input_size < _SMALL_INPUT else "rrc"
-    flip = 0.5 if config.augment and train.mirrored_alike else 0.0
-    recipe = TransformRecipe(crop=crop, flip=flip)  # type: ignore[arg-type]
-    transform = build_transform(True, space.input_size, space.in_chans, None, None, recipe)
-    loaders = [
-        make_loader(
-            images, transform, min(batch, max(len(images) // config.num_processes, 1)),
-            shuffle=True, seed=2 * config.seed + half, drop_last=True, workers=config.workers,
-        )
-        for half, (images, batch) in enumerate(
-            zip(
-                train.split(config.theta_fraction, config.seed),
-                (config.batch_size, config.theta_batch),
-                strict=True,
-            )
-        )
-    ]  # fmt: skip
-    return PhaseLoader(loaders[0], loaders[1], config.warmup_epochs)
+    problem.check(space)
 
 
 def _strategy(config: SearchConfig) -> dict[str, Any]:

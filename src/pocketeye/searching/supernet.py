@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from pocketeye.models.blocks import build_block
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching._alignment import align
 from pocketeye.searching._mixture import mix
+from pocketeye.searching.dense import PixelHead, PixelPath
 
 
 class SuperNet(nn.Module):
@@ -35,6 +36,8 @@ class SuperNet(nn.Module):
         aligned: begin with candidates that are the same function where they nest, and with blocks
             that are a skip where there is a shortcut (``_alignment.py`` says why); otherwise every
             candidate is initialised by itself.
+        pixel_head: reads maps of several layers and labels pixels, in place of the head of the space,
+            which labels images.
 
     Attributes:
         mask: bool (L, C), True where a candidate is legal.
@@ -43,7 +46,9 @@ class SuperNet(nn.Module):
 
     mask: Tensor
 
-    def __init__(self, space: SearchSpace, *, aligned: bool = False) -> None:
+    def __init__(
+        self, space: SearchSpace, *, aligned: bool = False, pixel_head: PixelHead | None = None
+    ) -> None:
         super().__init__()
         self.space = space
         self.stem = build_block(space.stem())
@@ -51,7 +56,7 @@ class SuperNet(nn.Module):
             nn.ModuleDict({op: build_block(position.spec(op)) for op in position.candidates})
             for position in space.positions
         )
-        self.head = build_block(space.head())
+        self.head = build_block(space.head()) if pixel_head is None else pixel_head
         if aligned:
             for layer in self._layers():
                 align(layer.values())
@@ -67,17 +72,19 @@ class SuperNet(nn.Module):
         return self.forward_path(x, choices)
 
     def forward_path(self, x: Tensor, choices: Sequence[int]) -> Tensor:
-        """One network of the space: images (B, in_chans, S, S) to logits (B, num_classes).
+        """One network of the space: images (B, in_chans, S, S) to logits (B, num_classes), or with
+        a pixel head images (B, in_chans, H, W) to logits (B, K, H, W).
 
         Args:
             x: images.
             choices: per layer a column of ``space.ops``.
         """
         assert len(choices) == self.num_layers
-        x = self.stem(x)
-        for layer, choice in zip(self._layers(), choices, strict=True):
-            x = layer[self.space.ops[choice]](x)
-        return self.head(x)
+
+        def chosen(number: int, layer: nn.ModuleDict, x: Tensor) -> Tensor:
+            return cast(Tensor, layer[self.space.ops[choices[number]]](x))
+
+        return self._through(x, chosen)
 
     def forward_mixture(self, x: Tensor, weights: Tensor, *, checkpointing: bool = False) -> Tensor:
         """Every layer as the weighted sum of its candidates (FBNet, equation 5).
@@ -89,19 +96,31 @@ class SuperNet(nn.Module):
                 backward pass (the activations of one layer at a time, about a quarter more time).
                 Running statistics of BN count a batch once all the same.
         """
-        x = self.stem(x)
-        for number, layer in enumerate(self._layers()):
+
+        def mixed(number: int, layer: nn.ModuleDict, x: Tensor) -> Tensor:
             columns = [self.space.ops.index(op) for op in layer]
             row = weights[..., number, columns]
             if checkpointing and torch.is_grad_enabled():
-                x = checkpoint(
+                again: Tensor = checkpoint(
                     _mixed_layer, layer, x, row,
                     use_reentrant=False, preserve_rng_state=False,
                     context_fn=_Recompute(layer),
                 )  # fmt: skip
-            else:
-                x = _mixed_layer(layer, x, row)
-        return self.head(x)
+                return again
+            return _mixed_layer(layer, x, row)
+
+        return self._through(x, mixed)
+
+    def _through(self, x: Tensor, step: Callable[[int, nn.ModuleDict, Tensor], Tensor]) -> Tensor:
+        """Stem, every layer by ``step(number, layer, x)``, head."""
+        size, maps = x.shape[-2:], {}
+        wanted = self.head.layers if isinstance(self.head, PixelHead) else ()
+        x = self.stem(x)
+        for number, layer in enumerate(self._layers()):
+            x = step(number, layer, x)
+            if number in wanted:
+                maps[number] = x
+        return cast(Tensor, self.head(maps, size) if wanted else self.head(x))
 
     @contextmanager
     def batch_statistics_only(self) -> Iterator[None]:
@@ -126,6 +145,9 @@ class SuperNet(nn.Module):
             )
         blocks = zip(self._layers(), architecture.blocks, strict=True)
         chosen = [layer[block.op] for layer, block in blocks]
+        if isinstance(self.head, PixelHead):
+            path = PixelPath(self.stem, chosen, self.head)
+            return copy.deepcopy(path).requires_grad_(True)
         parts: OrderedDict[str, nn.Module] = OrderedDict(
             stem=self.stem, blocks=nn.Sequential(*chosen), head=self.head
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.theta import Theta, generator, gumbel
 
 logger = logging.getLogger(__name__)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class SearchTask(LightningModule):
@@ -41,12 +44,16 @@ class SearchTask(LightningModule):
         supernet: trained in place.
         theta: trained in place; knows the latencies.
         config: settings.
+        loss: of logits and labels, in nats.
     """
 
     control_integral: Tensor
 
-    def __init__(self, supernet: SuperNet, theta: Theta, config: SearchConfig) -> None:
+    def __init__(
+        self, supernet: SuperNet, theta: Theta, config: SearchConfig, loss: Loss = F.cross_entropy
+    ) -> None:
         super().__init__()
+        self.loss = loss
         self.automatic_optimization = False
         self.supernet, self.theta, self.config = supernet, theta, config
         self.objective = config.build_objective()
@@ -119,7 +126,7 @@ class SearchTask(LightningModule):
         if self.config.mode == "fast":
             warm = self.current_epoch < self.config.warmup_epochs
             path = (self.theta.draw_uniform if warm else self.theta.draw)(noise)
-            loss = F.cross_entropy(self.supernet.forward_path(images, path), labels)
+            loss = self.loss(self.supernet.forward_path(images, path), labels)
         else:
             loss = self._mixture_loss(images, labels, noise)[0]
         self._update(loss, Phase.WEIGHTS)
@@ -150,7 +157,7 @@ class SearchTask(LightningModule):
         logits = self.supernet.forward_mixture(
             images, weights, checkpointing=self.config.checkpointing
         )
-        ce = F.cross_entropy(logits, labels)
+        ce = self.loss(logits, labels)
         with self._full_precision():
             return self.objective(ce.float(), latency, self.pressure()), ce, latency
 

@@ -29,6 +29,7 @@ from pocketeye.runtimes.base import Runtime, Timing
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.derive import DeriveConfig, Derived, derive
 from pocketeye.searching.history import THETA
+from pocketeye.searching.problem import Classification
 from pocketeye.searching.propose import LatencyMatrix
 from pocketeye.searching.ranking import Batch
 from pocketeye.searching.report import Cost, Trained
@@ -83,7 +84,12 @@ def search_stage(plan: Plan) -> SearchOutcome:
     done = plan.resume and len(plan.run.metrics()) >= plan.search.epochs
     with nullcontext() if done else _timed(plan, "search"):  # restoring is no part of the cost
         return run_search(
-            plan.space, plan.table, plan.train, plan.search, plan.run, resume=plan.resume
+            plan.space,
+            plan.table,
+            Classification(plan.train),
+            plan.search,
+            plan.run,
+            resume=plan.resume,
         )
 
 
