@@ -99,6 +99,19 @@ def test_the_list_and_the_card() -> None:
         assert any(line.startswith(label) for line in lines), label
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("casvit_xs.tiny_imagenet_25", CLASSIFIER),
+        ("semantic_fpn_casvit_xs.camvid1", SEGMENTER),
+        ("fbnetc_100.rmsp_in2k", "fbnetc_100.rmsp_in1k"),
+    ],
+)
+def test_a_name_that_is_none_is_met_by_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(InvalidValue, match=rf"unknown model '{name}'. Did you mean '{near}'"):
+        open_predictor(name, checkpoint=Path("x.pt"))
+
+
 def test_a_network_without_weights_is_pointed_to_one_that_has_them() -> None:
     with pytest.raises(InvalidValue, match=f"or take {CLASSIFIER}, which comes along"):
         open_predictor("casvit_xs")

@@ -52,10 +52,28 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
     text = str(name)
     base = text.partition(".")[0]
     if not timm.is_model(base):
-        raise unknown("model", text, list_models(include_timm=True), "see `pocketeye list`")
+        raise _unknown(text, list_models(include_timm=True))
+    tags = timm.list_models(f"{base}.*", include_tags=True)
+    if text != base and text not in tags and not _has_cfg(text):
+        raise _unknown(text, tags)
     if not pretrained:
         return timm.create_model(text, pretrained=False, **kwargs)  # type: ignore[no-any-return]
     return _pretrained(text, **kwargs)
+
+
+def _unknown(name: str, known: list[str]) -> InvalidValue:
+    """The sentence on a name that is none; those that come along are near ones too."""
+    from pocketeye.models.bundled import bundled_runs
+
+    return unknown("model", name, [*known, *bundled_runs()], "see `pocketeye list`")
+
+
+def _has_cfg(name: str) -> bool:
+    """Whether timm knows the tag, with published weights or without."""
+    try:
+        return timm.get_pretrained_cfg(name) is not None
+    except RuntimeError:  # its word for an unknown tag
+        return False
 
 
 def _from_path(path: Path, **kwargs: Any) -> nn.Module:
