@@ -41,6 +41,24 @@ def write_atomic(path: Path, text: str | bytes) -> Path:
     return path
 
 
+def read_record(path: Path, schema: str, tuples: Sequence[str] = ()) -> dict[str, Any]:
+    """The object in a JSON file that names its ``schema``, without that name.
+
+    Args:
+        tuples: keys whose lists become tuples.
+
+    Raises:
+        ValueError: why it is no such file, in a few words for the caller's sentence.
+    """
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("schema") != schema:
+            raise KeyError("schema")
+        return {**data, **{key: tuple(data[key]) for key in tuples}}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """A CSV file; None is an empty cell."""
     text = io.StringIO()

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models._create import MODEL, WEIGHTS
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
@@ -20,12 +20,13 @@ from pocketeye.models.mask_rcnn import MaskRCNN
 from pocketeye.models.retinanet import RetinaNet
 from pocketeye.models.semantic import create_semantic
 from pocketeye.models.semantic_fpn import SemanticFPN
-from pocketeye.runs import write_atomic
+from pocketeye.runs import read_record, write_atomic
 
 DenseTask = Literal["detect", "instance", "semantic"]
 DENSE_TASKS: tuple[DenseTask, ...] = get_args(DenseTask)
 DenseNetwork = RetinaNet | MaskRCNN | SemanticFPN
 SCHEMA = "pocketeye.dense/1"
+_TUPLES = ("classes", "category_ids", "mean", "std")
 _NETWORKS: dict[DenseTask, str] = {
     "detect": "retinanet", "instance": "mask_rcnn", "semantic": "semantic_fpn",
 }  # fmt: skip
@@ -63,6 +64,10 @@ class DenseDescription:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     data: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in DENSE_TASKS:
+            raise unknown("task", self.task, DENSE_TASKS)
 
     @property
     def network(self) -> str:
@@ -114,19 +119,8 @@ class DenseDescription:
         if not path.is_file():
             raise MissingFile(f"{folder} is no run of a detector or segmenter: {MODEL} is missing")
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("schema") != SCHEMA or data["task"] not in DENSE_TASKS:
-                raise KeyError("schema")
-            for key in ("classes", "category_ids", "mean", "std"):
-                data[key] = tuple(data[key])
-            return cls(**data)
-        except (
-            json.JSONDecodeError,
-            UnicodeDecodeError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:
+            return cls(**read_record(path, SCHEMA, _TUPLES))
+        except (ValueError, TypeError) as error:
             raise InvalidValue(
                 f"{path} does not describe a detector or segmenter of pocketeye ({error}): give the "
                 f"folder of a run of pocketeye train --task {', '.join(DENSE_TASKS)}"

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import write_atomic
+from pocketeye.runs import read_record, write_atomic
 from pocketeye.runtimes.base import Artifact, Executable
 from pocketeye.runtimes.detection_numpy import RetinaDecoder
 from pocketeye.runtimes.mask_rcnn_numpy import MaskRCNNDecoder
@@ -65,19 +65,10 @@ class DenseManifest:
                 f"{folder} is no artefact of a detector or segmenter: {FILE} is missing"
             )
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("schema") != SCHEMA:
-                raise KeyError("schema")
-            for key in ("classes", "canvas", "mean", "std", "crops_per_run"):
-                data[key] = tuple(data[key])
-            return cls(**data)
-        except (
-            json.JSONDecodeError,
-            UnicodeDecodeError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:
+            return cls(
+                **read_record(path, SCHEMA, ("classes", "canvas", "mean", "std", "crops_per_run"))
+            )
+        except (ValueError, TypeError) as error:
             raise InvalidValue(f"{path} is no artefact of pocketeye: {error}") from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import write_atomic
+from pocketeye.runs import read_record, write_atomic
 from pocketeye.training.transforms import (
     CropMode,
     ImageTransform,
@@ -88,13 +88,8 @@ class ModelInfo:
         if not path.is_file():
             raise MissingFile(f"{folder} does not say how to use its network: {FILE} is missing")
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("schema") != SCHEMA:
-                raise KeyError("schema")
-            for key in ("classes", "mean", "std"):
-                data[key] = tuple(data[key])
-            return cls(**data)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            return cls(**read_record(path, SCHEMA, ("classes", "mean", "std")))
+        except (ValueError, TypeError) as error:
             raise InvalidValue(
                 f"{path} is not a model description of pocketeye: {error}"
             ) from error

@@ -10,7 +10,7 @@ from typing import Any
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.tam.create import create_tam
 from pocketeye.models.tam.tam import TAM
-from pocketeye.runs import write_atomic
+from pocketeye.runs import read_record, write_atomic
 
 FILE = "model.json"
 WEIGHTS = "best.safetensors"
@@ -56,12 +56,8 @@ class TrackerDescription:
         if not path.is_file():
             raise MissingFile(f"{folder} is no run of a tracker: {FILE} is missing")
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("schema") != SCHEMA:
-                raise KeyError("schema")
-            data["image_size"] = tuple(data["image_size"])
-            return cls(**data)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            return cls(**read_record(path, SCHEMA, ("image_size",)))
+        except (ValueError, TypeError) as error:
             raise InvalidValue(
                 f"{path} does not describe a tracker of pocketeye ({error}): give the folder of a run "
                 "of pocketeye train --task track or segment-anything"
