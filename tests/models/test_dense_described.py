@@ -58,6 +58,10 @@ def test_what_is_no_dense_run(tmp_path: Path) -> None:
         (tmp_path / "model.json").write_text(text)
         with pytest.raises(InvalidValue, match="does not describe a detector or segmenter"):
             DenseDescription.load(tmp_path)
+    text = described().save(tmp_path).read_text().replace('"detect"', '"detects"')
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(InvalidValue, match="unknown task 'detects'"):
+        DenseDescription.load(tmp_path)
     described().save(tmp_path)
     with pytest.raises(MissingFile, match="has no weights yet"):
         open_dense(tmp_path)
