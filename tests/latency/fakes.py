@@ -16,6 +16,7 @@ from pocketeye.models.architecture import (
     PlacedBlock,
     SkipOp,
 )
+from pocketeye.models.pixel_head import SegmenterSpec
 from pocketeye.models.space import SearchSpace, StageSpec
 
 SPACE = SearchSpace(
@@ -81,7 +82,14 @@ class FakeBench:
     opened: list[str]
     verified: list[str]
 
-    def __init__(self, folder: Path, runtime: object, threads: int, precision: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        runtime: object,
+        threads: int,
+        precision: str,
+        segmenter: SegmenterSpec | None = None,
+    ) -> None:
         type(self).opened, type(self).verified = [], []
 
     def block(self, placed: PlacedBlock) -> Timed:

@@ -16,12 +16,12 @@ from pocketeye.data.class_maps import IGNORE
 from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.pixel_head import PixelHead, SegmenterSpec
 from pocketeye.models.semantic import create_semantic
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
-from pocketeye.searching.dense import PixelHead
-from pocketeye.searching.problem import Segmentation
 from pocketeye.searching.run import SearchOutcome, run_search
+from pocketeye.searching.segmentation import Segmentation
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.task import SearchTask
 from pocketeye.training.dense_config import DenseConfig
@@ -42,6 +42,7 @@ SPACE = SearchSpace(
     head_chs=16,
     num_classes=10,
 )
+HEAD = SegmenterSpec(num_classes=3, fpn_channels=16, head_channels=8)
 RECIPE = DenseConfig(
     task="semantic", crop=32, min_sizes=(64,), min_size=64, max_size=512, fpn_channels=16,
     head_channels=8, drop_rate=0.0,
@@ -51,7 +52,7 @@ RECIPE = DenseConfig(
 @pytest.fixture
 def net() -> SuperNet:
     torch.manual_seed(0)
-    return SuperNet(SPACE, pixel_head=PixelHead(SPACE, 3, 16, 8, 0.0))
+    return SuperNet(SPACE, pixel_head=PixelHead(SPACE, HEAD, 0.0))
 
 
 @pytest.fixture

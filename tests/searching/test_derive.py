@@ -214,13 +214,13 @@ def test_recalibration_leaves_out_a_small_last_batch() -> None:
 def test_best_ranked_measured_network_is_chosen(costs: LatencyMatrix, theta: np.ndarray) -> None:
     theta[0, SPACE.ops.index("k5_e3")] += 1.0
     result, sessions = run(theta, costs)
-    assert result.best.supernet_top1 == 1.0
+    assert result.best.supernet_score == 1.0
     assert result.best.architecture.blocks[0].op == "k5_e3"
     assert abs(result.best.off_target(12.0)) <= 0.05
     assert abs(result.best.prediction_error) <= 0.05
     assert sessions == [6]  # both kinds in one interleaved session
     assert [c.measured_ms is not None for c in result.candidates] == [True] * 3 + [False] * 5
-    top1 = [c.supernet_top1 for c in result.candidates]
+    top1 = [c.supernet_score for c in result.candidates]
     assert top1 == sorted(top1, reverse=True)
     assert {c.origin for c in result.random} <= {"random", "mutated"}
     assert len(result.random) == len(result.candidates) == 8
@@ -262,7 +262,7 @@ def test_a_table_that_is_off_gets_one_corrected_round(
     names = [c.architecture.name for c in result.candidates]
     assert len(set(names)) == len(names) == 16  # both rounds, nothing twice
     assert len({c.architecture.blocks for c in result.candidates}) == 16
-    top1 = [c.supernet_top1 for c in result.candidates]
+    top1 = [c.supernet_score for c in result.candidates]
     assert top1 == sorted(top1, reverse=True)
 
 

@@ -51,7 +51,7 @@ def fake_candidates(space: SearchSpace, kind: str, mean: float, seed: int) -> tu
                 architecture=space.sample(draw, f"{kind}-{number + 1}"),
                 origin="mutated" if number == 5 else "random" if kind == "random" else "sampled",
                 predicted_ms=predicted,
-                supernet_top1=float(top1[number]),
+                supernet_score=float(top1[number]),
                 supernet_loss=0.5,
                 measured_ms=measured,
                 timing=None
@@ -67,7 +67,7 @@ def fake_report(space: SearchSpace, epochs: int = 12) -> SearchReport:
     searched = fake_candidates(space, "searched", 0.71, 0)
     rest = fake_candidates(space, "random", 0.68, 1)
     draws = np.random.default_rng(2)
-    rights = [[draws.random(400) < c.supernet_top1 for c in group] for group in (searched, rest)]
+    rights = [[draws.random(400) < c.supernet_score for c in group] for group in (searched, rest)]
     derived = Derived(
         target_ms=8.0,
         tolerance=0.05,
@@ -102,7 +102,7 @@ def fake_report(space: SearchSpace, epochs: int = 12) -> SearchReport:
         panels=PANELS,
         theta_history=theta,
         theta_epochs=range(epochs),
-        trained=Trained(top1=0.803, num_images=1000, epochs=30),
+        trained=Trained(value=0.803, num_images=1000, epochs=30),
         costs=[Cost(name="search", seconds=120.0, cpu_seconds=230.0),
                Cost(name="training", seconds=60.0, cpu_seconds=110.0)],
         commands=["pocketeye export runs/a & b", "pocketeye bench runs/a"],

@@ -139,7 +139,7 @@ def test_result_meets_the_target_and_says_so(finished: tuple[SearchResult, Path]
     assert "random mean" in text
     assert "core-hours" in text
     assert result.trained is not None
-    assert f"top-1 {result.trained.top1:.2%} on {result.trained.num_images}" in text
+    assert f"top-1 {result.trained.value:.2%} on {result.trained.num_images}" in text
 
 
 def test_folder_explains_itself(finished: tuple[SearchResult, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from pocketeye.latency.protocol import (
 )
 from pocketeye.latency.record import Device, choose_clock, latency_ms
 from pocketeye.latency.sampling import spread
-from pocketeye.latency.table import LatencyTable, Row, TableHeader
+from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
+from pocketeye.models.pixel_head import SegmenterSpec, map_layers
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Precision, Runtime, Timing
 
 PARTIAL_SCHEMA = "pocketeye.latency-partial/1"
-_EMPTY, _ANCHOR = "call", 0
+_EMPTY, _HEAD, _ANCHOR = "call", "neck and head", 0
 
 
 def build_table(
@@ -40,6 +42,7 @@ def build_table(
     precision: Precision = "fp32",
     protocol: Protocol | None = None,
     calibration_nets: int = 16,
+    segmenter: SegmenterSpec | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> LatencyTable:
@@ -48,9 +51,12 @@ def build_table(
     What was measured is kept after every round in ``out`` + ``.partial``; the same call continues
     there.
 
+    Args:
+        segmenter: whole networks are segmenters with this pyramid and head.
+
     Raises:
-        InvalidValue: ``out`` is there already (and not ``overwrite``), or its partial file was
-            begun with other settings.
+        InvalidValue: ``out`` is there already (and not ``overwrite``), its partial file was begun
+            with other settings, or the space lacks maps that a segmenter needs.
         UserError: interrupted by Ctrl-C (the sentence says how to continue).
     """
     protocol = protocol or Protocol()
@@ -65,6 +71,8 @@ def build_table(
         )
     if not out.parent.is_dir():
         raise InvalidValue(f"cannot write {out}: there is no folder {out.parent}")
+    if segmenter is not None:
+        map_layers(space)
     nets = spread(space, calibration_nets, seed, "calibration")
     partial = _Partial(
         out,
@@ -78,15 +86,18 @@ def build_table(
             "precision": precision,
             "protocol": protocol.to_dict(),
             "calibration_nets": len(nets),
+            "segmenter": asdict(segmenter) if segmenter else None,
             "seed": seed,
         },
     )
-    blocks = _distinct(space)
+    blocks = _distinct(space, with_head=segmenter is None)
     samples = partial.samples
     try:
         with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
-            bench = Bench(Path(folder), runtime, threads, precision)
+            bench = Bench(Path(folder), runtime, threads, precision, segmenter)
             calls = _open_all(bench, blocks, nets)
+            if segmenter is not None:
+                calls[_HEAD] = bench.neck_and_head(space)
             measured = measure_interleaved(
                 calls,
                 protocol,
@@ -102,7 +113,7 @@ def build_table(
             f"measuring was interrupted after round {samples.rounds} of {protocol.rounds}; nothing "
             f"is lost: the same command continues from {partial.path}"
         ) from interrupt
-    table = _assemble(space, blocks, nets, measured, partial.settings, samples.rounds)
+    table = _assemble(space, blocks, nets, measured, partial.settings, samples.rounds, segmenter)
     table.save(out)
     partial.path.unlink(missing_ok=True)
     return table
@@ -140,11 +151,12 @@ def measure_networks(
     threads: int,
     precision: Precision,
     protocol: Protocol | None = None,
+    segmenter: SegmenterSpec | None = None,
     seed: int = 0,
 ) -> list[Measured]:
-    """The same with everything that is known about each network."""
+    """The same with everything that is known about each network; of segmenters on them, if given."""
     with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
-        bench = Bench(Path(folder), runtime, threads, precision)
+        bench = Bench(Path(folder), runtime, threads, precision, segmenter)
         calls = {_net_name(i): bench.network(a) for i, a in enumerate(architectures)}
         measured = measure_interleaved(
             calls,
@@ -156,10 +168,10 @@ def measure_networks(
     return list(measured.values())
 
 
-def _distinct(space: SearchSpace) -> dict[str, list[PlacedBlock]]:
+def _distinct(space: SearchSpace, with_head: bool) -> dict[str, list[PlacedBlock]]:
     """Blocks by graph: equal graphs are timed once, skips never."""
     groups: dict[str, list[PlacedBlock]] = {}
-    for placed in space.placed():
+    for placed in space.placed(with_head):
         if key := graph_key(placed):
             groups.setdefault(key, []).append(placed)
     return {str(group[0]): group for group in groups.values()}
@@ -194,15 +206,19 @@ def _assemble(
     measured: dict[str, Measured],
     settings: dict[str, Any],
     rounds: int,
+    segmenter: SegmenterSpec | None,
 ) -> LatencyTable:
     clock = choose_clock(settings["threads"])
     overhead = latency_ms(measured[_EMPTY].timing, clock)
-    raw = {
-        key: max(latency_ms(measured[name].timing, clock) - overhead, 1e-6)
-        for name, group in blocks.items()
-        for key in [graph_key(group[0])]
-    }
+
+    def alone(name: str) -> float:
+        return max(latency_ms(measured[name].timing, clock) - overhead, 1e-6)
+
+    raw = {graph_key(group[0]): alone(name) for name, group in blocks.items()}
     chains = [[key for p in net.placed() if (key := graph_key(p))] for net in nets]
+    if segmenter is not None:
+        raw[_HEAD] = alone(_HEAD)
+        chains = [[*chain[:-1], _HEAD] for chain in chains]
     calibration = calibrate(
         [sum(raw[key] for key in chain) for chain in chains],
         [len(chain) for chain in chains],
@@ -229,7 +245,8 @@ def _assemble(
         git=runs.git_hash(),
     )
     rows = {str(placed): _row(measured[name]) for name, group in blocks.items() for placed in group}
-    return LatencyTable(header=header, rows=rows, calibration=calibration)
+    head = Segmenter(spec=segmenter, row=_row(measured[_HEAD])) if segmenter else None
+    return LatencyTable(header=header, rows=rows, calibration=calibration, segmenter=head)
 
 
 def _row(measured: Measured) -> Row:

@@ -60,6 +60,7 @@ def measure_session(
         threads=header.threads,
         precision=next(p for p in PRECISIONS if p == header.precision),
         protocol=protocol or Protocol(**header.protocol),
+        segmenter=table.segmenter.spec if table.segmenter else None,
         seed=seed,
     )
     clock = choose_clock(header.threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,9 +17,15 @@ from pocketeye.models import fuse
 from pocketeye.models.architecture import Architecture, PlacedBlock, SkipOp
 from pocketeye.models.blocks import build_block
 from pocketeye.models.fbnet import FBNet
+from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, map_shapes
+from pocketeye.models.raw_heads import RawSemantic
+from pocketeye.models.semantic import create_semantic
+from pocketeye.models.size import sides, size_text
+from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Artifact, Executable, Precision, Runtime
 
 BoundaryIO = Literal["float", "quantized"]
+Shape = tuple[int, int, int]
 
 
 @runtime_checkable
@@ -41,7 +48,7 @@ def graph_key(placed: PlacedBlock) -> str:
     spec = placed.spec
     if isinstance(spec.parsed, SkipOp):
         return ""
-    return f"{spec.parsed}:{spec.in_chs}>{spec.out_chs}/{spec.stride}@{placed.size}"
+    return f"{spec.parsed}:{spec.in_chs}>{spec.out_chs}/{spec.stride}@{size_text(placed.size)}"
 
 
 def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
@@ -49,18 +56,48 @@ def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
     spec = placed.spec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{placed}".encode()))
-        return settle(build_block(spec), (spec.in_chs, placed.size, placed.size))
+        return settle(build_block(spec), placed.input_shape)
 
 
-def network_module(architecture: Architecture, seed: int = 0) -> nn.Module:
-    """The whole network in eval mode, drawn likewise."""
-    size = architecture.input_size
+def network_module(
+    architecture: Architecture, seed: int = 0, segmenter: SegmenterSpec | None = None
+) -> nn.Module:
+    """The whole network in eval mode, drawn likewise: the classifier, or a segmenter on its maps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{architecture}".encode()))
-        return settle(FBNet(architecture), (architecture.in_chans, size, size))
+        if segmenter is None:
+            return settle(FBNet(architecture), input_shape(architecture))
+        network = create_semantic(
+            architecture, segmenter.num_classes, norms="live", drop_rate=0.0,
+            fpn_channels=segmenter.fpn_channels, channels=segmenter.head_channels,
+        )  # fmt: skip
+        return RawSemantic(settle(network, input_shape(architecture))).eval()  # type: ignore[arg-type]
 
 
-def settle(module: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+def input_shape(architecture: Architecture) -> Shape:
+    """(channels, height, width) of the pictures."""
+    return (architecture.in_chans, *sides(architecture.input_size))
+
+
+class MapsToPixels(nn.Module):
+    """Neck and head of a segmenter alone: the four maps of a space to logits at stride 4."""
+
+    def __init__(self, space: SearchSpace, spec: SegmenterSpec) -> None:
+        super().__init__()
+        self.head = PixelHead(space, spec, drop_rate=0.0)
+
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        return self.head.on_maps(maps)
+
+
+def neck_and_head(space: SearchSpace, spec: SegmenterSpec, seed: int = 0) -> nn.Module:
+    """Those of a segmenter in eval mode, drawn from ``seed``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(f"{seed}/{spec}/{space.name}".encode()))
+        return settle(MapsToPixels(space, spec), *map_shapes(space))
+
+
+def settle(module: nn.Module, *input_shapes: Shape) -> nn.Module:
     """Give every BatchNorm a random affine and the statistics of one random batch; eval mode.
 
     Activations then stay of the order of 1 in every layer. Untrained statistics let them shrink
@@ -75,7 +112,7 @@ def settle(module: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
         m.momentum = None  # cumulative average: exactly the statistics of the batch
     module.train()
     with torch.no_grad():
-        module(torch.randn(2, *input_shape))
+        module(*(torch.randn(2, *shape) for shape in input_shapes))
     for m, momentum in zip(norms, momenta, strict=True):
         m.momentum = momentum
     return module.eval()
@@ -83,7 +120,7 @@ def settle(module: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
 
 def open_graph(
     module: nn.Module,
-    input_shape: tuple[int, int, int],
+    input_shape: Shape,
     folder: Path,
     *,
     runtime: Runtime,
@@ -101,6 +138,27 @@ def open_graph(
         artifact = runtime.export_graph(module, example, folder, precision=precision, io=io)
     else:
         artifact = runtime.export(module, example, folder, precision=precision)
+    return runtime.load(artifact, threads=threads)
+
+
+def open_shipped(
+    module: nn.Module,
+    input_shapes: Sequence[Shape],
+    folder: Path,
+    *,
+    runtime: Runtime,
+    precision: Precision,
+    threads: int = 1,
+) -> Executable:
+    """Export as a network to ship is, seconds long: for pyramids, which fast writers do not know."""
+    examples = tuple(torch.zeros(1, *shape) for shape in input_shapes)
+    names = [f"map{number}" for number in range(len(examples))]
+    rng = np.random.default_rng(0)
+    noise = [rng.standard_normal(x.shape).astype(np.float32) for x in examples]
+    artifact = runtime.export(
+        fuse(module), examples, folder, precision=precision, calibration=[tuple(noise)],
+        input_names=names,
+    )  # fmt: skip
     return runtime.load(artifact, threads=threads)
 
 
@@ -125,28 +183,47 @@ def bind(executable: Executable) -> Call:
 
 
 class Bench:
-    """A folder of exported graphs for one runtime, precision and number of threads."""
+    """A folder of exported graphs for one runtime, precision and number of threads.
 
-    def __init__(self, folder: Path, runtime: Runtime, threads: int, precision: Precision) -> None:
+    With a ``segmenter`` whole networks are those: pyramid and head on the maps of a backbone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runtime: Runtime,
+        threads: int,
+        precision: Precision,
+        segmenter: SegmenterSpec | None = None,
+    ) -> None:
         if precision not in runtime.precisions:
             raise InvalidValue(
                 f"the runtime {runtime.name} has no precision {precision!r} "
                 f"(it has {', '.join(runtime.precisions)})"
             )
         self.folder, self.runtime = folder, runtime
-        self.threads, self.precision = threads, precision
+        self.threads, self.precision, self.segmenter = threads, precision, segmenter
         self._count = 0
 
     def block(self, placed: PlacedBlock) -> Call:
         """A block alone; in int8 its input and output are bytes, as inside an int8 network."""
-        spec = placed.spec
         io: BoundaryIO = "quantized" if self.precision == "int8" else "float"
-        return bind(self._open(block_module(placed), (spec.in_chs, placed.size, placed.size), io))
+        return bind(self._open(block_module(placed), placed.input_shape, io))
 
     def network(self, architecture: Architecture) -> Call:
         """A whole network, floats in and out."""
-        size = architecture.input_size
-        return bind(self._open(network_module(architecture), (architecture.in_chans, size, size)))
+        module, shape = (
+            network_module(architecture, segmenter=self.segmenter),
+            input_shape(architecture),
+        )
+        return bind(
+            self._open(module, shape) if self.segmenter is None else self._ship(module, shape)
+        )
+
+    def neck_and_head(self, space: SearchSpace) -> Call:
+        """Pyramid and head of the segmenter alone, on maps of the sizes they have in ``space``."""
+        assert self.segmenter is not None
+        return bind(self._ship(neck_and_head(space, self.segmenter), *map_shapes(space)))
 
     def empty(self) -> Call:
         """A graph that does nothing: what a call costs by itself."""
@@ -160,18 +237,15 @@ class Bench:
         from pocketeye.runtimes.parity import check_parity
 
         module = block_module(placed)
-        shape = (placed.spec.in_chs, placed.size, placed.size)
         executable = open_graph(
-            module, shape, self._folder(), runtime=self.runtime, precision="fp32"
+            module, placed.input_shape, self._folder(), runtime=self.runtime, precision="fp32"
         )
         report = check_parity(module, executable, [random_inputs(executable)], "fp32")
         assert report.status != "FAIL", (
             f"{placed}: the exported graph differs, rel {report.rel:.1e}"
         )
 
-    def _open(
-        self, module: nn.Module, shape: tuple[int, int, int], io: BoundaryIO = "float"
-    ) -> Executable:
+    def _open(self, module: nn.Module, shape: Shape, io: BoundaryIO = "float") -> Executable:
         return open_graph(
             module,
             shape,
@@ -181,6 +255,12 @@ class Bench:
             io=io,
             threads=self.threads,
         )
+
+    def _ship(self, module: nn.Module, *shapes: Shape) -> Executable:
+        return open_shipped(
+            module, shapes, self._folder(), runtime=self.runtime, precision=self.precision,
+            threads=self.threads,
+        )  # fmt: skip
 
     def _folder(self) -> Path:
         self._count += 1

@@ -9,6 +9,7 @@ import numpy as np
 
 from pocketeye.latency.check import CheckReport
 from pocketeye.latency.table import LatencyTable
+from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
     axes.set_xticks(range(space.num_layers), [str(i + 1) for i in range(space.num_layers)])
     runtime = f"{header.runtime} {header.runtime_version}"
     where = _where(str(header.device), runtime, header.precision, header.threads)
-    axes.set_xlabel(f"layer of {space.name}@{space.input_size}\n{where}")
+    axes.set_xlabel(f"layer of {space.name}@{size_text(space.input_size)}\n{where}")
     figure.colorbar(image, ax=axes, label=f"ms on {header.device.cpu}")
     return figure
 

@@ -23,6 +23,7 @@ from pocketeye.latency.graphs import graph_key
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import CLOCKS, Clock, Device, latency_ms
 from pocketeye.models.architecture import Architecture, PlacedBlock
+from pocketeye.models.pixel_head import SegmenterSpec
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Timing
 
@@ -65,13 +66,26 @@ class Row:
     dropped: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segmenter:
+    """What whole networks end with where they label pixels: pyramid and head, timed as one graph."""
+
+    spec: SegmenterSpec
+    row: Row
+
+
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """Rows by ``str(PlacedBlock)``; a skip has none and costs nothing."""
+    """Rows by ``str(PlacedBlock)``; a skip has none and costs nothing.
+
+    With a ``segmenter`` whole networks are segmenters: its row stands in the place of the head that
+    labels images, which then has no row.
+    """
 
     header: TableHeader
     rows: dict[str, Row]
     calibration: Calibration
+    segmenter: Segmenter | None = None
 
     def block_ms(self, placed: PlacedBlock) -> float:
         """The block alone as measured, without the cost of a call; 0 for a skip.
@@ -93,20 +107,38 @@ class LatencyTable:
 
     @cached_property
     def _raw_ms(self) -> dict[str, float]:
-        # By graph, so that another spelling of the same block finds its row; never below a
-        # nanosecond, for a block as cheap as an empty call.
-        overhead, clock = self.header.overhead_ms, self.header.clock
+        # By graph, so that another spelling of the same block finds its row.
         return {
-            graph_key(PlacedBlock.parse(name)): max(latency_ms(row.timing, clock) - overhead, 1e-6)
+            graph_key(PlacedBlock.parse(name)): self._without_call(row)
             for name, row in self.rows.items()
         }
 
     def calibrated_ms(self, placed: PlacedBlock) -> float:
         """What the block adds to a network; 0 for a skip."""
         raw = self.block_ms(placed)
-        if raw == 0.0:
+        return 0.0 if raw == 0.0 else self._calibrated(raw)
+
+    def layer_ms(self, architecture: Architecture) -> list[float]:
+        """What every layer adds, from the stem to the head (of a segmenter its pyramid and head)."""
+        *layers, head = architecture.placed()
+        return [*map(self.calibrated_ms, layers), self._head_ms(head)]
+
+    @property
+    def head_ms(self) -> float:
+        """What pyramid and head of a segmenter add to every network; 0 for tables of classifiers."""
+        if self.segmenter is None:
             return 0.0
-        return self.calibration.gain * raw + self.calibration.block_ms
+        return self._calibrated(self._without_call(self.segmenter.row))
+
+    def _head_ms(self, head: PlacedBlock) -> float:
+        return self.head_ms or self.calibrated_ms(head)
+
+    def _calibrated(self, raw_ms: float) -> float:
+        return self.calibration.gain * raw_ms + self.calibration.block_ms
+
+    def _without_call(self, row: Row) -> float:
+        # Never below a nanosecond, for a block as cheap as an empty call.
+        return max(latency_ms(row.timing, self.header.clock) - self.header.overhead_ms, 1e-6)
 
     def predict(self, architecture: Architecture) -> float:
         """Latency of a whole network in milliseconds.
@@ -121,7 +153,7 @@ class LatencyTable:
         return total
 
     def _fixed_ms(self, stem: PlacedBlock, head: PlacedBlock) -> float:
-        return self.calibration.constant_ms + self.calibrated_ms(stem) + self.calibrated_ms(head)
+        return self.calibration.constant_ms + self.calibrated_ms(stem) + self._head_ms(head)
 
     def matrix(self, space: SearchSpace) -> tuple[NDArray[np.float64], float]:
         """Calibrated milliseconds (num_layers, len(space.ops)), NaN where illegal; and the rest.
@@ -190,7 +222,8 @@ class LatencyTable:
 
     def _missing(self, space: SearchSpace) -> list[str]:
         known = self._raw_ms
-        absent = [p for p in space.placed() if (key := graph_key(p)) and key not in known]
+        needed = space.placed(with_head=self.segmenter is None)
+        absent = [p for p in needed if (key := graph_key(p)) and key not in known]
         if not absent:
             return []
         mine, theirs = self.header.space, space.to_dict()
@@ -226,6 +259,7 @@ class LatencyTable:
             "schema": SCHEMA,
             "header": asdict(self.header),
             "calibration": asdict(self.calibration),
+            "segmenter": asdict(self.segmenter) if self.segmenter else None,
             "rows": {name: asdict(row) for name, row in self.rows.items()},
         }
 
@@ -263,12 +297,7 @@ class LatencyTable:
         rows = {}
         for name, row in _read.mapping(data["rows"]).items():
             PlacedBlock.parse(name)
-            rows[name] = Row(
-                timing=_read.build(Timing, row["timing"]),
-                wall_ms=_read.numbers(row["wall_ms"], 3),
-                halves_ms=_read.numbers(row["halves_ms"], 2),
-                dropped=_read.number(row["dropped"]),
-            )
+            rows[name] = _read_row(row)
         header = _read.mapping(data["header"])
         header["device"] = _read.build(Device, header["device"])
         if header["clock"] not in CLOCKS:
@@ -283,8 +312,25 @@ class LatencyTable:
             header=_read.build(TableHeader, header),
             rows=rows,
             calibration=_read.build(Calibration, fit, signed=("block_ms", "constant_ms")),
+            segmenter=_read_segmenter(data.get("segmenter")),
         )
         smallest = min(table._raw_ms.values())
         if table.calibration.gain * smallest + table.calibration.block_ms <= 0:
             raise _read.BadData("its calibration gives a block no latency")
         return table
+
+
+def _read_row(data: Any) -> Row:
+    return Row(
+        timing=_read.build(Timing, data["timing"]),
+        wall_ms=_read.numbers(data["wall_ms"], 3),
+        halves_ms=_read.numbers(data["halves_ms"], 2),
+        dropped=_read.number(data["dropped"]),
+    )
+
+
+def _read_segmenter(data: Any) -> Segmenter | None:
+    if data is None:  # so in tables of classifiers, also of those made before there were others
+        return None
+    stored = _read.mapping(data)
+    return Segmenter(spec=_read.build(SegmenterSpec, stored["spec"]), row=_read_row(stored["row"]))

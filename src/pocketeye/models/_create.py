@@ -16,6 +16,7 @@ from pocketeye.models import fbnet
 from pocketeye.models._registry import own_models
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
+from pocketeye.models.size import sides
 
 ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
 
@@ -97,13 +98,13 @@ def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
     model: nn.Module = timm.create_model("fbnet_c", architecture=architecture, **kwargs)
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
     if cfg is not None and isinstance(model, fbnet.FBNet):
-        size = architecture.input_size
         arch = model.architecture
+        size = sides(architecture.input_size)
         model.default_cfg = {
-            **fbnet._cfg(size),
+            **fbnet._cfg(max(size)),
             "architecture": arch.name,
             "num_classes": arch.num_classes,
-            "input_size": (arch.in_chans, size, size),
+            "input_size": (arch.in_chans, *size),
         }
         model.pretrained_cfg = model.default_cfg
     return model

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models.size import Size, parse_size, reduced, sides, size_text, size_value
 
 SCHEMA = "pocketeye.architecture/1"
 
@@ -164,40 +165,44 @@ class BlockSpec:
         """Whether the output has the shape of the input: where a shortcut is possible."""
         return self.stride == 1 and self.in_chs == self.out_chs
 
-    def out_size(self, size: int) -> int:
-        """Side of the output map for an input map of side ``size`` (padding kernel // 2)."""
-        return 1 if isinstance(self.parsed, HeadOp) else -(-size // self.stride)
+    def out_size(self, size: Size) -> Size:
+        """Sides of the output map for an input map of ``size`` (padding kernel // 2)."""
+        return 1 if isinstance(self.parsed, HeadOp) else reduced(size, self.stride)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedBlock:
-    """A block at the resolution it runs at: what a latency table has one row for."""
+    """A block at the size of the map it receives: what a latency table has one row for."""
 
     spec: BlockSpec
-    size: int
+    size: Size
 
     def __str__(self) -> str:
-        return f"{self.spec}@{self.size}"
+        return f"{self.spec}@{size_text(self.size)}"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of that map."""
+        return (self.spec.in_chs, *sides(self.size))
 
     @classmethod
     def parse(cls, text: str) -> PlacedBlock:
         """Inverse of ``str``."""
         spec, _, size = text.partition("@")
-        if not size.isdigit():
-            raise InvalidValue(f"placed block {text!r} is not of the form op:in>out/stride@size")
-        return cls(spec=BlockSpec.parse(spec), size=int(size))
+        form = f"placed block {text!r} is not of the form op:in>out/stride@size"
+        return cls(spec=BlockSpec.parse(spec), size=_size(size, form))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """A chain: stem, blocks, head, at a square input of ``input_size`` pixels.
+    """A chain: stem, blocks, head, at an input of ``input_size`` pixels.
 
     Raises:
         InvalidValue: two neighbours disagree on the number of channels, or an end is no stem/head.
     """
 
     name: str
-    input_size: int
+    input_size: Size
     stem: BlockSpec
     blocks: tuple[BlockSpec, ...]
     head: BlockSpec
@@ -216,7 +221,7 @@ class Architecture:
                     f"architecture {self.name!r}: {left} is followed by {right}, "
                     f"which expects {right.in_chs} channels"
                 )
-        if self.input_size < 1:
+        if min(sides(self.input_size)) < 1:
             raise InvalidValue(
                 f"architecture {self.name!r}: input size {self.input_size} is not > 0"
             )
@@ -227,6 +232,20 @@ class Architecture:
         return (self.stem, *self.blocks, self.head)
 
     @property
+    def side(self) -> int:
+        """Of a square input.
+
+        Raises:
+            InvalidValue: it is none, as of the backbone of a segmenter.
+        """
+        if not isinstance(self.input_size, int):
+            raise InvalidValue(
+                f"architecture {self.name!r} is for pictures of {size_text(self.input_size)}, and a "
+                "classifier sees squares: give --input-size"
+            )
+        return self.input_size
+
+    @property
     def in_chans(self) -> int:
         return self.stem.in_chs
 
@@ -235,7 +254,7 @@ class Architecture:
         return self.head.out_chs
 
     def placed(self) -> tuple[PlacedBlock, ...]:
-        """Every layer with the side of the map it receives."""
+        """Every layer with the size of the map it receives."""
         size, result = self.input_size, []
         for spec in self.layers:
             result.append(PlacedBlock(spec=spec, size=size))
@@ -255,7 +274,7 @@ class Architecture:
         self,
         *,
         name: str | None = None,
-        input_size: int | None = None,
+        input_size: Size | None = None,
         in_chans: int | None = None,
         num_classes: int | None = None,
     ) -> Architecture:
@@ -283,21 +302,22 @@ class Architecture:
         return replace(self, blocks=blocks)
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.input_size}=" + "|".join(str(layer) for layer in self.layers)
+        return f"{self.name}@{size_text(self.input_size)}=" + "|".join(
+            str(layer) for layer in self.layers
+        )
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
         """Inverse of ``str``."""
         title, _, chain = text.strip().partition("=")
         name, _, size = title.rpartition("@")
-        if not size.isdigit() or not chain:
-            raise InvalidValue(
-                f"architecture {text[:60]!r} is not of the form name@size=stem|…|head"
-            )
-        return cls._of(name, int(size), chain.split("|"))
+        form = f"architecture {text[:60]!r} is not of the form name@size=stem|…|head"
+        if not chain:
+            raise InvalidValue(form)
+        return cls._of(name, _size(size, form), chain.split("|"))
 
     @classmethod
-    def _of(cls, name: str, input_size: int, layers: Iterable[str]) -> Architecture:
+    def _of(cls, name: str, input_size: Size, layers: Iterable[str]) -> Architecture:
         specs = [BlockSpec.parse(layer) for layer in layers]
         if len(specs) < 2:
             raise InvalidValue(f"architecture {name!r} needs at least a stem and a head")
@@ -315,7 +335,7 @@ class Architecture:
             {
                 "schema": SCHEMA,
                 "name": self.name,
-                "input_size": self.input_size,
+                "input_size": size_value(self.input_size),
                 "layers": [str(layer) for layer in self.layers],
             },
             indent=1,
@@ -340,15 +360,14 @@ class Architecture:
             raise InvalidValue(f"the architecture lacks the key {error}") from error
         if (
             not isinstance(name, str)
-            or not isinstance(size, int)
+            or not isinstance(size, int | str)
             or not isinstance(layers, list)
             or not all(isinstance(layer, str) for layer in layers)
         ):
             raise InvalidValue(
-                "an architecture has a text 'name', a whole number 'input_size' and a list of "
-                "texts 'layers'"
+                "an architecture has a text 'name', a size 'input_size' and a list of texts 'layers'"
             )
-        return cls._of(name, size, layers)
+        return cls._of(name, parse_size(size), layers)
 
     def save(self, path: Path) -> Path:
         """Write :meth:`to_json` to ``path``."""
@@ -361,3 +380,11 @@ class Architecture:
         if not path.is_file():
             raise MissingFile(f"no architecture file at {path}")
         return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _size(text: str, form: str) -> Size:
+    """The size in ``text``; the sentence ``form`` where there is none."""
+    try:
+        return parse_size(text)
+    except InvalidValue:
+        raise InvalidValue(form) from None

@@ -38,6 +38,7 @@ from pocketeye.models.architecture import (
     PlacedBlock,
     parse_op,
 )
+from pocketeye.models.size import Size, parse_size, reduced, sides, size_value
 
 PAPER_CANDIDATES = (
     "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
@@ -64,7 +65,7 @@ class Position:
     in_chs: int
     out_chs: int
     stride: int
-    size: int
+    size: Size
     candidates: tuple[str, ...]
 
     def spec(self, op: str) -> BlockSpec:
@@ -92,7 +93,7 @@ class SearchSpace:
     """
 
     name: str
-    input_size: int
+    input_size: Size
     stages: tuple[StageSpec, ...]
     candidates: tuple[str, ...] = PAPER_CANDIDATES
     stem_chs: int = 16
@@ -107,12 +108,13 @@ class SearchSpace:
         if not self.stages:
             raise InvalidValue(f"space {self.name!r} has no stages")
         for number in ("input_size", "stem_chs", "stem_stride", "head_chs", "num_classes"):
-            if getattr(self, number) < 1:
+            value = getattr(self, number)
+            if (min(sides(value)) if number == "input_size" else value) < 1:
                 raise InvalidValue(f"space {self.name!r}: {number} must be at least 1")
         object.__setattr__(self, "positions", self._positions())
 
     def _positions(self) -> tuple[Position, ...]:
-        size, in_chs = -(-self.input_size // self.stem_stride), self.stem_chs
+        size, in_chs = reduced(self.input_size, self.stem_stride), self.stem_chs
         positions = []
         for number, stage in enumerate(self.stages, 1):
             if min(stage.chs, stage.depth, stage.stride) < 1:
@@ -134,7 +136,7 @@ class SearchSpace:
                         in_chs=in_chs, out_chs=stage.chs, stride=stride, size=size, candidates=legal
                     )
                 )
-                size, in_chs = -(-size // stride), stage.chs
+                size, in_chs = reduced(size, stride), stage.chs
         return tuple(positions)
 
     @property
@@ -190,18 +192,18 @@ class SearchSpace:
         """A network drawn uniformly: each layer independently."""
         return self.architecture([rng.choice(p.candidates) for p in self.positions], name)
 
-    def placed(self) -> tuple[PlacedBlock, ...]:
-        """Every distinct block of the space at its resolution, stem and head included."""
+    def placed(self, with_head: bool = True) -> tuple[PlacedBlock, ...]:
+        """Every distinct block of the space at its resolution, the stem included, and the head."""
         first = PlacedBlock(spec=self.stem(), size=self.input_size)
         last = self.positions[-1]
-        head = PlacedBlock(spec=self.head(), size=-(-last.size // last.stride))
+        head = PlacedBlock(spec=self.head(), size=reduced(last.size, last.stride))
         blocks = [p.placed(op) for p in self.positions for op in p.candidates]
-        return tuple(dict.fromkeys([first, *blocks, head]))
+        return tuple(dict.fromkeys([first, *blocks, *([head] if with_head else [])]))
 
     def with_(
         self,
         *,
-        input_size: int | None = None,
+        input_size: Size | None = None,
         width: float | None = None,
         num_classes: int | None = None,
     ) -> SearchSpace:
@@ -232,7 +234,7 @@ class SearchSpace:
         """The YAML form (widths as they are, the multiplier recorded)."""
         return {
             "name": self.name,
-            "input_size": self.input_size,
+            "input_size": size_value(self.input_size),
             "in_chans": self.in_chans,
             "stem": {"chs": self.stem_chs, "stride": self.stem_stride},
             "stages": [
@@ -267,7 +269,7 @@ class SearchSpace:
         _check_keys("head", head, ("chs",))
         return cls(
             name=data["name"],
-            input_size=data["input_size"],
+            input_size=parse_size(data["input_size"]),
             in_chans=data.get("in_chans", 3),
             stages=tuple(stages),
             candidates=tuple(data.get("candidates", PAPER_CANDIDATES)),

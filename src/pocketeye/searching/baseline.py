@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye.models.space import SearchSpace
+from pocketeye.searching.metric import Counts, Metric, Top1, standard_error
 
 
 def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:
@@ -30,7 +31,7 @@ def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """The searched network against random ones; accuracies are fractions in [0, 1].
+    """The searched network against random ones; values of ``metric`` are fractions in [0, 1].
 
     ``searched_best`` is the network that was chosen, ``random_best`` the one that the same procedure
     (ranked, measured, within the tolerance) chooses among the random networks.
@@ -49,6 +50,7 @@ class Comparison:
     random_mean_se: float | None
     difference: float
     difference_se: float | None
+    metric: str = "top-1"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,7 +65,8 @@ class Comparison:
         spread = "" if self.random_mean_se is None else f" ± {self.random_mean_se:.2%}"
         paired = "" if error is None else f" ± {100 * error:.2f}"
         return (
-            f"searched network {self.searched_best:.2%}, random mean {self.random_mean:.2%}{spread} "
+            f"{self.metric}: searched network {self.searched_best:.2%}, random mean "
+            f"{self.random_mean:.2%}{spread} "
             f"(s.e. of {self.num_random} networks), chosen by random search {self.random_best:.2%}; "
             f"searched minus random {100 * margin:+.2f}{paired} points (paired s.e. on "
             f"{self.num_images} images): {verdict}"
@@ -71,26 +74,27 @@ class Comparison:
 
 
 def compare(
-    searched: Sequence[NDArray[np.bool_]],
-    random: Sequence[NDArray[np.bool_]],
+    searched: Sequence[Counts],
+    random: Sequence[Counts],
     *,
+    metric: Metric | None = None,
     best: int = 0,
     random_best: int = 0,
 ) -> Comparison:
     """Compare from what each network got right.
 
     Args:
-        searched: per searched candidate, (images,) right or wrong.
+        searched: per searched candidate, counts (images, ...) of ``metric``.
         random: the same for the random networks, on the same images in the same order.
+        metric: top-1 by default.
         best: index of the chosen candidate.
         random_best: index of the random network that is chosen the same way.
     """
     assert searched, "no searched network to compare"
     assert random, "no random network to compare"
+    metric = metric or Top1()
     num_images = len(searched[0])
-    ours = [float(right.mean()) for right in searched]
-    theirs = [float(right.mean()) for right in random]
-    paired = searched[best].astype(np.float64) - random[random_best].astype(np.float64)
+    ours, theirs = (list(map(metric.value, group)) for group in (searched, random))
     return Comparison(
         num_images=num_images,
         num_searched=len(ours),
@@ -99,11 +103,8 @@ def compare(
         searched_mean=float(np.mean(ours)),
         random_best=theirs[random_best],
         random_mean=float(np.mean(theirs)),
-        random_mean_se=_standard_error(np.array(theirs)),
-        difference=float(paired.mean()),
-        difference_se=_standard_error(paired),
+        random_mean_se=standard_error(np.array(theirs)),
+        difference=ours[best] - theirs[random_best],
+        difference_se=metric.difference_se(searched[best], random[random_best]),
+        metric=metric.name,
     )
-
-
-def _standard_error(values: NDArray[np.float64]) -> float | None:
-    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None

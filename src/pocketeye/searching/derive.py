@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from pocketeye import progress
@@ -24,8 +25,9 @@ from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Timing
 from pocketeye.searching.baseline import Comparison, compare, uniform_logits
+from pocketeye.searching.metric import Counts, Metric
 from pocketeye.searching.propose import LatencyMatrix, Origin, Pool, propose, to_names
-from pocketeye.searching.ranking import Batch, Judge, SubnetSource
+from pocketeye.searching.ranking import Batch, Judge, Loss, SubnetSource
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +69,14 @@ class Candidate:
 
     ``predicted_ms`` comes from the calibrated table, ``measured_ms`` from the runtime by the
     table's clock, at the speed the machine had when the table was made (None: not among those
-    measured); ``timing`` is what it took now. ``supernet_top1`` (fraction) and
-    ``supernet_loss`` (nats) use the supernet's weights, on images that trained no weight.
+    measured); ``timing`` is what it took now. ``supernet_score`` (a fraction, of the search's metric)
+    and ``supernet_loss`` (nats) use the supernet's weights, on images that trained no weight.
     """
 
     architecture: Architecture
     origin: Origin
     predicted_ms: float
-    supernet_top1: float
+    supernet_score: float
     supernet_loss: float
     measured_ms: float | None = None
     timing: Timing | None = None
@@ -137,6 +139,11 @@ class Derived:
     comparison: Comparison
 
     @property
+    def metric(self) -> str:
+        """What networks were ranked by: ``top-1`` or ``mean IoU``."""
+        return self.comparison.metric
+
+    @property
     def best(self) -> Candidate:
         return self.candidates[self.best_index]
 
@@ -177,6 +184,8 @@ def derive(
     measure: Measure,
     latency_ms: Callable[[Timing], float],
     device: torch.device,
+    metric: Metric | None = None,
+    loss: Loss = F.cross_entropy,
 ) -> Derived:
     """Choose the network: see the module's text.
 
@@ -187,13 +196,15 @@ def derive(
         measure: whole networks in the runtime, interleaved with each other and with networks that
             tell how fast the machine is now.
         latency_ms: the clock the table uses.
+        metric: what networks are ranked by, top-1 by default.
+        loss: what decides between equals.
 
     Raises:
         InvalidValue: no network lies in the band, or none measured within the tolerance; says what
             was nearest and what to do.
     """
     rng = np.random.default_rng(config.seed)
-    judge = Judge(supernet, recalibration, held_out, device)
+    judge = Judge(supernet, recalibration, held_out, device, metric, loss)
     rounds: list[Round] = []
     searched: list[Candidate] = []
     random: list[Candidate] = []
@@ -232,8 +243,9 @@ def derive(
         random=tuple(random),
         rounds=tuple(rounds),
         comparison=compare(
-            _rights(searched, judge),
-            _rights(random, judge),
+            _counts(searched, judge),
+            _counts(random, judge),
+            metric=judge.metric,
             best=best,
             random_best=_choose(random, others, config.tolerance),
         ),
@@ -263,19 +275,19 @@ def _rank(candidates: Sequence[Candidate], judge: Judge) -> list[Candidate]:
     scored = []
     with progress.task("ranking candidates", len(candidates)) as bar:
         for candidate in candidates:
-            right, loss = judge.score(candidate.architecture)
-            top1 = float(right.mean())
-            scored.append(replace(candidate, supernet_top1=top1, supernet_loss=loss))
-            bar.note(f"top-1 {top1:.1%}")
+            counts, loss = judge.score(candidate.architecture)
+            score = judge.metric.value(counts)
+            scored.append(replace(candidate, supernet_score=score, supernet_loss=loss))
+            bar.note(f"{judge.metric.name} {score:.1%}")
             bar.advance()
     return _sorted(scored)
 
 
 def _sorted(candidates: Sequence[Candidate]) -> list[Candidate]:
-    return sorted(candidates, key=lambda c: (-c.supernet_top1, c.supernet_loss))
+    return sorted(candidates, key=lambda c: (-c.supernet_score, c.supernet_loss))
 
 
-def _rights(candidates: Sequence[Candidate], judge: Judge) -> list[NDArray[np.bool_]]:
+def _counts(candidates: Sequence[Candidate], judge: Judge) -> list[Counts]:
     return [judge.score(c.architecture)[0] for c in candidates]
 
 
@@ -296,7 +308,7 @@ def _candidates(
                 architecture=space.architecture(names, f"{kind}-{number}"),
                 origin=origin,
                 predicted_ms=float(ms),
-                supernet_top1=float("nan"),
+                supernet_score=float("nan"),
                 supernet_loss=float("nan"),
             )
         )

@@ -28,6 +28,7 @@ from pocketeye.models.architecture import (
     SkipOp,
     StemOp,
 )
+from pocketeye.models.size import Size, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.derive import Candidate, Derived
 
@@ -87,7 +88,7 @@ def architecture_strip(
     boxes.set_ylim(0, tallest * 1.36)
     boxes.set_ylabel("expansion", fontsize=_TEXT, color=INK)
     boxes.set_yticks(sorted({round(_height(layer.spec)) for layer in layers} | {0}))
-    boxes.set_title(f"{architecture.name} at {architecture.input_size} px", fontsize=_TITLE,
+    boxes.set_title(f"{architecture.name} at {size_text(architecture.input_size)} px", fontsize=_TITLE,
                     loc="left", color=INK)  # fmt: skip
     boxes.legend(
         handles=_strip_legend(architecture), fontsize=_SMALL, ncols=6, frameon=False,
@@ -220,11 +221,11 @@ def accuracy_latency(derived: Derived, where: str) -> Figure:
         _draw_networks(axes, group, marker, colour, name)
     best = derived.best
     assert best.measured_ms is not None
-    axes.scatter(best.measured_ms, 100 * best.supernet_top1, marker="*", s=230, color=SEARCHED,
+    axes.scatter(best.measured_ms, 100 * best.supernet_score, marker="*", s=230, color=SEARCHED,
                  edgecolor=INK, linewidth=0.8, zorder=5, label="chosen, measured")  # fmt: skip
     axes.set_xlabel(latency_label("batch-1", where), fontsize=_TEXT, color=INK)
-    axes.set_ylabel(f"top-1 with the supernet's weights, %\n{seen.num_images} held-out images",
-                    fontsize=_TEXT, color=INK)  # fmt: skip
+    label = f"{derived.metric} with the supernet's weights, %"
+    axes.set_ylabel(f"{label}\n{seen.num_images} held-out images", fontsize=_TEXT, color=INK)
     axes.set_title("Accuracy against latency", fontsize=_TITLE, loc="left", color=INK)
     axes.legend(fontsize=_SMALL, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     _tidy(axes)
@@ -273,15 +274,15 @@ def predicted_measured(derived: Derived, where: str) -> Figure:
 def _draw_networks(
     axes: Axes, group: Sequence[Candidate], marker: str, colour: str, name: str
 ) -> None:
-    top1 = [100 * c.supernet_top1 for c in group]
+    top1 = [100 * c.supernet_score for c in group]
     axes.scatter([c.predicted_ms for c in group], top1, marker=marker, s=34, facecolor="white",
                  edgecolor=colour, linewidth=1.2, zorder=3, label=f"{name}, predicted")  # fmt: skip
     measured = _measured(group)
     for candidate, ms in measured:
-        axes.plot([candidate.predicted_ms, ms], [100 * candidate.supernet_top1] * 2, color=colour,
+        axes.plot([candidate.predicted_ms, ms], [100 * candidate.supernet_score] * 2, color=colour,
                   linewidth=0.8, zorder=2)  # fmt: skip
     if measured:
-        axes.scatter([ms for _, ms in measured], [100 * c.supernet_top1 for c, _ in measured],
+        axes.scatter([ms for _, ms in measured], [100 * c.supernet_score for c, _ in measured],
                      marker=marker, s=34, color=colour, edgecolor=INK, linewidth=0.6, zorder=4,
                      label=f"{name}, measured")  # fmt: skip
 
@@ -349,11 +350,16 @@ def _strip_legend(architecture: Architecture) -> list[Patch]:
     return [*handles, Patch(facecolor=ENDS, edgecolor=INK, label="stem, head")]
 
 
-def _tick(spec: BlockSpec, size: int) -> str:
+def _tick(spec: BlockSpec, size: Size) -> str:
     channels = spec.parsed.width if isinstance(spec.parsed, HeadOp) else spec.out_chs
     name = "stem\n" if isinstance(spec.parsed, StemOp) else ""
     name = "head\n" if isinstance(spec.parsed, HeadOp) else name
-    return f"{name}{channels}\n{size}"
+    return f"{name}{channels}\n{_tick_size(size)}"
+
+
+def _tick_size(size: Size) -> str:
+    """On two lines where it is no square: ticks are narrow."""
+    return size_text(size).replace("x", "\n×")
 
 
 def _few_ticks(epochs: Sequence[int]) -> tuple[list[int], list[str]]:

@@ -1,44 +1,44 @@
-"""What a supernet is to learn: the class of an image, or of every pixel."""
+"""What a supernet is to learn, as a search sees it; and the usual case, the class of an image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from pocketeye.data import ImageSet
-from pocketeye.data.semantic import SemanticSet
 from pocketeye.errors import InvalidValue
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.dense import PixelHead, map_layers
+from pocketeye.searching.metric import Metric, Top1
 from pocketeye.searching.phases import Loader
-from pocketeye.searching.task import Loss
-from pocketeye.training.data import QuietLoader, make_loader
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticDraws
-from pocketeye.training.dense_predictor import normalised
-from pocketeye.training.dense_task import pixel_loss
-from pocketeye.training.sampling import EpochSampler, Key
+from pocketeye.searching.ranking import Batch, Loss
+from pocketeye.training.data import make_loader
+from pocketeye.training.info import ModelInfo
 from pocketeye.training.transforms import TransformRecipe, build_transform
 
 _SMALL_INPUT = 96
+_RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128
+_KEEP_BYTES = 512 << 20
 
 
 class Problem(Protocol):
     """Pictures with what they teach.
 
     Attributes:
-        loss: of logits and labels, in nats.
+        loss: of logits and labels, in nats, the mean of a batch.
+        metric: what networks are ranked by.
     """
 
     @property
     def loss(self) -> Loss: ...
+
+    @property
+    def metric(self) -> Metric: ...
 
     def check(self, space: SearchSpace) -> None:
         """Raise InvalidValue where networks of ``space`` cannot learn this."""
@@ -48,6 +48,12 @@ class Problem(Protocol):
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
         """Batches for weights and for theta, of different pictures."""
+
+    def judging(
+        self, space: SearchSpace, config: SearchConfig, seed: int
+    ) -> tuple[Iterable[Batch], Iterable[Batch]]:
+        """Batches (images, labels) as networks are judged: for statistics of BN, from the pictures
+        that trained weights, and for the ranking, all of those that trained theta."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,10 @@ class Classification:
     @property
     def loss(self) -> Loss:
         return F.cross_entropy
+
+    @property
+    def metric(self) -> Top1:
+        return Top1()
 
     def check(self, space: SearchSpace) -> None:
         train = self.images
@@ -73,14 +83,14 @@ class Classification:
         return None
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
-        crop = "none" if not config.augment else "pad" if space.input_size < _SMALL_INPUT else "rrc"
+        crop = "none" if not config.augment else "pad" if side(space) < _SMALL_INPUT else "rrc"
         flip = 0.5 if config.augment and self.images.mirrored_alike else 0.0
         recipe = TransformRecipe(crop=crop, flip=flip)  # type: ignore[arg-type]
-        transform = build_transform(True, space.input_size, space.in_chans, None, None, recipe)
+        transform = build_transform(True, side(space), space.in_chans, None, None, recipe)
         halves = self.images.split(config.theta_fraction, config.seed)
         weights, theta = (
             make_loader(
-                images, transform, _batch(batch, len(images), config),
+                images, transform, batch_of(batch, len(images), config),
                 shuffle=True, seed=2 * config.seed + half, drop_last=True, workers=config.workers,
             )
             for half, (images, batch) in enumerate(
@@ -89,83 +99,43 @@ class Classification:
         )  # fmt: skip
         return weights, theta
 
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The class of every pixel of crops as large as the space's input.
-
-    Attributes:
-        images: theta learns from ``config.theta_fraction`` of them, drawn by the seed.
-        recipe: of Semantic FPN; of it the augmentation and the widths of pyramid and head.
-        described: how the network sees: mean and standard deviation of the pixels.
-    """
-
-    images: SemanticSet
-    recipe: DenseConfig
-    described: DenseDescription
-
-    @property
-    def loss(self) -> Loss:
-        return pixel_loss
-
-    def check(self, space: SearchSpace) -> None:
-        map_layers(space)
-        if space.in_chans != 3:
-            raise InvalidValue(
-                f"a segmenter sees 3 channels, but the space {space.name!r} is for {space.in_chans}"
-            )
-
-    def pixel_head(self, space: SearchSpace) -> PixelHead:
-        recipe = self.recipe
-        return PixelHead(
-            space, len(self.images.classes), recipe.fpn_channels, recipe.head_channels,
-            recipe.drop_rate,
-        )  # fmt: skip
-
-    def split(self, fraction: float, seed: int) -> tuple[SemanticSet, SemanticSet]:
-        """(The rest, ``fraction`` of the pictures, at least one), drawn by ``seed``."""
-        order = np.random.default_rng(seed).permutation(len(self.images))
-        count = max(round(fraction * len(order)), 1)
-        rest, part = (_subset(self.images, np.sort(o)) for o in (order[count:], order[:count]))
-        return rest, part
-
-    def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
-        recipe = replace(self.recipe, crop=space.input_size)
-        if not config.augment:
-            recipe = replace(recipe, flip=0.0, scale=(1.0, 1.0))
-        halves = self.split(config.theta_fraction, config.seed)
-        weights, theta = (
-            QuietLoader(
-                _Crops(images, recipe, self.described),
-                batch_size=_batch(batch, len(images), config),
-                sampler=EpochSampler(len(images), shuffle=True, seed=2 * config.seed + half),
-                drop_last=True,
-                num_workers=config.workers,
-            )
-            for half, (images, batch) in enumerate(
-                zip(halves, (config.batch_size, config.theta_batch), strict=True)
-            )
+    def judging(
+        self, space: SearchSpace, config: SearchConfig, seed: int
+    ) -> tuple[Iterable[Batch], Iterable[Batch]]:
+        weights, held_out = self.images.split(config.theta_fraction, config.seed)
+        return (
+            _plain(weights, space, config, seed, _RECALIBRATION_IMAGES),
+            _plain(held_out, space, config, seed, None),
         )
-        return weights, theta
 
 
-class _Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Normalised crops (3, S, S) and their labels uint8 (S, S), by the keys of a sampler."""
+def side(space: SearchSpace) -> int:
+    """Of the square pictures of classifiers.
 
-    def __init__(
-        self, images: SemanticSet, recipe: DenseConfig, described: DenseDescription
-    ) -> None:
-        self.draws, self.described = SemanticDraws(images, recipe), described
-
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
-        item = self.draws.draw(key.sample, np.random.default_rng(key.seed))
-        return normalised(item.image, self.described), item.labels
+    Raises:
+        InvalidValue: the space is for other pictures.
+    """
+    return space.architecture([p.candidates[0] for p in space.positions], space.name).side
 
 
-def _batch(wanted: int, count: int, config: SearchConfig) -> int:
+def batch_of(wanted: int, count: int, config: SearchConfig) -> int:
+    """Pictures of a batch of one process, where there are ``count`` in all."""
     return min(wanted, max(count // config.num_processes, 1))
 
 
-def _subset(images: SemanticSet, numbers: Any) -> SemanticSet:
-    pairs = tuple(images.found.pairs[int(number)] for number in numbers)
-    return replace(images, found=replace(images.found, pairs=pairs), late={}, strange={})
+def kept(loader: Any, num_bytes: int) -> Iterable[Batch]:
+    """The batches, decoded once where they are small: every network is judged on them."""
+    return loader if num_bytes > _KEEP_BYTES else list(loader)
+
+
+def _plain(
+    images: ImageSet, space: SearchSpace, config: SearchConfig, seed: int, limit: int | None
+) -> Iterable[Batch]:
+    """Batches in evaluation form, mixed over the classes."""
+    order = np.random.default_rng(seed).permutation(len(images))[:limit]
+    info = ModelInfo.default("candidate", images.classes, images.in_chans, side(space))
+    loader = make_loader(
+        images.subset(order), info.transform(), min(_EVAL_BATCH, len(order)),
+        shuffle=False, seed=seed, drop_last=False, workers=config.workers,
+    )  # fmt: skip
+    return kept(loader, 4 * images.in_chans * side(space) ** 2 * len(order))

@@ -50,11 +50,12 @@ class LatencyMatrix:
         return float(low + self.fixed_ms), float(high + self.fixed_ms)
 
 
-def check_target(target_ms: float, costs: LatencyMatrix, where: str) -> None:
+def check_target(target_ms: float, costs: LatencyMatrix, where: str, fixed: float = 0.0) -> None:
     """Refuse a target that no network of the space can have.
 
     Args:
         where: device, runtime and precision the latencies hold for, for the sentence.
+        fixed: milliseconds that pyramid and head of a segmenter take in every network; 0 for none.
 
     Raises:
         InvalidValue: with the range of the space.
@@ -66,6 +67,7 @@ def check_target(target_ms: float, costs: LatencyMatrix, where: str) -> None:
     raise InvalidValue(
         f"the target of {target_ms:g} ms is {verdict} network of the space on {where}: "
         f"choose one from {low:.3g} to {high:.3g} ms"
+        + (f", or a narrower pyramid and head, which take {fixed:.3g} of them" if fixed else "")
     )
 
 

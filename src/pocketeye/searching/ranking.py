@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pocketeye.models.architecture import Architecture
+from pocketeye.searching.metric import Counts, Metric, Top1
 
 Batch = Sequence[Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class SubnetSource(Protocol):
@@ -28,6 +29,8 @@ class Judge:
     """Scores networks on held-out images after BN recalibration; each network only once.
 
     Args:
+        metric: what is counted.
+        loss: mean of a batch, of logits and labels, in nats.
         supernet: where the weights come from; left as it is.
         recalibration: batches (images, ...) for BN statistics; iterated once per network.
         held_out: batches (images, labels) in a fixed order.
@@ -40,19 +43,33 @@ class Judge:
         recalibration: Iterable[Batch],
         held_out: Iterable[Batch],
         device: torch.device,
+        metric: Metric | None = None,
+        loss: Loss = F.cross_entropy,
     ) -> None:
+        self.metric, self._loss = metric or Top1(), loss
         self._supernet, self._device = supernet, device
         self._recalibration, self._held_out = recalibration, held_out
-        self._scores: dict[tuple[str, ...], tuple[NDArray[np.bool_], float]] = {}
+        self._scores: dict[tuple[str, ...], tuple[Counts, float]] = {}
 
-    def score(self, architecture: Architecture) -> tuple[NDArray[np.bool_], float]:
-        """Per image right or wrong (images,), and the mean cross-entropy in nats."""
+    def score(self, architecture: Architecture) -> tuple[Counts, float]:
+        """Counts of the metric (images, ...), and the mean loss in nats."""
         key = tuple(map(str, architecture.layers))
         if key not in self._scores:
             network = self._supernet.subnet(architecture).to(self._device)
             recalibrate_bn(network, self._recalibration, self._device)
-            self._scores[key] = _evaluate(network, self._held_out, self._device)
+            self._scores[key] = self._evaluate(network)
         return self._scores[key]
+
+    def _evaluate(self, network: nn.Module) -> tuple[Counts, float]:
+        counts, loss = [], 0.0
+        with torch.no_grad():
+            for images, labels, *_ in self._held_out:
+                labels = labels.to(self._device)
+                logits = network(_placed(images, self._device)).float()
+                counts.append(self.metric.counts(logits, labels))
+                loss += float(self._loss(logits, labels)) * len(images)
+        together = np.concatenate(counts)
+        return together, loss / len(together)
 
 
 def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> int:
@@ -82,21 +99,6 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
         layer.momentum = momentum
         layer.eval()
     return used
-
-
-def _evaluate(
-    network: nn.Module, batches: Iterable[Batch], device: torch.device
-) -> tuple[NDArray[np.bool_], float]:
-    """Per image right or wrong, and the mean cross-entropy in nats."""
-    right, loss = [], 0.0
-    with torch.no_grad():
-        for images, labels, *_ in batches:
-            labels = labels.to(device)
-            logits = network(_placed(images, device)).float()
-            right.append((logits.argmax(1) == labels).cpu().numpy())
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-    flat = np.concatenate(right)
-    return flat, loss / len(flat)
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:

@@ -18,6 +18,7 @@ from pocketeye.models.architecture import AdditiveOp
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import write_atomic
 from pocketeye.searching.derive import Candidate, Derived
+from pocketeye.searching.metric import metric_key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,11 +40,12 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """The chosen network trained from scratch, on the validation images (``top1`` a fraction)."""
+    """The chosen network trained from scratch, on the validation images (``value`` a fraction)."""
 
-    top1: float
+    value: float
     num_images: int
     epochs: int
+    metric: str = "top-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
         notes=report.notes,
         figures=figures,
         num_images=derived.comparison.num_images,
+        metric=derived.metric,
         tolerance=f"{derived.tolerance:.0%}",
         searched=[_row(c, i, derived) for i, c in enumerate(derived.candidates, 1)],
         random=[_row(c, i, derived) for i, c in enumerate(derived.random, 1)],
@@ -136,7 +139,7 @@ def candidates_csv(derived: Derived) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         ("kind", "rank", "origin", "predicted_ms", "measured_ms", "p10_ms", "p90_ms",
-         "supernet_top1", "supernet_loss", "chosen", "architecture")
+         f"supernet_{metric_key(derived.metric)}", "supernet_loss", "chosen", "architecture")
     )  # fmt: skip
     for kind, group in (("searched", derived.candidates), ("random", derived.random)):
         for rank, c in enumerate(group, 1):
@@ -144,7 +147,7 @@ def candidates_csv(derived: Derived) -> str:
             writer.writerow(
                 (kind, rank, c.origin, f"{c.predicted_ms:.6g}",
                  "" if c.measured_ms is None else f"{c.measured_ms:.6g}", *spread,
-                 f"{c.supernet_top1:.6g}", f"{c.supernet_loss:.6g}",
+                 f"{c.supernet_score:.6g}", f"{c.supernet_loss:.6g}",
                  int(c is derived.best), c.architecture)
             )  # fmt: skip
     return text.getvalue()
@@ -236,13 +239,17 @@ def _facts(report: SearchReport) -> list[dict[str, str]]:
         ("prediction error", _signed(best.prediction_error)),
     ]  # fmt: skip
     if report.trained is not None:
-        trained = report.trained
-        error = math.sqrt(trained.top1 * (1 - trained.top1) / max(trained.num_images, 1))
-        facts.append(
-            (f"top-1 after training {trained.epochs} epochs, ± {error:.1%} (s.e., "
-             f"{trained.num_images} validation images)", f"{trained.top1:.1%}")
-        )  # fmt: skip
+        facts.append(_trained_fact(report.trained))
     return [{"name": name, "value": value} for name, value in facts]
+
+
+def _trained_fact(trained: Trained) -> tuple[str, str]:
+    """With its standard error where images are right or wrong, each by itself."""
+    value, count = trained.value, trained.num_images
+    images = f"{count} validation images"
+    if trained.metric == "top-1":
+        images = f"± {math.sqrt(value * (1 - value) / max(count, 1)):.1%} (s.e., {images})"
+    return f"{trained.metric} after training {trained.epochs} epochs, {images}", f"{value:.1%}"
 
 
 def _row(candidate: Candidate, number: int, derived: Derived) -> dict[str, Any]:
@@ -260,7 +267,7 @@ def _row(candidate: Candidate, number: int, derived: Derived) -> dict[str, Any]:
         "spread": "–" if timing is None else f"{_digits(timing.p10_ms)}–{_digits(timing.p90_ms)}",
         "off_target": _signed(off),
         "prediction_error": _signed(candidate.prediction_error),
-        "top1": f"{candidate.supernet_top1:.2%}",
+        "score": f"{candidate.supernet_score:.2%}",
         "loss": f"{candidate.supernet_loss:.3f}",
         "verdict": "chosen" if chosen else verdict,
     }

@@ -113,7 +113,7 @@ def _check(
     if config.target_ms is not None:
         header = table.header
         where = f"{header.device.cpu} ({header.runtime}, {header.precision})"
-        check_target(config.target_ms, costs, where)
+        check_target(config.target_ms, costs, where, fixed=table.head_ms)
     objective = config.build_objective()
     if isinstance(objective, FBNetObjective):
         objective.check(costs.range_ms)

@@ -22,10 +22,12 @@ from torch.utils.checkpoint import checkpoint
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.blocks import build_block
+from pocketeye.models.pixel_head import PixelHead
+from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching._alignment import align
 from pocketeye.searching._mixture import mix
-from pocketeye.searching.dense import PixelHead, PixelPath
+from pocketeye.searching.pixel_path import PixelPath
 
 
 class SuperNet(nn.Module):
@@ -141,7 +143,7 @@ class SuperNet(nn.Module):
         if ours != architecture:
             raise InvalidValue(
                 f"architecture {architecture.name!r} does not belong to the space "
-                f"{self.space.name!r} at {self.space.input_size} pixels"
+                f"{self.space.name!r} at {size_text(self.space.input_size)} pixels"
             )
         blocks = zip(self._layers(), architecture.blocks, strict=True)
         chosen = [layer[block.op] for layer, block in blocks]

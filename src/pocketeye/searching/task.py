@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,12 +16,11 @@ from pocketeye.searching import _distributed, schedule
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.objective import TargetObjective
 from pocketeye.searching.phases import Batch, Phase
+from pocketeye.searching.ranking import Loss
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.theta import Theta, generator, gumbel
 
 logger = logging.getLogger(__name__)
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class SearchTask(LightningModule):

@@ -100,8 +100,15 @@ class ArtifactDensePredictor:
 def label_map(network: SemanticFPN, image: Tensor, described: DenseDescription) -> Tensor:
     """int64 ``(H, W)`` on uint8 ``(3, H, W)``: resized as the description says, and back."""
     size: tuple[int, int] = (image.shape[1], image.shape[2])
-    x = resize(normalised(image, described), fitted(size, described.min_size, described.max_size))
-    return best_class(network(x[None])[0], size)
+    return best_class(network(as_seen(image, described)[None])[0], size)
+
+
+def as_seen(image: Tensor, described: DenseDescription) -> Tensor:
+    """uint8 ``(3, H, W)`` normalised and resized as the description says, float32."""
+    size: tuple[int, int] = (image.shape[1], image.shape[2])
+    return resize(
+        normalised(image, described), fitted(size, described.min_size, described.max_size)
+    )
 
 
 def normalised(images: Tensor, described: DenseDescription) -> Tensor:

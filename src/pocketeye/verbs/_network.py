@@ -72,7 +72,7 @@ def open_network(
     path = Path(model)
     name = _name_of(model, path)
     described = path.is_dir() and (path / MODEL_FILE).is_file()
-    info = ModelInfo.load(path) if described else _usual(module, name)
+    info = ModelInfo.load(path) if described else _usual(module, name, input_size)
     return Network(
         name=name,
         module=module.eval(),
@@ -95,9 +95,9 @@ def _architecture(module: nn.Module, input_size: int) -> Architecture | None:
     return architecture.with_(input_size=input_size)
 
 
-def _usual(module: nn.Module, name: str) -> ModelInfo:
+def _usual(module: nn.Module, name: str, input_size: int | None) -> ModelInfo:
     info = info_of(module, name)
     architecture: Any = getattr(module, "architecture", None)
-    if isinstance(architecture, Architecture):
-        return replace(info, input_size=architecture.input_size)
+    if isinstance(architecture, Architecture) and input_size is None:
+        return replace(info, input_size=architecture.side)
     return info

@@ -15,6 +15,7 @@ from pocketeye.searching.derive import Derived
 from pocketeye.searching.report import SearchReport, Trained
 from pocketeye.searching.run import SearchOutcome
 from pocketeye.verbs import _search_stages as stages
+from pocketeye.verbs._search_tasks import SearchableTask
 
 _NOTEWORTHY_DRIFT = 0.01
 PANELS = (
@@ -27,6 +28,7 @@ PANELS = (
 
 def build_report(
     plan: stages.Plan,
+    task: SearchableTask,
     outcome: SearchOutcome,
     derived: Derived,
     trained: Trained | None,
@@ -48,7 +50,9 @@ def build_report(
         theta_epochs=range(1, len(outcome.theta_history) + 1),
         trained=trained,
         costs=stages.costs(plan.run),
-        commands=next_commands(folder, data, header.runtime, header.precision, trained is not None),
+        commands=next_commands(
+            task, folder, data, header.runtime, header.precision, trained=trained is not None
+        ),
         notes=_notes(plan, derived),
         tables=_tables(plan, table, data),
     )
@@ -64,16 +68,20 @@ def describe(table: LatencyTable) -> str:
     )
 
 
-def next_commands(out: Path, data: str, runtime: str, precision: str, trained: bool) -> list[str]:
+def next_commands(
+    task: SearchableTask, out: Path, data: str, runtime: str, precision: str, *, trained: bool
+) -> list[str]:
     """What makes sense after a search; a network without weights is trained first."""
     folder = shlex.quote(str(out))
+    semantic = " --task semantic" if task == "semantic" else ""
     if not trained:
         file = shlex.quote(str(out / stages.ARCHITECTURE))
-        return [f"pocketeye train {file} --data {shlex.quote(data)}"]
+        backbone = f"--task semantic --backbone {file}" if semantic else file
+        return [f"pocketeye train {backbone} --data {shlex.quote(data)}"]
     return [
         f"pocketeye export {folder} --to {runtime} --precision {precision} "
         f"--data {shlex.quote(data)}",
-        f"pocketeye eval {folder} --data {shlex.quote(data)}",
+        f"pocketeye eval {folder}{semantic} --data {shlex.quote(data)}",
         f"pocketeye bench {folder}",
     ]
 
@@ -118,6 +126,10 @@ def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, An
         },
         "Environment": {**environment, **packages},
     }  # fmt: skip
-    if plan.recipe is not None:
-        tables["Training"] = plan.recipe.to_dict()
+    if plan.table.segmenter is not None:
+        tables["Latency table"]["pyramid and head"] = (
+            f"{plan.table.segmenter.spec}: {plan.table.head_ms:.3g} ms"
+        )
+    if plan.retraining is not None:
+        tables["Training"] = plan.retraining.to_dict()
     return tables

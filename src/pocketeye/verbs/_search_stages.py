@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pocketeye.data import ImageSet
+from pocketeye.data.semantic import SemanticSet
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.drift import measure_session
@@ -29,14 +28,11 @@ from pocketeye.runtimes.base import Runtime, Timing
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.derive import DeriveConfig, Derived, derive
 from pocketeye.searching.history import THETA
-from pocketeye.searching.problem import Classification
+from pocketeye.searching.problem import Problem
 from pocketeye.searching.propose import LatencyMatrix
-from pocketeye.searching.ranking import Batch
 from pocketeye.searching.report import Cost, Trained
 from pocketeye.searching.run import SearchOutcome, run_search
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.data import make_loader
-from pocketeye.training.info import ModelInfo
+from pocketeye.verbs._search_tasks import Retraining
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +40,22 @@ ARCHITECTURE, CANDIDATES, COSTS, RESULT, TRAIN = (
     "architecture.json", "candidates.json", "costs.json", "result.json", "train",
 )  # fmt: skip
 _MODEL_FILES = ("best.safetensors", "model.json")
-_RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128
-_KEEP_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All inputs of a search, checked; ``recipe`` is None where nothing is retrained."""
+    """All inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
 
     space: SearchSpace
     table: LatencyTable
     runtime: Runtime
-    train: ImageSet
-    val: ImageSet
+    problem: Problem
+    train: ImageSet | SemanticSet
+    val: ImageSet | SemanticSet
     target_ms: float
     search: SearchConfig
     derive: DeriveConfig
-    recipe: TrainConfig | None
+    retraining: Retraining | None
     protocol: Protocol | None
     run: RunFolder
     resume: bool
@@ -86,7 +81,7 @@ def search_stage(plan: Plan) -> SearchOutcome:
         return run_search(
             plan.space,
             plan.table,
-            Classification(plan.train),
+            plan.problem,
             plan.search,
             plan.run,
             resume=plan.resume,
@@ -115,8 +110,8 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
         )  # fmt: skip
         return [m.timing for m in session.measured], session.drift
 
-    weights, held_out = plan.train.split(plan.search.theta_fraction, plan.search.seed)
     with _timed(plan, "derivation"):
+        statistics, held_out = plan.problem.judging(plan.space, plan.search, plan.derive.seed)
         derived = derive(
             outcome.theta,
             outcome.supernet,
@@ -124,11 +119,13 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
             plan.costs,
             target_ms=plan.target_ms,
             config=plan.derive,
-            recalibration=_batches(plan, weights, _RECALIBRATION_IMAGES),
-            held_out=_batches(plan, held_out),
+            recalibration=statistics,
+            held_out=held_out,
             measure=measure,
             latency_ms=lambda timing: latency_ms(timing, plan.table.header.clock),
             device=resolve_device(plan.search.device),
+            metric=plan.problem.metric,
+            loss=plan.problem.loss,
         )
     derived.best.architecture.save(plan.run / ARCHITECTURE)
     plan.run.write_json(CANDIDATES, derived.to_dict())
@@ -137,24 +134,18 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
 
 def train_stage(plan: Plan, derived: Derived) -> Trained | None:
     """Train the chosen network from scratch in ``train/``; its weights are copied beside the rest."""
-    from pocketeye.training.fit import fit
-    from pocketeye.training.start import start_network
-
-    if plan.recipe is None:
+    if plan.retraining is None:
         return None
     folder = plan.run / TRAIN
     resume = plan.resume and (folder / CHECKPOINT).is_file()  # else nothing is lost
-    config = {**plan.recipe.to_dict(), "architecture": str(derived.best.architecture)}
+    config = {**plan.retraining.to_dict(), "architecture": str(derived.best.architecture)}
     run = RunFolder.open(folder, config, resume=resume, overwrite=not resume)
-    finished = folder / RESULT
-    if not (resume and finished.is_file()):
+    if not (resume and (folder / RESULT).is_file()):
         with _timed(plan, "training"):
-            network = start_network(str(plan.run / ARCHITECTURE), plan.train, plan.recipe)
-            fit(network, plan.train, plan.val, plan.recipe, run, resume)
+            plan.retraining.train(plan.run / ARCHITECTURE, run, resume)
     for name in _MODEL_FILES:
         shutil.copyfile(folder / name, plan.run / name)
-    result = json.loads(finished.read_text(encoding="utf-8"))
-    return Trained(top1=result["top1"], num_images=len(plan.val), epochs=result["epochs"])
+    return plan.retraining.outcome(folder)
 
 
 def costs(run: RunFolder) -> list[Cost]:
@@ -164,27 +155,7 @@ def costs(run: RunFolder) -> list[Cost]:
 
 def layer_ms(plan: Plan, architecture: Architecture) -> list[float]:
     """Calibrated latency of every layer, stem to head."""
-    return [plan.table.calibrated_ms(placed) for placed in architecture.placed()]
-
-
-def _batches(plan: Plan, images: ImageSet, limit: int | None = None) -> Any:
-    """Batches in evaluation form, mixed over the classes; kept decoded where they are small."""
-    order = np.random.default_rng(plan.derive.seed).permutation(len(images))[:limit]
-    info = ModelInfo.default("candidate", images.classes, images.in_chans, plan.space.input_size)
-    loader = make_loader(
-        images.subset(order),
-        info.transform(),
-        min(_EVAL_BATCH, len(order)),
-        shuffle=False,
-        seed=plan.derive.seed,
-        drop_last=False,
-        workers=plan.search.workers,
-    )
-    size = 4 * images.in_chans * plan.space.input_size**2 * len(order)
-    if size > _KEEP_BYTES:
-        return loader
-    kept: list[Batch] = list(loader)
-    return kept
+    return plan.table.layer_ms(architecture)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pocketeye.models import (
 )
 from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
 from pocketeye.models.dense_described import is_dense
+from pocketeye.models.size import Size, size_text
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info
 from pocketeye.verbs._dense_info import DenseInfo, dense_info
@@ -46,7 +47,7 @@ class BlockRow:
     in_chs: int
     out_chs: int
     stride: int
-    size: int
+    size: Size
     macs: int
     params: int
 
@@ -163,7 +164,7 @@ class InfoResult(VerbResult):
     def _layers(self) -> list[str]:
         if self.blocks:
             rows = [
-                (b.op, *map(str, (b.in_chs, b.out_chs, b.stride, b.size)),
+                (b.op, *map(str, (b.in_chs, b.out_chs, b.stride, size_text(b.size))),
                  human_count(b.macs), human_count(b.params))
                 for b in self.blocks
             ]  # fmt: skip
@@ -252,7 +253,7 @@ def _rows(architecture: Architecture) -> tuple[BlockRow, ...]:
     rows = []
     for placed in architecture.placed():
         spec = placed.spec
-        counts = count(build_block(spec), (spec.in_chs, placed.size, placed.size))
+        counts = count(build_block(spec), placed.input_shape)
         rows.append(
             BlockRow(
                 op=spec.op,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
@@ -16,6 +16,8 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import SUFFIX, LatencyTable
 from pocketeye.latency.usable import Precision as TablePrecision
 from pocketeye.latency.usable import table_precision
+from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
@@ -58,6 +60,7 @@ class MeasureResult(VerbResult):
             "precision": header.precision,
             "clock": header.clock,
             "num_rows": len(self.table.rows),
+            "segmenter": asdict(self.table.segmenter.spec) if self.table.segmenter else None,
             "overhead_ms": header.overhead_ms,
             "range_ms": list(self.range_ms),
             "calibration": {
@@ -92,6 +95,9 @@ class MeasureResult(VerbResult):
             f"{fit.block_ms * 1e3:+.1f} µs a block, {fit.constant_ms * 1e3:+.1f} µs; "
             f"leave-one-out error {fit.loo_mape:.1%}",
         ]
+        if self.table.segmenter is not None:
+            spec, ms = self.table.segmenter.spec, self.table.head_ms
+            lines[2:2] = [f"of that {ms:.2f} ms are the same in all: {spec}"]
         if self.check is not None:
             return [*lines, *self.check.lines()]
         verdict = "usable" if self.precision.usable else "TOO NOISY to search with"
@@ -114,6 +120,8 @@ class MeasureResult(VerbResult):
         # The embedded digits are the default data; they fit grey pictures of ten classes only.
         fits_digits = (self.space.in_chans, self.space.num_classes) == (1, 10)
         data = "" if fits_digits else " --data IMAGES"
+        if self.table.segmenter is not None:
+            data = " --data MASKS"
         return [
             *check,
             f"pocketeye search --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
@@ -126,9 +134,12 @@ def measure(
     runtime: str = "onnxruntime",
     threads: int = 1,
     precision: Precision = "fp32",
-    input_size: int | None = None,
+    task: Literal["classify", "semantic"] = "classify",
+    input_size: int | str | None = None,
     width: float | None = None,
     num_classes: int | None = None,
+    fpn_channels: int = 96,
+    head_channels: int = 64,
     out: Path | None = None,
     check: Path | None = None,
     nets: int = 24,
@@ -146,9 +157,14 @@ def measure(
         runtime: what runs the network: onnxruntime or torch.
         threads: threads inside an operator.
         precision: arithmetic of the network.
-        input_size: side of the image in pixels; the space's own by default.
+        task: what whole networks are: classify pictures, or semantic: give every pixel a class, by
+            pyramid and head of Semantic FPN.
+        input_size: side of the image in pixels, or width and height as in 480x360; the space's own
+            by default.
         width: multiplier of all widths.
         num_classes: outputs of the classifier; the space's own by default.
+        fpn_channels: of semantic, width of the pyramid.
+        head_channels: of semantic, width of the head.
         out: the table to write; named after space, size, runtime and precision by default.
         check: a table to check instead of measuring one; it says itself what it was made for.
         nets: fresh random networks of the check.
@@ -172,8 +188,26 @@ def measure(
                 "--check checks a table that is there and --out names one to write: use one of them"
             )
         return _check(check, nets, rounds, seed, started)
-    chosen = load_space(space).with_(input_size=input_size, width=width, num_classes=num_classes)
-    path = out or Path(f"{chosen.name}-{chosen.input_size}-{runtime}-{precision}{SUFFIX}")
+    size = None if input_size is None else parse_size(input_size)
+    chosen = load_space(space).with_(input_size=size, width=width, num_classes=num_classes)
+    segmenter = None
+    if task == "semantic":
+        if num_classes is None or size is None:
+            raise InvalidValue(
+                "--task semantic needs --num-classes, of the pixels, and --input-size, of the pictures "
+                "as the network gets them, for example --num-classes 11 --input-size 480x360"
+            )
+        segmenter = SegmenterSpec(
+            num_classes=num_classes, fpn_channels=fpn_channels, head_channels=head_channels
+        )
+    elif not isinstance(chosen.input_size, int):
+        raise InvalidValue(
+            f"classifiers see squares, got the size {size_text(chosen.input_size)}: give one number, "
+            "or --task semantic"
+        )
+    kind = "semantic-" if segmenter else ""
+    named = f"{chosen.name}-{kind}{size_text(chosen.input_size)}-{runtime}-{precision}{SUFFIX}"
+    path = out or Path(named)
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, got {threads}")
     table = build_table(
@@ -184,6 +218,7 @@ def measure(
         precision=precision,
         protocol=Protocol(rounds=rounds) if rounds else Protocol(),
         calibration_nets=calibration_nets,
+        segmenter=segmenter,
         seed=seed,
         overwrite=overwrite,
     )
@@ -239,9 +274,11 @@ def _again(name: str, space: SearchSpace, table: LatencyTable, path: Path) -> st
         "runtime": header.runtime,
         "threads": header.threads,
         "precision": header.precision,
-        "input-size": space.input_size if space.input_size != base.input_size else None,
+        "task": "semantic" if table.segmenter else None,
+        "input-size": size_text(space.input_size) if space.input_size != base.input_size else None,
         "width": space.width if space.width != base.width else None,
         "num-classes": space.num_classes if space.num_classes != base.num_classes else None,
+        **_widths(table),
         "rounds": 3 * int(header.protocol.get("rounds", Protocol().rounds)),
         "out": path,
     }
@@ -249,3 +286,11 @@ def _again(name: str, space: SearchSpace, table: LatencyTable, path: Path) -> st
     for option, value in options.items():
         words += [] if value is None else [f"--{option}", str(value)]
     return shlex.join(words)
+
+
+def _widths(table: LatencyTable) -> dict[str, int]:
+    """Options that give the segmenter of a table again, other than the classes."""
+    if table.segmenter is None:
+        return {}
+    spec = table.segmenter.spec
+    return {"fpn-channels": spec.fpn_channels, "head-channels": spec.head_channels}

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketeye.data import ImageSet, load_images
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
@@ -21,14 +20,20 @@ from pocketeye.runtimes.base import Precision, Runtime
 from pocketeye.searching.baseline import Comparison
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.derive import Candidate, DeriveConfig
+from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.propose import LatencyMatrix, check_target
 from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
-from pocketeye.training.config import TrainConfig, load_recipe
 from pocketeye.training.loop import check_device
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._search_report import build_report, describe, next_commands
+from pocketeye.verbs._search_tasks import (
+    SearchableTask,
+    open_classification,
+    open_segmentation,
+    task_of,
+)
 from pocketeye.verbs._text import human_seconds
 
 logger = logging.getLogger(__name__)
@@ -39,6 +44,7 @@ SCHEMA = "pocketeye.search/1"
 class SearchResult(VerbResult):
     """The network found, and what is known of it; accuracies are fractions in [0, 1]."""
 
+    task: SearchableTask
     out: Path
     table: Path
     data: str
@@ -55,9 +61,10 @@ class SearchResult(VerbResult):
     files: tuple[Path, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        best = self.best
+        best, key = self.best, metric_key(self.comparison.metric)
         return {
             "schema": SCHEMA,
+            "task": self.task,
             "out": self.out,
             "architecture": str(best.architecture),
             "where": self.where,
@@ -71,9 +78,9 @@ class SearchResult(VerbResult):
             "prediction_error": best.prediction_error,
             "timing": asdict(best.timing) if best.timing else None,
             "origin": best.origin,
-            "supernet_top1": best.supernet_top1,
+            f"supernet_{key}": best.supernet_score,
             "random_baseline": self.comparison.to_dict(),
-            "top1": self.trained.top1 if self.trained else None,
+            key: self.trained.value if self.trained else None,
             "num_val_images": self.trained.num_images if self.trained else None,
             "epochs_trained": self.trained.epochs if self.trained else None,
             "costs": {c.name: {"seconds": c.seconds, "cpu_seconds": c.cpu_seconds,
@@ -105,7 +112,8 @@ class SearchResult(VerbResult):
         ]
         if self.trained is not None:
             lines.append(
-                f"trained from scratch: top-1 {self.trained.top1:.2%} on {self.trained.num_images} "
+                f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
+                f"{self.trained.num_images} "
                 f"validation images ({self.trained.epochs} epochs)"
             )
         spent = " · ".join(
@@ -121,7 +129,12 @@ class SearchResult(VerbResult):
 
     def next_commands(self) -> list[str]:
         return next_commands(
-            self.out, self.data, self.runtime, self.precision, self.trained is not None
+            self.task,
+            self.out,
+            self.data,
+            self.runtime,
+            self.precision,
+            trained=self.trained is not None,
         )
 
 
@@ -130,7 +143,9 @@ def search(
     *,
     table: Path,
     target_ms: float,
+    task: SearchableTask | None = None,
     data: str = "digits",
+    classes: str | None = None,
     out: Path | None = None,
     mode: Mode = "fast",
     objective: ObjectiveName | None = None,
@@ -166,7 +181,10 @@ def search(
         space: name or YAML file of a space the table must fit; by default the table's own.
         table: latency table made by `pocketeye measure` on this device.
         target_ms: wanted latency of one image in milliseconds.
-        data: 'digits', an image folder, or a parquet file.
+        task: classify pictures, or give every pixel a class (semantic); the table's own by default.
+        data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
+            folders of masks.
+        classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
         out: folder of the run; out/search-SPACE-TARGETms by default.
         mode: fast, or paper (schedules and losses of the paper).
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
@@ -180,7 +198,7 @@ def search(
         rounds: rounds of the final measurement; the protocol's own by default.
         retrain: train the chosen network from scratch.
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
-            default.
+            default. Of semantic it also says how pictures are cropped and changed in the search.
         train_epochs: epochs of that training; the recipe's own by default.
         runtime: refuse a table for another runtime.
         precision: refuse a table for another precision of the runtime.
@@ -216,27 +234,28 @@ def search(
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
     )
-    recipe = None
-    if retrain:
-        recipe = _recipe(data, train_recipe, train_epochs, shape.input_size, config)
-    train, val = (load_images(data, split, in_chans=shape.in_chans) for split in ("train", "val"))
-    _require_classes(shape, train)
+    own = task_of(task, latencies)
+    asked = (shape, config, data, classes, train_recipe, train_epochs, retrain)
+    opened = (
+        open_segmentation(latencies, *asked) if own == "semantic" else open_classification(*asked)
+    )
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
     decisive = {
         "verb": "search", "space": shape.to_dict(), "table": str(table),
-        "table_date": latencies.header.date, "data": data, "data_sha256": train.sha256,
+        "table_date": latencies.header.date, "data": data, **opened.decisive,
         "search": _without_machine(config.to_dict()), "derive": asdict(deriving),
-        "rounds": rounds, "train": recipe.to_dict() if recipe else None,
+        "rounds": rounds, "train": opened.retraining.to_dict() if opened.retraining else None,
     }  # fmt: skip
     run = RunFolder.open(folder, decisive, resume=resume, overwrite=overwrite)
     if not resume:
         stages.forget(folder)
     plan = stages.Plan(
-        space=shape, table=latencies, runtime=timer, train=train, val=val, target_ms=target_ms,
-        search=config, derive=deriving, recipe=recipe,
+        space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
+        val=opened.val, target_ms=target_ms, search=config, derive=deriving,
+        retraining=opened.retraining,
         protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
     )  # fmt: skip
-    return _run(plan, table, data)
+    return _run(plan, own, table, data)
 
 
 def _open_table(
@@ -252,7 +271,8 @@ def _open_table(
     shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
     table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
     ms, fixed_ms = table.matrix(shape)
-    check_target(target_ms, LatencyMatrix(ms=ms, fixed_ms=fixed_ms), describe(table))
+    costs = LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
+    check_target(target_ms, costs, describe(table), fixed=table.head_ms)
     require_usable(table, shape)
     timer = get_runtime(table.header.runtime)
     table.require_device(Device.here(), timer.version())
@@ -266,45 +286,21 @@ def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | 
     return epochs // 4
 
 
-def _recipe(
-    data: str, name: str | None, epochs: int | None, input_size: int, config: SearchConfig
-) -> TrainConfig:
-    return load_recipe(
-        name or ("digits" if data == "digits" else "small-cpu"),
-        epochs=epochs,
-        input_size=input_size,
-        seed=config.seed,
-        device=config.device,
-        precision=config.precision,
-        num_processes=config.num_processes,
-        workers=config.workers,
-    )
-
-
-def _require_classes(space: SearchSpace, images: ImageSet) -> None:
-    if len(images.classes) != space.num_classes:
-        raise InvalidValue(
-            f"{images.source} has {len(images.classes)} classes, but the latency table was made for "
-            f"networks with {space.num_classes}: measure one with --num-classes "
-            f"{len(images.classes)}"
-        )
-
-
 def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("device", "workers")}
 
 
-def _run(plan: stages.Plan, table: Path, data: str) -> SearchResult:
+def _run(plan: stages.Plan, task: SearchableTask, table: Path, data: str) -> SearchResult:
     outcome = stages.search_stage(plan)
     derived = stages.derive_stage(plan, outcome)
     trained = stages.train_stage(plan, derived)
     header, folder = plan.table.header, plan.run.path
-    report = build_report(plan, outcome, derived, trained, table, data)
+    report = build_report(plan, task, outcome, derived, trained, table, data)
     page, *rest = write_report(report, folder)
     files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
              folder / stages.RESULT]  # fmt: skip
     result = SearchResult(
-        out=folder, table=table, data=data, where=report.where, runtime=header.runtime,
+        task=task, out=folder, table=table, data=data, where=report.where, runtime=header.runtime,
         precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
         best=derived.best, comparison=derived.comparison, trained=trained,
         costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),

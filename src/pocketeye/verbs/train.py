@@ -279,7 +279,7 @@ def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
     architecture: Any = getattr(module, "architecture", None)
     from_file = Path(model).suffix == ".json" or Path(model).is_dir()
     if from_file and isinstance(architecture, Architecture):
-        return architecture.input_size
+        return architecture.side
     return choose_input_size(module, images)
 
 

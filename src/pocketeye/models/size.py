@@ -1,0 +1,56 @@
+"""Sides of pictures and maps: one whole number for a square, else (height, width), both in pixels.
+
+As text a square is ``224`` and anything else width x height, ``480x360``, as pictures are spoken of.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pocketeye.errors import InvalidValue
+
+Size = int | tuple[int, int]
+_TEXT = re.compile(r"(\d+)(?:x(\d+))?")
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def make_size(height: int, width: int) -> Size:
+    """One number where both are equal, so that equal sizes are equal values."""
+    return height if height == width else (height, width)
+
+
+def reduced(size: Size, stride: int) -> Size:
+    """What a stride leaves of it, rounded up."""
+    height, width = sides(size)
+    return make_size(-(-height // stride), -(-width // stride))
+
+
+def size_text(size: Size) -> str:
+    """``224``, or ``480x360`` (width x height)."""
+    height, width = sides(size)
+    return str(height) if height == width else f"{width}x{height}"
+
+
+def size_value(size: Size) -> int | str:
+    """As files hold it: a number where it is a square, else the text."""
+    return size if isinstance(size, int) else size_text(size)
+
+
+def parse_size(value: Any) -> Size:
+    """Inverse of :func:`size_value` and :func:`size_text`.
+
+    Raises:
+        InvalidValue: neither a whole number above 0 nor WIDTHxHEIGHT.
+    """
+    match = None if isinstance(value, bool) else _TEXT.fullmatch(str(value).strip().lower())
+    numbers = [int(number) for number in match.groups() if number] if match else []
+    if not numbers or min(numbers) < 1:
+        raise InvalidValue(
+            f"a size is a number of pixels like 224, or width and height like 480x360; got {value!r}"
+        )
+    return make_size(numbers[-1], numbers[0])

@@ -1,0 +1,112 @@
+"""How right networks are, and how far two of them are apart on the same images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pocketeye.metrics.semantic import MeanIoU, mean_iou_of
+from pocketeye.models.semantic_fpn import resize
+
+Counts = NDArray[Any]
+"""What is kept of every image: (images,) right or wrong, or (images, true, predicted) pixels."""
+_RESAMPLES = 1000
+
+
+class Metric(Protocol):
+    """One number between 0 and 1 out of counts per image.
+
+    Attributes:
+        name: as people read it.
+        key: as files name it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    def counts(self, logits: Tensor, labels: Tensor) -> Counts:
+        """Of every image of a batch."""
+
+    def value(self, counts: Counts) -> float:
+        """Of all images together."""
+
+    def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
+        """Standard error of the difference of two values, paired over the images; None for one."""
+
+
+@dataclass(frozen=True)
+class Top1:
+    """The share of images whose class is right."""
+
+    name: str = "top-1"
+    key: str = "top1"
+
+    def counts(self, logits: Tensor, labels: Tensor) -> Counts:
+        return np.asarray((logits.argmax(1) == labels).cpu())
+
+    def value(self, counts: Counts) -> float:
+        return float(counts.mean())
+
+    def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
+        return standard_error(ours.astype(np.float64) - theirs.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class PixelIoU:
+    """Mean over the classes of intersection over union, of the pixels of all images together.
+
+    Logits are brought to the size of the labels.
+
+    Args:
+        num_classes: of the pixels.
+    """
+
+    num_classes: int
+    name: str = "mean IoU"
+    key: str = "miou"
+
+    def counts(self, logits: Tensor, labels: Tensor) -> Counts:
+        metric = MeanIoU(tuple(map(str, range(self.num_classes))))
+        guesses = resize(logits, tuple(labels.shape[-2:])).argmax(1)
+        pairs = zip(guesses.cpu(), labels.cpu(), strict=True)
+        return np.stack([metric.update(guess, truth) for guess, truth in pairs])
+
+    def value(self, counts: Counts) -> float:
+        return mean_iou_of(counts.sum(axis=0))
+
+    def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
+        """By the bootstrap: both networks are judged on the same images drawn with replacement."""
+        count = len(ours)
+        if count < 2:
+            return None
+        rng = np.random.default_rng(0)
+        # how often each image was drawn, in every resample
+        times = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES).astype(
+            np.float64
+        )
+        first, second = (
+            np.array([mean_iou_of(c) for c in np.tensordot(times, counts.astype(np.float64), 1)])
+            for counts in (ours, theirs)
+        )
+        return float(np.std(first - second, ddof=1))
+
+
+def standard_error(values: NDArray[np.float64]) -> float | None:
+    """Of their mean; None for a single one."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+
+
+METRICS: tuple[type[Top1] | type[PixelIoU], ...] = (Top1, PixelIoU)
+
+
+def metric_key(name: str) -> str:
+    """The key of the metric of that name."""
+    return {metric.name: metric.key for metric in METRICS}[name]

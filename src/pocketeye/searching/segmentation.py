@@ -1,0 +1,150 @@
+"""The class of every pixel, as a search sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pocketeye.data.semantic import SemanticSet
+from pocketeye.errors import InvalidValue
+from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, map_layers
+from pocketeye.models.semantic_fpn import resize
+from pocketeye.models.space import SearchSpace
+from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.metric import PixelIoU
+from pocketeye.searching.phases import Loader
+from pocketeye.searching.problem import batch_of
+from pocketeye.searching.ranking import Batch, Loss
+from pocketeye.training.data import QuietLoader
+from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_data import SemanticDraws, SemanticOrder
+from pocketeye.training.dense_predictor import as_seen, normalised
+from pocketeye.training.dense_task import pixel_loss
+from pocketeye.training.sampling import EpochSampler, Key
+
+_RECALIBRATION_PICTURES = 256
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The class of every pixel, learnt from crops, judged on whole pictures.
+
+    Attributes:
+        images: theta learns from ``config.theta_fraction`` of them, drawn by the seed.
+        recipe: of Semantic FPN; of it the augmentation and the widths of pyramid and head.
+        described: how the network sees: mean and standard deviation of the pixels.
+    """
+
+    images: SemanticSet
+    recipe: DenseConfig
+    described: DenseDescription
+
+    @property
+    def loss(self) -> Loss:
+        return _pixel_loss
+
+    @property
+    def metric(self) -> PixelIoU:
+        return PixelIoU(len(self.images.classes))
+
+    @property
+    def spec(self) -> SegmenterSpec:
+        """Classes and widths of pyramid and head."""
+        return SegmenterSpec(
+            num_classes=len(self.images.classes), fpn_channels=self.recipe.fpn_channels,
+            head_channels=self.recipe.head_channels,
+        )  # fmt: skip
+
+    def check(self, space: SearchSpace) -> None:
+        map_layers(space)
+        if space.in_chans != 3:
+            raise InvalidValue(
+                f"a segmenter sees 3 channels, but the space {space.name!r} is for {space.in_chans}"
+            )
+
+    def pixel_head(self, space: SearchSpace) -> PixelHead:
+        return PixelHead(space, self.spec, self.recipe.drop_rate)
+
+    def split(self, fraction: float, seed: int) -> tuple[SemanticSet, SemanticSet]:
+        """(The rest, ``fraction`` of the pictures, at least one), drawn by ``seed``."""
+        order = np.random.default_rng(seed).permutation(len(self.images))
+        count = max(round(fraction * len(order)), 1)
+        rest, part = (_subset(self.images, np.sort(o)) for o in (order[count:], order[:count]))
+        return rest, part
+
+    def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
+        recipe = self.recipe
+        if not config.augment:
+            recipe = replace(recipe, flip=0.0, scale=(1.0, 1.0))
+        halves = self.split(config.theta_fraction, config.seed)
+        weights, theta = (
+            QuietLoader(
+                _Crops(images, recipe, self.described),
+                batch_size=batch_of(batch, len(images), config),
+                sampler=EpochSampler(len(images), shuffle=True, seed=2 * config.seed + half),
+                drop_last=True,
+                num_workers=config.workers,
+            )
+            for half, (images, batch) in enumerate(
+                zip(halves, (config.batch_size, config.theta_batch), strict=True)
+            )
+        )
+        return weights, theta
+
+    def judging(
+        self, space: SearchSpace, config: SearchConfig, seed: int
+    ) -> tuple[Iterable[Batch], Iterable[Batch]]:
+        weights, held_out = self.split(config.theta_fraction, config.seed)
+        crops = _Crops(weights, self.recipe, self.described)
+        order = np.random.default_rng(seed).permutation(len(weights))[:_RECALIBRATION_PICTURES]
+        items = [crops[Key(int(sample), seed + number)] for number, sample in enumerate(order)]
+        size = min(config.batch_size, len(items))
+        batches = [_stacked(items[at : at + size]) for at in range(0, len(items), size)]
+        return batches, _Whole(held_out, self.described)
+
+
+class _Whole:
+    """Whole pictures as the network gets them, one a batch, with their labels at their own size."""
+
+    def __init__(self, images: SemanticSet, described: DenseDescription) -> None:
+        self.images, self.described = images, described
+
+    def __iter__(self) -> Iterator[Batch]:
+        for item in map(SemanticOrder(self.images).__getitem__, range(len(self.images))):
+            if item is not None:  # else damaged, and named in the set
+                yield as_seen(item.image, self.described)[None], item.labels[None]
+
+
+class _Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Normalised crops (3, S, S) and their labels uint8 (S, S), by the keys of a sampler."""
+
+    def __init__(
+        self, images: SemanticSet, recipe: DenseConfig, described: DenseDescription
+    ) -> None:
+        self.draws, self.described = SemanticDraws(images, recipe), described
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
+        item = self.draws.draw(key.sample, np.random.default_rng(key.seed))
+        return normalised(item.image, self.described), item.labels
+
+
+def _subset(images: SemanticSet, numbers: Any) -> SemanticSet:
+    pairs = tuple(images.found.pairs[int(number)] for number in numbers)
+    return replace(images, found=replace(images.found, pairs=pairs), late={}, strange={})
+
+
+def _stacked(items: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+    images, labels = zip(*items, strict=True)
+    return torch.stack(images), torch.stack(labels)
+
+
+def _pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of logits brought to the size of the labels."""
+    return pixel_loss(resize(logits, tuple(labels.shape[-2:])), labels)
