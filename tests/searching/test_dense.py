@@ -45,7 +45,7 @@ SPACE = SearchSpace(
 HEAD = SegmenterSpec(num_classes=3, fpn_channels=16, head_channels=8)
 RECIPE = DenseConfig(
     task="semantic", crop=32, min_sizes=(64,), min_size=64, max_size=512, fpn_channels=16,
-    head_channels=8, drop_rate=0.0,
+    head_channels=8, drop_rate=0.1,
 )  # fmt: skip
 
 

@@ -15,106 +15,26 @@ from typing import Any
 
 import pytest
 
-from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile, UserError
-from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.drift import Session
-from pocketeye.latency.protocol import Measured
 from pocketeye.latency.record import Device
-from pocketeye.latency.table import LatencyTable, Row, TableHeader
+from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, create_model
-from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
-from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Timing
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs.search import SearchResult, search
 
-SPACE = SearchSpace(
-    name="tiny",
-    input_size=8,
-    stages=(StageSpec(chs=8, depth=2), StageSpec(chs=16, depth=3, stride=2)),
-    candidates=("k3_e1", "k3_e3", "k5_e3", "k3_e6", "skip"),
-    stem_chs=8,
-    stem_stride=1,
-    head_chs=16,
-    in_chans=1,
-    num_classes=10,
-)
+from .search_fakes import SPACE, FakeRuntime, made_up_table
+
 SETTINGS: dict[str, Any] = {
     "target_ms": 2.0, "epochs": 2, "warmup_epochs": 1, "batch_size": 128, "candidates": 3,
     "measure_top": 2, "train_epochs": 1, "device": "cpu",
 }  # fmt: skip
 
 
-def block_ms(placed: PlacedBlock) -> float:
-    op = placed.spec.parsed
-    if not isinstance(op, InvertedResidualOp):
-        return 0.2
-    return 0.1 + 0.08 * op.expansion + 0.02 * op.kernel
-
-
-def row(ms: float, disagree: float = 0.0) -> Row:
-    return Row(timing=timing(ms), wall_ms=(ms, ms, ms),
-               halves_ms=(ms * (1 - disagree), ms * (1 + disagree)), dropped=0.0)  # fmt: skip
-
-
-def timing(ms: float) -> Timing:
-    return Timing(n=24, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
-
-
-def made_up_table(space: SearchSpace = SPACE, **header: Any) -> LatencyTable:
-    disagree = header.pop("disagree", 0.0)
-    rows = {
-        str(p): row(block_ms(p), disagree)
-        for p in space.placed()
-        if not isinstance(p.spec.parsed, SkipOp)
-    }
-    facts: dict[str, Any] = {
-        "space": space.to_dict(), "device": Device.here(), "runtime": "onnxruntime",
-        "runtime_version": get_runtime("onnxruntime").version(), "flags": {}, "layout": "NCHW",
-        "threads": 1, "precision": "fp32", "clock": "thread_cpu", "protocol": {},
-        "overhead_ms": 0.0, "rounds": 24, "seed": 0, "date": runs.now(), "git": None,
-    }  # fmt: skip
-    return LatencyTable(
-        header=TableHeader(**{**facts, **header}),
-        rows=rows,
-        calibration=Calibration(
-            fit="gain", gain=1.0, block_ms=0.0, constant_ms=0.0, mape=0.01, loo_mape=0.012,
-            candidates={"gain": 0.012}, networks=("a@8=conv3:1>8/1|head16:8>10/1",),
-            measured_ms=(1.0,),
-        ),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_up_table().save(tmp_path_factory.mktemp("table") / "tiny.latency.json")
-
-
-class FakeRuntime:
-    """Stands for the measurement of whole networks."""
-
-    def __init__(self, gain: float = 1.01, drift: float = 0.0) -> None:
-        self.gain, self.drift, self.calls = gain, drift, 0
-
-    def __call__(
-        self, table: LatencyTable, architectures: Sequence[Architecture], **settings: Any
-    ) -> Session:
-        self.calls += 1
-        assert settings["runtime"].name == "onnxruntime"
-        latencies = [self.gain * (1 + self.drift) * table.predict(a) for a in architectures]
-        measured = tuple(
-            Measured(
-                timing=timing(ms),
-                wall_ms=(ms, ms, ms),
-                halves_ms=(ms, ms),
-                dropped=0.0,
-                disturbed=False,
-            )
-            for ms in latencies
-        )
-        return Session(measured=measured, latency_ms=tuple(latencies), drift=self.drift)
 
 
 @pytest.fixture(scope="module")
