@@ -17,6 +17,7 @@ from pocketeye.models.architecture import (
     SkipOp,
 )
 from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace, StageSpec
 
 SPACE = SearchSpace(
@@ -28,6 +29,17 @@ SPACE = SearchSpace(
     head_chs=32,
     num_classes=10,
 )
+DENSE_SPACE = SearchSpace(
+    name="tiny-dense",
+    input_size=(64, 96),
+    stages=tuple(StageSpec(chs=chs, depth=2, stride=2) for chs in (8, 8, 16, 16)),
+    candidates=("k3_e1", "k3_e3", "k5_e3", "skip"),
+    stem_chs=8,
+    head_chs=16,
+    num_classes=10,
+)
+SEGMENTER = SegmenterSpec(num_classes=3, fpn_channels=16, head_channels=8)
+HEAD_MS = 0.9
 OVERHEAD_MS, GAIN, BLOCK_MS, CONSTANT_MS = 0.003, 1.1, 0.02, 0.05
 
 
@@ -37,14 +49,20 @@ def true_block_ms(placed: PlacedBlock) -> float:
     if isinstance(op, SkipOp):
         return 0.0
     if isinstance(op, AdditiveOp):
-        return (0.1 + 0.04 * op.mlp_ratio) * placed.size / 8
+        return (0.1 + 0.04 * op.mlp_ratio) * sum(sides(placed.size)) / 16
     if not isinstance(op, InvertedResidualOp):
         return 0.3
-    return (0.05 + 0.03 * op.expansion + 0.01 * op.kernel - 0.01 * op.groups) * placed.size / 8
+    return (
+        (0.05 + 0.03 * op.expansion + 0.01 * op.kernel - 0.01 * op.groups)
+        * sum(sides(placed.size))
+        / 16
+    )
 
 
-def true_network_ms(architecture: Architecture) -> float:
+def true_network_ms(architecture: Architecture, segmenter: bool = False) -> float:
     parts = [true_block_ms(p) for p in architecture.placed()]
+    if segmenter:
+        parts[-1] = HEAD_MS
     return CONSTANT_MS + sum(GAIN * ms + BLOCK_MS for ms in parts if ms)
 
 
@@ -91,13 +109,19 @@ class FakeBench:
         segmenter: SegmenterSpec | None = None,
     ) -> None:
         type(self).opened, type(self).verified = [], []
+        self.segmenter = segmenter
 
     def block(self, placed: PlacedBlock) -> Timed:
         self.opened.append(str(placed))
         return Timed(str(placed), OVERHEAD_MS + true_block_ms(placed), self.noise)
 
     def network(self, architecture: Architecture) -> Timed:
-        return Timed(str(architecture), true_network_ms(architecture), self.noise)
+        ms = true_network_ms(architecture, self.segmenter is not None)
+        return Timed(str(architecture), ms, self.noise)
+
+    def neck_and_head(self, space: SearchSpace) -> Timed:
+        assert self.segmenter == SEGMENTER
+        return Timed("neck and head", OVERHEAD_MS + HEAD_MS, self.noise)
 
     def empty(self) -> Timed:
         return Timed("empty", OVERHEAD_MS, self.noise)

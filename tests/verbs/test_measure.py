@@ -15,7 +15,7 @@ from pocketeye.latency.table import LatencyTable
 from pocketeye.latency.usable import Precision as TablePrecision
 from pocketeye.models import load_space
 from pocketeye.verbs.measure import MeasureResult, measure
-from tests.latency.fakes import SPACE, use_fake_machine
+from tests.latency.fakes import DENSE_SPACE, SEGMENTER, SPACE, use_fake_machine
 
 
 @pytest.fixture
@@ -128,3 +128,43 @@ def test_refusals(space: str) -> None:
     Path("t.latency.json").write_text(text[: len(text) // 2])
     with pytest.raises(InvalidValue, match="truncated"):
         measure(check=Path("t.latency.json"))
+
+
+@pytest.fixture
+def dense_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    use_fake_machine(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "dense.yaml"
+    path.write_text(yaml.safe_dump(DENSE_SPACE.to_dict()))
+    return str(path)
+
+
+def test_segmenters_are_measured_whole(dense_space: str) -> None:
+    result = measure(
+        dense_space, task="semantic", num_classes=3, input_size="128x96", fpn_channels=16,
+        head_channels=8, rounds=3,
+    )  # fmt: skip
+    assert result.table_path == Path("tiny-dense-semantic-128x96-onnxruntime-fp32.latency.json")
+    table = LatencyTable.load(result.table_path)
+    assert table.segmenter is not None
+    assert table.segmenter.spec == SEGMENTER
+    assert table.space().input_size == (96, 128)
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["segmenter"] == {"num_classes": 3, "fpn_channels": 16, "head_channels": 8}
+    assert f"{table.head_ms:.2f} ms are the same in all" in " ".join(result.lines())
+    *_, search = (shlex.split(c) for c in result.next_commands())
+    assert search[-2:] == ["--data", "MASKS"]
+    noisy = replace(result, precision=TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
+    *_, again = (shlex.split(c) for c in noisy.next_commands())
+    assert " ".join(again).startswith("pocketeye measure dense --overwrite") is False  # not bundled
+
+
+def test_what_segmenters_need_is_said(dense_space: str) -> None:
+    with pytest.raises(InvalidValue, match="needs --num-classes, of the pixels, and --input-size"):
+        measure(dense_space, task="semantic", num_classes=3)
+    with pytest.raises(InvalidValue, match="needs --num-classes"):
+        measure(dense_space, task="semantic", input_size="480x360")
+    with pytest.raises(InvalidValue, match=r"classifiers see squares, got the size 480x360"):
+        measure(dense_space, input_size="480x360")
+    with pytest.raises(InvalidValue, match="a size is a number of pixels"):
+        measure(dense_space, input_size="wide")
