@@ -130,7 +130,7 @@ class MaskRCNNDecoder:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = (odds / odds.sum(axis=1, keepdims=True))[:, 1:]
         row, label = np.nonzero(scores > self.score_thresh)
-        own = deltas.reshape(len(deltas), -1, 4)[row, label + 1] * _DELTA_STDS
+        own = deltas.reshape(*logits.shape, 4)[row, label + 1] * _DELTA_STDS
         low, high = proposals[row, :2], proposals[row, 2:]
         boxes = clip(decode(own, (low + high) / 2, high - low), size)
         whole = _not_smaller(boxes, _MIN_BOX)
