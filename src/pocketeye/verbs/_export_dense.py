@@ -7,18 +7,15 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from pocketeye import runs
-from pocketeye.data._decode import UnreadableImage
-from pocketeye.data.detection import load_detection
-from pocketeye.errors import InvalidValue, UserError
+from pocketeye.errors import InvalidValue
 from pocketeye.models import (
     MaskRCNN,
     RawBoxHead,
@@ -46,8 +43,8 @@ from pocketeye.runtimes.parity import PARITY
 from pocketeye.runtimes.semantic_numpy import prepare
 from pocketeye.training.dense_predictor import TorchDensePredictor, fitted
 from pocketeye.verbs._agreement import Agreement, agreement_of
+from pocketeye.verbs._dense_pictures import sample_pictures
 from pocketeye.verbs._head_crops import HeadCrops, head_crops
-from pocketeye.verbs._maps import load_maps
 from pocketeye.verbs._result import VerbResult
 
 AGREEMENT, STAGES, SCRIPT = "agreement.json", "stages.json", "predict.py"
@@ -208,48 +205,6 @@ def export_dense(
         stages=stages,
         size_bytes=sum(path.stat().st_size for path in target.rglob("model.onnx")),
     )
-
-
-def sample_pictures(described: DenseDescription, data: str | None, count: int) -> list[np.ndarray]:
-    """uint8 RGB pictures, evenly out of the validation part of ``data``; else scikit-learn's two.
-
-    Raises:
-        InvalidValue, MissingFile: no such data.
-    """
-    if count < 1:
-        raise InvalidValue(f"at least one picture is needed, not {count}")
-    if data is None:
-        places = [
-            resources.files("sklearn.datasets.images") / n for n in ("china.jpg", "flower.jpg")
-        ]
-        return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
-    images: Any
-    if described.task == "semantic":
-        images = _part(lambda split: load_maps(data, split, None, described.classes))
-    else:
-        images = _part(lambda split: load_detection(data, split))
-    found: list[np.ndarray] = []
-    for index in (
-        np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
-    ):
-        try:
-            picture = (
-                images.read(index)[0] if described.task == "semantic" else images[index].image()
-            )
-        except UnreadableImage:
-            continue
-        found.append(np.asarray(picture))
-    if not found:
-        raise InvalidValue(f"not one picture of {data} can be read")
-    return found
-
-
-def _part(load: Any) -> Any:
-    """The set's part for validation, or all of one that is not divided."""
-    try:
-        return load("val")
-    except UserError:
-        return load(None)
 
 
 def canvas_for(
