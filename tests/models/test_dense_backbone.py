@@ -8,7 +8,8 @@ from torch import nn
 
 import pocketeye
 from pocketeye.errors import InvalidValue
-from pocketeye.models import create_backbone
+from pocketeye.layers import NormedConv
+from pocketeye.models import create_backbone, fuse
 from pocketeye.models.fpn import FPNBackbone
 
 NANO = "fbnet_96_035_1"
@@ -77,6 +78,54 @@ def test_dense_casvit_has_the_official_norms_on_its_maps():
     body = create_backbone("casvit_xs", (8, 16, 32))
     kinds = [type(m).__name__ for m in body.model.out_norms]
     assert kinds == ["Identity", *["BatchNorm2d"] * 3]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norms", ["live", "sync"])
+@pytest.mark.parametrize("extra", ["none", "pool", "convs"])
+def test_norms_on_the_maps_are_folded_into_what_reads_them(extra, norms):
+    tiny = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
+    strides = (8, 16, 32) if extra == "convs" else (4, 8, 16, 32)
+    body = create_backbone("casvit_xs", strides, norms=norms, **tiny)
+    model = nn.Sequential(FPNBackbone(body, 12, extra))
+    for module in model.modules():
+        if hasattr(module, "running_var"):
+            for tensor, low, high in (
+                (module.weight, 0.5, 2), (module.bias, -1, 1),
+                (module.running_mean, -1, 1), (module.running_var, 0.3, 3),
+            ):  # fmt: skip
+                nn.init.uniform_(tensor, low, high)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.eval()
+    fused = fuse(model)
+    x = torch.randn(2, 3, 160, 96)
+    want, got = model(x), fused(x)
+    assert list(got) == list(want)
+    for level, value in want.items():
+        torch.testing.assert_close(
+            got[level], value, rtol=1e-5, atol=1e-5 * value.std().item() + 1e-5
+        )
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in fused.modules())
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 2, 1), (3, 1, 1), (5, 1, 2), (1, 1, 0)]
+)
+def test_a_norm_before_padding_keeps_the_border_right(kernel, stride, padding):
+    norm = nn.BatchNorm2d(4).eval()
+    for tensor in (norm.weight, norm.bias, norm.running_mean):
+        nn.init.normal_(tensor)
+    conv, x = nn.Conv2d(4, 6, kernel, stride, padding), torch.randn(2, 4, 9, 8)
+    want = conv(norm(x))
+    torch.testing.assert_close(NormedConv(norm, conv)(x), want, rtol=0, atol=1e-5)
+    if padding:  # what ignoring the border would give is far from it
+        plain = NormedConv(norm, conv)
+        constant = plain.conv(x) + plain.shift.sum((2, 3))[None, :, :, None]
+        assert (constant - want).abs().max() > 0.1
 
 
 def test_mistakes_say_what_to_do():

@@ -157,6 +157,8 @@ def test_bench_times_the_whole_way(exported: DenseExportResult, tmp_path: Path) 
     assert rows[0]["ratio"] == 1
     assert all(min(row["stages"].values()) > 0 for row in rows)
     assert all(path.is_file() for path in result.written())
+    assert result.to_dict()["pictures"] == {"count": 1, "data": None, "split": None}
+    assert "one bundled photograph again and again" in result.markdown()
     with pytest.raises(InvalidValue, match="is no detector or segmenter"):
         bench([str(exported.artifact.folder), "fbnet_a"], out=tmp_path)
 

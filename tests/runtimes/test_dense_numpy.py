@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch.nn import functional as F
@@ -170,6 +171,23 @@ def test_raw_heads_export(name, tmp_path):
     report = check_parity(module, runtime.load(artifact), [(x.numpy(),)], "fp32")
     assert report.status == "PASS"
     assert [spec.name for spec in artifact.outputs] == list(module.output_names)
+
+
+@torch.no_grad()
+def test_no_norm_stays_in_an_exported_detector_on_casvit(tmp_path):
+    model, x = retinanet("casvit_xs"), torch.randn(1, 3, 96, 160)
+    names = [f"p{level}" for level in range(3, 8)]
+    levels = [model.backbone(x)[name] for name in names]
+    said = model.head(levels)  # anchors last: (1, anchors of all levels, values)
+    raw, runtime = RawRetinaNet(model).eval(), OnnxRuntime()
+    artifact = runtime.export(raw, (x,), tmp_path, output_names=raw.output_names)
+    kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
+    assert "Conv" in kinds
+    assert "BatchNormalization" not in kinds
+    outputs = runtime.load(artifact)(x.numpy())
+    for values, key, maps in ((4, "cls_logits", outputs[:5]), (4, "bbox_regression", outputs[5:])):
+        got = np.concatenate([detection_numpy.per_anchor(m[0], values) for m in maps])
+        assert np.abs(got - said[key][0].numpy()).max() < 1e-4
 
 
 @torch.no_grad()

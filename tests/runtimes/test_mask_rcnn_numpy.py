@@ -91,3 +91,19 @@ def test_instances_are_those_of_torchvision(score_thresh):
     np.testing.assert_allclose(got.boxes, want["boxes"].numpy(), atol=1e-3)
     assert got.masks.shape == (len(got.boxes), 90, 75)
     np.testing.assert_allclose(got.masks, want["masks"][:, 0].numpy(), atol=1e-3)
+
+
+def test_a_picture_in_which_nothing_is_proposed():
+    decoder = mask_rcnn_numpy.MaskRCNNDecoder(**RawProposals(mask_rcnn(0.3)).decoder())
+    sides = [24, 12, 6, 3, 2]
+    maps = [np.zeros((1, 8, side, side), np.float32) for side in sides[:-1]]
+    objects = [np.zeros((1, 3, side, side), np.float32) for side in sides]
+    shrunk = [np.full((1, 12, side, side), -50, np.float32) for side in sides]
+    found = decoder(
+        np.zeros((1, 3, 96, 96), np.float32),
+        lambda image: [*maps, *objects, *shrunk],
+        lambda crops: [np.zeros((len(crops), 4), np.float32), np.zeros((len(crops), 16), np.float32)],
+        lambda crops: [np.zeros((len(crops), 4, 28, 28), np.float32)],
+        (4, 2), (96, 96), (50, 60),
+    )  # fmt: skip
+    assert [column.shape for column in found] == [(0, 4), (0,), (0,), (0, 50, 60)]

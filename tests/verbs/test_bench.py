@@ -56,5 +56,10 @@ def test_bad_input(tmp_path) -> None:
         bench([], out=tmp_path)
     with pytest.raises(InvalidValue, match="Did you mean 'torch'"):
         bench(["fbnet_c"], runtimes=("torhc",), out=tmp_path)
+    for options in ({"data": "digits"}, {"split": "val"}):
+        with pytest.raises(
+            InvalidValue, match="is for detectors and segmenters, and fbnet_c is none"
+        ):
+            bench(["fbnet_c"], out=tmp_path, **options)
     with pytest.raises(InvalidValue, match="threads"):
         bench(["fbnet_c"], threads=0, out=tmp_path)

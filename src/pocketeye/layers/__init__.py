@@ -5,6 +5,7 @@ from pocketeye.layers._attention import attention as attention
 from pocketeye.layers._attention import merge_heads as merge_heads
 from pocketeye.layers._attention import set_fused_attn as set_fused_attn
 from pocketeye.layers._attention import split_heads as split_heads
+from pocketeye.layers._fold import NormedConv as NormedConv
 from pocketeye.layers._fold import affine_of as affine_of
 from pocketeye.layers._fold import fold_after as fold_after
 from pocketeye.layers._fold import fold_before as fold_before

@@ -2,7 +2,7 @@
 
 Folding is done in float64. It is exact *after* a convolution (or linear layer) always, and *before*
 one only where no padding lies between the two: zeros padded after the normalisation are not what the
-folded layer would see, so the border would change.
+folded layer would see, so the border would change. :class:`NormedConv` keeps the border right.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 
@@ -47,6 +48,32 @@ def fold_before(norm: nn.BatchNorm2d, layer: _Layer) -> _Layer:
     if layer.bias is not None:
         bias = bias + layer.bias.detach().double()
     return _with_values(layer, weight * scale.view(1, -1, *[1] * (weight.ndim - 2)), bias)
+
+
+class NormedConv(nn.Module):
+    """Equals ``conv(norm(x))`` in eval mode, also at the border of a convolution that pads with zeros.
+
+    The scale goes into the weights. The shift counts where there is a map, not where there is padding,
+    so it is convolved by itself: for maps of static shape a constant, which runtimes compute once.
+    """
+
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm2d, conv: nn.Conv2d) -> None:
+        super().__init__()
+        assert (conv.groups, conv.padding_mode) == (1, "zeros")
+        scale, shift = affine_of(norm)
+        weight = conv.weight.detach().double()
+        self.conv = copy.deepcopy(conv)
+        with torch.no_grad():
+            self.conv.weight.copy_(weight * scale.view(1, -1, 1, 1))
+        kernel = (weight * shift.view(1, -1, 1, 1)).sum(1, keepdim=True)
+        self.register_buffer("shift", kernel.to(conv.weight.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, ones = self.conv, torch.ones_like(x[:1, :1])
+        added = F.conv2d(ones, self.shift, None, conv.stride, conv.padding, conv.dilation)
+        return conv(x) + added
 
 
 def _with_values(layer: _Layer, weight: Tensor, bias: Tensor) -> _Layer:

@@ -209,8 +209,9 @@ class CASViT(nn.Module):
         """A copy for inference (eval mode): every BN folded that exactly can be, the heads averaged.
 
         What stays: ``out_norms``, because the un-normalised map goes on to the next stage and the
-        normalised one leaves the network (its reader, a 1x1 of a neck, could take it in; a padded
-        3x3 could not); and the last norm where there is no classifier to take it in.
+        normalised one leaves the network (its reader takes it in:
+        :meth:`pocketeye.models.fpn.FPNBackbone.fuse`); and the last norm where there is no classifier
+        to take it in.
         """
         fused = reparameterize_model(self).eval()
         assert isinstance(fused, CASViT)

@@ -73,6 +73,19 @@ class DenseBackbone(FeatureGetterNet):
                 norm.eval()
         return self
 
+    def take_out_norms(self) -> list[nn.BatchNorm2d]:
+        """The norms that CAS-ViT puts on its maps, one per stride, for the maps' readers to take in.
+
+        From now on the maps are without them. Other backbones have none: an empty list.
+        """
+        model = self.model
+        if not isinstance(model, CASViT) or model.out_norms is None:
+            return []
+        indices: Any = self.out_indices
+        norms = [model.out_norms[index] for index in indices]
+        model.out_norms = None
+        return [norm for norm in norms if isinstance(norm, nn.BatchNorm2d)]
+
     def _batch_norms(self) -> list[_BatchNorm]:
         return [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
 

@@ -7,13 +7,15 @@ stride 4. Top-down maps are resampled to the size of the map below, so any size 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
+from typing import Any, Literal
 
+from timm.models import reparameterize_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
+from pocketeye.layers import NormedConv, fold_before
 from pocketeye.models.dense_backbone import DenseBackbone
 
 Extra = Literal["none", "pool", "convs"]
@@ -28,7 +30,7 @@ class ExtraConvs(ExtraFPNBlock):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
+        self.p6: nn.Module = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
         self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
 
     def forward(
@@ -84,3 +86,19 @@ class FPNBackbone(nn.Module):
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
         maps = self.body(x)
         return self.fpn(OrderedDict(zip(self.names, maps, strict=False)))
+
+    def fuse(self) -> FPNBackbone:
+        """A copy for inference (eval mode): the norms on the maps folded into what reads the maps.
+
+        These are the lateral 1x1 convolutions and, for RetinaNet, the padded 3x3 of P6.
+        """
+        fused: Any = reparameterize_model(self).eval()
+        norms = fused.body.take_out_norms()
+        if norms:
+            for norm, block in zip(norms, fused.fpn.inner_blocks, strict=True):
+                block[0] = fold_before(norm, block[0])
+            above = fused.fpn.extra_blocks
+            if isinstance(above, ExtraConvs):
+                assert isinstance(above.p6, nn.Conv2d)
+                above.p6 = NormedConv(norms[-1], above.p6)
+        return fused  # type: ignore[no-any-return]

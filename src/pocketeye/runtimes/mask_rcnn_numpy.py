@@ -29,6 +29,8 @@ Graph = Callable[..., Sequence[np.ndarray]]
 # Deltas of the second stage are learnt divided by these: (0.1, 0.1, 0.2, 0.2).
 _DELTA_STDS = np.asarray([0.1, 0.1, 0.2, 0.2], np.float32)
 _MIN_PROPOSAL, _MIN_BOX = 1e-3, 1e-2
+# Sides of the crops that the two heads take.
+BOX_SIDE, MASK_SIDE = 7, 14
 
 
 class Instances(NamedTuple):
@@ -84,20 +86,33 @@ class MaskRCNNDecoder:
             image_size: height and width of the picture in ``image``, without padding.
             original_size: of the picture before it was resized: boxes and masks are of that size.
         """
-        levels = len(self.strides)
-        outputs = [output[0] for output in image_graph(image)]
-        maps = outputs[: levels - 1]
-        proposals = self.proposals(outputs[levels - 1 : -levels], outputs[-levels:], image_size)
-        crops = pyramid_crops(maps, self.strides, proposals, 7)
-        logits, deltas = _in_batches(box_head, crops, crops_per_run[0], 2)
-        found = self.detections(proposals, logits, deltas, image_size)
-        crops = pyramid_crops(maps, self.strides, found.boxes, 14)
+        maps, proposals = self.first_stage(image, image_graph, image_size)
+        found = self.second_stage(maps, proposals, box_head, crops_per_run[0], image_size)
+        crops = pyramid_crops(maps, self.strides, found.boxes, MASK_SIDE)
         (mask_logits,) = _in_batches(mask_head, crops, crops_per_run[1], 1)
         own = mask_logits[np.arange(len(found.labels)), found.labels + 1]
         scale = np.asarray(original_size, np.float64) / np.asarray(image_size, np.float64)
         boxes = found.boxes * np.tile(scale[::-1], 2).astype(np.float32)
         masks = paste(1 / (1 + np.exp(-own)), boxes, original_size)
         return Instances(boxes, found.scores, found.labels, masks)
+
+    def first_stage(
+        self, image: np.ndarray, image_graph: Graph, image_size: tuple[int, int]
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The maps ``(C, h, w)`` that crops are taken from, and the proposals ``(N, 4)``, best first."""
+        levels = len(self.strides)
+        outputs = [output[0] for output in image_graph(image)]
+        proposals = self.proposals(outputs[levels - 1 : -levels], outputs[-levels:], image_size)
+        return outputs[: levels - 1], proposals
+
+    def second_stage(
+        self, maps: Sequence[np.ndarray], proposals: np.ndarray, box_head: Graph, crops_per_run: int,
+        image_size: tuple[int, int],
+    ) -> Detections:  # fmt: skip
+        """What is found in the proposals, in pixels of the network's input."""
+        crops = pyramid_crops(maps, self.strides, proposals, BOX_SIDE)
+        logits, deltas = _in_batches(box_head, crops, crops_per_run, 2)
+        return self.detections(proposals, logits, deltas, image_size)
 
     def proposals(
         self, objects: Sequence[np.ndarray], boxes: Sequence[np.ndarray], size: tuple[int, int]
@@ -130,7 +145,7 @@ class MaskRCNNDecoder:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = (odds / odds.sum(axis=1, keepdims=True))[:, 1:]
         row, label = np.nonzero(scores > self.score_thresh)
-        own = deltas.reshape(len(deltas), -1, 4)[row, label + 1] * _DELTA_STDS
+        own = deltas.reshape(*logits.shape, 4)[row, label + 1] * _DELTA_STDS
         low, high = proposals[row, :2], proposals[row, 2:]
         boxes = clip(decode(own, (low + high) / 2, high - low), size)
         whole = _not_smaller(boxes, _MIN_BOX)

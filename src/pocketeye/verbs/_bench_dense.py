@@ -6,25 +6,26 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pocketeye import runs
+from pocketeye.errors import InvalidValue
 from pocketeye.latency.record import Device
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import is_dense
+from pocketeye.models.dense_described import DenseDescription, is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision
 from pocketeye.runtimes.dense_artifact import (
     DenseExecutable,
+    DenseManifest,
     Stages,
     is_dense_artifact,
     load_dense_artifact,
 )
+from pocketeye.verbs._dense_pictures import sample_pictures
 from pocketeye.verbs._export_dense import export_dense
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, markdown_table, text_table
@@ -34,6 +35,7 @@ _HEADER = ("model", "runtime", "precision", "size", "input", "prepare ms", "netw
 _NUMBERS = range(3, len(_HEADER))
 _SCHEMA = "pocketeye.bench-dense/1"
 _WARM_UP = 2
+_PICTURES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +62,32 @@ class DenseBenchRow:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimedPictures:
+    """What went through: ``count`` pictures of ``data``, or the photograph that comes with scikit-learn.
+
+    ``split`` is None where the user named none: then it is the part for validation, if there is one.
+    """
+
+    count: int
+    data: str | None
+    split: str | None
+
+    def line(self) -> str:
+        if self.data is None:
+            return "one bundled photograph again and again (your own pictures: --data)"
+        part = f" ({self.split})" if self.split else ""
+        if self.count == 1:
+            return f"one picture of {self.data}{part} again and again"
+        return f"{self.count} pictures of {self.data}{part} in turn"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DenseBenchResult(VerbResult):
     """All rows, in the order they were asked for, and the folder the tables are in."""
 
     rows: tuple[DenseBenchRow, ...]
+    pictures: TimedPictures
     threads: int
     device: Device
     out: Path
@@ -72,7 +95,8 @@ class DenseBenchResult(VerbResult):
     def to_dict(self) -> dict[str, Any]:
         rows = [{**asdict(row), "stages": row.stages._asdict()} for row in self.rows]
         return {
-            "schema": _SCHEMA, "device": asdict(self.device), "threads": self.threads, "rows": rows,
+            "schema": _SCHEMA, "device": asdict(self.device), "threads": self.threads,
+            "pictures": asdict(self.pictures), "rows": rows,
         }  # fmt: skip
 
     def lines(self) -> list[str]:
@@ -89,7 +113,7 @@ class DenseBenchResult(VerbResult):
     def _caption(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
-            f"measured on {self.device}, {threads}, one photograph at a time, warm, interleaved; "
+            f"measured on {self.device}, {threads}, {self.pictures.line()}, warm, interleaved, medians; "
             "prepare: resizing and normalising; decode: boxes, NMS and masks, or the label map, in numpy"
         )
 
@@ -108,16 +132,26 @@ def bench_dense(
     threads: int,
     input_size: int | None,
     rounds: int,
+    data: str | None,
+    split: str | None,
+    samples: int,
     out: Path,
 ) -> DenseBenchResult:
     """See :func:`pocketeye.verbs.bench.bench`; runs are exported first."""
+    if data is None and split is not None:
+        raise InvalidValue("--split says which part of --data: give both")
+    if rounds < 1:
+        raise InvalidValue(f"--rounds must be at least 1, not {rounds}")
+    folders = [Path(located(model)) for model in models]
+    pictures = _pictures(folders, data, split, rounds)
     names, executables = [], []
-    for model in models:
-        folder = Path(located(model))
-        for name, artifact in _artifacts(folder, runtimes, precisions, threads, input_size, out):
+    for folder in folders:
+        for name, artifact in _artifacts(
+            folder, runtimes, precisions, threads, input_size, data, samples, out
+        ):
             names.append(name)
             executables.append(load_dense_artifact(artifact, threads=threads))
-    found = _measured(executables, rounds)
+    found = _measured(executables, pictures, rounds)
     rows = tuple(
         DenseBenchRow(
             model=name,
@@ -131,15 +165,42 @@ def bench_dense(
         for name, executable, stages in zip(names, executables, found, strict=True)
     )
     out.mkdir(parents=True, exist_ok=True)
-    result = DenseBenchResult(rows=rows, threads=threads, device=Device.here(), out=out)
+    timed = TimedPictures(count=len(pictures), data=data, split=split)
+    result = DenseBenchResult(
+        rows=rows, pictures=timed, threads=threads, device=Device.here(), out=out
+    )
     runs.write_atomic(out / "bench.md", result.markdown())
     runs.write_atomic(out / "bench.json", json.dumps(result.to_dict(), indent=1) + "\n")
     return result
 
 
+def _pictures(
+    folders: Sequence[Path], data: str | None, split: str | None, rounds: int
+) -> list[np.ndarray]:
+    """The same for all, so that their times can be compared; no more than there are rounds.
+
+    Raises:
+        InvalidValue, MissingFile: no such data, or models that read data in different ways.
+    """
+    described = [
+        DenseManifest.load(folder) if is_dense_artifact(folder) else DenseDescription.load(folder)
+        for folder in folders
+    ]
+    if data is None:
+        return sample_pictures(described[0], None, 1)
+    by_maps = [one.task == "semantic" for one in described]
+    if any(by_maps) and not all(by_maps):
+        boxes, maps = (folders[by_maps.index(kind)].name for kind in (False, True))
+        raise InvalidValue(
+            f"{boxes} finds objects and {maps} labels pixels, and their data is not read alike: "
+            "bench them one by one, or without --data"
+        )
+    return sample_pictures(described[0], data, min(_PICTURES, rounds), split)
+
+
 def _artifacts(
     folder: Path, runtimes: Sequence[str], precisions: Sequence[Precision], threads: int,
-    input_size: int | None, out: Path,
+    input_size: int | None, data: str | None, samples: int, out: Path,
 ) -> list[tuple[str, Path]]:  # fmt: skip
     """(Name, folder) of what is timed; a run is exported to every runtime and precision."""
     if is_dense_artifact(folder):
@@ -151,20 +212,20 @@ def _artifacts(
         for precision in precisions:
             target = out / folder.name / f"{to}-{precision}"
             export_dense(folder, to=to, precision=precision, out=target, input_size=input_size,
-                         data=None, samples=2, threads=threads)  # fmt: skip
+                         data=data, samples=samples, threads=threads)  # fmt: skip
             found.append((folder.name, target))
     return found
 
 
-def _measured(executables: Sequence[DenseExecutable], rounds: int) -> list[Stages]:
-    """Medians; the artefacts take turns, so that drift of the machine falls on all of them."""
-    place = resources.files("sklearn.datasets.images") / "china.jpg"
-    picture = np.asarray(Image.open(str(place)).convert("RGB"))
+def _measured(
+    executables: Sequence[DenseExecutable], pictures: Sequence[np.ndarray], rounds: int
+) -> list[Stages]:
+    """Medians; pictures come in turn, and so do the artefacts: drift of the machine falls on all."""
     samples: list[list[Stages]] = [[] for _ in executables]
     with task("timing", rounds + _WARM_UP) as bar:
         for number in range(rounds + _WARM_UP):
             for executable, taken in zip(executables, samples, strict=True):
-                executable(picture)
+                executable(pictures[number % len(pictures)])
                 if number >= _WARM_UP:
                     taken.append(executable.stages)
             bar.advance()

@@ -7,18 +7,15 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from pocketeye import runs
-from pocketeye.data._decode import UnreadableImage
-from pocketeye.data.detection import load_detection
-from pocketeye.errors import InvalidValue, UserError
+from pocketeye.errors import InvalidValue
 from pocketeye.models import (
     MaskRCNN,
     RawBoxHead,
@@ -41,18 +38,46 @@ from pocketeye.runtimes.dense_artifact import (
     load_dense_artifact,
 )
 from pocketeye.runtimes.dense_script import dense_script
+from pocketeye.runtimes.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.runtimes.semantic_numpy import prepare
 from pocketeye.training.dense_predictor import TorchDensePredictor, fitted
 from pocketeye.verbs._agreement import Agreement, agreement_of
-from pocketeye.verbs._maps import load_maps
+from pocketeye.verbs._dense_pictures import sample_pictures
+from pocketeye.verbs._head_crops import HeadCrops, head_crops
 from pocketeye.verbs._result import VerbResult
 
 AGREEMENT, STAGES, SCRIPT = "agreement.json", "stages.json", "predict.py"
 _ORIGIN = "export.json"
 _DIVISOR = 32
 _BOX_CROPS, _MASK_CROPS = 250, 25
+_CALIBRATION = 32
 _WARM_UP = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What int8 took its ranges from.
+
+    Attributes:
+        data: as the user named it; None: the photographs that come with scikit-learn.
+        num_pictures: that went through the first graph.
+        crops: of ``instance``: what went through the heads.
+    """
+
+    data: str | None
+    num_pictures: int
+    crops: HeadCrops | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        crops = self.crops.to_dict() if self.crops else {}
+        return {"data": self.data, "pictures": self.num_pictures, **crops}
+
+    def line(self) -> str:
+        """One sentence."""
+        data = self.data or "those that come with scikit-learn (better: --data)"
+        crops = f"; {self.crops.line()}" if self.crops else ""
+        return f"quantised with {self.num_pictures} pictures, {data}{crops}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +87,7 @@ class DenseExportResult(VerbResult):
     Attributes:
         parity: of the first graph, on the same prepared pictures.
         agreement: of what is answered in the end.
+        calibration: what int8 took its ranges from.
         stages: median milliseconds of a picture.
     """
 
@@ -70,6 +96,7 @@ class DenseExportResult(VerbResult):
     canvas: tuple[int, int]
     parity: ParityReport
     agreement: Agreement
+    calibration: Calibration | None
     stages: Stages
     size_bytes: int
 
@@ -84,12 +111,14 @@ class DenseExportResult(VerbResult):
             "canvas": list(self.canvas),
             "parity": self.parity.to_dict(),
             "agreement": asdict(self.agreement),
+            "calibration": self.calibration.to_dict() if self.calibration else None,
             "stages_ms": self.stages._asdict(),
         }
 
     def lines(self) -> list[str]:
         height, width = self.canvas
         return [
+            *([self.calibration.line()] if self.calibration else []),
             *self.parity.lines(),
             f"against torch on {self.agreement.num_pictures} pictures: {self.agreement.line()}",
             f"a picture of up to {width}x{height} takes {stages_line(self.stages)}",
@@ -138,12 +167,19 @@ def export_dense(
     divisor = 1 if described.task == "semantic" else _DIVISOR
     canvas = canvas_for(pictures, input_size or described.min_size, described.max_size, divisor)
     target = out or Path("out") / folder.resolve().name / f"{to}-{precision}"
-    prepared = [(prepare(p, canvas, described.mean, described.std)[0],) for p in pictures]
+    fits = [prepare(p, canvas, described.mean, described.std) for p in pictures]
+    prepared = [(image,) for image, _ in fits]
     raw, manifest = _raw(network, described, canvas)
+    crops = None
+    if isinstance(network, MaskRCNN) and precision == "int8":
+        crops = head_crops(network, raw, fits, manifest.crops_per_run)
     with task(f"exporting {described.network} ({runtime.name}, {precision})"):
         artifact = _write(raw, runtime, precision, target, prepared)
         if isinstance(network, MaskRCNN):
-            _write_heads(network, runtime, precision, target, raw, prepared, manifest)
+            _write_heads(network, runtime, precision, target, crops, manifest)
+    calibration = None
+    if precision == "int8":
+        calibration = Calibration(data=data, num_pictures=len(prepared[:_CALIBRATION]), crops=crops)
     manifest.save(target)
     described.save(target)
     runs.write_atomic(target / SCRIPT, dense_script(described.task, metadata.version("pocketeye")))
@@ -156,6 +192,7 @@ def export_dense(
         runs.write_atomic(target / name, json.dumps(content, indent=1) + "\n")
     params = sum(p.numel() for p in network.parameters())
     origin = {"name": folder.resolve().name, "trained": True, "fused": True, "params": params,
+              "calibration": calibration.to_dict() if calibration else None,
               "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
     runs.write_atomic(target / _ORIGIN, json.dumps(origin, indent=1) + "\n")
     return DenseExportResult(
@@ -164,51 +201,10 @@ def export_dense(
         canvas=canvas,
         parity=parity,
         agreement=agreement,
+        calibration=calibration,
         stages=stages,
         size_bytes=sum(path.stat().st_size for path in target.rglob("model.onnx")),
     )
-
-
-def sample_pictures(described: DenseDescription, data: str | None, count: int) -> list[np.ndarray]:
-    """uint8 RGB pictures, evenly out of the validation part of ``data``; else scikit-learn's two.
-
-    Raises:
-        InvalidValue, MissingFile: no such data.
-    """
-    if count < 1:
-        raise InvalidValue(f"at least one picture is needed, not {count}")
-    if data is None:
-        places = [
-            resources.files("sklearn.datasets.images") / n for n in ("china.jpg", "flower.jpg")
-        ]
-        return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
-    images: Any
-    if described.task == "semantic":
-        images = _part(lambda split: load_maps(data, split, None, described.classes))
-    else:
-        images = _part(lambda split: load_detection(data, split))
-    found: list[np.ndarray] = []
-    for index in (
-        np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
-    ):
-        try:
-            picture = (
-                images.read(index)[0] if described.task == "semantic" else images[index].image()
-            )
-        except UnreadableImage:
-            continue
-        found.append(np.asarray(picture))
-    if not found:
-        raise InvalidValue(f"not one picture of {data} can be read")
-    return found
-
-
-def _part(load: Any) -> Any:
-    """The set's part for validation, or all of one that is not divided."""
-    try:
-        return load("val")
-    except UserError:
-        return load(None)
 
 
 def canvas_for(
@@ -261,27 +257,25 @@ def _write(
         tuple(torch.from_numpy(array) for array in inputs[0]),
         folder,
         precision=precision,
-        calibration=inputs[:32],
+        calibration=inputs[:_CALIBRATION],
         input_names=(name,),
         output_names=module.output_names,
     )
 
 
 def _write_heads(
-    network: MaskRCNN, runtime: Runtime, precision: Precision, folder: Path, raw: Any,
-    prepared: Sequence[tuple[np.ndarray, ...]], manifest: DenseManifest,
+    network: MaskRCNN, runtime: Runtime, precision: Precision, folder: Path,
+    crops: HeadCrops | None, manifest: DenseManifest,
 ) -> None:  # fmt: skip
-    """The two heads, calibrated on crops of noise like the pyramid's where they are quantised."""
-    with torch.inference_mode():
-        level = raw(torch.from_numpy(prepared[0][0]))[0]
-    generator = torch.Generator().manual_seed(0)
-    channels, mean, std = level.shape[1], float(level.mean()), float(level.std())
-    for part, head, side, crops in (
-        (BOX_HEAD, RawBoxHead(network), 7, manifest.crops_per_run[0]),
-        (MASK_HEAD, RawMaskHead(network), 14, manifest.crops_per_run[1]),
-    ):
-        noise = torch.randn(crops, channels, side, side, generator=generator) * std + mean
-        _write(head.eval(), runtime, precision, folder / part, [(noise.numpy(),)], "crops")
+    """The two heads; without crops only their shapes are needed."""
+    box, mask = manifest.crops_per_run
+    channels = network.backbone.out_channels
+    for part, head, shape, taken in (
+        (BOX_HEAD, RawBoxHead(network), (box, channels, BOX_SIDE, BOX_SIDE), crops and crops.box),
+        (MASK_HEAD, RawMaskHead(network), (mask, channels, MASK_SIDE, MASK_SIDE), crops and crops.mask),
+    ):  # fmt: skip
+        inputs = [(batch,) for batch in taken or [np.zeros(shape, np.float32)]]
+        _write(head.eval(), runtime, precision, folder / part, inputs, "crops")
 
 
 def time_stages(executable: DenseExecutable, pictures: Sequence[np.ndarray]) -> Stages:

@@ -139,11 +139,13 @@ def bench(
     input_size: int | None = None,
     rounds: int = 24,
     samples: int = 16,
+    data: str | None = None,
+    split: str | None = None,
     out: Path = Path("out/bench"),
 ) -> BenchResult | DenseBenchResult:
     """Time networks, runtimes and precisions side by side and print one table.
 
-    Of detectors and segmenters the whole way is timed: preparing a photograph, the network, decoding.
+    Of detectors and segmenters the whole way is timed: preparing a picture, the network, decoding.
 
     Args:
         models: names from `pocketeye list`, run folders, or folders of exported artefacts.
@@ -153,10 +155,14 @@ def bench(
         input_size: side of the image in pixels; each network's own by default.
         rounds: how often every cell is visited.
         samples: pictures that calibrate int8.
+        data: of detectors and segmenters a set as in pocketeye train, eight of whose pictures are timed
+            in turn, as decoding takes longer the more is found; runs are exported with it too. By
+            default a photograph that comes with scikit-learn.
+        split: which part of the data is timed; by default that for validation.
         out: folder of bench.md, bench.csv, bench.json and the artefacts made on the way.
 
     Raises:
-        InvalidValue: unknown model or runtime, or two cells that are the same.
+        InvalidValue: unknown model or runtime, two cells that are the same, or data for a classifier.
         MissingFile: no network at a path.
     """
     if not models:
@@ -173,8 +179,14 @@ def bench(
             )
         return bench_dense(
             models, runtimes=runtimes, precisions=precisions, threads=threads, input_size=input_size,
-            rounds=rounds, out=out,
+            rounds=rounds, data=data, split=split, samples=samples, out=out,
         )  # fmt: skip
+    for flag, given in (("--data", data), ("--split", split)):
+        if given is not None:
+            raise InvalidValue(
+                f"{flag} is for detectors and segmenters, and {models[0]} is none: leave it out, as the "
+                "picture has no say in a classifier's time"
+            )
     cells: list[Cell] = []
     with task("preparing", len(models)) as bar:
         for index, model in enumerate(models):
