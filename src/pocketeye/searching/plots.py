@@ -68,16 +68,22 @@ def latency_label(kind: str, where: str) -> str:
 
 
 def architecture_strip(
-    architecture: Architecture, layer_ms: Sequence[float], total_ms: float, where: str
+    architecture: Architecture,
+    layer_ms: Sequence[float],
+    total_ms: float,
+    where: str,
+    rest_ms: float = 0.0,
 ) -> Figure:
     """One box per layer, stem to head, over its milliseconds in the table.
 
     Args:
-        layer_ms: one calibrated latency for every layer of ``architecture.layers``.
+        layer_ms: one calibrated latency for every layer of ``architecture.layers``; of a segmenter
+            without the head.
         total_ms: predicted latency of the whole network.
         where: device, runtime, threads and precision of those latencies.
+        rest_ms: of pyramid and head of a segmenter, which would dwarf the layers.
     """
-    layers = architecture.placed()
+    layers = architecture.placed()[: len(layer_ms)]
     count = len(layers)
     picture = figure(max(6.5, 1.3 + 0.52 * count), 4.6)
     boxes, bars = picture.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
@@ -103,7 +109,9 @@ def architecture_strip(
     bars.set_ylabel("ms per layer (est.)", fontsize=_TEXT, color=INK)
     bars.set_xticks(range(count), [_tick(layer.spec, layer.size) for layer in layers])
     bars.set_xlabel("output channels, input side in pixels\n"
-                    f"whole network {total_ms:.3g} ms predicted on {where}",
+                    f"whole network {total_ms:.3g} ms predicted"
+                    + (f", {rest_ms:.3g} of them pyramid and head," if rest_ms else "")
+                    + f" on {where}",
                     fontsize=_TEXT, color=INK)  # fmt: skip
     bars.set_xlim(-0.7, count - 0.3)
     for axes in (boxes, bars):

@@ -53,7 +53,8 @@ class SearchReport:
     """Everything a report shows.
 
     Attributes:
-        layer_ms: calibrated latency of every layer of the chosen network, stem to head.
+        layer_ms: calibrated latency of every layer of the chosen network, stem to head; of a
+            segmenter to the last block, and ``rest_ms`` that of pyramid and head.
         where: device, runtime, threads and precision all latencies hold for.
         history: a row of metrics per epoch, with ``epoch``.
         panels: what of it is drawn, as ``plots.search_curves`` takes it.
@@ -66,6 +67,7 @@ class SearchReport:
     space: SearchSpace
     derived: Derived
     layer_ms: Sequence[float]
+    rest_ms: float = 0.0
     where: str
     clock: str = ""
     history: Sequence[Mapping[str, float]]
@@ -190,7 +192,9 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
                 alt=f"Architecture strip: {blocks}",
                 caption=_STRIP_CAPTION + (_STRIP_ADDITIVE if has_additive else ""),
             ),
-            plots.architecture_strip(best, report.layer_ms, derived.best.predicted_ms, where),
+            plots.architecture_strip(
+                best, report.layer_ms, derived.best.predicted_ms, where, report.rest_ms
+            ),
         ),
         (
             _Picture(

@@ -37,11 +37,15 @@ def build_report(
 ) -> SearchReport:
     """Everything the report of a finished search shows."""
     best, header, folder = derived.best, plan.table.header, plan.run.path
+    layer_ms = plan.table.layer_ms(best.architecture)
+    if plan.table.segmenter is not None:
+        layer_ms = layer_ms[:-1]
     return SearchReport(
         title=f"{plan.space.name}: a network for {plan.target_ms:g} ms",
         space=plan.space,
         derived=derived,
-        layer_ms=stages.layer_ms(plan, best.architecture),
+        layer_ms=layer_ms,
+        rest_ms=plan.table.head_ms,
         where=describe(plan.table),
         clock="CPU time of the thread" if header.clock == "thread_cpu" else "wall time",
         history=[{**row, "epoch": row["epoch"] + 1} for row in plan.run.metrics()],

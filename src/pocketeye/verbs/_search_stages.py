@@ -153,11 +153,6 @@ def costs(run: RunFolder) -> list[Cost]:
     return [Cost(name=name, **row) for name, row in _stored_costs(run).items()]
 
 
-def layer_ms(plan: Plan, architecture: Architecture) -> list[float]:
-    """Calibrated latency of every layer, stem to head."""
-    return plan.table.layer_ms(architecture)
-
-
 @contextmanager
 def _timed(plan: Plan, stage: str) -> Iterator[None]:
     """Add wall and CPU seconds of the block to ``costs.json``, also where it is interrupted."""
