@@ -131,10 +131,8 @@ def test_refusals(space: str) -> None:
 
 
 @pytest.fixture
-def dense_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    use_fake_machine(monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "dense.yaml"
+def dense_space(space: str) -> str:
+    path = Path(space).with_name("dense.yaml")
     path.write_text(yaml.safe_dump(DENSE_SPACE.to_dict()))
     return str(path)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 
@@ -29,15 +30,20 @@ from pocketeye.training.report import RESULT
 SearchableTask = Literal["classify", "semantic"]
 
 
-class Retraining(Protocol):
-    """The training of the chosen network from scratch."""
+class Retraining(ABC):
+    """The training of the chosen network from scratch, by ``recipe``."""
+
+    recipe: TrainConfig | DenseConfig
 
     def to_dict(self) -> dict[str, Any]:
-        """Its recipe, as run folders keep it."""
+        """The recipe, as run folders keep it."""
+        return self.recipe.to_dict()
 
+    @abstractmethod
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
         """Train into ``run``, which then holds ``best.safetensors``, ``model.json``, ``result.json``."""
 
+    @abstractmethod
     def outcome(self, folder: Path) -> Trained:
         """What the finished training in ``folder`` came to."""
 
@@ -54,15 +60,12 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class ClassifierRetraining:
+class ClassifierRetraining(Retraining):
     """See :class:`Retraining`."""
 
     images: ImageSet
     val: ImageSet
     recipe: TrainConfig
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.recipe.to_dict()
 
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
         from pocketeye.training.fit import fit
@@ -77,16 +80,13 @@ class ClassifierRetraining:
 
 
 @dataclass(frozen=True)
-class SegmenterRetraining:
+class SegmenterRetraining(Retraining):
     """See :class:`Retraining`; ``described`` still lacks the architecture."""
 
     images: SemanticSet
     val: SemanticSet
     recipe: DenseConfig
     described: DenseDescription
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.recipe.to_dict()
 
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
         from pocketeye.training.fit_dense import fit_dense
