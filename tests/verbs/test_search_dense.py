@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 import yaml
 
+from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense_described import DenseDescription, open_dense
 from pocketeye.models.pixel_head import SegmenterSpec
 from pocketeye.searching.ranking import Judge
+from pocketeye.searching.segmentation import _Whole
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs.evaluate import evaluate
@@ -169,3 +172,32 @@ def test_masks_of_classifiers_are_refused(settings: dict[str, Any], tmp_path: Pa
 def test_judging_is_on_pictures_that_trained_theta(finished: SearchResult) -> None:
     assert finished.comparison.num_images == 2  # a fifth of ten
     assert np.isfinite(finished.comparison.searched_best)
+
+
+def test_damaged_pictures_are_left_out_and_named(
+    data: Path, table: Path, settings: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(stages, "measure_session", FakeRuntime())
+    spoilt = tmp_path / "data"
+    shutil.copytree(data, spoilt)
+    victims = sorted((spoilt / "train" / "images").iterdir())[:2]
+    for victim in victims:
+        victim.write_bytes(victim.read_bytes()[:200])
+    result = search(
+        table=table, out=tmp_path / "run", retrain=False, **{**settings, "data": str(spoilt)}
+    )
+    assert result.trained is None
+    [note] = [note for note in result.notes if "problems in the training images" in note]
+    assert any(victim.name in note for victim in victims)
+
+
+def test_nothing_to_rank_on_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "data"
+    shutil.copytree(data, spoilt)
+    for victim in (spoilt / "train" / "images").iterdir():
+        victim.write_bytes(victim.read_bytes()[:200])
+    images = load_semantic(str(spoilt), "train")
+    described = DenseDescription(task="semantic", backbone="none", classes=images.classes)
+    with pytest.raises(InvalidValue, match=r"none of the 10 pictures .* kept to rank networks"):
+        list(_Whole(images, described))

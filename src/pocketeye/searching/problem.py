@@ -40,6 +40,10 @@ class Problem(Protocol):
     @property
     def metric(self) -> Metric: ...
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the pictures, as far as it turned out yet."""
+
     def check(self, space: SearchSpace) -> None:
         """Raise InvalidValue where networks of ``space`` cannot learn this."""
 
@@ -69,6 +73,10 @@ class Classification:
     @property
     def metric(self) -> Top1:
         return Top1()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.images.problems
 
     def check(self, space: SearchSpace) -> None:
         train = self.images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Segmentation:
     images: SemanticSet
     recipe: DenseConfig
     described: DenseDescription
+    _parts: list[SemanticSet] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def loss(self) -> Loss:
@@ -53,6 +54,11 @@ class Segmentation:
     @property
     def metric(self) -> PixelIoU:
         return PixelIoU(len(self.images.classes))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        found = (line for images in (self.images, *self._parts) for line in images.problems)
+        return tuple(dict.fromkeys(found))
 
     @property
     def spec(self) -> SegmenterSpec:
@@ -77,6 +83,7 @@ class Segmentation:
         order = np.random.default_rng(seed).permutation(len(self.images))
         count = max(round(fraction * len(order)), 1)
         rest, part = (_subset(self.images, np.sort(o)) for o in (order[count:], order[:count]))
+        self._parts.extend((rest, part))  # each finds out by itself what is damaged in it
         return rest, part
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
@@ -111,15 +118,25 @@ class Segmentation:
 
 
 class _Whole:
-    """Whole pictures as the network gets them, one a batch, with their labels at their own size."""
+    """Whole pictures as the network gets them, one a batch, with their labels at their own size.
+
+    Damaged ones are left out and named in the set; iterating raises InvalidValue where all are.
+    """
 
     def __init__(self, images: SemanticSet, described: DenseDescription) -> None:
         self.images, self.described = images, described
 
     def __iter__(self) -> Iterator[Batch]:
-        for item in map(SemanticOrder(self.images).__getitem__, range(len(self.images))):
-            if item is not None:  # else damaged, and named in the set
+        order, usable = SemanticOrder(self.images), 0
+        for item in map(order.__getitem__, range(len(order))):
+            if item is not None:
+                usable += 1
                 yield as_seen(item.image, self.described)[None], item.labels[None]
+        if not usable:
+            raise InvalidValue(
+                f"none of the {len(order)} pictures of {self.images.source} that are kept to rank "
+                "networks can be read: mend the data, or give more of it"
+            )
 
 
 class _Crops(Dataset[tuple[Tensor, Tensor]]):

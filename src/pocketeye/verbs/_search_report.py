@@ -104,12 +104,9 @@ def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
             f"the machine was {describe_drift(drift)} when the candidates were measured; measured "
             "latencies are stated at the table's speed"
         )
-    for part, images in (("training", plan.train), ("validation", plan.val)):
-        if images.problems:
-            notes.append(
-                f"{len(images.problems)} problems in the {part} images, the first: "
-                f"{images.problems[0]}"
-            )
+    for part, problems in (("training", plan.problem.problems), ("validation", plan.val.problems)):
+        if problems:
+            notes.append(f"{len(problems)} problems in the {part} images, the first: {problems[0]}")
     return notes
 
 
