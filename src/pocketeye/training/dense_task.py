@@ -39,6 +39,8 @@ class DenseTraining(AveragedTask):
     def __init__(
         self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, num_val: int
     ) -> None:
+        if config.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(model, config.ema_decay, config.ema_warmup)
         self.config, self.steps = config, steps_per_epoch
         self.shown: list[tuple[Any, Any]] = []
@@ -143,6 +145,8 @@ class SemanticTask(DenseTraining):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
+        if self.config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         logits = self.model(normalised(images, self.described))
         loss = pixel_loss(logits, labels)
         self.log_step({"train/loss": loss}, len(images))
