@@ -20,8 +20,9 @@ from pocketeye.models.dense_described import DenseDescription, open_dense
 from pocketeye.models.pixel_head import SegmenterSpec
 from pocketeye.searching.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
-from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
 from pocketeye.verbs import _search_stages as stages
+from pocketeye.verbs._search_tasks import usual_batch
 from pocketeye.verbs.evaluate import evaluate
 from pocketeye.verbs.search import SearchResult, search
 
@@ -29,7 +30,7 @@ from ..searching.test_dense import SPACE as SQUARE
 from ..training.dense_sets import write_semantic_discs
 from .search_fakes import HEAD_MS, FakeRuntime, made_up_table
 
-SPACE = SQUARE.with_(input_size=(64, 96))
+SPACE = SQUARE.with_(input_size=(72, 96))  # the shape of the discs
 SPEC = SegmenterSpec(num_classes=3, fpn_channels=16, head_channels=8)
 
 
@@ -54,7 +55,7 @@ def settings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     path.write_text(yaml.safe_dump(recipe.to_dict()))
     return {
         "task": "semantic", "data": str(data), "target_ms": 2.3, "epochs": 2, "warmup_epochs": 1,
-        "batch_size": 4, "candidates": 3, "measure_top": 2, "train_epochs": 2, "device": "cpu",
+        "candidates": 3, "measure_top": 2, "train_epochs": 2, "device": "cpu",
         "train_recipe": str(path), "tolerance": 0.2,
     }  # fmt: skip
 
@@ -72,12 +73,12 @@ def test_the_run_is_a_segmenter_with_the_found_backbone(finished: SearchResult) 
     network, described = open_dense(finished.out)
     assert described == DenseDescription.load(finished.out)
     assert described.task == "semantic"
-    assert (described.min_size, described.max_size) == (64, 96)
+    assert (described.min_size, described.max_size) == (72, 96)
     assert (described.fpn_channels, described.head_channels) == (16, 8)
     stored = Architecture.load(finished.out / "architecture.json")
     assert Architecture.from_json(json.dumps(described.architecture)) == stored
     assert stored == finished.best.architecture
-    assert stored.input_size == (64, 96)
+    assert stored.input_size == (72, 96)
     assert network.num_classes == 3
 
 
@@ -113,8 +114,15 @@ def test_next_commands_name_the_task(finished: SearchResult) -> None:
     assert ["pocketeye", "eval", str(finished.out), "--task", "semantic", "--data",
             finished.data] in commands  # fmt: skip
     untrained = [shlex.split(c) for c in replace(finished, trained=None).next_commands()]
+    recipe = finished.out / "recipe.yaml"
     assert untrained == [["pocketeye", "train", "--task", "semantic", "--backbone",
-                          str(finished.out / "architecture.json"), "--data", finished.data]]  # fmt: skip
+                          str(finished.out / "architecture.json"), "--data", finished.data,
+                          "--recipe", str(recipe)]]  # fmt: skip
+    as_used = load_dense_recipe(
+        recipe, "semantic"
+    )  # sizes and widths of the table, not the recipe's
+    assert (as_used.min_size, as_used.max_size) == (72, 96)
+    assert (as_used.fpn_channels, as_used.head_channels) == (16, 8)
 
 
 def test_an_interrupted_search_comes_to_the_same_end(
@@ -201,3 +209,55 @@ def test_nothing_to_rank_on_is_one_sentence(data: Path, tmp_path: Path) -> None:
     described = DenseDescription(task="semantic", backbone="none", classes=images.classes)
     with pytest.raises(InvalidValue, match=r"none of the 10 pictures .* kept to rank networks"):
         list(_Whole(images, described))
+
+
+def test_pictures_of_another_shape_than_measured_are_refused(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    other = made_up_table(SPACE.with_(input_size=(72, 72)), segmenter=SPEC).save(
+        tmp_path / "t.json"
+    )
+    with pytest.raises(InvalidValue, match="measure one with --input-size 96x72"):
+        search(table=other, out=tmp_path / "run", **settings)
+
+
+@pytest.mark.parametrize("changes", [{"norms": "eval"}, {"norms": "frozen"}])
+def test_from_scratch_bn_has_to_learn(
+    changes: dict[str, Any], table: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = yaml.safe_load(Path(settings["train_recipe"]).read_text()) | changes
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(InvalidValue, match="says live for both, or --no-retrain"):
+        search(table=table, out=tmp_path / "run", **{**settings, "train_recipe": str(path)})
+
+
+def test_another_recipe_or_other_pictures_do_not_go_on(
+    data: Path, table: Path, settings: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def stop(*_: Any) -> Any:
+        raise UserError("stopped")
+
+    monkeypatch.setattr(stages, "search_stage", stop)
+    copied, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(data, copied)
+    asked = {**settings, "data": str(copied), "retrain": False}
+    with pytest.raises(UserError, match="stopped"):
+        search(table=table, out=out, **asked)
+    recipe = yaml.safe_load(Path(settings["train_recipe"]).read_text()) | {"flip": 0.0}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(InvalidValue, match="begun with another recipe"):
+        search(table=table, out=out, resume=True,
+               **{**asked, "train_recipe": str(tmp_path / "other.yaml")})  # fmt: skip
+    victim = next((copied / "train" / "images").iterdir())
+    victim.write_bytes(victim.read_bytes() + b"\0")
+    with pytest.raises(InvalidValue, match="begun with another data_sha256"):
+        search(table=table, out=out, resume=True, **asked)
+
+
+def test_weight_steps_take_the_recipes_batch(finished: SearchResult) -> None:
+    config = yaml.safe_load((finished.out / "config.yaml").read_text())
+    assert config["search"]["batch_size"] == 4
+    assert usual_batch("semantic", None) == 8
+    assert usual_batch("classify", None) is None

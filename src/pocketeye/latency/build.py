@@ -25,7 +25,7 @@ from pocketeye.latency.record import Device, choose_clock, latency_ms
 from pocketeye.latency.sampling import spread
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
-from pocketeye.models.pixel_head import SegmenterSpec, map_layers
+from pocketeye.models.pixel_head import SegmenterSpec, require_segmenters
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Precision, Runtime, Timing
 
@@ -72,7 +72,7 @@ def build_table(
     if not out.parent.is_dir():
         raise InvalidValue(f"cannot write {out}: there is no folder {out.parent}")
     if segmenter is not None:
-        map_layers(space)
+        require_segmenters(space)
     nets = spread(space, calibration_nets, seed, "calibration")
     partial = _Partial(
         out,

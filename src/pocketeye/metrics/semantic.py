@@ -115,8 +115,18 @@ class MeanIoU:
 
 def mean_iou_of(confusion: np.ndarray) -> float:
     """Mean IoU over the classes that occur in ``(true, predicted)``; nan where there are none."""
-    hits = np.diag(confusion)
-    return _mean(_share(hits, confusion.sum(axis=1) + confusion.sum(axis=0) - hits))
+    return mean_iou_of_totals(pixel_totals(confusion))
+
+
+def pixel_totals(confusion: np.ndarray) -> np.ndarray:
+    """``(3, classes)`` of ``(true, predicted)``: pixels that are right, of that class, said to be."""
+    return np.stack([np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)])
+
+
+def mean_iou_of_totals(totals: np.ndarray) -> float:
+    """The same from :func:`pixel_totals`, or from sums of them over pictures."""
+    hits, true, predicted = totals
+    return _mean(_share(hits, true + predicted - hits))
 
 
 def _share(part: Any, whole: Any) -> np.ndarray:

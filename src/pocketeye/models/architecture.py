@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.size import Size, parse_size, reduced, sides, size_text, size_value
+from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_text, size_value
 
 SCHEMA = "pocketeye.architecture/1"
 
@@ -177,6 +177,9 @@ class PlacedBlock:
     spec: BlockSpec
     size: Size
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", normal(self.size))
+
     def __str__(self) -> str:
         return f"{self.spec}@{size_text(self.size)}"
 
@@ -214,6 +217,7 @@ class Architecture:
             )
         if any(isinstance(b.parsed, StemOp | HeadOp) for b in self.blocks):
             raise InvalidValue(f"architecture {self.name!r} has a stem or a head in the middle")
+        object.__setattr__(self, "input_size", normal(self.input_size))
         chain = self.layers
         for left, right in itertools.pairwise(chain):
             if left.out_chs != right.in_chs:
@@ -385,6 +389,9 @@ class Architecture:
 def _size(text: str, form: str) -> Size:
     """The size in ``text``; the sentence ``form`` where there is none."""
     try:
-        return parse_size(text)
+        size = parse_size(text)
     except InvalidValue:
         raise InvalidValue(form) from None
+    if size_text(size) != text:
+        raise InvalidValue(form)
+    return size

@@ -84,7 +84,8 @@ class DenseBackbone(FeatureGetterNet):
         indices: Any = self.out_indices
         norms = [model.out_norms[index] for index in indices]
         model.out_norms = None
-        return [norm for norm in norms if isinstance(norm, nn.BatchNorm2d)]
+        assert all(type(norm) is nn.BatchNorm2d for norm in norms), "other norms cannot be folded"
+        return norms
 
     def _batch_norms(self) -> list[_BatchNorm]:
         return [m for m in self.model.modules() if isinstance(m, _BatchNorm)]

@@ -11,7 +11,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.dense_backbone import STRIDES
 from pocketeye.models.fpn import make_pyramid
 from pocketeye.models.semantic_fpn import SemanticHead, resize
-from pocketeye.models.size import reduced, sides
+from pocketeye.models.size import reduced, sides, size_text
 from pocketeye.models.space import SearchSpace
 
 
@@ -30,9 +30,9 @@ class SegmenterSpec:
     head_channels: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("num_classes", "fpn_channels", "head_channels"):
-            if getattr(self, name) < 1:
-                raise InvalidValue(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, least in (("num_classes", 1), ("fpn_channels", 8), ("head_channels", 8)):
+            if getattr(self, name) < least:
+                raise InvalidValue(f"{name} must be at least {least}, got {getattr(self, name)}")
 
     def __str__(self) -> str:
         return (
@@ -58,6 +58,20 @@ def map_layers(space: SearchSpace) -> dict[int, int]:
             f"{', '.join(map(str, last))})"
         )
     return {last[stride]: space.positions[last[stride]].out_chs for stride in STRIDES}
+
+
+def require_segmenters(space: SearchSpace) -> None:
+    """Raise InvalidValue where networks of ``space`` cannot be segmenters of its pictures."""
+    map_layers(space)
+    if space.in_chans != 3:
+        raise InvalidValue(
+            f"a segmenter sees 3 channels, but the space {space.name!r} is for {space.in_chans}"
+        )
+    if min(sides(space.input_size)) < STRIDES[-1]:
+        raise InvalidValue(
+            f"a segmenter sees pictures of {STRIDES[-1]} pixels or more, got "
+            f"{size_text(space.input_size)}"
+        )
 
 
 def map_shapes(space: SearchSpace) -> list[tuple[int, int, int]]:

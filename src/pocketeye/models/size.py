@@ -24,6 +24,11 @@ def make_size(height: int, width: int) -> Size:
     return height if height == width else (height, width)
 
 
+def normal(size: Size) -> Size:
+    """The same as :func:`make_size` gives it."""
+    return make_size(*sides(size))
+
+
 def reduced(size: Size, stride: int) -> Size:
     """What a stride leaves of it, rounded up."""
     height, width = sides(size)
@@ -42,11 +47,13 @@ def size_value(size: Size) -> int | str:
 
 
 def parse_size(value: Any) -> Size:
-    """Inverse of :func:`size_value` and :func:`size_text`.
+    """Inverse of :func:`size_value` and :func:`size_text`; (height, width) is taken too.
 
     Raises:
         InvalidValue: neither a whole number above 0 nor WIDTHxHEIGHT.
     """
+    if isinstance(value, tuple) and len(value) == 2:
+        value = size_text((value[0], value[1]))
     match = None if isinstance(value, bool) else _TEXT.fullmatch(str(value).strip().lower())
     numbers = [int(number) for number in match.groups() if number] if match else []
     if not numbers or min(numbers) < 1:

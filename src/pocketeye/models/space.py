@@ -38,7 +38,7 @@ from pocketeye.models.architecture import (
     PlacedBlock,
     parse_op,
 )
-from pocketeye.models.size import Size, parse_size, reduced, sides, size_value
+from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_value
 
 PAPER_CANDIDATES = (
     "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
@@ -111,6 +111,7 @@ class SearchSpace:
             value = getattr(self, number)
             if (min(sides(value)) if number == "input_size" else value) < 1:
                 raise InvalidValue(f"space {self.name!r}: {number} must be at least 1")
+        object.__setattr__(self, "input_size", normal(self.input_size))
         object.__setattr__(self, "positions", self._positions())
 
     def _positions(self) -> tuple[Position, ...]:

@@ -98,6 +98,9 @@ class Candidate:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Candidate:
         timing = data["timing"]
+        if "supernet_top1" in data:  # so until there were other metrics
+            data = {**data, "supernet_score": data["supernet_top1"]}
+            del data["supernet_top1"]
         return cls(
             **{
                 **data,

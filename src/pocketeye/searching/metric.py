@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketeye.metrics.semantic import MeanIoU, mean_iou_of
+from pocketeye.metrics.semantic import MeanIoU, mean_iou_of_totals, pixel_totals
 from pocketeye.models.semantic_fpn import resize
 
 Counts = NDArray[Any]
-"""What is kept of every image: (images,) right or wrong, or (images, true, predicted) pixels."""
+"""What is kept of every image: (images,) right or wrong, or (images, 3, classes) pixels."""
 _RESAMPLES = 1000
 
 
@@ -77,10 +77,10 @@ class PixelIoU:
         metric = MeanIoU(tuple(map(str, range(self.num_classes))))
         guesses = resize(logits, tuple(labels.shape[-2:])).argmax(1)
         pairs = zip(guesses.cpu(), labels.cpu(), strict=True)
-        return np.stack([metric.update(guess, truth) for guess, truth in pairs])
+        return np.stack([pixel_totals(metric.update(guess, truth)) for guess, truth in pairs])
 
     def value(self, counts: Counts) -> float:
-        return mean_iou_of(counts.sum(axis=0))
+        return mean_iou_of_totals(counts.sum(axis=0))
 
     def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
         """By the bootstrap: both networks are judged on the same images drawn with replacement."""
@@ -93,7 +93,7 @@ class PixelIoU:
             np.float64
         )
         first, second = (
-            np.array([mean_iou_of(c) for c in np.tensordot(times, counts.astype(np.float64), 1)])
+            np.array([mean_iou_of_totals(t) for t in np.tensordot(times, counts.astype(float), 1)])
             for counts in (ours, theirs)
         )
         return float(np.std(first - second, ddof=1))

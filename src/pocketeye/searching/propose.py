@@ -67,7 +67,11 @@ def check_target(target_ms: float, costs: LatencyMatrix, where: str, fixed: floa
     raise InvalidValue(
         f"the target of {target_ms:g} ms is {verdict} network of the space on {where}: "
         f"choose one from {low:.3g} to {high:.3g} ms"
-        + (f", or a narrower pyramid and head, which take {fixed:.3g} of them" if fixed else "")
+        + (
+            f", or a narrower pyramid and head, which take {fixed:.3g} of them"
+            if fixed and target_ms < low
+            else ""
+        )
     )
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pocketeye.data._usable import late_sentences
 from pocketeye.data.semantic import SemanticSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, map_layers
+from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, require_segmenters
 from pocketeye.models.semantic_fpn import resize
+from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.metric import PixelIoU
 from pocketeye.searching.phases import Loader
-from pocketeye.searching.problem import batch_of
+from pocketeye.searching.problem import batch_of, kept
 from pocketeye.searching.ranking import Batch, Loss
 from pocketeye.training.data import QuietLoader
 from pocketeye.training.dense_config import DenseConfig
@@ -57,8 +60,8 @@ class Segmentation:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        found = (line for images in (self.images, *self._parts) for line in images.problems)
-        return tuple(dict.fromkeys(found))
+        late = (line for part in self._parts for line in late_sentences(part))
+        return tuple(dict.fromkeys((*self.images.problems, *late)))
 
     @property
     def spec(self) -> SegmenterSpec:
@@ -69,11 +72,7 @@ class Segmentation:
         )  # fmt: skip
 
     def check(self, space: SearchSpace) -> None:
-        map_layers(space)
-        if space.in_chans != 3:
-            raise InvalidValue(
-                f"a segmenter sees 3 channels, but the space {space.name!r} is for {space.in_chans}"
-            )
+        require_segmenters(space)
 
     def pixel_head(self, space: SearchSpace) -> PixelHead:
         return PixelHead(space, self.spec, self.recipe.drop_rate)
@@ -83,13 +82,11 @@ class Segmentation:
         order = np.random.default_rng(seed).permutation(len(self.images))
         count = max(round(fraction * len(order)), 1)
         rest, part = (_subset(self.images, np.sort(o)) for o in (order[count:], order[:count]))
-        self._parts.extend((rest, part))  # each finds out by itself what is damaged in it
+        self._parts.extend((rest, part))  # each finds out by itself which pictures are damaged
         return rest, part
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
-        recipe = self.recipe
-        if not config.augment:
-            recipe = replace(recipe, flip=0.0, scale=(1.0, 1.0))
+        recipe = self._augmented(config)
         halves = self.split(config.theta_fraction, config.seed)
         weights, theta = (
             QuietLoader(
@@ -109,12 +106,18 @@ class Segmentation:
         self, space: SearchSpace, config: SearchConfig, seed: int
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
         weights, held_out = self.split(config.theta_fraction, config.seed)
-        crops = _Crops(weights, self.recipe, self.described)
+        crops = _Crops(weights, self._augmented(config), self.described)
         order = np.random.default_rng(seed).permutation(len(weights))[:_RECALIBRATION_PICTURES]
-        items = [crops[Key(int(sample), seed + number)] for number, sample in enumerate(order)]
-        size = min(config.batch_size, len(items))
-        batches = [_stacked(items[at : at + size]) for at in range(0, len(items), size)]
-        return batches, _Whole(held_out, self.described)
+        batches = _Batches(crops, order, min(config.batch_size, len(order)), seed)
+        bytes_of_crops = 13 * self.recipe.crop**2 * len(order)  # three fp32 and a byte per pixel
+        height, width = sides(space.input_size)
+        return (
+            kept(batches, bytes_of_crops),
+            kept(_Whole(held_out, self.described), 13 * height * width * len(held_out)),
+        )
+
+    def _augmented(self, config: SearchConfig) -> DenseConfig:
+        return self.recipe if config.augment else replace(self.recipe, flip=0.0, scale=(1.0, 1.0))
 
 
 class _Whole:
@@ -152,14 +155,24 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
         return normalised(item.image, self.described), item.labels
 
 
+class _Batches:
+    """Crops of the pictures in ``order``, the same at every iteration."""
+
+    def __init__(self, crops: _Crops, order: NDArray[np.int64], size: int, seed: int) -> None:
+        self.crops, self.order, self.size, self.seed = crops, order, size, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        keys = [Key(int(sample), self.seed + at) for at, sample in enumerate(self.order)]
+        for start in range(0, len(keys), self.size):
+            items = [self.crops[key] for key in keys[start : start + self.size]]
+            images, labels = zip(*items, strict=True)
+            yield torch.stack(images), torch.stack(labels)
+
+
 def _subset(images: SemanticSet, numbers: Any) -> SemanticSet:
+    """Those pictures; values of pixels without a class are counted in the whole set."""
     pairs = tuple(images.found.pairs[int(number)] for number in numbers)
-    return replace(images, found=replace(images.found, pairs=pairs), late={}, strange={})
-
-
-def _stacked(items: Sequence[tuple[Tensor, Tensor]]) -> Batch:
-    images, labels = zip(*items, strict=True)
-    return torch.stack(images), torch.stack(labels)
+    return replace(images, found=replace(images.found, pairs=pairs), late={})
 
 
 def _pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:

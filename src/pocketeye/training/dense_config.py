@@ -147,7 +147,10 @@ class DenseConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of what decides the result (not device, workers and threads)."""
-        return {key: plain(value) for key, value in asdict(self).items() if key not in _MACHINE}
+        values = {key: plain(value) for key, value in asdict(self).items() if key not in _MACHINE}
+        if not self.channels_last:  # as of runs from before it could be chosen, which can go on so
+            del values["channels_last"]
+        return values
 
 
 def load_dense_recipe(name_or_path: str | Path, task: DenseTask, **overrides: Any) -> DenseConfig:

@@ -14,6 +14,7 @@ from pocketeye.runs import ENVIRONMENT
 from pocketeye.searching.derive import Derived
 from pocketeye.searching.report import SearchReport, Trained
 from pocketeye.searching.run import SearchOutcome
+from pocketeye.training.report import RECIPE
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._search_tasks import SearchableTask
 
@@ -34,6 +35,7 @@ def build_report(
     trained: Trained | None,
     table: Path,
     data: str,
+    classes: str | None,
 ) -> SearchReport:
     """Everything the report of a finished search shows."""
     best, header, folder = derived.best, plan.table.header, plan.run.path
@@ -55,7 +57,13 @@ def build_report(
         trained=trained,
         costs=stages.costs(plan.run),
         commands=next_commands(
-            task, folder, data, header.runtime, header.precision, trained=trained is not None
+            task,
+            folder,
+            data,
+            classes,
+            header.runtime,
+            header.precision,
+            trained=trained is not None,
         ),
         notes=_notes(plan, derived),
         tables=_tables(plan, table, data),
@@ -73,20 +81,23 @@ def describe(table: LatencyTable) -> str:
 
 
 def next_commands(
-    task: SearchableTask, out: Path, data: str, runtime: str, precision: str, *, trained: bool
-) -> list[str]:
+    task: SearchableTask, out: Path, data: str, classes: str | None, runtime: str, precision: str,
+    *, trained: bool,
+) -> list[str]:  # fmt: skip
     """What makes sense after a search; a network without weights is trained first."""
     folder = shlex.quote(str(out))
     semantic = " --task semantic" if task == "semantic" else ""
     if not trained:
-        file = shlex.quote(str(out / stages.ARCHITECTURE))
-        backbone = f"--task semantic --backbone {file}" if semantic else file
-        return [f"pocketeye train {backbone} --data {shlex.quote(data)}"]
+        words = ["pocketeye", "train", str(out / stages.ARCHITECTURE), "--data", data]
+        if semantic:
+            words[2:3] = ["--task", "semantic", "--backbone", words[2]]
+            words += ["--recipe", str(out / RECIPE), *(["--classes", classes] if classes else [])]
+        return [shlex.join(words)]
     return [
         f"pocketeye export {folder} --to {runtime} --precision {precision} "
         f"--data {shlex.quote(data)}",
         f"pocketeye eval {folder}{semantic} --data {shlex.quote(data)}",
-        f"pocketeye bench {folder}",
+        f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if semantic else ""),
     ]
 
 

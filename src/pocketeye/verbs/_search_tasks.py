@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.data.semantic import SemanticSet, load_semantic
@@ -16,7 +20,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.size import sides
+from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig
@@ -25,8 +29,11 @@ from pocketeye.searching.report import Trained
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.training.config import TrainConfig, load_recipe
 from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense_predictor import fitted
 from pocketeye.training.report import RESULT
+from pocketeye.verbs._train_dense import network_options
 
+_RECIPE, _LOOKED_AT = "semantic-small", 16
 SearchableTask = Literal["classify", "semantic"]
 
 
@@ -50,12 +57,19 @@ class Retraining(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """Data of a task; ``decisive`` is what must be the same where a search goes on."""
+    """Data of a task.
+
+    Attributes:
+        retraining: of the chosen network; None where none was asked for.
+        recipe: of ``semantic``: as it is used, sizes and widths those of the table.
+        decisive: what must be the same where a search goes on.
+    """
 
     problem: Problem
     train: ImageSet | SemanticSet
     val: ImageSet | SemanticSet
     retraining: Retraining | None
+    recipe: DenseConfig | None = None
     decisive: dict[str, Any]
 
 
@@ -97,7 +111,7 @@ class SegmenterRetraining(Retraining):
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
-            network = described.make(drop_rate=self.recipe.drop_rate)
+            network = described.make(**network_options(self.recipe))
         fit_dense(
             network, self.images, self.val, self.recipe, run, resume, description=described
         )  # fmt: skip
@@ -124,6 +138,16 @@ def task_of(asked: SearchableTask | None, table: LatencyTable) -> SearchableTask
             f"{what[str(asked)]}: measure it with `pocketeye measure --task {asked}`"
         )
     return own
+
+
+def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
+    """Pictures of a weight step where the user gives no number: of ``semantic`` the recipe's.
+
+    Maps of crops fill the memory long before those of a classifier do.
+    """
+    if task == "classify":
+        return None
+    return load_dense_recipe(recipe or _RECIPE, "semantic").batch_size
 
 
 def open_classification(
@@ -175,14 +199,15 @@ def open_segmentation(
     spec = table.segmenter.spec
     shorter, longer = min(sides(space.input_size)), max(sides(space.input_size))
     chosen = load_dense_recipe(
-        recipe or "semantic-small", "semantic", epochs=epochs, min_sizes=(shorter,),
+        recipe or _RECIPE, "semantic", epochs=epochs, min_sizes=(shorter,),
         min_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
         head_channels=spec.head_channels, **_machine(config),
     )  # fmt: skip
-    if chosen.needs_sync and retrain:
+    if retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
         raise InvalidValue(
-            "this recipe takes the statistics of BN over all processes (norms or head_norms: sync): "
-            "use a copy of it that says live"
+            "the chosen network is trained from scratch, for which BN has to learn its statistics: "
+            f"this recipe says norms: {chosen.norms} and head_norms: {chosen.head_norms}, use a copy "
+            "of it that says live for both, or --no-retrain"
         )
     train, val = (load_semantic(data, split, classes=classes) for split in ("train", "val"))
     if len(train.classes) != spec.num_classes:
@@ -191,6 +216,7 @@ def open_segmentation(
             f"made for {spec.num_classes}: measure one with --task semantic --num-classes "
             f"{len(train.classes)}"
         )
+    _require_size(train, space, shorter)
     described = DenseDescription(
         task="semantic", backbone="searched", classes=train.classes, min_size=shorter,
         max_size=longer, fpn_channels=spec.fpn_channels, head_channels=spec.head_channels,
@@ -201,8 +227,48 @@ def open_segmentation(
         train=train,
         val=val,
         retraining=SegmenterRetraining(train, val, chosen, described) if retrain else None,
-        decisive={"classes": list(train.classes), "num_train": len(train), "crops": chosen.crop},
+        recipe=chosen,
+        decisive={
+            "classes": list(train.classes), "data_sha256": _fingerprint(train),
+            "recipe": chosen.to_dict(),
+        },
+    )  # fmt: skip
+
+
+def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None:
+    """Refuse pictures that the network gets at another size than was measured."""
+    found = Counter(
+        fitted(size, shorter, max(size) * shorter)
+        for number in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int)
+        if (size := _size_of(images[int(number)].path))
     )
+    if not found:
+        return
+    usual = found.most_common(1)[0][0]
+    if any(abs(a - b) > 1 for a, b in zip(usual, sides(space.input_size), strict=True)):
+        raise InvalidValue(
+            f"the pictures of {images.source} are seen at {size_text(make_size(*usual))}, but the "
+            f"latency table was measured at {size_text(space.input_size)}: measure one with "
+            f"--input-size {size_text(make_size(*usual))}"
+        )
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """Height and width by the file's header; None for one that is damaged."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except OSError:
+        return None
+
+
+def _fingerprint(images: SemanticSet) -> str:
+    """Of the names and sizes of all files: to read them whole would take long."""
+    digest = hashlib.sha256()
+    for pair in images.found.pairs:
+        for name in pair:
+            digest.update(f"{name} {(images.found.root / name).stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
 def _machine(config: SearchConfig) -> dict[str, Any]:

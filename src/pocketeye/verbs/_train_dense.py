@@ -130,7 +130,7 @@ def train_dense(
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = description.make(**_options(config, pretrained))
+        network = description.make(**network_options(config, pretrained))
     started = _begin(network, named, pretrained, checkpoint, start_from)
     folder = (
         out or Path("out") / "train" / f"{description.network}-{named.name}-on-{Path(data).stem}"
@@ -169,7 +169,8 @@ def open_sets(config: DenseConfig, data: str, classes: str | None) -> tuple[Dens
     return first, second
 
 
-def _options(config: DenseConfig, pretrained: bool) -> dict[str, Any]:
+def network_options(config: DenseConfig, pretrained: bool = False) -> dict[str, Any]:
+    """What a recipe says of the network, for :meth:`DenseDescription.make`."""
     options: dict[str, Any] = {
         "pretrained": pretrained,
         "trainable_stages": config.trainable_stages,

@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.latency.usable import require_usable
 from pocketeye.models.space import SearchSpace, load_space
-from pocketeye.runs import RunFolder
+from pocketeye.runs import RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision, Runtime
 from pocketeye.searching.baseline import Comparison
@@ -25,6 +27,7 @@ from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.propose import LatencyMatrix, check_target
 from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
 from pocketeye.training.loop import check_device
+from pocketeye.training.report import RECIPE
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._search_report import build_report, describe, next_commands
@@ -33,6 +36,7 @@ from pocketeye.verbs._search_tasks import (
     open_classification,
     open_segmentation,
     task_of,
+    usual_batch,
 )
 from pocketeye.verbs._text import human_seconds
 
@@ -48,6 +52,7 @@ class SearchResult(VerbResult):
     out: Path
     table: Path
     data: str
+    classes: str | None
     where: str
     runtime: str
     precision: str
@@ -132,6 +137,7 @@ class SearchResult(VerbResult):
             self.task,
             self.out,
             self.data,
+            self.classes,
             self.runtime,
             self.precision,
             trained=self.trained is not None,
@@ -190,7 +196,7 @@ def search(
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
         epochs: epochs of the search, warm-up included; by default the mode's own.
         warmup_epochs: epochs at the start that train weights only; a quarter of them by default.
-        batch_size: images of a weight step; by default the mode's own.
+        batch_size: images of a weight step; by default the mode's own, of semantic the recipe's.
         lr: learning rate of the weights; by default the mode's own.
         candidates: networks drawn and ranked; as many random ones are ranked beside them.
         measure_top: best of both kinds that are measured in the runtime.
@@ -221,9 +227,10 @@ def search(
         raise InvalidValue("search starts its processes itself: use --num-processes, not torchrun")
     check_device(device)
     latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
+    own = task_of(task, latencies)
     given: dict[str, Any] = {
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
-        "batch_size": batch_size, "lr": lr, "objective": objective,
+        "batch_size": batch_size or usual_batch(own, train_recipe), "lr": lr, "objective": objective,
     }  # fmt: skip
     make = SearchConfig.paper if mode == "paper" else SearchConfig
     config = make(
@@ -234,7 +241,6 @@ def search(
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
     )
-    own = task_of(task, latencies)
     asked = (shape, config, data, classes, train_recipe, train_epochs, retrain)
     opened = (
         open_segmentation(latencies, *asked) if own == "semantic" else open_classification(*asked)
@@ -249,13 +255,15 @@ def search(
     run = RunFolder.open(folder, decisive, resume=resume, overwrite=overwrite)
     if not resume:
         stages.forget(folder)
+    if opened.recipe is not None:
+        write_atomic(run / RECIPE, yaml.safe_dump(opened.recipe.to_dict(), sort_keys=False))
     plan = stages.Plan(
         space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
         val=opened.val, target_ms=target_ms, search=config, derive=deriving,
         retraining=opened.retraining,
         protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
     )  # fmt: skip
-    return _run(plan, own, table, data)
+    return _run(plan, own, table, data, classes)
 
 
 def _open_table(
@@ -290,17 +298,20 @@ def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("device", "workers")}
 
 
-def _run(plan: stages.Plan, task: SearchableTask, table: Path, data: str) -> SearchResult:
+def _run(
+    plan: stages.Plan, task: SearchableTask, table: Path, data: str, classes: str | None
+) -> SearchResult:
     outcome = stages.search_stage(plan)
     derived = stages.derive_stage(plan, outcome)
     trained = stages.train_stage(plan, derived)
     header, folder = plan.table.header, plan.run.path
-    report = build_report(plan, task, outcome, derived, trained, table, data)
+    report = build_report(plan, task, outcome, derived, trained, table, data, classes)
     page, *rest = write_report(report, folder)
     files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
              folder / stages.RESULT]  # fmt: skip
     result = SearchResult(
-        task=task, out=folder, table=table, data=data, where=report.where, runtime=header.runtime,
+        task=task, out=folder, table=table, data=data, classes=classes,
+        where=report.where, runtime=header.runtime,
         precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
         best=derived.best, comparison=derived.comparison, trained=trained,
         costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
