@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from pocketeye.errors import InvalidValue
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.latency import build
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import check_table
 from pocketeye.latency.graphs import Bench, MapsToPixels, input_shape, neck_and_head, network_module
-from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.protocol import Protocol, Samples
 from pocketeye.latency.sampling import uniform
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.pixel_head import map_layers, map_shapes
 from pocketeye.models.semantic import create_semantic
+from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import sample
 from pocketeye.searching.propose import LatencyMatrix, check_target
@@ -94,17 +96,35 @@ def test_check_measures_segmenters(table: LatencyTable) -> None:
     assert report.drift == pytest.approx(0.0, abs=1e-3)
 
 
-def test_another_head_is_another_table(
-    table: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_head_is_another_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_machine(monkeypatch)
+    out = tmp_path / "new.latency.json"
+    save = build._Partial.save
+
+    def interrupt(self: build._Partial, samples: Samples) -> None:
+        save(self, samples)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build._Partial, "save", interrupt)
+    with pytest.raises(UserError, match="same command continues"):
+        build_table(DENSE_SPACE, runtime=RUNTIME, out=out, protocol=QUICK, segmenter=SEGMENTER)
+    wider = replace(SEGMENTER, head_channels=16)
+    with pytest.raises(InvalidValue, match=r"begun with another segmenter:"):
+        build_table(DENSE_SPACE, runtime=RUNTIME, out=out, protocol=QUICK, segmenter=wider)
+
+
+@pytest.mark.parametrize(
+    ("space", "sentence"),
+    [
+        (replace(DENSE_SPACE, in_chans=1), "a segmenter sees 3 channels"),
+        (DENSE_SPACE.with_(input_size=(31, 64)), "32 pixels or more, got 64x31"),
+    ],
+)
+def test_a_space_of_no_segmenters_is_refused(
+    space: SearchSpace, sentence: str, tmp_path: Path
 ) -> None:
-    partial = tmp_path / "new.latency.json.partial"
-    settings = {"schema": "pocketeye.latency-partial/1", "settings": {}, "samples": {}}
-    partial.write_text(json.dumps(settings))
-    with pytest.raises(InvalidValue, match="segmenter"):
-        build_table(
-            DENSE_SPACE, runtime=RUNTIME, out=tmp_path / "new.latency.json", protocol=QUICK,
-            segmenter=SEGMENTER,
-        )  # fmt: skip
+    with pytest.raises(InvalidValue, match=sentence):
+        build_table(space, runtime=RUNTIME, out=tmp_path / "t.latency.json", segmenter=SEGMENTER)
 
 
 def test_a_space_without_the_maps_is_refused_before_anything_is_timed(tmp_path: Path) -> None:
@@ -114,8 +134,12 @@ def test_a_space_without_the_maps_is_refused_before_anything_is_timed(tmp_path: 
 
 def test_target_below_the_head_says_what_the_head_takes(table: LatencyTable) -> None:
     ms, fixed_ms = table.matrix(DENSE_SPACE)
+    costs = LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
     with pytest.raises(InvalidValue, match=r"narrower pyramid and head, which take 1\.0\d"):
-        check_target(0.5, LatencyMatrix(ms=ms, fixed_ms=fixed_ms), "here", fixed=table.head_ms)
+        check_target(0.5, costs, "here", fixed=table.head_ms)
+    with pytest.raises(InvalidValue, match="above the slowest") as caught:
+        check_target(500.0, costs, "here", fixed=table.head_ms)
+    assert "narrower" not in str(caught.value)
 
 
 def test_the_head_that_is_timed_is_that_of_the_whole_network() -> None:

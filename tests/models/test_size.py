@@ -66,6 +66,21 @@ def test_maps_are_as_large_as_said() -> None:
     assert tuple(x.shape[1:]) == network.placed()[-1].input_shape
 
 
+def test_equal_sides_are_one_number_everywhere() -> None:
+    space = load_space("fbnet-small").with_(input_size=(64, 64))
+    assert space == load_space("fbnet-small")
+    network = space.architecture([p.candidates[0] for p in space.positions])
+    assert network.with_(input_size=(96, 96)).side == 96
+    assert PlacedBlock(spec=space.stem(), size=(32, 32)) == PlacedBlock(spec=space.stem(), size=32)
+    assert parse_size((360, 480)) == (360, 480)
+
+
+@pytest.mark.parametrize("text", ["k3_e1:8>8/1@ 32", "k3_e1:8>8/1@032", "k3_e1:8>8/1@32x32"])
+def test_a_block_has_one_spelling(text: str) -> None:
+    with pytest.raises(InvalidValue, match="@size"):
+        PlacedBlock.parse(text)
+
+
 def test_a_square_is_written_as_before() -> None:
     space = load_space("fbnet-small")
     assert space.to_dict()["input_size"] == 64

@@ -94,3 +94,8 @@ def test_files(tmp_path) -> None:
         load_dense_recipe(path, "detect")
     with pytest.raises(InvalidValue, match="Did you mean 'retinanet-1x'"):
         load_dense_recipe("retinanet-2x", "detect")
+
+
+def test_runs_from_before_channels_last_can_go_on() -> None:
+    assert DenseConfig().to_dict()["channels_last"] is True
+    assert "channels_last" not in DenseConfig(channels_last=False).to_dict()

@@ -210,3 +210,18 @@ def test_ignored_pixels_count_for_nothing() -> None:
     labels[0, 0] = 1
     wanted = torch.nn.functional.cross_entropy(logits[:, :, 0], labels[:, 0].long())
     assert pixel_loss(logits, labels).item() == pytest.approx(wanted.item())
+
+
+@pytest.mark.parametrize("task", ["detect", "semantic"])
+def test_the_memory_layout_changes_nothing_but_the_time(
+    tmp_path: Path, sets: dict[str, Path], task: str
+) -> None:
+    found = []
+    for channels_last in (True, False):
+        model, _ = run_dense(
+            tmp_path / f"{channels_last}", sets[task], task, channels_last=channels_last, epochs=1
+        )
+        weight = next(p for p in model.parameters() if p.ndim == 4 and p.shape[1] > 1)
+        assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+        found.append(RunFolder(tmp_path / f"{channels_last}").metrics()[0]["train/loss"])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)

@@ -9,7 +9,9 @@ import pocketeye
 from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.record import Device, LatencyRecord
+from pocketeye.models import load_space
 from pocketeye.runtimes import Timing
+from pocketeye.verbs._network import open_network
 from pocketeye.verbs._stages import stage_rows
 from pocketeye.verbs.evaluate import evaluate
 from pocketeye.verbs.info import info
@@ -179,3 +181,17 @@ def test_bad_input(tmp_path) -> None:
         info(str(tmp_path))
     with pytest.raises(InvalidValue, match="at least 1 pixel"):
         info("fbnet_c", input_size=0)
+
+
+@pytest.mark.parametrize("name", ["architecture.json", "street.architecture.json"])
+def test_an_architecture_of_any_name_and_shape(tmp_path: Path, name: str) -> None:
+    space = load_space("fbnet-small").with_(input_size=(90, 120))
+    network = space.architecture([p.candidates[0] for p in space.positions], "street")
+    path = network.save(tmp_path / name)
+    result = info(str(path))
+    assert result.input_size == (90, 120)
+    assert "3×90×120" in " ".join(result.lines())
+    assert any("60x45" in line for line in result.lines())
+    assert info(str(path), input_size=64).input_size == 64
+    with pytest.raises(InvalidValue, match="give --input-size"):
+        open_network(str(path))

@@ -6,6 +6,7 @@ import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -154,7 +155,13 @@ def test_segmenters_are_measured_whole(dense_space: str) -> None:
     assert search[-2:] == ["--data", "MASKS"]
     noisy = replace(result, precision=TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
     *_, again = (shlex.split(c) for c in noisy.next_commands())
-    assert " ".join(again).startswith("pocketeye measure dense --overwrite") is False  # not bundled
+    options = dict(zip(again[4::2], again[5::2], strict=True))
+    assert again[:4] == ["pocketeye", "measure", dense_space, "--overwrite"]
+    # also what is the space's own, as segmenters have no default
+    assert options["--task"] == "semantic"
+    assert options["--input-size"] == "128x96"
+    assert options["--num-classes"] == "3"
+    assert (options["--fpn-channels"], options["--head-channels"]) == ("16", "8")
 
 
 def test_what_segmenters_need_is_said(dense_space: str) -> None:
@@ -166,3 +173,21 @@ def test_what_segmenters_need_is_said(dense_space: str) -> None:
         measure(dense_space, input_size="480x360")
     with pytest.raises(InvalidValue, match="a size is a number of pixels"):
         measure(dense_space, input_size="wide")
+    with pytest.raises(InvalidValue, match="--fpn-channels means nothing to --task classify"):
+        measure(dense_space, input_size=96, fpn_channels=16)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"fpn_channels": 4}, "fpn_channels must be at least 8"),
+        ({"input_size": 24}, "a segmenter sees pictures of 32 pixels or more"),
+    ],
+)
+def test_no_table_that_a_search_would_refuse(
+    dense_space: str, options: dict[str, Any], sentence: str
+) -> None:
+    asked: dict[str, Any] = {"task": "semantic", "num_classes": 3, "input_size": 96, **options}
+    with pytest.raises(InvalidValue, match=sentence):
+        measure(dense_space, **asked)
+    assert not list(Path().glob("*.latency.json*"))

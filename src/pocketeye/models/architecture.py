@@ -395,3 +395,12 @@ def _size(text: str, form: str) -> Size:
     if size_text(size) != text:
         raise InvalidValue(form)
     return size
+
+
+def is_architecture(path: Path) -> bool:
+    """Whether a file begins as :meth:`Architecture.save` writes it."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return SCHEMA in file.read(200)
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -74,7 +74,7 @@ def architecture_strip(
     where: str,
     rest_ms: float = 0.0,
 ) -> Figure:
-    """One box per layer, stem to head, over its milliseconds in the table.
+    """One box per layer, stem to head or to the last block, over its milliseconds in the table.
 
     Args:
         layer_ms: one calibrated latency for every layer of ``architecture.layers``; of a segmenter
@@ -97,7 +97,7 @@ def architecture_strip(
     boxes.set_title(f"{architecture.name} at {size_text(architecture.input_size)} px", fontsize=_TITLE,
                     loc="left", color=INK)  # fmt: skip
     boxes.legend(
-        handles=_strip_legend(architecture), fontsize=_SMALL, ncols=6, frameon=False,
+        handles=_strip_legend(architecture, len(layers)), fontsize=_SMALL, ncols=6, frameon=False,
         loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3,
     )  # fmt: skip
     values = np.asarray(layer_ms, dtype=float)
@@ -342,7 +342,7 @@ def _mark_stages(axes: Axes, architecture: Architecture, tallest: float) -> None
     axes.text(0.4, tallest * 1.34, "stage", ha="right", va="top", fontsize=_SMALL, color=MUTED)
 
 
-def _strip_legend(architecture: Architecture) -> list[Patch]:
+def _strip_legend(architecture: Architecture, num_layers: int) -> list[Patch]:
     ops = [block.parsed for block in architecture.blocks]
     blocks = [op for op in ops if isinstance(op, InvertedResidualOp)]
     handles = [
@@ -355,7 +355,14 @@ def _strip_legend(architecture: Architecture) -> list[Patch]:
         handles.append(Patch(**ADDITIVE, label="additive attention"))
     if any(isinstance(op, SkipOp) for op in ops):
         handles.append(Patch(facecolor="white", edgecolor=MUTED, linestyle="--", label="skip"))
-    return [*handles, Patch(facecolor=ENDS, edgecolor=INK, label="stem, head")]
+    return [
+        *handles,
+        Patch(
+            facecolor=ENDS,
+            edgecolor=INK,
+            label="stem, head" if num_layers == len(architecture.layers) else "stem",
+        ),
+    ]
 
 
 def _tick(spec: BlockSpec, size: Size) -> str:

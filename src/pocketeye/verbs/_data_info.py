@@ -12,6 +12,7 @@ from rich.markup import escape
 from pocketeye.data.description import DataDescription, SplitDescription, describe
 from pocketeye.data.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
+from pocketeye.models.architecture import is_architecture
 from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import problem_lines, text_table
@@ -76,7 +77,7 @@ def data_info(
     """Describe a set, and draw samples of it into ``out``; None where ``path`` is no data set."""
     if path.is_dir() and any((path / name).is_file() for name in _NETWORKS):
         return None
-    if path.is_file() and path.name == "architecture.json":
+    if path.is_file() and is_architecture(path):
         return None
     if out is not None and out.exists() and not overwrite:
         raise InvalidValue(f"{out} exists already: replace it with --overwrite")

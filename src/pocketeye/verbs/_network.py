@@ -12,6 +12,7 @@ from torch import nn
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_checkpoint
 from pocketeye.models.bundled import located
+from pocketeye.models.size import Size, sides
 from pocketeye.training.info import FILE as MODEL_FILE
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.predictor import info_of
@@ -21,13 +22,17 @@ _WEIGHTS = "best.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network in eval mode and what it expects of its pictures (``info``)."""
+    """A network in eval mode and what it expects of its pictures (``info``).
+
+    ``own_size`` is that of an architecture whose input is no square, as of a segmenter's backbone.
+    """
 
     name: str
     module: nn.Module
     info: ModelInfo
     architecture: Architecture | None
     trained: bool
+    own_size: Size | None = None
 
     @property
     def input_size(self) -> int:
@@ -36,7 +41,7 @@ class Network:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """``(C, H, W)``."""
-        return self.info.in_chans, self.input_size, self.input_size
+        return self.info.in_chans, *sides(self.own_size or self.input_size)
 
     def example(self) -> torch.Tensor:
         """One input of the right shape, seeded noise: ``(1, C, H, W)``."""
@@ -50,12 +55,16 @@ def open_network(
     input_size: int | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
+    any_shape: bool = False,
 ) -> Network:
     """Make the network, on the CPU and in eval mode; random weights are those of seed 0.
 
     The name of a run that comes along (:mod:`pocketeye.models.bundled`) is as good as a run folder.
 
     A run folder says itself how its network sees pictures; of others the usual is assumed.
+
+    Args:
+        any_shape: keep the input of an architecture that is no square.
 
     Raises:
         InvalidValue, MissingFile: as :func:`pocketeye.create_model` and ``load_checkpoint``; or an
@@ -72,6 +81,13 @@ def open_network(
     path = Path(model)
     name = _name_of(model, path)
     described = path.is_dir() and (path / MODEL_FILE).is_file()
+    own: Any = getattr(module, "architecture", None)
+    if any_shape and input_size is None and isinstance(own, Architecture) and not described:
+        info = replace(info_of(module, name), input_size=max(sides(own.input_size)))
+        return Network(
+            name=name, module=module.eval(), info=info, architecture=own, own_size=own.input_size,
+            trained=pretrained or checkpoint is not None or (path / _WEIGHTS).is_file(),
+        )  # fmt: skip
     info = ModelInfo.load(path) if described else _usual(module, name, input_size)
     return Network(
         name=name,

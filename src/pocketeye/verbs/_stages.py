@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from pocketeye.models.size import Size, reduced, size_text
 from pocketeye.verbs._text import text_table
 
 
@@ -16,17 +17,17 @@ class StageRow:
     """A resolution of a backbone: what its last module gives out.
 
     ``blocks`` counts those since the stage before, None where the module is no list of blocks; ``size``
-    is the side of the map.
+    is that of the map.
     """
 
     module: str
     channels: int
     stride: int
-    size: int
+    size: Size
     blocks: int | None
 
 
-def stage_rows(module: nn.Module, input_size: int) -> tuple[StageRow, ...]:
+def stage_rows(module: nn.Module, input_size: Size) -> tuple[StageRow, ...]:
     """One row a resolution; none for networks that do not say."""
     info: Any = getattr(module, "feature_info", None) or ()
     modules, rows = dict(module.named_modules()), list[StageRow]()
@@ -37,7 +38,7 @@ def stage_rows(module: nn.Module, input_size: int) -> tuple[StageRow, ...]:
                 module=name,
                 channels=int(stage["num_chs"]),
                 stride=stride,
-                size=-(-input_size // stride),
+                size=reduced(input_size, stride),
                 blocks=_num_blocks(modules, name, rows[-1].module if rows else ""),
             )
         )
@@ -47,7 +48,13 @@ def stage_rows(module: nn.Module, input_size: int) -> tuple[StageRow, ...]:
 def stage_table(rows: tuple[StageRow, ...]) -> list[str]:
     """The rows for a person."""
     texts = [
-        (r.module, *map(str, (r.channels, r.stride, r.size, "-" if r.blocks is None else r.blocks)))
+        (
+            r.module,
+            *map(
+                str,
+                (r.channels, r.stride, size_text(r.size), "-" if r.blocks is None else r.blocks),
+            ),
+        )
         for r in rows
     ]
     return text_table(("stage", "channels", "stride", "size", "blocks"), texts, right=range(1, 5))

@@ -21,7 +21,7 @@ from pocketeye.models import (
 )
 from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
 from pocketeye.models.dense_described import is_dense
-from pocketeye.models.size import Size, size_text
+from pocketeye.models.size import Size, sides, size_text
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info
 from pocketeye.verbs._dense_info import DenseInfo, dense_info
@@ -54,7 +54,7 @@ class BlockRow:
 
 @dataclass(frozen=True, kw_only=True)
 class InfoResult(VerbResult):
-    """A network for one image of ``input_size`` pixels a side.
+    """A network for one image of ``input_size`` pixels a side, or (height, width).
 
     Attributes:
         macs: multiply-accumulates by ``counter``.
@@ -72,7 +72,7 @@ class InfoResult(VerbResult):
     macs: int
     params: int
     weights: int
-    input_size: int
+    input_size: Size
     in_chans: int
     num_classes: int
     mean: tuple[float, ...]
@@ -113,7 +113,8 @@ class InfoResult(VerbResult):
         return commands
 
     def _costs(self) -> list[str]:
-        picture = f"{self.in_chans}×{self.input_size}×{self.input_size}"
+        height, width = sides(self.input_size)
+        picture = f"{self.in_chans}×{height}×{width}"
         others = [
             f"{cost.printed} {_FORMS[cost.form]}"
             for cost in (self.card.costs if self.card else ())
@@ -220,7 +221,7 @@ def info(
     found = located(model)
     if is_dense(Path(found)):
         return dense_info(model, Path(found))
-    network = open_network(found, input_size=input_size)
+    network = open_network(found, input_size=input_size, any_shape=True)
     counts = count(network.module, network.input_shape)
     path = Path(found)
     return InfoResult(
@@ -229,7 +230,7 @@ def info(
         macs=counts.macs,
         params=counts.params,
         weights=counts.weights,
-        input_size=network.input_size,
+        input_size=network.own_size or network.input_size,
         in_chans=network.input_shape[0],
         num_classes=getattr(network.module, "num_classes", 0),
         mean=network.info.mean,
@@ -237,7 +238,7 @@ def info(
         crop_pct=network.info.crop_pct,
         interpolation=network.info.interpolation,
         blocks=_rows(network.architecture) if network.architecture else (),
-        stages=stage_rows(network.module, network.input_size),
+        stages=stage_rows(network.module, network.own_size or network.input_size),
         card=None if path.exists() else card_for(network.name),
         run=read_run_card(path) if path.is_dir() else None,
         bundled=bundled_card(path),

@@ -21,10 +21,12 @@ from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
+from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
 
 SCHEMA = "pocketeye.measure/1"
+_FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +140,8 @@ def measure(
     input_size: int | str | None = None,
     width: float | None = None,
     num_classes: int | None = None,
-    fpn_channels: int = 96,
-    head_channels: int = 64,
+    fpn_channels: int | None = None,
+    head_channels: int | None = None,
     out: Path | None = None,
     check: Path | None = None,
     nets: int = 24,
@@ -163,8 +165,8 @@ def measure(
             by default.
         width: multiplier of all widths.
         num_classes: outputs of the classifier; the space's own by default.
-        fpn_channels: of semantic, width of the pyramid.
-        head_channels: of semantic, width of the head.
+        fpn_channels: of semantic, width of the pyramid; 96 by default.
+        head_channels: of semantic, width of the head; 64 by default.
         out: the table to write; named after space, size, runtime and precision by default.
         check: a table to check instead of measuring one; it says itself what it was made for.
         nets: fresh random networks of the check.
@@ -198,9 +200,13 @@ def measure(
                 "as the network gets them, for example --num-classes 11 --input-size 480x360"
             )
         segmenter = SegmenterSpec(
-            num_classes=num_classes, fpn_channels=fpn_channels, head_channels=head_channels
+            num_classes=num_classes,
+            fpn_channels=fpn_channels or _FPN_CHANNELS,
+            head_channels=head_channels or _HEAD_CHANNELS,
         )
-    elif not isinstance(chosen.input_size, int):
+    else:
+        refuse(task, fpn_channels=fpn_channels, head_channels=head_channels)
+    if segmenter is None and not isinstance(chosen.input_size, int):
         raise InvalidValue(
             f"classifiers see squares, got the size {size_text(chosen.input_size)}: give one number, "
             "or --task semantic"
@@ -270,27 +276,36 @@ def _again(name: str, space: SearchSpace, table: LatencyTable, path: Path) -> st
     if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
         return None
     base, header = load_space(name), table.header
-    options = {
+    always = table.segmenter is not None  # segmenters have no size or classes by default
+    changed = {
+        "input-size": (size_text(space.input_size), size_text(base.input_size)),
+        "width": (space.width, base.width),
+        "num-classes": (space.num_classes, base.num_classes),
+    }
+    options: dict[str, Any] = {
         "runtime": header.runtime,
         "threads": header.threads,
         "precision": header.precision,
-        "task": "semantic" if table.segmenter else None,
-        "input-size": size_text(space.input_size) if space.input_size != base.input_size else None,
-        "width": space.width if space.width != base.width else None,
-        "num-classes": space.num_classes if space.num_classes != base.num_classes else None,
-        **_widths(table),
+        **{
+            key: now
+            for key, (now, own) in changed.items()
+            if now != own or (always and key != "width")
+        },
+        **_segmenter_options(table),
         "rounds": 3 * int(header.protocol.get("rounds", Protocol().rounds)),
         "out": path,
     }
     words = ["pocketeye", "measure", name, "--overwrite"]
     for option, value in options.items():
-        words += [] if value is None else [f"--{option}", str(value)]
+        words += [f"--{option}", str(value)]
     return shlex.join(words)
 
 
-def _widths(table: LatencyTable) -> dict[str, int]:
+def _segmenter_options(table: LatencyTable) -> dict[str, Any]:
     """Options that give the segmenter of a table again, other than the classes."""
     if table.segmenter is None:
         return {}
     spec = table.segmenter.spec
-    return {"fpn-channels": spec.fpn_channels, "head-channels": spec.head_channels}
+    return {
+        "task": "semantic", "fpn-channels": spec.fpn_channels, "head-channels": spec.head_channels,
+    }  # fmt: skip
