@@ -3,7 +3,8 @@
     python benchmarks/dense_results.py --out results/dense out/blood=../shared/datasets/bccd:val,test …
 
 Each entry is RUN=DATA:SPLITS. Every run is judged by ``pocketeye eval`` on each part of its set; the
-schedule is read from the run's folder. Writes OUT.json and OUT.md.
+schedule is read from the run's folder. Writes OUT.json and OUT.md; with --keep the rows that were in
+OUT.json and are not judged again stay.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
     }
 
 
+def identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[key] for key in ("data", "split", "network", "backbone", "min_size"))
+
+
 def cells(row: dict[str, Any]) -> list[str]:
     box, mask = row["box"] or {}, row["mask"] or {}
     shares = (box.get("ap"), box.get("ap50"), mask.get("ap"), row["miou"], row["accuracy"])
@@ -62,15 +67,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", help="RUN=DATA:SPLITS")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--keep", action="store_true", help="rows of OUT.json that are not judged again"
+    )
     args = parser.parse_args()
-    found = []
+    record, found = args.out.with_suffix(".json"), []
+    before = json.loads(record.read_text())["runs"] if args.keep else []
     for entry in args.runs:
         run, _, place = entry.partition("=")
         data, _, splits = place.rpartition(":")
         found += [row_of(Path(run), data, split) for split in splits.split(",")]
+    new = {identity(row) for row in found}
+    found = [*(row for row in before if identity(row) not in new), *found]
+    found.sort(key=lambda row: (row["data"], row["network"], row["backbone"]))
     lines = [f"| {' | '.join(_HEADER)} |", "| :-- | :-- | --: | :-- | :-- |" + " --: |" * 9]
     lines += [f"| {' | '.join(cells(row))} |" for row in found]
-    args.out.with_suffix(".json").write_text(json.dumps({"runs": found}, indent=1) + "\n")
+    record.write_text(json.dumps({"runs": found}, indent=1) + "\n")
     args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

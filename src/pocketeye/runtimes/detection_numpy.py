@@ -134,16 +134,19 @@ def clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of the boxes that stay, best first: each overlaps no better one by IoU > threshold."""
     order, kept = np.argsort(-scores, kind="stable"), []
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    while len(order):
-        best, order = order[0], order[1:]
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes[order].T)
+    areas, dropped = (x2 - x1) * (y2 - y1), np.zeros(len(order), bool)
+    # slices of what is left in order are several times faster than picking what is still there
+    for best in range(len(order)):
+        if dropped[best]:
+            continue
         kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[order, :2])
-        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
-        shared = np.maximum(high - low, 0).prod(axis=1)
-        union = areas[best] + areas[order] - shared
-        order = order[~(shared > threshold * union)]
-    return np.asarray(kept, np.int64)
+        rest = slice(best + 1, None)
+        width = np.minimum(x2[best], x2[rest]) - np.maximum(x1[best], x1[rest])
+        height = np.minimum(y2[best], y2[rest]) - np.maximum(y1[best], y1[rest])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        dropped[rest] |= shared > threshold * (areas[best] + areas[rest] - shared)
+    return order[kept].astype(np.int64)
 
 
 def batched_nms(

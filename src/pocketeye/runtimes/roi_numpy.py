@@ -26,44 +26,56 @@ def pyramid_crops(
     scale = np.sqrt(np.maximum(sides.prod(axis=1), 0))
     levels = np.floor(np.log2(scale / FINEST_SIDE + 1e-6)).clip(0, len(maps) - 1).astype(int)
     crops = np.zeros((len(boxes), maps[0].shape[0], size, size), np.float32)
-    for number, level in enumerate(levels):
-        crops[number] = roi_align(maps[level], boxes[number], size, 1 / strides[level])
+    for level, (feature, stride) in enumerate(zip(maps, strides, strict=False)):
+        (chosen,) = np.nonzero(levels == level)
+        crops[chosen] = roi_align(feature, boxes[chosen], size, 1 / stride)
     return crops
 
 
-def roi_align(feature: np.ndarray, box: np.ndarray, size: int, scale: float) -> np.ndarray:
-    """The crop ``(C, size, size)`` of one box: aligned, sampled as densely as the map."""
-    x1, y1, x2, y2 = (float(v) * scale - 0.5 for v in box)
-    rows = _weights(y1, y2, size, feature.shape[1])
-    columns = _weights(x1, x2, size, feature.shape[2])
+def roi_align(feature: np.ndarray, boxes: np.ndarray, size: int, scale: float) -> np.ndarray:
+    """The crops ``(N, C, size, size)`` of boxes ``(N, 4)``: aligned, sampled as densely as the map."""
+    x1, y1, x2, y2 = boxes.astype(np.float64).T * scale - 0.5
+    rows, tops, bottoms = _weights(y1, y2, size, feature.shape[1])
+    columns, lefts, rights = _weights(x1, x2, size, feature.shape[2])
+    crops = np.zeros((len(boxes), len(feature), size, size), np.float32)
     # Samples form a grid, so that each axis is averaged by itself; only what is read is multiplied.
-    inside = tuple(_support(weights) for weights in (rows, columns))
-    part = feature[:, inside[0], inside[1]]
-    crop: np.ndarray = rows[:, inside[0]] @ part @ columns[:, inside[1]].T
-    return crop
+    for k in range(len(boxes)):
+        y, x = slice(tops[k], bottoms[k]), slice(lefts[k], rights[k])
+        crops[k] = rows[k, :, y] @ feature[:, y, x] @ columns[k, :, x].T
+    return crops
 
 
-def _weights(start: float, end: float, size: int, length: int) -> np.ndarray:
-    """``(size, length)``: what each pixel of an axis weighs in each bin."""
-    weights = np.zeros((size, length), np.float32)
-    samples = int(np.ceil((end - start) / size))
-    if samples <= 0:
-        return weights
+def _weights(
+    start: np.ndarray, end: np.ndarray, size: int, length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each pixel of an axis weighs in each bin of each box.
+
+    Returns:
+        ``(N, size, length)``, and the first pixel that is read and the one after the last, ``(N,)``.
+    """
     step = (end - start) / size
-    places = start + (np.arange(size)[:, None] + (np.arange(samples) + 0.5) / samples) * step
-    bins, places = np.repeat(np.arange(size), samples), places.ravel()
-    inside = (places >= -1) & (places <= length)
-    bins, places = bins[inside], places[inside].clip(0, length - 1)
-    low = places.astype(np.int64)
-    high, part = np.minimum(low + 1, length - 1), places - low
-    np.add.at(weights, (bins, low), (1 - part) / samples)
-    np.add.at(weights, (bins, high), part / samples)
-    return weights
-
-
-def _support(weights: np.ndarray) -> slice:
-    (used,) = np.nonzero(weights.any(axis=0))
-    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+    samples = np.maximum(np.ceil(step), 0).astype(np.int64)
+    number = np.arange(max(int(samples.max(initial=0)), 1))
+    # (N, size, most samples): where bins are sampled, those beyond a box's own number left out
+    share = (number + 0.5) / np.maximum(samples, 1)[:, None]
+    places = (
+        start[:, None, None] + (np.arange(size)[:, None] + share[:, None]) * step[:, None, None]
+    )
+    inside = (places >= -1) & (places <= length) & (number < samples[:, None])[:, None]
+    box, bins, _ = np.nonzero(inside)
+    found = places[inside].clip(0, length - 1)
+    low = found.astype(np.int64)
+    high, part = np.minimum(low + 1, length - 1), found - low
+    cells, share_of_one = (box * size + bins) * length, 1 / samples[box]
+    total = len(start) * size * length
+    weights = np.bincount(cells + low, (1 - part) * share_of_one, total)
+    weights += np.bincount(cells + high, part * share_of_one, total)
+    first, last = np.full(len(start), length), np.zeros(len(start), np.int64)
+    np.minimum.at(first, box, low)
+    np.maximum.at(last, box, high + 1)
+    return (
+        weights.reshape(len(start), size, length).astype(np.float32), np.minimum(first, last), last
+    )  # fmt: skip
 
 
 def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
