@@ -33,7 +33,7 @@ from pocketeye.training.dense_predictor import fitted
 from pocketeye.training.report import RESULT
 from pocketeye.verbs._train_dense import network_options
 
-_RECIPE, _LOOKED_AT = "semantic-small", 16
+_RECIPE, _LOOKED_AT = "semantic-scratch", 16
 SearchableTask = Literal["classify", "semantic"]
 
 

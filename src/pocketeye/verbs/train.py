@@ -151,7 +151,8 @@ def train(
             default digits for the digits, else small-cpu. Of the other tasks
             segment-anything-small, segment-anything-sa1b, track-small, track-sav or a file; the
             small ones by default. Of detect detect-small or retinanet-1x, of instance
-            instance-small or mask-rcnn-1x, of semantic semantic-small, semantic-fpn-40k or -80k.
+            instance-small or mask-rcnn-1x, of semantic semantic-small, semantic-scratch,
+            semantic-fpn-40k or -80k.
         out: folder of the run; out/train/MODEL-on-DATA by default.
         resume: go on with an interrupted run.
         overwrite: start again in a folder that holds a run.
