@@ -26,7 +26,7 @@ from pocketeye.training.dense_task import (
     make_dense_optimizer,
     pixel_loss,
 )
-from pocketeye.training.fit_dense import DenseFitResult, fit_dense
+from pocketeye.training.fit_dense import DenseFitResult, fit_dense, validation_batch
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 
 BACKBONE = (
@@ -225,3 +225,17 @@ def test_the_memory_layout_changes_nothing_but_the_time(
         assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
         found.append(RunFolder(tmp_path / f"{channels_last}").metrics()[0]["train/loss"])
     assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(("processes", "count"), [(1, 1), (2, 3), (4, 10), (8, 8), (8, 9)])
+def test_every_process_has_something_to_validate(processes: int, count: int) -> None:
+    config = DenseConfig(task="semantic", batch_size=4, num_processes=processes)
+    size = validation_batch(config, count)
+    assert 1 <= size <= 4
+    assert all(rank * size < count for rank in range(processes))
+
+
+def test_more_processes_than_pictures_are_refused() -> None:
+    config = DenseConfig(task="semantic", num_processes=3)
+    with pytest.raises(InvalidValue, match="3 processes need a picture each"):
+        validation_batch(config, 2)

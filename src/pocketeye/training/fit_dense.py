@@ -141,9 +141,28 @@ def _made(
             draws, config.batch_size, training=True, workers=config.workers, collate=collate
         ),
         make_clip_loader(
-            order, config.batch_size, training=False, workers=config.workers, collate=collate_items
+            order,
+            validation_batch(config, len(val)),
+            training=False,
+            workers=config.workers,
+            collate=collate_items,
         ),
     )
+
+
+def validation_batch(config: DenseConfig, count: int) -> int:
+    """Pictures a validation batch of one process: so many that every process has one.
+
+    Raises:
+        InvalidValue: fewer pictures than processes.
+    """
+    if count < config.num_processes:
+        raise InvalidValue(
+            f"{config.num_processes} processes need a picture each to validate on, and there are "
+            f"{count}: use fewer with --num-processes, or more pictures"
+        )
+    # of count pictures in batches of this size the last process, too, gets the beginning of one
+    return max(min(config.batch_size, (count - 1) // max(config.num_processes - 1, 1)), 1)
 
 
 def _begin(config: DenseConfig, description: DenseDescription, run: RunFolder) -> None:
