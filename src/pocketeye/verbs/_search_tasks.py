@@ -73,6 +73,19 @@ class Opened:
     decisive: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
+
+    space: SearchSpace
+    config: SearchConfig
+    data: str
+    classes: str | None
+    recipe: str | None
+    epochs: int | None
+    retrain: bool
+
+
 @dataclass(frozen=True)
 class ClassifierRetraining(Retraining):
     """See :class:`Retraining`."""
@@ -150,23 +163,16 @@ def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
     return load_dense_recipe(recipe or _RECIPE, "semantic").batch_size
 
 
-def open_classification(
-    space: SearchSpace,
-    config: SearchConfig,
-    data: str,
-    classes: str | None,
-    recipe: str | None,
-    epochs: int | None,
-    retrain: bool,
-) -> Opened:
-    """Images with a class each; ``recipe`` and ``epochs`` of the training that follows."""
-    if classes is not None:
+def open_classification(asked: Asked) -> Opened:
+    """Images with a class each."""
+    space, config, data = asked.space, asked.config, asked.data
+    if asked.classes is not None:
         raise InvalidValue("--classes says what the masks of --task semantic mean: leave it out")
     chosen = None
-    if retrain:
+    if asked.retrain:
         chosen = load_recipe(
-            recipe or ("digits" if data == "digits" else "small-cpu"),
-            epochs=epochs, input_size=side(space), **_machine(config),
+            asked.recipe or ("digits" if data == "digits" else "small-cpu"),
+            epochs=asked.epochs, input_size=side(space), **_machine(config),
         )  # fmt: skip
     train, val = (load_images(data, split, in_chans=space.in_chans) for split in ("train", "val"))
     if len(train.classes) != space.num_classes:
@@ -184,32 +190,24 @@ def open_classification(
     )
 
 
-def open_segmentation(
-    table: LatencyTable,
-    space: SearchSpace,
-    config: SearchConfig,
-    data: str,
-    classes: str | None,
-    recipe: str | None,
-    epochs: int | None,
-    retrain: bool,
-) -> Opened:
+def open_segmentation(table: LatencyTable, asked: Asked) -> Opened:
     """Pictures with masks; the recipe is of the search's crops too, sizes and widths are the table's."""
     assert table.segmenter is not None
+    space, config, data = asked.space, asked.config, asked.data
     spec = table.segmenter.spec
     shorter, longer = min(sides(space.input_size)), max(sides(space.input_size))
     chosen = load_dense_recipe(
-        recipe or _RECIPE, "semantic", epochs=epochs, min_sizes=(shorter,),
+        asked.recipe or _RECIPE, "semantic", epochs=asked.epochs, min_sizes=(shorter,),
         min_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
         head_channels=spec.head_channels, **_machine(config),
     )  # fmt: skip
-    if retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
+    if asked.retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
         raise InvalidValue(
             "the chosen network is trained from scratch, for which BN has to learn its statistics: "
             f"this recipe says norms: {chosen.norms} and head_norms: {chosen.head_norms}, use a copy "
             "of it that says live for both, or --no-retrain"
         )
-    train, val = (load_semantic(data, split, classes=classes) for split in ("train", "val"))
+    train, val = (load_semantic(data, split, classes=asked.classes) for split in ("train", "val"))
     if len(train.classes) != spec.num_classes:
         raise InvalidValue(
             f"{train.source} has {len(train.classes)} classes of pixels, but the latency table was "
@@ -226,7 +224,7 @@ def open_segmentation(
         problem=Segmentation(train, chosen, described),
         train=train,
         val=val,
-        retraining=SegmenterRetraining(train, val, chosen, described) if retrain else None,
+        retraining=SegmenterRetraining(train, val, chosen, described) if asked.retrain else None,
         recipe=chosen,
         decisive={
             "classes": list(train.classes), "data_sha256": _fingerprint(train),

@@ -32,6 +32,7 @@ from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._search_report import build_report, describe, next_commands
 from pocketeye.verbs._search_tasks import (
+    Asked,
     SearchableTask,
     open_classification,
     open_segmentation,
@@ -241,9 +242,12 @@ def search(
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
     )
-    asked = (shape, config, data, classes, train_recipe, train_epochs, retrain)
+    asked = Asked(
+        space=shape, config=config, data=data, classes=classes, recipe=train_recipe,
+        epochs=train_epochs, retrain=retrain,
+    )  # fmt: skip
     opened = (
-        open_segmentation(latencies, *asked) if own == "semantic" else open_classification(*asked)
+        open_segmentation(latencies, asked) if own == "semantic" else open_classification(asked)
     )
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
     decisive = {
