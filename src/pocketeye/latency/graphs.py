@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from pocketeye.runtimes.base import Artifact, Executable, Precision, Runtime
 
 BoundaryIO = Literal["float", "quantized"]
 Shape = tuple[int, int, int]
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 @runtime_checkable
@@ -71,7 +72,7 @@ def network_module(
             architecture, segmenter.num_classes, norms="live", drop_rate=0.0,
             fpn_channels=segmenter.fpn_channels, channels=segmenter.head_channels,
         )  # fmt: skip
-        return RawSemantic(settle(network, input_shape(architecture))).eval()  # type: ignore[arg-type]
+        return RawSemantic(settle(network, input_shape(architecture))).eval()
 
 
 def input_shape(architecture: Architecture) -> Shape:
@@ -97,7 +98,7 @@ def neck_and_head(space: SearchSpace, spec: SegmenterSpec, seed: int = 0) -> nn.
         return settle(MapsToPixels(space, spec), *map_shapes(space))
 
 
-def settle(module: nn.Module, *input_shapes: Shape) -> nn.Module:
+def settle(module: _Module, *input_shapes: Shape) -> _Module:
     """Give every BatchNorm a random affine and the statistics of one random batch; eval mode.
 
     Activations then stay of the order of 1 in every layer. Untrained statistics let them shrink

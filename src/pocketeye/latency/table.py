@@ -131,7 +131,7 @@ class LatencyTable:
         return self._calibrated(self._without_call(self.segmenter.row))
 
     def _head_ms(self, head: PlacedBlock) -> float:
-        return self.head_ms or self.calibrated_ms(head)
+        return self.calibrated_ms(head) if self.segmenter is None else self.head_ms
 
     def _calibrated(self, raw_ms: float) -> float:
         return self.calibration.gain * raw_ms + self.calibration.block_ms

@@ -7,7 +7,7 @@ stride 4. Top-down maps are resampled to the size of the map below, so any size 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Literal
+from typing import Literal
 
 from timm.models import reparameterize_model
 from torch import Tensor, nn
@@ -92,7 +92,8 @@ class FPNBackbone(nn.Module):
 
         These are the lateral 1x1 convolutions and, for RetinaNet, the padded 3x3 of P6.
         """
-        fused: Any = reparameterize_model(self).eval()
+        fused = reparameterize_model(self).eval()
+        assert isinstance(fused, FPNBackbone)
         norms = fused.body.take_out_norms()
         if norms:
             for norm, block in zip(norms, fused.fpn.inner_blocks, strict=True):
@@ -101,4 +102,4 @@ class FPNBackbone(nn.Module):
             if isinstance(above, ExtraConvs):
                 assert isinstance(above.p6, nn.Conv2d)
                 above.p6 = NormedConv(norms[-1], above.p6)
-        return fused  # type: ignore[no-any-return]
+        return fused

@@ -82,19 +82,19 @@ def open_network(
     name = _name_of(model, path)
     described = path.is_dir() and (path / MODEL_FILE).is_file()
     own: Any = getattr(module, "architecture", None)
-    if any_shape and input_size is None and isinstance(own, Architecture) and not described:
-        info = replace(info_of(module, name), input_size=max(sides(own.input_size)))
-        return Network(
-            name=name, module=module.eval(), info=info, architecture=own, own_size=own.input_size,
-            trained=pretrained or checkpoint is not None or (path / _WEIGHTS).is_file(),
-        )  # fmt: skip
+    own_size = None
+    if any_shape and input_size is None and not described and isinstance(own, Architecture):
+        own_size = own.input_size
+        input_size = max(sides(own_size))
     info = ModelInfo.load(path) if described else _usual(module, name, input_size)
+    size = input_size or info.input_size
     return Network(
         name=name,
         module=module.eval(),
-        info=replace(info, input_size=input_size or info.input_size),
-        architecture=_architecture(module, input_size or info.input_size),
+        info=replace(info, input_size=size),
+        architecture=_architecture(module, own_size or size),
         trained=pretrained or checkpoint is not None or (path / _WEIGHTS).is_file(),
+        own_size=own_size,
     )
 
 
@@ -104,7 +104,7 @@ def _name_of(model: str, path: Path) -> str:
     return path.resolve().parent.name if path.name == "architecture.json" else path.stem
 
 
-def _architecture(module: nn.Module, input_size: int) -> Architecture | None:
+def _architecture(module: nn.Module, input_size: Size) -> Architecture | None:
     architecture: Any = getattr(module, "architecture", None)
     if not isinstance(architecture, Architecture):
         return None

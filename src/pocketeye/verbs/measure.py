@@ -192,25 +192,7 @@ def measure(
         return _check(check, nets, rounds, seed, started)
     size = None if input_size is None else parse_size(input_size)
     chosen = load_space(space).with_(input_size=size, width=width, num_classes=num_classes)
-    segmenter = None
-    if task == "semantic":
-        if num_classes is None or size is None:
-            raise InvalidValue(
-                "--task semantic needs --num-classes, of the pixels, and --input-size, of the pictures "
-                "as the network gets them, for example --num-classes 11 --input-size 480x360"
-            )
-        segmenter = SegmenterSpec(
-            num_classes=num_classes,
-            fpn_channels=fpn_channels or _FPN_CHANNELS,
-            head_channels=head_channels or _HEAD_CHANNELS,
-        )
-    else:
-        refuse(task, fpn_channels=fpn_channels, head_channels=head_channels)
-    if segmenter is None and not isinstance(chosen.input_size, int):
-        raise InvalidValue(
-            f"classifiers see squares, got the size {size_text(chosen.input_size)}: give one number, "
-            "or --task semantic"
-        )
+    segmenter = _segmenter(task, chosen, num_classes, input_size, fpn_channels, head_channels)
     kind = "semantic-" if segmenter else ""
     named = f"{chosen.name}-{kind}{size_text(chosen.input_size)}-{runtime}-{precision}{SUFFIX}"
     path = out or Path(named)
@@ -237,6 +219,35 @@ def measure(
         range_ms=table.latency_range(chosen),
         seconds=time.monotonic() - started,
         files=(path,),
+    )
+
+
+def _segmenter(
+    task: str,
+    space: SearchSpace,
+    num_classes: int | None,
+    input_size: int | str | None,
+    fpn_channels: int | None,
+    head_channels: int | None,
+) -> SegmenterSpec | None:
+    """What whole networks end with, None for classifiers; says what is missing or means nothing."""
+    if task == "classify":
+        refuse(task, fpn_channels=fpn_channels, head_channels=head_channels)
+        if not isinstance(space.input_size, int):
+            raise InvalidValue(
+                f"classifiers see squares, got the size {size_text(space.input_size)}: give one "
+                "number, or --task semantic"
+            )
+        return None
+    if num_classes is None or input_size is None:
+        raise InvalidValue(
+            "--task semantic needs --num-classes, of the pixels, and --input-size, of the pictures "
+            "as the network gets them, for example --num-classes 11 --input-size 480x360"
+        )
+    return SegmenterSpec(
+        num_classes=num_classes,
+        fpn_channels=fpn_channels or _FPN_CHANNELS,
+        head_channels=head_channels or _HEAD_CHANNELS,
     )
 
 
