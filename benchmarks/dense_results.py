@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runs import RunFolder
 from pocketeye.verbs.evaluate import evaluate
 

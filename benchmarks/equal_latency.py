@@ -30,7 +30,7 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
-from pocketeye.models.fbnet import architectures
+from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.models.space import SearchSpace, scale_chs
 from pocketeye.runs import RunFolder, environment, git_hash, now, write_atomic
 from pocketeye.runtimes import get_runtime

@@ -21,7 +21,7 @@ from pocketeye.latency.plots import plot_check, plot_table, save_figure
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device, LatencyRecord, latency_ms
 from pocketeye.latency.table import LatencyTable
-from pocketeye.models.fbnet import architectures
+from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Timing
 from tests.latency.fakes import SPACE, use_fake_machine

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, RetinaNet
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runtimes.dense_artifact import DenseManifest, is_dense_artifact, load_dense_artifact
 from pocketeye.training.dense_predictor import open_dense_predictor
 from pocketeye.verbs._agreement import _matched

@@ -11,7 +11,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import roi_align
 
 from pocketeye.models import RawBoxHead, RawMaskHead, RawProposals, create_detector
-from pocketeye.models._roi_heads import AlignedRoIAlign
+from pocketeye.models.dense.roi_heads import AlignedRoIAlign
 from pocketeye.runtimes import mask_rcnn_numpy, roi_numpy
 from tests.conftest import randomise_bn
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from pocketeye.data.class_maps import IGNORE
 from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.pixel_head import PixelHead, SegmenterSpec
-from pocketeye.models.semantic import create_semantic
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec
+from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
 from pocketeye.searching.run import SearchOutcome, run_search

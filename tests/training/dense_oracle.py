@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketeye.data.detection import DetectionSet
 from pocketeye.data.semantic import SemanticSet
-from pocketeye.models.dense_described import DenseDescription, DenseTask
+from pocketeye.models.dense.described import DenseDescription, DenseTask
 from pocketeye.results import Result
 
 Change = Callable[[int, Result], Result]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.dense_described import DENSE_TASKS
+from pocketeye.models.dense.described import DENSE_TASKS
 from pocketeye.training.config import list_recipes
 from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
 from pocketeye.training.schedule import dense_learning_rate_factor

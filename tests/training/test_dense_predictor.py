@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pocketeye.data.class_maps import numbered
 from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.dense_described import DenseDescription, DenseTask
+from pocketeye.models.dense.described import DenseDescription, DenseTask
 from pocketeye.results import Result
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import SemanticOrder

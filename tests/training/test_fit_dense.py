@@ -16,7 +16,7 @@ from pocketeye.data.detection import load_detection
 from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture
-from pocketeye.models.dense_described import DenseDescription, open_dense
+from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.runs import RunFolder
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_task import (

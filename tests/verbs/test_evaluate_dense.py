@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pocketeye.cli import main
-from pocketeye.models.dense_described import DenseTask
+from pocketeye.models.dense.described import DenseTask
 from pocketeye.verbs._evaluate_dense import DetectionEvaluateResult, SemanticEvaluateResult
 from pocketeye.verbs.evaluate import evaluate
 from tests.data.box_layouts import voc_xml, write_voc

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
-from pocketeye.models.dense_described import DenseTask
+from pocketeye.models.dense.described import DenseTask
 from pocketeye.results import Masks
 from pocketeye.verbs._predict_dense import DensePredictResult
 from pocketeye.verbs.predict import predict

@@ -16,8 +16,8 @@ import yaml
 from pocketeye.data.semantic import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_described import DenseDescription, open_dense
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.searching.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
 from pocketeye.training.dense_config import DenseConfig, load_dense_recipe

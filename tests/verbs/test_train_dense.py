@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.models.dense_backbone import DenseBackbone
-from pocketeye.models.dense_described import DenseDescription, open_dense
+from pocketeye.models.dense.backbone import DenseBackbone
+from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.training.info import ModelInfo
 from pocketeye.verbs.train import train
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs

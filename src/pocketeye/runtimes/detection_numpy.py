@@ -1,6 +1,6 @@
 """From the maps of an exported RetinaNet to boxes, in numpy alone.
 
-The companion of :class:`pocketeye.models.raw_heads.RawRetinaNet`: what torchvision does behind the
+The companion of :class:`pocketeye.models.dense.raw_heads.RawRetinaNet`: what torchvision does behind the
 heads, to the same boxes in the same order. Nothing here needs torch, so that an artefact and this file
 are enough.
 """

@@ -1,7 +1,7 @@
 """Mask R-CNN of three exported graphs, in numpy alone: proposals, crops, boxes, masks.
 
-The companion of :class:`pocketeye.models.raw_heads.RawProposals`, ``RawBoxHead`` and ``RawMaskHead``:
-what torchvision does between and behind them.
+The companion of :class:`pocketeye.models.dense.raw_heads.RawProposals`, ``RawBoxHead`` and
+``RawMaskHead``: what torchvision does between and behind them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Around an exported dense network, in numpy alone: the input prepared, logits to a label map.
 
-The companion of :class:`pocketeye.models.raw_heads.RawSemantic` and of
-:class:`pocketeye.models.raw_heads.RawRetinaNet`.
+The companion of :class:`pocketeye.models.dense.raw_heads.RawSemantic` and of
+:class:`pocketeye.models.dense.raw_heads.RawRetinaNet`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from pocketeye.models.pixel_head import PixelHead
+from pocketeye.models.dense.pixel_head import PixelHead
 
 
 class PixelPath(nn.Module):

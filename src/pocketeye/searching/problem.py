@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
-from pocketeye.models.pixel_head import PixelHead
+from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.metric import Metric, Top1

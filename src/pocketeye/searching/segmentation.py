@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 from pocketeye.data._usable import late_sentences
 from pocketeye.data.semantic import SemanticSet
 from pocketeye.errors import InvalidValue
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, require_segmenters
-from pocketeye.models.semantic_fpn import resize
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, require_segmenters
+from pocketeye.models.dense.semantic_fpn import resize
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.config import SearchConfig

@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.blocks import build_block
-from pocketeye.models.pixel_head import PixelHead
+from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching._alignment import align

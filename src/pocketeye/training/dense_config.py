@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models.dense_backbone import NORM_MODES, NormMode
-from pocketeye.models.dense_described import DENSE_TASKS, DenseTask
+from pocketeye.models.dense.backbone import NORM_MODES, NormMode
+from pocketeye.models.dense.described import DENSE_TASKS, DenseTask
 from pocketeye.training._convert import dataclass_of, plain
 from pocketeye.training.config import TrainPrecision, read_recipe, require_optimizer
 from pocketeye.training.transforms import require_one_of, require_range
@@ -38,7 +38,7 @@ class DenseConfig:
         ema_decay: of the moving average of the weights, which then is what gets validated and saved;
             0 for none. ``ema_warmup`` lets the decay rise to it.
         norms: of the backbone, ``live``, ``sync``, ``eval`` or ``frozen``, see
-            :class:`pocketeye.models.dense_backbone.DenseBackbone`.
+            :class:`pocketeye.models.dense.backbone.DenseBackbone`.
         head_norms: of the head of ``semantic``, ``live`` or ``sync``.
         trainable_stages: of the backbone, counted from the deepest, 0 to 4.
         drop_path_rate: of the backbone.

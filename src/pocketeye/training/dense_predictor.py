@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
-from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
 from pocketeye.results import Masks, Result
 from pocketeye.runtimes.dense_artifact import is_dense_artifact, load_dense_artifact
 

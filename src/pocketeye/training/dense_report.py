@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pocketeye import pages
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_pictures import STRIP

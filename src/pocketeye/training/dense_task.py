@@ -16,9 +16,9 @@ from pocketeye.data.detection import DetectionSample, DetectionSet
 from pocketeye.data.semantic import SemanticSet
 from pocketeye.metrics.detection import CocoAP
 from pocketeye.metrics.semantic import MeanIoU
-from pocketeye.models.dense_backbone import DenseBackbone
-from pocketeye.models.dense_described import DenseDescription, DenseNetwork
-from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.models.dense.backbone import DenseBackbone
+from pocketeye.models.dense.described import DenseDescription, DenseNetwork
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
 from pocketeye.training.averaging import AveragedTask
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import DetectionItem, SemanticItem

@@ -12,7 +12,7 @@ from pocketeye.data.detection import DetectionSet
 from pocketeye.data.semantic import SemanticSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
-from pocketeye.models.dense_described import DenseDescription, DenseNetwork
+from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
 from pocketeye.training.clip_loader import make_clip_loader
 from pocketeye.training.cluster import is_first_process

@@ -15,7 +15,7 @@ from pocketeye import runs
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.record import Device
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import DenseDescription, is_dense
+from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision
 from pocketeye.runtimes.dense_artifact import (

@@ -13,9 +13,9 @@ from rich.markup import escape
 
 from pocketeye.models import RawProposals, RawRetinaNet, RawSemantic, count
 from pocketeye.models.bundled import BundledCard, bundled_card
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.mask_rcnn import MaskRCNN
-from pocketeye.models.retinanet import RetinaNet
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.training.report import RESULT
 from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._result import VerbResult

@@ -11,7 +11,7 @@ from PIL import Image
 from pocketeye.data._decode import UnreadableImage
 from pocketeye.data.detection import load_detection
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runtimes.dense_artifact import DenseManifest
 from pocketeye.verbs._maps import load_maps
 

@@ -16,7 +16,7 @@ from pocketeye.data.semantic import SemanticSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.matching import MatchReport
-from pocketeye.models.dense_described import DenseTask
+from pocketeye.models.dense.described import DenseTask
 from pocketeye.runtimes import MANIFEST
 from pocketeye.training.coco_results import read_results
 from pocketeye.training.dense_predictor import (

@@ -24,8 +24,8 @@ from pocketeye.models import (
     RawRetinaNet,
     RawSemantic,
 )
-from pocketeye.models.dense_described import DenseDescription, DenseNetwork, open_dense
-from pocketeye.models.retinanet import RetinaNet
+from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
+from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.progress import task
 from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
 from pocketeye.runtimes.dense_artifact import (

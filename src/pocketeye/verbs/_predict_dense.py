@@ -17,7 +17,7 @@ from pocketeye.data import UnreadableImage, decode
 from pocketeye.data.inputs import PictureInput
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.results import LabelMap, Result
 from pocketeye.runs import write_atomic
 from pocketeye.training.dense_predictor import DensePredictor, open_dense_predictor

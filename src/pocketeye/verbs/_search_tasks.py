@@ -19,7 +19,7 @@ from pocketeye.data.semantic import SemanticSet, load_semantic
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder

@@ -19,7 +19,7 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
 from pocketeye.models._create import ARCHITECTURE, WEIGHTS
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import DenseDescription, DenseNetwork, is_dense
+from pocketeye.models.dense.described import DenseDescription, DenseNetwork, is_dense
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_pictures import STRIP
 from pocketeye.training.fit_dense import DenseFitResult, DenseSet, fit_dense

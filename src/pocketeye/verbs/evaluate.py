@@ -14,7 +14,7 @@ from pocketeye.data.classification import DIGITS
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import DenseDescription, is_dense
+from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.runtimes import MANIFEST
 from pocketeye.training.eval_pictures import short
 from pocketeye.training.evaluate import EvalResult

@@ -14,7 +14,7 @@ from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import count
 from pocketeye.models import fuse as fuse_network
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import is_dense
+from pocketeye.models.dense.described import is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import (
     Artifact,

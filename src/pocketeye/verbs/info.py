@@ -20,7 +20,7 @@ from pocketeye.models import (
     list_tams,
 )
 from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
-from pocketeye.models.dense_described import is_dense
+from pocketeye.models.dense.described import is_dense
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info

@@ -16,7 +16,7 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import SUFFIX, LatencyTable
 from pocketeye.latency.usable import Precision as TablePrecision
 from pocketeye.latency.usable import table_precision
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space
 from pocketeye.runtimes import get_runtime

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located
-from pocketeye.models.dense_described import DenseDescription, is_dense
+from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.runs import write_atomic, write_table
 from pocketeye.training.contact_sheet import CELL, MOST_PICTURES, save_contact_sheet
 from pocketeye.training.eval_pictures import short

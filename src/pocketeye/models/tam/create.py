@@ -10,13 +10,13 @@ import timm
 from torch import nn
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.models.backbones.vit import PlainViT
 from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncoder
 from pocketeye.models.tam.mask_decoder import MaskDecoder
 from pocketeye.models.tam.memory_attention import MemoryAttention, Pooling
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.tam import TAM
-from pocketeye.models.vit import PlainViT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,12 +14,12 @@ from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models._create import MODEL, WEIGHTS
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_backbone import NormMode
-from pocketeye.models.detection import create_detector
-from pocketeye.models.mask_rcnn import MaskRCNN
-from pocketeye.models.retinanet import RetinaNet
-from pocketeye.models.semantic import create_semantic
-from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.models.dense.backbone import NormMode
+from pocketeye.models.dense.detection import create_detector
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.dense.semantic import create_semantic
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
 from pocketeye.runs import read_record, write_atomic
 
 DenseTask = Literal["detect", "instance", "semantic"]

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models._dense_create import backbone_name, create_backbone
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_backbone import NormMode
-from pocketeye.models.fpn import FPNBackbone
-from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.models.dense.backbone import NormMode
+from pocketeye.models.dense.create import backbone_name, create_backbone
+from pocketeye.models.dense.fpn import FPNBackbone
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
 
 
 def create_semantic(
@@ -36,7 +36,7 @@ def create_semantic(
         num_classes: all of them, a background too where the data has one.
         pretrained: fetch the backbone's published weights.
         norms: of the backbone, ``live``, ``sync``, ``eval`` or ``frozen``; see
-            :class:`pocketeye.models.dense_backbone.DenseBackbone`.
+            :class:`pocketeye.models.dense.backbone.DenseBackbone`.
         head_norms: of the head, ``live`` or ``sync``.
         trainable_stages: of the backbone, counted from the deepest, 0 to 4.
         fpn_channels: width of the pyramid.

@@ -12,7 +12,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models._create import build_network, create_model
 from pocketeye.models._weights import backbone_state_dict
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_backbone import STRIDES, DenseBackbone, NormMode
+from pocketeye.models.dense.backbone import STRIDES, DenseBackbone, NormMode
 
 
 def create_backbone(

@@ -17,9 +17,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from pocketeye.models._fuse import fuse
-from pocketeye.models.mask_rcnn import MaskRCNN
-from pocketeye.models.retinanet import RetinaNet
-from pocketeye.models.semantic_fpn import SemanticFPN, resize
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.dense.semantic_fpn import SemanticFPN, resize
 
 
 class RawRetinaNet(nn.Module):

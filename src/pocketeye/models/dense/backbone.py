@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pocketeye.errors import InvalidValue, unknown
-from pocketeye.models.casvit import CASViT
+from pocketeye.models.backbones.casvit import CASViT
 
 NormMode = Literal["live", "sync", "eval", "frozen"]
 NORM_MODES: tuple[NormMode, ...] = ("live", "sync", "eval", "frozen")

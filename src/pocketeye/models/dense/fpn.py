@@ -16,7 +16,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from pocketeye.layers import NormedConv, fold_before
-from pocketeye.models.dense_backbone import DenseBackbone
+from pocketeye.models.dense.backbone import DenseBackbone
 
 Extra = Literal["none", "pool", "convs"]
 

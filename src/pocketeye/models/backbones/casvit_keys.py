@@ -18,7 +18,7 @@ from torch import Tensor
 from pocketeye.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from pocketeye.models.casvit import CASViT
+    from pocketeye.models.backbones.casvit import CASViT
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Detectors and segmenters of the official CAS-ViT code, brought to our keys.
 
 Their files have the layout of mmdetection 2.24 and mmsegmentation 0.24: the backbone under
-``backbone.`` (:mod:`pocketeye.models.casvit_keys` renames it), the pyramid under ``neck.``, and heads.
-Ours are torchvision's names, after ``head.``, ``rpn.`` and ``roi_heads.``:
+``backbone.`` (:mod:`pocketeye.models.backbones.casvit_keys` renames it), the pyramid under
+``neck.``, and heads. Ours are torchvision's names, after ``head.``, ``rpn.`` and ``roi_heads.``:
 
 =====================================  ================================================
 theirs                                 ours
@@ -35,7 +35,7 @@ Nothing else is permuted, for the conventions are the same: anchors of a cell by
 within an anchor by class or as dx, dy, dw, dh; crops flattened as (channel, row, column) before
 ``shared_fcs``; deltas of boxes divided by (0.1, 0.1, 0.2, 0.2), which is torchvision's (10, 10, 5, 5).
 Where torchvision's defaults differ, our networks do not follow them: see
-:mod:`pocketeye.models.retinanet` and :mod:`pocketeye.models.mask_rcnn`.
+:mod:`pocketeye.models.dense.retinanet` and :mod:`pocketeye.models.dense.mask_rcnn`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pocketeye.models import casvit_keys
-from pocketeye.models.casvit import CASViT
+from pocketeye.models.backbones import casvit_keys
+from pocketeye.models.backbones.casvit import CASViT
 
 _BODY = "backbone.body.model."
 _OFFICIAL = re.compile(r"(neck|bbox_head|rpn_head|roi_head|decode_head)\.")

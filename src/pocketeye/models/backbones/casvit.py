@@ -39,7 +39,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.layers import fold_before
 from pocketeye.models._registry import register_model
 from pocketeye.models.additive import AdditiveBlock, ConvNorm
-from pocketeye.models.casvit_keys import checkpoint_filter_fn
+from pocketeye.models.backbones.casvit_keys import checkpoint_filter_fn
 
 NUM_STAGES = 4
 
@@ -210,8 +210,8 @@ class CASViT(nn.Module):
 
         What stays: ``out_norms``, because the un-normalised map goes on to the next stage and the
         normalised one leaves the network (its reader takes it in:
-        :meth:`pocketeye.models.fpn.FPNBackbone.fuse`); and the last norm where there is no classifier
-        to take it in.
+        :meth:`pocketeye.models.dense.fpn.FPNBackbone.fuse`); and the last norm where there is no
+        classifier to take it in.
         """
         fused = reparameterize_model(self).eval()
         assert isinstance(fused, CASViT)

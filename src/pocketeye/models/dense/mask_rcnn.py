@@ -3,9 +3,9 @@
 Where torchvision differs, this follows mmdetection, so that its recipes and weights mean the same:
 
 * anchors of exact sizes on fixed strides; a box takes its best anchors where they overlap by 0.3
-  (:mod:`pocketeye.models.anchors`);
+  (:mod:`pocketeye.models.dense.anchors`);
 * crops are taken with ``aligned=True``, sampled as densely as the map
-  (:class:`pocketeye.models._roi_heads.AlignedRoIAlign`);
+  (:class:`pocketeye.models.dense.roi_heads.AlignedRoIAlign`);
 * L1 for boxes in both stages (torchvision: smooth L1, beta 1/9);
 * 1000 proposals an image in training, from 2000 a level.
 
@@ -26,9 +26,9 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from pocketeye.models._roi_heads import AlignedRoIAlign, BoxPredictor, RoIHeads
-from pocketeye.models.anchors import LowQualityMatcher, StridedAnchors
-from pocketeye.models.fpn import FPNBackbone
+from pocketeye.models.dense.anchors import LowQualityMatcher, StridedAnchors
+from pocketeye.models.dense.fpn import FPNBackbone
+from pocketeye.models.dense.roi_heads import AlignedRoIAlign, BoxPredictor, RoIHeads
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 ANCHOR_SCALE = 8

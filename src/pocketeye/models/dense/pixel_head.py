@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models.dense_backbone import STRIDES
-from pocketeye.models.fpn import make_pyramid
-from pocketeye.models.semantic_fpn import SemanticHead, resize
+from pocketeye.models.dense.backbone import STRIDES
+from pocketeye.models.dense.fpn import make_pyramid
+from pocketeye.models.dense.semantic_fpn import SemanticHead, resize
 from pocketeye.models.size import reduced, sides, size_text
 from pocketeye.models.space import SearchSpace
 

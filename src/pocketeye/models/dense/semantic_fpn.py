@@ -12,7 +12,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketeye.models.fpn import FPNBackbone
+from pocketeye.models.dense.fpn import FPNBackbone
 
 
 class SemanticFPN(nn.Module):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue, unknown
-from pocketeye.models._dense_create import backbone_name, create_backbone
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_backbone import DenseBackbone, NormMode
-from pocketeye.models.fpn import Extra, FPNBackbone
-from pocketeye.models.mask_rcnn import MaskRCNN
-from pocketeye.models.retinanet import RetinaNet
+from pocketeye.models.dense.backbone import DenseBackbone, NormMode
+from pocketeye.models.dense.create import backbone_name, create_backbone
+from pocketeye.models.dense.fpn import Extra, FPNBackbone
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
 
 Detector = RetinaNet | MaskRCNN
 # Network, strides taken from the backbone, and what continues the pyramid above them.
@@ -46,7 +46,7 @@ def create_detector(
         num_classes: without background; labels are 0 to ``num_classes - 1`` in both networks.
         pretrained: fetch the backbone's published weights.
         norms: of the backbone, ``live``, ``sync``, ``eval`` or ``frozen``; see
-            :class:`pocketeye.models.dense_backbone.DenseBackbone`. The heads have none.
+            :class:`pocketeye.models.dense.backbone.DenseBackbone`. The heads have none.
         trainable_stages: of the backbone, counted from the deepest, 0 to 4.
         fpn_channels: width of the pyramid and of the heads on it.
         min_size: shorter side that images are resized to (one of several by chance in training),

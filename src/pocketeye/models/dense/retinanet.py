@@ -2,10 +2,10 @@
 
 Where torchvision differs, this follows mmdetection, so that its recipes and weights mean the same:
 
-* anchors of exact sizes on fixed strides (:class:`pocketeye.models.anchors.StridedAnchors`);
-* P6 from C5, P7 from P6 without ReLU (:class:`pocketeye.models.fpn.ExtraConvs`);
+* anchors of exact sizes on fixed strides (:class:`pocketeye.models.dense.anchors.StridedAnchors`);
+* P6 from C5, P7 from P6 without ReLU (:class:`pocketeye.models.dense.fpn.ExtraConvs`);
 * a box takes its best anchors even where another overlaps them more
-  (:class:`pocketeye.models.anchors.LowQualityMatcher`);
+  (:class:`pocketeye.models.dense.anchors.LowQualityMatcher`);
 * losses are summed over the batch and divided by its number of matched anchors (at least one an
   image), not averaged over images;
 * 100 detections an image.
@@ -22,8 +22,8 @@ from torch import Tensor
 from torchvision.models.detection import retinanet as tv
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from pocketeye.models.anchors import LowQualityMatcher, StridedAnchors, octaves
-from pocketeye.models.fpn import FPNBackbone
+from pocketeye.models.dense.anchors import LowQualityMatcher, StridedAnchors, octaves
+from pocketeye.models.dense.fpn import FPNBackbone
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 SIZES_PER_OCTAVE = 3

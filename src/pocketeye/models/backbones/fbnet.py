@@ -35,8 +35,8 @@ from torch import Tensor, nn
 
 from pocketeye.models._registry import register_model
 from pocketeye.models.architecture import Architecture, HeadOp
+from pocketeye.models.backbones.fbnet_keys import checkpoint_filter_fn
 from pocketeye.models.blocks import build_block, init_weights
-from pocketeye.models.fbnet_keys import checkpoint_filter_fn
 from pocketeye.models.space import SearchSpace, StageSpec, load_space, scale_chs
 
 
