@@ -23,12 +23,12 @@ import numpy as np
 import psutil
 import torch
 
-from pocketeye.data.clips import ClipSource
-from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.picture_clips import PictureClips
-from pocketeye.data.synthetic_clips import SyntheticClips, SyntheticOptions
-from pocketeye.data.video_clips import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.vos import load_videos
+from pocketeye.data.clips.clips import ClipSource
+from pocketeye.data.clips.images import PictureClips
+from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
+from pocketeye.data.mask_sets.samples import load_masks
+from pocketeye.data.vos.sequences import load_videos
 from pocketeye.runs import cpu_name, now
 
 

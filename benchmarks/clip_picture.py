@@ -19,9 +19,9 @@ import sklearn.datasets
 from PIL import Image
 from scipy import ndimage
 
-from pocketeye.data.clip_sheet import clip_sheet
-from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.synthetic_clips import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.sheet import clip_sheet
+from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
+from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.results.masks import CompactMask
 
 PAGODA = [

@@ -174,7 +174,7 @@ def _pin(cores: Any) -> None:
 
 
 def _train_one(job: tuple[str, int, argparse.Namespace]) -> str:
-    from pocketeye.data.classification import load_images
+    from pocketeye.data.classification.images import load_images
     from pocketeye.training.config import load_recipe
     from pocketeye.training.fit import fit
 

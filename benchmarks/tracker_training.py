@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import yaml
 
-from pocketeye.data.vos import load_videos
+from pocketeye.data.vos.sequences import load_videos
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_vos
 from pocketeye.tracking.followers import BASELINES, open_follower

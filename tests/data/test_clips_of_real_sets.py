@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from pocketeye.data.clip_sheet import clip_sheet
-from pocketeye.data.clips import ClipSource, MixedClips, collate_clips
-from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.picture_clips import PictureClips
-from pocketeye.data.synthetic_clips import SyntheticClips
-from pocketeye.data.video_clips import VideoClips, VideoFrames
-from pocketeye.data.vos import load_videos
+from pocketeye.data.clips.clips import ClipSource, MixedClips, collate_clips
+from pocketeye.data.clips.images import PictureClips
+from pocketeye.data.clips.sheet import clip_sheet
+from pocketeye.data.clips.synthetic import SyntheticClips
+from pocketeye.data.clips.videos import VideoClips, VideoFrames
+from pocketeye.data.mask_sets.samples import load_masks
+from pocketeye.data.vos.sequences import load_videos
 
 
 @pytest.fixture

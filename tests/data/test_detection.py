@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data.detection import DetectionSet, detection_splits, load_detection
+from pocketeye.data.detection.samples import DetectionSet, detection_splits, load_detection
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.box_layouts import voc_xml, write_voc, write_yolo
 from tests.data.mask_layouts import disc, photo, rle, write_coco

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pocketeye.data import UnreadableImage, _fetch
+from pocketeye.data import UnreadableImage
+from pocketeye.data.files import fetch
 from pocketeye.data.inputs import find_inputs
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.layouts import encoded, picture
@@ -150,14 +151,14 @@ def test_addresses_that_fail(server: str, path: str, message: str) -> None:
 
 
 def test_limits_of_fetching(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_fetch, "MOST_BYTES", 4000)
+    monkeypatch.setattr(fetch, "MOST_BYTES", 4000)
     with pytest.raises(UnreadableImage, match="larger than"):
-        _fetch.fetch(server + "/huge")
-    monkeypatch.setattr(_fetch, "MOST_BYTES", 1 << 20)
+        fetch.fetch(server + "/huge")
+    monkeypatch.setattr(fetch, "MOST_BYTES", 1 << 20)
     hours = itertools.count(0, 3600)
-    monkeypatch.setattr(_fetch, "time", SimpleNamespace(monotonic=lambda: next(hours)))
+    monkeypatch.setattr(fetch, "time", SimpleNamespace(monotonic=lambda: next(hours)))
     with pytest.raises(UnreadableImage, match="not here after 60 s"):
-        _fetch.fetch(server + "/huge")
+        fetch.fetch(server + "/huge")
 
 
 def test_without_a_network() -> None:

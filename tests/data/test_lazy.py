@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketeye.data import DAMAGED, ImageSet, UnreadableImage, _parquet, load_images
+from pocketeye.data import DAMAGED, ImageSet, UnreadableImage, load_images
+from pocketeye.data.classification import parquet
 from pocketeye.errors import InvalidValue
 from tests.data.layouts import encoded, picture, samples, write_parquet, write_tar
 
@@ -80,7 +81,7 @@ def test_parquet_is_not_read_at_the_start(tmp_path: Path) -> None:
 
 
 def test_kept_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_parquet, "CACHE_BYTES", 50_000)
+    monkeypatch.setattr(parquet, "CACHE_BYTES", 50_000)
     rows: list[tuple[bytes | None, int]] = [(encoded(i) + bytes(2000), i % 2) for i in range(100)]
     write_parquet(tmp_path / "train.parquet", rows, None, row_group_size=10)
     write_parquet(tmp_path / "val.parquet", rows[:2], None)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data._shapes import polygon_mask
-from pocketeye.data.mask_sets import load_masks
+from pocketeye.data.files.shapes import polygon_mask
+from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import (
     SIZE,

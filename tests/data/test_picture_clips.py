@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pocketeye.data._geometry import Geometry, warp_clip
-from pocketeye.data._light import Colours
-from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.picture_clips import PictureClips, _drawn
+from pocketeye.data.clips.geometry import Geometry, warp_clip
+from pocketeye.data.clips.images import PictureClips, _drawn
+from pocketeye.data.clips.light import Colours
+from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import big_labels, disc, write_labels, write_sa1b
 

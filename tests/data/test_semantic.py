@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data.class_maps import IGNORE, KNOWN, numbered, read_class_map
-from pocketeye.data.semantic import load_semantic, semantic_layout, semantic_splits
+from pocketeye.data.semantic.class_maps import IGNORE, KNOWN, numbered, read_class_map
+from pocketeye.data.semantic.samples import load_semantic, semantic_layout, semantic_splits
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import photo, write_labels
 

@@ -11,14 +11,20 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from pocketeye.data._cache import ByteCache
-from pocketeye.data._cutouts import cut_out, scene_of
-from pocketeye.data._light import Colours
-from pocketeye.data._motion import Camera, object_maps, object_path, screen_maps, view_to_object
-from pocketeye.data._warp import bend, inverse, points_of, sample
-from pocketeye.data.clips import Clip, collate_clips
-from pocketeye.data.mask_sets import MaskedImage, MaskSet, load_masks
-from pocketeye.data.synthetic_clips import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.clips import Clip, collate_clips
+from pocketeye.data.clips.cutouts import cut_out, scene_of
+from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.motion import (
+    Camera,
+    object_maps,
+    object_path,
+    screen_maps,
+    view_to_object,
+)
+from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.warp import bend, inverse, points_of, sample
+from pocketeye.data.files.cache import ByteCache
+from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, load_masks
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import big_labels, disc, write_labels, write_sa1b
 

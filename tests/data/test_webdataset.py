@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pocketeye.data import UnreadableImage, load_images
-from pocketeye.data._webdataset import find_shards
+from pocketeye.data.classification.webdataset import find_shards
 from pocketeye.errors import InvalidValue
 from tests.data.layouts import Members, encoded, picture, samples, write_tar
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pocketeye.data.class_maps import IGNORE
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec

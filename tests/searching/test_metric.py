@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pocketeye.data.class_maps import IGNORE
+from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.searching.baseline import compare
 from pocketeye.searching.metric import PixelIoU, Top1, metric_key
 

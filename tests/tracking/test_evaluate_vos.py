@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.vos import VideoSet, load_videos
+from pocketeye.data.vos.sequences import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
 from pocketeye.tracking.vos_report import save_vos

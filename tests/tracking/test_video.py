@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from pocketeye.data import video as video_module
+from pocketeye.data.video import video as video_module
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.tracking import open_video
 from tests.tracking.clips import number_of, numbered, write_clip

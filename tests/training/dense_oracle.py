@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pocketeye.data.detection import DetectionSet
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.models.dense.described import DenseDescription, DenseTask
 from pocketeye.results import Result
 

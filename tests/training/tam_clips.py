@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pocketeye.data.clips import Clip, ClipBatch, ClipSource, collate_clips
+from pocketeye.data.clips.clips import Clip, ClipBatch, ClipSource, collate_clips
 from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam import ImageEncoder, Looked, MaskDecoder, MemoryAttention, MemoryEncoder
 from pocketeye.models.tam.prompt_encoder import PromptEncoder

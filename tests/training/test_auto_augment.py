@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pocketeye.data.transforms.auto_augment import AutoAugment
+from pocketeye.data.transforms.transforms import TransformRecipe
 from pocketeye.errors import InvalidValue
-from pocketeye.training.auto_augment import AutoAugment
-from pocketeye.training.transforms import TransformRecipe
 
 POLICIES = (
     "original", "originalr-mstd0.5", "v0", "v0r", "3a", "rand-m9-mstd0.5-inc1", "rand-m15-n4-p1",

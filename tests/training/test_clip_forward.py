@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pocketeye.data.clips import ClipBatch
+from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models import TAM
 from pocketeye.tracking import Tracker
 from pocketeye.training import clip_forward

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pocketeye.data.detection import DetectionSet, load_detection
-from pocketeye.data.drawn import turn
-from pocketeye.data.semantic import SemanticSet, load_semantic
+from pocketeye.data.detection.samples import DetectionSet, load_detection
+from pocketeye.data.seeded import turn
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import (
     DetectionDraws,

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from pocketeye.data.class_maps import numbered
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.semantic.class_maps import numbered
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense.described import DenseDescription, DenseTask
 from pocketeye.results import Result

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.class_maps import numbered
-from pocketeye.data.detection import DetectionSet, load_detection
-from pocketeye.data.semantic import SemanticSet, load_semantic
+from pocketeye.data.detection.samples import DetectionSet, load_detection
+from pocketeye.data.semantic.class_maps import numbered
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import LabelMap, Result, color_of
 from pocketeye.training.coco_results import read_results

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pocketeye.data.detection import load_detection
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.detection.samples import load_detection
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from pocketeye.data import ImageSet, load_images
-from pocketeye.data._stores import MemoryStore
+from pocketeye.data.files.stores import MemoryStore
 from pocketeye.models import create_model
 from pocketeye.training.classification import ClassificationTask
 from pocketeye.training.config import TrainConfig

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
+from pocketeye.data.loaders import sampling
+from pocketeye.data.loaders.images import IGNORED, make_loader
+from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
-from pocketeye.training import sampling
-from pocketeye.training.data import IGNORED, make_loader
-from pocketeye.training.transforms import TransformRecipe, build_transform
 
 Sets = tuple[ImageSet, ImageSet]
 

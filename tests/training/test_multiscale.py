@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from pocketeye.data import ImageSet, load_images
+from pocketeye.data.loaders import sampling
+from pocketeye.data.loaders.images import make_loader
+from pocketeye.data.loaders.sampling import Key, MultiScaleBatches
+from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
-from pocketeye.training import sampling
-from pocketeye.training.data import make_loader
-from pocketeye.training.sampling import Key, MultiScaleBatches
-from pocketeye.training.transforms import TransformRecipe, build_transform
 
 Sets = tuple[ImageSet, ImageSet]
 PAIRS = ((32, 24), (48, 16), (64, 8))

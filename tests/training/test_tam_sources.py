@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.training.clip_loader import ClipSampler, make_clip_loader
 from pocketeye.training.fit_tracker import samples_per_epoch
 from pocketeye.training.tam_config import TamConfig
 from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips

@@ -11,9 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pocketeye.errors import InvalidValue
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.transforms import (
+from pocketeye.data.transforms.transforms import (
     EraseBatch,
     EvalCrop,
     MirrorBatch,
@@ -23,6 +21,8 @@ from pocketeye.training.transforms import (
     build_transform,
     pil_to_tensor,
 )
+from pocketeye.errors import InvalidValue
+from pocketeye.training.info import ModelInfo
 
 
 def noise(n: int = 4, size: int = 24, chans: int = 3) -> torch.Tensor:

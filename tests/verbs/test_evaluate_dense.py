@@ -84,7 +84,7 @@ def test_a_segmenter(tmp_path: Path) -> None:
 
 def test_what_masks_mean_is_the_networks_word(tmp_path: Path) -> None:
     """A folder without classes.yaml, and a network with the classes of CamVid."""
-    from pocketeye.data.class_maps import KNOWN
+    from pocketeye.data.semantic.class_maps import KNOWN
 
     labels = np.full((64, 96), 11)
     labels[30:] = 3

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
-from pocketeye.data.description import SplitDescription, describe
+from pocketeye.data.describing.description import SplitDescription, describe
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results.colors import color_of
 from pocketeye.verbs._data_info import DataInfo

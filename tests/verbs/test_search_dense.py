@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense

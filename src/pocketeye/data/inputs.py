@@ -11,9 +11,9 @@ from typing import BinaryIO, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from pocketeye.data._decode import SUFFIXES, UnreadableImage, no_comments
-from pocketeye.data._fetch import fetch, is_address
-from pocketeye.data._sources import walk
+from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, no_comments
+from pocketeye.data.files.fetch import fetch, is_address
+from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidValue, MissingFile
 
 STDIN = frozenset(("-", "/dev/stdin"))

@@ -10,6 +10,8 @@ import numpy as np
 from torch.nn import functional as F
 
 from pocketeye.data import ImageSet
+from pocketeye.data.loaders.images import make_loader
+from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
@@ -17,9 +19,7 @@ from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.metric import Metric, Top1
 from pocketeye.searching.phases import Loader
 from pocketeye.searching.ranking import Batch, Loss
-from pocketeye.training.data import make_loader
 from pocketeye.training.info import ModelInfo
-from pocketeye.training.transforms import TransformRecipe, build_transform
 
 _SMALL_INPUT = 96
 _RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128

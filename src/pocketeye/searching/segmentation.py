@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pocketeye.data._usable import late_sentences
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.files.readable import late_sentences
+from pocketeye.data.loaders.images import QuietLoader
+from pocketeye.data.loaders.sampling import EpochSampler, Key
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, require_segmenters
@@ -25,12 +27,10 @@ from pocketeye.searching.metric import PixelIoU
 from pocketeye.searching.phases import Loader
 from pocketeye.searching.problem import batch_of, kept
 from pocketeye.searching.ranking import Batch, Loss
-from pocketeye.training.data import QuietLoader
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import SemanticDraws, SemanticOrder
 from pocketeye.training.dense_predictor import as_seen, normalised
 from pocketeye.training.dense_task import pixel_loss
-from pocketeye.training.sampling import EpochSampler, Key
 
 _RECALIBRATION_PICTURES = 256
 

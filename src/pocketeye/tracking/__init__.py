@@ -1,6 +1,6 @@
 """Watching videos: frames from anywhere, masks of objects through time, files of the results."""
 
-from pocketeye.data.frames import Frames as Frames
+from pocketeye.data.video.frames import Frames as Frames
 from pocketeye.tracking.components import fill_holes as fill_holes
 from pocketeye.tracking.components import remove_specks as remove_specks
 from pocketeye.tracking.evaluate_vos import VosPlan as VosPlan

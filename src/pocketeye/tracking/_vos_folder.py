@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.data._vos_masks import LabelFiles, MaskReader, ObjectFiles, count_text
-from pocketeye.data.vos import VideoSequence
+from pocketeye.data.vos.masks import LabelFiles, MaskReader, ObjectFiles, count_text
+from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
 

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from pocketeye.data.frames import Frames
-from pocketeye.data.vos import VideoSequence
+from pocketeye.data.video.frames import Frames
+from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import error_click, region_similarity
 from pocketeye.results import CompactMask, Result

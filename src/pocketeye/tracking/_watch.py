@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pocketeye.data.frames import Frames, FrameStream
+from pocketeye.data.video.frames import Frames, FrameStream
 from pocketeye.errors import InvalidValue
 
 

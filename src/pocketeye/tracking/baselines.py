@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pocketeye.data.frames import Frames
+from pocketeye.data.video.frames import Frames
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.tracking._prompts import check_object_id, parse_prompt

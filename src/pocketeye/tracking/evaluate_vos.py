@@ -12,7 +12,7 @@ import itertools
 from pathlib import Path
 
 from pocketeye import progress
-from pocketeye.data.vos import VideoSequence, VideoSet
+from pocketeye.data.vos.sequences import VideoSequence, VideoSet
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import boundary_accuracy, region_similarity
 from pocketeye.metrics.vos import statistics

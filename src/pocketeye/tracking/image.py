@@ -14,7 +14,7 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
-from pocketeye.data._decode import UnreadableImage, decode, to_mode
+from pocketeye.data.files.decode import UnreadableImage, decode, to_mode
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 from pocketeye.layers import onednn_products
 from pocketeye.models import TAM

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocketeye.data.frames import Frames, as_frame, check_size
+from pocketeye.data.video.frames import Frames, as_frame, check_size
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt

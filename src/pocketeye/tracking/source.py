@@ -13,10 +13,10 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image
 
-from pocketeye.data._av import decode, prepare, to_rgb, video_track
-from pocketeye.data._decode import SUFFIXES
-from pocketeye.data.frames import FrameList, Frames, FrameStream, PictureFiles
-from pocketeye.data.video import VideoFile
+from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data.video.av import decode, prepare, to_rgb, video_track
+from pocketeye.data.video.frames import FrameList, Frames, FrameStream, PictureFiles
+from pocketeye.data.video.video import VideoFile
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, nearest
 from pocketeye.tracking._camera import camera_input
 

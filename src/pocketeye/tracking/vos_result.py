@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pocketeye.data.vos import VideoSequence
+from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.metrics.vos import Statistics
 from pocketeye.results import CompactMask
 

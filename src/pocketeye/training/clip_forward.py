@@ -16,7 +16,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pocketeye.data.clips import ClipBatch
+from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models.tam import TAM, Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.training.prompts import error_click, first_click, noisy_box

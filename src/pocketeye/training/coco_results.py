@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.detection import DetectionSet
+from pocketeye.data.detection.samples import DetectionSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics.objects import FoundObjects, found_objects
 from pocketeye.results.masks import CompactMask, Masks

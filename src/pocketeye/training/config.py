@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from pocketeye.data.transforms.transforms import TransformRecipe, require_one_of, require_range
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.training._convert import dataclass_of, plain
-from pocketeye.training.transforms import TransformRecipe, require_one_of, require_range
 
 Schedule = Literal["cosine", "step"]
 Distill = Literal["none", "soft", "hard"]

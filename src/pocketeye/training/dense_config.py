@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pocketeye.data.transforms.transforms import require_one_of, require_range
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.backbone import NORM_MODES, NormMode
 from pocketeye.models.dense.described import DENSE_TASKS, DenseTask
 from pocketeye.training._convert import dataclass_of, plain
 from pocketeye.training.config import TrainPrecision, read_recipe, require_optimizer
-from pocketeye.training.transforms import require_one_of, require_range
 
 DenseSchedule = Literal["step", "cosine", "poly"]
 HeadNorms = Literal["live", "sync"]

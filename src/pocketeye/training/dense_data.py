@@ -19,13 +19,13 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as VF
 
-from pocketeye.data._decode import UnreadableImage
-from pocketeye.data.class_maps import IGNORE
-from pocketeye.data.detection import DetectionSample, DetectionSet
-from pocketeye.data.drawn import DrawnSource, turn
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.loaders.images import seeded
+from pocketeye.data.seeded import DrawnSource, turn
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.training.cluster import rank_and_world
-from pocketeye.training.data import seeded
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_predictor import fitted
 

@@ -10,7 +10,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image, ImageDraw
 
-from pocketeye.data.class_maps import IGNORE
+from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.results.colors import color_of
 from pocketeye.runs import RunFolder
 from pocketeye.training.dense_task import MASK_THRESHOLD, DenseTraining, DetectionTask

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from pocketeye.data.class_maps import IGNORE
-from pocketeye.data.detection import DetectionSample, DetectionSet
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.metrics.detection import CocoAP
 from pocketeye.metrics.semantic import MeanIoU
 from pocketeye.models.dense.backbone import DenseBackbone

@@ -13,12 +13,12 @@ import torch
 
 from pocketeye import progress
 from pocketeye.data import DAMAGED, ImageSet
+from pocketeye.data.loaders.images import make_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.runs import write_atomic, write_table
 from pocketeye.training import eval_pictures
 from pocketeye.training.class_names import match_classes
-from pocketeye.training.data import make_loader
 from pocketeye.training.predictor import Predictor
 
 MOST_IN_JSON = 100

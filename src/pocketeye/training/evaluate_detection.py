@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.data import UnreadableImage
-from pocketeye.data.detection import DetectionSample, DetectionSet
+from pocketeye.data.detection.samples import DetectionSample, DetectionSet
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.detection import ApReport, coco_ap

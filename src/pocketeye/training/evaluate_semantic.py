@@ -13,8 +13,8 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.data import UnreadableImage
-from pocketeye.data._decode import read_pixels
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.files.decode import read_pixels
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of

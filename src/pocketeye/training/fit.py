@@ -15,6 +15,9 @@ import yaml
 from torch import nn
 
 from pocketeye.data import ImageSet
+from pocketeye.data.loaders.images import make_loader
+from pocketeye.data.loaders.sampling import EpochSampler
+from pocketeye.data.transforms.transforms import build_transform, default_stats
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
 from pocketeye.training import pictures
@@ -23,15 +26,12 @@ from pocketeye.training.cluster import is_first_process, rank_and_world
 from pocketeye.training.config import TrainConfig as TrainConfig
 from pocketeye.training.config import list_recipes as list_recipes
 from pocketeye.training.config import load_recipe as load_recipe
-from pocketeye.training.data import make_loader
 from pocketeye.training.distill import Teacher, open_teacher
 from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import fit_resumable, make_trainer
 from pocketeye.training.report import CURVES, RECIPE, REPORT, SAMPLES, write_report
 from pocketeye.training.report import RESULT as RESULT
-from pocketeye.training.sampling import EpochSampler
 from pocketeye.training.start import fixed_size, require_drop_path
-from pocketeye.training.transforms import build_transform, default_stats
 from pocketeye.training.weights import BEST as BEST
 from pocketeye.training.weights import LAST, SaveWeights
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 import yaml
 
-from pocketeye.data.detection import DetectionSet
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.data.loaders.clips import make_clip_loader
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training.clip_loader import make_clip_loader
 from pocketeye.training.cluster import is_first_process
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import (

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 import yaml
 
-from pocketeye.data.clips import ClipSource
+from pocketeye.data.clips.clips import ClipSource
+from pocketeye.data.loaders.clips import make_clip_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models.tam import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training.clip_loader import make_clip_loader
 from pocketeye.training.clip_pictures import STRIP, SaveStrip, save_tracker_curves
 from pocketeye.training.cluster import is_first_process, rank_and_world
 from pocketeye.training.fit import threads

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import read_record, write_atomic
-from pocketeye.training.transforms import (
+from pocketeye.data.transforms.transforms import (
     CropMode,
     ImageTransform,
     Interpolation,
@@ -17,6 +15,8 @@ from pocketeye.training.transforms import (
     build_transform,
     default_stats,
 )
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.runs import read_record, write_atomic
 
 FILE = "model.json"
 SCHEMA = "pocketeye.model/1"
@@ -30,7 +30,8 @@ class ModelInfo:
         name: registered name, or the name of its architecture.
         classes: names in the order of the outputs.
         mean, std: of values 0 to 1, one per channel.
-        crop_mode: ``center`` or ``warp``, see :class:`~pocketeye.training.transforms.TransformRecipe`.
+        crop_mode: ``center`` or ``warp``, see
+            :class:`~pocketeye.data.transforms.transforms.TransformRecipe`.
         data: what it was trained on, as the user named it, and ``data_sha256``.
     """
 

@@ -2,7 +2,7 @@
 
 Interrupted and continued equals uninterrupted, bit for bit on a CPU: the checkpoint is taken at the
 end of every epoch, all random generators are seeded again from (seed, epoch, rank) when an epoch
-starts, and the loaders of :mod:`pocketeye.training.data` draw from (seed, epoch, sample).
+starts, and the loaders of :mod:`pocketeye.data.loaders.images` draw from (seed, epoch, sample).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def make_trainer(
     its end, after validation and the module's own hook, the numbers logged with ``self.log`` become
     a row of ``metrics.csv`` (with ``epoch`` and ``seconds``) and ``last.ckpt`` is replaced
     atomically. A loss that is not finite stops the training. Loaders divide the data over processes
-    themselves (:func:`pocketeye.training.data.make_loader` does).
+    themselves (:func:`pocketeye.data.loaders.images.make_loader` does).
 
     Args:
         run: where everything goes.

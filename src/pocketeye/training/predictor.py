@@ -12,6 +12,7 @@ import torch
 from timm import is_model
 from torch import Tensor, nn
 
+from pocketeye.data.transforms.transforms import Interpolation, require_range
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
@@ -26,7 +27,6 @@ from pocketeye.training.class_names import (
 )
 from pocketeye.training.fit import BEST
 from pocketeye.training.info import FILE, ModelInfo
-from pocketeye.training.transforms import Interpolation, require_range
 
 
 class Predictor(ABC):

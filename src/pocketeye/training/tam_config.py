@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pocketeye.data.transforms.transforms import require_one_of, require_range
 from pocketeye.errors import InvalidValue
 from pocketeye.training._convert import dataclass_of, plain
 from pocketeye.training.config import (
@@ -14,7 +15,6 @@ from pocketeye.training.config import (
     require_optimizer,
 )
 from pocketeye.training.tam_losses import STRIDES, LossWeights
-from pocketeye.training.transforms import require_one_of, require_range
 
 TamTask = Literal["segment-anything", "track"]
 TAM_TASKS: tuple[TamTask, ...] = get_args(TamTask)

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketeye.data._geometry import Geometry
-from pocketeye.data._light import Colours
-from pocketeye.data._usable import first_usable
-from pocketeye.data.clips import ClipSource, MixedClips
-from pocketeye.data.mask_sets import Gallery, MaskedImage, MaskSet, load_masks
-from pocketeye.data.picture_clips import PictureClips
-from pocketeye.data.synthetic_clips import SyntheticClips
-from pocketeye.data.video_clips import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.vos import VideoSet, load_videos
+from pocketeye.data.clips.clips import ClipSource, MixedClips
+from pocketeye.data.clips.geometry import Geometry
+from pocketeye.data.clips.images import PictureClips
+from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.synthetic import SyntheticClips
+from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
+from pocketeye.data.files.readable import first_usable
+from pocketeye.data.mask_sets.samples import Gallery, MaskedImage, MaskSet, load_masks
+from pocketeye.data.vos.sequences import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.training.cluster import rank_and_world
 from pocketeye.training.fit_tracker import samples_per_epoch

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
-from pocketeye.data.clips import ClipBatch
+from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM
 from pocketeye.training.averaging import AveragedTask

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.description import DataDescription, SplitDescription, describe
-from pocketeye.data.sample_sheet import sample_sheet
+from pocketeye.data.describing.description import DataDescription, SplitDescription, describe
+from pocketeye.data.describing.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import is_architecture
 from pocketeye.verbs._card_text import wrapped

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pocketeye.data._decode import UnreadableImage
-from pocketeye.data.detection import load_detection
+from pocketeye.data.detection.samples import load_detection
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.semantic.known import load_maps
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runtimes.dense_artifact import DenseManifest
-from pocketeye.verbs._maps import load_maps
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.detection import DetectionSet, load_detection
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.detection.samples import DetectionSet, load_detection
+from pocketeye.data.semantic.known import load_maps
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.matching import MatchReport
@@ -31,7 +32,6 @@ from pocketeye.training.evaluate_detection import (
     judge_results,
 )
 from pocketeye.training.evaluate_semantic import SemanticEval, evaluate_semantic, judge_label_maps
-from pocketeye.verbs._maps import load_maps
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 

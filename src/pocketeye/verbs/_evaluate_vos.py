@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.vos import VideoSet, load_videos
+from pocketeye.data.vos.sequences import VideoSet, load_videos
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking.evaluate_vos import (

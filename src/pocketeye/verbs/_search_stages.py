@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.data import ImageSet
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.drift import measure_session

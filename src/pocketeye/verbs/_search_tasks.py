@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
-from pocketeye.data.semantic import SemanticSet, load_semantic
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture

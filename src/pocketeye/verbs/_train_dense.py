@@ -12,8 +12,8 @@ import timm
 import torch
 from torch import nn
 
-from pocketeye.data.detection import load_detection
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.detection.samples import load_detection
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from rich.markup import escape
 
 from pocketeye.data import load_images
-from pocketeye.data.classification import DIGITS
+from pocketeye.data.classification.images import DIGITS
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pocketeye import progress
-from pocketeye.data.frames import Frames
+from pocketeye.data.video.frames import Frames
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.tracking import (

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from pocketeye.data import ImageSet, load_images
-from pocketeye.data.classification import DIGITS
+from pocketeye.data.classification.images import DIGITS
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
