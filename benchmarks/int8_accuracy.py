@@ -21,10 +21,10 @@ from pocketeye.data import load_images
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device
 from pocketeye.models import fuse
+from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import environment, now, write_atomic
 from pocketeye.runtimes import Executable, get_runtime
 from pocketeye.runtimes import onnxruntime as backend
-from pocketeye.verbs._network import Network, open_network
 from pocketeye.verbs._text import markdown_table
 
 _FORMS = ("fp32", "int8", "int8, GELU in float")

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from pocketeye.errors import InvalidValue
 from pocketeye.models import bundled
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs, located
-from pocketeye.training.dense_predictor import open_dense_predictor
-from pocketeye.training.predictor import open_predictor
+from pocketeye.predicting.dense import open_dense_predictor
+from pocketeye.predicting.predictor import open_predictor
 from pocketeye.verbs.info import info
 from pocketeye.verbs.list_models import list_models
 from pocketeye.verbs.predict import predict

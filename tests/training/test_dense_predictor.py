@@ -14,18 +14,18 @@ from pocketeye.data.semantic.class_maps import numbered
 from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense.described import DenseDescription, DenseTask
-from pocketeye.results import Result
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticOrder
-from pocketeye.training.dense_predictor import (
+from pocketeye.predicting.dense import (
     TorchDensePredictor,
     best_class,
     normalised,
     open_dense_predictor,
     require_task,
 )
+from pocketeye.predicting.evaluation.semantic import evaluate_semantic
+from pocketeye.results import Result
+from pocketeye.training.dense_config import DenseConfig
+from pocketeye.training.dense_data import SemanticOrder
 from pocketeye.training.dense_task import SemanticTask
-from pocketeye.training.evaluate_semantic import evaluate_semantic
 from tests.data.mask_layouts import big_labels, photo, write_labels
 
 

@@ -15,10 +15,10 @@ from pocketeye.data.detection.samples import DetectionSet, load_detection
 from pocketeye.data.semantic.class_maps import numbered
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.predicting.evaluation.coco_results import read_results
+from pocketeye.predicting.evaluation.detection import evaluate_detection, judge_results
+from pocketeye.predicting.evaluation.semantic import evaluate_semantic, judge_label_maps
 from pocketeye.results import LabelMap, Result, color_of
-from pocketeye.training.coco_results import read_results
-from pocketeye.training.evaluate_detection import evaluate_detection, judge_results
-from pocketeye.training.evaluate_semantic import evaluate_semantic, judge_label_maps
 from tests.data.mask_layouts import disc, photo, rle, write_coco, write_labels
 from tests.training.dense_oracle import Oracle
 

@@ -18,12 +18,12 @@ from pocketeye import progress
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture, create_model
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import RunFolder
 from pocketeye.training.classification import ClassificationTask
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.distill import Teacher
 from pocketeye.training.fit import FitResult, describe, fit
-from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import make_trainer, open_run
 
 from .conftest import TinyNet, tiny_net

@@ -17,14 +17,14 @@ from pocketeye.data.inputs import find_inputs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics import classification_report
 from pocketeye.models import Architecture, create_model
-from pocketeye.training import contact_sheet
-from pocketeye.training.class_names import imagenet_classes, match_classes, read_classes
-from pocketeye.training.contact_sheet import CELL, save_contact_sheet
-from pocketeye.training.eval_pictures import save_calibration, save_confusion, short
-from pocketeye.training.evaluate import evaluate
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.predict import predict
-from pocketeye.training.predictor import Predictor, info_of, open_predictor
+from pocketeye.predicting import contact_sheet
+from pocketeye.predicting.class_names import imagenet_classes, match_classes, read_classes
+from pocketeye.predicting.contact_sheet import CELL, save_contact_sheet
+from pocketeye.predicting.evaluation.classification import evaluate
+from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion, short
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.predict import predict
+from pocketeye.predicting.predictor import Predictor, info_of, open_predictor
 from tests.data.layouts import encoded, samples, write_tar
 
 Sets = tuple[ImageSet, ImageSet]

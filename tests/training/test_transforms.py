@@ -22,7 +22,7 @@ from pocketeye.data.transforms.transforms import (
     pil_to_tensor,
 )
 from pocketeye.errors import InvalidValue
-from pocketeye.training.info import ModelInfo
+from pocketeye.predicting.info import ModelInfo
 
 
 def noise(n: int = 4, size: int = 24, chans: int = 3) -> torch.Tensor:

@@ -10,8 +10,8 @@ from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.record import Device, LatencyRecord
 from pocketeye.models import load_space
+from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Timing
-from pocketeye.verbs._network import open_network
 from pocketeye.verbs._stages import stage_rows
 from pocketeye.verbs.evaluate import evaluate
 from pocketeye.verbs.info import info

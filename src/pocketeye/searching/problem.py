@@ -15,11 +15,11 @@ from pocketeye.data.transforms.transforms import TransformRecipe, build_transfor
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.metric import Metric, Top1
 from pocketeye.searching.phases import Loader
 from pocketeye.searching.ranking import Batch, Loss
-from pocketeye.training.info import ModelInfo
 
 _SMALL_INPUT = 96
 _RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128

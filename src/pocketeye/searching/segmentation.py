@@ -22,6 +22,7 @@ from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, require_
 from pocketeye.models.dense.semantic_fpn import resize
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
+from pocketeye.predicting.dense import as_seen, normalised
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.metric import PixelIoU
 from pocketeye.searching.phases import Loader
@@ -29,7 +30,6 @@ from pocketeye.searching.problem import batch_of, kept
 from pocketeye.searching.ranking import Batch, Loss
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_data import SemanticDraws, SemanticOrder
-from pocketeye.training.dense_predictor import as_seen, normalised
 from pocketeye.training.dense_task import pixel_loss
 
 _RECALIBRATION_PICTURES = 256

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.loaders.images import IGNORED
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.training.averaging import AveragedTask
 from pocketeye.training.config import TrainConfig
 from pocketeye.training.distill import Teacher, distilled_loss
-from pocketeye.training.info import ModelInfo
 from pocketeye.training.schedule import learning_rate_factor
 
 

@@ -19,6 +19,7 @@ from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.loaders.sampling import EpochSampler
 from pocketeye.data.transforms.transforms import build_transform, default_stats
 from pocketeye.errors import InvalidValue
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
 from pocketeye.training import pictures
 from pocketeye.training.classification import ClassificationTask, has_distilled_head
@@ -27,7 +28,6 @@ from pocketeye.training.config import TrainConfig as TrainConfig
 from pocketeye.training.config import list_recipes as list_recipes
 from pocketeye.training.config import load_recipe as load_recipe
 from pocketeye.training.distill import Teacher, open_teacher
-from pocketeye.training.info import ModelInfo
 from pocketeye.training.loop import fit_resumable, make_trainer
 from pocketeye.training.report import CURVES, RECIPE, REPORT, SAMPLES, write_report
 from pocketeye.training.report import RESULT as RESULT

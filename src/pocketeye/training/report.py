@@ -12,10 +12,10 @@ import yaml
 
 from pocketeye import pages
 from pocketeye.metrics import wilson_interval
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
 from pocketeye.training._convert import plain
 from pocketeye.training.config import TrainConfig
-from pocketeye.training.info import ModelInfo
 
 REPORT, RECIPE, RESULT, CURVES, SAMPLES = (
     "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png",

@@ -10,9 +10,9 @@ import torch
 
 from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
+from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runs import write_atomic
 from pocketeye.tracking.demo_clip import CREDIT
-from pocketeye.training.predictor import open_predictor
 from pocketeye.verbs._text import human_seconds
 
 if TYPE_CHECKING:

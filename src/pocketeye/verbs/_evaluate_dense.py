@@ -18,20 +18,24 @@ from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.matching import MatchReport
 from pocketeye.models.dense.described import DenseTask
-from pocketeye.runtimes import MANIFEST
-from pocketeye.training.coco_results import read_results
-from pocketeye.training.dense_predictor import (
+from pocketeye.predicting.dense import (
     DensePredictor,
     open_dense_predictor,
     require_task,
 )
-from pocketeye.training.eval_pictures import short
-from pocketeye.training.evaluate_detection import (
+from pocketeye.predicting.evaluation.coco_results import read_results
+from pocketeye.predicting.evaluation.detection import (
     DetectionEval,
     evaluate_detection,
     judge_results,
 )
-from pocketeye.training.evaluate_semantic import SemanticEval, evaluate_semantic, judge_label_maps
+from pocketeye.predicting.evaluation.figures import short
+from pocketeye.predicting.evaluation.semantic import (
+    SemanticEval,
+    evaluate_semantic,
+    judge_label_maps,
+)
+from pocketeye.runtimes import MANIFEST
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 

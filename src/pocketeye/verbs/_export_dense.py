@@ -26,6 +26,7 @@ from pocketeye.models import (
 )
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
 from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.predicting.dense import TorchDensePredictor, fitted
 from pocketeye.progress import task
 from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
 from pocketeye.runtimes.dense_artifact import (
@@ -41,7 +42,6 @@ from pocketeye.runtimes.dense_script import dense_script
 from pocketeye.runtimes.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.runtimes.semantic_numpy import prepare
-from pocketeye.training.dense_predictor import TorchDensePredictor, fitted
 from pocketeye.verbs._agreement import Agreement, agreement_of
 from pocketeye.verbs._dense_pictures import sample_pictures
 from pocketeye.verbs._head_crops import HeadCrops, head_crops

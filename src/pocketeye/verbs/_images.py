@@ -9,7 +9,7 @@ from torch import nn
 
 from pocketeye.data.classification.images import DIGITS, load_images
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs._network import Network
+from pocketeye.predicting.network import Network
 
 Inputs = list[tuple[np.ndarray, ...]]
 

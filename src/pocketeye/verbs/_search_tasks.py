@@ -22,6 +22,7 @@ from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
+from pocketeye.predicting.dense import fitted
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.problem import Classification, Problem, side
@@ -29,7 +30,6 @@ from pocketeye.searching.report import Trained
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.training.config import TrainConfig, load_recipe
 from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
-from pocketeye.training.dense_predictor import fitted
 from pocketeye.training.report import RESULT
 from pocketeye.verbs._train_dense import network_options
 

@@ -20,10 +20,10 @@ from pocketeye.models import Architecture, create_model, load_backbone, load_che
 from pocketeye.models._create import ARCHITECTURE, WEIGHTS
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, is_dense
+from pocketeye.predicting.info import FILE, ModelInfo
 from pocketeye.training.dense_config import DenseConfig
 from pocketeye.training.dense_pictures import STRIP
 from pocketeye.training.fit_dense import DenseFitResult, DenseSet, fit_dense
-from pocketeye.training.info import FILE, ModelInfo
 from pocketeye.training.loop import check_device, open_run
 from pocketeye.training.report import CURVES, REPORT
 from pocketeye.training.weights import BEST

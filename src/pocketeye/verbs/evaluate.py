@@ -15,11 +15,11 @@ from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.predicting.evaluation.classification import EvalResult
+from pocketeye.predicting.evaluation.classification import evaluate as run_evaluation
+from pocketeye.predicting.evaluation.figures import short
+from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runtimes import MANIFEST
-from pocketeye.training.eval_pictures import short
-from pocketeye.training.evaluate import EvalResult
-from pocketeye.training.evaluate import evaluate as run_evaluation
-from pocketeye.training.predictor import open_predictor
 from pocketeye.verbs._evaluate_dense import (
     DetectionEvaluateResult,
     SemanticEvaluateResult,

@@ -15,6 +15,7 @@ from pocketeye.models import count
 from pocketeye.models import fuse as fuse_network
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import is_dense
+from pocketeye.predicting.network import Network, open_network
 from pocketeye.progress import task
 from pocketeye.runtimes import (
     Artifact,
@@ -27,7 +28,6 @@ from pocketeye.runtimes import (
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.verbs._export_dense import DenseExportResult, export_dense
 from pocketeye.verbs._images import Inputs, sample_inputs, settle_batchnorm
-from pocketeye.verbs._network import Network, open_network
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 

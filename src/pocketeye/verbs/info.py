@@ -22,10 +22,10 @@ from pocketeye.models import (
 from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
 from pocketeye.models.dense.described import is_dense
 from pocketeye.models.size import Size, sides, size_text
+from pocketeye.predicting.network import open_network
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info
 from pocketeye.verbs._dense_info import DenseInfo, dense_info
-from pocketeye.verbs._network import open_network
 from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._run_card import RunCard, read_run_card

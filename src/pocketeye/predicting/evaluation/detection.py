@@ -20,13 +20,13 @@ from pocketeye.metrics.detection import ApReport, coco_ap
 from pocketeye.metrics.matching import MatchReport, match_report, with_background
 from pocketeye.metrics.objects import FoundObjects, TrueObjects, found_objects, true_objects
 from pocketeye.metrics.voc import VocReport, voc_ap
+from pocketeye.predicting.class_names import match_classes
+from pocketeye.predicting.dense import DensePredictor
+from pocketeye.predicting.evaluation import figures, worst_images
+from pocketeye.predicting.evaluation.coco_results import ImageId, image_ids, result_rows
+from pocketeye.predicting.evaluation.pr_curve import save_pr
 from pocketeye.results import Result
 from pocketeye.runs import environment, write_atomic, write_table
-from pocketeye.training import eval_pictures, gallery
-from pocketeye.training.class_names import match_classes
-from pocketeye.training.coco_results import ImageId, image_ids, result_rows
-from pocketeye.training.dense_predictor import DensePredictor
-from pocketeye.training.pr_picture import save_pr
 
 DETECTIONS = "detections.json"
 MOST_IN_JSON = 100
@@ -189,12 +189,12 @@ class DetectionEval:
                 ((names[i], names[j], confusion.counts[i, j]) for i, j in cells),
             ),
             save_pr(self.reports, self.classes, folder / "pr.png", title),
-            eval_pictures.save_confusion(
+            figures.save_confusion(
                 confusion, folder / "confusion.png",
                 f"{title}: F1 {self.matches.f1:.2f} at scores from {self.matches.score:.2f}",
                 "objects",
             ),
-            *gallery.save_worst_detections(self, folder / "worst.png"),
+            *worst_images.save_worst_detections(self, folder / "worst.png"),
             write_atomic(folder / DETECTIONS, json.dumps(results) + "\n"),
         ]  # fmt: skip
 
@@ -243,7 +243,8 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
 def judge_results(
     samples: DetectionSet, found: Mapping[ImageId, FoundObjects], name: str, *, masks: bool
 ) -> DetectionEval:
-    """Judge what another program found (:func:`pocketeye.training.coco_results.read_results`)."""
+    """Judge what another program found
+    (:func:`pocketeye.predicting.evaluation.coco_results.read_results`)."""
     truths = {
         image_id: truth_of(samples[index], masks=masks)
         for index, image_id in enumerate(image_ids(samples))

@@ -17,16 +17,16 @@ from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models.bundled import bundled_runs, located
-from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
-from pocketeye.training.class_names import (
+from pocketeye.predicting.class_names import (
     NUM_IMAGENET,
     imagenet_classes,
     numbered,
     of_imagenet,
     read_classes,
 )
+from pocketeye.predicting.info import FILE, ModelInfo
+from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
 from pocketeye.training.fit import BEST
-from pocketeye.training.info import FILE, ModelInfo
 
 
 class Predictor(ABC):

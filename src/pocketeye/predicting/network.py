@@ -13,9 +13,9 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_checkpoint
 from pocketeye.models.bundled import located
 from pocketeye.models.size import Size, sides
-from pocketeye.training.info import FILE as MODEL_FILE
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.predictor import info_of
+from pocketeye.predicting.info import FILE as MODEL_FILE
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.predictor import info_of
 
 _WEIGHTS = "best.safetensors"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pocketeye.training.eval_pictures import short
+from pocketeye.predicting.evaluation.figures import short
+from pocketeye.predicting.predict import Prediction
 from pocketeye.training.pictures import VAL_COLOUR
-from pocketeye.training.predict import Prediction
 
 CELL = 192
 """Side of the square each picture is fitted into."""

@@ -18,11 +18,11 @@ from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
+from pocketeye.predicting.class_names import match_classes
+from pocketeye.predicting.dense import DensePredictor
+from pocketeye.predicting.evaluation import figures, worst_images
+from pocketeye.predicting.evaluation.detection import known, make_folder
 from pocketeye.runs import environment, write_atomic, write_table
-from pocketeye.training import eval_pictures, gallery
-from pocketeye.training.class_names import match_classes
-from pocketeye.training.dense_predictor import DensePredictor
-from pocketeye.training.evaluate_detection import known, make_folder
 
 _MOST_IN_JSON, _WORST = 100, 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]
@@ -124,11 +124,11 @@ class SemanticEval:
                 ("true", "predicted", "pixels"),
                 ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
             ),
-            eval_pictures.save_confusion(
+            figures.save_confusion(
                 self.confusion, folder / "confusion.png",
                 f"{title}: mean IoU {100 * report.miou:.1f} %", "pixels",
             ),
-            *gallery.save_worst_maps(self, folder / "worst.png"),
+            *worst_images.save_worst_maps(self, folder / "worst.png"),
         ]  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from pocketeye.results.legend import legend
 from pocketeye.results.result import save_picture
 
 if TYPE_CHECKING:
-    from pocketeye.training.evaluate_detection import DetectionEval
-    from pocketeye.training.evaluate_semantic import SemanticEval, WorstPicture
+    from pocketeye.predicting.evaluation.detection import DetectionEval
+    from pocketeye.predicting.evaluation.semantic import SemanticEval, WorstPicture
 
 PAIR, TRIPLE = 460, 380
 """Width of a picture in pixels, of two side by side and of three."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.metrics.detection import IOUS, RECALLS, ApReport
+from pocketeye.predicting.evaluation.figures import short
 from pocketeye.results.colors import color_of
-from pocketeye.training.eval_pictures import short
 from pocketeye.training.pictures import VAL_COLOUR, make_figure
 
 _MOST_COLOURED = 12

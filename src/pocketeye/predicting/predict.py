@@ -15,7 +15,7 @@ from pocketeye.data import UnreadableImage, decode
 from pocketeye.data.inputs import PictureInput
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import softmax
-from pocketeye.training.predictor import Predictor
+from pocketeye.predicting.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,10 +16,10 @@ from pocketeye.data import DAMAGED, ImageSet
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
+from pocketeye.predicting.class_names import match_classes
+from pocketeye.predicting.evaluation import figures
+from pocketeye.predicting.predictor import Predictor
 from pocketeye.runs import write_atomic, write_table
-from pocketeye.training import eval_pictures
-from pocketeye.training.class_names import match_classes
-from pocketeye.training.predictor import Predictor
 
 MOST_IN_JSON = 100
 """Classes up to which ``eval.json`` holds the whole confusion matrix (``confusion.csv`` always does)."""
@@ -96,8 +96,8 @@ class EvalResult:
                 ("true", "predicted", "n"),
                 ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
             ),
-            eval_pictures.save_confusion(report.table, folder / "confusion.png", title),
-            eval_pictures.save_calibration(report, folder / "calibration.png", title),
+            figures.save_confusion(report.table, folder / "confusion.png", title),
+            figures.save_calibration(report, folder / "calibration.png", title),
         ]
 
 
