@@ -175,8 +175,8 @@ def _pin(cores: Any) -> None:
 
 def _train_one(job: tuple[str, int, argparse.Namespace]) -> str:
     from pocketeye.data.classification.images import load_images
-    from pocketeye.training.config import load_recipe
-    from pocketeye.training.fit import fit
+    from pocketeye.training.classify.config import load_recipe
+    from pocketeye.training.classify.fit import fit
 
     name, seed, args = job
     train = load_images(args.data, "train")

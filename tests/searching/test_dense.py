@@ -24,8 +24,8 @@ from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.task import SearchTask
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_task import pixel_loss
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.task import pixel_loss
 
 from ..training.dense_sets import write_semantic_discs
 from .toys import config, make_table, make_theta, random_choices

@@ -20,7 +20,7 @@ from pocketeye.searching.problem import Classification
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.task import SearchTask
-from pocketeye.training.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 from .toys import SPACE, config, digits, make_table, make_theta, search
 

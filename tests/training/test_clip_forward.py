@@ -8,8 +8,8 @@ import torch
 from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models import TAM
 from pocketeye.tracking import Tracker
-from pocketeye.training import clip_forward
-from pocketeye.training.clip_forward import ClipForward, Plan
+from pocketeye.training.tam import clip_forward
+from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from tests.training.tam_clips import tiny_batch, tiny_tam
 
 NUM_FRAMES = 9  # more than the maps that a frame reads

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from pocketeye.errors import InvalidValue
-from pocketeye.training.cluster import is_first_process, rank_and_world, trainer_options, under_srun
+from pocketeye.training.engine.cluster import (
+    is_first_process,
+    rank_and_world,
+    trainer_options,
+    under_srun,
+)
 
 SRUN = {
     "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_NNODES": "2",

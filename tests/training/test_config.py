@@ -8,7 +8,12 @@ import pytest
 import yaml
 
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
-from pocketeye.training.config import TrainConfig, config_from_dict, list_recipes, load_recipe
+from pocketeye.training.classify.config import (
+    TrainConfig,
+    config_from_dict,
+    list_recipes,
+    load_recipe,
+)
 from pocketeye.training.schedule import learning_rate_factor
 
 

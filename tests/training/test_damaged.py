@@ -10,7 +10,7 @@ from PIL import Image
 
 from pocketeye.data import load_images
 from pocketeye.runs import RunFolder
-from pocketeye.training.fit import fit, load_recipe
+from pocketeye.training.classify.fit import fit, load_recipe
 from tests.training.conftest import tiny_net
 
 

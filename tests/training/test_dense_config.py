@@ -6,8 +6,8 @@ import pytest
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.dense.described import DENSE_TASKS
-from pocketeye.training.config import list_recipes
-from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
+from pocketeye.training.classify.config import list_recipes
+from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
 from pocketeye.training.schedule import dense_learning_rate_factor
 
 ALL = [(task, name) for task in DENSE_TASKS for name in list_recipes(task)]

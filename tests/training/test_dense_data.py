@@ -13,8 +13,8 @@ import torch
 from pocketeye.data.detection.samples import DetectionSet, load_detection
 from pocketeye.data.seeded import turn
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import (
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import (
     DetectionDraws,
     DetectionOrder,
     SemanticDraws,

@@ -23,9 +23,9 @@ from pocketeye.predicting.dense import (
 )
 from pocketeye.predicting.evaluation.semantic import evaluate_semantic
 from pocketeye.results import Result
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticOrder
-from pocketeye.training.dense_task import SemanticTask
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import SemanticOrder
+from pocketeye.training.dense.task import SemanticTask
 from tests.data.mask_layouts import big_labels, photo, write_labels
 
 

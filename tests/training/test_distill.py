@@ -16,11 +16,11 @@ from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.distill import Teacher, distilled_loss, open_teacher
-from pocketeye.training.fit import describe, fit
-from pocketeye.training.loop import open_run
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.distill import Teacher, distilled_loss, open_teacher
+from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import open_run
 
 from .conftest import TinyNet, tiny_net
 

@@ -19,9 +19,9 @@ from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runtimes import get_runtime
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.fit import fit
-from pocketeye.training.loop import open_run
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.fit import fit
+from pocketeye.training.engine.loop import open_run
 
 Sets = tuple[ImageSet, ImageSet]
 

@@ -20,11 +20,11 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture, create_model
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import RunFolder
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.distill import Teacher
-from pocketeye.training.fit import FitResult, describe, fit
-from pocketeye.training.loop import make_trainer, open_run
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.distill import Teacher
+from pocketeye.training.classify.fit import FitResult, describe, fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import make_trainer, open_run
 
 from .conftest import TinyNet, tiny_net
 

@@ -18,15 +18,15 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.runs import RunFolder
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_task import (
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.fit import DenseFitResult, fit_dense, validation_batch
+from pocketeye.training.dense.task import (
     DenseTraining,
     DetectionTask,
     SemanticTask,
     make_dense_optimizer,
     pixel_loss,
 )
-from pocketeye.training.fit_dense import DenseFitResult, fit_dense, validation_batch
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 
 BACKBONE = (

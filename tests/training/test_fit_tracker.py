@@ -15,9 +15,9 @@ from pocketeye.errors import UserError
 from pocketeye.models import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
-from pocketeye.training.fit_tracker import TrackerFitResult, fit_tracker, samples_per_epoch
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_task import TamTraining
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker, samples_per_epoch
+from pocketeye.training.tam.task import TamTraining
 from tests.training.tam_clips import SIZE, DiscClips, tiny_tam
 
 SHORT = {

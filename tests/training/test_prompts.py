@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pocketeye.training.prompts import (
+from pocketeye.training.tam.prompts import (
     BOX_NOISE,
     MOST_NOISE,
     centre,

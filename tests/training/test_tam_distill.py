@@ -7,9 +7,9 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_distill import FeatureTeacher, feature_loss, make_projection
-from pocketeye.training.tracking import TrackTask
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
+from pocketeye.training.tam.track import TrackTask
 
 PICO, NANO = "pocketeye_tam_pico", "pocketeye_tam_nano"
 

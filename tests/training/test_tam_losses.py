@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pocketeye.training.tam_losses import (
+from pocketeye.training.tam.losses import (
     LossWeights,
     Said,
     clip_loss,

@@ -13,10 +13,10 @@ from PIL import Image
 
 from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.training.fit_tracker import samples_per_epoch
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
-from pocketeye.training.tam_task import startable
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.fit import samples_per_epoch
+from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
+from pocketeye.training.tam.task import startable
 from tests.training.tam_clips import DiscClips, tiny_batch
 from tests.training.tam_sets import SIZE, write_davis, write_pictures
 

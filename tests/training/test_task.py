@@ -13,11 +13,11 @@ from timm.layers import BatchNormAct2d
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.fit import describe, fit
-from pocketeye.training.loop import check_device, make_trainer, open_run
-from pocketeye.training.sync_bn import TimmSyncBatchNorm
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import check_device, make_trainer, open_run
+from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
 from .conftest import tiny_net
 

@@ -135,7 +135,7 @@ def test_interrupted_twice_and_resumed_equals_uninterrupted(
     metrics = (tmp_path / "metrics.csv").read_bytes()
     monkeypatch.setattr(stages, "measure_session", fake)
     with monkeypatch.context() as patch:
-        patch.setattr("pocketeye.training.fit.fit", interrupt)
+        patch.setattr("pocketeye.training.classify.fit.fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             search(table=table, out=tmp_path, resume=True, **SETTINGS)
     result = search(table=table, out=tmp_path, resume=True, **SETTINGS)

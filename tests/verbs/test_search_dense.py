@@ -20,7 +20,7 @@ from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.searching.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
-from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._search_tasks import usual_batch
 from pocketeye.verbs.evaluate import evaluate

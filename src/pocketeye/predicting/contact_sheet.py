@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pocketeye.predicting.evaluation.figures import short
 from pocketeye.predicting.predict import Prediction
-from pocketeye.training.pictures import VAL_COLOUR
+from pocketeye.training.engine.figures import VAL_COLOUR
 
 CELL = 192
 """Side of the square each picture is fitted into."""

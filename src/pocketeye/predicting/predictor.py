@@ -26,7 +26,7 @@ from pocketeye.predicting.class_names import (
 )
 from pocketeye.predicting.info import FILE, ModelInfo
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
-from pocketeye.training.fit import BEST
+from pocketeye.training.classify.fit import BEST
 
 
 class Predictor(ABC):

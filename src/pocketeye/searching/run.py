@@ -23,7 +23,7 @@ from pocketeye.searching.propose import LatencyMatrix, check_target
 from pocketeye.searching.supernet import SuperNet
 from pocketeye.searching.task import SearchTask
 from pocketeye.searching.theta import Theta
-from pocketeye.training.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,9 @@ from pocketeye.searching.metric import PixelIoU
 from pocketeye.searching.phases import Loader
 from pocketeye.searching.problem import batch_of, kept
 from pocketeye.searching.ranking import Batch, Loss
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticDraws, SemanticOrder
-from pocketeye.training.dense_task import pixel_loss
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import SemanticDraws, SemanticOrder
+from pocketeye.training.dense.task import pixel_loss
 
 _RECALIBRATION_PICTURES = 256
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.tam.config import TamConfig
 
 
 def learning_rate_factor(config: TrainConfig, steps: int) -> Callable[[int], float]:

@@ -13,7 +13,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import FILE, ModelInfo
 from pocketeye.runs import CONFIG, ENVIRONMENT, RunFolder
-from pocketeye.training.fit import RESULT
+from pocketeye.training.classify.fit import RESULT
 from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._text import human_seconds
 

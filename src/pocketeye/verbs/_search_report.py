@@ -14,7 +14,7 @@ from pocketeye.runs import ENVIRONMENT
 from pocketeye.searching.derive import Derived
 from pocketeye.searching.report import SearchReport, Trained
 from pocketeye.searching.run import SearchOutcome
-from pocketeye.training.report import RECIPE
+from pocketeye.training.engine.report import RECIPE
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._search_tasks import SearchableTask
 

@@ -28,9 +28,9 @@ from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.problem import Classification, Problem, side
 from pocketeye.searching.report import Trained
 from pocketeye.searching.segmentation import Segmentation
-from pocketeye.training.config import TrainConfig, load_recipe
-from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
-from pocketeye.training.report import RESULT
+from pocketeye.training.classify.config import TrainConfig, load_recipe
+from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.engine.report import RESULT
 from pocketeye.verbs._train_dense import network_options
 
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16
@@ -95,8 +95,8 @@ class ClassifierRetraining(Retraining):
     recipe: TrainConfig
 
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
-        from pocketeye.training.fit import fit
-        from pocketeye.training.start import start_network
+        from pocketeye.training.classify.fit import fit
+        from pocketeye.training.classify.start import start_network
 
         network = start_network(str(architecture), self.images, self.recipe)
         fit(network, self.images, self.val, self.recipe, run, resume)
@@ -116,7 +116,7 @@ class SegmenterRetraining(Retraining):
     described: DenseDescription
 
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
-        from pocketeye.training.fit_dense import fit_dense
+        from pocketeye.training.dense.fit import fit_dense
 
         found = Architecture.load(architecture)
         described = replace(

@@ -13,16 +13,16 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking import open_model
-from pocketeye.training.clip_pictures import STRIP
-from pocketeye.training.fit_tracker import TrackerFitResult, fit_tracker, require_square
-from pocketeye.training.loop import check_device, open_run
-from pocketeye.training.report import CURVES, REPORT
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_distill import FeatureTeacher
-from pocketeye.training.tam_init import look_near_first
-from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
-from pocketeye.training.tam_start import begin_with
-from pocketeye.training.weights import BEST
+from pocketeye.training.engine.loop import check_device, open_run
+from pocketeye.training.engine.report import CURVES, REPORT
+from pocketeye.training.engine.weights import BEST
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.distill import FeatureTeacher
+from pocketeye.training.tam.figures import STRIP
+from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker, require_square
+from pocketeye.training.tam.init import look_near_first
+from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
+from pocketeye.training.tam.start import begin_with
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines
 

@@ -26,8 +26,8 @@ from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.propose import LatencyMatrix, check_target
 from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
-from pocketeye.training.loop import check_device
-from pocketeye.training.report import RECIPE
+from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine.report import RECIPE
 from pocketeye.verbs import _search_stages as stages
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._search_report import build_report, describe, next_commands

@@ -14,9 +14,8 @@ from pocketeye.data.classification.images import DIGITS
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
-from pocketeye.training.dense_config import load_dense_recipe
-from pocketeye.training.distill import open_teacher
-from pocketeye.training.fit import (
+from pocketeye.training.classify.distill import open_teacher
+from pocketeye.training.classify.fit import (
     BEST,
     FitResult,
     choose_input_size,
@@ -25,10 +24,11 @@ from pocketeye.training.fit import (
     load_recipe,
     require_fit,
 )
-from pocketeye.training.loop import check_device, open_run
-from pocketeye.training.report import CURVES, REPORT, SAMPLES
-from pocketeye.training.start import start_network
-from pocketeye.training.tam_config import load_tam_recipe
+from pocketeye.training.classify.start import start_network
+from pocketeye.training.dense.config import load_dense_recipe
+from pocketeye.training.engine.loop import check_device, open_run
+from pocketeye.training.engine.report import CURVES, REPORT, SAMPLES
+from pocketeye.training.tam.config import load_tam_recipe
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from pocketeye.data import DAMAGED, ImageSet, UnreadableImage
 from pocketeye.data.loaders.sampling import EpochSampler, Key, MultiScaleBatches
 from pocketeye.errors import InvalidValue
-from pocketeye.training.cluster import rank_and_world
+from pocketeye.training.engine.cluster import rank_and_world
 
 logger = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]

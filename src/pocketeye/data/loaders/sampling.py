@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from pocketeye.errors import InvalidValue
-from pocketeye.training.cluster import rank_and_world
+from pocketeye.training.engine.cluster import rank_and_world
 
 
 class Key(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pocketeye.metrics import ClassReport, ConfusionTable
-from pocketeye.training.pictures import TRAIN_COLOUR, VAL_COLOUR, make_figure
+from pocketeye.training.engine.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 
 _MOST_NAMED = 30
 """Classes up to which every cell of the matrix is written out."""

@@ -47,7 +47,7 @@ def trainer_options(num_processes: int, all_used: bool = True) -> dict[str, Any]
 
     Args:
         all_used: every parameter has a gradient in every step, see
-            :func:`pocketeye.training.loop.make_trainer`.
+            :func:`pocketeye.training.engine.loop.make_trainer`.
 
     Raises:
         InvalidValue: an allocation of SLURM that does not say its tasks per node.
@@ -55,7 +55,7 @@ def trainer_options(num_processes: int, all_used: bool = True) -> dict[str, Any]
     # heavy, and of no use to who only asks for the rank
     from lightning.pytorch.plugins.environments import LightningEnvironment
 
-    from pocketeye.training._callbacks import QuietDDP
+    from pocketeye.training.engine.callbacks import QuietDDP
 
     ddp: dict[str, Any] = {} if all_used else {"find_unused_parameters": True}
     if under_torchrun():
@@ -76,7 +76,7 @@ def trainer_options(num_processes: int, all_used: bool = True) -> dict[str, Any]
 def _slurm_options(ddp: dict[str, Any]) -> dict[str, Any]:
     from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-    from pocketeye.training._callbacks import QuietDDP
+    from pocketeye.training.engine.callbacks import QuietDDP
 
     tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
     nodes = int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES", "1"))

@@ -15,9 +15,9 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training.cluster import is_first_process
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import (
+from pocketeye.training.classify.fit import threads
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import (
     DetectionDraws,
     DetectionOrder,
     SemanticDraws,
@@ -26,13 +26,13 @@ from pocketeye.training.dense_data import (
     collate_items,
     steps_per_epoch,
 )
-from pocketeye.training.dense_pictures import STRIP, SaveDensePicture, save_dense_curves
-from pocketeye.training.dense_report import write_dense_report
-from pocketeye.training.dense_task import DenseTraining, DetectionTask, SemanticTask
-from pocketeye.training.fit import threads
-from pocketeye.training.loop import fit_resumable, make_trainer
-from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT
-from pocketeye.training.weights import BEST, LAST, SaveWeights
+from pocketeye.training.dense.figures import STRIP, SaveDensePicture, save_dense_curves
+from pocketeye.training.dense.report import write_dense_report
+from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask
+from pocketeye.training.engine.cluster import is_first_process
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.report import CURVES, RECIPE, REPORT, RESULT
+from pocketeye.training.engine.weights import BEST, LAST, SaveWeights
 
 DenseSet = DetectionSet | SemanticSet
 # What counts first, and what is drawn beside it.

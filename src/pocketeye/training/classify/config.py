@@ -13,7 +13,7 @@ import yaml
 
 from pocketeye.data.transforms.transforms import TransformRecipe, require_one_of, require_range
 from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.training._convert import dataclass_of, plain
+from pocketeye.training.engine.convert import dataclass_of, plain
 
 Schedule = Literal["cosine", "step"]
 Distill = Literal["none", "soft", "hard"]
@@ -52,7 +52,7 @@ class TrainConfig(TransformRecipe):
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth of the last block; given to the network when it is made.
         clip_grad: largest norm of the gradient, 0 for no limit.
-        teacher: a network to learn from, see :func:`pocketeye.training.distill.open_teacher`.
+        teacher: a network to learn from, see :func:`pocketeye.training.classify.distill.open_teacher`.
         teacher_checkpoint: file of its weights.
         distill: ``soft`` or ``hard`` (DeiT, arXiv 2012.12877, eq. 2 and 3).
         distill_alpha: share of the teacher in the loss, 0 to 1.

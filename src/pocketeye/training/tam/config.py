@@ -8,13 +8,13 @@ from typing import Any, Literal, get_args
 
 from pocketeye.data.transforms.transforms import require_one_of, require_range
 from pocketeye.errors import InvalidValue
-from pocketeye.training._convert import dataclass_of, plain
-from pocketeye.training.config import (
+from pocketeye.training.classify.config import (
     TrainPrecision,
     read_recipe,
     require_optimizer,
 )
-from pocketeye.training.tam_losses import STRIDES, LossWeights
+from pocketeye.training.engine.convert import dataclass_of, plain
+from pocketeye.training.tam.losses import STRIDES, LossWeights
 
 TamTask = Literal["segment-anything", "track"]
 TAM_TASKS: tuple[TamTask, ...] = get_args(TamTask)
@@ -177,12 +177,13 @@ def load_tam_recipe(name_or_path: str | Path, task: TamTask, **overrides: Any) -
     """Read a tracker's recipe that comes along, or a YAML file of the same keys.
 
     Args:
-        name_or_path: see :func:`pocketeye.training.config.list_recipes`.
+        name_or_path: see :func:`pocketeye.training.classify.config.list_recipes`.
         task: that the recipe must be for.
         overrides: values that win over the file's; None leaves the file's.
 
     Raises:
-        InvalidValue, InvalidType, MissingFile: see :func:`pocketeye.training.config.load_recipe`.
+        InvalidValue, InvalidType, MissingFile: see
+            :func:`pocketeye.training.classify.config.load_recipe`.
     """
     data = read_recipe(name_or_path, (task,))
     given = {key: value for key, value in overrides.items() if value is not None}

@@ -15,8 +15,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.start import classes_in, fixed_size
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.start import classes_in, fixed_size
 
 _RUN_WEIGHTS = "best.safetensors"
 

@@ -15,18 +15,18 @@ from pocketeye.models import load_checkpoint
 from pocketeye.models.tam import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training.clip_pictures import STRIP, SaveStrip, save_tracker_curves
-from pocketeye.training.cluster import is_first_process, rank_and_world
-from pocketeye.training.fit import threads
-from pocketeye.training.loop import fit_resumable, make_trainer
-from pocketeye.training.report import CURVES, RECIPE, REPORT, RESULT
-from pocketeye.training.segment_anything import SegmentAnythingTask
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_distill import FeatureTeacher
-from pocketeye.training.tam_report import write_tracker_report
-from pocketeye.training.tam_task import TamTraining
-from pocketeye.training.tracking import TrackTask
-from pocketeye.training.weights import BEST, LAST, SaveWeights
+from pocketeye.training.classify.fit import threads
+from pocketeye.training.engine.cluster import is_first_process, rank_and_world
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.report import CURVES, RECIPE, REPORT, RESULT
+from pocketeye.training.engine.weights import BEST, LAST, SaveWeights
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.distill import FeatureTeacher
+from pocketeye.training.tam.figures import STRIP, SaveStrip, save_tracker_curves
+from pocketeye.training.tam.report import write_tracker_report
+from pocketeye.training.tam.segment_anything import SegmentAnythingTask
+from pocketeye.training.tam.task import TamTraining
+from pocketeye.training.tam.track import TrackTask
 
 _TASKS: dict[str, type[TamTraining]] = {
     "segment-anything": SegmentAnythingTask,

@@ -20,9 +20,9 @@ from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
 from pocketeye.predicting.dense import label_map, normalised
-from pocketeye.training.averaging import AveragedTask
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import DetectionItem, SemanticItem
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import DetectionItem, SemanticItem
+from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.schedule import dense_learning_rate_factor
 
 MASK_THRESHOLD = 0.5

@@ -10,7 +10,7 @@ from timm.optim import create_optimizer_v2, get_optimizer_info, param_groups_lay
 from torch import nn
 
 from pocketeye.models.tam import TAM
-from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam.config import TamConfig
 
 _ENCODER = "image_encoder."
 _NO_DECAY = ("pos_embed",)

@@ -23,9 +23,9 @@ from pocketeye.data.files.readable import first_usable
 from pocketeye.data.mask_sets.samples import Gallery, MaskedImage, MaskSet, load_masks
 from pocketeye.data.vos.sequences import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.training.cluster import rank_and_world
-from pocketeye.training.fit_tracker import samples_per_epoch
-from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.engine.cluster import rank_and_world
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.fit import samples_per_epoch
 
 _VAL = ("dev", "val", "valid")
 _EVERY = 10

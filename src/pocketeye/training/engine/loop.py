@@ -23,7 +23,8 @@ from torch.multiprocessing import ProcessRaisedException
 from pocketeye.devices import DEVICES, Device, resolve_device
 from pocketeye.errors import InvalidValue, UserError, unknown
 from pocketeye.runs import CHECKPOINT, RunFolder
-from pocketeye.training._callbacks import (
+from pocketeye.training.classify.config import TrainPrecision
+from pocketeye.training.engine.callbacks import (
     LOGGERS,
     EpochEnd,
     FiniteLoss,
@@ -31,9 +32,8 @@ from pocketeye.training._callbacks import (
     Reseed,
     hush,
 )
-from pocketeye.training.cluster import is_first_process, started_by_cluster, trainer_options
-from pocketeye.training.config import TrainPrecision
-from pocketeye.training.sync_bn import TimmSyncBatchNorm
+from pocketeye.training.engine.cluster import is_first_process, started_by_cluster, trainer_options
+from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
 _PRECISIONS: dict[TrainPrecision, Any] = {
     "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",

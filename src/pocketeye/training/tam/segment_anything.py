@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pocketeye.training.clip_forward import Plan
-from pocketeye.training.tam_task import TamTraining
+from pocketeye.training.tam.clip_forward import Plan
+from pocketeye.training.tam.task import TamTraining
 
 _VAL_CLICKS = 2
 

@@ -21,19 +21,19 @@ from pocketeye.data.transforms.transforms import build_transform, default_stats
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training import pictures
-from pocketeye.training.classification import ClassificationTask, has_distilled_head
-from pocketeye.training.cluster import is_first_process, rank_and_world
-from pocketeye.training.config import TrainConfig as TrainConfig
-from pocketeye.training.config import list_recipes as list_recipes
-from pocketeye.training.config import load_recipe as load_recipe
-from pocketeye.training.distill import Teacher, open_teacher
-from pocketeye.training.loop import fit_resumable, make_trainer
-from pocketeye.training.report import CURVES, RECIPE, REPORT, SAMPLES, write_report
-from pocketeye.training.report import RESULT as RESULT
-from pocketeye.training.start import fixed_size, require_drop_path
-from pocketeye.training.weights import BEST as BEST
-from pocketeye.training.weights import LAST, SaveWeights
+from pocketeye.training.classify.config import TrainConfig as TrainConfig
+from pocketeye.training.classify.config import list_recipes as list_recipes
+from pocketeye.training.classify.config import load_recipe as load_recipe
+from pocketeye.training.classify.distill import Teacher, open_teacher
+from pocketeye.training.classify.start import fixed_size, require_drop_path
+from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
+from pocketeye.training.engine import figures
+from pocketeye.training.engine.cluster import is_first_process, rank_and_world
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.report import CURVES, RECIPE, REPORT, SAMPLES, write_report
+from pocketeye.training.engine.report import RESULT as RESULT
+from pocketeye.training.engine.weights import BEST as BEST
+from pocketeye.training.engine.weights import LAST, SaveWeights
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ def fit(
         resume: go on from ``last.ckpt``; the result is bit for bit that of one go (on a CPU).
         name: name of the network for ``model.json``; default its architecture's or class's.
         description: text of the progress bar.
-        teacher: from :func:`~pocketeye.training.distill.open_teacher`; by default opened here, where
-            the recipe names one.
+        teacher: from :func:`~pocketeye.training.classify.distill.open_teacher`; by default opened
+            here, where the recipe names one.
 
     Raises:
         InvalidValue: sets, network or teacher that do not fit together, a loss that is not finite, no
@@ -234,7 +234,7 @@ def _begin(
     keys = list(islice(sampler, 32))
     x, y = loader.dataset.__getitems__(keys)
     names = [info.classes[int(label)] for label in y]
-    pictures.save_samples(x, names, info.mean, info.std, run / SAMPLES)
+    figures.save_samples(x, names, info.mean, info.std, run / SAMPLES)
 
 
 def _finish(model: nn.Module, run: RunFolder, info: ModelInfo, counts: dict[str, int]) -> FitResult:
@@ -255,7 +255,7 @@ def _finish(model: nn.Module, run: RunFolder, info: ModelInfo, counts: dict[str,
     )
     if is_first_process():
         title = f"{info.name} on {info.data}, {info.input_size} px"
-        pictures.save_curves(rows, run / CURVES, title)
+        figures.save_curves(rows, run / CURVES, title)
         summary = {**asdict(result), "weights": BEST, "last_top1": rows[-1]["val/top1"], **counts}
         run.write_json(RESULT, {**summary, "params": sum(p.numel() for p in model.parameters())})
         write_report(run)

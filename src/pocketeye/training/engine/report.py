@@ -14,8 +14,8 @@ from pocketeye import pages
 from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
-from pocketeye.training._convert import plain
-from pocketeye.training.config import TrainConfig
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.engine.convert import plain
 
 REPORT, RECIPE, RESULT, CURVES, SAMPLES = (
     "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png",

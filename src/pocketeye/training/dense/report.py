@@ -12,9 +12,9 @@ import yaml
 from pocketeye import pages
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_pictures import STRIP
-from pocketeye.training.report import (
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.figures import STRIP
+from pocketeye.training.engine.report import (
     CURVES,
     RECIPE,
     REPORT,

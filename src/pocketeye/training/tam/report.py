@@ -11,8 +11,7 @@ import yaml
 from pocketeye import pages
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
-from pocketeye.training.clip_pictures import STRIP
-from pocketeye.training.report import (
+from pocketeye.training.engine.report import (
     CURVES,
     RECIPE,
     REPORT,
@@ -24,7 +23,8 @@ from pocketeye.training.report import (
     read_json,
     settings_of,
 )
-from pocketeye.training.tam_config import TamConfig
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.figures import STRIP
 
 _CAPTIONS = {
     "track": "The first objects of validation, a row each: in orange what follows from the first mask, "

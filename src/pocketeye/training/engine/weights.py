@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import RunFolder
-from pocketeye.training.averaging import AveragedTask
+from pocketeye.training.engine.averaging import AveragedTask
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 

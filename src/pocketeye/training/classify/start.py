@@ -13,7 +13,7 @@ from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
-from pocketeye.training.config import TrainConfig
+from pocketeye.training.classify.config import TrainConfig
 
 
 def start_network(

@@ -13,8 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
 from pocketeye.runs import RunFolder
-from pocketeye.training.pictures import TRAIN_COLOUR, VAL_COLOUR, make_figure
-from pocketeye.training.tam_task import Shown, TamTraining
+from pocketeye.training.engine.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
+from pocketeye.training.tam.task import Shown, TamTraining
 
 STRIP = "validation.png"
 _ROWS, _SIDE = 6, 128

@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.loaders.images import IGNORED
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.training.averaging import AveragedTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.distill import Teacher, distilled_loss
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.distill import Teacher, distilled_loss
+from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.schedule import learning_rate_factor
 
 

@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models.tam import TAM, Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
-from pocketeye.training.prompts import error_click, first_click, noisy_box
-from pocketeye.training.tam_losses import Said
+from pocketeye.training.tam.losses import Said
+from pocketeye.training.tam.prompts import error_click, first_click, noisy_box
 
 NUM_POINTERS = 16  # that a frame reads of an object, its own place included: as in a session
 Kind = Literal["mask", "click", "box"]

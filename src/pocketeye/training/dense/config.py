@@ -10,8 +10,8 @@ from pocketeye.data.transforms.transforms import require_one_of, require_range
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.backbone import NORM_MODES, NormMode
 from pocketeye.models.dense.described import DENSE_TASKS, DenseTask
-from pocketeye.training._convert import dataclass_of, plain
-from pocketeye.training.config import TrainPrecision, read_recipe, require_optimizer
+from pocketeye.training.classify.config import TrainPrecision, read_recipe, require_optimizer
+from pocketeye.training.engine.convert import dataclass_of, plain
 
 DenseSchedule = Literal["step", "cosine", "poly"]
 HeadNorms = Literal["live", "sync"]
@@ -157,12 +157,13 @@ def load_dense_recipe(name_or_path: str | Path, task: DenseTask, **overrides: An
     """Read a recipe that comes along, or a YAML file of the same keys.
 
     Args:
-        name_or_path: see :func:`pocketeye.training.config.list_recipes`.
+        name_or_path: see :func:`pocketeye.training.classify.config.list_recipes`.
         task: that the recipe must be for.
         overrides: values that win over the file's; None leaves the file's.
 
     Raises:
-        InvalidValue, InvalidType, MissingFile: see :func:`pocketeye.training.config.load_recipe`.
+        InvalidValue, InvalidType, MissingFile: see
+            :func:`pocketeye.training.classify.config.load_recipe`.
     """
     data = read_recipe(name_or_path, (task,))
     given = {key: value for key, value in overrides.items() if value is not None}
