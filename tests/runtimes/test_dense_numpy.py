@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import batched_nms
 
+from pocketeye.artifacts import detection_numpy, semantic_numpy
 from pocketeye.models import (
     RawBoxHead,
     RawMaskHead,
@@ -20,8 +21,8 @@ from pocketeye.models import (
     create_detector,
     create_semantic,
 )
-from pocketeye.runtimes import check_parity, detection_numpy, semantic_numpy
-from pocketeye.runtimes.onnxruntime import OnnxRuntime
+from pocketeye.runtimes import check_parity
+from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 from tests.conftest import randomise_bn
 
 NANO = "fbnet_96_035_1"

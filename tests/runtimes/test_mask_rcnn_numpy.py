@@ -10,9 +10,9 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import roi_align
 
+from pocketeye.artifacts import mask_rcnn_numpy, roi_numpy
 from pocketeye.models import RawBoxHead, RawMaskHead, RawProposals, create_detector
 from pocketeye.models.dense.roi_heads import AlignedRoIAlign
-from pocketeye.runtimes import mask_rcnn_numpy, roi_numpy
 from tests.conftest import randomise_bn
 
 BOXES = [[3.0, 5, 40, 33], [0, 0, 63.5, 47], [10, 10, 10, 20], [-30, 20, 20, 90], [50, 2, 64, 48]]

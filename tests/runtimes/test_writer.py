@@ -14,9 +14,9 @@ from pocketeye.models.additive import AdditiveBlock
 from pocketeye.models.architecture import BlockSpec
 from pocketeye.models.blocks import build_block
 from pocketeye.runtimes import UnsupportedModule, check_parity
-from pocketeye.runtimes.onnx_int8 import quantize_weight
-from pocketeye.runtimes.onnx_writer import export_fast
-from pocketeye.runtimes.onnxruntime import OnnxRuntime
+from pocketeye.runtimes.onnx.int8 import quantize_weight
+from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
+from pocketeye.runtimes.onnx.writer import export_fast
 from tests.runtimes.nets import Residual, randomize_norms, settle_norms, small_net
 
 RUNTIME = OnnxRuntime()

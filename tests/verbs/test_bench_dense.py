@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pocketeye.artifacts.dense import Stages
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runtimes.dense_artifact import Stages
 from pocketeye.verbs._bench_dense import _measured
 from pocketeye.verbs.bench import bench
 from tests.runtimes.test_dense_artifact import write_run

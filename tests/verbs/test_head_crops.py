@@ -11,11 +11,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD, DenseManifest
+from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.errors import InvalidValue
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.runtimes.dense_artifact import BOX_HEAD, MASK_HEAD, DenseManifest
-from pocketeye.runtimes.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.verbs._export_dense import DenseExportResult, _write_heads
 from pocketeye.verbs._head_crops import HeadCrops, head_crops
 from pocketeye.verbs.export import export

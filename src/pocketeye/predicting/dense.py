@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pocketeye.artifacts.dense import is_dense_artifact, load_dense_artifact
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
 from pocketeye.results import Masks, Result
-from pocketeye.runtimes.dense_artifact import is_dense_artifact, load_dense_artifact
 
 _CHUNK = 32
 """Classes whose logits are resized at once: 150 of them would fill gigabytes."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pocketeye.artifacts.dense import DenseExecutable
 from pocketeye.predicting.dense import TorchDensePredictor, result_of
 from pocketeye.progress import task
 from pocketeye.results import Result
-from pocketeye.runtimes.dense_artifact import DenseExecutable
 
 _SURE, _SAME = 0.3, 0.5
 

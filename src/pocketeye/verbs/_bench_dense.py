@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from pocketeye import runs
-from pocketeye.errors import InvalidValue
-from pocketeye.latency.record import Device
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import DenseDescription, is_dense
-from pocketeye.progress import task
-from pocketeye.runtimes import Precision
-from pocketeye.runtimes.dense_artifact import (
+from pocketeye.artifacts.dense import (
     DenseExecutable,
     DenseManifest,
     Stages,
     is_dense_artifact,
     load_dense_artifact,
 )
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.record import Device
+from pocketeye.models.bundled import located
+from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.progress import task
+from pocketeye.runtimes import Precision
 from pocketeye.verbs._dense_pictures import sample_pictures
 from pocketeye.verbs._export_dense import export_dense
 from pocketeye.verbs._result import VerbResult

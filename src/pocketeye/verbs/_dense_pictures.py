@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pocketeye.artifacts.dense import DenseManifest
 from pocketeye.data.detection.samples import load_detection
 from pocketeye.data.files.decode import UnreadableImage
 from pocketeye.data.semantic.known import load_maps
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense.described import DenseDescription
-from pocketeye.runtimes.dense_artifact import DenseManifest
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 

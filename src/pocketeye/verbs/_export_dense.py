@@ -15,6 +15,18 @@ import numpy as np
 import torch
 
 from pocketeye import runs
+from pocketeye.artifacts.dense import (
+    BOX_HEAD,
+    MASK_HEAD,
+    DenseExecutable,
+    DenseManifest,
+    Stages,
+    is_dense_artifact,
+    load_dense_artifact,
+)
+from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
+from pocketeye.artifacts.script import dense_script
+from pocketeye.artifacts.semantic_numpy import prepare
 from pocketeye.errors import InvalidValue
 from pocketeye.models import (
     MaskRCNN,
@@ -29,19 +41,7 @@ from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.predicting.dense import TorchDensePredictor, fitted
 from pocketeye.progress import task
 from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
-from pocketeye.runtimes.dense_artifact import (
-    BOX_HEAD,
-    MASK_HEAD,
-    DenseExecutable,
-    DenseManifest,
-    Stages,
-    is_dense_artifact,
-    load_dense_artifact,
-)
-from pocketeye.runtimes.dense_script import dense_script
-from pocketeye.runtimes.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
 from pocketeye.runtimes.parity import PARITY
-from pocketeye.runtimes.semantic_numpy import prepare
 from pocketeye.verbs._agreement import Agreement, agreement_of
 from pocketeye.verbs._dense_pictures import sample_pictures
 from pocketeye.verbs._head_crops import HeadCrops, head_crops

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE, Graph, MaskRCNNDecoder
+from pocketeye.artifacts.roi_numpy import pyramid_crops
 from pocketeye.errors import InvalidValue
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.progress import task
-from pocketeye.runtimes.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE, Graph, MaskRCNNDecoder
-from pocketeye.runtimes.roi_numpy import pyramid_crops
 
 _PICTURES = 16
 _BOX_BATCHES, _MASK_BATCHES = 2, 4
@@ -65,7 +65,7 @@ def head_crops(
     Args:
         raw: the first graph of ``network``, in eval mode.
         pictures: ``(1, 3, H, W)`` and the height and width of the picture in it, as
-            :func:`pocketeye.runtimes.semantic_numpy.prepare` gives them; 16 at most are used.
+            :func:`pocketeye.artifacts.semantic_numpy.prepare` gives them; 16 at most are used.
         crops_per_run: of the box head and of the mask head.
 
     Raises:

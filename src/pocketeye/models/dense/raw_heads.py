@@ -2,8 +2,8 @@
 
 Choosing boxes is data-dependent, so that a whole detector is no graph for a phone (and torch's ONNX
 exporter refuses it). These modules stop before that: convolutions, resizing and sums, tensors of four
-dimensions. :mod:`pocketeye.runtimes.detection_numpy`, :mod:`pocketeye.runtimes.semantic_numpy` and
-:mod:`pocketeye.runtimes.mask_rcnn_numpy` do the rest, without torch.
+dimensions. :mod:`pocketeye.artifacts.detection_numpy`, :mod:`pocketeye.artifacts.semantic_numpy` and
+:mod:`pocketeye.artifacts.mask_rcnn_numpy` do the rest, without torch.
 
 Mask R-CNN is three graphs, with NMS and RoIAlign between them: image to pyramid and proposals' maps
 (:class:`RawProposals`), crops of 7x7 to classes and boxes (:class:`RawBoxHead`), crops of 14x14 to
@@ -46,7 +46,7 @@ class RawRetinaNet(nn.Module):
         )
 
     def decoder(self) -> dict[str, Any]:
-        """Arguments of :class:`pocketeye.runtimes.detection_numpy.RetinaDecoder`, as JSON has them."""
+        """Arguments of :class:`pocketeye.artifacts.detection_numpy.RetinaDecoder`, as JSON has them."""
         model = self.model
         return {
             "num_classes": model.num_classes,
@@ -64,7 +64,7 @@ class RawSemantic(nn.Module):
     """Normalised images ``(N, 3, H, W)`` to logits, at stride 4 or of the image's size.
 
     At stride 4 the graph is faster and a sixteenth of the values leaves it;
-    :func:`pocketeye.runtimes.semantic_numpy.label_map` resizes them.
+    :func:`pocketeye.artifacts.semantic_numpy.label_map` resizes them.
     """
 
     output_names = ("logits",)
@@ -106,7 +106,7 @@ class RawProposals(nn.Module):
         return (*levels[:-1], *logits, *deltas)
 
     def decoder(self) -> dict[str, Any]:
-        """Arguments of :class:`pocketeye.runtimes.mask_rcnn_numpy.MaskRCNNDecoder`."""
+        """Arguments of :class:`pocketeye.artifacts.mask_rcnn_numpy.MaskRCNNDecoder`."""
         return dict(self._decoder)
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import ChannelShuffle, fold_after
 from pocketeye.runtimes._store import eval_mode
-from pocketeye.runtimes.convnet import (
+from pocketeye.runtimes.onnx.convnet import (
     Conv,
     ConvNet,
     Linear,

@@ -15,9 +15,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from pocketeye.runtimes._lowering import lower
-from pocketeye.runtimes.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
-from pocketeye.runtimes.convnet import UnsupportedModule as UnsupportedModule
+from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
+from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
+from pocketeye.runtimes.onnx.lowering import lower
 
 OPSET, IR_VERSION = 20, 10
 

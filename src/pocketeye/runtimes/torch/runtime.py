@@ -18,7 +18,6 @@ import torch
 from torch import fx, nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._pt2 import load_pt2, save_pt2
 from pocketeye.runtimes._store import (
     check_arrays,
     check_precision,
@@ -31,6 +30,7 @@ from pocketeye.runtimes._store import (
     tensor_specs,
 )
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming, Precision, Runtime
+from pocketeye.runtimes.torch.pt2 import load_pt2, save_pt2
 
 FILE = "model.pt2"
 _WARM_UP = 3

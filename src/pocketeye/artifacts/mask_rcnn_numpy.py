@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pocketeye.runtimes.detection_numpy import (
+from pocketeye.artifacts.detection_numpy import (
     Detections,
     anchor_sides,
     batched_nms,
@@ -22,7 +22,7 @@ from pocketeye.runtimes.detection_numpy import (
     nms,
     per_anchor,
 )
-from pocketeye.runtimes.roi_numpy import paste, pyramid_crops
+from pocketeye.artifacts.roi_numpy import paste, pyramid_crops
 
 # A graph: arrays in, arrays out (:class:`pocketeye.runtimes.Executable` is one).
 Graph = Callable[..., Sequence[np.ndarray]]
@@ -81,7 +81,7 @@ class MaskRCNNDecoder:
         """Run the graphs.
 
         Args:
-            image: ``(1, 3, H, W)``, prepared (:func:`pocketeye.runtimes.semantic_numpy.prepare`).
+            image: ``(1, 3, H, W)``, prepared (:func:`pocketeye.artifacts.semantic_numpy.prepare`).
             crops_per_run: of ``box_head`` and of ``mask_head``: their static batch.
             image_size: height and width of the picture in ``image``, without padding.
             original_size: of the picture before it was resized: boxes and masks are of that size.

@@ -9,7 +9,7 @@ import inspect
 import re
 from types import ModuleType
 
-from pocketeye.runtimes import detection_numpy, mask_rcnn_numpy, roi_numpy, semantic_numpy
+from pocketeye.artifacts import detection_numpy, mask_rcnn_numpy, roi_numpy, semantic_numpy
 
 _MODULES: dict[str, tuple[ModuleType, ...]] = {
     "detect": (semantic_numpy, detection_numpy),

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pocketeye.artifacts.detection_numpy import RetinaDecoder
+from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
+from pocketeye.artifacts.semantic_numpy import label_map, prepare
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.runs import read_record, write_atomic
 from pocketeye.runtimes.base import Artifact, Executable
-from pocketeye.runtimes.detection_numpy import RetinaDecoder
-from pocketeye.runtimes.mask_rcnn_numpy import MaskRCNNDecoder
-from pocketeye.runtimes.semantic_numpy import label_map, prepare
 
 FILE = "dense.json"
 SCHEMA = "pocketeye.dense-artifact/1"

@@ -5,7 +5,7 @@ pattern ONNX Runtime fuses into QLinear kernels. A ReLU disappears: quantising i
 point 0 clips just the same. Shuffle and flatten move bytes and stay in uint8.
 
 An additive attention block runs in integers throughout: its gates (sigmoid and product), and its GELUs
-as :func:`pocketeye.runtimes._onnx_passes.tabulate_gelu` writes them, in exported networks too. Measured
+as :func:`pocketeye.runtimes.onnx.passes.tabulate_gelu` writes them, in exported networks too. Measured
 against that (CPU time of the block, µs; AMD EPYC with AVX-512, ONNX Runtime 1.32, one thread, medians of
 24 interleaved rounds; error of the output for random weights):
 
@@ -31,9 +31,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from pocketeye.runtimes._onnx_passes import tabulate_gelu
-from pocketeye.runtimes.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
-from pocketeye.runtimes.onnx_writer import GraphBuilder, conv_attributes, value_infos
+from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
+from pocketeye.runtimes.onnx.passes import tabulate_gelu
+from pocketeye.runtimes.onnx.writer import GraphBuilder, conv_attributes, value_infos
 
 BoundaryIO = Literal["float", "quantized"]
 _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
@@ -79,7 +79,7 @@ def write_int8(
 ) -> Int8Model:
     """The network as static QDQ ONNX.
 
-    ``ranges`` comes from :func:`pocketeye.runtimes.convnet.value_ranges`. With ``io="quantized"``
+    ``ranges`` comes from :func:`pocketeye.runtimes.onnx.convnet.value_ranges`. With ``io="quantized"``
     inputs and outputs are uint8, as between the layers of a whole int8 network.
     """
     writer = _Writer(_fuse_relu(net), ranges)

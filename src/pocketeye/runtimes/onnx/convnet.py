@@ -1,6 +1,6 @@
 """Plain convolutional networks as a list of operations: what the fast ONNX writers consume.
 
-:func:`pocketeye.runtimes._lowering.lower` makes a :class:`ConvNet` of a module.
+:func:`pocketeye.runtimes.onnx.lowering.lower` makes a :class:`ConvNet` of a module.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
 is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
-float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes._onnx_passes`).
+float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._lowering import lower
-from pocketeye.runtimes._onnx_passes import pool_globally, tabulate_gelu
-from pocketeye.runtimes._ort_executable import OrtExecutable, session_flags
 from pocketeye.runtimes._store import (
     check_precision,
     check_stored,
@@ -36,9 +33,12 @@ from pocketeye.runtimes._store import (
     tensor_specs,
 )
 from pocketeye.runtimes.base import Artifact, Precision, Runtime, TensorSpec
-from pocketeye.runtimes.convnet import ConvNet, value_ranges
-from pocketeye.runtimes.onnx_int8 import BoundaryIO, Int8Model, boundary_shape, write_int8
-from pocketeye.runtimes.onnx_writer import OPSET, write_fp32
+from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
+from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
+from pocketeye.runtimes.onnx.int8 import BoundaryIO, Int8Model, boundary_shape, write_int8
+from pocketeye.runtimes.onnx.lowering import lower
+from pocketeye.runtimes.onnx.passes import pool_globally, tabulate_gelu
+from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 
 FILE = "model.onnx"
 

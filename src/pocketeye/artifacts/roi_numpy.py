@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pocketeye.runtimes.semantic_numpy import resize
+from pocketeye.artifacts.semantic_numpy import resize
 
 # A box of twice this side is the smallest that is cropped from the second level.
 FINEST_SIDE = 56
