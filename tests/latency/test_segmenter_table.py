@@ -22,7 +22,7 @@ from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import sample
-from pocketeye.searching.propose import LatencyMatrix, check_target
+from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
 from tests.latency.fakes import (
     DENSE_SPACE,
     HEAD_MS,

@@ -20,10 +20,10 @@ from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
+from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.segmentation import Segmentation
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.task import SearchTask
+from pocketeye.searching.supernet.supernet import SuperNet
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.task import pixel_loss
 

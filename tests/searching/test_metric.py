@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.searching.baseline import compare
+from pocketeye.searching.deriving.baseline import compare
 from pocketeye.searching.metric import PixelIoU, Top1, metric_key
 
 CLASSES = 3

@@ -15,11 +15,11 @@ import pytest
 
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.runtimes.base import Timing
-from pocketeye.searching import plots
-from pocketeye.searching.baseline import compare, uniform_logits
-from pocketeye.searching.derive import Candidate, Derived, Round
-from pocketeye.searching.propose import log_softmax
-from pocketeye.searching.report import (
+from pocketeye.searching.deriving.baseline import compare, uniform_logits
+from pocketeye.searching.deriving.derive import Candidate, Derived, Round
+from pocketeye.searching.deriving.sampling import log_softmax
+from pocketeye.searching.report import plots
+from pocketeye.searching.report.report import (
     Cost,
     SearchReport,
     Trained,

@@ -21,7 +21,7 @@ from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
-from pocketeye.verbs import _search_stages as stages
+from pocketeye.searching import stages
 from pocketeye.verbs.search import SearchResult, search
 
 from .search_fakes import SPACE, FakeRuntime, made_up_table

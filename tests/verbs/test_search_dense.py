@@ -18,11 +18,11 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.searching.ranking import Judge
+from pocketeye.searching import stages
+from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
+from pocketeye.searching.tasks import usual_batch
 from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
-from pocketeye.verbs import _search_stages as stages
-from pocketeye.verbs._search_tasks import usual_batch
 from pocketeye.verbs.evaluate import evaluate
 from pocketeye.verbs.search import SearchResult, search
 

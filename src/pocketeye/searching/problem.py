@@ -17,9 +17,9 @@ from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.ranking import Batch, Loss
+from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import Metric, Top1
-from pocketeye.searching.phases import Loader
-from pocketeye.searching.ranking import Batch, Loss
 
 _SMALL_INPUT = 96
 _RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128

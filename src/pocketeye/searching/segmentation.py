@@ -24,10 +24,10 @@ from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
 from pocketeye.predicting.dense import as_seen, normalised
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.ranking import Batch, Loss
+from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import PixelIoU
-from pocketeye.searching.phases import Loader
 from pocketeye.searching.problem import batch_of, kept
-from pocketeye.searching.ranking import Batch, Loss
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import SemanticDraws, SemanticOrder
 from pocketeye.training.dense.task import pixel_loss

@@ -19,19 +19,16 @@ from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.runs import RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision, Runtime
-from pocketeye.searching.baseline import Comparison
+from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
-from pocketeye.searching.derive import Candidate, DeriveConfig
+from pocketeye.searching.deriving.baseline import Comparison
+from pocketeye.searching.deriving.derive import Candidate, DeriveConfig
+from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
-from pocketeye.searching.propose import LatencyMatrix, check_target
-from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
-from pocketeye.training.engine.loop import check_device
-from pocketeye.training.engine.report import RECIPE
-from pocketeye.verbs import _search_stages as stages
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._search_report import build_report, describe, next_commands
-from pocketeye.verbs._search_tasks import (
+from pocketeye.searching.report.build import build_report, describe, next_commands
+from pocketeye.searching.report.report import Cost, Trained, cost_sentence, write_report
+from pocketeye.searching.tasks import (
     Asked,
     SearchableTask,
     open_classification,
@@ -39,6 +36,9 @@ from pocketeye.verbs._search_tasks import (
     task_of,
     usual_batch,
 )
+from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine.report import RECIPE
+from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
 
 logger = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
-from pocketeye.searching import _distributed, schedule
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.ranking import Loss
+from pocketeye.searching.learning import distributed, schedule
+from pocketeye.searching.learning.phases import Batch, Phase
 from pocketeye.searching.objective import TargetObjective
-from pocketeye.searching.phases import Batch, Phase
-from pocketeye.searching.ranking import Loss
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.theta import Theta, generator, gumbel
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.searching.supernet.theta import Theta, generator, gumbel
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class SearchTask(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         # each process saw other images, so the running statistics have drifted apart
-        _distributed.broadcast(self.supernet.buffers())
+        distributed.broadcast(self.supernet.buffers())
         summary = self._summary()
         self.log_dict(summary)
         if self.trainer.is_global_zero:
@@ -163,7 +163,7 @@ class SearchTask(LightningModule):
         optimiser = self._optimiser(phase)
         self.manual_backward(loss)
         parameters = [p for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
-        _distributed.average_gradients(parameters)
+        distributed.average_gradients(parameters)
         if phase is Phase.WEIGHTS and self.config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         optimiser.step()
@@ -206,7 +206,7 @@ class SearchTask(LightningModule):
     def _summary(self) -> dict[str, float]:
         """The numbers of this epoch (see docs/searching.md for each)."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
-        row = {name: float(value) for name, value in _distributed.average(means).items()}
+        row = {name: float(value) for name, value in distributed.average(means).items()}
         expected, (nats, fraction) = self.expected_latency_ms(), self.theta.entropy()
         pressure = self.pressure()
         row |= {

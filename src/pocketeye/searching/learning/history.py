@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder, write_atomic
-from pocketeye.searching.theta import Theta
+from pocketeye.searching.supernet.theta import Theta
 
 THETA = "theta.csv"
 

@@ -26,7 +26,7 @@ from pocketeye.predicting.dense import fitted
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.problem import Classification, Problem, side
-from pocketeye.searching.report import Trained
+from pocketeye.searching.report.report import Trained
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.training.classify.config import TrainConfig, load_recipe
 from pocketeye.training.dense.config import DenseConfig, load_dense_recipe

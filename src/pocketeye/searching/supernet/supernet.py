@@ -25,9 +25,9 @@ from pocketeye.models.blocks import build_block
 from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.searching._alignment import align
-from pocketeye.searching._mixture import mix
-from pocketeye.searching.pixel_path import PixelPath
+from pocketeye.searching.supernet.alignment import align
+from pocketeye.searching.supernet.mixture import mix
+from pocketeye.searching.supernet.pixel_path import PixelPath
 
 
 class SuperNet(nn.Module):

@@ -24,10 +24,10 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Timing
-from pocketeye.searching.baseline import Comparison, compare, uniform_logits
+from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
+from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
+from pocketeye.searching.deriving.sampling import LatencyMatrix, Origin, Pool, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
-from pocketeye.searching.propose import LatencyMatrix, Origin, Pool, propose, to_names
-from pocketeye.searching.ranking import Batch, Judge, Loss, SubnetSource
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from pocketeye.models.architecture import (
 )
 from pocketeye.models.size import Size, size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.searching.derive import Candidate, Derived
+from pocketeye.searching.deriving.derive import Candidate, Derived
 
 INK, MUTED, GRID = "#222222", "#6b6b6b", "#dddddd"
 SEARCHED, RANDOM, TARGET = "#0b5fa5", "#e08214", "#b2182b"

@@ -11,12 +11,12 @@ from typing import Any
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
 from pocketeye.runs import ENVIRONMENT
-from pocketeye.searching.derive import Derived
-from pocketeye.searching.report import SearchReport, Trained
+from pocketeye.searching import stages
+from pocketeye.searching.deriving.derive import Derived
+from pocketeye.searching.report.report import SearchReport, Trained
 from pocketeye.searching.run import SearchOutcome
+from pocketeye.searching.tasks import SearchableTask
 from pocketeye.training.engine.report import RECIPE
-from pocketeye.verbs import _search_stages as stages
-from pocketeye.verbs._search_tasks import SearchableTask
 
 _NOTEWORTHY_DRIFT = 0.01
 PANELS = (

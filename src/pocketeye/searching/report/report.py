@@ -17,7 +17,7 @@ from pocketeye import pages
 from pocketeye.models.architecture import AdditiveOp
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import write_atomic
-from pocketeye.searching.derive import Candidate, Derived
+from pocketeye.searching.deriving.derive import Candidate, Derived
 from pocketeye.searching.metric import metric_key
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
     The HTML holds copies of the pictures, so it can be mailed alone.
     """
     from pocketeye import __version__
-    from pocketeye.searching import plots
+    from pocketeye.searching.report import plots
 
     figures, pictures = [], []
     for picture, drawn in _draw(report):
@@ -179,7 +179,7 @@ _SHOWN = ("title", "file", "alt", "caption", "text")
 
 
 def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
-    from pocketeye.searching import plots
+    from pocketeye.searching.report import plots
 
     derived, where = report.derived, report.where
     best = derived.best.architecture

@@ -26,13 +26,13 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.runs import CHECKPOINT, CONFIG, RunFolder
 from pocketeye.runtimes.base import Runtime, Timing
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.derive import DeriveConfig, Derived, derive
-from pocketeye.searching.history import THETA
+from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
+from pocketeye.searching.deriving.sampling import LatencyMatrix
+from pocketeye.searching.learning.history import THETA
 from pocketeye.searching.problem import Problem
-from pocketeye.searching.propose import LatencyMatrix
-from pocketeye.searching.report import Cost, Trained
+from pocketeye.searching.report.report import Cost, Trained
 from pocketeye.searching.run import SearchOutcome, run_search
-from pocketeye.verbs._search_tasks import Retraining
+from pocketeye.searching.tasks import Retraining
 
 logger = logging.getLogger(__name__)
 
