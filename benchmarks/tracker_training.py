@@ -24,8 +24,8 @@ import yaml
 
 from pocketeye.data.vos.sequences import load_videos
 from pocketeye.models.tam.described import TrackerDescription
-from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_vos
-from pocketeye.tracking.followers import BASELINES, open_follower
+from pocketeye.tracking.evaluation.evaluate import VosPlan, evaluate_vos
+from pocketeye.tracking.evaluation.vos_models import BASELINES, open_follower
 from pocketeye.tracking.open_model import open_model
 
 _PLACES = ("data", "checkpoint", "start_from")  # where things lay is of no interest

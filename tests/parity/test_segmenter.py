@@ -8,7 +8,7 @@ import torch
 
 from pocketeye.models import TAM, create_tam, load_checkpoint
 from pocketeye.tracking import ImageSegmenter
-from pocketeye.tracking.image import EmbeddedImage
+from pocketeye.tracking.image.segmenter import EmbeddedImage
 from tests.parity.official import draw, filled, sample
 from tests.parity.tam_keys import tam_keys
 

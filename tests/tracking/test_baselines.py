@@ -12,9 +12,9 @@ from pocketeye.data.vos.sequences import load_videos
 from pocketeye.errors import InvalidValue, MissingExtra, MissingFile
 from pocketeye.metrics import region_similarity
 from pocketeye.tracking import Tracker
-from pocketeye.tracking.baselines import FlowMask, StillMask
-from pocketeye.tracking.evaluate_vos import evaluate_vos
-from pocketeye.tracking.followers import open_follower
+from pocketeye.tracking.evaluation.baselines import FlowMask, StillMask
+from pocketeye.tracking.evaluation.evaluate import evaluate_vos
+from pocketeye.tracking.evaluation.vos_models import open_follower
 from tests.tracking.trackers import HEIGHT, WIDTH, make_tracker
 
 

@@ -12,8 +12,13 @@ from PIL import Image
 
 from pocketeye.data.vos.sequences import VideoSet, load_videos
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
-from pocketeye.tracking.vos_report import save_vos
+from pocketeye.tracking.evaluation.evaluate import (
+    VosPlan,
+    evaluate_folder,
+    evaluate_vos,
+    scored_frames,
+)
+from pocketeye.tracking.evaluation.report import save_vos
 from tests.data.video_layouts import (
     davis,
     ids,

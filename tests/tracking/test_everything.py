@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
-from pocketeye.tracking import ImageSegmenter, MaskGenerator, everything
+from pocketeye.tracking import ImageSegmenter, MaskGenerator
+from pocketeye.tracking.image import everything
 from tests.tracking.by_colour import COLOURS, ByColour, Disc, disc_mask, picture
 
 CELL = 32

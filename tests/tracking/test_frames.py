@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 from pocketeye.tracking import open_video
-from pocketeye.tracking.source import natural_key
+from pocketeye.tracking.io.source import natural_key
 from tests.tracking.clips import number_of, numbered, write_clip
 
 

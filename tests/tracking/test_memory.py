@@ -10,7 +10,7 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking import Session, Tracker
-from pocketeye.tracking.memory import (
+from pocketeye.tracking.video.memory import (
     Answer,
     MapBatch,
     MapRow,

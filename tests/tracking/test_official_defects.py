@@ -17,7 +17,7 @@ import torch
 
 from pocketeye.models import TAM, create_tam
 from pocketeye.tracking import ImageSegmenter, Tracker, open_model
-from pocketeye.tracking.options import Options
+from pocketeye.tracking.video.options import Options
 from tests.tracking.trackers import make_tracker, moving
 
 A, B = [[30, 40]], [[90, 20]]

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pocketeye.errors import InvalidValue
 from pocketeye.results import CompactMask, Masks, Result, color_of
-from pocketeye.tracking import _write_video as video_module
 from pocketeye.tracking import open_video, open_writer, write_all
+from pocketeye.tracking.io import write_video as video_module
 
 SIZE = (96, 64)
 

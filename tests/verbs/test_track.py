@@ -18,7 +18,7 @@ import pocketeye
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.verbs._track_prompts import parse_prompts
+from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track
 from tests.tracking.trackers import moving
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from pocketeye.data.vos.sequences import VideoSet, load_videos
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
-from pocketeye.tracking.evaluate_vos import (
+from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
     PromptKind,
     Protocol,
@@ -21,10 +21,10 @@ from pocketeye.tracking.evaluate_vos import (
     evaluate_folder,
     evaluate_vos,
 )
-from pocketeye.tracking.followers import BASELINES, open_follower
+from pocketeye.tracking.evaluation.report import save_vos
+from pocketeye.tracking.evaluation.result import Mean, VosResult
+from pocketeye.tracking.evaluation.vos_models import BASELINES, open_follower
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.tracking.vos_report import save_vos
-from pocketeye.tracking.vos_result import Mean, VosResult
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import problem_lines, text_table
 

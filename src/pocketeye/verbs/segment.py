@@ -15,7 +15,7 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.runs import write_atomic
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
-from pocketeye.tracking.image import read_image
+from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import text_table

@@ -22,9 +22,9 @@ from pocketeye.tracking import (
     write_all,
 )
 from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.video.frame_prompts import FramePrompt, parse_prompts
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import text_table
-from pocketeye.verbs._track_prompts import FramePrompt, parse_prompts
 
 _FPS = 25.0  # of pictures, where nothing says so
 

@@ -21,8 +21,8 @@ from pocketeye.models import TAM
 from pocketeye.models.tam.prompt_encoder import NO_POINT
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.tracking.components import fill_holes, remove_specks
-from pocketeye.tracking.image_prompts import Prompt, Size, read_prompts
+from pocketeye.tracking.image.components import fill_holes, remove_specks
+from pocketeye.tracking.image.prompts import Prompt, Size, read_prompts
 
 _IMAGES_AT_ONCE, _OBJECTS_AT_ONCE = 8, 64
 

@@ -15,9 +15,9 @@ import numpy as np
 from pocketeye.data.video.frames import Frames
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.tracking._prompts import check_object_id, parse_prompt
-from pocketeye.tracking._watch import frames_between
-from pocketeye.tracking.source import open_video
+from pocketeye.tracking.io.source import open_video
+from pocketeye.tracking.video.prompts import check_object_id, parse_prompt
+from pocketeye.tracking.video.watch import frames_between
 
 
 class StillMask:

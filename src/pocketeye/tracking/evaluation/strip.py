@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pocketeye.results import Masks
 from pocketeye.results.draw import dilate, draw_masks, line_width
-from pocketeye.tracking._vos_follow import truth_of
-from pocketeye.tracking.vos_result import VosResult, WorstFrame
+from pocketeye.tracking.evaluation.follow import truth_of
+from pocketeye.tracking.evaluation.result import VosResult, WorstFrame
 
 _COLUMNS, _WIDTH, _GAP, _TEXT = 4, 400, 8, 15
 _PAPER, _INK, _TRUTH = (255, 255, 255), (20, 20, 20), (255, 255, 255)

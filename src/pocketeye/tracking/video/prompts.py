@@ -14,7 +14,7 @@ from torch import Tensor
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
 from pocketeye.results import CompactMask
-from pocketeye.tracking.image_prompts import Size, read_box, read_points
+from pocketeye.tracking.image.prompts import Size, read_box, read_points
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

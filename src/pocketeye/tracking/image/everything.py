@@ -19,9 +19,9 @@ from torchvision.ops import batched_nms
 from pocketeye.errors import InvalidValue
 from pocketeye.progress import Task, task
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.tracking.components import fill_holes, remove_specks
-from pocketeye.tracking.image import EmbeddedImage, ImageSegmenter, read_image
-from pocketeye.tracking.image_prompts import Size
+from pocketeye.tracking.image.components import fill_holes, remove_specks
+from pocketeye.tracking.image.prompts import Size
+from pocketeye.tracking.image.segmenter import EmbeddedImage, ImageSegmenter, read_image
 
 Box = tuple[int, int, int, int]
 _EDGE = 20  # pixels within which a mask counts as cut off by its crop

@@ -18,7 +18,7 @@ from pocketeye.data.video.av import decode, prepare, to_rgb, video_track
 from pocketeye.data.video.frames import FrameList, Frames, FrameStream, PictureFiles
 from pocketeye.data.video.video import VideoFile
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, nearest
-from pocketeye.tracking._camera import camera_input
+from pocketeye.tracking.io.camera import camera_input
 
 _ADDRESS = re.compile(r"^(https?|rtsp|rtmp|tcp|udp|srt)://", re.IGNORECASE)
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.results.result import Form
-from pocketeye.tracking._writer import Writer
+from pocketeye.tracking.io.writer import Writer
 
 _FRAME = re.compile(r"\d{5,}\.png")
 

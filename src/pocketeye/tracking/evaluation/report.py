@@ -9,8 +9,8 @@ from pathlib import Path
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.vos import TOLERANCE
 from pocketeye.runs import environment, write_atomic, write_table
-from pocketeye.tracking._vos_strip import draw_strip
-from pocketeye.tracking.vos_result import HEADER, VosResult
+from pocketeye.tracking.evaluation.result import HEADER, VosResult
+from pocketeye.tracking.evaluation.strip import draw_strip
 
 JSON, TABLE, STRIP = "vos.json", "vos.csv", "worst.png"
 

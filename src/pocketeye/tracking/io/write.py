@@ -10,9 +10,9 @@ from typing import get_args
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.results.result import Form
-from pocketeye.tracking._write_files import CocoFile, MotFile, PngFolder
-from pocketeye.tracking._write_video import alpha_writer, overlay_writer
-from pocketeye.tracking._writer import Writer
+from pocketeye.tracking.io.write_files import CocoFile, MotFile, PngFolder
+from pocketeye.tracking.io.write_video import alpha_writer, overlay_writer
+from pocketeye.tracking.io.writer import Writer
 
 # The forms an output can have by its suffix (a folder has none); the first is the usual one.
 _FORMS: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
-from pocketeye.tracking._writer import Writer
+from pocketeye.tracking.io.writer import Writer
 
 # What plays everywhere first; mpeg4 is in every build of FFmpeg.
 _OVERLAY_CODECS = ("libx264", "libopenh264", "mpeg4")

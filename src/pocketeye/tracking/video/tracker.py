@@ -19,11 +19,11 @@ from pocketeye.errors import InvalidType, unknown
 from pocketeye.layers import onednn_products
 from pocketeye.models import TAM, load_checkpoint
 from pocketeye.models.tam import Looked, Memory, Pooling
-from pocketeye.tracking.memory import MapBatch, Reading, prepared_together
+from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.open_model import open_model
-from pocketeye.tracking.options import Options
-from pocketeye.tracking.session import Session
-from pocketeye.tracking.source import open_video
+from pocketeye.tracking.video.memory import MapBatch, Reading, prepared_together
+from pocketeye.tracking.video.options import Options
+from pocketeye.tracking.video.session import Session
 
 DTypeName = Literal["float32", "bfloat16"]
 

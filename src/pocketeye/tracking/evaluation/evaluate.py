@@ -17,14 +17,14 @@ from pocketeye.errors import InvalidValue
 from pocketeye.metrics import boundary_accuracy, region_similarity
 from pocketeye.metrics.vos import statistics
 from pocketeye.results import CompactMask
-from pocketeye.tracking._vos_folder import read_folder
-from pocketeye.tracking._vos_follow import MAX_FRAMES as MAX_FRAMES
-from pocketeye.tracking._vos_follow import Followed, follow_clip, truth_of
-from pocketeye.tracking._vos_follow import PromptKind as PromptKind
-from pocketeye.tracking._vos_follow import Protocol as Protocol
-from pocketeye.tracking._vos_follow import VosPlan as VosPlan
-from pocketeye.tracking.followers import Follower
-from pocketeye.tracking.vos_result import ObjectScore, VosResult, WorstFrame
+from pocketeye.tracking.evaluation.folder import read_folder
+from pocketeye.tracking.evaluation.follow import MAX_FRAMES as MAX_FRAMES
+from pocketeye.tracking.evaluation.follow import Followed, follow_clip, truth_of
+from pocketeye.tracking.evaluation.follow import PromptKind as PromptKind
+from pocketeye.tracking.evaluation.follow import Protocol as Protocol
+from pocketeye.tracking.evaluation.follow import VosPlan as VosPlan
+from pocketeye.tracking.evaluation.result import ObjectScore, VosResult, WorstFrame
+from pocketeye.tracking.evaluation.vos_models import Follower
 
 
 def evaluate_vos(

@@ -19,11 +19,8 @@ from pocketeye.data.video.frames import Frames, as_frame, check_size
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam import Looked, Prediction
 from pocketeye.models.tam.tam import as_prompt
-from pocketeye.tracking._prompts import Prompt, check_object_id, named, parse_prompt
-from pocketeye.tracking._view import View
-from pocketeye.tracking._watch import frames_between
-from pocketeye.tracking.components import fill_holes
-from pocketeye.tracking.memory import (
+from pocketeye.tracking.image.components import fill_holes
+from pocketeye.tracking.video.memory import (
     Answer,
     MapBatch,
     MapRow,
@@ -33,11 +30,14 @@ from pocketeye.tracking.memory import (
     Ring,
     in_batches,
 )
-from pocketeye.tracking.options import Options
-from pocketeye.tracking.tracked import TrackedFrame, tracked_frame
+from pocketeye.tracking.video.options import Options
+from pocketeye.tracking.video.prompts import Prompt, check_object_id, named, parse_prompt
+from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
+from pocketeye.tracking.video.view import View
+from pocketeye.tracking.video.watch import frames_between
 
 if TYPE_CHECKING:
-    from pocketeye.tracking.tracker import Tracker
+    from pocketeye.tracking.video.tracker import Tracker
 
 _MOST_EDITED = 4  # frames whose features are kept, for going to and fro between them
 

@@ -20,7 +20,7 @@ from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import error_click, region_similarity
 from pocketeye.results import CompactMask, Result
-from pocketeye.tracking.followers import Follower, FollowSession
+from pocketeye.tracking.evaluation.vos_models import Follower, FollowSession
 
 PromptKind = Literal["mask", "click", "3-clicks", "box"]
 Protocol = Literal["semi", "offline", "online"]

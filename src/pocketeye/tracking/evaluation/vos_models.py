@@ -11,8 +11,8 @@ from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models import list_tams
 from pocketeye.results import Result
-from pocketeye.tracking.baselines import FlowMask, StillMask
-from pocketeye.tracking.tracker import load_tracker
+from pocketeye.tracking.evaluation.baselines import FlowMask, StillMask
+from pocketeye.tracking.video.tracker import load_tracker
 
 
 class FollowSession(Protocol):
@@ -61,7 +61,7 @@ def open_follower(
 
     Args:
         name: one of :func:`pocketeye.models.list_tams`, the folder of a run of ``pocketeye train --task
-            track``, or ``still``, ``flow`` (:mod:`pocketeye.tracking.baselines`).
+            track``, or ``still``, ``flow`` (:mod:`pocketeye.tracking.evaluation.baselines`).
         checkpoint: weights of a named tracker, as in :func:`load_tracker`.
         device: where the network runs.
 

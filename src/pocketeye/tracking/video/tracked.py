@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pocketeye.results import Masks, Result
-from pocketeye.tracking.memory import Answer
+from pocketeye.tracking.video.memory import Answer
 
 _SUPPRESSED = -10.0  # at most, where another object has won the pixel
 
