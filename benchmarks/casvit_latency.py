@@ -23,6 +23,7 @@ import timm
 import torch
 from torch import nn
 
+from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import count, fuse
@@ -30,7 +31,6 @@ from pocketeye.models._cards import card_for
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import environment, write_atomic
 from pocketeye.runtimes import MANIFEST, Artifact, get_runtime
-from pocketeye.verbs._images import sample_inputs, settle_batchnorm
 from pocketeye.verbs._text import human_count, markdown_table
 
 CASVIT = ("casvit_xs", "casvit_s", "casvit_m", "casvit_t")

@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from pocketeye.artifacts.dense import DenseManifest, is_dense_artifact, load_dense_artifact
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.exporting.agreement import _matched
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.verbs._agreement import _matched
 from pocketeye.verbs._export_dense import DenseExportResult, canvas_for
 from pocketeye.verbs.bench import bench
 from pocketeye.verbs.export import export

@@ -7,9 +7,9 @@ import torch
 
 import pocketeye
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.verbs._images import sample_inputs, settle_batchnorm
 from pocketeye.verbs.export import export
 
 

@@ -14,10 +14,10 @@ from onnx import numpy_helper
 from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD, DenseManifest
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.runtimes import Artifact, get_runtime
 from pocketeye.verbs._export_dense import DenseExportResult, _write_heads
-from pocketeye.verbs._head_crops import HeadCrops, head_crops
 from pocketeye.verbs.export import export
 from tests.runtimes.test_dense_artifact import write_run
 from tests.runtimes.test_mask_rcnn_numpy import mask_rcnn

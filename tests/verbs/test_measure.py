@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.latency.noise import Precision as TablePrecision
 from pocketeye.latency.table import LatencyTable
-from pocketeye.latency.usable import Precision as TablePrecision
 from pocketeye.models import load_space
 from pocketeye.verbs.measure import MeasureResult, measure
 from tests.latency.fakes import DENSE_SPACE, SEGMENTER, SPACE, use_fake_machine

@@ -20,12 +20,12 @@ from pocketeye.artifacts.dense import (
     load_dense_artifact,
 )
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.sample_images import sample_pictures
 from pocketeye.latency.record import Device
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision
-from pocketeye.verbs._dense_pictures import sample_pictures
 from pocketeye.verbs._export_dense import export_dense
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, markdown_table, text_table

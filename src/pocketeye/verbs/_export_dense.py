@@ -28,6 +28,9 @@ from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
 from pocketeye.artifacts.script import dense_script
 from pocketeye.artifacts.semantic_numpy import prepare
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.agreement import Agreement, agreement_of
+from pocketeye.exporting.head_crops import HeadCrops, head_crops
+from pocketeye.exporting.sample_images import sample_pictures
 from pocketeye.models import (
     MaskRCNN,
     RawBoxHead,
@@ -42,9 +45,6 @@ from pocketeye.predicting.dense import TorchDensePredictor, fitted
 from pocketeye.progress import task
 from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
 from pocketeye.runtimes.parity import PARITY
-from pocketeye.verbs._agreement import Agreement, agreement_of
-from pocketeye.verbs._dense_pictures import sample_pictures
-from pocketeye.verbs._head_crops import HeadCrops, head_crops
 from pocketeye.verbs._result import VerbResult
 
 AGREEMENT, STAGES, SCRIPT = "agreement.json", "stages.json", "predict.py"

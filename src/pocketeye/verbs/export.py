@@ -9,6 +9,7 @@ from typing import Any
 
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import count
@@ -27,7 +28,6 @@ from pocketeye.runtimes import (
 )
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.verbs._export_dense import DenseExportResult, export_dense
-from pocketeye.verbs._images import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from pocketeye.errors import InvalidValue, nearest, unknown
+from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies
 from pocketeye.models import (
     Architecture,
     Card,
@@ -26,7 +27,6 @@ from pocketeye.predicting.network import open_network
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._data_info import DataInfo, data_info
 from pocketeye.verbs._dense_info import DenseInfo, dense_info
-from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._run_card import RunCard, read_run_card
 from pocketeye.verbs._stages import StageRow, stage_rows, stage_table

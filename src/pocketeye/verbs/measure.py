@@ -11,11 +11,11 @@ from typing import Any, Literal
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import CheckReport, check_table
+from pocketeye.latency.noise import Precision as TablePrecision
+from pocketeye.latency.noise import table_precision
 from pocketeye.latency.plots import plot_check, save_figure
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import SUFFIX, LatencyTable
-from pocketeye.latency.usable import Precision as TablePrecision
-from pocketeye.latency.usable import table_precision
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space

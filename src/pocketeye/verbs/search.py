@@ -11,10 +11,10 @@ from typing import Any, Literal
 import yaml
 
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
-from pocketeye.latency.usable import require_usable
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.runs import RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.errors import UserError
+from pocketeye.exporting.inputs import Inputs, sample_inputs
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, Precision, Runtime, get_runtime
-from pocketeye.verbs._images import Inputs, sample_inputs
 from pocketeye.verbs.export import ORIGIN, write_artifact
 
 
