@@ -24,7 +24,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.runs import environment, git_hash, now
 from pocketeye.runtimes import get_runtime
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.verbs.evaluate.verb import evaluate
 
 _SPLITS = ("val", "test")
 _HEADER = ("backbone", "params", "predicted ms", "measured ms", "backbone alone ms", "steps",

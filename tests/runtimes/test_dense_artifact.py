@@ -20,10 +20,10 @@ from pocketeye.exporting.agreement import _matched
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.verbs._export_dense import DenseExportResult, canvas_for
-from pocketeye.verbs.bench import bench
-from pocketeye.verbs.export import export
-from pocketeye.verbs.predict import predict
+from pocketeye.verbs.bench.verb import bench
+from pocketeye.verbs.export.dense import DenseExportResult, canvas_for
+from pocketeye.verbs.export.verb import export
+from pocketeye.verbs.predict.verb import predict
 from tests.conftest import randomise_bn
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 from tests.training.test_fit_dense import BACKBONE

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from pocketeye.models import Architecture, BlockSpec, create_tam
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs.train import TrainResult, train
+from pocketeye.verbs.train.verb import TrainResult, train
 
 
 @pytest.fixture

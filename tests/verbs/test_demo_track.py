@@ -14,18 +14,19 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
-from pocketeye.tracking import demo_clip, open_video
-from pocketeye.tracking.demo_clip import SIZE, FlowerClip
+from pocketeye.tracking import open_video
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs import _demo_track
-from pocketeye.verbs._demo_report import _track_facts, _track_step
-from pocketeye.verbs._demo_track import TrackDemo, track_demo
+from pocketeye.verbs.demo import clip
+from pocketeye.verbs.demo import track as _demo_track
+from pocketeye.verbs.demo.clip import SIZE, FlowerClip
+from pocketeye.verbs.demo.report import _track_facts, _track_step
+from pocketeye.verbs.demo.track import TrackDemo, track_demo
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> int:
     """The same flight in six frames."""
-    monkeypatch.setattr(demo_clip, "NUM_FRAMES", 6)
+    monkeypatch.setattr(clip, "NUM_FRAMES", 6)
     return 6
 
 

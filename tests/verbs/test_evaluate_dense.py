@@ -10,8 +10,8 @@ import pytest
 
 from pocketeye.cli import main
 from pocketeye.models.dense.described import DenseTask
-from pocketeye.verbs._evaluate_dense import DetectionEvaluateResult, SemanticEvaluateResult
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.verbs.evaluate.dense import DetectionEvaluateResult, SemanticEvaluateResult
+from pocketeye.verbs.evaluate.verb import evaluate
 from tests.data.box_layouts import voc_xml, write_voc
 from tests.data.mask_layouts import disc, rle, write_coco, write_labels
 from tests.training.test_dense_predictor import write_run

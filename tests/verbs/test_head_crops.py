@@ -17,8 +17,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.verbs._export_dense import DenseExportResult, _write_heads
-from pocketeye.verbs.export import export
+from pocketeye.verbs.export.dense import DenseExportResult, _write_heads
+from pocketeye.verbs.export.verb import export
 from tests.runtimes.test_dense_artifact import write_run
 from tests.runtimes.test_mask_rcnn_numpy import mask_rcnn
 from tests.training.dense_sets import write_coco_discs

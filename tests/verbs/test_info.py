@@ -12,10 +12,10 @@ from pocketeye.latency.record import Device, LatencyRecord
 from pocketeye.models import load_space
 from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Timing
-from pocketeye.verbs._stages import stage_rows
-from pocketeye.verbs.evaluate import evaluate
-from pocketeye.verbs.info import info
-from pocketeye.verbs.train import train
+from pocketeye.verbs.evaluate.verb import evaluate
+from pocketeye.verbs.info.stages import stage_rows
+from pocketeye.verbs.info.verb import info
+from pocketeye.verbs.train.verb import train
 
 
 def test_blocks_add_up_to_the_network() -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from pocketeye.cli import main
 from pocketeye.data import load_images
-from pocketeye.verbs.predict import predict
-from pocketeye.verbs.train import TrainResult
+from pocketeye.verbs.predict.verb import predict
+from pocketeye.verbs.train.verb import TrainResult
 
 
 @pytest.fixture

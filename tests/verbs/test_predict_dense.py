@@ -12,8 +12,8 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.models.dense.described import DenseTask
 from pocketeye.results import Masks
-from pocketeye.verbs._predict_dense import DensePredictResult
-from pocketeye.verbs.predict import predict
+from pocketeye.verbs.predict.dense import DensePredictResult
+from pocketeye.verbs.predict.verb import predict
 from tests.data.mask_layouts import photo
 from tests.training.test_dense_predictor import write_run
 

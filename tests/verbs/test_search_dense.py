@@ -23,7 +23,7 @@ from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
 from pocketeye.searching.tasks import usual_batch
 from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.search import SearchResult, search
 
 from ..searching.test_dense import SPACE as SQUARE

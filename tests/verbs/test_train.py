@@ -11,7 +11,7 @@ import torch
 
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs.train import TrainResult, train
+from pocketeye.verbs.train.verb import TrainResult, train
 
 
 def test_train(trained: TrainResult) -> None:

@@ -15,7 +15,7 @@ from pocketeye.models import create_model
 from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.verbs.train import train
+from pocketeye.verbs.train.verb import train
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 from tests.training.test_fit_dense import BACKBONE
 

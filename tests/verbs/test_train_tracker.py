@@ -12,7 +12,7 @@ from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
 from pocketeye.tracking import load_tracker
-from pocketeye.verbs.train import train
+from pocketeye.verbs.train.verb import train
 from tests.training.tam_sets import write_davis
 
 RECIPE = """

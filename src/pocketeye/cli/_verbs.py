@@ -37,8 +37,10 @@ def import_path(module: str) -> str:
 
 def summary(module: str) -> str | None:
     """First line of the docstring of a verb, or None where the verb is not in this installation."""
-    path = _FOLDER / f"{module}.py"
-    if not path.is_file():
+    # a verb is a file, or a folder whose verb.py holds the function
+    paths = [_FOLDER / f"{module}.py", _FOLDER / module / "verb.py"]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         return None
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.name == module:

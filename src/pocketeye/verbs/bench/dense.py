@@ -26,9 +26,9 @@ from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision
-from pocketeye.verbs._export_dense import export_dense
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, markdown_table, text_table
+from pocketeye.verbs.export.dense import export_dense
 
 _HEADER = ("model", "runtime", "precision", "size", "input", "prepare ms", "network ms", "decode ms",
            "all ms", "ratio")  # fmt: skip
@@ -137,7 +137,7 @@ def bench_dense(
     samples: int,
     out: Path,
 ) -> DenseBenchResult:
-    """See :func:`pocketeye.verbs.bench.bench`; runs are exported first."""
+    """See :func:`pocketeye.verbs.bench.verb.bench`; runs are exported first."""
     if data is None and split is not None:
         raise InvalidValue("--split says which part of --data: give both")
     if rounds < 1:

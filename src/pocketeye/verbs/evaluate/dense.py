@@ -146,7 +146,7 @@ def evaluate_dense(
     threads: int,
     out: Path | None,
 ) -> DetectionEvaluateResult | SemanticEvaluateResult:
-    """See :func:`pocketeye.verbs.evaluate.evaluate`."""
+    """See :func:`pocketeye.verbs.evaluate.verb.evaluate`."""
     if (model is None) == (results is None):
         raise InvalidValue(
             f"score either a model ({model}) or --results ({results}), not both" if model else

@@ -20,15 +20,15 @@ from pocketeye.predicting.evaluation.classification import evaluate as run_evalu
 from pocketeye.predicting.evaluation.figures import short
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runtimes import MANIFEST
-from pocketeye.verbs._evaluate_dense import (
+from pocketeye.verbs._options import refuse
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._text import human_seconds, problem_lines, text_table
+from pocketeye.verbs.evaluate.dense import (
     DetectionEvaluateResult,
     SemanticEvaluateResult,
     evaluate_dense,
 )
-from pocketeye.verbs._evaluate_vos import VosEvaluateResult, evaluate_following
-from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, problem_lines, text_table
+from pocketeye.verbs.evaluate.vos import VosEvaluateResult, evaluate_following
 
 
 @dataclass(frozen=True, kw_only=True)

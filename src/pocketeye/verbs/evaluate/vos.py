@@ -99,7 +99,7 @@ def evaluate_following(
     device: Device,
     out: Path | None,
 ) -> VosEvaluateResult:
-    """See :func:`pocketeye.verbs.evaluate.evaluate`."""
+    """See :func:`pocketeye.verbs.evaluate.verb.evaluate`."""
     most = MAX_FRAMES if max_frames is None else max_frames
     plan = VosPlan(prompt=prompt, protocol=protocol, max_frames=most)
     if protocol == "semi" and max_frames is not None:

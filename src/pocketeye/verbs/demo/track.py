@@ -17,9 +17,9 @@ from pocketeye import progress
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.result import save_picture
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
-from pocketeye.tracking.demo_clip import FlowerClip, KnownPhoto, flower_photo
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.demo.clip import FlowerClip, KnownPhoto, flower_photo
 
 _SHOWN = 6
 

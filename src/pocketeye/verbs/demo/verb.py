@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
-from pocketeye.verbs._demo_report import write_demo_report
-from pocketeye.verbs._demo_track import TrackDemo, track_demo
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
-from pocketeye.verbs.evaluate import EvaluateResult, evaluate_classifier
-from pocketeye.verbs.export import ExportResult, export_network
+from pocketeye.verbs.demo.report import write_demo_report
+from pocketeye.verbs.demo.track import TrackDemo, track_demo
+from pocketeye.verbs.evaluate.verb import EvaluateResult, evaluate_classifier
+from pocketeye.verbs.export.verb import ExportResult, export_network
 from pocketeye.verbs.measure import MeasureResult, measure
 from pocketeye.verbs.search import SearchResult, search
 

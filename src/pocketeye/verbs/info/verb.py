@@ -24,14 +24,14 @@ from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, lo
 from pocketeye.models.dense.described import is_dense
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
-from pocketeye.verbs._card_text import published_table, wrapped
-from pocketeye.verbs._data_info import DataInfo, data_info
-from pocketeye.verbs._dense_info import DenseInfo, dense_info
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._run_card import RunCard, read_run_card
-from pocketeye.verbs._stages import StageRow, stage_rows, stage_table
 from pocketeye.verbs._text import human_count, text_table
-from pocketeye.verbs._trackers import TrackerInfo, tracker_info
+from pocketeye.verbs.info.card_text import published_table, wrapped
+from pocketeye.verbs.info.data import DataInfo, data_info
+from pocketeye.verbs.info.dense import DenseInfo, dense_info
+from pocketeye.verbs.info.run_card import RunCard, read_run_card
+from pocketeye.verbs.info.stages import StageRow, stage_rows, stage_table
+from pocketeye.verbs.info.trackers import TrackerInfo, tracker_info
 
 # models.count
 COUNTER = "torch's FlopCounterMode (convolutions, matrix products)"

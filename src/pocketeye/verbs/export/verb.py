@@ -27,9 +27,9 @@ from pocketeye.runtimes import (
     get_runtime,
 )
 from pocketeye.runtimes.parity import PARITY
-from pocketeye.verbs._export_dense import DenseExportResult, export_dense
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.export.dense import DenseExportResult, export_dense
 
 LATENCY, ORIGIN = "latency.json", "export.json"
 _MAX_CALIBRATION = 32

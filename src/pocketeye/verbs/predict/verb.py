@@ -20,9 +20,9 @@ from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runs import write_atomic, write_table
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._predict_dense import SCORE, DensePredictResult, predict_dense
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import inputs_left_out, path_end, text_table
+from pocketeye.verbs.predict.dense import SCORE, DensePredictResult, predict_dense
 
 _MOST_SHOWN, _MOST_CLASSES = 20, 3
 SHEET, FOLDER = "predictions.png", "predictions"

@@ -113,7 +113,7 @@ def train_dense(
     checkpoint: Path | None,
     start_from: Path | None,
 ) -> DenseTrainResult:
-    """See :func:`pocketeye.verbs.train.train`."""
+    """See :func:`pocketeye.verbs.train.verb.train`."""
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
     if config.needs_sync and resolve_device(config.device).type != "cuda":
         raise InvalidValue(

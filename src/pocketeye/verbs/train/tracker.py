@@ -105,7 +105,7 @@ def train_tracker(
     teacher: str | None,
     teacher_checkpoint: Path | None,
 ) -> TrackerTrainResult:
-    """See :func:`pocketeye.verbs.train.train`."""
+    """See :func:`pocketeye.verbs.train.verb.train`."""
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

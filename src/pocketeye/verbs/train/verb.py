@@ -32,8 +32,8 @@ from pocketeye.training.tam.config import load_tam_recipe
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines
-from pocketeye.verbs._train_dense import DenseTrainResult, sizes_of, train_dense
-from pocketeye.verbs._train_tracker import TrackerTrainResult, train_tracker
+from pocketeye.verbs.train.dense import DenseTrainResult, sizes_of, train_dense
+from pocketeye.verbs.train.tracker import TrackerTrainResult, train_tracker
 
 
 @dataclass(frozen=True, kw_only=True)

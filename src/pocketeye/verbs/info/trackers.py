@@ -18,9 +18,9 @@ from pocketeye.models.tam.checkpoints import (
     bundled_weights,
     checkpoint_folder,
 )
-from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, human_count, text_table
+from pocketeye.verbs.info.card_text import published_table, wrapped
 
 _PARTS = {
     "image_encoder": "image encoder",

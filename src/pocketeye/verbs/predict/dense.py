@@ -103,7 +103,7 @@ def predict_dense(
     device: Device,
     threads: int,
 ) -> DensePredictResult:
-    """See :func:`pocketeye.verbs.predict.predict`."""
+    """See :func:`pocketeye.verbs.predict.verb.predict`."""
     if not 0 <= score_threshold <= 1:
         raise InvalidValue(f"--score-threshold lies from 0 to 1, got {score_threshold}")
     folder = out or Path("out") / "predict" / Path(model).resolve().name

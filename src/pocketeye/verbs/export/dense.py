@@ -157,7 +157,7 @@ def export_dense(
     samples: int,
     threads: int,
 ) -> DenseExportResult:
-    """See :func:`pocketeye.verbs.export.export`."""
+    """See :func:`pocketeye.verbs.export.verb.export`."""
     runtime = get_runtime(to)
     if is_dense_artifact(folder):
         raise InvalidValue(f"{folder} is an artefact already: export the run that it was made of")

@@ -17,9 +17,9 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.training.engine.report import RESULT
-from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_count, human_seconds
+from pocketeye.verbs.info.card_text import wrapped
 
 _DOES = {"detect": "boxes with classes", "instance": "boxes and outlines with classes",
          "semantic": "a class for every pixel"}  # fmt: skip

@@ -17,9 +17,9 @@ from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision, get_runtime
-from pocketeye.verbs._bench_dense import DenseBenchResult, are_dense, bench_dense
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_bytes, human_count, markdown_table, text_table
+from pocketeye.verbs.bench.dense import DenseBenchResult, are_dense, bench_dense
 
 SCHEMA = "pocketeye.bench/1"
 _HEADER = ("model", "runtime", "precision", "size", "MACs", "params",

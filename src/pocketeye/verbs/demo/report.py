@@ -12,11 +12,11 @@ from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runs import write_atomic
-from pocketeye.tracking.demo_clip import CREDIT
 from pocketeye.verbs._text import human_seconds
+from pocketeye.verbs.demo.clip import CREDIT
 
 if TYPE_CHECKING:
-    from pocketeye.verbs.demo import DemoResult
+    from pocketeye.verbs.demo.verb import DemoResult
 
 _ROWS, _COLUMNS = 4, 14
 
