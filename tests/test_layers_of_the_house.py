@@ -11,11 +11,12 @@ FLOORS = {
     "devices": 0,
     "models": 1,
     "runtimes": 2, "data": 2, "metrics": 2,
-    "latency": 3,
-    "training": 4, "tracking": 4,
-    "searching": 5,
-    "verbs": 6,
-    "cli": 7,
+    "latency": 3, "artifacts": 3,
+    "tracking": 4, "predicting": 4,
+    "training": 5, "exporting": 5,
+    "searching": 6,
+    "verbs": 7,
+    "cli": 8,
 }  # fmt: skip
 # The package's face re-exports from every room; rooms take nothing from it but the version.
 FACES = {"__init__", "__main__"}
