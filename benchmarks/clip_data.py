@@ -28,7 +28,7 @@ from pocketeye.data.clips.images import PictureClips
 from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.mask_sets.samples import load_masks
-from pocketeye.data.vos.sequences import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.runs import cpu_name, now
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import yaml
 
-from pocketeye.data.vos.sequences import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking.evaluation.evaluate import VosPlan, evaluate_vos
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_follower

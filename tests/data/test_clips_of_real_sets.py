@@ -15,7 +15,7 @@ from pocketeye.data.clips.sheet import clip_sheet
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames
 from pocketeye.data.mask_sets.samples import load_masks
-from pocketeye.data.vos.sequences import load_videos
+from pocketeye.data.vos.layouts import load_videos
 
 
 @pytest.fixture

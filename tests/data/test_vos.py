@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.vos.sequences import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
 from pocketeye.results.colors import davis_palette

@@ -18,11 +18,10 @@ from pocketeye.runtimes.base import Timing
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
 from pocketeye.searching.deriving.derive import Candidate, Derived, Round
 from pocketeye.searching.deriving.sampling import log_softmax
+from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.report import plots
 from pocketeye.searching.report.report import (
-    Cost,
     SearchReport,
-    Trained,
     candidates_csv,
     cost_sentence,
     write_report,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketeye.data.vos.sequences import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingExtra, MissingFile
 from pocketeye.metrics import region_similarity
 from pocketeye.tracking import Tracker

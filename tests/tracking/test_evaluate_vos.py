@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.vos.sequences import VideoSet, load_videos
+from pocketeye.data.vos.layouts import load_videos
+from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.tracking.evaluation.evaluate import (
     VosPlan,

@@ -6,9 +6,9 @@ import pytest
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.dense.described import DENSE_TASKS
-from pocketeye.training.classify.config import list_recipes
 from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
-from pocketeye.training.schedule import dense_learning_rate_factor
+from pocketeye.training.dense.schedule import dense_learning_rate_factor
+from pocketeye.training.engine.recipe import list_recipes
 
 ALL = [(task, name) for task in DENSE_TASKS for name in list_recipes(task)]
 

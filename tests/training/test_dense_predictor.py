@@ -14,13 +14,8 @@ from pocketeye.data.semantic.class_maps import numbered
 from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense.described import DenseDescription, DenseTask
-from pocketeye.predicting.dense import (
-    TorchDensePredictor,
-    best_class,
-    normalised,
-    open_dense_predictor,
-    require_task,
-)
+from pocketeye.models.dense.preprocess import best_class, normalised
+from pocketeye.predicting.dense import TorchDensePredictor, open_dense_predictor, require_task
 from pocketeye.predicting.evaluation.semantic import evaluate_semantic
 from pocketeye.results import Result
 from pocketeye.training.dense.config import DenseConfig

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pocketeye.training.classify.config import TrainConfig, list_recipes
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.engine.recipe import list_recipes
 from pocketeye.training.tam.config import TAM_TASKS, TamConfig
 
 

@@ -20,13 +20,8 @@ from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.runs import RunFolder
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.fit import DenseFitResult, fit_dense, validation_batch
-from pocketeye.training.dense.task import (
-    DenseTraining,
-    DetectionTask,
-    SemanticTask,
-    make_dense_optimizer,
-    pixel_loss,
-)
+from pocketeye.training.dense.optim import make_dense_optimizer
+from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask, pixel_loss
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 
 BACKBONE = (

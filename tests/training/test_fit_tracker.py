@@ -15,8 +15,8 @@ from pocketeye.errors import UserError
 from pocketeye.models import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
-from pocketeye.training.tam.config import TamConfig
-from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker, samples_per_epoch
+from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker
 from pocketeye.training.tam.task import TamTraining
 from tests.training.tam_clips import SIZE, DiscClips, tiny_tam
 

@@ -21,10 +21,11 @@ from pocketeye.predicting import contact_sheet
 from pocketeye.predicting.class_names import imagenet_classes, match_classes, read_classes
 from pocketeye.predicting.contact_sheet import CELL, save_contact_sheet
 from pocketeye.predicting.evaluation.classification import evaluate
-from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion, short
+from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predict import predict
 from pocketeye.predicting.predictor import Predictor, info_of, open_predictor
+from pocketeye.results.figures import short
 from tests.data.layouts import encoded, samples, write_tar
 
 Sets = tuple[ImageSet, ImageSet]

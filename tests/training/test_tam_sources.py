@@ -13,8 +13,7 @@ from PIL import Image
 
 from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.training.tam.config import TamConfig
-from pocketeye.training.tam.fit import samples_per_epoch
+from pocketeye.training.tam.config import TamConfig, samples_per_epoch
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam.task import startable
 from tests.training.tam_clips import DiscClips, tiny_batch

@@ -10,6 +10,6 @@ from pocketeye.data.files.decode import UnreadableImage as UnreadableImage
 from pocketeye.data.files.decode import decode as decode
 from pocketeye.data.semantic.samples import SemanticSet as SemanticSet
 from pocketeye.data.semantic.samples import load_semantic as load_semantic
+from pocketeye.data.vos.layouts import load_videos as load_videos
 from pocketeye.data.vos.sequences import VideoSequence as VideoSequence
 from pocketeye.data.vos.sequences import VideoSet as VideoSet
-from pocketeye.data.vos.sequences import load_videos as load_videos

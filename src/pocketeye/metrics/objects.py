@@ -105,3 +105,8 @@ def found_objects(
     assert len(made.boxes) == len(made.labels) == len(made.scores)
     assert made.masks is None or len(made.masks) == len(made)
     return made
+
+
+def known(value: float) -> float | None:
+    """None for nan."""
+    return None if np.isnan(value) else value

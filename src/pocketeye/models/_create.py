@@ -17,8 +17,7 @@ from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones import fbnet
 from pocketeye.models.size import sides
-
-ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
+from pocketeye.runs import ARCHITECTURE, MODEL, WEIGHTS
 
 
 def list_models(pattern: str = "*", *, include_timm: bool = False) -> list[str]:

@@ -8,9 +8,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pocketeye.predicting.evaluation.figures import short
 from pocketeye.predicting.predict import Prediction
-from pocketeye.training.engine.figures import VAL_COLOUR
+from pocketeye.results.figures import VAL_COLOUR, short
 
 CELL = 192
 """Side of the square each picture is fitted into."""

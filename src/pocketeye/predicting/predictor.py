@@ -12,9 +12,9 @@ import torch
 from timm import is_model
 from torch import Tensor, nn
 
-from pocketeye.data.transforms.transforms import Interpolation, require_range
+from pocketeye.data.transforms.transforms import Interpolation
 from pocketeye.devices import Device, resolve_device
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue, MissingFile, require_range
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models.bundled import bundled_runs, located
 from pocketeye.predicting.class_names import (

@@ -19,10 +19,10 @@ from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, require_segmenters
+from pocketeye.models.dense.preprocess import as_seen, normalised
 from pocketeye.models.dense.semantic_fpn import resize
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
-from pocketeye.predicting.dense import as_seen, normalised
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.ranking import Batch, Loss
 from pocketeye.searching.learning.phases import Loader

@@ -29,8 +29,8 @@ from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
 from pocketeye.searching.deriving.sampling import LatencyMatrix
 from pocketeye.searching.learning.history import THETA
+from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.problem import Problem
-from pocketeye.searching.report.report import Cost, Trained
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.tasks import Retraining
 

@@ -20,17 +20,16 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.predicting.dense import fitted
-from pocketeye.runs import RunFolder
+from pocketeye.runs import RESULT, RunFolder
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.outcome import Trained
 from pocketeye.searching.problem import Classification, Problem, side
-from pocketeye.searching.report.report import Trained
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.training.classify.config import TrainConfig, load_recipe
 from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
-from pocketeye.training.engine.report import RESULT
 from pocketeye.verbs.train.dense import network_options
 
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16

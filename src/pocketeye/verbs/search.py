@@ -16,7 +16,7 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace, load_space
-from pocketeye.runs import RunFolder, write_atomic
+from pocketeye.runs import RECIPE, RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision, Runtime
 from pocketeye.searching import stages
@@ -26,8 +26,9 @@ from pocketeye.searching.deriving.derive import Candidate, DeriveConfig
 from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
+from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.report.build import build_report, describe, next_commands
-from pocketeye.searching.report.report import Cost, Trained, cost_sentence, write_report
+from pocketeye.searching.report.report import cost_sentence, write_report
 from pocketeye.searching.tasks import (
     Asked,
     SearchableTask,
@@ -37,7 +38,6 @@ from pocketeye.searching.tasks import (
     usual_batch,
 )
 from pocketeye.training.engine.loop import check_device
-from pocketeye.training.engine.report import RECIPE
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds
 

@@ -21,7 +21,7 @@ from pocketeye.data.files.splits import spellings
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, ClassMap
 from pocketeye.data.semantic.layouts import find_pairs, semantic_layout, semantic_splits
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
-from pocketeye.data.vos.sequences import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingFile, UserError
 
 SMALL, MEDIUM = 32**2, 96**2

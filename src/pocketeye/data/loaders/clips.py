@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 from pocketeye.data.clips.clips import collate_clips
 from pocketeye.data.loaders.images import QuietLoader, one_thread
 from pocketeye.data.seeded import DrawnSource
-from pocketeye.training.engine.cluster import rank_and_world
+from pocketeye.devices import rank_and_world
 
 
 class ClipSampler(Sampler[int]):

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from pocketeye.data import DAMAGED, ImageSet, UnreadableImage
 from pocketeye.data.loaders.sampling import EpochSampler, Key, MultiScaleBatches
+from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
-from pocketeye.training.engine.cluster import rank_and_world
 
 logger = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
+from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
-from pocketeye.training.engine.cluster import rank_and_world
 
 
 class Key(NamedTuple):

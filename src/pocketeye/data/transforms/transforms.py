@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode, v2
 
 from pocketeye.data.transforms.auto_augment import AutoAugment, require_policy
-from pocketeye.errors import InvalidValue, unknown
+from pocketeye.errors import InvalidValue, require_one_of, require_pair, require_range
 
 Crop = Literal["rrc", "pad", "none"]
 CropMode = Literal["center", "warp"]
@@ -69,26 +69,6 @@ class TransformRecipe:
         require_pair("rrc_ratio", self.rrc_ratio, 0.05, 20)
         if self.auto_augment is not None:
             require_policy(self.auto_augment)
-
-
-def require_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise InvalidValue unless ``low <= value <= high``."""
-    if not low <= value <= high:
-        raise InvalidValue(f"{name} must be from {low:g} to {high:g}, got {value!r}")
-
-
-def require_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise InvalidValue, with the nearest spelling, unless ``value`` is allowed."""
-    if value not in allowed:
-        raise unknown(name, str(value), allowed)
-
-
-def require_pair(name: str, pair: Sequence[float], low: float, high: float) -> None:
-    """Raise InvalidValue unless ``low <= pair[0] <= pair[1] <= high``."""
-    if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-        raise InvalidValue(
-            f"{name} must be two numbers, rising, from {low:g} to {high:g}, got {list(pair)}"
-        )
 
 
 def default_stats(in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

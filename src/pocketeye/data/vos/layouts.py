@@ -55,8 +55,38 @@ class Clip:
     objects: dict[int, tuple[str, ...]] | None = None
 
 
-def load(root: Path, split: str | None, layout: Layout, resolution: str | None) -> VideoSet:
-    """See :func:`pocketeye.data.vos.sequences.load_videos`."""
+def load_videos(
+    root: str | Path,
+    split: str | None = None,
+    layout: Layout = "auto",
+    *,
+    resolution: str | None = None,
+) -> VideoSet:
+    """List the clips of a data set. Headers are looked at, nothing is decoded.
+
+    Layouts (where a file of ids is meant, see ``_vos_masks`` for palette, grey and colour pictures):
+
+    * ``davis``: ``JPEGImages/480p/SEQ/*.jpg``, ``Annotations/480p/SEQ/*.png`` (any name of a
+      resolution), ``ImageSets/SPLIT.txt`` or ``ImageSets/2017/SPLIT.txt``, ``…/2016/…``.
+    * ``youtube-vos``, ``mose``: ``JPEGImages/SEQ``, ``Annotations/SEQ``, ``meta.json`` where there is
+      one; in ``root`` or ``root/SPLIT``. Frames without a mask are not annotated.
+    * ``sa-v``: ``JPEGImages_24fps/SEQ`` with ``Annotations_6fps/SEQ/OBJECT/*.png``; or ``*.mp4`` with
+      ``*_manual.json`` beside it (every fourth frame annotated). Ids are the set's plus 1, as its
+      first object has the number 0. Automatic annotations (``*_auto.json``) are not read.
+
+    Clips that cannot be used are left out and named in ``problems``, as are single masks.
+
+    Args:
+        root: folder of the data set.
+        split: its name, such as ``train`` or ``2016/val``; None for all clips.
+        layout: ``auto`` looks at the folders.
+        resolution: of DAVIS; by default ``480p`` if it is there, else the first one.
+
+    Raises:
+        MissingFile: no such folder.
+        InvalidValue: no known layout, no such split, or not one clip that can be used.
+    """
+    root = Path(root)
     _check_folder(root)
     if layout not in get_args(Layout):
         raise unknown("layout", layout, get_args(Layout))

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.models._create import MODEL, WEIGHTS
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.backbone import NormMode
@@ -20,7 +19,7 @@ from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.runs import read_record, write_atomic
+from pocketeye.runs import MODEL, WEIGHTS, read_record, write_atomic
 
 DenseTask = Literal["detect", "instance", "semantic"]
 DENSE_TASKS: tuple[DenseTask, ...] = get_args(DenseTask)

@@ -18,7 +18,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.detection import ApReport, coco_ap
 from pocketeye.metrics.matching import MatchReport, match_report, with_background
-from pocketeye.metrics.objects import FoundObjects, TrueObjects, found_objects, true_objects
+from pocketeye.metrics.objects import FoundObjects, TrueObjects, found_objects, known, true_objects
 from pocketeye.metrics.voc import VocReport, voc_ap
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
@@ -26,7 +26,7 @@ from pocketeye.predicting.evaluation import figures, worst_images
 from pocketeye.predicting.evaluation.coco_results import ImageId, image_ids, result_rows
 from pocketeye.predicting.evaluation.pr_curve import save_pr
 from pocketeye.results import Result
-from pocketeye.runs import environment, write_atomic, write_table
+from pocketeye.runs import environment, make_folder, write_atomic, write_table
 
 DETECTIONS = "detections.json"
 MOST_IN_JSON = 100
@@ -304,16 +304,3 @@ def found_in(result: Result, labels: Mapping[str, int], *, masks: bool) -> tuple
         kept.masks if masks else None,
     )
     return found, len(names) - len(found)
-
-
-def make_folder(folder: Path) -> None:
-    """Raises InvalidValue where it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
-def known(value: float) -> float | None:
-    """None for nan."""
-    return None if np.isnan(value) else value

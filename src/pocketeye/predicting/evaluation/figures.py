@@ -8,16 +8,10 @@ from typing import Any
 import numpy as np
 
 from pocketeye.metrics import ClassReport, ConfusionTable
-from pocketeye.training.engine.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure, short
 
 _MOST_NAMED = 30
 """Classes up to which every cell of the matrix is written out."""
-
-
-def short(name: str, most: int) -> str:
-    """A name in at most ``most`` letters: the first of its synonyms if it has some."""
-    first = name if len(name) <= most else name.partition(",")[0]
-    return first if len(first) <= most else f"{first[: most - 1]}…"
 
 
 def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "pictures") -> Path:

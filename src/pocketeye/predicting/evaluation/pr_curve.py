@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.metrics.detection import IOUS, RECALLS, ApReport
-from pocketeye.predicting.evaluation.figures import short
 from pocketeye.results.colors import color_of
-from pocketeye.training.engine.figures import VAL_COLOUR, make_figure
+from pocketeye.results.figures import VAL_COLOUR, make_figure, short
 
 _MOST_COLOURED = 12
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)

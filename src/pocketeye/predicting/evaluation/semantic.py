@@ -17,28 +17,17 @@ from pocketeye.data.files.decode import read_pixels
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics.classification import ConfusionTable
+from pocketeye.metrics.objects import known
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
-from pocketeye.predicting.evaluation.detection import known, make_folder
-from pocketeye.runs import environment, write_atomic, write_table
+from pocketeye.predicting.evaluation.worst_images import WorstImage
+from pocketeye.runs import environment, make_folder, write_atomic, write_table
 
 _MOST_IN_JSON, _WORST = 100, 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]
 """Labels ``(H, W)`` of the picture of that number."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WorstPicture:
-    """A picture with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
-
-    name: str
-    miou: float
-    accuracy: float
-    picture: np.ndarray
-    truth: np.ndarray
-    found: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +46,7 @@ class SemanticEval:
     classes: tuple[str, ...]
     report: SemanticReport
     pictures: dict[str, float] = field(repr=False)
-    worst: tuple[WorstPicture, ...] = field(repr=False)
+    worst: tuple[WorstImage, ...] = field(repr=False)
     seconds: float | None = None
     problems: tuple[str, ...] = ()
 
@@ -201,7 +190,7 @@ def _judged(
     table = np.full(256, samples.ignore_index)
     table[: len(places)] = places
     pictures: dict[str, float] = {}
-    worst: list[WorstPicture] = []
+    worst: list[WorstImage] = []
     problems: list[str] = []
     with progress.task(f"evaluating {name}", len(samples)) as bar:
         for index in range(len(samples)):
@@ -223,7 +212,7 @@ def _judged(
             pictures[samples.name(index)] = miou
             if miou < 1:
                 right = float(np.trace(counts) / counts.sum())
-                one = WorstPicture(
+                one = WorstImage(
                     name=samples.name(index), miou=miou, accuracy=right, picture=picture,
                     truth=truth, found=found,
                 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from pocketeye.results.result import save_picture
 
 if TYPE_CHECKING:
     from pocketeye.predicting.evaluation.detection import DetectionEval
-    from pocketeye.predicting.evaluation.semantic import SemanticEval, WorstPicture
+    from pocketeye.predicting.evaluation.semantic import SemanticEval
 
 PAIR, TRIPLE = 460, 380
 """Width of a picture in pixels, of two side by side and of three."""
@@ -127,7 +128,7 @@ def _named(classes: Sequence[str], labels: set[int]) -> list[tuple[str, int]]:
 
 
 def _semantic_triple(
-    worst: WorstPicture, classes: Sequence[str]
+    worst: WorstImage, classes: Sequence[str]
 ) -> tuple[tuple[Image.Image, ...], set[int]]:
     size = _fitted((worst.picture.shape[1], worst.picture.shape[0]), TRIPLE)
     maps = [
@@ -179,3 +180,15 @@ def _save(
         top += height
     sheet.paste(key, (_GAP, top))
     return [save_picture(sheet, path)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstImage:
+    """A picture with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+
+    name: str
+    miou: float
+    accuracy: float
+    picture: np.ndarray
+    truth: np.ndarray
+    found: np.ndarray

@@ -10,13 +10,13 @@ from typing import Any
 
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
-from pocketeye.runs import ENVIRONMENT
+from pocketeye.runs import ENVIRONMENT, RECIPE
 from pocketeye.searching import stages
 from pocketeye.searching.deriving.derive import Derived
-from pocketeye.searching.report.report import SearchReport, Trained
+from pocketeye.searching.outcome import Trained
+from pocketeye.searching.report.report import SearchReport
 from pocketeye.searching.run import SearchOutcome
 from pocketeye.searching.tasks import SearchableTask
-from pocketeye.training.engine.report import RECIPE
 
 _NOTEWORTHY_DRIFT = 0.01
 PANELS = (

@@ -19,6 +19,7 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.runs import write_atomic
 from pocketeye.searching.deriving.derive import Candidate, Derived
 from pocketeye.searching.metric import metric_key
+from pocketeye.searching.outcome import Cost, Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,26 +27,6 @@ if TYPE_CHECKING:
 REPORT, CANDIDATES_CSV = "report.html", "candidates.csv"
 
 Panels = Sequence[tuple[str, Sequence[tuple[str, str]]]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """What a step took: wall seconds, and CPU seconds over all cores of this process."""
-
-    name: str
-    seconds: float
-    cpu_seconds: float
-    device: str = "cpu"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """The chosen network trained from scratch, on the validation images (``value`` a fraction)."""
-
-    value: float
-    num_images: int
-    epochs: int
-    metric: str = "top-1"
 
 
 @dataclass(frozen=True, kw_only=True)

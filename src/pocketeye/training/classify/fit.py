@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,22 +16,32 @@ from pocketeye.data import ImageSet
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.loaders.sampling import EpochSampler
 from pocketeye.data.transforms.transforms import build_transform, default_stats
+from pocketeye.devices import is_first_process, rank_and_world
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
+from pocketeye.runs import BEST as BEST
+from pocketeye.runs import (
+    CHECKPOINT,
+    CURVES,
+    LAST,
+    RECIPE,
+    REPORT,
+    SAMPLES,
+    RunFolder,
+    write_atomic,
+)
+from pocketeye.runs import RESULT as RESULT
 from pocketeye.training.classify.config import TrainConfig as TrainConfig
-from pocketeye.training.classify.config import list_recipes as list_recipes
 from pocketeye.training.classify.config import load_recipe as load_recipe
 from pocketeye.training.classify.distill import Teacher, open_teacher
+from pocketeye.training.classify.report import write_report
 from pocketeye.training.classify.start import fixed_size, require_drop_path
 from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
 from pocketeye.training.engine import figures
-from pocketeye.training.engine.cluster import is_first_process, rank_and_world
+from pocketeye.training.engine.fit import threads
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
-from pocketeye.training.engine.report import CURVES, RECIPE, REPORT, SAMPLES, write_report
-from pocketeye.training.engine.report import RESULT as RESULT
-from pocketeye.training.engine.weights import BEST as BEST
-from pocketeye.training.engine.weights import LAST, SaveWeights
+from pocketeye.training.engine.recipe import list_recipes as list_recipes
+from pocketeye.training.engine.weights import SaveWeights
 
 logger = logging.getLogger(__name__)
 
@@ -262,14 +270,3 @@ def _finish(model: nn.Module, run: RunFolder, info: ModelInfo, counts: dict[str,
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()  # under torchrun nobody returns before the files are there
     return result
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """torch with so many threads inside the block; None: as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

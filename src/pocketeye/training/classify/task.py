@@ -16,8 +16,8 @@ from pocketeye.data.loaders.images import IGNORED
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.distill import Teacher, distilled_loss
+from pocketeye.training.classify.schedule import learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.schedule import learning_rate_factor
 
 
 class ClassificationTask(AveragedTask):

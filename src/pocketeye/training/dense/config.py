@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pocketeye.data.transforms.transforms import require_one_of, require_range
-from pocketeye.errors import InvalidValue
+from pocketeye.errors import InvalidValue, require_one_of, require_range
 from pocketeye.models.dense.backbone import NORM_MODES, NormMode
 from pocketeye.models.dense.described import DENSE_TASKS, DenseTask
-from pocketeye.training.classify.config import TrainPrecision, read_recipe, require_optimizer
 from pocketeye.training.engine.convert import dataclass_of, plain
+from pocketeye.training.engine.recipe import TrainPrecision, read_recipe, require_optimizer
 
 DenseSchedule = Literal["step", "cosine", "poly"]
 HeadNorms = Literal["live", "sync"]
@@ -157,7 +156,7 @@ def load_dense_recipe(name_or_path: str | Path, task: DenseTask, **overrides: An
     """Read a recipe that comes along, or a YAML file of the same keys.
 
     Args:
-        name_or_path: see :func:`pocketeye.training.classify.config.list_recipes`.
+        name_or_path: see :func:`pocketeye.training.engine.recipe.list_recipes`.
         task: that the recipe must be for.
         overrides: values that win over the file's; None leaves the file's.
 

@@ -25,9 +25,9 @@ from pocketeye.data.loaders.images import seeded
 from pocketeye.data.seeded import DrawnSource, turn
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet
-from pocketeye.predicting.dense import fitted
+from pocketeye.devices import rank_and_world
+from pocketeye.models.dense.preprocess import fitted
 from pocketeye.training.dense.config import DenseConfig
-from pocketeye.training.engine.cluster import rank_and_world
 
 logger = logging.getLogger(__name__)
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.results.colors import color_of
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 from pocketeye.runs import RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
-from pocketeye.training.engine.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 
 STRIP = "validation.png"
 _COLUMNS, _WIDTH = 4, 300

@@ -11,11 +11,21 @@ import yaml
 from pocketeye.data.detection.samples import DetectionSet
 from pocketeye.data.loaders.clips import make_clip_loader
 from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.devices import is_first_process
 from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
-from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training.classify.fit import threads
+from pocketeye.runs import (
+    BEST,
+    CHECKPOINT,
+    CURVES,
+    LAST,
+    RECIPE,
+    REPORT,
+    RESULT,
+    RunFolder,
+    write_atomic,
+)
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import (
     DetectionDraws,
@@ -29,10 +39,9 @@ from pocketeye.training.dense.data import (
 from pocketeye.training.dense.figures import STRIP, SaveDensePicture, save_dense_curves
 from pocketeye.training.dense.report import write_dense_report
 from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask
-from pocketeye.training.engine.cluster import is_first_process
+from pocketeye.training.engine.fit import threads
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
-from pocketeye.training.engine.report import CURVES, RECIPE, REPORT, RESULT
-from pocketeye.training.engine.weights import BEST, LAST, SaveWeights
+from pocketeye.training.engine.weights import SaveWeights
 
 DenseSet = DetectionSet | SemanticSet
 # What counts first, and what is drawn beside it.

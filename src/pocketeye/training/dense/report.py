@@ -11,19 +11,23 @@ import yaml
 
 from pocketeye import pages
 from pocketeye.models.dense.described import DenseDescription
-from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
-from pocketeye.training.dense.config import DenseConfig
-from pocketeye.training.dense.figures import STRIP
-from pocketeye.training.engine.report import (
+from pocketeye.runs import (
     CURVES,
+    ENVIRONMENT,
     RECIPE,
     REPORT,
     RESULT,
+    RunFolder,
+    read_json,
+    write_atomic,
+)
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.figures import STRIP
+from pocketeye.training.engine.report import (
     duration,
     environment_rows,
     epoch_rows,
     millions,
-    read_json,
     settings_of,
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -16,14 +16,14 @@ from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.metrics.detection import CocoAP
 from pocketeye.metrics.semantic import MeanIoU
-from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
+from pocketeye.models.dense.preprocess import label_map, normalised
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.predicting.dense import label_map, normalised
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import DetectionItem, SemanticItem
+from pocketeye.training.dense.optim import make_dense_optimizer
+from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.schedule import dense_learning_rate_factor
 
 MASK_THRESHOLD = 0.5
 _DRAWN = 8
@@ -179,30 +179,6 @@ def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
     wanted = labels.long()
     loss = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORE, reduction="sum")
     return loss / (wanted != IGNORE).sum().clamp(min=1)
-
-
-def make_dense_optimizer(model: nn.Module, config: DenseConfig) -> torch.optim.Optimizer:
-    """timm's optimiser of that name; the backbone may have a rate of its own."""
-    from timm.optim import create_optimizer_v2, get_optimizer_info
-
-    body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
-    inside = {id(p) for p in body.parameters()}
-    backbone_lr = config.lr if config.backbone_lr is None else config.backbone_lr
-    groups: list[dict[str, Any]] = []
-    for in_body, lr in ((False, config.lr), (True, backbone_lr)):
-        for decayed in (True, False):
-            params = [
-                p for p in model.parameters()
-                if p.requires_grad and (id(p) in inside) == in_body
-                and (config.decay_norms or p.ndim > 1) == decayed
-            ]  # fmt: skip
-            decay = config.weight_decay if decayed else 0.0
-            if params:
-                groups.append({"params": params, "lr": lr, "weight_decay": decay})
-    options: dict[str, Any] = {}
-    if get_optimizer_info(config.optimizer).has_betas:
-        options["betas"] = config.betas
-    return create_optimizer_v2(groups, opt=config.optimizer, lr=config.lr, **options)
 
 
 def _target(item: DetectionItem) -> dict[str, Tensor]:

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-TRAIN_COLOUR, VAL_COLOUR = "#b0651d", "#1f5fa8"
-
-
-def make_figure(width: float, height: float) -> Any:
-    """A figure of so many inches, beside pyplot's global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 
 
 def save_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> Path:

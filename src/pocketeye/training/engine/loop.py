@@ -20,10 +20,9 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch.multiprocessing import ProcessRaisedException
 
-from pocketeye.devices import DEVICES, Device, resolve_device
+from pocketeye.devices import DEVICES, Device, is_first_process, resolve_device, started_by_cluster
 from pocketeye.errors import InvalidValue, UserError, unknown
 from pocketeye.runs import CHECKPOINT, RunFolder
-from pocketeye.training.classify.config import TrainPrecision
 from pocketeye.training.engine.callbacks import (
     LOGGERS,
     EpochEnd,
@@ -32,7 +31,8 @@ from pocketeye.training.engine.callbacks import (
     Reseed,
     hush,
 )
-from pocketeye.training.engine.cluster import is_first_process, started_by_cluster, trainer_options
+from pocketeye.training.engine.cluster import trainer_options
+from pocketeye.training.engine.recipe import TrainPrecision
 from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
 _PRECISIONS: dict[TrainPrecision, Any] = {

@@ -10,10 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runs import RunFolder
+from pocketeye.runs import BEST, LAST, RunFolder
 from pocketeye.training.engine.averaging import AveragedTask
-
-BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 class SaveWeights(Callback):

@@ -6,14 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pocketeye.data.transforms.transforms import require_one_of, require_range
-from pocketeye.errors import InvalidValue
-from pocketeye.training.classify.config import (
-    TrainPrecision,
-    read_recipe,
-    require_optimizer,
-)
+from pocketeye.devices import rank_and_world
+from pocketeye.errors import InvalidValue, require_one_of, require_range
 from pocketeye.training.engine.convert import dataclass_of, plain
+from pocketeye.training.engine.recipe import TrainPrecision, read_recipe, require_optimizer
 from pocketeye.training.tam.losses import STRIDES, LossWeights
 
 TamTask = Literal["segment-anything", "track"]
@@ -177,7 +173,7 @@ def load_tam_recipe(name_or_path: str | Path, task: TamTask, **overrides: Any) -
     """Read a tracker's recipe that comes along, or a YAML file of the same keys.
 
     Args:
-        name_or_path: see :func:`pocketeye.training.classify.config.list_recipes`.
+        name_or_path: see :func:`pocketeye.training.engine.recipe.list_recipes`.
         task: that the recipe must be for.
         overrides: values that win over the file's; None leaves the file's.
 
@@ -197,3 +193,9 @@ def tam_config_from_dict(data: dict[str, Any], source: str = "recipe") -> TamCon
         InvalidValue, InvalidType: see :func:`load_tam_recipe`.
     """
     return dataclass_of(TamConfig, data, source)
+
+
+def samples_per_epoch(config: TamConfig) -> int:
+    """Clips of an epoch, of all processes."""
+    world = max(rank_and_world()[1], config.num_processes)
+    return config.steps_per_epoch * config.accumulate * config.batch_size * world

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 from pocketeye.runs import RunFolder
-from pocketeye.training.engine.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 from pocketeye.training.tam.task import Shown, TamTraining
 
 STRIP = "validation.png"

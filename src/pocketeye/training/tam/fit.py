@@ -10,17 +10,26 @@ import yaml
 
 from pocketeye.data.clips.clips import ClipSource
 from pocketeye.data.loaders.clips import make_clip_loader
+from pocketeye.devices import is_first_process
 from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models.tam import TAM
 from pocketeye.models.tam.described import TrackerDescription
-from pocketeye.runs import CHECKPOINT, RunFolder, write_atomic
-from pocketeye.training.classify.fit import threads
-from pocketeye.training.engine.cluster import is_first_process, rank_and_world
+from pocketeye.runs import (
+    BEST,
+    CHECKPOINT,
+    CURVES,
+    LAST,
+    RECIPE,
+    REPORT,
+    RESULT,
+    RunFolder,
+    write_atomic,
+)
+from pocketeye.training.engine.fit import threads
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
-from pocketeye.training.engine.report import CURVES, RECIPE, REPORT, RESULT
-from pocketeye.training.engine.weights import BEST, LAST, SaveWeights
-from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.engine.weights import SaveWeights
+from pocketeye.training.tam.config import TamConfig, samples_per_epoch
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.figures import STRIP, SaveStrip, save_tracker_curves
 from pocketeye.training.tam.report import write_tracker_report
@@ -42,12 +51,6 @@ class TrackerFitResult:
     best_epoch: int
     epochs: int
     seconds: float
-
-
-def samples_per_epoch(config: TamConfig) -> int:
-    """Clips of an epoch, of all processes."""
-    world = max(rank_and_world()[1], config.num_processes)
-    return config.steps_per_epoch * config.accumulate * config.batch_size * world
 
 
 def fit_tracker(

@@ -10,17 +10,21 @@ import yaml
 
 from pocketeye import pages
 from pocketeye.models.tam.described import TrackerDescription
-from pocketeye.runs import ENVIRONMENT, RunFolder, write_atomic
-from pocketeye.training.engine.report import (
+from pocketeye.runs import (
     CURVES,
+    ENVIRONMENT,
     RECIPE,
     REPORT,
     RESULT,
+    RunFolder,
+    read_json,
+    write_atomic,
+)
+from pocketeye.training.engine.report import (
     duration,
     environment_rows,
     epoch_rows,
     millions,
-    read_json,
     settings_of,
 )
 from pocketeye.training.tam.config import TamConfig

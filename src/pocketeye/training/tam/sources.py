@@ -21,11 +21,11 @@ from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.files.readable import first_usable
 from pocketeye.data.mask_sets.samples import Gallery, MaskedImage, MaskSet, load_masks
-from pocketeye.data.vos.sequences import VideoSet, load_videos
+from pocketeye.data.vos.layouts import load_videos
+from pocketeye.data.vos.sequences import VideoSet
+from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.training.engine.cluster import rank_and_world
-from pocketeye.training.tam.config import TamConfig
-from pocketeye.training.tam.fit import samples_per_epoch
+from pocketeye.training.tam.config import TamConfig, samples_per_epoch
 
 _VAL = ("dev", "val", "valid")
 _EVERY = 10

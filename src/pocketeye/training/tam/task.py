@@ -16,12 +16,12 @@ from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM
 from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.schedule import tam_learning_rate_factor
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.config import TamConfig
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import Said, clip_loss
 from pocketeye.training.tam.optim import make_optimizer
+from pocketeye.training.tam.schedule import tam_learning_rate_factor
 
 
 class Shown(NamedTuple):

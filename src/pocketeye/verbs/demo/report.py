@@ -16,7 +16,7 @@ from pocketeye.verbs._text import human_seconds
 from pocketeye.verbs.demo.clip import CREDIT
 
 if TYPE_CHECKING:
-    from pocketeye.verbs.demo.verb import DemoResult
+    from pocketeye.verbs.demo.result import DemoResult
 
 _ROWS, _COLUMNS = 4, 14
 

@@ -29,12 +29,12 @@ from pocketeye.predicting.evaluation.detection import (
     evaluate_detection,
     judge_results,
 )
-from pocketeye.predicting.evaluation.figures import short
 from pocketeye.predicting.evaluation.semantic import (
     SemanticEval,
     evaluate_semantic,
     judge_label_maps,
 )
+from pocketeye.results.figures import short
 from pocketeye.runtimes import MANIFEST
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines, text_table

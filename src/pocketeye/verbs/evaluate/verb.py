@@ -17,8 +17,8 @@ from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.predicting.evaluation.classification import EvalResult
 from pocketeye.predicting.evaluation.classification import evaluate as run_evaluation
-from pocketeye.predicting.evaluation.figures import short
 from pocketeye.predicting.predictor import open_predictor
+from pocketeye.results.figures import short
 from pocketeye.runtimes import MANIFEST
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult

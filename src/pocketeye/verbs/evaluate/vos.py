@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.vos.sequences import VideoSet, load_videos
+from pocketeye.data.vos.layouts import load_videos
+from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking.evaluation.evaluate import (

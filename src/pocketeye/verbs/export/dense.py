@@ -40,8 +40,9 @@ from pocketeye.models import (
     RawSemantic,
 )
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
+from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.dense.retinanet import RetinaNet
-from pocketeye.predicting.dense import TorchDensePredictor, fitted
+from pocketeye.predicting.dense import TorchDensePredictor
 from pocketeye.progress import task
 from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
 from pocketeye.runtimes.parity import PARITY

@@ -16,7 +16,7 @@ from pocketeye.models.bundled import BundledCard, bundled_card
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
-from pocketeye.training.engine.report import RESULT
+from pocketeye.runs import RESULT
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_count, human_seconds
 from pocketeye.verbs.info.card_text import wrapped

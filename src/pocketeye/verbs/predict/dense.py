@@ -19,8 +19,8 @@ from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.predicting.dense import DensePredictor, open_dense_predictor
-from pocketeye.predicting.evaluation.figures import short
 from pocketeye.results import LabelMap, Result
+from pocketeye.results.figures import short
 from pocketeye.runs import write_atomic
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import inputs_left_out, path_end, text_table

@@ -14,10 +14,10 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.predicting.contact_sheet import CELL, MOST_PICTURES, save_contact_sheet
-from pocketeye.predicting.evaluation.figures import short
 from pocketeye.predicting.predict import Prediction
 from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
+from pocketeye.results.figures import short
 from pocketeye.runs import write_atomic, write_table
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult

@@ -17,16 +17,14 @@ from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
-from pocketeye.models._create import ARCHITECTURE, WEIGHTS
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, is_dense
 from pocketeye.predicting.info import FILE, ModelInfo
+from pocketeye.runs import ARCHITECTURE, BEST, CURVES, REPORT, WEIGHTS
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.figures import STRIP
 from pocketeye.training.dense.fit import DenseFitResult, DenseSet, fit_dense
 from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.report import CURVES, REPORT
-from pocketeye.training.engine.weights import BEST
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs._text import human_seconds, problem_lines
 

@@ -12,10 +12,9 @@ import torch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.runs import BEST, CURVES, REPORT
 from pocketeye.tracking import open_model
 from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.report import CURVES, REPORT
-from pocketeye.training.engine.weights import BEST
 from pocketeye.training.tam.config import TamConfig
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.figures import STRIP

@@ -14,6 +14,7 @@ from pocketeye.data.classification.images import DIGITS
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
+from pocketeye.runs import CURVES, REPORT, SAMPLES
 from pocketeye.training.classify.distill import open_teacher
 from pocketeye.training.classify.fit import (
     BEST,
@@ -27,7 +28,6 @@ from pocketeye.training.classify.fit import (
 from pocketeye.training.classify.start import start_network
 from pocketeye.training.dense.config import load_dense_recipe
 from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.report import CURVES, REPORT, SAMPLES
 from pocketeye.training.tam.config import load_tam_recipe
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
