@@ -21,7 +21,7 @@ from typing import Any
 import pocketeye
 from pocketeye.latency.record import Device
 from pocketeye.runs import RunFolder, environment, write_atomic
-from pocketeye.verbs._text import human_count, markdown_table
+from pocketeye.text import human_count, markdown_table
 
 _PRECISIONS = ("fp32", "int8")
 _MARKERS = "DosvP^Xhp*<>"

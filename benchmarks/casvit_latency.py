@@ -31,7 +31,7 @@ from pocketeye.models._cards import card_for
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import environment, write_atomic
 from pocketeye.runtimes import MANIFEST, Artifact, get_runtime
-from pocketeye.verbs._text import human_count, markdown_table
+from pocketeye.text import human_count, markdown_table
 
 CASVIT = ("casvit_xs", "casvit_s", "casvit_m", "casvit_t")
 PEERS = (

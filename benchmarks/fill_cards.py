@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from pocketeye.models import Card, Cost, cards, create_tam, list_models, list_tams
-from pocketeye.verbs._text import human_count, markdown_table
+from pocketeye.text import human_count, markdown_table
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 _BLOCK = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)

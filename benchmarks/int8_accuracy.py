@@ -25,7 +25,7 @@ from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import environment, now, write_atomic
 from pocketeye.runtimes import Executable, get_runtime
 from pocketeye.runtimes.onnx import onnxruntime as backend
-from pocketeye.verbs._text import markdown_table
+from pocketeye.text import markdown_table
 
 _FORMS = ("fp32", "int8", "int8, GELU in float")
 

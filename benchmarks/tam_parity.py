@@ -29,7 +29,7 @@ from pocketeye.latency.record import Device
 from pocketeye.layers import onednn_products
 from pocketeye.models import create_tam, load_checkpoint
 from pocketeye.runs import environment, write_atomic
-from pocketeye.verbs._text import markdown_table
+from pocketeye.text import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = ((1, 0), (1, 4), (2, 4), (7, 64))

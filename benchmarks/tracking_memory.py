@@ -30,8 +30,8 @@ import torch
 from matplotlib.figure import Figure
 
 from pocketeye.runs import cpu_name, environment, write_atomic
+from pocketeye.text import markdown_table
 from pocketeye.tracking import Session, Tracker, load_tracker, open_model
-from pocketeye.verbs._text import markdown_table
 
 mpl.use("Agg")
 _SAMPLES = 200

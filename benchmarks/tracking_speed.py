@@ -28,8 +28,8 @@ from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
 from pocketeye.runs import environment, write_atomic
+from pocketeye.text import markdown_table
 from pocketeye.tracking import Session, Tracker
-from pocketeye.verbs._text import markdown_table
 
 NETWORKS = ("efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2")
 FORMS = ("plain", "ours", "bf16", "channels_last", "compiled")

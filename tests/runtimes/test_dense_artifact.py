@@ -17,11 +17,12 @@ from pocketeye.artifacts.dense import DenseManifest, is_dense_artifact, load_den
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.agreement import _matched
+from pocketeye.exporting.dense import canvas_for
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.verbs.bench.verb import bench
-from pocketeye.verbs.export.dense import DenseExportResult, canvas_for
+from pocketeye.verbs.export.dense import DenseExportResult
 from pocketeye.verbs.export.verb import export
 from pocketeye.verbs.predict.verb import predict
 from tests.conftest import randomise_bn

@@ -10,7 +10,7 @@ import pytest
 
 from pocketeye.artifacts.dense import Stages
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.verbs.bench.dense import _measured
+from pocketeye.exporting.dense_cells import _measured
 from pocketeye.verbs.bench.verb import bench
 from tests.runtimes.test_dense_artifact import write_run
 from tests.training.dense_sets import write_coco_discs

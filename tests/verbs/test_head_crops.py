@@ -14,10 +14,11 @@ from onnx import numpy_helper
 from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD, DenseManifest
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.dense import _write_heads
 from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.verbs.export.dense import DenseExportResult, _write_heads
+from pocketeye.verbs.export.dense import DenseExportResult
 from pocketeye.verbs.export.verb import export
 from tests.runtimes.test_dense_artifact import write_run
 from tests.runtimes.test_mask_rcnn_numpy import mask_rcnn

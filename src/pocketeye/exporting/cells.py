@@ -11,9 +11,9 @@ import numpy as np
 
 from pocketeye.errors import UserError
 from pocketeye.exporting.inputs import Inputs, sample_inputs
+from pocketeye.exporting.network import ORIGIN, write_artifact
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, Precision, Runtime, get_runtime
-from pocketeye.verbs.export.verb import ORIGIN, write_artifact
 
 
 @dataclass(frozen=True, kw_only=True)

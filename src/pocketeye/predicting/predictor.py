@@ -25,8 +25,8 @@ from pocketeye.predicting.class_names import (
     read_classes,
 )
 from pocketeye.predicting.info import FILE, ModelInfo
+from pocketeye.runs import BEST
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
-from pocketeye.training.classify.fit import BEST
 
 
 class Predictor(ABC):

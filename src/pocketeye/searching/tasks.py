@@ -30,7 +30,7 @@ from pocketeye.searching.problem import Classification, Problem, side
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.training.classify.config import TrainConfig, load_recipe
 from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
-from pocketeye.verbs.train.dense import network_options
+from pocketeye.training.dense.run import network_options
 
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16
 SearchableTask = Literal["classify", "semantic"]

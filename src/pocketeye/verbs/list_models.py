@@ -15,8 +15,8 @@ from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies, ori
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.progress import task
+from pocketeye.text import human_count, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_count, text_table
 from pocketeye.verbs.info.card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs.info.trackers import TrackerRow, tracker_row, tracker_table
 

@@ -21,9 +21,9 @@ from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
+from pocketeye.text import human_seconds
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds
 
 SCHEMA = "pocketeye.measure/1"
 _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small

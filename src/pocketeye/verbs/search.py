@@ -37,9 +37,9 @@ from pocketeye.searching.tasks import (
     task_of,
     usual_batch,
 )
+from pocketeye.text import human_seconds
 from pocketeye.training.engine.loop import check_device
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds
 
 logger = logging.getLogger(__name__)
 SCHEMA = "pocketeye.search/1"

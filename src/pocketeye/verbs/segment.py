@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from rich.markup import escape
 
-from pocketeye.errors import InvalidValue, unknown
+from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
-from pocketeye.runs import write_atomic
+from pocketeye.text import text_table
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
+from pocketeye.tracking.image.save import _MOST_LABELS, LABELS, MASKS, _require_free, _save
 from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import text_table
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_MOST_SHOWN, _MOST_LABELS = 20, 255
-OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
+_MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,43 +169,3 @@ def _numbers(text: str, count: int, option: str, form: str) -> list[float]:
     if len(numbers) != count or not np.isfinite(numbers).all():
         raise InvalidValue(f"{option} is written {form} in pixels, got {text!r}")
     return numbers
-
-
-def _require_free(target: Path, overwrite: bool) -> None:
-    suffix = target.suffix.lower()
-    if suffix not in ("", ".json", *_PICTURES):
-        known = f"{', '.join(_PICTURES)}, .json, or none for a folder"
-        raise unknown("suffix", suffix, (".json", *_PICTURES), known)
-    if target.is_dir() != (not suffix) and target.exists():
-        raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
-    names = (OVERLAY, LABELS, CUTOUT, MASKS)
-    there = [p for p in ([target] if suffix else [target / name for name in names]) if p.exists()]
-    if there and not overwrite:
-        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
-
-
-def _save(found: Result, target: Path, name: str) -> list[Path]:
-    suffix = target.suffix.lower()
-    if suffix in _PICTURES:
-        return [found.save(target)]
-    folder = target.parent if suffix else target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
-    text = json.dumps(_coco(found, name)) + "\n"
-    if suffix:
-        return [write_atomic(target, text)]
-    files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
-    if len(found) <= _MOST_LABELS:
-        files.append(found.save(target / LABELS, "labels"))
-    return [*files, write_atomic(target / MASKS, text)]
-
-
-def _coco(found: Result, name: str) -> dict[str, Any]:
-    width, height = found.size
-    return {
-        "images": [{"id": 0, "file_name": name, "width": width, "height": height}],
-        "annotations": found.to_coco(image_id=0),
-        "categories": [{"id": 1, "name": "object"}],
-    }

@@ -13,13 +13,14 @@ from typing import Any
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.cells import Cell, artifact_cell, is_artifact, model_cells
+from pocketeye.exporting.dense_cells import are_dense
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision, get_runtime
+from pocketeye.text import human_bytes, human_count, markdown_table, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_bytes, human_count, markdown_table, text_table
-from pocketeye.verbs.bench.dense import DenseBenchResult, are_dense, bench_dense
+from pocketeye.verbs.bench.dense import DenseBenchResult, bench_dense
 
 SCHEMA = "pocketeye.bench/1"
 _HEADER = ("model", "runtime", "precision", "size", "MACs", "params",

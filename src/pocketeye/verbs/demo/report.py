@@ -12,7 +12,7 @@ from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runs import write_atomic
-from pocketeye.verbs._text import human_seconds
+from pocketeye.text import human_seconds
 from pocketeye.verbs.demo.clip import CREDIT
 
 if TYPE_CHECKING:

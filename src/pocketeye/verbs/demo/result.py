@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketeye.text import human_seconds
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds
 from pocketeye.verbs.demo.track import TrackDemo
 from pocketeye.verbs.evaluate.verb import EvaluateResult
 from pocketeye.verbs.export.verb import ExportResult

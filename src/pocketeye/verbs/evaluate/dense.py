@@ -36,8 +36,8 @@ from pocketeye.predicting.evaluation.semantic import (
 )
 from pocketeye.results.figures import short
 from pocketeye.runtimes import MANIFEST
+from pocketeye.text import human_seconds, problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 
 _SHOWN = 12
 

@@ -20,9 +20,9 @@ from pocketeye.predicting.evaluation.classification import evaluate as run_evalu
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
 from pocketeye.runtimes import MANIFEST
+from pocketeye.text import human_seconds, problem_lines, text_table
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, problem_lines, text_table
 from pocketeye.verbs.evaluate.dense import (
     DetectionEvaluateResult,
     SemanticEvaluateResult,

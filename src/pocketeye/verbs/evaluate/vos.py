@@ -14,6 +14,7 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.text import problem_lines, text_table
 from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
     PromptKind,
@@ -27,7 +28,6 @@ from pocketeye.tracking.evaluation.result import Mean, VosResult
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_follower
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import problem_lines, text_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye import runs
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
+from pocketeye.exporting.inputs import sample_inputs
+from pocketeye.exporting.network import LATENCY, write_artifact
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
-from pocketeye.models import count
-from pocketeye.models import fuse as fuse_network
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import is_dense
-from pocketeye.predicting.network import Network, open_network
-from pocketeye.progress import task
+from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import (
     Artifact,
     ParityReport,
     Precision,
-    Runtime,
     check_parity,
     get_runtime,
 )
@@ -30,9 +25,6 @@ from pocketeye.runtimes.parity import PARITY
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.export.dense import DenseExportResult, export_dense
-
-LATENCY, ORIGIN = "latency.json", "export.json"
-_MAX_CALIBRATION = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,38 +182,3 @@ def export_network(
         latency=record,
         trained=network.trained,
     )
-
-
-def write_artifact(
-    network: Network,
-    runtime: Runtime,
-    precision: Precision,
-    folder: Path,
-    inputs: Inputs,
-    *,
-    fuse: bool = True,
-) -> Artifact:
-    """Export into ``folder``, with a note of what was exported (``export.json``) beside it."""
-    if not network.trained:
-        settle_batchnorm(network.module, inputs[:_MAX_CALIBRATION])
-    with task(f"exporting {network.name} ({runtime.name}, {precision})"):
-        artifact = runtime.export(
-            fuse_network(network.module) if fuse else network.module,
-            (network.example(),),
-            folder,
-            precision=precision,
-            calibration=inputs[:_MAX_CALIBRATION],
-        )
-    counts = count(network.module, network.input_shape)
-    origin = {
-        "name": network.name,
-        "trained": network.trained,
-        "fused": fuse,
-        "input_shape": network.input_shape,
-        "macs": counts.macs,
-        "params": counts.params,
-        "created": runs.now(),
-        "git": runs.git_hash(),
-    }
-    runs.write_atomic(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")
-    return artifact

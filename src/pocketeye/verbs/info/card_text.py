@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rich.markup import escape
 
 from pocketeye.models import Card
-from pocketeye.verbs._text import text_table
+from pocketeye.text import text_table
 
 WIDTH = 80
 _HEADER = ("published", "on", "value", "at", "by", "note")

@@ -13,8 +13,8 @@ from pocketeye.data.describing.description import DataDescription, SplitDescript
 from pocketeye.data.describing.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import is_architecture
+from pocketeye.text import problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import problem_lines, text_table
 from pocketeye.verbs.info.card_text import wrapped
 
 _MOST_CLASSES = 30

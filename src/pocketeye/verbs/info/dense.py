@@ -17,8 +17,8 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.runs import RESULT
+from pocketeye.text import human_count, human_seconds
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_count, human_seconds
 from pocketeye.verbs.info.card_text import wrapped
 
 _DOES = {"detect": "boxes with classes", "instance": "boxes and outlines with classes",

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from pocketeye.models.size import Size, reduced, size_text
-from pocketeye.verbs._text import text_table
+from pocketeye.text import text_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

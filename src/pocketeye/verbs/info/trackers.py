@@ -18,8 +18,8 @@ from pocketeye.models.tam.checkpoints import (
     bundled_weights,
     checkpoint_folder,
 )
+from pocketeye.text import human_bytes, human_count, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_bytes, human_count, text_table
 from pocketeye.verbs.info.card_text import published_table, wrapped
 
 _PARTS = {

@@ -24,8 +24,8 @@ from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, lo
 from pocketeye.models.dense.described import is_dense
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
+from pocketeye.text import human_count, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_count, text_table
 from pocketeye.verbs.info.card_text import published_table, wrapped
 from pocketeye.verbs.info.data import DataInfo, data_info
 from pocketeye.verbs.info.dense import DenseInfo, dense_info

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal
 
 from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
-from pocketeye.predicting.contact_sheet import CELL, MOST_PICTURES, save_contact_sheet
+from pocketeye.predicting.contact_sheet import CELL, MOST_PICTURES
+from pocketeye.predicting.files import FOLDER, SHEET, _save, _save_csv
 from pocketeye.predicting.predict import Prediction
 from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
-from pocketeye.runs import write_atomic, write_table
+from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import inputs_left_out, path_end, text_table
 from pocketeye.verbs.predict.dense import SCORE, DensePredictResult, predict_dense
 
 _MOST_SHOWN, _MOST_CLASSES = 20, 3
-SHEET, FOLDER = "predictions.png", "predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,39 +157,3 @@ def _require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:
     there = [path for path in taken if path.exists()]
     if there and not overwrite:
         raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
-def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
-    """The sheet, and a JSON file of each picture: ``predictions/0001-cat.json``."""
-    _make(out / FOLDER)
-    for old in (out / FOLDER).glob("[0-9]*-*.json"):
-        old.unlink()
-    digits = max(4, len(str(len(predictions))))
-    for number, row in enumerate(predictions, 1):
-        stem = "".join(c if c.isalnum() else "-" for c in PurePath(row.name).stem)[:60]
-        path = out / FOLDER / f"{number:0{digits}}-{stem}.json"
-        write_atomic(path, json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n")
-    title = f"{name} · {len(predictions)} picture{'s' if len(predictions) > 1 else ''}"
-    return [save_contact_sheet(predictions, out / SHEET, title), out / FOLDER]
-
-
-def _save_csv(predictions: list[Prediction], path: Path) -> Path:
-    """A row per picture: its path, then class and probability from the likeliest down."""
-    _make(path.parent)
-    count = max(len(row.classes) for row in predictions)
-    header = ["path"]
-    for place in range(1, count + 1):
-        header += [f"class_{place}", f"probability_{place}"]
-    pairs = (zip(row.classes, row.probabilities, strict=True) for row in predictions)
-    rows = [
-        [row.name, *(value for pair in best for value in pair)]
-        for row, best in zip(predictions, pairs, strict=True)
-    ]
-    return write_table(path, header, rows)

@@ -9,21 +9,19 @@ from typing import Any
 
 import torch
 
-from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import BEST, CURVES, REPORT
-from pocketeye.tracking import open_model
+from pocketeye.text import human_seconds, problem_lines
 from pocketeye.training.engine.loop import check_device, open_run
 from pocketeye.training.tam.config import TamConfig
-from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.figures import STRIP
 from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker, require_square
 from pocketeye.training.tam.init import look_near_first
+from pocketeye.training.tam.run import _open_teacher
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam.start import begin_with
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, problem_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +143,3 @@ def train_tracker(
         sets=tuple(sets.lines()),
         problems=tuple(sets.problems),
     )
-
-
-def _open_teacher(name: str | None, checkpoint: Path | None) -> FeatureTeacher | None:
-    if name is None:
-        if checkpoint is not None:
-            raise InvalidValue("--teacher-checkpoint is given without a teacher: name one")
-        return None
-    return FeatureTeacher(open_model(name, checkpoint=checkpoint, device="cpu"), name)

@@ -7,32 +7,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
-from pocketeye.data import ImageSet, load_images
+from pocketeye.data import load_images
 from pocketeye.data.classification.images import DIGITS
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
-from pocketeye.models import Architecture
 from pocketeye.runs import CURVES, REPORT, SAMPLES
+from pocketeye.text import human_seconds, problem_lines
 from pocketeye.training.classify.distill import open_teacher
 from pocketeye.training.classify.fit import (
     BEST,
     FitResult,
-    choose_input_size,
     describe,
     fit,
     load_recipe,
     require_fit,
 )
+from pocketeye.training.classify.run import _input_size, _name
 from pocketeye.training.classify.start import start_network
 from pocketeye.training.dense.config import load_dense_recipe
+from pocketeye.training.dense.run import sizes_of
 from pocketeye.training.engine.loop import check_device, open_run
 from pocketeye.training.tam.config import load_tam_recipe
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds, problem_lines
-from pocketeye.verbs.train.dense import DenseTrainResult, sizes_of, train_dense
+from pocketeye.verbs.train.dense import DenseTrainResult, train_dense
 from pocketeye.verbs.train.tracker import TrackerTrainResult, train_tracker
 
 
@@ -274,19 +272,3 @@ def train(
         params=sum(p.numel() for p in module.parameters()),
         problems=(*train_set.problems, *val_set.problems),
     )
-
-
-def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
-    architecture: Any = getattr(module, "architecture", None)
-    from_file = Path(model).suffix == ".json" or Path(model).is_dir()
-    if from_file and isinstance(architecture, Architecture):
-        return architecture.side
-    return choose_input_size(module, images)
-
-
-def _name(model: str) -> str:
-    """Of a file ``NAME/architecture.json`` the folder counts; a registered name is its own."""
-    path = Path(model)
-    if path.suffix == ".json":
-        return path.resolve().parent.name if path.stem == "architecture" else path.stem
-    return path.resolve().name if path.is_dir() else model
