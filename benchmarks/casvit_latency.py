@@ -6,7 +6,7 @@ Forms, all with the same weights: ``eager`` is torch as it comes (NCHW), ``eager
 folded and its maps in NHWC, ``plain`` is the export of the unfused network, ``fused`` the one that
 ``pocketeye export`` writes, ``int8`` that one quantised. Peers are exported as ``pocketeye export``
 does it (re-parameterised where they can be). Speed-ups are over ``plain`` of the same network. Latency
-does not depend on the weights, which are random with the BN statistics of real pictures.
+does not depend on the weights, which are random with the BN statistics of real images.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runs import RunFolder
 from pocketeye.verbs.evaluate.verb import evaluate
 
-_HEADER = ("data", "part", "pictures", "network", "backbone", "params", "side", "epochs", "minutes",
+_HEADER = ("data", "part", "images", "network", "backbone", "params", "side", "epochs", "minutes",
            "box AP", "box AP50", "mask AP", "mean IoU", "pixels right")  # fmt: skip
 
 

@@ -188,11 +188,11 @@ def main() -> int:
         f"objects, one exchanged every {args.change_every} frames"
     )
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    picture = args.results.with_suffix(".png")
+    image = args.results.with_suffix(".png")
     if hours:
-        plot(watch, lambda frame: frame / args.fps / 60, "minute of the video", title, picture)
+        plot(watch, lambda frame: frame / args.fps / 60, "minute of the video", title, image)
     else:
-        plot(watch, float, "frame", title, picture)
+        plot(watch, float, "frame", title, image)
     report(watch, title, args.results)
     return 0 if watch.is_flat() else 1
 

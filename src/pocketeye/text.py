@@ -82,7 +82,7 @@ def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
 
 
 def inputs_left_out(problems: Sequence[str], most: int = 10) -> list[str]:
-    """What could not be read of the pictures that were named."""
+    """What could not be read of the images that were named."""
     if not problems:
         return []
     count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"

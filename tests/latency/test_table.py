@@ -225,7 +225,7 @@ def test_calibration_never_makes_a_block_free() -> None:
         _fit(sums[:3], sums[:3], blocks[:3])
 
 
-def test_pictures_name_the_device(
+def test_images_name_the_device(
     table: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_fake_machine(monkeypatch)

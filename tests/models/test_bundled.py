@@ -86,7 +86,7 @@ def test_the_segmenter_sees_a_street() -> None:
     lines = shown.lines()
     for label in ("params", "MACs", "classes", "result", "licence", "limits"):
         assert any(line.startswith(label) for line in lines), label
-    assert shown.next_commands()[0] == f"pocketeye predict {SEGMENTER} PICTURE"
+    assert shown.next_commands()[0] == f"pocketeye predict {SEGMENTER} IMAGE"
 
 
 def test_the_list_and_the_card() -> None:

@@ -62,7 +62,7 @@ def test_our_own_are_small_and_work(name):
     assert sum(p.numel() for p in model.parameters()) < 10e6
     assert all(256 <= side <= 384 for side in model.image_size)
     height, width = model.image_size
-    raw, details = model.look(draws(1, 3, height, width))
+    raw, details = model.encode_image(draws(1, 3, height, width)).feat
     assert len(details) == (0 if name == "pocketeye_tam_small" else 2)
     said = model.predict(
         model.without_memory(raw), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]]),
@@ -78,7 +78,7 @@ def test_our_own_are_small_and_work(name):
 def test_training_reaches_every_parameter():
     model = create_tam("pocketeye_tam_pico", RECTANGLE).train()
     image = draws(2, 3, *RECTANGLE)
-    raw, details = model.look(image)
+    raw, details = model.encode_image(image)
     mask = draws(2, 1, 24, 40)
     one = model.predict(
         model.without_memory(raw), torch.rand(2, 2, 2), torch.tensor([[1, 0], [2, 3]]),
@@ -102,7 +102,7 @@ def prompt_of(model: TAM) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def test_details_reach_masks_and_nothing_else(small):
-    raw, (eighth, fourth) = small.look(draws(1, 3, *RECTANGLE))
+    raw, (eighth, fourth) = small.encode_image(draws(1, 3, *RECTANGLE)).feat
     assert (eighth.shape, fourth.shape) == ((1, 32, 12, 20), (1, 16, 24, 40))
     points, labels = torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])
     feat = small.without_memory(raw)
@@ -125,7 +125,7 @@ def test_details_need_a_trunk_with_fine_maps():
 @torch.no_grad()
 def test_objects_are_batched(small):
     """Three objects on shared features are what each of them is alone."""
-    raw, details = small.look(draws(1, 3, *RECTANGLE))
+    raw, details = small.encode_image(draws(1, 3, *RECTANGLE)).feat
     points, labels = draws(3, 2, 2).abs() * 60, torch.tensor([[1, 0], [2, 3], [1, 1]])
     masks, pointers = draws(3, 1, 24, 40, seed=2), draws(3, 4, 128, seed=3)
 
@@ -171,7 +171,7 @@ def test_position_table_is_resampled_as_by_pytorch():
 @pytest.mark.parametrize("trunk", ["casvit_xs", "fbnet_a", "mobilenetv4_conv_small"])
 def test_any_backbone(trunk):
     model = create_tam("pocketeye_tam_pico", (96, 160), trunk=trunk).eval()
-    assert model.encode_image(draws(1, 3, 96, 160)).shape == (1, 128, 6, 10)
+    assert model.encode_image(draws(1, 3, 96, 160)).feat.shape == (1, 128, 6, 10)
     assert model.image_encoder.trunk.context is not None
 
 
@@ -179,7 +179,7 @@ def test_any_backbone(trunk):
 def test_backbone_with_an_odd_map_and_without_context():
     # A map of 5x7 whose half is 3x4.
     model = create_tam("pocketeye_tam_pico", (80, 112), trunk="casvit_xs").eval()
-    assert model.encode_image(draws(1, 3, 80, 112)).shape == (1, 128, 5, 7)
+    assert model.encode_image(draws(1, 3, 80, 112)).feat.shape == (1, 128, 5, 7)
     backbone = timm.create_model("casvit_xs", features_only=True, out_indices=(0, 1, 2)).eval()
     trunk = BackboneTrunk(backbone)
     assert trunk.context is None
@@ -228,7 +228,7 @@ def test_prompt_positions_follow_loaded_frequencies(small):
 
 @torch.no_grad()
 def test_a_given_mask_is_the_answer(small):
-    raw = small.encode_image(draws(1, 3, *RECTANGLE))
+    raw = small.encode_image(draws(1, 3, *RECTANGLE)).feat
     mask = torch.zeros(2, 1, *RECTANGLE)
     mask[0, :, 16:48, 32:80] = 1
     said = small.adopt_mask(raw, mask)
@@ -240,7 +240,7 @@ def test_a_given_mask_is_the_answer(small):
 
 @torch.no_grad()
 def test_an_absent_object_has_no_mask_and_no_pointer(small):
-    raw = small.encode_image(draws(1, 3, *RECTANGLE))
+    raw = small.encode_image(draws(1, 3, *RECTANGLE)).feat
     bias = small.mask_decoder.pred_obj_score_head.layers[-1].bias
     bias -= 100
     said = small.predict(raw)
@@ -252,7 +252,7 @@ def test_an_absent_object_has_no_mask_and_no_pointer(small):
 
 
 def test_how_many_masks(small):
-    raw = small.encode_image(draws(1, 3, *RECTANGLE))
+    raw = small.encode_image(draws(1, 3, *RECTANGLE)).feat
     for num_points, num_masks in ((0, 3), (1, 3), (2, 1), (3, 1)):
         points = torch.ones(1, num_points, 2) if num_points else None
         labels = torch.ones(1, num_points, dtype=torch.int64) if num_points else None
@@ -276,7 +276,7 @@ def test_unstable_single_mask_gives_way():
 
 @torch.no_grad()
 def test_memory_of_a_prompted_frame_can_be_binary(small):
-    raw = small.encode_image(draws(1, 3, *RECTANGLE))
+    raw = small.encode_image(draws(1, 3, *RECTANGLE)).feat
     mask = draws(1, 1, *RECTANGLE)
     sharp = small.encode_memory(raw, mask, binarize=True)
     torch.testing.assert_close(sharp, small.encode_memory(raw, mask.sign() * 100))

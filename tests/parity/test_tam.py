@@ -21,7 +21,7 @@ FIELDS = {
     "obj_ptr": "pointer",
     "object_score": "score",
 }
-# Shares of the picture's side, labels, whether three masks compete.
+# Shares of the image's side, labels, whether three masks compete.
 PROMPTS = {
     "point": ([[0.3, 0.6]], [1], True),
     "points": ([[0.3, 0.6], [0.7, 0.2]], [1, 0], False),
@@ -76,7 +76,8 @@ def assert_parity(got: torch.Tensor, want: np.ndarray, share: float = 1e-4) -> N
 def test_image_encoder(model, expected):
     height, width = model.image_size
     assert_parity(
-        model.encode_image(tensor(draw("image", (1, 3, height, width)))), expected["image_encoder"]
+        model.encode_image(tensor(draw("image", (1, 3, height, width)))).feat,
+        expected["image_encoder"],
     )
 
 

@@ -94,7 +94,7 @@ def test_instances_are_those_of_torchvision(score_thresh):
     np.testing.assert_allclose(got.masks, want["masks"][:, 0].numpy(), atol=1e-3)
 
 
-def test_a_picture_in_which_nothing_is_proposed():
+def test_a_image_in_which_nothing_is_proposed():
     decoder = mask_rcnn_numpy.MaskRCNNDecoder(**RawProposals(mask_rcnn(0.3)).decoder())
     sides = [24, 12, 6, 3, 2]
     maps = [np.zeros((1, 8, side, side), np.float32) for side in sides[:-1]]

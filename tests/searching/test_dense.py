@@ -133,7 +133,7 @@ def test_search_from_end_to_end_and_resumed(
     assert all(torch.equal(state[k], v) for k, v in again.supernet.state_dict().items())
 
 
-def test_weights_and_theta_learn_from_other_pictures(problem: Segmentation) -> None:
+def test_weights_and_theta_learn_from_other_images(problem: Segmentation) -> None:
     weights, theta = problem.split(0.3, 5)
     pairs = [*weights.found.pairs, *theta.found.pairs]
     assert len(theta) == 3

@@ -55,8 +55,8 @@ def test_a_network_does_not_differ_from_itself() -> None:
     assert Top1().difference_se(rights, rights) == 0.0
 
 
-def test_bootstrap_agrees_with_the_spread_over_fresh_pictures() -> None:
-    """The standard error that pairs of networks show over many sets of pictures."""
+def test_bootstrap_agrees_with_the_spread_over_fresh_images() -> None:
+    """The standard error that pairs of networks show over many sets of images."""
     metric = PixelIoU(CLASSES)
     differences, errors = [], []
     for seed in range(40):

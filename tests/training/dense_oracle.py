@@ -15,7 +15,7 @@ Change = Callable[[int, Result], Result]
 
 
 class Oracle:
-    """Tells pictures apart by their pixels."""
+    """Tells images apart by their pixels."""
 
     def __init__(
         self,

@@ -83,7 +83,7 @@ def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected):
                     )
                 torch.testing.assert_close(
                     last[frame][row],
-                    shown.low[0],
+                    shown.low_res_masks[0],
                     rtol=1e-3,
                     atol=1e-3,
                     msg=lambda m, f=frame: f"frame {f}: {m}",

@@ -89,7 +89,7 @@ def test_one_head_learns_from_both() -> None:
     assert losses[1] == pytest.approx(0.75 * losses[0] + 0.25 * losses[2])
 
 
-def test_the_teacher_sees_pictures_its_own_way() -> None:
+def test_the_teacher_sees_images_its_own_way() -> None:
     seen: list[torch.Tensor] = []
 
     class Spy(nn.Module):

@@ -326,7 +326,7 @@ def test_two_processes(tmp_path: Path, digits: Sets, capfd: pytest.CaptureFixtur
     rows = metrics(tmp_path / "run")
     assert [row["epoch"] for row in rows] == [0, 1]
     assert round(result.top1 * 101) == pytest.approx(result.top1 * 101, abs=1e-4), (
-        "every one of the 101 validation pictures counts once"
+        "every one of the 101 validation images counts once"
     )
     exploding = replace(config, lr=1e3, weight_decay=10.0, warmup_epochs=0, epochs=30)
     with pytest.raises(InvalidValue, match="became"):

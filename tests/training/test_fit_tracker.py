@@ -60,8 +60,8 @@ def test_a_run_explains_itself(tmp_path, task):
     assert json.loads((run / "result.json").read_text())["iou"] == result.iou
     assert TrackerDescription.load(run.path).variant == "pocketeye_tam_pico"
     for name in ("validation.png", "curves.png"):
-        with Image.open(run / name) as picture:
-            assert picture.size[0] > 100
+        with Image.open(run / name) as image:
+            assert image.size[0] > 100
     html = (run / "report.html").read_text()
     assert f"{100 * result.iou:.1f} %" in html
     assert html.count("data:image/png;base64,") == 2

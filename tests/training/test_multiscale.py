@@ -97,6 +97,6 @@ def test_loader_of_files(digits: Sets, tmp_path: Path) -> None:
     assert {(x.shape[-1], len(x)) for x, _ in loader(images, None)} <= set(PAIRS)
 
 
-def test_too_few_pictures(digits: Sets) -> None:
-    with pytest.raises(InvalidValue, match="48 pictures in all, but a process has 40"):
+def test_too_few_images(digits: Sets) -> None:
+    with pytest.raises(InvalidValue, match="48 images in all, but a process has 40"):
         loader(digits[0].subset(np.arange(40)), None)

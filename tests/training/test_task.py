@@ -99,7 +99,7 @@ def test_synchronous_norms_come_and_go() -> None:
         ({"precision": "fp16"}, "precision fp16 needs a CUDA device, --device cpu is none here"),
         ({"sync_bn": True}, "sync_bn needs CUDA devices"),
         ({"drop_path_rate": 0.1}, "TinyNet has no stochastic depth"),
-        ({"batch_size": 400}, "has 256 pictures, fewer than one batch of 400"),
+        ({"batch_size": 400}, "has 256 images, fewer than one batch of 400"),
         ({"batch_size": 64, "num_processes": 5}, "one batch of 64 in each of 5 processes"),
         ({"multi_scale": ((32, 200), (48, 100))}, r"each of the 2 sizes \(300 in all\)"),
     ],
@@ -118,7 +118,7 @@ def test_networks_of_one_size_say_so(
 ) -> None:
     model = create_model("deit_tiny_patch16_224", num_classes=10, in_chans=1)
     config = TrainConfig(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
-    with pytest.raises(InvalidValue, match="takes pictures of 224 pixels only"):
+    with pytest.raises(InvalidValue, match="takes images of 224 pixels only"):
         fit(model, *digits, config, open_run(tmp_path / "run", {}))
 
 

@@ -85,10 +85,10 @@ def test_the_weights_that_come_along_follow_the_flower(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("bundled")
 def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.MonkeyPatch) -> None:
     """A perfect tracker scores 1, and one that never moves what a mask that stays scores."""
-    picture = FlowerClip()[0][0]
+    image = FlowerClip()[0][0]
 
     def scored(masks: list[CompactMask]) -> TrackDemo:
-        found = [(picture, mask) for mask in masks]
+        found = [(image, mask) for mask in masks]
         monkeypatch.setattr(_demo_track, "_track", lambda *_: (found, 0.6))
         result = track_demo(tmp_path)
         assert isinstance(result, TrackDemo)

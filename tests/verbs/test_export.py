@@ -89,7 +89,7 @@ def test_settled_networks_have_unit_signals(tiny) -> None:
     [
         ({"to": "onnxruntim"}, "Did you mean 'onnxruntime'"),
         ({"to": "torch", "precision": "int8"}, "not offered by the runtime 'torch'"),
-        ({"samples": 0}, "at least 1 picture"),
+        ({"samples": 0}, "at least 1 image"),
         ({"data": "digit"}, "digits"),
     ],
 )

@@ -231,7 +231,7 @@ def test_missing_table_and_data_are_named(table: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"nowhere\.json.*pocketeye measure"):
         search(table=tmp_path / "nowhere.json", **SETTINGS)
     with pytest.raises(MissingFile, match="no data at"):
-        search(table=table, data=str(tmp_path / "pictures"), out=tmp_path / "new", **SETTINGS)
+        search(table=table, data=str(tmp_path / "images"), out=tmp_path / "new", **SETTINGS)
 
 
 def test_tables_that_do_not_describe_this_search_are_refused(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def classifier(tmp_path: Path) -> Path:
-    """A run of a classifier, with other statistics of its pictures than usual."""
+    """A run of a classifier, with other statistics of its images than usual."""
     folder = tmp_path / "classifier"
     folder.mkdir()
     torch.manual_seed(5)
@@ -111,7 +111,7 @@ def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "detect"], "needs annotated pictures: give their folder with --data"),
+        (["--task", "detect"], "needs annotated images: give their folder with --data"),
         (["--backbone", "fbnet_a"], "--backbone means nothing to --task classify"),
         (
             ["fbnet_a", "--task", "detect", "--data", "COCO"],
@@ -130,7 +130,7 @@ def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
             "for --task semantic",
         ),
         (["--task", "detect", "--data", "COCO", "--checkpoint", "x.pt"], "no checkpoint at x.pt"),
-        (["--task", "semantic", "--data", "COCO"], "is no set of pictures with labels"),
+        (["--task", "semantic", "--data", "COCO"], "is no set of images with labels"),
         (
             ["--task", "semantic", "--data", "SEM", "--recipe", "semantic-fpn-40k"],
             "use a copy of it that says live",

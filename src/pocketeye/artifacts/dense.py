@@ -1,7 +1,7 @@
 """Detectors and segmenters as artefacts: graphs of static shape, and what stands around them in numpy.
 
 The folder of an artefact holds ``dense.json``: the task, its classes, the graph's input (the *canvas*,
-into which a picture is fitted at its upper left corner), and the numbers of the decoder. Mask R-CNN has
+into which an image is fitted at its upper left corner), and the numbers of the decoder. Mask R-CNN has
 two more graphs in ``box_head`` and ``mask_head``. ``predict.py`` in it does the same without pocketeye.
 """
 
@@ -73,7 +73,7 @@ class DenseManifest:
 
 
 class Stages(NamedTuple):
-    """Milliseconds of one picture: fitting and normalising it, the graphs, and what is in between."""
+    """Milliseconds of one image: fitting and normalising it, the graphs, and what is in between."""
 
     prepare: float
     network: float
@@ -85,10 +85,10 @@ class Stages(NamedTuple):
 
 
 class DenseExecutable:
-    """Pictures in, boxes, masks or label maps out; graphs in their runtime, the rest in numpy.
+    """Images in, boxes, masks or label maps out; graphs in their runtime, the rest in numpy.
 
     Attributes:
-        stages: of the last picture.
+        stages: of the last image.
     """
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
@@ -111,7 +111,7 @@ class DenseExecutable:
         return self._timed(0)(image)
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray] | np.ndarray:
-        """One picture, uint8 RGB ``(H, W, 3)``.
+        """One image, uint8 RGB ``(H, W, 3)``.
 
         Returns:
             ``boxes``, ``scores``, ``labels`` and, of ``instance``, ``masks (N, H, W)`` (probabilities),

@@ -59,9 +59,9 @@ class RetinaDecoder:
 
         Args:
             outputs: of the graph: the class maps of all levels, then the box maps.
-            image_size: height and width of the picture inside the graph's input, without padding;
+            image_size: height and width of the image inside the graph's input, without padding;
                 boxes are clipped to it.
-            original_size: of the picture before it was resized; boxes are of that size then.
+            original_size: of the image before it was resized; boxes are of that size then.
         """
         levels = len(self.strides)
         if len(outputs) != 2 * levels:
@@ -126,7 +126,7 @@ def decode(deltas: np.ndarray, centres: np.ndarray, sides: np.ndarray) -> np.nda
 
 
 def clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes inside a picture of ``size`` (height, width)."""
+    """Boxes inside an image of ``size`` (height, width)."""
     height, width = size
     return np.clip(boxes, 0, np.asarray([width, height, width, height], boxes.dtype))
 

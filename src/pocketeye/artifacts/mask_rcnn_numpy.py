@@ -83,8 +83,8 @@ class MaskRCNNDecoder:
         Args:
             image: ``(1, 3, H, W)``, prepared (:func:`pocketeye.artifacts.semantic_numpy.prepare`).
             crops_per_run: of ``box_head`` and of ``mask_head``: their static batch.
-            image_size: height and width of the picture in ``image``, without padding.
-            original_size: of the picture before it was resized: boxes and masks are of that size.
+            image_size: height and width of the image in ``image``, without padding.
+            original_size: of the image before it was resized: boxes and masks are of that size.
         """
         maps, proposals = self.first_stage(image, image_graph, image_size)
         found = self.second_stage(maps, proposals, box_head, crops_per_run[0], image_size)

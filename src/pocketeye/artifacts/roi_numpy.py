@@ -79,7 +79,7 @@ def _weights(
 
 
 def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Masks ``(N, m, m)`` in their boxes on pictures of ``size``, ``(N, *size)``.
+    """Masks ``(N, m, m)`` in their boxes on images of ``size``, ``(N, *size)``.
 
     Boxes are rounded to pixels as torchvision does it, with a border of one cell of nothing around.
     """

@@ -18,9 +18,9 @@ _MODULES: dict[str, tuple[ModuleType, ...]] = {
 }
 _IMPORT = re.compile(r"^from (\S+) import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 _DOCSTRING = re.compile(r'\A""".*?"""\n', re.DOTALL)
-_HEAD = '''"""Use this artefact without pocketeye: python predict.py PICTURE
+_HEAD = '''"""Use this artefact without pocketeye: python predict.py IMAGE
 
-Needs numpy, onnxruntime and pillow. Prints a line per object, or writes PICTURE.labels.png with the
+Needs numpy, onnxruntime and pillow. Prints a line per object, or writes IMAGE.labels.png with the
 class of every pixel. Written by pocketeye {version} (Apache-2.0); not to be edited.
 """
 
@@ -50,9 +50,9 @@ def graph(path):
     return lambda x: session.run(None, {name: np.ascontiguousarray(x)})
 
 
-def main(picture):
+def main(image):
     said = json.loads((HERE / "dense.json").read_text(encoding="utf-8"))
-    image = np.asarray(ImageOps.exif_transpose(Image.open(picture)).convert("RGB"))
+    image = np.asarray(ImageOps.exif_transpose(Image.open(image)).convert("RGB"))
     canvas = tuple(said["canvas"])
     x, size = prepare(image, canvas, said["mean"], said["std"])
     first = graph(HERE / "model.onnx")
@@ -70,7 +70,7 @@ _ENDS = {
         print(said["classes"][label], f"{score:.4f}", *(f"{side:.2f}" for side in box), area)
 """,
     "semantic": """    labels = label_map(first(x)[0][0], canvas, size, image.shape[:2])
-    target = Path(picture).with_suffix(".labels.png")
+    target = Path(image).with_suffix(".labels.png")
     Image.fromarray(labels.astype(np.uint8)).save(target)
     print("wrote", target)
 """,

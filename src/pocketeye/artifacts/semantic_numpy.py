@@ -14,7 +14,7 @@ import numpy as np
 def prepare(
     image: np.ndarray, canvas: tuple[int, int], mean: Sequence[float], std: Sequence[float]
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """A picture for a graph of static shape: resized to fit, normalised, padded right and below.
+    """An image for a graph of static shape: resized to fit, normalised, padded right and below.
 
     Args:
         image: ``(H, W, 3)`` uint8.
@@ -23,7 +23,7 @@ def prepare(
         std: too.
 
     Returns:
-        ``(1, 3, *canvas)`` float32, and the height and width that the picture takes of it.
+        ``(1, 3, *canvas)`` float32, and the height and width that the image takes of it.
     """
     height, width = image.shape[:2]
     scale = min(canvas[0] / height, canvas[1] / width)
@@ -45,8 +45,8 @@ def label_map(
     Args:
         logits: of one image, ``(classes, h, w)``.
         input_size: height and width of the graph's input; logits are resized to it.
-        image_size: of the picture in it, as :func:`prepare` tells; the padding is cut off.
-        original_size: of the picture before; logits are resized once more.
+        image_size: of the image in it, as :func:`prepare` tells; the padding is cut off.
+        original_size: of the image before; logits are resized once more.
     """
     logits = resize(logits, input_size)
     if image_size is not None:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 T = TypeVar("T")
 
 
-class DrawnSource(Dataset[T], ABC, Generic[T]):
+class SeededDataset(Dataset[T], ABC, Generic[T]):
     """Samples drawn from (seed, epoch, index).
 
     ``source[index]`` runs on past the length: sample ``i`` of epoch ``e`` is number

@@ -1,4 +1,4 @@
-"""How alike a detector or segmenter answers in torch and as an artefact, on real pictures."""
+"""How alike a detector or segmenter answers in torch and as an artefact, on real images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SURE, _SAME = 0.3, 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """How alike the network in torch and the artefact answer on ``num_pictures`` pictures.
+    """How alike the network in torch and the artefact answer on ``num_images`` images.
 
-    Torch resizes a picture as in training; the artefact fits it into its canvas. So this tells what
+    Torch resizes an image as in training; the artefact fits it into its canvas. So this tells what
     that costs, beside the rounding of the precision.
 
     Attributes:
@@ -33,7 +33,7 @@ class Agreement:
         score: mean difference of their scores, likewise.
     """
 
-    num_pictures: int
+    num_images: int
     unit: str
     total: int
     found: float
@@ -51,23 +51,23 @@ class Agreement:
 
 
 def agreement_of(
-    predictor: TorchDensePredictor, executable: DenseExecutable, pictures: Sequence[np.ndarray]
+    predictor: TorchDensePredictor, executable: DenseExecutable, images: Sequence[np.ndarray]
 ) -> Agreement:
-    """Ask both of all pictures."""
+    """Ask both of all images."""
     semantic = predictor.description.task == "semantic"
     classes = predictor.description.classes
     pairs: list[tuple[float, float]] = []
     total = equal = surplus = 0
-    with task("comparing with torch", len(pictures)) as bar:
-        for picture in pictures:
-            [wanted] = predictor.predict([picture])
-            got = executable(picture)
+    with task("comparing with torch", len(images)) as bar:
+        for image in images:
+            [wanted] = predictor.predict([image])
+            got = executable(image)
             if isinstance(got, np.ndarray):
                 total += got.size
                 equal += int((got == wanted).sum())
             else:
                 assert isinstance(wanted, Result)
-                result = result_of(got, classes, picture)
+                result = result_of(got, classes, image)
                 count, found = _matched(wanted, result)
                 sure, back = _matched(result, wanted)
                 total, surplus = total + count, surplus + sure - len(back)
@@ -76,7 +76,7 @@ def agreement_of(
     share = (equal if semantic else len(pairs)) / total if total else 1.0
     iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
     return Agreement(
-        num_pictures=len(pictures), unit="pixels" if semantic else "objects", total=total, found=share,
+        num_images=len(images), unit="pixels" if semantic else "objects", total=total, found=share,
         surplus=surplus, iou=iou, score=score,
     )  # fmt: skip
 

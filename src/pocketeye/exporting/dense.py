@@ -30,7 +30,7 @@ from pocketeye.artifacts.semantic_numpy import prepare
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import Agreement, agreement_of
 from pocketeye.exporting.head_crops import HeadCrops, head_crops
-from pocketeye.exporting.sample_images import sample_pictures
+from pocketeye.exporting.sample_images import sample_images
 from pocketeye.models import (
     MaskRCNN,
     RawBoxHead,
@@ -61,29 +61,29 @@ class Calibration:
 
     Attributes:
         data: as the user named it; None: the photographs that come with scikit-learn.
-        num_pictures: that went through the first graph.
+        num_images: that went through the first graph.
         crops: of ``instance``: what went through the heads.
     """
 
     data: str | None
-    num_pictures: int
+    num_images: int
     crops: HeadCrops | None = None
 
     def to_dict(self) -> dict[str, Any]:
         crops = self.crops.to_dict() if self.crops else {}
-        return {"data": self.data, "pictures": self.num_pictures, **crops}
+        return {"data": self.data, "images": self.num_images, **crops}
 
     def line(self) -> str:
         """One sentence."""
         data = self.data or "those that come with scikit-learn (better: --data)"
         crops = f"; {self.crops.line()}" if self.crops else ""
-        return f"quantised with {self.num_pictures} pictures, {data}{crops}"
+        return f"quantised with {self.num_images} images, {data}{crops}"
 
 
 def canvas_for(
-    pictures: Sequence[np.ndarray], shorter: int, longer: int, divisor: int
+    images: Sequence[np.ndarray], shorter: int, longer: int, divisor: int
 ) -> tuple[int, int]:
-    """Height and width of the graph's input, in multiples of ``divisor``: the shape of most pictures.
+    """Height and width of the graph's input, in multiples of ``divisor``: the shape of most images.
 
     Args:
         shorter: its shorter side,
@@ -94,7 +94,7 @@ def canvas_for(
     """
     if shorter < _DIVISOR:
         raise InvalidValue(f"--input-size must be {_DIVISOR} pixels or more, not {shorter}")
-    shapes = [picture.shape[:2] for picture in pictures]
+    shapes = [image.shape[:2] for image in images]
     height, width = max(set(shapes), key=shapes.count) if shapes else (3, 4)
     sides = fitted((height, width), shorter, longer)
     up = [math.ceil(side / divisor) * divisor for side in sides]
@@ -151,13 +151,13 @@ def _write_heads(
         _write(head.eval(), runtime, precision, folder / part, inputs, "crops")
 
 
-def time_stages(executable: DenseExecutable, pictures: Sequence[np.ndarray]) -> Stages:
-    """Medians over pictures, after two to warm up."""
-    for picture in pictures[:_WARM_UP]:
-        executable(picture)
+def time_stages(executable: DenseExecutable, images: Sequence[np.ndarray]) -> Stages:
+    """Medians over images, after two to warm up."""
+    for image in images[:_WARM_UP]:
+        executable(image)
     measured = []
-    for picture in pictures:
-        executable(picture)
+    for image in images:
+        executable(image)
         measured.append(executable.stages)
     return Stages(*(statistics.median(column) for column in zip(*measured, strict=True)))
 
@@ -204,12 +204,12 @@ def export_dense(
     if is_dense_artifact(folder):
         raise InvalidValue(f"{folder} is an artefact already: export the run that it was made of")
     network, described = open_dense(folder)
-    pictures = sample_pictures(described, data, samples)
+    images = sample_images(described, data, samples)
     # a detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets
     divisor = 1 if described.task == "semantic" else _DIVISOR
-    canvas = canvas_for(pictures, input_size or described.min_size, described.max_size, divisor)
+    canvas = canvas_for(images, input_size or described.min_size, described.max_size, divisor)
     target = out or Path("out") / folder.resolve().name / f"{to}-{precision}"
-    fits = [prepare(p, canvas, described.mean, described.std) for p in pictures]
+    fits = [prepare(p, canvas, described.mean, described.std) for p in images]
     prepared = [(image,) for image, _ in fits]
     raw, manifest = _raw(network, described, canvas)
     crops = None
@@ -221,15 +221,15 @@ def export_dense(
             _write_heads(network, runtime, precision, target, crops, manifest)
     calibration = None
     if precision == "int8":
-        calibration = Calibration(data=data, num_pictures=len(prepared[:_CALIBRATION]), crops=crops)
+        calibration = Calibration(data=data, num_images=len(prepared[:_CALIBRATION]), crops=crops)
     manifest.save(target)
     described.save(target)
     runs.write_atomic(target / SCRIPT, dense_script(described.task, metadata.version("pocketeye")))
     executable = load_dense_artifact(target, threads=threads)
     parity = check_parity(raw, executable.graphs[0], prepared, precision)
     parity.save(target / PARITY)
-    agreement = agreement_of(TorchDensePredictor(network, described), executable, pictures)
-    stages = time_stages(executable, pictures[:16])
+    agreement = agreement_of(TorchDensePredictor(network, described), executable, images)
+    stages = time_stages(executable, images[:16])
     for name, content in ((AGREEMENT, asdict(agreement)), (STAGES, stages._asdict())):
         runs.write_atomic(target / name, json.dumps(content, indent=1) + "\n")
     params = sum(p.numel() for p in network.parameters())

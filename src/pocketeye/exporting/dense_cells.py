@@ -12,14 +12,14 @@ import numpy as np
 from pocketeye.artifacts.dense import DenseExecutable, DenseManifest, Stages, is_dense_artifact
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
-from pocketeye.exporting.sample_images import sample_pictures
+from pocketeye.exporting.sample_images import sample_images
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision
 
 _WARM_UP = 2
-_PICTURES = 8
+_IMAGES = 8
 
 
 def are_dense(models: Sequence[str]) -> list[bool]:
@@ -28,7 +28,7 @@ def are_dense(models: Sequence[str]) -> list[bool]:
     return [is_dense(folder) or is_dense_artifact(folder) for folder in folders]
 
 
-def _pictures(
+def _images(
     folders: Sequence[Path], data: str | None, split: str | None, rounds: int
 ) -> list[np.ndarray]:
     """The same for all, so that their times can be compared; no more than there are rounds.
@@ -41,7 +41,7 @@ def _pictures(
         for folder in folders
     ]
     if data is None:
-        return sample_pictures(described[0], None, 1)
+        return sample_images(described[0], None, 1)
     by_maps = [one.task == "semantic" for one in described]
     if any(by_maps) and not all(by_maps):
         boxes, maps = (folders[by_maps.index(kind)].name for kind in (False, True))
@@ -49,7 +49,7 @@ def _pictures(
             f"{boxes} finds objects and {maps} labels pixels, and their data is not read alike: "
             "bench them one by one, or without --data"
         )
-    return sample_pictures(described[0], data, min(_PICTURES, rounds), split)
+    return sample_images(described[0], data, min(_IMAGES, rounds), split)
 
 
 def _artifacts(
@@ -72,14 +72,14 @@ def _artifacts(
 
 
 def _measured(
-    executables: Sequence[DenseExecutable], pictures: Sequence[np.ndarray], rounds: int
+    executables: Sequence[DenseExecutable], images: Sequence[np.ndarray], rounds: int
 ) -> list[Stages]:
-    """Medians; pictures come in turn, and so do the artefacts: drift of the machine falls on all."""
+    """Medians; images come in turn, and so do the artefacts: drift of the machine falls on all."""
     samples: list[list[Stages]] = [[] for _ in executables]
     with task("timing", rounds + _WARM_UP) as bar:
         for number in range(rounds + _WARM_UP):
             for executable, taken in zip(executables, samples, strict=True):
-                executable(pictures[number % len(pictures)])
+                executable(images[number % len(images)])
                 if number >= _WARM_UP:
                     taken.append(executable.stages)
             bar.advance()

@@ -1,4 +1,4 @@
-"""What the two heads of Mask R-CNN are quantised with: crops of pictures, as the artefact takes them."""
+"""What the two heads of Mask R-CNN are quantised with: crops of images, as the artefact takes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.progress import task
 
-_PICTURES = 16
+_IMAGES = 16
 _BOX_BATCHES, _MASK_BATCHES = 2, 4
 
 
@@ -29,7 +29,7 @@ class HeadCrops:
         box: of the box head, each ``(B, C, 7, 7)``.
         mask: of the mask head, each ``(M, C, 14, 14)``.
         num_box, num_mask: without those that fill up.
-        num_pictures: that they were taken from.
+        num_images: that they were taken from.
         masks_of: ``objects`` that were found, or the best ``proposals`` where nothing was.
     """
 
@@ -37,64 +37,64 @@ class HeadCrops:
     mask: tuple[np.ndarray, ...]
     num_box: int
     num_mask: int
-    num_pictures: int
+    num_images: int
     masks_of: str
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "box_crops": self.num_box, "mask_crops": self.num_mask, "mask_crops_of": self.masks_of,
-            "crops_from_pictures": self.num_pictures,
+            "crops_from_images": self.num_images,
         }  # fmt: skip
 
     def line(self) -> str:
         """Half a sentence."""
         return (
             f"box head: {self.num_box} crops of proposals; mask head: {self.num_mask} crops of "
-            f"{self.masks_of}; from {self.num_pictures} pictures"
+            f"{self.masks_of}; from {self.num_images} images"
         )
 
 
 def head_crops(
     network: MaskRCNN,
     raw: RawProposals,
-    pictures: Sequence[tuple[np.ndarray, tuple[int, int]]],
+    images: Sequence[tuple[np.ndarray, tuple[int, int]]],
     crops_per_run: tuple[int, int],
 ) -> HeadCrops:
     """Go the artefact's way in fp32 and keep what the heads would be given.
 
     Args:
         raw: the first graph of ``network``, in eval mode.
-        pictures: ``(1, 3, H, W)`` and the height and width of the picture in it, as
+        images: ``(1, 3, H, W)`` and the height and width of the image in it, as
             :func:`pocketeye.artifacts.semantic_numpy.prepare` gives them; 16 at most are used.
         crops_per_run: of the box head and of the mask head.
 
     Raises:
         InvalidValue: nothing is proposed in any of them.
     """
-    pictures = _evenly(pictures, _PICTURES)
+    images = _evenly(images, _IMAGES)
     decoder = MaskRCNNDecoder(**raw.decoder())
     first, box_head = _graph(raw), _graph(RawBoxHead(network).eval())
-    per_picture = [
-        math.ceil(batches * size / len(pictures))
+    per_image = [
+        math.ceil(batches * size / len(images))
         for batches, size in zip((_BOX_BATCHES, _MASK_BATCHES), crops_per_run, strict=True)
     ]
     rows: list[tuple[np.ndarray, ...]] = []
-    with task("taking crops to quantise with", len(pictures)) as bar:
-        for image, size in pictures:
+    with task("taking crops to quantise with", len(images)) as bar:
+        for image, size in images:
             maps, proposals = decoder.first_stage(image, first, size)
             found = decoder.second_stage(maps, proposals, box_head, crops_per_run[0], size)
             chosen = (
-                (_evenly(proposals, per_picture[0]), BOX_SIDE),
-                (_evenly(found.boxes, per_picture[1]), MASK_SIDE),
-                (proposals[: per_picture[1]], MASK_SIDE),
+                (_evenly(proposals, per_image[0]), BOX_SIDE),
+                (_evenly(found.boxes, per_image[1]), MASK_SIDE),
+                (proposals[: per_image[1]], MASK_SIDE),
             )
             rows.append(tuple(pyramid_crops(maps, decoder.strides, *row) for row in chosen))
             bar.advance()
     box, objects, best = (np.concatenate(column) for column in zip(*rows, strict=True))
     if not len(box):
         raise InvalidValue(
-            "the network proposes nothing in the pictures, so that its heads cannot be quantised: "
-            "give --data with pictures like those it was trained on, or export in fp32"
+            "the network proposes nothing in the images, so that its heads cannot be quantised: "
+            "give --data with images like those it was trained on, or export in fp32"
         )
     mask = objects if len(objects) else best
     return HeadCrops(
@@ -102,7 +102,7 @@ def head_crops(
         mask=_batches(mask, crops_per_run[1], _MASK_BATCHES),
         num_box=min(len(box), _BOX_BATCHES * crops_per_run[0]),
         num_mask=min(len(mask), _MASK_BATCHES * crops_per_run[1]),
-        num_pictures=len(pictures),
+        num_images=len(images),
         masks_of="objects" if len(objects) else "proposals",
     )
 

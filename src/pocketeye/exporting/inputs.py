@@ -1,4 +1,4 @@
-"""Real pictures as network inputs: for parity, for int8 calibration, for settling random networks."""
+"""Real images as network inputs: for parity, for int8 calibration, for settling random networks."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
     Without ``data``: handwritten digits for one channel, crops of two photographs for three.
 
     Raises:
-        InvalidValue: ``num`` below 1, or a number of channels no pictures have.
+        InvalidValue: ``num`` below 1, or a number of channels no images have.
         MissingFile: no such data.
     """
     channels = network.input_shape[0]
     if num < 1:
-        raise InvalidValue(f"at least 1 picture is needed, not {num}")
+        raise InvalidValue(f"at least 1 image is needed, not {num}")
     if channels not in (1, 3):
         raise InvalidValue(
-            f"{network.name} takes {channels} channels; pictures have 1 (grey) or 3 (colour)"
+            f"{network.name} takes {channels} channels; images have 1 (grey) or 3 (colour)"
         )
     generator = np.random.default_rng(0)
     if data is None and channels == 3:
-        pictures = _photograph_crops(num, generator)
+        images = _photograph_crops(num, generator)
     else:
-        images = load_images(data or DIGITS, "val", in_chans=channels)
-        chosen = generator.permutation(len(images))[:num]
-        pictures = [images[int(i)][0] for i in chosen]
+        dataset = load_images(data or DIGITS, "val", in_chans=channels)
+        chosen = generator.permutation(len(dataset))[:num]
+        images = [dataset[int(i)][0] for i in chosen]
     transform = network.info.transform()
-    return [(transform(picture)[None].numpy(),) for picture in pictures]
+    return [(transform(image)[None].numpy(),) for image in images]
 
 
 def settle_batchnorm(module: nn.Module, inputs: Inputs) -> None:
-    """Give an untrained network the BN statistics of real pictures.
+    """Give an untrained network the BN statistics of real images.
 
     Without them the signal of a deep random network fades or grows from layer to layer, and int8
     ranges, parity and (through denormal numbers) even latency say nothing.

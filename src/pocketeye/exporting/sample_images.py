@@ -1,4 +1,4 @@
-"""Real pictures for detectors and segmenters: to compare with, to quantise with, to be timed with."""
+"""Real images for detectors and segmenters: to compare with, to quantise with, to be timed with."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pocketeye.models.dense.described import DenseDescription
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 
 
-def sample_pictures(
+def sample_images(
     described: DenseDescription | DenseManifest,
     data: str | None,
     count: int,
     split: str | None = None,
 ) -> list[np.ndarray]:
-    """uint8 RGB pictures, evenly out of a part of ``data``; else scikit-learn's photographs.
+    """uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
 
     Args:
         described: whose task and classes say how the set is read.
@@ -35,7 +35,7 @@ def sample_pictures(
         InvalidValue, MissingFile: no such data.
     """
     if count < 1:
-        raise InvalidValue(f"at least one picture is needed, not {count}")
+        raise InvalidValue(f"at least one image is needed, not {count}")
     if data is None:
         places = [resources.files("sklearn.datasets.images") / name for name in PHOTOGRAPHS[:count]]
         return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
@@ -45,14 +45,12 @@ def sample_pictures(
         np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
     ):
         try:
-            picture = (
-                images.read(index)[0] if described.task == "semantic" else images[index].image()
-            )
+            image = images.read(index)[0] if described.task == "semantic" else images[index].image()
         except UnreadableImage:
             continue
-        found.append(np.asarray(picture))
+        found.append(np.asarray(image))
     if not found:
-        raise InvalidValue(f"not one picture of {data} can be read")
+        raise InvalidValue(f"not one image of {data} can be read")
     return found
 
 

@@ -76,7 +76,7 @@ def network_module(
 
 
 def input_shape(architecture: Architecture) -> Shape:
-    """(channels, height, width) of the pictures."""
+    """(channels, height, width) of the images."""
     return (architecture.in_chans, *sides(architecture.input_size))
 
 

@@ -45,7 +45,7 @@ class KeptLatency:
         )
 
     def brief(self, input_size: int | None = None) -> str:
-        """``6.16 fp32``; with the size of the picture where it is not ``input_size``."""
+        """``6.16 fp32``; with the size of the image where it is not ``input_size``."""
         at = f"@{self.input_size}" if self.input_size not in (None, input_size) else ""
         return f"{self.latency_ms:.3g} {self.precision}{at}{' est.' if self.estimated else ''}"
 

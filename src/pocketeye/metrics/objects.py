@@ -1,4 +1,4 @@
-"""Objects of one picture, true or found, as the metrics of detectors take them."""
+"""Objects of one image, true or found, as the metrics of detectors take them."""
 
 from __future__ import annotations
 

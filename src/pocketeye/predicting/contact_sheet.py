@@ -1,4 +1,4 @@
-"""Pictures with what a network sees in them, on one sheet."""
+"""Images with what a network sees in them, on one sheet."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pocketeye.predicting.predict import Prediction
 from pocketeye.results.figures import VAL_COLOUR, short
 
 CELL = 192
-"""Side of the square each picture is fitted into."""
-MOST_PICTURES = 120
+"""Side of the square each image is fitted into."""
+MOST_IMAGES = 120
 _MOST_ROWS = 5
 _MARGIN, _HEAD, _TITLE, _LINE = 14, 42, 18, 19
 _INK, _FAINT, _BAR, _PAPER = "#1c1c1c", "#6b6b6b", "#c9daee", "#ffffff"
 
 
 def save_contact_sheet(predictions: Sequence[Prediction], path: Path, title: str) -> Path:
-    """Draw the first 120 predictions (those with a thumbnail): name, picture, classes with bars."""
-    shown = [row for row in predictions if row.thumbnail is not None][:MOST_PICTURES]
+    """Draw the first 120 predictions (those with a thumbnail): name, image, classes with bars."""
+    shown = [row for row in predictions if row.thumbnail is not None][:MOST_IMAGES]
     assert shown
     rows = min(_MOST_ROWS, max(len(row.classes) for row in shown))
     columns = _columns(len(shown))
     width, height = CELL + _MARGIN, _TITLE + CELL + rows * _LINE + 2 * _MARGIN
-    # a title needs some room, even above a single picture
+    # a title needs some room, even above a single image
     across = max(columns * width + _MARGIN, 460)
     size = across, -(-len(shown) // columns) * height + _HEAD
     sheet = Image.new("RGB", size, _PAPER)

@@ -1,4 +1,4 @@
-"""A trained detector or segmenter ready for use: pictures in, results or label maps out."""
+"""A trained detector or segmenter ready for use: images in, results or label maps out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DensePredictor(Protocol):
     """What judges and draws: a run in torch, or an artefact in its runtime.
 
     ``predict`` takes uint8 RGB ``(H, W, 3)`` and gives a :class:`Result` each, best object first,
-    with boxes, scores, names in ``labels`` and the picture itself, of ``instance`` with masks; of
+    with boxes, scores, names in ``labels`` and the image itself, of ``instance`` with masks; of
     ``semantic`` integers ``(H, W)``, the number of the class of every pixel.
     """
 
@@ -71,7 +71,7 @@ class TorchDensePredictor:
 
 
 class ArtifactDensePredictor:
-    """An artefact in its runtime; the shape of its input is fixed, pictures are fitted into it."""
+    """An artefact in its runtime; the shape of its input is fixed, images are fitted into it."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self.executable = load_dense_artifact(folder, threads=threads)
@@ -99,7 +99,7 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
     """A :class:`Result` from ``boxes``, ``scores``, ``labels`` and, if any, ``masks``.
 
     Args:
-        found: of one picture; masks ``(N, H, W)`` or ``(N, 1, H, W)`` as probabilities.
+        found: of one image; masks ``(N, H, W)`` or ``(N, 1, H, W)`` as probabilities.
         classes: names, in the order of the labels.
         image: uint8 RGB ``(H, W, 3)``.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.inputs import PictureInput
+from pocketeye.data.inputs import ImageInput
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.results import LabelMap, Result
@@ -21,7 +21,7 @@ Found = Result | LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class DensePrediction:
-    """What was found in one picture: ``rows`` of objects, or of classes with the share they cover."""
+    """What was found in one image: ``rows`` of objects, or of classes with the share they cover."""
 
     name: str
     rows: tuple[dict[str, Any], ...]
@@ -37,7 +37,7 @@ class DensePrediction:
 
 
 def _found(predictor: DensePredictor, image: np.ndarray, score_threshold: float) -> Found:
-    """With the picture it is drawn on."""
+    """With the image it is drawn on."""
     found = predictor.predict([image])[0]
     if isinstance(found, Result):
         return found.above(score_threshold).with_image(image)
@@ -77,11 +77,11 @@ class _Gathered:
         }
 
 
-def _stems(pictures: Sequence[PictureInput]) -> list[str]:
-    """Names of the files to write: those of the pictures, numbered where two are the same."""
+def _stems(images: Sequence[ImageInput]) -> list[str]:
+    """Names of the files to write: those of the images, numbered where two are the same."""
     stems = [
-        "".join(c if c.isalnum() or c in "_-." else "-" for c in PurePath(picture.name).stem)[:100]
-        for picture in pictures
+        "".join(c if c.isalnum() or c in "_-." else "-" for c in PurePath(image.name).stem)[:100]
+        for image in images
     ]
     if len({stem.casefold() for stem in stems}) == len(stems):
         return stems

@@ -21,7 +21,7 @@ def _make(folder: Path) -> None:
 
 
 def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
-    """The sheet, and a JSON file of each picture: ``predictions/0001-cat.json``."""
+    """The sheet, and a JSON file of each image: ``predictions/0001-cat.json``."""
     _make(out / FOLDER)
     for old in (out / FOLDER).glob("[0-9]*-*.json"):
         old.unlink()
@@ -30,12 +30,12 @@ def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
         stem = "".join(c if c.isalnum() else "-" for c in PurePath(row.name).stem)[:60]
         path = out / FOLDER / f"{number:0{digits}}-{stem}.json"
         write_atomic(path, json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n")
-    title = f"{name} · {len(predictions)} picture{'s' if len(predictions) > 1 else ''}"
+    title = f"{name} · {len(predictions)} image{'s' if len(predictions) > 1 else ''}"
     return [save_contact_sheet(predictions, out / SHEET, title), out / FOLDER]
 
 
 def _save_csv(predictions: list[Prediction], path: Path) -> Path:
-    """A row per picture: its path, then class and probability from the likeliest down."""
+    """A row per image: its path, then class and probability from the likeliest down."""
     _make(path.parent)
     count = max(len(row.classes) for row in predictions)
     header = ["path"]

@@ -22,7 +22,7 @@ _WEIGHTS = "best.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network in eval mode and what it expects of its pictures (``info``).
+    """A network in eval mode and what it expects of its images (``info``).
 
     ``own_size`` is that of an architecture whose input is no square, as of a segmenter's backbone.
     """
@@ -61,7 +61,7 @@ def open_network(
 
     The name of a run that comes along (:mod:`pocketeye.models.bundled`) is as good as a run folder.
 
-    A run folder says itself how its network sees pictures; of others the usual is assumed.
+    A run folder says itself how its network sees images; of others the usual is assumed.
 
     Args:
         any_shape: keep the input of an architecture that is no square.

@@ -1,4 +1,4 @@
-"""Class probabilities of pictures that have no labels."""
+"""Class probabilities of images that have no labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.data import UnreadableImage, decode
-from pocketeye.data.inputs import PictureInput
+from pocketeye.data.inputs import ImageInput
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import softmax
 from pocketeye.predicting.predictor import Predictor
@@ -20,11 +20,11 @@ from pocketeye.predicting.predictor import Predictor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The likeliest classes of one picture, likeliest first; probabilities are 0 to 1.
+    """The likeliest classes of one image, likeliest first; probabilities are 0 to 1.
 
     Attributes:
         name: the path or address as the user would write it.
-        thumbnail: the picture made small, where that was asked for.
+        thumbnail: the image made small, where that was asked for.
     """
 
     name: str
@@ -43,25 +43,25 @@ class Prediction:
 
 def predict(
     predictor: Predictor,
-    pictures: Sequence[PictureInput],
+    images: Sequence[ImageInput],
     *,
     topk: int = 5,
     batch_size: int = 32,
     thumbnails: int = 0,
     thumbnail_size: int = 192,
 ) -> tuple[list[Prediction], list[str]]:
-    """(Predictions, sentences about pictures that cannot be read).
+    """(Predictions, sentences about images that cannot be read).
 
     Args:
         predictor: from ``open_predictor``.
-        pictures: from ``find_inputs``; each is read once.
-        topk: classes per picture, at most as many as there are.
-        batch_size: pictures at once.
-        thumbnails: of how many pictures to keep a small one.
+        images: from ``find_inputs``; each is read once.
+        topk: classes per image, at most as many as there are.
+        batch_size: images at once.
+        thumbnails: of how many images to keep a small one.
         thumbnail_size: its longer side, in pixels.
 
     Raises:
-        InvalidValue: ``topk`` or ``batch_size`` below 1, or none of the pictures can be read.
+        InvalidValue: ``topk`` or ``batch_size`` below 1, or none of the images can be read.
     """
     for what, number in (("topk", topk), ("the batch size", batch_size)):
         if number < 1:
@@ -69,19 +69,19 @@ def predict(
     transform, info = predictor.info.transform(), predictor.info
     predictions: list[Prediction] = []
     problems: list[str] = []
-    with progress.task("predicting", len(pictures)) as bar:
-        for start in range(0, len(pictures), batch_size):
+    with progress.task("predicting", len(images)) as bar:
+        for start in range(0, len(images), batch_size):
             inputs: list[torch.Tensor] = []
             read: list[tuple[str, Image.Image | None]] = []
-            for picture in pictures[start : start + batch_size]:
+            for image in images[start : start + batch_size]:
                 try:
-                    image = decode(picture.read(), info.in_chans)
+                    decoded = decode(image.read(), info.in_chans)
                 except UnreadableImage as error:
-                    problems.append(f"{picture.name}: {error}")
+                    problems.append(f"{image.name}: {error}")
                 else:
-                    inputs.append(transform(image))
+                    inputs.append(transform(decoded))
                     kept = len(predictions) + len(read) < thumbnails
-                    read.append((picture.name, _small(image, thumbnail_size) if kept else None))
+                    read.append((image.name, _small(decoded, thumbnail_size) if kept else None))
                 bar.advance()
             if inputs:
                 shares = softmax(predictor.logits(torch.stack(inputs)))
@@ -90,12 +90,12 @@ def predict(
                     for (name, thumbnail), row in zip(read, shares, strict=True)
                 ]
     if not predictions:
-        raise InvalidValue(f"none of {len(pictures)} pictures can be read; first: {problems[0]}")
+        raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")
     return predictions, problems
 
 
 def _small(image: Image.Image, size: int) -> Image.Image:
-    """At most ``size`` pixels long; tiny pictures are enlarged in whole steps."""
+    """At most ``size`` pixels long; tiny images are enlarged in whole steps."""
     if max(image.size) * 2 <= size:
         factor = size // max(image.size)
         wanted = image.width * factor, image.height * factor

@@ -148,7 +148,7 @@ def _open_artifact(
 ) -> Predictor:
     artifact = Artifact.load(path)
     if len(artifact.inputs) != 1 or len(artifact.inputs[0].shape) != 4:
-        raise InvalidValue(f"{path} is no classifier: it should take one picture (N, C, H, W)")
+        raise InvalidValue(f"{path} is no classifier: it should take one image (N, C, H, W)")
     _, channels, size, _ = artifact.inputs[0].shape
     if input_size not in (None, size):
         raise InvalidValue(f"{path} was exported for {size} pixels, not {input_size}")

@@ -61,7 +61,7 @@ def run_search(
     Args:
         space: what to search.
         table: must hold every block of ``space``.
-        problem: pictures and what is to be learnt from them.
+        problem: images and what is to be learnt from them.
         config: settings.
         run: an open run folder.
         resume: go on from ``last.ckpt``; on a CPU the result is bit for bit that of one go.

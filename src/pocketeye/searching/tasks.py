@@ -55,7 +55,7 @@ class Retraining(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class SearchInputs:
     """Data of a task.
 
     Attributes:
@@ -73,7 +73,7 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class SearchRequest:
     """What the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
 
     space: SearchSpace
@@ -153,7 +153,7 @@ def task_of(asked: SearchableTask | None, table: LatencyTable) -> SearchableTask
 
 
 def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
-    """Pictures of a weight step where the user gives no number: of ``semantic`` the recipe's.
+    """Images of a weight step where the user gives no number: of ``semantic`` the recipe's.
 
     Maps of crops fill the memory long before those of a classifier do.
     """
@@ -162,7 +162,7 @@ def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
     return load_dense_recipe(recipe or _RECIPE, "semantic").batch_size
 
 
-def open_classification(asked: Asked) -> Opened:
+def open_classification(asked: SearchRequest) -> SearchInputs:
     """Images with a class each."""
     space, config, data = asked.space, asked.config, asked.data
     if asked.classes is not None:
@@ -180,7 +180,7 @@ def open_classification(asked: Asked) -> Opened:
             f"networks with {space.num_classes}: measure one with --num-classes "
             f"{len(train.classes)}"
         )
-    return Opened(
+    return SearchInputs(
         problem=Classification(train),
         train=train,
         val=val,
@@ -189,8 +189,8 @@ def open_classification(asked: Asked) -> Opened:
     )
 
 
-def open_segmentation(table: LatencyTable, asked: Asked) -> Opened:
-    """Pictures with masks; the recipe is of the search's crops too, sizes and widths are the table's."""
+def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs:
+    """Images with masks; the recipe is of the search's crops too, sizes and widths are the table's."""
     assert table.segmenter is not None
     space, config, data = asked.space, asked.config, asked.data
     spec = table.segmenter.spec
@@ -219,7 +219,7 @@ def open_segmentation(table: LatencyTable, asked: Asked) -> Opened:
         max_size=longer, fpn_channels=spec.fpn_channels, head_channels=spec.head_channels,
         norms=chosen.norms, data=data,
     )  # fmt: skip
-    return Opened(
+    return SearchInputs(
         problem=Segmentation(train, chosen, described),
         train=train,
         val=val,
@@ -233,7 +233,7 @@ def open_segmentation(table: LatencyTable, asked: Asked) -> Opened:
 
 
 def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None:
-    """Refuse pictures that the network gets at another size than was measured."""
+    """Refuse images that the network gets at another size than was measured."""
     found = Counter(
         fitted(size, shorter, max(size) * shorter)
         for number in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int)
@@ -244,7 +244,7 @@ def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None
     usual = found.most_common(1)[0][0]
     if any(abs(a - b) > 1 for a, b in zip(usual, sides(space.input_size), strict=True)):
         raise InvalidValue(
-            f"the pictures of {images.source} are seen at {size_text(make_size(*usual))}, but the "
+            f"the images of {images.source} are seen at {size_text(make_size(*usual))}, but the "
             f"latency table was measured at {size_text(space.input_size)}: measure one with "
             f"--input-size {size_text(make_size(*usual))}"
         )
@@ -253,8 +253,8 @@ def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None
 def _size_of(path: Path) -> tuple[int, int] | None:
     """Height and width by the file's header; None for one that is damaged."""
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
+        with Image.open(path) as image:
+            return image.height, image.width
     except OSError:
         return None
 

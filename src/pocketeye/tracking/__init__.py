@@ -5,7 +5,7 @@ from pocketeye.tracking.evaluation.evaluate import VosPlan as VosPlan
 from pocketeye.tracking.evaluation.evaluate import evaluate_folder as evaluate_folder
 from pocketeye.tracking.evaluation.evaluate import evaluate_vos as evaluate_vos
 from pocketeye.tracking.evaluation.report import save_vos as save_vos
-from pocketeye.tracking.evaluation.vos_models import open_follower as open_follower
+from pocketeye.tracking.evaluation.vos_models import open_vos_model as open_vos_model
 from pocketeye.tracking.image.components import fill_holes as fill_holes
 from pocketeye.tracking.image.components import remove_specks as remove_specks
 from pocketeye.tracking.image.everything import MaskGenerator as MaskGenerator

@@ -119,7 +119,7 @@ class MeasureResult(VerbResult):
         if not self.precision.usable:
             return [*check, *filter(None, [self.again])]
         low, high = self.range_ms
-        # The embedded digits are the default data; they fit grey pictures of ten classes only.
+        # The embedded digits are the default data; they fit grey images of ten classes only.
         fits_digits = (self.space.in_chans, self.space.num_classes) == (1, 10)
         data = "" if fits_digits else " --data IMAGES"
         if self.table.segmenter is not None:
@@ -159,7 +159,7 @@ def measure(
         runtime: what runs the network: onnxruntime or torch.
         threads: threads inside an operator.
         precision: arithmetic of the network.
-        task: what whole networks are: classify pictures, or semantic: give every pixel a class, by
+        task: what whole networks are: classify images, or semantic: give every pixel a class, by
             pyramid and head of Semantic FPN.
         input_size: side of the image in pixels, or width and height as in 480x360; the space's own
             by default.
@@ -241,7 +241,7 @@ def _segmenter(
         return None
     if num_classes is None or input_size is None:
         raise InvalidValue(
-            "--task semantic needs --num-classes, of the pixels, and --input-size, of the pictures "
+            "--task semantic needs --num-classes, of the pixels, and --input-size, of the images "
             "as the network gets them, for example --num-classes 11 --input-size 480x360"
         )
     return SegmenterSpec(

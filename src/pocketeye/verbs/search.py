@@ -30,8 +30,8 @@ from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.report.build import build_report, describe, next_commands
 from pocketeye.searching.report.report import cost_sentence, write_report
 from pocketeye.searching.tasks import (
-    Asked,
     SearchableTask,
+    SearchRequest,
     open_classification,
     open_segmentation,
     task_of,
@@ -188,7 +188,7 @@ def search(
         space: name or YAML file of a space the table must fit; by default the table's own.
         table: latency table made by `pocketeye measure` on this device.
         target_ms: wanted latency of one image in milliseconds.
-        task: classify pictures, or give every pixel a class (semantic); the table's own by default.
+        task: classify images, or give every pixel a class (semantic); the table's own by default.
         data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
@@ -205,7 +205,7 @@ def search(
         rounds: rounds of the final measurement; the protocol's own by default.
         retrain: train the chosen network from scratch.
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
-            default. Of semantic it also says how pictures are cropped and changed in the search.
+            default. Of semantic it also says how images are cropped and changed in the search.
         train_epochs: epochs of that training; the recipe's own by default.
         runtime: refuse a table for another runtime.
         precision: refuse a table for another precision of the runtime.
@@ -214,7 +214,7 @@ def search(
         device: where the networks are trained.
         train_precision: fp32, or bf16 mixed precision, of search and training.
         num_processes: data-parallel processes of search and training.
-        workers: processes that prepare pictures.
+        workers: processes that prepare images.
         resume: go on with the search in the folder.
         overwrite: start again in a folder that holds a search.
 
@@ -242,7 +242,7 @@ def search(
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
     )
-    asked = Asked(
+    asked = SearchRequest(
         space=shape, config=config, data=data, classes=classes, recipe=train_recipe,
         epochs=train_epochs, retrain=retrain,
     )  # fmt: skip

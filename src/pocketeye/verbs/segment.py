@@ -1,4 +1,4 @@
-"""``pocketeye segment``: masks of what is clicked on or boxed in a picture, or of everything in it."""
+"""``pocketeye segment``: masks of what is clicked on or boxed in an image, or of everything in it."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class SegmentResult(VerbResult):
         ]  # fmt: skip
         lines = [f"[bold]{objects}[/bold] in {escape(self.image)}, {width}×{height}"]
         if rows:
-            header = ("object", "expected IoU", "% of picture", "x", "y", "width", "height")
+            header = ("object", "expected IoU", "% of image", "x", "y", "width", "height")
             lines += text_table(header, rows, right=range(7))
         if count > _MOST_SHOWN:
             lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
         if count > _MOST_LABELS and any(path.name == MASKS for path in self.files):
-            lines.append(f"no {LABELS}: a palette picture holds {_MOST_LABELS} objects")
+            lines.append(f"no {LABELS}: a palette image holds {_MOST_LABELS} objects")
         return lines
 
     def written(self) -> list[Path]:
@@ -86,10 +86,10 @@ def segment(
     min_area: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> SegmentResult:
-    """Cut out what is clicked on or boxed in a picture, or everything in it.
+    """Cut out what is clicked on or boxed in an image, or everything in it.
 
     Args:
-        image: picture file.
+        image: image file.
         point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
         box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
         everything: find all objects instead.
@@ -97,20 +97,20 @@ def segment(
             ours, whose weights come along.
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
-        out: a picture with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
-            for both, a label picture and the objects on transparency; out/segment/NAME.png by default.
+        out: an image with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
+            for both, a label image and the objects on transparency; out/segment/NAME.png by default.
         overwrite: replace what is there.
         points_per_side: with --everything, clicks along each side.
         pred_iou_threshold: with --everything, least expected IoU.
         stability_threshold: with --everything, least share of a mask that a stricter cut keeps.
-        crop_layers: with --everything, look at parts of the picture as well, for small objects.
+        crop_layers: with --everything, look at parts of the image as well, for small objects.
         min_area: with --everything, pixels below which holes are filled and specks removed.
         device: where the network runs.
 
     Raises:
-        InvalidValue: no prompt or a wrong one, not a picture, damaged weights, or files would be
+        InvalidValue: no prompt or a wrong one, not an image, damaged weights, or files would be
             overwritten.
-        MissingFile: no such picture, or no weights.
+        MissingFile: no such image, or no weights.
     """
     if everything and (point or box):
         raise InvalidValue("give either --everything or points and boxes, not both")
@@ -119,16 +119,16 @@ def segment(
     prompts = _prompts(point or [], box or [])
     target = out or Path("out") / "segment" / f"{image.stem}.png"
     _require_free(target, overwrite)
-    picture = read_image(image)
+    pixels = read_image(image)
     segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
     found: Result
     if everything:
         found = MaskGenerator(
             segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
             stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
-        )(picture)  # fmt: skip
+        )(pixels)  # fmt: skip
     else:
-        segmenter.set_image(picture)
+        segmenter.set_image(pixels)
         found = segmenter.predict(**prompts)
     files = _save(found, target, image.name)
     return SegmentResult(model=model, image=str(image), found=found, files=tuple(files))

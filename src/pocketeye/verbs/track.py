@@ -20,7 +20,7 @@ from pocketeye.tracking.video.frame_prompts import FramePrompt, parse_prompts
 from pocketeye.tracking.video.prompted import _check_frames, _Watched
 from pocketeye.verbs._result import VerbResult
 
-_FPS = 25.0  # of pictures, where nothing says so
+_FPS = 25.0  # of images, where nothing says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def track(
     """Follow objects through a video from a click.
 
     Args:
-        video: a video file, a folder of pictures, a pattern in quotes, or the number of a camera.
+        video: a video file, a folder of images, a pattern in quotes, or the number of a camera.
         point: x,y on object 1, in pixels; x,y:0 beside it; may be repeated.
         box: x0,y0,x1,y1 round object 1.
         frame: where these are seen.
@@ -130,7 +130,7 @@ def track(
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
             .json (COCO), .txt (MOT), a folder (PNGs); out/track/NAME.mp4 by default.
-        form: of the pictures in a folder.
+        form: of the images in a folder.
         fps: frames a second of a written video, where the source does not say (25).
         overwrite: replace what was written before.
         max_prompted_maps: prompted frames that an object keeps in memory.

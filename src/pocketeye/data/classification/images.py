@@ -1,4 +1,4 @@
-"""Labelled pictures: folders, tar shards, parquet, or the handwritten digits that come along.
+"""Labelled images: folders, tar shards, parquet, or the handwritten digits that come along.
 
 ===========================================  ======================================================
 source                                       what is read
@@ -41,7 +41,7 @@ DAMAGED = -100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """Labelled pictures in a fixed order.
+    """Labelled images in a fixed order.
 
     Attributes:
         classes: names, in the order of the labels.
@@ -51,8 +51,8 @@ class ImageSet:
             names and sizes stand for the bytes.
         problems: what was left out and why, one sentence each.
         in_chans: 3 (``RGB``) or 1 (``L``).
-        mirrored_alike: whether a picture and its mirror image mean the same (not so for digits).
-        lenient: whether a damaged picture comes as one grey pixel with the label ``DAMAGED``, so that
+        mirrored_alike: whether an image and its mirror image mean the same (not so for digits).
+        lenient: whether a damaged image comes as one grey pixel with the label ``DAMAGED``, so that
             judging a large set goes on without it.
     """
 
@@ -71,7 +71,7 @@ class ImageSet:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        """Picture and label; raises ``UnreadableImage`` if it is damaged and was not decoded yet."""
+        """Image and label; raises ``UnreadableImage`` if it is damaged and was not decoded yet."""
         try:
             image = self.store.image(int(self.indices[index]))
         except UnreadableImage as error:
@@ -93,7 +93,7 @@ class ImageSet:
 
     @property
     def in_memory(self) -> bool:
-        """Whether all pictures are one decoded array."""
+        """Whether all images are one decoded array."""
         return self.store.stacked() is not None
 
     def class_counts(self) -> np.ndarray:
@@ -112,7 +112,7 @@ class ImageSet:
         )
 
     def tolerate_damage(self) -> ImageSet:
-        """The same set, ``lenient``: for judging, where one damaged picture must not end it all."""
+        """The same set, ``lenient``: for judging, where one damaged image must not end it all."""
         return replace(self, lenient=True)
 
     def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -130,15 +130,15 @@ def load_images(
 ) -> ImageSet:
     """Read a labelled set (see the table above).
 
-    Pictures that cannot be read are left out and named in ``problems``. A set that fits into
-    ``memory_bytes`` is decoded once; of a larger one an index is made, and pictures are read and
+    Images that cannot be read are left out and named in ``problems``. A set that fits into
+    ``memory_bytes`` is decoded once; of a larger one an index is made, and images are read and
     decoded when they are asked for.
 
     Args:
         source: ``digits``, a folder, a parquet file or a tar shard.
         split: ``train`` or ``val``.
         in_chans: 3 for colour, 1 for grey; default 1 for the digits and 3 else.
-        memory_bytes: budget for decoded pictures.
+        memory_bytes: budget for decoded images.
 
     Raises:
         MissingFile: no such source.
@@ -165,7 +165,7 @@ def load_images(
 def _open(
     listing: Listing, source: str, split: Split, in_chans: int, memory_bytes: int
 ) -> ImageSet:
-    """Decode the pictures, or look at them if they do not fit; leave out those that are damaged."""
+    """Decode the images, or look at them if they do not fit; leave out those that are damaged."""
     fits = _fits(listing, in_chans, memory_bytes)
     total = len(listing.labels)
     gathering = Gathering(total)
@@ -222,7 +222,7 @@ def _decode_all(
 
 
 def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) -> bool:
-    """Whether the decoded set fits into ``memory_bytes``, estimated from some of its pictures."""
+    """Whether the decoded set fits into ``memory_bytes``, estimated from some of its images."""
     total = len(listing.rows)
     if listing.source.total_bytes > memory_bytes:
         return False  # pixels take more than what they are stored as
@@ -241,14 +241,14 @@ def _check_classes(listing: Listing, source: str, split: Split) -> tuple[str, ..
     counts = np.bincount(listing.labels, minlength=len(listing.classes))
     empty = [name for name, n in zip(listing.classes, counts, strict=True) if n == 0]
     if len(listing.labels) == 0:
-        raise InvalidValue(f"{source} ({split}): none of the pictures can be read")
+        raise InvalidValue(f"{source} ({split}): none of the images can be read")
     if split == "val":
-        return tuple(f"class {name!r} has no pictures in the validation split" for name in empty)
+        return tuple(f"class {name!r} has no images in the validation split" for name in empty)
     if empty:
         shown = ", ".join(map(repr, empty[:5])) + (" …" if len(empty) > 5 else "")
         raise InvalidValue(
             f"{source} ({split}): {len(empty)} of {len(listing.classes)} classes have no readable "
-            f"pictures ({shown}); add some or remove them"
+            f"images ({shown}); add some or remove them"
         )
     if len(listing.classes) < 2:
         raise InvalidValue(f"{source} has one class only ({listing.classes[0]!r}); two are needed")

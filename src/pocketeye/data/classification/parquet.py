@@ -1,7 +1,7 @@
-"""Parquet in the Hugging Face layout: a column of pictures, a column of labels.
+"""Parquet in the Hugging Face layout: a column of images, a column of labels.
 
-The labels are read at once (they are a column of their own), the pictures when they are asked for:
-the row group a picture lies in is read whole and kept for its neighbours.
+The labels are read at once (they are a column of their own), the images when they are asked for:
+the row group an image lies in is read whole and kept for its neighbours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pocketeye.data.files.decode import UnreadableImage
 from pocketeye.data.files.listing import TRAIN_NAMES, VAL_NAMES, Listing, Problems, require_known
 from pocketeye.errors import InvalidValue
 
-_IMAGE_COLUMNS = ("image", "img", "picture", "png", "jpg")
+_IMAGE_COLUMNS = ("image", "img", "image", "png", "jpg")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 CACHE_BYTES = 64 << 20
 """Of row groups kept in each process (the newest one always)."""
@@ -112,20 +112,20 @@ class ParquetSource:
         yield rows.astype("<i8").tobytes()
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
-        """Nothing: to look at the pictures would be to read the whole files."""
+        """Nothing: to look at the images would be to read the whole files."""
         advance(len(rows))
         return {}
 
 
 def list_parquet(files: list[Path], classes: tuple[str, ...] | None = None) -> Listing:
-    """The labels of one split and where its pictures lie.
+    """The labels of one split and where its images lie.
 
     Class names come from the schema's ``ClassLabel`` feature, else from ``classes`` (those of the
     training split), else from the labels themselves.
 
     Raises:
-        InvalidValue: damaged file, no picture or label column, no rows, labels out of range, or
-            paths instead of pictures.
+        InvalidValue: damaged file, no image or label column, no rows, labels out of range, or
+            paths instead of images.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -172,7 +172,7 @@ def list_parquet(files: list[Path], classes: tuple[str, ...] | None = None) -> L
     missing = _missing(source, null, schema.field(image), problems)
     rows = np.setdiff1d(np.arange(len(values)), missing)
     if not len(rows):
-        raise InvalidValue(_no_pictures(files[0], image, problems))
+        raise InvalidValue(_no_images(files[0], image, problems))
     return Listing(
         classes=known, labels=numbers[rows], source=source, rows=rows, problems=tuple(problems)
     )
@@ -200,11 +200,11 @@ def _columns(names: list[str], features: dict[str, Any], file: Path) -> tuple[st
             )
         return next((name for name in named if name in typed), (typed or named)[0])
 
-    return pick("Image", _IMAGE_COLUMNS, "pictures"), pick("ClassLabel", _LABEL_COLUMNS, "labels")
+    return pick("Image", _IMAGE_COLUMNS, "images"), pick("ClassLabel", _LABEL_COLUMNS, "labels")
 
 
 def _bytes_column(schema: Any, image: str, file: Path) -> str:
-    """The leaf that holds the pictures' bytes."""
+    """The leaf that holds the images' bytes."""
     import pyarrow as pa
 
     kind = schema.field(image).type
@@ -214,13 +214,13 @@ def _bytes_column(schema: Any, image: str, file: Path) -> str:
         return image
     paths = "paths" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
     raise InvalidValue(
-        f"{file}: the column {image} holds {paths}, not the bytes of pictures: save the set with "
-        "its pictures embedded"
+        f"{file}: the column {image} holds {paths}, not the bytes of images: save the set with "
+        "its images embedded"
     )
 
 
 def _described(group: Any, column: str, file: Path) -> tuple[int, bool]:
-    """Bytes of the pictures in a row group, and whether some are missing (as far as is written)."""
+    """Bytes of the images in a row group, and whether some are missing (as far as is written)."""
     for index in range(group.num_columns):
         leaf = group.column(index)
         if leaf.path_in_schema == column:
@@ -243,19 +243,17 @@ def _missing(
         missing.append(empty + source.starts[group])
         for place, row in zip(empty, missing[-1], strict=True):
             named = paths is not None and paths[int(place)].as_py()
-            problems.add(
-                source.name(int(row)), "a path without the picture" if named else "no bytes"
-            )
+            problems.add(source.name(int(row)), "a path without the image" if named else "no bytes")
     return np.concatenate(missing)
 
 
-def _no_pictures(file: Path, image: str, problems: Problems) -> str:
+def _no_images(file: Path, image: str, problems: Problems) -> str:
     if any("path" in kind for kind in problems.counts):
         return (
-            f"{file}: the column {image} holds paths to pictures, not their bytes: save the set "
-            "with its pictures embedded"
+            f"{file}: the column {image} holds paths to images, not their bytes: save the set "
+            "with its images embedded"
         )
-    return f"{file}: none of the rows holds a picture"
+    return f"{file}: none of the rows holds an image"
 
 
 def _labels(

@@ -1,6 +1,6 @@
 """WebDataset: tar shards whose members share a basename: ``0001.jpg`` with ``0001.cls`` or ``.json``.
 
-The headers are read once, nothing is extracted, and a picture is read with one seek. Names of
+The headers are read once, nothing is extracted, and an image is read with one seek. Names of
 members are never used as paths.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pocketeye import progress
-from pocketeye.data.files.decode import UnreadableImage, looks_like_picture
+from pocketeye.data.files.decode import UnreadableImage, looks_like_image
 from pocketeye.data.files.listing import (
     TRAIN_NAMES,
     VAL_NAMES,
@@ -31,12 +31,12 @@ from pocketeye.data.files.listing import (
 from pocketeye.data.files.names import Names
 from pocketeye.errors import InvalidValue
 
-_PICTURES = frozenset(("jpg", "jpeg", "png", "webp"))
+_IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _CLASS_FILES = ("classes.txt", "classnames.txt", "dataset_info.json")
 _MOST_LABEL_BYTES = 1 << 20
 _MOST_CLASSES = 100_000
 _MOST_PADDING = 1 << 16
-_HEAD = 16  # bytes that tell a picture from something else
+_HEAD = 16  # bytes that tell an image from something else
 
 
 def find_shards(root: Path, split: str) -> list[Path]:
@@ -58,7 +58,7 @@ def has_shards(root: Path) -> bool:
 
 @dataclass(frozen=True)
 class TarSource:
-    """Pictures inside ``shards``: arrays ``(N,)`` say in which, from which byte, and how many."""
+    """Images inside ``shards``: arrays ``(N,)`` say in which, from which byte, and how many."""
 
     shards: tuple[Path, ...]
     names: Names
@@ -99,17 +99,17 @@ class TarSource:
 
 @dataclass
 class _Sample:
-    """Members of one basename: ``picture`` is (offset, bytes); ``trouble`` what is wrong with it."""
+    """Members of one basename: ``image`` is (offset, bytes); ``trouble`` what is wrong with it."""
 
     key: str
-    picture: tuple[int, int] | None = None
+    image: tuple[int, int] | None = None
     trouble: str = ""
     label: str | None = None
     why: str = ""
 
     @property
     def complete(self) -> bool:
-        return self.picture is not None and self.label is not None
+        return self.image is not None and self.label is not None
 
 
 @dataclass
@@ -126,8 +126,8 @@ class _Index:
 
     def add(self, number: int, sample: _Sample, name: str) -> None:
         """Keep a complete sample, name an incomplete one."""
-        if sample.picture is None:
-            self.problems.add(name, "no picture")
+        if sample.image is None:
+            self.problems.add(name, "no image")
         elif sample.label is None:
             self.problems.add(name, sample.why or "no label")
         elif sample.trouble:
@@ -135,8 +135,8 @@ class _Index:
         else:
             self.names.append(sample.key)
             self.shard.append(number)
-            self.offset.append(sample.picture[0])
-            self.size.append(sample.picture[1])
+            self.offset.append(sample.image[0])
+            self.size.append(sample.image[1])
             self.code.append(self.texts.setdefault(sample.label, len(self.texts)))
 
 
@@ -161,7 +161,7 @@ def list_shards(
     index = _indexed(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
     if not len(index.names):
         first = next(iter(index.problems), "they are empty")
-        raise InvalidValue(f"{_some_shards(shards)}: no picture with a label in them; {first}")
+        raise InvalidValue(f"{_some_shards(shards)}: no image with a label in them; {first}")
     classes, table = _classes(index.texts, names, known, _some_shards(shards))
     labels = table[np.asarray(index.code, np.int64)]
     source = TarSource(
@@ -301,12 +301,12 @@ def _index_members(
 
 
 def _take_member(file: BinaryIO, member: tarfile.TarInfo, kind: str, sample: _Sample) -> None:
-    if kind in _PICTURES and sample.picture is None:
-        sample.picture = member.offset_data, member.size
+    if kind in _IMAGES and sample.image is None:
+        sample.image = member.offset_data, member.size
         if member.size == 0:
             sample.trouble = "empty file"
-        elif not looks_like_picture(file.read(_HEAD)):
-            sample.trouble = "not a picture"
+        elif not looks_like_image(file.read(_HEAD)):
+            sample.trouble = "not an image"
     elif kind == "cls" or (kind == "json" and sample.label is None):
         if member.size > _MOST_LABEL_BYTES:
             sample.why = f"its .{kind} is too long for a label"

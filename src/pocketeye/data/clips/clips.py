@@ -1,6 +1,6 @@
 """What the training of a promptable tracker eats: clips of frames with the masks of their objects.
 
-A picture is a clip of one frame, so one training code serves both.
+An image is a clip of one frame, so one training code serves both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocketeye.data.seeded import DrawnSource
+from pocketeye.data.seeded import SeededDataset
 
 
 class Clip(NamedTuple):
@@ -66,7 +66,7 @@ def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
     )
 
 
-class ClipSource(DrawnSource[Clip]):
+class ClipSource(SeededDataset[Clip]):
     """Clips; every one has at least one object with at least one visible mask."""
 
 

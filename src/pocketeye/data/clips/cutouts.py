@@ -1,4 +1,4 @@
-"""What synthetic clips are made of: objects cut out of annotated pictures, and pictures behind them."""
+"""What synthetic clips are made of: objects cut out of annotated images, and images behind them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from pocketeye.data.clips.warp import channels_first, coverage, resized
 from pocketeye.data.files.cache import ByteCache
-from pocketeye.data.mask_sets.samples import Gallery as Gallery
 from pocketeye.data.mask_sets.samples import MaskedImage
+from pocketeye.data.mask_sets.samples import WorstImages as WorstImages
 from pocketeye.errors import InvalidValue
 
 LEAST_SIDE = 40
-"""Objects whose area is below this squared, in pixels of their own picture, are not cut out."""
+"""Objects whose area is below this squared, in pixels of their own image, are not cut out."""
 _MARGIN = 3
 _TRIES = 64
 
@@ -33,7 +33,7 @@ class Cutout(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A picture stretched to a square and its own objects.
+    """An image stretched to a square and its own objects.
 
     Attributes:
         pixels: uint8 ``(3, S, S)``.
@@ -47,7 +47,7 @@ class Scene(NamedTuple):
 
 
 class Pool:
-    """Pictures of several galleries, each drawn as often as its weight says, kept while there is room.
+    """Images of several galleries, each drawn as often as its weight says, kept while there is room.
 
     Args:
         galleries: (gallery, weight).
@@ -56,7 +56,7 @@ class Pool:
     """
 
     def __init__(
-        self, galleries: Sequence[tuple[Gallery, float]], size: int, cache_bytes: int
+        self, galleries: Sequence[tuple[WorstImages, float]], size: int, cache_bytes: int
     ) -> None:
         weights = np.asarray([weight for _, weight in galleries], np.float64)
         self.galleries = tuple(gallery for gallery, _ in galleries)
@@ -66,18 +66,18 @@ class Pool:
         self.scenes: ByteCache[Scene] = ByteCache(cache_bytes, _bytes_of_scene)
 
     def cutout(self, rng: np.random.Generator) -> Cutout:
-        """An object that is large enough and, where that can be had, not cut off by its picture.
+        """An object that is large enough and, where that can be had, not cut off by its image.
 
         Raises:
-            InvalidValue: none in many pictures.
+            InvalidValue: none in many images.
         """
         for _ in range(_TRIES):
             gallery, index = self._place(rng)
             if found := self._cutouts_of(gallery, index):
                 return found[int(rng.integers(len(found)))]
         raise InvalidValue(
-            f"no object to cut out in {_TRIES} pictures of {self._sources()}: they need one of "
-            f"{LEAST_SIDE}x{LEAST_SIDE} pixels that does not touch the picture's border"
+            f"no object to cut out in {_TRIES} images of {self._sources()}: they need one of "
+            f"{LEAST_SIDE}x{LEAST_SIDE} pixels that does not touch the image's border"
         )
 
     def scene(self, rng: np.random.Generator) -> Scene:
@@ -109,7 +109,7 @@ def _bytes_of_scene(scene: Scene) -> int:
 
 
 def cut_out(image: MaskedImage, size: int) -> tuple[Cutout, ...]:
-    """The objects of a picture that can be cut out, no larger than the clips of side ``size`` need."""
+    """The objects of an image that can be cut out, no larger than the clips of side ``size`` need."""
     found = []
     for shape, whole in zip(image.shapes, image.whole, strict=True):
         if whole and (cutout := _cut(image.pixels, shape(), size)) is not None:
@@ -138,7 +138,7 @@ def _cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
 
 
 def scene_of(image: MaskedImage, size: int, most: int = 8) -> Scene:
-    """A picture and up to ``most`` of its objects, a little larger than the clips' ``size``."""
+    """An image and up to ``most`` of its objects, a little larger than the clips' ``size``."""
     height, width = image.pixels.shape[:2]
     near = (round(1.3 * size), round(1.3 * size))
     count = len(image.shapes)

@@ -18,7 +18,7 @@ class Geometry:
     Attributes:
         degrees: largest rotation to either side.
         shear: largest shear in degrees to either side, along both axes.
-        scale: smallest and largest share of the picture's sides that is seen.
+        scale: smallest and largest share of the image's sides that is seen.
         flip: how often left and right change places.
         still: how often there is nothing but the crop and the flip.
     """
@@ -30,10 +30,10 @@ class Geometry:
     still: float = 0.25
 
     def theta(self, rng: np.random.Generator, aspect: float) -> np.ndarray:
-        """``(1, 2, 3)`` from points of the square output to points of the picture.
+        """``(1, 2, 3)`` from points of the square output to points of the image.
 
         Args:
-            aspect: width over height of the picture, so that a rotation is one in its pixels.
+            aspect: width over height of the image, so that a rotation is one in its pixels.
         """
         seen = rng.uniform(*self.scale, size=2) if self.scale[1] > self.scale[0] else self.scale
         angle, *shears = np.deg2rad(
@@ -54,7 +54,7 @@ class Geometry:
 
 
 def warp_clip(frames: Tensor, masks: Tensor, theta: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-    """All frames and masks through one map; what lies outside the picture is of its mean colour.
+    """All frames and masks through one map; what lies outside the image is of its mean colour.
 
     Args:
         frames: uint8 ``(T, 3, H, W)``.

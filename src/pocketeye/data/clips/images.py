@@ -1,4 +1,4 @@
-"""Annotated pictures as clips of one frame."""
+"""Annotated images as clips of one frame."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pocketeye.data.clips.clips import Clip, ClipSource
 from pocketeye.data.clips.geometry import Geometry, warp_clip
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.warp import channels_first, coverage, resized
-from pocketeye.data.mask_sets.samples import Gallery, MaskedImage
+from pocketeye.data.mask_sets.samples import MaskedImage, WorstImages
 from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
-"""An object with fewer pixels in the network's picture is none to train on."""
+"""An object with fewer pixels in the network's image is none to train on."""
 _TRIES = 8
 
 
-class PictureClips(ClipSource):
-    """Every picture of a set once an epoch, with up to ``max_objects`` of its masks.
+class ImageClips(ClipSource):
+    """Every image of a set once an epoch, with up to ``max_objects`` of its masks.
 
     Args:
-        pictures: from ``load_masks``, or ``VideoFrames``.
-        size: side of the square to which pictures are stretched.
-        max_objects: masks of a picture, drawn anew each time.
+        images: from ``load_masks``, or ``VideoFrames``.
+        size: side of the square to which images are stretched.
+        max_objects: masks of an image, drawn anew each time.
         geometry, colours: the augmentation.
         seed: of all draws.
     """
 
     def __init__(
         self,
-        pictures: Gallery,
+        images: WorstImages,
         *,
         size: int = 256,
         max_objects: int = 3,
@@ -41,25 +41,25 @@ class PictureClips(ClipSource):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        self.pictures, self.size, self.max_objects = pictures, size, max_objects
+        self.images, self.size, self.max_objects = images, size, max_objects
         self.geometry, self.colours = geometry or Geometry(), colours or Colours()
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """One picture; a damaged one is replaced by the next, as is one whose objects are too small.
+        """One image; a damaged one is replaced by the next, as is one whose objects are too small.
 
         Raises:
-            InvalidValue: nothing usable in many pictures one after the other.
+            InvalidValue: nothing usable in many images one after the other.
         """
         for _ in range(_TRIES):
-            index, image = self.pictures.usable(index % len(self))
+            index, image = self.images.usable(index % len(self))
             if (clip := self._clip(image, rng)) is not None:
                 return clip
             index += 1
         raise InvalidValue(
-            f"{self.pictures.source}: none of the masks of {_TRIES} pictures in a row has "
+            f"{self.images.source}: none of the masks of {_TRIES} images in a row has "
             f"{MIN_PIXELS} pixels at {self.size}x{self.size}; give a larger size or other data"
         )
 

@@ -55,8 +55,8 @@ class Camera:
         linear = rotations(angle) @ np.diag([aspect, 1.0]) / zoom[:, None, None]
         return cls(maps(linear, centre), aspect)
 
-    def to_picture(self) -> np.ndarray:
-        """From points of the output to normalised points of the scene's picture."""
+    def to_image(self) -> np.ndarray:
+        """From points of the output to normalised points of the scene's image."""
         return np.diag([1.0 / self.aspect, 1.0]) @ self.to_scene
 
     def still(self) -> np.ndarray:

@@ -20,7 +20,7 @@ def clip_sheet(clips: Sequence[Clip], *, most_frames: int = 8, bare: bool = Fals
     Args:
         clips: at least one.
         most_frames: of a longer clip so many are shown, evenly spread.
-        bare: leave the masks out, to look at the pictures themselves.
+        bare: leave the masks out, to look at the images themselves.
     """
     height, width = clips[0].frames.shape[2:]
     columns = min(most_frames, max(len(clip.frames) for clip in clips))

@@ -1,8 +1,8 @@
-"""Clips made of pictures: objects cut out of some move over others, under a camera that moves as well.
+"""Clips made of images: objects cut out of some move over others, under a camera that moves as well.
 
 What moves is known, so every frame has exact masks, also where an object passes behind another, leaves
-the view and comes back. The targets are pasted objects and objects of the picture behind them; a clip
-may also be that picture alone.
+the view and comes back. The targets are pasted objects and objects of the image behind them; a clip
+may also be that image alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pocketeye.data.clips.motion import (
     view_to_object,
 )  # fmt: skip
 from pocketeye.data.clips.warp import Box, bend, inverse, points_of, sample
-from pocketeye.data.mask_sets.samples import Gallery
+from pocketeye.data.mask_sets.samples import WorstImages
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
@@ -44,7 +44,7 @@ class SyntheticOptions:
 
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
-        own: how often objects of the picture behind may be targets as well.
+        own: how often objects of the image behind may be targets as well.
         hidden: how often something large passes before a pasted object, and hides it for some frames.
         blurred: how often motion blurs (the mean of five moments, five times the work).
         sizes: smallest and largest pasted object: the root of its box's area, as a share of the view's.
@@ -75,17 +75,17 @@ class SyntheticClips(ClipSource):
     """``length`` clips an epoch, all different.
 
     Args:
-        galleries: (pictures, weight): what ``load_masks`` gives, or ``VideoFrames``.
+        galleries: (images, weight): what ``load_masks`` gives, or ``VideoFrames``.
         length: clips in an epoch.
         num_frames, size: frames of a clip and their side in pixels.
         max_objects: targets of a clip, at most.
         seed: of all draws.
-        cache_bytes: for decoded cut-outs, and as much for the pictures behind, in every process.
+        cache_bytes: for decoded cut-outs, and as much for the images behind, in every process.
     """
 
     def __init__(
         self,
-        galleries: Sequence[tuple[Gallery, float]],
+        galleries: Sequence[tuple[WorstImages, float]],
         length: int,
         *,
         num_frames: int = 8,
@@ -109,7 +109,7 @@ class SyntheticClips(ClipSource):
         """A new clip; ``index`` is of no account, all comes from ``rng``.
 
         Raises:
-            InvalidValue: the pictures give no object that is to be seen.
+            InvalidValue: the images give no object that is to be seen.
         """
         for _ in range(_TRIES):
             if (clip := self._try(rng)) is not None:
@@ -180,7 +180,7 @@ class SyntheticClips(ClipSource):
     def _screen(
         self, rng: np.random.Generator, view: np.ndarray, path: np.ndarray, reach: float
     ) -> list[_Sprite]:
-        """A piece of another picture that hides what is on ``path``; empty where it is out of view."""
+        """A piece of another image that hides what is on ``path``; empty where it is out of view."""
         theta = view_to_object(view, screen_maps(rng, path, reach))
         box = _reach(theta, self.size)
         if box is None:
@@ -216,7 +216,7 @@ def _fixed_at(camera: Camera, moment: int) -> np.ndarray:
 
 def _background(scene: Scene, kept: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:
     """Frames, float ``(T, 3, S, S)`` of 0 to 255, and the scene's own masks, bool ``(M, T, S, S)``."""
-    points = points_of(camera.to_picture(), size, (0, 0, size, size))
+    points = points_of(camera.to_image(), size, (0, 0, size, size))
     frames = sample(scene.pixels.float(), points, "reflection")
     if not len(kept):
         return frames, torch.zeros(0, *frames[:, 0].shape, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Clips out of annotated videos, and their frames as annotated pictures."""
+"""Clips out of annotated videos, and their frames as annotated images."""
 
 from __future__ import annotations
 
@@ -146,8 +146,8 @@ class VideoClips(ClipSource):
         ids = sorted({k for found in objects.values() if found is not None for k in found})
         if not ids:
             return None
-        pictures = {index: video.frame(index) for index in objects}
-        height, width = pictures[taken[0]].shape[:2]
+        images = {index: video.frame(index) for index in objects}
+        height, width = images[taken[0]].shape[:2]
         theta = self.geometry.theta(rng, width / height)
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
         chosen = [ids[k] for k in rng.permutation(len(ids))[: 2 * self.max_objects]]
@@ -156,7 +156,7 @@ class VideoClips(ClipSource):
             for index, found in objects.items()
         }
         frames, warped = warp_clip(
-            torch.stack([channels_first(resized(pictures[index], near)) for index in taken]),
+            torch.stack([channels_first(resized(images[index], near)) for index in taken]),
             torch.from_numpy(np.stack([masks[index] for index in taken], 1)),
             theta,
             self.size,
@@ -169,7 +169,7 @@ class VideoClips(ClipSource):
 
 
 class VideoFrames:
-    """Every ``every``-th frame with a mask of every video as an annotated picture, for synthetic clips.
+    """Every ``every``-th frame with a mask of every video as an annotated image, for synthetic clips.
 
     Raises:
         InvalidValue: no video with a mask.
@@ -191,7 +191,7 @@ class VideoFrames:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> MaskedImage:
-        """Picture and masks, none where its mask is damaged.
+        """Image and masks, none where its mask is damaged.
 
         Raises:
             InvalidValue, UnreadableImage: the frame is damaged, or its mask has another size.

@@ -1,4 +1,4 @@
-"""Pictures looked at through smooth maps: from output points to points of a layer, and sampling there.
+"""Images looked at through smooth maps: from output points to points of a layer, and sampling there.
 
 Points are normalised as ``grid_sample`` has them: -1 and 1 are the outer edges of the first and last
 pixel. T times, an output of ``h`` by ``w`` pixels.

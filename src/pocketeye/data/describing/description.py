@@ -1,4 +1,4 @@
-"""What lies in a folder of data: layout, pictures, classes with counts, sizes, problems."""
+"""What lies in a folder of data: layout, images, classes with counts, sizes, problems."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class SplitDescription:
 
     Attributes:
         name: None for a set that is not split.
-        images: pictures (or videos).
-        negatives: pictures without objects, None where that means nothing.
+        images: images (or videos).
+        negatives: images without objects, None where that means nothing.
         objects: boxes; None where there are none.
         counts: by class, in the unit of ``DataDescription.counted``.
-        sizes: (width, height) of pictures: the smallest, median and largest sides.
+        sizes: (width, height) of images: the smallest, median and largest sides.
         box_sizes: objects that are small, medium, large by COCO's limits; None without boxes.
         crowds: objects that are crowds.
         problems: what is left out, one sentence each.
@@ -282,9 +282,9 @@ def _classification(root: Path, split: str | None) -> DataDescription | None:
         return None
     return DataDescription(
         source=str(root),
-        kind="a class for every picture",
+        kind="a class for every image",
         layout="classification",
         classes=classes,
-        counted="pictures",
+        counted="images",
         splits=tuple(splits),
     )

@@ -1,4 +1,4 @@
-"""Pictures of a set with what is annotated in them, on one sheet, drawn as everywhere."""
+"""Images of a set with what is annotated in them, on one sheet, drawn as everywhere."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FILL = 0.55
 
 
 def sample_sheet(samples: DetectionSet | SemanticSet, count: int = MOST) -> Image.Image:
-    """Up to ``count`` pictures, evenly spread, and the classes that are to be seen in them.
+    """Up to ``count`` images, evenly spread, and the classes that are to be seen in them.
 
     A colour is a class. Outlines are filled, boxes are frames; what a semantic set ignores keeps the
-    picture's own colours. A picture that cannot be read leaves an empty cell that says why.
+    image's own colours. An image that cannot be read leaves an empty cell that says why.
     """
     chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
     cells, seen = [], set[int]()

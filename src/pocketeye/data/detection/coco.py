@@ -9,9 +9,9 @@ from typing import Any
 from pocketeye import progress
 from pocketeye.data.detection.objects import Gathering, Objects
 from pocketeye.data.files.coco_json import (
+    image_flaw,
+    image_folder,
     json_of,
-    picture_flaw,
-    picture_folder,
     read_coco,
     said_size,
 )
@@ -25,7 +25,7 @@ Rows = dict[Any, list[dict[str, Any]]]
 def read_coco_boxes(
     root: Path, split: str | None, masks: bool
 ) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
-    """Names of the classes, COCO's ids of them (ascending; gaps close up), and what is in the pictures.
+    """Names of the classes, COCO's ids of them (ascending; gaps close up), and what is in the images.
 
     Raises:
         MissingFile: no json of that split.
@@ -36,11 +36,11 @@ def read_coco_boxes(
     names = _categories(file, content.get("categories"))
     labels = {category: label for label, category in enumerate(names)}
     images = content["images"]
-    gathering = Gathering(picture_folder(file, images), masks)
-    rows = _by_picture(content, labels, gathering)
+    gathering = Gathering(image_folder(file, images), masks)
+    rows = _by_image(content, labels, gathering)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
-            _add_picture(gathering, image, rows, labels)
+            _add_image(gathering, image, rows, labels)
             bar.advance(1)
     return tuple(names.values()), tuple(names), gathering.done()
 
@@ -58,22 +58,22 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _by_picture(content: dict[str, Any], labels: dict[int, int], gathering: Gathering) -> Rows:
-    """The annotations of each picture that is in the file, by its id."""
+def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: Gathering) -> Rows:
+    """The annotations of each image that is in the file, by its id."""
     known: set[Any] = set()
     for image in content["images"]:
         number = image.get("id")
         if not isinstance(number, int | str):
-            gathering.problems.add(str(image.get("file_name")), "a picture without id: left out")
+            gathering.problems.add(str(image.get("file_name")), "an image without id: left out")
         elif number in known:
-            raise InvalidValue(f"the json has two pictures of the id {number!r}")
+            raise InvalidValue(f"the json has two images of the id {number!r}")
         known.add(number if isinstance(number, int | str) else None)
     rows: Rows = defaultdict(list)
     for annotation in content["annotations"]:
         name, number = f"annotation {annotation.get('id')}", annotation.get("image_id")
         category = annotation.get("category_id")
         if not isinstance(number, int | str) or number not in known:
-            gathering.problems.add(name, "of no picture in the file")
+            gathering.problems.add(name, "of no image in the file")
         elif not isinstance(category, int) or category not in labels:
             gathering.problems.add(name, f"of the unknown category {category}: left out")
         else:
@@ -81,20 +81,20 @@ def _by_picture(content: dict[str, Any], labels: dict[int, int], gathering: Gath
     return rows
 
 
-def _add_picture(
+def _add_image(
     gathering: Gathering, image: dict[str, Any], rows: Rows, labels: dict[int, int]
 ) -> None:
     name, number = str(image.get("file_name")), image.get("id")
     if not isinstance(number, int | str):
         return
-    if (wrong := picture_flaw(gathering.root / name, image)) is not None:
+    if (wrong := image_flaw(gathering.root / name, image)) is not None:
         lost = len(rows.get(number, ()))
         gathering.problems.add(name, f"{wrong}: left out" + (" with its objects" if lost else ""))
         return
     size = said_size(image) or upright_size(gathering.root / name)
     for annotation in rows.get(number, ()):
         _add_object(gathering, annotation, size, labels[annotation["category_id"]])
-    gathering.picture(name, number, size)
+    gathering.image(name, number, size)
 
 
 def _add_object(

@@ -1,4 +1,4 @@
-"""Boxes, classes and outlines of many pictures, gathered into few arrays; what is wrong with boxes."""
+"""Boxes, classes and outlines of many images, gathered into few arrays; what is wrong with boxes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ NO_OUTLINE = "null"
 
 @dataclass(frozen=True, kw_only=True)
 class Objects:
-    """Pictures with what is in them; picture ``i`` has the objects ``starts[i]`` to ``starts[i + 1]``.
+    """Images with what is in them; image ``i`` has the objects ``starts[i]`` to ``starts[i + 1]``.
 
     Attributes:
         root: the files are named from here.
-        files: of the pictures.
+        files: of the images.
         image_ids: as the annotations have them, or the files' names.
         sizes: int32 ``(N, 2)``, width and height.
         starts: int64 ``(N + 1,)``.
-        boxes: float32 ``(M, 4)`` x0, y0, x1, y1 in pixels, inside the picture.
+        boxes: float32 ``(M, 4)`` x0, y0, x1, y1 in pixels, inside the image.
         labels: int64 ``(M,)``.
         crowd, difficult: bool ``(M,)``.
         areas: float32 ``(M,)`` in pixels, of the outline where the annotations say it, else of the box.
@@ -58,7 +58,7 @@ class Objects:
 
 @dataclass
 class Gathering:
-    """Objects as a reader finds them, picture after picture.
+    """Objects as a reader finds them, image after image.
 
     Args:
         masks: an object without a usable outline is left out.
@@ -91,7 +91,7 @@ class Gathering:
         crowd: bool = False,
         difficult: bool = False,
     ) -> None:
-        """One object of the picture that :meth:`picture` closes; left out and named if it is unsound."""
+        """One object of the image that :meth:`image` closes; left out and named if it is unsound."""
         self.offered += 1
         inside, wrong = inside_of(box, size)
         if wrong is not None:
@@ -110,10 +110,10 @@ class Gathering:
         self.outlines.append(json.dumps(outline))
         self.outlined += outline is not None
 
-    def picture(self, file: str, image_id: int | str, size: tuple[int, int]) -> None:
-        """Close a picture: what was added since the last one is in it."""
+    def image(self, file: str, image_id: int | str, size: tuple[int, int]) -> None:
+        """Close an image: what was added since the last one is in it."""
         if self.offered and len(self.labels) == self.starts[-1]:
-            self.problems.add(file, "none of its boxes can be used: a picture without objects")
+            self.problems.add(file, "none of its boxes can be used: an image without objects")
         self.files.append(file)
         self.image_ids.append(image_id)
         self.sizes.append(size)
@@ -142,7 +142,7 @@ class Gathering:
 def inside_of(
     box: Sequence[float], size: tuple[int, int]
 ) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """The part of a box x0, y0, x1, y1 inside a picture of (width, height), and what was wrong.
+    """The part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
 
     None with the reason where nothing is left: not four finite numbers, reversed, without area, or
     wholly outside. A box that reaches more than a pixel out is cut off and named.
@@ -157,6 +157,6 @@ def inside_of(
     width, height = size
     inside = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
-        return None, "a box outside the picture: left out"
+        return None, "a box outside the image: left out"
     reach = max(-x0, -y0, x1 - width, y1 - height)
-    return inside, "a box that reaches out of the picture: cut off" if reach > OUTSIDE else None
+    return inside, "a box that reaches out of the image: cut off" if reach > OUTSIDE else None

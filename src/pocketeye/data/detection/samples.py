@@ -1,4 +1,4 @@
-"""Pictures with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
+"""Images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
 
 ========  ==========================================================================================
 layout    files
@@ -6,12 +6,12 @@ layout    files
 ``coco``  ``ROOT/annotations/instances_SPLIT.json`` (any name with the split's word), or
           ``ROOT/SPLIT/_annotations.coco.json``; polygons, run lengths, crowds
 ``voc``   ``ROOT/JPEGImages``, ``ROOT/Annotations/*.xml``, ``ROOT/ImageSets/Main/SPLIT.txt``; or
-          ``ROOT/SPLIT`` with pictures and xml side by side
+          ``ROOT/SPLIT`` with images and xml side by side
 ``yolo``  ``ROOT/data.yaml`` (names, train, val, test), ``images/**`` and ``labels/**.txt`` with boxes
           or polygons
 ========  ==========================================================================================
 
-Boxes are x0, y0, x1, y1 in pixels from the picture's upper left corner, x1 and y1 outside. What is
+Boxes are x0, y0, x1, y1 in pixels from the image's upper left corner, x1 and y1 outside. What is
 unsound is left out or cut off by the rules of ``docs/data.md``, counted, and named in ``problems``.
 """
 
@@ -28,7 +28,7 @@ from PIL import Image
 
 from pocketeye.data.detection.objects import Objects
 from pocketeye.data.files.decode import UnreadableImage, decode_as
-from pocketeye.data.files.readable import first_usable, late_sentences, require_some
+from pocketeye.data.files.readable import first_readable, late_sentences, require_some
 from pocketeye.data.files.shapes import outline_mask
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
@@ -39,11 +39,11 @@ Layout = Literal["auto", "coco", "voc", "yolo"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionSample:
-    """One picture and its objects; pixels and masks are made when asked for.
+    """One image and its objects; pixels and masks are made when asked for.
 
     Attributes:
-        path: of the picture.
-        size: (width, height) of the picture as :meth:`image` gives it; boxes and masks are in it.
+        path: of the image.
+        size: (width, height) of the image as :meth:`image` gives it; boxes and masks are in it.
         image_id: as the annotations have it; the file's name for VOC and YOLO.
         boxes: float32 ``(N, 4)`` x0, y0, x1, y1 in pixels.
         labels: int64 ``(N,)``, 0 to the number of classes - 1.
@@ -67,7 +67,7 @@ class DetectionSample:
         return len(self.labels)
 
     def image(self) -> Image.Image:
-        """The picture, RGB.
+        """The image, RGB.
 
         Raises:
             UnreadableImage: damaged, or not of the size the annotations are for.
@@ -92,7 +92,7 @@ class DetectionSample:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionSet(Sequence[DetectionSample]):
-    """Pictures with boxes in a fixed order; pictures without objects are in it.
+    """Images with boxes in a fixed order; images without objects are in it.
 
     Attributes:
         source: what the user named.
@@ -101,7 +101,7 @@ class DetectionSet(Sequence[DetectionSample]):
         classes: names, in the order of the labels.
         category_ids: by which COCO's json knows the classes; 1 to the number of classes elsewhere.
         objects: all boxes at once, for counting.
-        late: pictures that turned out to be unreadable so far, by number.
+        late: images that turned out to be unreadable so far, by number.
     """
 
     source: str
@@ -137,12 +137,12 @@ class DetectionSet(Sequence[DetectionSample]):
         )
 
     def name(self, index: int) -> str:
-        """File of a picture."""
+        """File of an image."""
         return self.objects.files[index]
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was left out or cut off and why, one sentence each; pictures found damaged since."""
+        """What was left out or cut off and why, one sentence each; images found damaged since."""
         return (*self.objects.problems, *late_sentences(self))
 
     @property
@@ -152,7 +152,7 @@ class DetectionSet(Sequence[DetectionSample]):
 
     @property
     def num_negatives(self) -> int:
-        """Pictures without an object."""
+        """Images without an object."""
         return int(np.count_nonzero(np.diff(self.objects.starts) == 0))
 
     def class_counts(self) -> np.ndarray:
@@ -160,14 +160,14 @@ class DetectionSet(Sequence[DetectionSample]):
         return np.bincount(self.objects.labels, minlength=len(self.classes))
 
     def usable(self, index: int) -> tuple[int, DetectionSample, Image.Image]:
-        """Sample ``index`` with its picture, or the first after it that can be read, and its number.
+        """Sample ``index`` with its image, or the first after it that can be read, and its number.
 
-        For training; in judging, a damaged picture is to be left out and named instead.
+        For training; in judging, a damaged image is to be left out and named instead.
 
         Raises:
             InvalidValue: 16 damaged ones in a row.
         """
-        at, (sample, image) = first_usable(self, index, self._with_image)
+        at, (sample, image) = first_readable(self, index, self._with_image)
         return at, sample, image
 
     def _with_image(self, index: int) -> tuple[DetectionSample, Image.Image]:
@@ -182,7 +182,7 @@ def load_detection(
     *,
     masks: bool = False,
 ) -> DetectionSet:
-    """Open a set of pictures with boxes (see the table above). Headers are read, nothing is decoded.
+    """Open a set of images with boxes (see the table above). Headers are read, nothing is decoded.
 
     Args:
         root: its folder; or the json of a COCO set, the yaml of a YOLO set.
@@ -194,22 +194,22 @@ def load_detection(
 
     Raises:
         MissingFile: no such folder or split.
-        InvalidValue: none of the layouts, no class names, or not one picture that can be used.
+        InvalidValue: none of the layouts, no class names, or not one image that can be used.
     """
     if layout not in ("auto", *LAYOUTS):
         raise unknown("layout", layout, ("auto", *LAYOUTS))
     place = Path(root)
     if not place.exists():
-        raise MissingFile(f"no data at {root} (give the folder of a set of pictures with boxes)")
+        raise MissingFile(f"no data at {root} (give the folder of a set of images with boxes)")
     found = layout if layout != "auto" else detection_layout(place)
     if found is None:
         raise InvalidValue(
-            f"{root} is no set of pictures with boxes that can be told by its files: expected "
+            f"{root} is no set of images with boxes that can be told by its files: expected "
             "annotations/*.json (coco), JPEGImages and Annotations/*.xml (voc), or data.yaml with "
             "names, train and val (yolo)"
         )
     classes, ids, objects = _read(found, place, split, masks)
-    require_some(root, len(objects), objects.problems, "picture that can be used")
+    require_some(root, len(objects), objects.problems, "image that can be used")
     if masks and not objects.has_outlines:
         raise InvalidValue(f"{root} has no outlines, only boxes: it serves to detect objects")
     return DetectionSet(

@@ -1,4 +1,4 @@
-"""Pascal VOC's xml, a file a picture."""
+"""Pascal VOC's xml, a file an image."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where things lie: pictures and xmls by stem."""
+    """Where things lie: images and xmls by stem."""
 
     root: Path
-    pictures: dict[str, str]
+    images: dict[str, str]
     pages: dict[str, Path]
 
 
 def is_voc(root: Path) -> bool:
-    """Whether a folder has VOC's xmls, in ``Annotations`` or beside the pictures of its splits."""
+    """Whether a folder has VOC's xmls, in ``Annotations`` or beside the images of its splits."""
     return any(next(folder.glob("*.xml"), None) is not None for folder in _page_folders(root))
 
 
 def voc_splits(root: Path) -> tuple[str, ...]:
-    """The lists in ``ImageSets/Main`` that name pictures, or the folders of splits."""
+    """The lists in ``ImageSets/Main`` that name images, or the folders of splits."""
     lists = {file.stem for file in (root / "ImageSets" / "Main").glob("*.txt")}
     return splits_among(lists) or splits_among({folder.name for folder in _page_folders(root)})
 
 
 def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[str, ...], Objects]:
-    """Names of the classes and what is in the pictures.
+    """Names of the classes and what is in the images.
 
     The classes are those of ``classes.txt`` (or ``labels.txt``), else the names in all xmls of the set,
     sorted, so that every split has the same. VOC counts pixels from 1 and its last one is inside: the
@@ -81,12 +81,12 @@ def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[st
         for stem in stems:
             bar.advance(1)
             if stem not in place.pages:
-                known = place.pictures.get(stem, stem)
+                known = place.images.get(stem, stem)
                 gathering.problems.add(known, "no xml of that name: left out")
-            elif stem not in place.pictures:
-                gathering.problems.add(f"{stem}.xml", "missing picture: left out")
+            elif stem not in place.images:
+                gathering.problems.add(f"{stem}.xml", "missing image: left out")
             elif (page := pages[stem]) is not None:
-                _add(gathering, stem, place.pictures[stem], page, labels)
+                _add(gathering, stem, place.images[stem], page, labels)
     return classes, gathering.done()
 
 
@@ -99,13 +99,13 @@ def _page_folders(root: Path) -> list[Path]:
 
 
 def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
-    """The files, and the names of the pictures of a split."""
+    """The files, and the names of the images of a split."""
     if (root / "Annotations").is_dir():
-        pictures = _pictures(root / "JPEGImages")
-        if not pictures:
-            pictures = _pictures(root / "images")
-        place = _Place(root, pictures, _pages([root / "Annotations"]))
-        return place, _listed(root, split) if split else sorted(place.pictures | place.pages)
+        images = _images(root / "JPEGImages")
+        if not images:
+            images = _images(root / "images")
+        place = _Place(root, images, _pages([root / "Annotations"]))
+        return place, _listed(root, split) if split else sorted(place.images | place.pages)
     folders = _page_folders(root)
     wanted = [f for f in folders if split is None or f.name in spellings(split)]
     if not wanted:
@@ -125,13 +125,13 @@ def _listed(root: Path, split: str) -> list[str]:
         file = folder / f"{name}.txt"
         if file.is_file():
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            # `aeroplane_train.txt` has a second column: -1 for not in the picture, all the same
+            # `aeroplane_train.txt` has a second column: -1 for not in the image, all the same
             return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
     there = some(sorted(file.stem for file in folder.glob("*.txt"))) or "none"
     raise MissingFile(f"{folder} has no list of the split {split!r}; there is {there}")
 
 
-def _pictures(folder: Path) -> dict[str, str]:
+def _images(folder: Path) -> dict[str, str]:
     return {stem: f"{folder.name}/{name}" for stem, name in _names(folder).items()}
 
 
@@ -145,7 +145,7 @@ def _pages(folders: list[Path]) -> dict[str, Path]:
 
 
 def _of_split(place: _Place, stems: list[str]) -> Iterator[str]:
-    return (stem for stem in stems if stem in place.pages and stem in place.pictures)
+    return (stem for stem in stems if stem in place.pages and stem in place.images)
 
 
 def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def _read(file: Path, problems: Problems) -> _Page | None:
     try:
         top = ElementTree.parse(file).getroot()
     except (ElementTree.ParseError, OSError, ValueError) as error:
-        problems.add(file.name, f"cannot be read ({str(error)[:80]}): left out with its picture")
+        problems.add(file.name, f"cannot be read ({str(error)[:80]}): left out with its image")
         return None
     sides = _numbers(top.find("size"), ("width", "height"))
     size = (int(sides[0]), int(sides[1])) if sides and min(sides) >= 1 else None
@@ -187,19 +187,17 @@ def _numbers(item: ElementTree.Element | None, names: tuple[str, ...]) -> tuple[
         return None
 
 
-def _add(
-    gathering: Gathering, stem: str, picture: str, page: _Page, labels: dict[str, int]
-) -> None:
-    path = gathering.root / picture
+def _add(gathering: Gathering, stem: str, image: str, page: _Page, labels: dict[str, int]) -> None:
+    path = gathering.root / image
     try:
         size = upright_size(path)
         if page.size not in (None, size, header_size(path)):
             raise UnreadableImage(
-                f"a picture of {size[0]}x{size[1]}, but the xml says {page.size[0]}x{page.size[1]}"
+                f"an image of {size[0]}x{size[1]}, but the xml says {page.size[0]}x{page.size[1]}"
             )
     except UnreadableImage as error:
         gathering.problems.add(
-            picture, f"{error}: left out" + " with its objects" * bool(page.things)
+            image, f"{error}: left out" + " with its objects" * bool(page.things)
         )
         return
     for number, thing in enumerate(page.things, 1):
@@ -217,4 +215,4 @@ def _add(
             gathering.add(
                 name, box, page.size or size, labels[thing.name], difficult=thing.difficult
             )
-    gathering.picture(picture, Path(picture).name, page.size or size)
+    gathering.image(image, Path(image).name, page.size or size)

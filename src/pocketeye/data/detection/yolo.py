@@ -19,7 +19,7 @@ from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.errors import InvalidValue, MissingFile
 
 _MOST = 2.0
-"""A share of the picture beyond this is none: pixels were written."""
+"""A share of the image beyond this is none: pixels were written."""
 
 
 def yaml_of(root: Path) -> Path | None:
@@ -50,9 +50,9 @@ def yolo_splits(root: Path) -> tuple[str, ...]:
 
 
 def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[str, ...], Objects]:
-    """Names of the classes and what is in the pictures.
+    """Names of the classes and what is in the images.
 
-    A line is ``class cx cy width height`` or ``class x y x y x y …``, shares of the picture. A picture
+    A line is ``class cx cy width height`` or ``class x y x y x y …``, shares of the image. An image
     whose text file is empty or missing has no objects.
 
     Raises:
@@ -66,14 +66,14 @@ def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[s
     if not isinstance(content, dict):
         raise InvalidValue(f"{file} is no yaml of a YOLO set: expected names, train and val")
     classes = _names(file, content.get("names"))
-    pictures = _pictures(file, content, split)
+    images = _images(file, content, split)
     base = file.parent
     gathering = Gathering(base, masks)
-    with progress.task(f"looking at {root}", len(pictures)) as bar, no_comments():
-        for picture in pictures:
-            _add(gathering, picture, len(classes))
+    with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
+        for image in images:
+            _add(gathering, image, len(classes))
             bar.advance(1)
-    _without_picture(gathering, pictures)
+    _without_image(gathering, images)
     return classes, gathering.done()
 
 
@@ -93,8 +93,8 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-def _pictures(file: Path, content: dict[str, Any], split: str | None) -> list[Path]:
-    """The pictures of a split, or of all, sorted."""
+def _images(file: Path, content: dict[str, Any], split: str | None) -> list[Path]:
+    """The images of a split, or of all, sorted."""
     there = _splits(content)
     wanted = there if split is None else [n for n in spellings(split) if content.get(n)][:1]
     if not wanted:
@@ -102,16 +102,16 @@ def _pictures(file: Path, content: dict[str, Any], split: str | None) -> list[Pa
     base = file.parent / str(content.get("path") or "")
     if not base.is_dir():  # as in a yaml that was written on another machine
         base = file.parent
-    pictures: list[Path] = []
+    images: list[Path] = []
     for name in wanted:
         given = content[name]
         for entry in given if isinstance(given, list) else [given]:
-            pictures += _entry(file, base, str(entry))
-    return sorted(set(pictures))
+            images += _entry(file, base, str(entry))
+    return sorted(set(images))
 
 
 def _entry(file: Path, base: Path, entry: str) -> list[Path]:
-    """A folder of pictures or a list of them."""
+    """A folder of images or a list of them."""
     # Roboflow writes ../train/images for what lies beside its yaml
     for place in (base / entry, file.parent / entry, file.parent / entry.removeprefix("../")):
         if place.is_dir():
@@ -124,9 +124,9 @@ def _entry(file: Path, base: Path, entry: str) -> list[Path]:
     raise MissingFile(f"{file} names {entry}, which is not there (looked in {base})")
 
 
-def text_of(picture: Path) -> Path:
-    """``…/images/a/1.jpg`` has its boxes in ``…/labels/a/1.txt``, any other picture beside it."""
-    parts = list(picture.parts)
+def text_of(image: Path) -> Path:
+    """``…/images/a/1.jpg`` has its boxes in ``…/labels/a/1.txt``, any other image beside it."""
+    parts = list(image.parts)
     for at in range(len(parts) - 2, -1, -1):
         if parts[at] == "images":
             parts[at] = "labels"
@@ -134,28 +134,28 @@ def text_of(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _without_picture(gathering: Gathering, pictures: list[Path]) -> None:
-    """Name the texts in the folders used that belong to no picture."""
-    known = {text_of(picture) for picture in pictures}
+def _without_image(gathering: Gathering, images: list[Path]) -> None:
+    """Name the texts in the folders used that belong to no image."""
+    known = {text_of(image) for image in images}
     folders = {text.parent for text in known if text.parent.name != gathering.root.name}
     for folder in sorted(folders):
-        beside = any(picture.parent == folder for picture in pictures)
+        beside = any(image.parent == folder for image in images)
         for text in sorted(folder.glob("*.txt")) if folder.is_dir() and not beside else ():
             if text not in known:
-                gathering.problems.add(text.name, "missing picture")
+                gathering.problems.add(text.name, "missing image")
 
 
-def _add(gathering: Gathering, picture: Path, num_classes: int) -> None:
-    name = _relative(picture, gathering.root)
-    if not picture.is_file():
-        gathering.problems.add(name, "missing picture: left out")
+def _add(gathering: Gathering, image: Path, num_classes: int) -> None:
+    name = _relative(image, gathering.root)
+    if not image.is_file():
+        gathering.problems.add(name, "missing image: left out")
         return
     try:
-        size = upright_size(picture)
+        size = upright_size(image)
     except UnreadableImage as error:
         gathering.problems.add(name, f"{error}: left out")
         return
-    text = text_of(picture)
+    text = text_of(image)
     lines = text.read_text("utf-8", "replace").splitlines() if text.is_file() else []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -167,11 +167,11 @@ def _add(gathering: Gathering, picture: Path, num_classes: int) -> None:
             gathering.problems.add(where, f"{wrong}: left out")
         else:
             gathering.add(where, box, size, label, outline=outline)
-    gathering.picture(name, picture.name, size)
+    gathering.image(name, image.name, size)
 
 
-def _relative(picture: Path, root: Path) -> str:
-    return str(picture.relative_to(root)) if picture.is_relative_to(root) else str(picture)
+def _relative(image: Path, root: Path) -> str:
+    return str(image.relative_to(root)) if image.is_relative_to(root) else str(image)
 
 
 def _parse(
@@ -187,7 +187,7 @@ def _parse(
     if not label.is_integer() or not 0 <= label < num_classes:
         return 0, None, none, f"of the unknown class {words[0]}"
     if not all(math.isfinite(v) and abs(v) <= _MOST for v in shares):
-        return 0, None, none, "not shares of the picture (0 to 1)"
+        return 0, None, none, "not shares of the image (0 to 1)"
     if len(shares) == 4:
         cx, cy, w, h = shares
         corners = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * (*size, *size)

@@ -1,4 +1,4 @@
-"""COCO's json of instances: finding it, reading it, and where its pictures lie."""
+"""COCO's json of instances: finding it, reading it, and where its images lie."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROBOFLOW = "_annotations.coco.json"
 
 
 def jsons_of(root: Path) -> list[Path]:
-    """The jsons of a set: in ``annotations``, or one beside the pictures of each split."""
+    """The jsons of a set: in ``annotations``, or one beside the images of each split."""
     folder = root / "annotations"
     files = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
     return files or sorted(root.glob(f"*/{ROBOFLOW}")) or sorted(root.glob(ROBOFLOW))
@@ -73,8 +73,8 @@ def read_coco(file: Path) -> dict[str, Any]:
     return content
 
 
-def picture_folder(file: Path, images: list[dict[str, Any]]) -> Path:
-    """Where the pictures lie: a folder named like the json, ``images``, or beside the json."""
+def image_folder(file: Path, images: list[dict[str, Any]]) -> Path:
+    """Where the images lie: a folder named like the json, ``images``, or beside the json."""
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     word = file.stem.removeprefix("instances_")
     places = [root / word, root / "images" / word, root / "images", root]
@@ -91,15 +91,15 @@ def said_size(image: dict[str, Any]) -> tuple[int, int] | None:
     return sides if all(isinstance(side, int) and side > 0 for side in sides) else None  # type: ignore[return-value]
 
 
-def picture_flaw(path: Path, image: dict[str, Any]) -> str | None:
-    """What is wrong with a picture by its header (Pillow may warn); None where nothing is."""
+def image_flaw(path: Path, image: dict[str, Any]) -> str | None:
+    """What is wrong with an image by its header (Pillow may warn); None where nothing is."""
     if not path.is_file():
-        return "missing picture"
+        return "missing image"
     try:
         stored, upright = header_size(path), upright_size(path)
     except UnreadableImage as error:
         return str(error)
     said = said_size(image)
     if said is not None and said not in (stored, upright):
-        return f"a picture of {upright[0]}x{upright[1]}, but the json says {said[0]}x{said[1]}"
+        return f"an image of {upright[0]}x{upright[1]}, but the json says {said[0]}x{said[1]}"
     return None

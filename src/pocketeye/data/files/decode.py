@@ -1,4 +1,4 @@
-"""From a file or its bytes to an 8-bit picture, whatever was stored."""
+"""From a file or its bytes to an 8-bit image, whatever was stored."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _NO_PIXELS = frozenset(("EPS", "WMF"))
 
 
 class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
-    """The picture cannot be decoded; the message says why in a few words."""
+    """The image cannot be decoded; the message says why in a few words."""
 
 
 def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
     """Decode to mode ``RGB`` (3 channels) or ``L`` (1), upright.
 
-    The EXIF orientation is applied, transparency lies on white, 16-bit and float pictures are scaled
+    The EXIF orientation is applied, transparency lies on white, 16-bit and float images are scaled
     to 8 bits, palettes and CMYK are converted; of an animation the first frame is taken.
 
     Raises:
-        UnreadableImage: empty, truncated or not a picture.
+        UnreadableImage: empty, truncated or not an image.
     """
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:
@@ -66,11 +66,11 @@ def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
             if stored.size == size:
                 return to_mode(stored, 3)
     raise UnreadableImage(
-        f"a picture of {image.width}x{image.height}, but its annotations are for {size[0]}x{size[1]}"
+        f"an image of {image.width}x{image.height}, but its annotations are for {size[0]}x{size[1]}"
     )
 
 
-def looks_like_picture(head: bytes) -> bool:
+def looks_like_image(head: bytes) -> bool:
     """Whether the first 16 bytes are those of JPEG, PNG or WebP."""
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
@@ -85,7 +85,7 @@ def no_comments() -> Iterator[None]:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """RGB as it stands: no orientation, no transparency (the quick way for most pictures)."""
+    """RGB as it stands: no orientation, no transparency (the quick way for most images)."""
     special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
     return image.mode == "RGB" and not special
 
@@ -94,7 +94,7 @@ def header_size(path: Path) -> tuple[int, int]:
     """Width and height from the header alone (Pillow may warn, see ``no_comments``).
 
     Raises:
-        UnreadableImage: not a picture (a truncated one may pass).
+        UnreadableImage: not an image (a truncated one may pass).
     """
     try:
         with Image.open(path) as image:
@@ -107,7 +107,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     """Width and height as :func:`decode` gives them, from the header alone (Pillow may warn).
 
     Raises:
-        UnreadableImage: not a picture (a truncated one may pass).
+        UnreadableImage: not an image (a truncated one may pass).
     """
     try:
         with Image.open(path) as image:
@@ -121,7 +121,7 @@ def read_pixels(path: Path) -> tuple[str, np.ndarray]:
     """Mode and pixels as they are stored (a palette's indices): where values mean something.
 
     Raises:
-        UnreadableImage: empty, truncated or not a picture.
+        UnreadableImage: empty, truncated or not an image.
     """
     try:
         with no_comments(), Image.open(path) as image:
@@ -138,7 +138,7 @@ def _reason(encoded: bytes | Path, error: Exception) -> str:
     if size == 0:
         return "empty file"
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture"
+        return "not an image"
     if isinstance(error, Image.DecompressionBombError | MemoryError):
         return "too many pixels"
     text = str(error).partition("\n")[0] or type(error).__name__
@@ -150,7 +150,7 @@ def _size_bytes(path: Path) -> int:
 
 
 def to_mode(image: Image.Image, in_chans: int) -> Image.Image:
-    """Convert a loaded picture of any mode to 8 bits and ``in_chans`` channels (1 or 3)."""
+    """Convert a loaded image of any mode to 8 bits and ``in_chans`` channels (1 or 3)."""
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:

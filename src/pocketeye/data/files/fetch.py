@@ -1,4 +1,4 @@
-"""One picture from an address that the user named."""
+"""One image from an address that the user named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from pocketeye.data.files.decode import UnreadableImage
 
 TIMEOUT_S = 20.0
-"""Without an answer; the whole picture may take three times as long."""
+"""Without an answer; the whole image may take three times as long."""
 MOST_BYTES = 64 << 20
 _CHUNK = 1 << 16
 
@@ -38,7 +38,7 @@ def fetch(address: str) -> bytes:
         reason = getattr(error, "reason", None) or error
         why = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
         raise UnreadableImage(
-            f"cannot be fetched ({why}): without a network, save the picture and name the file"
+            f"cannot be fetched ({why}): without a network, save the image and name the file"
         ) from error
 
 

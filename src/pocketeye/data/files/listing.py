@@ -1,4 +1,4 @@
-"""What lies in a source, before anything is decoded: encoded pictures, labels, class names."""
+"""What lies in a source, before anything is decoded: encoded images, labels, class names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IGNORED = frozenset(("Thumbs.db",))
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One split, not decoded: sample ``i`` has ``labels[i]`` and is picture ``rows[i]`` of ``source``.
+    """One split, not decoded: sample ``i`` has ``labels[i]`` and is image ``rows[i]`` of ``source``.
 
     ``labels`` and ``rows`` are int64 ``(N,)``; ``problems`` name what was left out.
     """
@@ -43,7 +43,7 @@ class Listing:
         return Names(self.source.name(int(row)) for row in self.rows)
 
     def sha256(self, digests: Sequence[bytes] | None = None) -> str:
-        """Hash of classes, labels and the ``digests`` of the pictures' bytes, or names and sizes."""
+        """Hash of classes, labels and the ``digests`` of the images' bytes, or names and sizes."""
         digest = hashlib.sha256("\0".join(self.classes).encode())
         digest.update(self.labels.astype("<i8").tobytes())
         for mark in self.source.marks(self.rows) if digests is None else digests:
@@ -53,7 +53,7 @@ class Listing:
 
 @dataclass
 class Problems:
-    """Sentences about single pictures; of a kind that comes often the first are kept, all counted."""
+    """Sentences about single images; of a kind that comes often the first are kept, all counted."""
 
     most: int = 100
     sentences: list[str] = field(default_factory=list)
@@ -101,21 +101,21 @@ def class_folders(root: Path) -> tuple[str, ...]:
 
 
 def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
-    """``root/CLASS/**/picture``; the classes are the folders' names, sorted.
+    """``root/CLASS/**/image``; the classes are the folders' names, sorted.
 
     Args:
         root: the folder of one split.
         classes: the classes of the training split, which fix the labels.
 
     Raises:
-        InvalidValue: no class folders, no pictures, or a class the training split does not have.
+        InvalidValue: no class folders, no images, or a class the training split does not have.
     """
     problems = Problems()
     found = class_folders(root)
     loose = [p for p in root.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES]
     if not found:
-        what = f"{len(loose)} pictures but no class folders" if loose else "no pictures"
-        raise InvalidValue(f"{root} holds {what}: expected {root}/CLASS/picture.jpg")
+        what = f"{len(loose)} images but no class folders" if loose else "no images"
+        raise InvalidValue(f"{root} holds {what}: expected {root}/CLASS/image.jpg")
     known = classes or found
     require_known(found, known, str(root))
     for file in loose:
@@ -128,11 +128,11 @@ def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
                 names.append(f"{name}/{path}")
                 sizes.append(size)
             elif Path(path).name not in _IGNORED:
-                problems.add(f"{name}/{path}", "not a picture by its name")
+                problems.add(f"{name}/{path}", "not an image by its name")
         labels.extend([known.index(name)] * (len(names) - before))
     if not names:
         raise InvalidValue(
-            f"{root} holds no pictures in its {len(found)} class folders ({some(found)})"
+            f"{root} holds no images in its {len(found)} class folders ({some(found)})"
         )
     return Listing(
         classes=known,

@@ -1,4 +1,4 @@
-"""Pictures and their maps of labels, file to file."""
+"""Images and their maps of labels, file to file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pocketeye.data.files.listing import Problems
 from pocketeye.data.files.sources import walk
 
 ENDINGS = ("_L", "_P", "_mask", "_label", "_labels", "_gt", "_seg")
-"""What a mask's name may have more than its picture's."""
+"""What a mask's name may have more than its image's."""
 _NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B")
 _COLOURS = ("RGB", "RGBA")
 
 
 def by_stem(root: Path, inside: str, ending: str = "") -> dict[str, str]:
-    """Pictures in a folder (none where it is not there) and deeper, by their names without suffix.
+    """Images in a folder (none where it is not there) and deeper, by their names without suffix.
 
     Args:
         inside: the folder, relative to ``root``.
@@ -35,30 +35,30 @@ def by_stem(root: Path, inside: str, ending: str = "") -> dict[str, str]:
 
 def pair_up(
     root: Path,
-    pictures: Mapping[str, str],
+    images: Mapping[str, str],
     masks: Mapping[str, str],
     problems: Problems,
     *,
     colours: bool = False,
 ) -> list[tuple[str, str]]:
-    """Pictures and masks of one name, by name; what does not fit is left out and named.
+    """Images and masks of one name, by name; what does not fit is left out and named.
 
-    A picture without mask, a mask without picture, sizes that disagree, masks with colours unless
+    An image without mask, a mask without image, sizes that disagree, masks with colours unless
     ``colours`` mean something. Headers only; Pillow may warn.
     """
-    matched = {stem: _mask_of(stem, masks) for stem in pictures}
+    matched = {stem: _mask_of(stem, masks) for stem in images}
     lost = masks.keys() - set(matched.values())
     pairs = []
-    for stem in sorted(pictures.keys() | lost):
+    for stem in sorted(images.keys() | lost):
         mask = matched.get(stem)
-        if stem not in pictures:
-            problems.add(masks[stem], "missing picture")
+        if stem not in images:
+            problems.add(masks[stem], "missing image")
         elif mask is None:
-            problems.add(pictures[stem], "no mask of that name")
-        elif (wrong := _flaw(root / pictures[stem], root / masks[mask], colours)) is not None:
-            problems.add(pictures[stem], wrong)
+            problems.add(images[stem], "no mask of that name")
+        elif (wrong := _flaw(root / images[stem], root / masks[mask], colours)) is not None:
+            problems.add(images[stem], wrong)
         else:
-            pairs.append((pictures[stem], masks[mask]))
+            pairs.append((images[stem], masks[mask]))
     return pairs
 
 
@@ -67,15 +67,15 @@ def _mask_of(stem: str, masks: Mapping[str, str]) -> str | None:
     return next((name for name in names if name in masks), None)
 
 
-def _flaw(picture: Path, mask: Path, colours: bool) -> str | None:
+def _flaw(image: Path, mask: Path, colours: bool) -> str | None:
     try:
-        size = header_size(picture)
-        with Image.open(mask) as image:
-            mode, mask_size = image.mode, image.size
+        size = header_size(image)
+        with Image.open(mask) as opened:
+            mode, mask_size = opened.mode, opened.size
     except UnreadableImage as error:
         return str(error)
     except (OSError, SyntaxError, ValueError):
-        return "its mask is not a picture"
+        return "its mask is not an image"
     if mode not in (*_NUMBERS, *(_COLOURS if colours else ())):
         return f"its mask has colours ({mode}), not label numbers"
     if mask_size not in (size, size[::-1]):  # turned by EXIF when it is decoded

@@ -31,7 +31,7 @@ class Damageable(Protocol):
         """What a person would call the sample."""
 
 
-def first_usable(sets: Damageable, index: int, read: Callable[[int], T]) -> tuple[int, T]:
+def first_readable(sets: Damageable, index: int, read: Callable[[int], T]) -> tuple[int, T]:
     """Number and content of sample ``index``, or of the first after it that can be read.
 
     What cannot is named in the log, once.
@@ -49,7 +49,7 @@ def first_usable(sets: Damageable, index: int, read: Callable[[int], T]) -> tupl
                 logger.warning("%s: %s cannot be used (%s)", sets.source, sets.name(at), error)
             sets.late[at] = str(error)
     raise InvalidValue(
-        f"{sets.source}: {tries} damaged pictures in a row, the last {sets.name(at)!r}; "
+        f"{sets.source}: {tries} damaged images in a row, the last {sets.name(at)!r}; "
         "see the log for what is wrong with each"
     )
 
@@ -59,7 +59,7 @@ def require_some(source: object, count: int, problems: Sequence[str], what: str)
 
     Args:
         count: samples that are left.
-        what: one of them, for the sentence: "picture with a usable mask".
+        what: one of them, for the sentence: "image with a usable mask".
 
     Raises:
         InvalidValue: none is left.

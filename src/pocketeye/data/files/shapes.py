@@ -57,13 +57,13 @@ def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
     """The run lengths of COCO's ``{"size", "counts"}``, compressed or not, looked over.
 
     Raises:
-        UnreadableImage: they are damaged, or not those of a picture of (width, height).
+        UnreadableImage: they are damaged, or not those of an image of (width, height).
     """
     height, width = rle["size"]
     counts = rle["counts"]
     if (width, height) != size:
         raise UnreadableImage(
-            f"a mask of {width}x{height} for a picture of {size[0]}x{size[1]} pixels"
+            f"a mask of {width}x{height} for an image of {size[0]}x{size[1]} pixels"
         )
     try:
         runs = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
@@ -71,13 +71,13 @@ def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
         raise UnreadableImage("damaged run lengths") from error
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != width * height:
         raise UnreadableImage(
-            f"run lengths of {runs.sum()} pixels for a picture of {width}x{height}"
+            f"run lengths of {runs.sum()} pixels for an image of {width}x{height}"
         )
     return runs
 
 
 def runs_mask(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bool ``(H, W)`` of a picture of (width, height)."""
+    """Bool ``(H, W)`` of an image of (width, height)."""
     crop, (x0, y0, x1, y1) = decode_crop(runs, size)
     mask = np.zeros(size[::-1], bool)
     mask[y0:y1, x0:x1] = crop
@@ -85,14 +85,14 @@ def runs_mask(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def outline_mask(outline: Any, size: tuple[int, int]) -> np.ndarray:
-    """Bool ``(H, W)`` of COCO's polygons or run lengths, in a picture of (width, height)."""
+    """Bool ``(H, W)`` of COCO's polygons or run lengths, in an image of (width, height)."""
     if isinstance(outline, Mapping):
         return runs_mask(runs_of(outline, size), size)
     return polygon_mask(outline, size)
 
 
 def outline_box(outline: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 around COCO's polygons or run lengths, in a picture of (width, height)."""
+    """x0, y0, x1, y1 around COCO's polygons or run lengths, in an image of (width, height)."""
     if isinstance(outline, Mapping):
         return decode_crop(runs_of(outline, size), size)[1]
     points = np.concatenate([np.asarray(p, np.float64).reshape(-1, 2) for p in outline])
@@ -104,7 +104,7 @@ def flaw(segmentation: object, size: tuple[int, int] | None = None) -> str | Non
     """What is wrong with an annotation's ``segmentation``; None where nothing is.
 
     Args:
-        size: (width, height) of the picture, to hold run lengths against; None for the form only.
+        size: (width, height) of the image, to hold run lengths against; None for the form only.
     """
     if isinstance(segmentation, Mapping):
         return _rle_flaw(segmentation, size)

@@ -1,4 +1,4 @@
-"""Encoded pictures by number, read from where they lie each time they are asked for."""
+"""Encoded images by number, read from where they lie each time they are asked for."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _THREADS, _CHUNK = 8, 512
 
 
 class Source(Protocol):
-    """Pictures of one split. Holds numbers and names only, so that it travels to loader processes."""
+    """Images of one split. Holds numbers and names only, so that it travels to loader processes."""
 
     @property
     def total_bytes(self) -> int:
-        """Size of all pictures, encoded (an upper bound)."""
+        """Size of all images, encoded (an upper bound)."""
 
     def read(self, row: int) -> bytes:
-        """The encoded picture; raises ``UnreadableImage``."""
+        """The encoded image; raises ``UnreadableImage``."""
 
     def name(self, row: int) -> str:
         """What a person would call it."""
 
     def marks(self, rows: np.ndarray) -> Iterator[bytes]:
-        """What identifies the pictures without reading them: names and sizes."""
+        """What identifies the images without reading them: names and sizes."""
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
-        """A quick look at every picture: place in ``rows`` and what is wrong with it."""
+        """A quick look at every image: place in ``rows`` and what is wrong with it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the pictures of a set lie: decoded in memory, or encoded until they are asked for."""
+"""Where the images of a set lie: decoded in memory, or encoded until they are asked for."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pocketeye.data.files.sources import Source
 
 
 class Store(Protocol):
-    """Pictures by number."""
+    """Images by number."""
 
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Image.Image:
-        """Picture ``index`` as ``RGB`` or ``L``; raises ``UnreadableImage``."""
+        """Image ``index`` as ``RGB`` or ``L``; raises ``UnreadableImage``."""
 
     def name(self, index: int) -> str:
         """Where it came from."""
@@ -30,7 +30,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class MemoryStore:
-    """Decoded pictures: one array ``(N, H, W, C)``, or a list where the sizes differ."""
+    """Decoded images: one array ``(N, H, W, C)``, or a list where the sizes differ."""
 
     pixels: np.ndarray | Sequence[np.ndarray]
     names: Sequence[str]
@@ -51,7 +51,7 @@ class MemoryStore:
 
 @dataclass(frozen=True)
 class EncodedStore:
-    """Pictures ``rows`` of a source, read and decoded each time."""
+    """Images ``rows`` of a source, read and decoded each time."""
 
     source: Source
     rows: np.ndarray
@@ -71,7 +71,7 @@ class EncodedStore:
 
 
 class Gathering:
-    """Decoded pictures one after the other; pictures of one size are written into one array at once."""
+    """Decoded images one after the other; images of one size are written into one array at once."""
 
     def __init__(self, most: int) -> None:
         self._most, self._count = most, 0

@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader, Sampler
 
 from pocketeye.data.clips.clips import collate_clips
 from pocketeye.data.loaders.images import QuietLoader, one_thread
-from pocketeye.data.seeded import DrawnSource
+from pocketeye.data.seeded import SeededDataset
 from pocketeye.devices import rank_and_world
 
 
 class ClipSampler(Sampler[int]):
-    """Numbers ``epoch * length + place`` of a :class:`DrawnSource`, batch by batch of all processes.
+    """Numbers ``epoch * length + place`` of a :class:`SeededDataset`, batch by batch of all processes.
 
     Neighbouring samples land in one batch, so that a mixture can give batches of one kind.
 
@@ -44,7 +44,7 @@ class ClipSampler(Sampler[int]):
 
 
 def make_clip_loader(
-    source: DrawnSource[Any],
+    source: SeededDataset[Any],
     batch_size: int,
     *,
     training: bool,

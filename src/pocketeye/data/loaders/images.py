@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Any], Tensor]
 IGNORED = DAMAGED
-"""Label of rows that count for nothing: damaged pictures, and what fills up the last shard of an
+"""Label of rows that count for nothing: damaged images, and what fills up the last shard of an
 evaluation in several processes."""
 
 
@@ -49,7 +49,7 @@ def make_loader(
     ``scales`` are the transforms and batch sizes of a multi-scale training, which take the place of
     ``transform`` and ``batch_size``; no sample comes twice then.
 
-    A damaged picture found late (a set too large for memory) is replaced by its neighbour while
+    A damaged image found late (a set too large for memory) is replaced by its neighbour while
     training, with a warning in the log, and is an error in evaluation.
 
     Raises:
@@ -60,7 +60,7 @@ def make_loader(
     processes = rank_and_world()[1]
     if len(images) == 0 or (drop_last and not scales and len(images) < batch_size * processes):
         raise InvalidValue(
-            f"{images.source} has {len(images)} pictures, fewer than one batch of {batch_size}"
+            f"{images.source} has {len(images)} images, fewer than one batch of {batch_size}"
             + (f" in each of {processes} processes" if processes > 1 else "")
         )
     transforms = [transform, *(scaled for scaled, _ in scales)]
@@ -118,7 +118,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class _Singles(Dataset[Batch]):
-    """Pictures transformed one by one; ``transforms`` are the usual one, then those of the scales."""
+    """Images transformed one by one; ``transforms`` are the usual one, then those of the scales."""
 
     def __init__(
         self, images: ImageSet, transforms: Sequence[Transform], *, replace_damaged: bool
@@ -154,11 +154,11 @@ class _Singles(Dataset[Batch]):
                         f"{self.images.source}"
                     ) from error
                 logger.warning("%s cannot be read (%s), skipped", self.images.name(at), error)
-        raise InvalidValue(f"{self.images.source}: 16 damaged pictures in a row, see the log")
+        raise InvalidValue(f"{self.images.source}: 16 damaged images in a row, see the log")
 
 
 class _Batches(_Singles):
-    """Pictures of one array in memory, transformed together."""
+    """Images of one array in memory, transformed together."""
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         indices = np.asarray([key.sample for key in keys])

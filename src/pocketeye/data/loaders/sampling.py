@@ -62,7 +62,7 @@ class EpochSampler(Sampler[Key]):
 
 
 class MultiScaleBatches(Sampler[list[Key]]):
-    """Batches of several input sizes, each with the number of pictures that goes with it.
+    """Batches of several input sizes, each with the number of images that goes with it.
 
     Every epoch has the same batches in another order: each size equally often, as far as the samples
     reach. So the length is the same in every epoch, and known; all processes draw the same sizes.
@@ -82,7 +82,7 @@ class MultiScaleBatches(Sampler[list[Key]]):
         self.batches, self.seed = tuple(batches), seed
         if sum(batches) > len(self.sampler):
             raise InvalidValue(
-                f"multi_scale needs a batch of each size in an epoch, {sum(batches)} pictures in all, "
+                f"multi_scale needs a batch of each size in an epoch, {sum(batches)} images in all, "
                 f"but a process has {len(self.sampler)}: give smaller batches or fewer sizes"
             )
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.files.coco_json import (
+    image_flaw,
+    image_folder,
     json_of,
-    picture_flaw,
-    picture_folder,
     read_coco,
     said_size,
 )
@@ -23,10 +23,10 @@ from pocketeye.data.files.shapes import flaw, polygon_mask, runs_mask, runs_of
 
 
 class CocoReader:
-    """Pictures that have annotations of single objects; crowds are passed over.
+    """Images that have annotations of single objects; crowds are passed over.
 
-    Left out and named: pictures that are not there or whose size is not the json's, annotations of no
-    picture or with a broken segmentation.
+    Left out and named: images that are not there or whose size is not the json's, annotations of no
+    image or with a broken segmentation.
 
     Args:
         root: the set's folder, or its json file.
@@ -49,12 +49,12 @@ class CocoReader:
                 continue
             image = known.get(annotation.get("image_id"))
             if image is None:
-                problems.add(name, "of no picture in the file")
+                problems.add(name, "of no image in the file")
             elif (wrong := flaw(annotation.get("segmentation"), said_size(image))) is not None:
                 problems.add(name, wrong)
             else:
                 segmentations[annotation["image_id"]].append(annotation["segmentation"])
-        self.folder = picture_folder(file, content["images"])
+        self.folder = image_folder(file, content["images"])
         self.names: list[str] = []
         self.segmentations: list[list[Any]] = []
         with no_comments():
@@ -62,7 +62,7 @@ class CocoReader:
                 if image.get("id") not in segmentations:
                     continue
                 name = str(image.get("file_name"))
-                if (wrong := picture_flaw(self.folder / name, image)) is not None:
+                if (wrong := image_flaw(self.folder / name, image)) is not None:
                     problems.add(name, wrong)
                 else:
                     self.names.append(name)
@@ -75,7 +75,7 @@ class CocoReader:
     def name(self, index: int) -> str:
         return self.names[index]
 
-    def picture(self, index: int) -> Path:
+    def image(self, index: int) -> Path:
         return self.folder / self.names[index]
 
     def shapes(

@@ -1,4 +1,4 @@
-"""Folders of pictures and of label numbers, one picture to one map."""
+"""Folders of images and of label numbers, one image to one map."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pocketeye.data.files.mask_pairs import by_stem, pair_up
 from pocketeye.data.files.shapes import Given
 
 SMALLEST_PART = 0.002
-"""Parts of a smaller share of the picture are no objects to click on."""
+"""Parts of a smaller share of the image are no objects to click on."""
 
 
 class LabelReader:
     """``root/images/NAME.jpg`` and ``root/masks/NAME.png``: label numbers, 0 for the background.
 
     The first object is the union of the labels above 0, the whole; the others are the connected parts
-    of each label, from a five-hundredth of the picture on.
+    of each label, from a five-hundredth of the image on.
 
-    Left out and named: a picture without mask, a mask without picture, sizes that disagree, masks that
+    Left out and named: an image without mask, a mask without image, sizes that disagree, masks that
     are no numbers (RGB).
     """
 
@@ -40,7 +40,7 @@ class LabelReader:
     def name(self, index: int) -> str:
         return self.pairs[index][0]
 
-    def picture(self, index: int) -> Path:
+    def image(self, index: int) -> Path:
         return self.root / self.pairs[index][0]
 
     def shapes(

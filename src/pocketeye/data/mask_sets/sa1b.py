@@ -1,4 +1,4 @@
-"""SA-1B: a json of run lengths beside every picture."""
+"""SA-1B: a json of run lengths beside every image."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pocketeye.data.files.shapes import flaw, runs_mask, runs_of
 
 
 class Sa1bReader:
-    """``sa_*.jpg`` with ``sa_*.json``, in ``root`` or deeper. The json is read with its picture.
+    """``sa_*.jpg`` with ``sa_*.json``, in ``root`` or deeper. The json is read with its image.
 
-    Left out and named: a picture without json and a json without picture.
+    Left out and named: an image without json and a json without image.
     """
 
     def __init__(self, root: Path) -> None:
         self.root, self.names = root, Names()
         problems = Problems()
-        pictures = {p.relative_to(root).with_suffix("") for p in root.glob("**/sa_*.jpg")}
+        images = {p.relative_to(root).with_suffix("") for p in root.glob("**/sa_*.jpg")}
         jsons = {p.relative_to(root).with_suffix("") for p in root.glob("**/sa_*.json")}
-        for stem in sorted(pictures | jsons):
+        for stem in sorted(images | jsons):
             if stem not in jsons:
                 problems.add(f"{stem.as_posix()}.jpg", "no json beside it")
-            elif stem not in pictures:
-                problems.add(f"{stem.as_posix()}.json", "missing picture")
+            elif stem not in images:
+                problems.add(f"{stem.as_posix()}.json", "missing image")
             else:
                 self.names.append(stem.as_posix())
         self.problems = tuple(problems)
@@ -41,7 +41,7 @@ class Sa1bReader:
     def name(self, index: int) -> str:
         return f"{self.names[index]}.jpg"
 
-    def picture(self, index: int) -> Path:
+    def image(self, index: int) -> Path:
         return self.root / self.name(index)
 
     def shapes(

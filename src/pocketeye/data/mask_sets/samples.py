@@ -1,10 +1,10 @@
-"""Pictures with the masks of what is in them, to train promptable segmentation on.
+"""Images with the masks of what is in them, to train promptable segmentation on.
 
 =========  ====================================================  ==================================
-layout     files                                                 objects of a picture
+layout     files                                                 objects of an image
 =========  ====================================================  ==================================
 ``coco``   ``ROOT/annotations/instances_*.json`` with polygons    its annotations; crowds left out
-           or run lengths, pictures in a folder of that name
+           or run lengths, images in a folder of that name
 ``sa-1b``  ``sa_*.jpg`` each with ``sa_*.json``, also deeper      its annotations
 ``labels`` ``ROOT/images/*`` and ``ROOT/masks/*.png`` of label    the union of all labels above 0,
            numbers, 0 for the background                         and each connected part of a label
@@ -21,14 +21,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage, decode
-from pocketeye.data.files.readable import first_usable, late_sentences, require_some
+from pocketeye.data.files.readable import first_readable, late_sentences, require_some
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
 LAYOUTS = ("coco", "sa-1b", "labels")
 
 
 class MaskedImage(NamedTuple):
-    """One picture and its objects; masks are made when asked for.
+    """One image and its objects; masks are made when asked for.
 
     Attributes:
         pixels: uint8 RGB ``(H, W, 3)``.
@@ -41,8 +41,8 @@ class MaskedImage(NamedTuple):
     whole: tuple[bool, ...]
 
 
-class Gallery(Protocol):
-    """Annotated pictures, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
+class WorstImages(Protocol):
+    """Annotated images, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
 
     @property
     def source(self) -> str:
@@ -51,7 +51,7 @@ class Gallery(Protocol):
     def __len__(self) -> int: ...
 
     def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Picture ``index``, or the first readable one after it, and its number."""
+        """Image ``index``, or the first readable one after it, and its number."""
 
 
 class Reader(Protocol):
@@ -62,15 +62,15 @@ class Reader(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """What a person would call the picture."""
+        """What a person would call the image."""
 
-    def picture(self, index: int) -> Path:
+    def image(self, index: int) -> Path:
         """Its file."""
 
     def shapes(
         self, index: int, size: tuple[int, int]
     ) -> tuple[tuple[Callable[[], np.ndarray], ...], tuple[bool, ...]]:
-        """Masks and ``whole`` of a picture of ``size`` (width, height).
+        """Masks and ``whole`` of an image of ``size`` (width, height).
 
         Raises:
             UnreadableImage: the masks cannot be read, or are of another size.
@@ -79,7 +79,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskSet:
-    """Pictures with masks in a fixed order.
+    """Images with masks in a fixed order.
 
     Attributes:
         source: what the user named.
@@ -99,8 +99,8 @@ class MaskSet:
     def problems(self) -> tuple[str, ...]:
         """What was left out and why, one sentence each.
 
-        What shows only when a picture is decoded (a truncated file, a mask of another size, no filled
-        pixel) is named in the log when it turns up, and here from then on; the next picture takes its
+        What shows only when an image is decoded (a truncated file, a mask of another size, no filled
+        pixel) is named in the log when it turns up, and here from then on; the next image takes its
         place.
         """
         return (*self.reader.problems, *late_sentences(self))
@@ -110,8 +110,8 @@ class MaskSet:
         return self.reader.name(index)
 
     def __getitem__(self, index: int) -> MaskedImage:
-        """Picture and masks; raises ``UnreadableImage`` where one of the two is damaged."""
-        image = decode(self.reader.picture(index))
+        """Image and masks; raises ``UnreadableImage`` where one of the two is damaged."""
+        image = decode(self.reader.image(index))
         shapes, whole = self.reader.shapes(index, image.size)
         if not shapes:
             raise UnreadableImage("no object in it")
@@ -123,11 +123,11 @@ class MaskSet:
         Raises:
             InvalidValue: 16 damaged ones in a row.
         """
-        return first_usable(self, index, self.__getitem__)
+        return first_readable(self, index, self.__getitem__)
 
 
 def load_masks(source: str | Path, split: str | None = None, layout: str = "auto") -> MaskSet:
-    """Open a set of pictures with masks (see the table above).
+    """Open a set of images with masks (see the table above).
 
     Args:
         source: its folder, or the json file of a COCO set.
@@ -147,7 +147,7 @@ def load_masks(source: str | Path, split: str | None = None, layout: str = "auto
         raise unknown("layout", layout, ("auto", *LAYOUTS))
     root = Path(source)
     if not root.exists():
-        raise MissingFile(f"no data at {source} (give the folder of a set of pictures with masks)")
+        raise MissingFile(f"no data at {source} (give the folder of a set of images with masks)")
     found = layout if layout != "auto" else _layout_of(root, split)
     reader: Reader
     if found == "coco":
@@ -156,7 +156,7 @@ def load_masks(source: str | Path, split: str | None = None, layout: str = "auto
         reader = Sa1bReader(_inside(root, split))
     else:
         reader = LabelReader(_inside(root, split))
-    require_some(source, len(reader), reader.problems, "picture with a usable mask")
+    require_some(source, len(reader), reader.problems, "image with a usable mask")
     return MaskSet(source=str(source), layout=found, reader=reader)
 
 
@@ -169,7 +169,7 @@ def _layout_of(root: Path, split: str | None) -> str:
     if next(folder.glob("**/sa_*.json"), None) is not None:
         return "sa-1b"
     raise InvalidValue(
-        f"{folder} is no set of pictures with masks that can be told by its files: expected "
+        f"{folder} is no set of images with masks that can be told by its files: expected "
         "annotations/instances_*.json (coco), sa_*.jpg with sa_*.json (sa-1b), or the folders images "
         "and masks (labels)"
     )

@@ -1,4 +1,4 @@
-"""Where pictures and masks of a semantic set lie."""
+"""Where images and masks of a semantic set lie."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ADE_CLASSES = 150
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Pictures and masks, file names below ``root``; ``class_map`` where the layout has its own."""
+    """Images and masks, file names below ``root``; ``class_map`` where the layout has its own."""
 
     root: Path
     pairs: tuple[tuple[str, str], ...]
@@ -51,7 +51,7 @@ def semantic_splits(root: Path, layout: str) -> tuple[str, ...]:
 
 
 def find_pairs(root: Path, layout: str, split: str | None, *, colours: bool) -> Found:
-    """Pictures with their masks of one split.
+    """Images with their masks of one split.
 
     Args:
         colours: whether masks in RGB mean something.
@@ -93,61 +93,61 @@ def _ade20k(root: Path, split: str) -> Found:
 
 
 def _cityscapes(root: Path, split: str) -> Found:
-    pictures = by_stem(root, f"leftImg8bit/{split}", "_leftImg8bit")
+    images = by_stem(root, f"leftImg8bit/{split}", "_leftImg8bit")
     masks = by_stem(root, f"gtFine/{split}", "_gtFine_labelTrainIds")
     known = "cityscapes-train-ids"
     if not masks:
         masks, known = by_stem(root, f"gtFine/{split}", "_gtFine_labelIds"), "cityscapes"
-    return _paired(root, pictures, masks, Problems(), KNOWN[known])
+    return _paired(root, images, masks, Problems(), KNOWN[known])
 
 
 def _plain(root: Path, split: str | None, colours: bool) -> Found:
     problems = Problems()
     if split is not None and _beside(root, split):
-        pictures, masks = by_stem(root, split), by_stem(root, _beside(root, split) or "")
-        return _paired(root, pictures, masks, problems, None, colours)
+        images, masks = by_stem(root, split), by_stem(root, _beside(root, split) or "")
+        return _paired(root, images, masks, problems, None, colours)
     inside = root / split if split is not None and _mask_folder(root / split) else root
     folder = _mask_folder(inside) or _MASKS[0]
     within = "" if inside != root or split is None else f"/{split}"
     if within and not (root / f"images{within}").is_dir():
-        pictures, masks = by_stem(root, "images"), by_stem(root, folder)
-        return _listed(root, split or "", pictures, masks, problems, colours)
-    pictures, masks = by_stem(inside, f"images{within}"), by_stem(inside, f"{folder}{within}")
-    return _paired(inside, pictures, masks, problems, None, colours)
+        images, masks = by_stem(root, "images"), by_stem(root, folder)
+        return _listed(root, split or "", images, masks, problems, colours)
+    images, masks = by_stem(inside, f"images{within}"), by_stem(inside, f"{folder}{within}")
+    return _paired(inside, images, masks, problems, None, colours)
 
 
 def _listed(
     root: Path,
     split: str,
-    pictures: dict[str, str],
+    images: dict[str, str],
     masks: dict[str, str],
     problems: Problems,
     colours: bool,
 ) -> Found:
-    """Only the pictures whose names a list has, the first word of each line."""
+    """Only the images whose names a list has, the first word of each line."""
     files = (root / at / f"{split}.txt" for at in _LIST_FOLDERS)
     file = next(file for file in files if file.is_file())
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     wanted = dict.fromkeys(Path(line.split()[0]).stem for line in lines if line.strip())
     for stem in wanted:
-        if stem not in pictures:
-            problems.add(f"{file.name}: {stem}", "missing picture")
-    chosen = {stem: pictures[stem] for stem in wanted if stem in pictures}
+        if stem not in images:
+            problems.add(f"{file.name}: {stem}", "missing image")
+    chosen = {stem: images[stem] for stem in wanted if stem in images}
     found = _paired(root, chosen, masks, Problems(), None, colours)
-    ours = [p for p in found.problems if not p.endswith(": missing picture")]  # of other splits
+    ours = [p for p in found.problems if not p.endswith(": missing image")]  # of other splits
     return Found(root=root, pairs=found.pairs, problems=(*problems, *ours))
 
 
 def _paired(
     root: Path,
-    pictures: dict[str, str],
+    images: dict[str, str],
     masks: dict[str, str],
     problems: Problems,
     class_map: ClassMap | None,
     colours: bool = False,
 ) -> Found:
     with no_comments():
-        pairs = pair_up(root, pictures, masks, problems, colours=colours)
+        pairs = pair_up(root, images, masks, problems, colours=colours)
     return Found(root=root, pairs=tuple(pairs), problems=tuple(problems), class_map=class_map)
 
 

@@ -1,4 +1,4 @@
-"""Pictures with a class for every pixel: ADE20K, Cityscapes, CamVid and plain folders of masks.
+"""Images with a class for every pixel: ADE20K, Cityscapes, CamVid and plain folders of masks.
 
 ==============  ===================================================================================
 layout          files
@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from pocketeye.data.files.decode import UnreadableImage, decode_as, read_pixels
-from pocketeye.data.files.readable import first_usable, late_sentences, require_some
+from pocketeye.data.files.readable import first_readable, late_sentences, require_some
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, KNOWN, ClassMap, read_class_map
 from pocketeye.data.semantic.layouts import Found, find_pairs, semantic_layout, semantic_splits
 from pocketeye.errors import InvalidValue, MissingFile, unknown
@@ -37,7 +37,7 @@ _LOOKED_AT, _MOST_UNKNOWN = 8, 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class SemanticSample:
-    """One picture and the file of its labels."""
+    """One image and the file of its labels."""
 
     path: Path
     mask_path: Path
@@ -45,13 +45,13 @@ class SemanticSample:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticSet(Sequence[SemanticSample]):
-    """Pictures with labels in a fixed order.
+    """Images with labels in a fixed order.
 
     Attributes:
         source: what the user named.
         layout: one of ``LAYOUTS``.
         class_map: what the pixel values mean.
-        late: pictures that turned out to be unusable so far, by number.
+        late: images that turned out to be unusable so far, by number.
         strange: pixel values without a class that turned up so far: in how many masks.
     """
 
@@ -69,8 +69,8 @@ class SemanticSet(Sequence[SemanticSample]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        picture, mask = self.found.pairs[index]
-        return SemanticSample(path=self.found.root / picture, mask_path=self.found.root / mask)
+        image, mask = self.found.pairs[index]
+        return SemanticSample(path=self.found.root / image, mask_path=self.found.root / mask)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -83,12 +83,12 @@ class SemanticSet(Sequence[SemanticSample]):
         return IGNORE
 
     def name(self, index: int) -> str:
-        """File of a picture."""
+        """File of an image."""
         return self.found.pairs[index][0]
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was left out and why; what turned out so far when masks and pictures were read."""
+        """What was left out and why; what turned out so far when masks and images were read."""
         strange = (
             f"{value}: no class, its pixels are ignored (in {count} masks so far)"
             for value, count in self.strange.items()
@@ -113,7 +113,7 @@ class SemanticSet(Sequence[SemanticSample]):
         return labels
 
     def image(self, index: int, size: tuple[int, int]) -> Image.Image:
-        """The picture, RGB of (width, height), the size of its mask.
+        """The image, RGB of (width, height), the size of its mask.
 
         Raises:
             UnreadableImage: damaged, or of another size.
@@ -121,7 +121,7 @@ class SemanticSet(Sequence[SemanticSample]):
         return decode_as(self[index].path, size)
 
     def read(self, index: int) -> tuple[Image.Image, np.ndarray]:
-        """Picture and labels.
+        """Image and labels.
 
         Raises:
             UnreadableImage: one of the two is damaged, or their sizes differ.
@@ -130,14 +130,14 @@ class SemanticSet(Sequence[SemanticSample]):
         return self.image(index, (labels.shape[1], labels.shape[0])), labels
 
     def usable(self, index: int) -> tuple[int, Image.Image, np.ndarray]:
-        """Picture and labels of ``index``, or of the first after it that can be learnt from.
+        """Image and labels of ``index``, or of the first after it that can be learnt from.
 
-        For training; in judging, a damaged picture is to be left out and named instead.
+        For training; in judging, a damaged image is to be left out and named instead.
 
         Raises:
             InvalidValue: 16 damaged ones in a row.
         """
-        at, (image, labels) = first_usable(self, index, self._learnable)
+        at, (image, labels) = first_readable(self, index, self._learnable)
         return at, image, labels
 
     def _learnable(self, index: int) -> tuple[Image.Image, np.ndarray]:
@@ -154,7 +154,7 @@ def load_semantic(
     *,
     classes: str | Path | ClassMap | None = None,
 ) -> SemanticSet:
-    """Open a set of pictures with labels (see the table above). Headers and eight masks are read.
+    """Open a set of images with labels (see the table above). Headers and eight masks are read.
 
     Args:
         root: its folder.
@@ -173,11 +173,11 @@ def load_semantic(
         raise unknown("layout", layout, ("auto", *LAYOUTS))
     place = Path(root)
     if not place.is_dir():
-        raise MissingFile(f"no data at {root} (give the folder of a set of pictures with masks)")
+        raise MissingFile(f"no data at {root} (give the folder of a set of images with masks)")
     kind = layout if layout != "auto" else semantic_layout(place)
     if kind is None:
         raise InvalidValue(
-            f"{root} is no set of pictures with labels that can be told by its files: expected "
+            f"{root} is no set of images with labels that can be told by its files: expected "
             "images and masks, each with the splits inside or in each split (folders), "
             "images/training and annotations/training (ade20k), or leftImg8bit and gtFine (cityscapes)"
         )
@@ -189,7 +189,7 @@ def load_semantic(
             f"{root} does not say what its masks mean: put {FILE} beside them (names: [sky, road], "
             f"ignore: [255]), or name the classes: a yaml, or one of {', '.join(sorted(KNOWN))}"
         )
-    require_some(root, len(found.pairs), found.problems, "picture with a mask that can be used")
+    require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
     opened = SemanticSet(source=str(root), layout=kind, split=split, class_map=chosen, found=found)
     _refuse_other_masks(opened)
     return opened

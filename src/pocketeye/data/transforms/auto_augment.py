@@ -1,4 +1,4 @@
-"""timm's automatic augmentation of single pictures: AutoAugment, RandAugment, AugMix by one string."""
+"""timm's automatic augmentation of single images: AutoAugment, RandAugment, AugMix by one string."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def require_policy(text: str) -> None:
 
 
 class AutoAugment:
-    """A policy on PIL pictures whose every draw follows from torch's generator.
+    """A policy on PIL images whose every draw follows from torch's generator.
 
     timm draws from the global generators of ``random`` and numpy: they are seeded for the call and
     as before afterwards.
 
     Args:
         policy: timm's string.
-        input_size: side of the pictures, which bounds the shifts (timm: 45 %).
+        input_size: side of the images, which bounds the shifts (timm: 45 %).
         mean: 0 to 1 per channel, what comes in from beyond the border.
     """
 

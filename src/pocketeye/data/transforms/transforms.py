@@ -1,6 +1,6 @@
-"""From pictures to normalised tensors: one by one from PIL, or a batch of equal pictures at once.
+"""From images to normalised tensors: one by one from PIL, or a batch of equal images at once.
 
-The batch way costs about 40 µs a picture at 64 px on one core, the other about 300 µs; both draw from
+The batch way costs about 40 µs an image at 64 px on one core, the other about 300 µs; both draw from
 torch's global generator.
 """
 
@@ -29,7 +29,7 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True, kw_only=True)
 class TransformRecipe:
-    """Augmentation of training pictures, and how validation pictures are cropped.
+    """Augmentation of training images, and how validation images are cropped.
 
     Attributes:
         crop: ``rrc`` a random part resized, ``pad`` a random shift, ``none`` the evaluation's crop.
@@ -41,7 +41,7 @@ class TransformRecipe:
         random_erasing: probability of erasing a rectangle.
         interpolation: of every resize, always antialiased.
         crop_pct: share of the shorter side that evaluation keeps.
-        crop_mode: of evaluation, ``center`` or ``warp``: the whole picture made square, without crop.
+        crop_mode: of evaluation, ``center`` or ``warp``: the whole image made square, without crop.
     """
 
     crop: Crop = "rrc"
@@ -80,10 +80,10 @@ def default_stats(in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTransform:
-    """Callable on a PIL picture, giving float32 ``(C, S, S)``; ``batch`` does many at once.
+    """Callable on a PIL image, giving float32 ``(C, S, S)``; ``batch`` does many at once.
 
-    ``batch`` maps uint8 ``(N, C, H, W)`` to float32 ``(N, C, S, S)``, every picture with its own
-    random draw; None where an operation exists for single pictures only.
+    ``batch`` maps uint8 ``(N, C, H, W)`` to float32 ``(N, C, S, S)``, every image with its own
+    random draw; None where an operation exists for single images only.
     """
 
     single: Callable[[Image.Image], Tensor]
@@ -133,7 +133,7 @@ def build_transform(
 def _single_steps(
     input_size: int, mean: Sequence[float], recipe: TransformRecipe
 ) -> list[Callable[..., object]]:
-    """The way over PIL pictures, on which timm's operations work."""
+    """The way over PIL images, on which timm's operations work."""
     mode = InterpolationMode(recipe.interpolation)
     whole = [v2.Resize(round(input_size / recipe.crop_pct), mode), v2.CenterCrop(input_size)]
     if recipe.crop_mode == "warp":
@@ -169,7 +169,7 @@ class Chain:
 
 
 class OneByBatch:
-    """A batch transform on one PIL picture."""
+    """A batch transform on one PIL image."""
 
     def __init__(self, batch: Callable[[Tensor], Tensor]) -> None:
         self.batch = batch
@@ -247,7 +247,7 @@ class ResizedCropBatch:
     def _boxes(self, n: int, height: int, width: int) -> tuple[list[int], ...]:
         area = height * width * torch.empty(n).uniform_(*self.scale)
         ratio = torch.empty(n).uniform_(*map(math.log, self.ratio)).exp()
-        # a part that would stick out is cut to the picture instead of drawn again
+        # a part that would stick out is cut to the image instead of drawn again
         w = (area * ratio).sqrt().round().clamp(1, width)
         h = (area / ratio).sqrt().round().clamp(1, height)
         top = (torch.rand(n) * (height - h + 1)).floor()

@@ -50,7 +50,7 @@ def prepare(container: InputContainer, name: str) -> None:
         if not len(container.streams):
             raise InvalidValue(f"{name} is a container with nothing in it: no track, no frame")
         kinds = " and ".join(sorted({stream.type for stream in container.streams} - {"video"}))
-        raise InvalidValue(f"{name} has no video track, only {kinds or 'a still picture'}")
+        raise InvalidValue(f"{name} has no video track, only {kinds or 'a still image'}")
     if tracks[0].codec_context is None:
         raise InvalidValue(
             f"{name} is in a codec that PyAV cannot decode here: convert it to H.264 first"
@@ -60,7 +60,7 @@ def prepare(container: InputContainer, name: str) -> None:
 
 
 def video_track(container: InputContainer) -> VideoStream:
-    """The first track that is not the cover picture of a song."""
+    """The first track that is not the cover image of a song."""
     return next(stream for stream in container.streams.video if not _is_cover(stream))
 
 
@@ -71,30 +71,30 @@ def _is_cover(stream: VideoStream) -> bool:
 def decode(
     container: InputContainer, name: str, *, after: int | None = None
 ) -> Generator[VideoFrame]:
-    """Pictures in the order of presentation.
+    """Images in the order of presentation.
 
-    Damaged packets are passed over. A damaged picture with others behind it is used as the decoder
+    Damaged packets are passed over. A damaged image with others behind it is used as the decoder
     mends it, with a warning; at the end of the file it is left out.
 
     Args:
         container: opened, at the start or after a jump.
         name: for messages.
-        after: time stamp of the keyframe jumped to; pictures before it are broken by the jump and
+        after: time stamp of the keyframe jumped to; images before it are broken by the jump and
             left out.
     """
     held: VideoFrame | None = None
-    for picture in _pictures(container, name):
-        if after is not None and (picture.pts is None or picture.pts < after):
+    for image in _images(container, name):
+        if after is not None and (image.pts is None or image.pts < after):
             continue
         if held is not None:
-            logger.warning("%s: the picture at %s s is damaged", name, f"{held.time:.3f}")
+            logger.warning("%s: the image at %s s is damaged", name, f"{held.time:.3f}")
             yield held
-        held = picture if picture.is_corrupt else None
+        held = image if image.is_corrupt else None
         if held is None:
-            yield picture
+            yield image
 
 
-def _pictures(container: InputContainer, name: str) -> Generator[VideoFrame]:
+def _images(container: InputContainer, name: str) -> Generator[VideoFrame]:
     track = video_track(container)
     try:
         for packet in container.demux(track):
@@ -106,8 +106,8 @@ def _pictures(container: InputContainer, name: str) -> Generator[VideoFrame]:
         logger.debug("%s: reading ended: %s", name, error)
 
 
-def to_rgb(picture: VideoFrame) -> np.ndarray:
+def to_rgb(image: VideoFrame) -> np.ndarray:
     """uint8 RGB ``(height, width, 3)``, turned upright as the file says."""
-    frame = picture.to_ndarray(format="rgb24")
-    turns = round(picture.rotation / 90) % 4
+    frame = image.to_ndarray(format="rgb24")
+    turns = round(image.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(frame, turns)) if turns else frame

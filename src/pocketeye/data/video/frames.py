@@ -113,8 +113,8 @@ class Cache:
         return (min(self._frames), max(self._frames)) if self._frames else None
 
 
-class PictureFiles(Frames):
-    """Picture files in the order given, decoded when asked for."""
+class ImageFiles(Frames):
+    """Image files in the order given, decoded when asked for."""
 
     def __init__(self, name: str, paths: Sequence[Path], fps: float | None = None) -> None:
         self.name, self.paths, self.fps = name, tuple(paths), fps
@@ -152,7 +152,7 @@ class PictureFiles(Frames):
 
 
 class FrameList(Frames):
-    """Arrays or PIL pictures that are in memory already."""
+    """Arrays or PIL images that are in memory already."""
 
     def __init__(self, frames: Sequence[Any], fps: float | None = None) -> None:
         self.name, self.fps = "the given frames", fps
@@ -238,32 +238,30 @@ class FrameStream(Frames):
         return frame
 
 
-def as_frame(picture: Any, what: str) -> np.ndarray:
-    """A PIL picture or a uint8 array (grey, RGB or RGBA) as uint8 RGB ``(height, width, 3)``.
+def as_frame(image: Any, what: str) -> np.ndarray:
+    """A PIL image or a uint8 array (grey, RGB or RGBA) as uint8 RGB ``(height, width, 3)``.
 
     Raises:
         InvalidType: neither. InvalidValue: another dtype or shape.
     """
-    if isinstance(picture, Image.Image):
-        return np.asarray(to_mode(picture, 3))
-    if not isinstance(picture, np.ndarray):
+    if isinstance(image, Image.Image):
+        return np.asarray(to_mode(image, 3))
+    if not isinstance(image, np.ndarray):
         raise InvalidType(
-            f"{what} is a {type(picture).__name__}: expected a uint8 array (height, width, 3) "
-            "or a PIL picture"
+            f"{what} is a {type(image).__name__}: expected a uint8 array (height, width, 3) "
+            "or a PIL image"
         )
-    grey = picture.ndim == 2
-    if picture.dtype != np.uint8 or not (
-        grey or (picture.ndim == 3 and picture.shape[2] in (3, 4))
-    ):
+    grey = image.ndim == 2
+    if image.dtype != np.uint8 or not (grey or (image.ndim == 3 and image.shape[2] in (3, 4))):
         raise InvalidValue(
-            f"{what} is {picture.dtype} of shape {picture.shape}: expected uint8 of shape "
+            f"{what} is {image.dtype} of shape {image.shape}: expected uint8 of shape "
             "(height, width, 3), values 0 to 255"
         )
-    if not picture.size:
-        raise InvalidValue(f"{what} has no pixels: its shape is {picture.shape}")
-    if grey or picture.shape[2] == 4:
-        return np.asarray(to_mode(Image.fromarray(picture), 3))
-    return picture
+    if not image.size:
+        raise InvalidValue(f"{what} has no pixels: its shape is {image.shape}")
+    if grey or image.shape[2] == 4:
+        return np.asarray(to_mode(Image.fromarray(image), 3))
+    return image
 
 
 def check_size(what: str, frame: np.ndarray, size: tuple[int, int]) -> None:

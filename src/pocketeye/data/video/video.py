@@ -59,9 +59,9 @@ class VideoFile(Frames):
     def __iter__(self) -> Iterator[np.ndarray]:
         decoded = array("q")
         with open_video_track(self.path) as container:
-            for picture in decode(container, self.name):
-                frame = self._checked(picture, len(decoded))
-                decoded.append(picture.pts if picture.pts is not None else len(decoded))
+            for image in decode(container, self.name):
+                frame = self._checked(image, len(decoded))
+                decoded.append(image.pts if image.pts is not None else len(decoded))
                 yield frame
         self._note_decoded(decoded)
 
@@ -84,10 +84,10 @@ class VideoFile(Frames):
         # Going backwards, the frames before are wanted next; forwards they are not.
         backwards = position < self._last
         keep = self._cache.room_for(3 * self.size[0] * self.size[1]) if backwards else 1
-        for picture in cursor:
+        for image in cursor:
             at = cursor.position
             if position - keep < at <= position:
-                frame = self._checked(picture, at)
+                frame = self._checked(image, at)
                 self._cache.put(at, frame)
                 if at == position:
                     return frame
@@ -120,8 +120,8 @@ class VideoFile(Frames):
             self._index = read_index(self.path, self._first_stamp)
         return self._index
 
-    def _checked(self, picture: VideoFrame, index: int) -> np.ndarray:
-        frame = to_rgb(picture)
+    def _checked(self, image: VideoFrame, index: int) -> np.ndarray:
+        frame = to_rgb(image)
         check_size(f"frame {index} of {self.name}", frame, self.size)
         return frame
 
@@ -140,7 +140,7 @@ class VideoFile(Frames):
 
 
 class _Cursor:
-    """Pictures from a keyframe on, or from the start where ``key`` is None.
+    """Images from a keyframe on, or from the start where ``key`` is None.
 
     ``position`` is the number of the last one; ``exact`` says whether the file can be entered there.
     """
@@ -151,24 +151,24 @@ class _Cursor:
         self._first: VideoFrame | None = None
         self.position = -1
         landed = None if key is None else self._land(key, index)
-        self._pictures = decode(self._container, path.name, after=landed)
+        self._images = decode(self._container, path.name, after=landed)
         self.exact = key is None or (landed is not None and self._begins_whole(landed))
 
     def __iter__(self) -> Iterator[VideoFrame]:
         first, self._first = self._first, None
-        for picture in self._pictures if first is None else chain([first], self._pictures):
+        for image in self._images if first is None else chain([first], self._images):
             if self._counting:
                 self.position += 1
             else:
-                assert picture.pts is not None  # else the index is not exact
-                at = bisect_left(self._stamps, picture.pts)
-                if at == len(self._stamps) or self._stamps[at] != picture.pts:
+                assert image.pts is not None  # else the index is not exact
+                at = bisect_left(self._stamps, image.pts)
+                if at == len(self._stamps) or self._stamps[at] != image.pts:
                     continue
                 self.position = at
-            yield picture
+            yield image
 
     def close(self) -> None:
-        self._pictures.close()
+        self._images.close()
         self._container.close()
 
     def _land(self, key: int, index: FrameIndex) -> int | None:
@@ -181,11 +181,11 @@ class _Cursor:
         return None
 
     def _begins_whole(self, landed: int) -> bool:
-        """Whether the first picture after the jump is the keyframe, and a whole one."""
-        self._first = next(self._pictures, None)
+        """Whether the first image after the jump is the keyframe, and a whole one."""
+        self._first = next(self._images, None)
         if self._first is None or self._first.pts != landed:
             return False
-        # With intra refresh a "keyframe" mends itself over the next pictures.
+        # With intra refresh a "keyframe" mends itself over the next images.
         return self._first.pict_type == PictureType.I
 
     def _seek(self, target: int) -> int | None:

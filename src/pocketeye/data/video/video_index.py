@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from pocketeye.data.video.av import open_video_track, video_track
 
 logger = logging.getLogger(__name__)
-_TOLERATED_S = 0.5  # sound often ends a little after the picture
+_TOLERATED_S = 0.5  # sound often ends a little after the image
 
 
 @dataclass(kw_only=True)

@@ -26,8 +26,8 @@ _ALIASES = {"val": ("valid", "sav_val"), "train": ("sav_train",), "test": ("sav_
 
 
 @dataclass(frozen=True)
-class PictureFrames:
-    """Frames as picture files."""
+class ImageFrames:
+    """Frames as image files."""
 
     paths: tuple[Path, ...]
 
@@ -64,7 +64,7 @@ def load_videos(
 ) -> VideoSet:
     """List the clips of a data set. Headers are looked at, nothing is decoded.
 
-    Layouts (where a file of ids is meant, see ``_vos_masks`` for palette, grey and colour pictures):
+    Layouts (where a file of ids is meant, see ``_vos_masks`` for palette, grey and colour images):
 
     * ``davis``: ``JPEGImages/480p/SEQ/*.jpg``, ``Annotations/480p/SEQ/*.png`` (any name of a
       resolution), ``ImageSets/SPLIT.txt`` or ``ImageSets/2017/SPLIT.txt``, ``…/2016/…``.
@@ -150,7 +150,7 @@ def _folders(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _pictures(path: Path) -> list[Path]:
+def _images(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != ".")
@@ -160,9 +160,9 @@ def _recognise(images: Path, masks: Path) -> Layout:
     """By what lies a folder deeper."""
     for clip in _folders(masks):
         inner = _folders(clip)
-        if inner and not _pictures(clip):
+        if inner and not _images(clip):
             # DAVIS: RES/SEQ on both sides; SA-V: SEQ on one, SEQ/OBJECT on the other
-            return "sa-v" if _pictures(images / clip.name) else "davis"
+            return "sa-v" if _images(images / clip.name) else "davis"
         break
     return "youtube-vos"
 
@@ -191,7 +191,7 @@ def _clips(
         if lone:
             problems.append(f"clips with masks but no frames: {count_text(lone)}; left out")
     for name in names:
-        if not _pictures(images / name):
+        if not _images(images / name):
             problems.append(f"{name}: no frames in {images / name}; left out")
         elif not (masks / name).is_dir():
             problems.append(f"{name}: no masks in {masks / name}; left out")
@@ -200,7 +200,7 @@ def _clips(
 
 
 def _split_names(base: Path, split: str) -> list[str]:
-    """Clips a list names, in its order; DAVIS-2016's lists name pictures.
+    """Clips a list names, in its order; DAVIS-2016's lists name images.
 
     Raises:
         InvalidValue: no such list.
@@ -241,7 +241,7 @@ def _read_labels(clip: Clip, problems: list[str]) -> VideoSequence | None:
         return None
     paths, size = frames
     numbers = {path.stem: number for number, path in enumerate(paths)}
-    files = [path for path in _pictures(clip.masks) if path.suffix.lower() == ".png"]
+    files = [path for path in _images(clip.masks) if path.suffix.lower() == ".png"]
     _name_lone(clip, [path.name for path in files if path.stem not in numbers], problems)
     files = [path for path in files if path.stem in numbers]
     bad = _bad_masks(clip, files, size, problems)
@@ -252,7 +252,7 @@ def _read_labels(clip: Clip, problems: list[str]) -> VideoSequence | None:
     first = _first_frames(clip, numbers, good)
     lost = _listed(clip, numbers) - good.keys()
     return VideoSequence(
-        clip.name, size, PictureFrames(paths), LabelFiles(good, size), first, len(lost)
+        clip.name, size, ImageFrames(paths), LabelFiles(good, size), first, len(lost)
     )
 
 
@@ -267,7 +267,7 @@ def _read_sav(clip: Clip, problems: list[str]) -> VideoSequence | None:
         if not folder.name.isdecimal():
             problems.append(f"{clip.name}: folder {folder.name} is no object's number; not read")
             continue
-        files = [path for path in _pictures(folder) if path.suffix.lower() == ".png"]
+        files = [path for path in _images(folder) if path.suffix.lower() == ".png"]
         lone = [f"{folder.name}/{path.name}" for path in files if path.stem not in numbers]
         _name_lone(clip, lone, problems)
         files = [path for path in files if path.stem in numbers]
@@ -278,14 +278,14 @@ def _read_sav(clip: Clip, problems: list[str]) -> VideoSequence | None:
     if not good:
         problems.append(f"{clip.name}: not one mask that can be used; left out")
         return None
-    return VideoSequence(clip.name, size, PictureFrames(paths), ObjectFiles(good, size))
+    return VideoSequence(clip.name, size, ImageFrames(paths), ObjectFiles(good, size))
 
 
 def _read_frames(
     clip: Clip, problems: list[str]
 ) -> tuple[tuple[Path, ...], tuple[int, int]] | None:
     """The frames and their size; None where one of them cannot be used: the clip would jump."""
-    paths = tuple(_pictures(clip.images))
+    paths = tuple(_images(clip.images))
     size = None
     try:
         with no_comments():

@@ -2,10 +2,10 @@
 
 The rules for one file:
 
-* palette and grey pictures are read as ids (1 to 16 bits), 0 the background;
+* palette and grey images are read as ids (1 to 16 bits), 0 the background;
 * 0 and 255 alone, in the first frame that has an object, are DAVIS-2016's way: 255 is object 1;
 * else 255 is void, as in DAVIS-2017, and counts as background;
-* colour pictures: the colours of the DAVIS palette are their ids, greys are their value; others are
+* colour images: the colours of the DAVIS palette are their ids, greys are their value; others are
   refused, as nothing says which object they mean.
 """
 
@@ -177,7 +177,7 @@ def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
         odd = codes[~np.isin(codes, palette)]
         raise UnreadableImage(
             f"its colours are no ids ({len(codes)} colours, such as #{int(odd[0]):06x}): expected a "
-            "palette or grey picture, or the colours of the DAVIS palette"
+            "palette or grey image, or the colours of the DAVIS palette"
         )
     return ids[where].reshape(pixels.shape[:2]).astype(np.uint8)
 
@@ -195,7 +195,7 @@ def whole_end(path: Path) -> bool:
 
 
 def header_problem(path: Path, size: tuple[int, int] | None) -> str | None:
-    """What header and end of a picture show to be wrong (Pillow may warn, see ``no_comments``)."""
+    """What header and end of an image show to be wrong (Pillow may warn, see ``no_comments``)."""
     try:
         width, height = header_size(path)
         if not whole_end(path):

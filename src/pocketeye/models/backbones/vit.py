@@ -112,7 +112,7 @@ class Block(nn.Module):
 
 
 class PlainViT(nn.Module):
-    """``(B, in_chans, H, W)`` to ``(B, dim, H / 16, W / 16)``, for one size of picture.
+    """``(B, in_chans, H, W)`` to ``(B, dim, H / 16, W / 16)``, for one size of image.
 
     Args:
         image_size: (height, width), multiples of ``patch_size``.

@@ -41,7 +41,7 @@ class DenseDescription:
         architecture: content of its ``architecture.json``, where it is no registered one.
         classes: names in the order of the labels.
         category_ids: by which COCO results know the classes; of ``semantic`` empty.
-        min_size: pixels of the shorter side to which pictures are resized, their shape kept,
+        min_size: pixels of the shorter side to which images are resized, their shape kept,
         max_size: unless the longer one would be above this.
         fpn_channels: width of the pyramid.
         head_channels: of the head of ``semantic``.

@@ -61,7 +61,7 @@ def map_layers(space: SearchSpace) -> dict[int, int]:
 
 
 def require_segmenters(space: SearchSpace) -> None:
-    """Raise InvalidValue where networks of ``space`` cannot be segmenters of its pictures."""
+    """Raise InvalidValue where networks of ``space`` cannot be segmenters of its images."""
     map_layers(space)
     if space.in_chans != 3:
         raise InvalidValue(
@@ -69,7 +69,7 @@ def require_segmenters(space: SearchSpace) -> None:
         )
     if min(sides(space.input_size)) < STRIDES[-1]:
         raise InvalidValue(
-            f"a segmenter sees pictures of {STRIDES[-1]} pixels or more, got "
+            f"a segmenter sees images of {STRIDES[-1]} pixels or more, got "
             f"{size_text(space.input_size)}"
         )
 

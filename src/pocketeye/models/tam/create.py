@@ -106,7 +106,7 @@ def create_tam(
     """Make a tracker, without weights.
 
     ======================  =======  ======  ===============================================
-    network                 picture  params  memory
+    network                 image  params  memory
     ======================  =======  ======  ===============================================
     ``efficienttam_s``         1024  34.1 M  whole
     ``efficienttam_s_1``       1024  34.1 M  2x2 means, equation 5 (by its tables the paper's S/2)
@@ -191,7 +191,7 @@ def _checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
         fitting = "x".join(str(max(1, round(side / STRIDE)) * STRIDE) for side in size)
         raise InvalidValue(
-            f"a tracker's picture is (height, width) in multiples of {STRIDE}, not "
+            f"a tracker's image is (height, width) in multiples of {STRIDE}, not "
             f"{'x'.join(map(str, size))}; near it: {fitting}"
         )
     return size[0], size[1]

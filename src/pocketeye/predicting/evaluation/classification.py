@@ -70,7 +70,7 @@ class EvalResult:
         }
 
     def save(self, folder: Path) -> list[Path]:
-        """Write ``eval.json``, ``classes.csv``, ``confusion.csv`` and two pictures into ``folder``.
+        """Write ``eval.json``, ``classes.csv``, ``confusion.csv`` and two images into ``folder``.
 
         The folder is made if needed; an earlier evaluation in it is replaced.
 
@@ -109,18 +109,18 @@ def evaluate(
     Labels are matched by the names of the classes, so the data may hold fewer classes than the
     network knows, in another order.
 
-    Damaged pictures of a set too large for memory are found here; they are left out and named in
+    Damaged images of a set too large for memory are found here; they are left out and named in
     ``problems``.
 
     Raises:
         InvalidValue: a class the network does not know, another number of channels, or not one
-            picture that can be read.
+            image that can be read.
     """
     info = predictor.info
     places = match_classes(images.classes, info.classes, images.source)
     if images.in_chans != info.in_chans:
         raise InvalidValue(
-            f"{info.name} takes {info.in_chans} channels, the pictures of {images.source} have "
+            f"{info.name} takes {info.in_chans} channels, the images of {images.source} have "
             f"{images.in_chans}"
         )
     loader = make_loader(
@@ -139,7 +139,7 @@ def evaluate(
                 tally.add(predictor.logits(x[torch.from_numpy(good)]), places[labels[good]])
             bar.advance(len(x))
     if len(damaged) == len(images):
-        raise InvalidValue(f"none of the {len(images)} pictures of {images.source} can be read")
+        raise InvalidValue(f"none of the {len(images)} images of {images.source} can be read")
     return EvalResult(
         model=info.name,
         data=images.source,

@@ -19,7 +19,7 @@ ImageId = int | str
 
 
 def image_ids(samples: DetectionSet) -> tuple[ImageId, ...]:
-    """By what the pictures of a set are known; their numbers where the set's ids are not unique."""
+    """By what the images of a set are known; their numbers where the set's ids are not unique."""
     ids = samples.objects.image_ids
     return ids if len(set(ids)) == len(ids) else tuple(range(len(ids)))
 
@@ -47,12 +47,12 @@ def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[Imag
 
     Args:
         path: a json list of results, or COCO's json whose annotations have scores.
-        samples: the pictures they are of.
+        samples: the images they are of.
         masks: read the segmentations too.
 
     Raises:
         MissingFile: no such file.
-        InvalidValue: not such a json, pictures or categories the set does not have, or a result that
+        InvalidValue: not such a json, images or categories the set does not have, or a result that
             lacks something; nothing is judged then.
     """
     rows = _rows(path)
@@ -116,7 +116,7 @@ def _found(
     size: tuple[int, int],
     masks: bool,
 ) -> FoundObjects:
-    """The results of one picture of (width, height)."""
+    """The results of one image of (width, height)."""
     items: list[CompactMask] = []
     corners, scores = [], []
     try:
@@ -129,7 +129,7 @@ def _found(
     except (KeyError, TypeError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InvalidValue(
-            f"{path}: a result of the picture {rows[0]['image_id']} cannot be used: {what}"
+            f"{path}: a result of the image {rows[0]['image_id']} cannot be used: {what}"
         ) from error
     return found_objects(corners, [labels[row["category_id"]] for row in rows], scores, made)
 

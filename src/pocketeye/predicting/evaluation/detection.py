@@ -1,4 +1,4 @@
-"""How good a detector is on annotated pictures: average precision, F1, confusion, the worst of them."""
+"""How good a detector is on annotated images: average precision, F1, confusion, the worst of them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class DetectionEval:
     Attributes:
         reports: of boxes, and of masks where they were judged.
         seconds: finding only, or None for results made elsewhere.
-        numbers: of the pictures in ``samples``, by the id that ``truths`` knows them by.
+        numbers: of the images in ``samples``, by the id that ``truths`` knows them by.
     """
 
     model: str
@@ -124,8 +124,8 @@ class DetectionEval:
         )
 
     def worst(self, count: int = 8) -> list[ImageId]:
-        """Pictures of the lowest F1, those with most mistakes first; only ones with a mistake."""
-        of = self.matches.pictures
+        """Images of the lowest F1, those with most mistakes first; only ones with a mistake."""
+        of = self.matches.images
 
         def order(name: ImageId) -> tuple[float, int]:
             mistakes = of[name]
@@ -153,8 +153,8 @@ class DetectionEval:
             },
             "classes": [asdict(row) for row in self.rows()],
             "worst": [
-                {"picture": self.samples.name(self.numbers[name]), **asdict(matches.pictures[name]),
-                 "f1": matches.pictures[name].f1}
+                {"image": self.samples.name(self.numbers[name]), **asdict(matches.images[name]),
+                 "f1": matches.images[name].f1}
                 for name in self.worst(50)
             ],
             "confused": [asdict(pair) for pair in self.confusion.confused(50)],
@@ -164,7 +164,7 @@ class DetectionEval:
         }  # fmt: skip
 
     def save(self, folder: Path) -> list[Path]:
-        """Write ``eval.json``, tables, COCO results and pictures into ``folder``.
+        """Write ``eval.json``, tables, COCO results and images into ``folder``.
 
         The folder is made if needed; an earlier evaluation in it is replaced.
 
@@ -200,13 +200,13 @@ class DetectionEval:
 
 
 def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> DetectionEval:
-    """Run a detector over all pictures, one by one, and judge it.
+    """Run a detector over all images, one by one, and judge it.
 
     Classes are matched by name: the set may have fewer than the network, whose other finds are left
-    out then. Pictures that cannot be read are left out and named.
+    out then. Images that cannot be read are left out and named.
 
     Raises:
-        InvalidValue: a class the network does not know, or not one picture that can be read.
+        InvalidValue: a class the network does not know, or not one image that can be read.
     """
     description = predictor.description
     masks = description.task == "instance"
@@ -218,12 +218,12 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
         for index, image_id in enumerate(image_ids(samples)):
             sample: DetectionSample = samples[index]
             try:
-                picture = np.asarray(sample.image())
+                image = np.asarray(sample.image())
             except UnreadableImage as error:
                 problems.append(f"{samples.name(index)}: {error}")
             else:
                 start = time.perf_counter()
-                result = predictor.predict([picture])[0]
+                result = predictor.predict([image])[0]
                 seconds += time.perf_counter() - start
                 assert isinstance(result, Result)
                 truths[image_id] = truth_of(sample, masks=masks)
@@ -231,7 +231,7 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
                 foreign += others
             bar.advance()
     if not truths:
-        raise InvalidValue(f"none of the {len(samples)} pictures of {samples.source} can be read")
+        raise InvalidValue(f"none of the {len(samples)} images of {samples.source} can be read")
     if foreign:
         problems.append(
             f"{foreign} found objects are of classes that {samples.source} does not have: not judged"
@@ -282,7 +282,7 @@ def judge(
 
 
 def truth_of(sample: DetectionSample, *, masks: bool) -> TrueObjects:
-    """The annotations of a picture, as metrics take them."""
+    """The annotations of an image, as metrics take them."""
     return true_objects(
         sample.boxes,
         sample.labels,

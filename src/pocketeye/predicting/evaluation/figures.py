@@ -14,7 +14,7 @@ _MOST_NAMED = 30
 """Classes up to which every cell of the matrix is written out."""
 
 
-def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "pictures") -> Path:
+def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "images") -> Path:
     """Confusion matrix as shares of each true class.
 
     With up to 30 classes all names and counts are written; with more the colours are those of the
@@ -22,7 +22,7 @@ def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "p
     are written.
 
     Args:
-        unit: what was counted: pictures, objects or pixels.
+        unit: what was counted: images, objects or pixels.
     """
     if len(table.names) <= _MOST_NAMED:
         return _named_confusion(table, path, title, unit)
@@ -137,7 +137,7 @@ def save_calibration(report: ClassReport, path: Path, title: str) -> Path:
     for row in full:
         middle = (row.low + row.high) / 2
         lower.text(middle, row.n, str(row.n), ha="center", va="bottom", fontsize=6)
-    lower.set(xlabel="confidence", ylabel="pictures")
+    lower.set(xlabel="confidence", ylabel="images")
     lower.margins(y=0.18)
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)

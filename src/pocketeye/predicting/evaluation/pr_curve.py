@@ -19,7 +19,7 @@ _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
 def save_pr(reports: Sequence[ApReport], classes: Sequence[str], path: Path, title: str) -> Path:
     """A row for boxes, and one for masks if they were judged.
 
-    With up to 12 classes each has its colour (that of its objects in pictures); with more the curves
+    With up to 12 classes each has its colour (that of its objects in images); with more the curves
     are grey, and the best and the worst are named.
     """
     figure = make_figure(9.6, 3.9 * len(reports))

@@ -1,4 +1,4 @@
-"""How good a segmenter is on labelled pictures: mean IoU, per class, confusion, the worst of them."""
+"""How good a segmenter is on labelled images: mean IoU, per class, confusion, the worst of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pocketeye.runs import environment, make_folder, write_atomic, write_table
 
 _MOST_IN_JSON, _WORST = 100, 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]
-"""Labels ``(H, W)`` of the picture of that number."""
+"""Labels ``(H, W)`` of the image of that number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +36,7 @@ class SemanticEval:
 
     Attributes:
         classes: of the network.
-        pictures: mean IoU of each picture over the classes in it, by name; worst first.
+        images: mean IoU of each image over the classes in it, by name; worst first.
         worst: those of the lowest, with their pixels.
         seconds: finding only, or None for results made elsewhere.
     """
@@ -45,7 +45,7 @@ class SemanticEval:
     samples: SemanticSet = field(repr=False)
     classes: tuple[str, ...]
     report: SemanticReport
-    pictures: dict[str, float] = field(repr=False)
+    images: dict[str, float] = field(repr=False)
     worst: tuple[WorstImage, ...] = field(repr=False)
     seconds: float | None = None
     problems: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class SemanticEval:
 
     @property
     def images_per_second(self) -> float | None:
-        return len(self.pictures) / self.seconds if self.seconds else None
+        return len(self.images) / self.seconds if self.seconds else None
 
     @property
     def confusion(self) -> ConfusionTable:
@@ -76,12 +76,12 @@ class SemanticEval:
             "model": self.model,
             "data": self.samples.source,
             "split": self.samples.split,
-            "n": len(self.pictures),
+            "n": len(self.images),
             "miou": known(report.miou),
             "macc": known(report.macc),
             "pixel_accuracy": known(report.accuracy),
             "classes": [asdict(row) for row in report.rows],
-            "worst": [{"picture": k, "miou": v} for k, v in list(self.pictures.items())[:50]],
+            "worst": [{"image": k, "miou": v} for k, v in list(self.images.items())[:50]],
             "confused": [asdict(pair) for pair in self.confusion.confused(50)],
             "confusion": (
                 report.confusion.tolist() if len(self.classes) <= _MOST_IN_JSON else None
@@ -91,7 +91,7 @@ class SemanticEval:
         }
 
     def save(self, folder: Path) -> list[Path]:
-        """Write ``eval.json``, tables and pictures into ``folder``.
+        """Write ``eval.json``, tables and images into ``folder``.
 
         The folder is made if needed; an earlier evaluation in it is replaced.
 
@@ -122,18 +122,18 @@ class SemanticEval:
 
 
 def evaluate_semantic(predictor: DensePredictor, samples: SemanticSet) -> SemanticEval:
-    """Run a segmenter over all pictures, one by one, and judge it at their own size.
+    """Run a segmenter over all images, one by one, and judge it at their own size.
 
-    Classes are matched by name. Pictures that cannot be read are left out and named.
+    Classes are matched by name. Images that cannot be read are left out and named.
 
     Raises:
-        InvalidValue: a class the network does not know, or not one picture that can be read.
+        InvalidValue: a class the network does not know, or not one image that can be read.
     """
     classes = predictor.description.classes
     places = match_classes(samples.classes, classes, samples.source)
 
-    def label(_: int, picture: np.ndarray) -> np.ndarray:
-        found = predictor.predict([picture])[0]
+    def label(_: int, image: np.ndarray) -> np.ndarray:
+        found = predictor.predict([image])[0]
         assert isinstance(found, np.ndarray)
         return found
 
@@ -141,18 +141,18 @@ def evaluate_semantic(predictor: DensePredictor, samples: SemanticSet) -> Semant
 
 
 def judge_label_maps(folder: Path, samples: SemanticSet) -> SemanticEval:
-    """Judge label pictures made elsewhere: ``folder/STEM.png`` for every picture, values as labels.
+    """Judge label images made elsewhere: ``folder/STEM.png`` for every image, values as labels.
 
     Raises:
-        MissingFile: no such folder, or a picture without labels.
+        MissingFile: no such folder, or an image without labels.
         InvalidValue: labels that cannot be read, of another size, or of no class.
     """
     if not folder.is_dir():
-        raise MissingFile(f"no results at {folder} (give a folder of label pictures)")
+        raise MissingFile(f"no results at {folder} (give a folder of label images)")
     classes = samples.classes
 
-    def label(index: int, picture: np.ndarray) -> np.ndarray:
-        return _read_labels(folder, samples.name(index), picture.shape[:2], len(classes))
+    def label(index: int, image: np.ndarray) -> np.ndarray:
+        return _read_labels(folder, samples.name(index), image.shape[:2], len(classes))
 
     return _judged(
         label, samples, folder.resolve().name, classes, np.arange(len(classes)), timed=False
@@ -162,14 +162,14 @@ def judge_label_maps(folder: Path, samples: SemanticSet) -> SemanticEval:
 def _read_labels(folder: Path, name: str, size: tuple[int, ...], count: int) -> np.ndarray:
     path = folder / f"{Path(name).stem}.png"
     if not path.is_file():
-        raise MissingFile(f"{folder} has no {path.name} for the picture {name}")
+        raise MissingFile(f"{folder} has no {path.name} for the image {name}")
     try:
         _, labels = read_pixels(path)
     except UnreadableImage as error:
         raise InvalidValue(f"{path} cannot be read: {error}") from error
     if labels.shape != size:
         raise InvalidValue(
-            f"{path} should be a label picture of {size[1]}x{size[0]}, and is of "
+            f"{path} should be a label image of {size[1]}x{size[0]}, and is of "
             f"{'x'.join(str(side) for side in (labels.shape[1], labels.shape[0], *labels.shape[2:]))}"
         )
     if labels.max() >= count:
@@ -189,19 +189,19 @@ def _judged(
     metric, seconds = MeanIoU(classes, samples.ignore_index), 0.0
     table = np.full(256, samples.ignore_index)
     table[: len(places)] = places
-    pictures: dict[str, float] = {}
+    images: dict[str, float] = {}
     worst: list[WorstImage] = []
     problems: list[str] = []
     with progress.task(f"evaluating {name}", len(samples)) as bar:
         for index in range(len(samples)):
             bar.advance()
             try:
-                picture, labels = _read(samples, index)
+                image, labels = _read(samples, index)
             except UnreadableImage as error:
                 problems.append(f"{samples.name(index)}: {error}")
                 continue
             start = time.perf_counter()
-            found = label(index, picture)
+            found = label(index, image)
             seconds += time.perf_counter() - start
             truth = table[labels]
             counts = metric.update(found, truth)
@@ -209,22 +209,22 @@ def _judged(
                 problems.append(f"{samples.name(index)}: not one pixel with a class")
                 continue
             miou = mean_iou_of(counts)
-            pictures[samples.name(index)] = miou
+            images[samples.name(index)] = miou
             if miou < 1:
                 right = float(np.trace(counts) / counts.sum())
                 one = WorstImage(
-                    name=samples.name(index), miou=miou, accuracy=right, picture=picture,
+                    name=samples.name(index), miou=miou, accuracy=right, image=image,
                     truth=truth, found=found,
                 )  # fmt: skip
                 worst = sorted([*worst, one], key=lambda row: row.miou)[:_WORST]
-    if not pictures:
-        raise InvalidValue(f"none of the {len(samples)} pictures of {samples.source} can be judged")
+    if not images:
+        raise InvalidValue(f"none of the {len(samples)} images of {samples.source} can be judged")
     return SemanticEval(
         model=name,
         samples=samples,
         classes=classes,
         report=metric.report(),
-        pictures=dict(sorted(pictures.items(), key=lambda item: item[1])),
+        images=dict(sorted(images.items(), key=lambda item: item[1])),
         worst=tuple(worst),
         seconds=seconds if timed else None,
         problems=tuple(problems),
@@ -232,5 +232,5 @@ def _judged(
 
 
 def _read(samples: SemanticSet, index: int) -> tuple[np.ndarray, np.ndarray]:
-    picture, labels = samples.read(index)
-    return np.asarray(picture), labels
+    image, labels = samples.read(index)
+    return np.asarray(image), labels

@@ -1,4 +1,4 @@
-"""The worst pictures of an evaluation: what is true beside what was said."""
+"""The worst images of an evaluation: what is true beside what was said."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pocketeye.metrics.matching import Mistakes, match
 from pocketeye.metrics.objects import NOTHING, FoundObjects, TrueObjects
 from pocketeye.results import LabelMap, Result
 from pocketeye.results.legend import legend
-from pocketeye.results.result import save_picture
+from pocketeye.results.result import save_image
 
 if TYPE_CHECKING:
     from pocketeye.predicting.evaluation.detection import DetectionEval
     from pocketeye.predicting.evaluation.semantic import SemanticEval
 
 PAIR, TRIPLE = 460, 380
-"""Width of a picture in pixels, of two side by side and of three."""
+"""Width of an image in pixels, of two side by side and of three."""
 _TALLEST = 1.2
 _GAP, _LINE, _INK, _FAINT, _PAPER = 8, 20, "#1c1c1c", "#6b6b6b", "#ffffff"
 _RIGHT, _MISTAKE = 2, 5
@@ -33,7 +33,7 @@ Row = tuple[str, Sequence[Image.Image]]
 
 
 def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
-    """Truth beside prediction of the pictures of the lowest F1; nothing where none has a mistake.
+    """Truth beside prediction of the images of the lowest F1; nothing where none has a mistake.
 
     Only mistakes are named: in the truth what was missed, in the prediction what is wrong. In a set of
     one class the colours tell them.
@@ -43,18 +43,18 @@ def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
     for image_id in result.worst():
         number = result.numbers[image_id]
         try:
-            picture = np.asarray(result.samples[number].image())
+            image = np.asarray(result.samples[number].image())
         except UnreadableImage:
             continue  # of results made elsewhere
         found = result.found.get(image_id, NOTHING).above(result.matches.score)
-        pair = _detection_pair(picture, result.truths[image_id], found, result.classes)
-        text = f"{result.samples.name(number)}: {said(result.matches.pictures[image_id])}"
+        pair = _detection_pair(image, result.truths[image_id], found, result.classes)
+        text = f"{result.samples.name(number)}: {said(result.matches.images[image_id])}"
         rows.append((text, pair))
         labels |= {*result.truths[image_id].labels.tolist(), *found.labels.tolist()}
     alone = len(result.classes) == 1
     how = ("", "") if alone else (", named where missed", ", named where wrong")
     head = (
-        f"{result.model} on {result.data}: worst pictures at scores from {result.matches.score:.2f}. "
+        f"{result.model} on {result.data}: worst images at scores from {result.matches.score:.2f}. "
         f"Left: true{how[0]}. Right: found{how[1]}."
     )
     if alone:
@@ -64,7 +64,7 @@ def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
 
 
 def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
-    """Truth, prediction and mistakes of the pictures of the lowest mean IoU; none for no mistake."""
+    """Truth, prediction and mistakes of the images of the lowest mean IoU; none for no mistake."""
     rows: list[Row] = []
     labels: set[int] = set()
     for worst in result.worst:
@@ -74,7 +74,7 @@ def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
         )
         rows.append((text, triple))
         labels |= seen
-    head = f"{result.model} on {result.data}: worst pictures. True, found, mistakes."
+    head = f"{result.model} on {result.data}: worst images. True, found, mistakes."
     return _save(rows, head, _named(result.classes, labels), path)
 
 
@@ -88,9 +88,9 @@ def said(mistakes: Mistakes) -> str:
 
 
 def _detection_pair(
-    picture: np.ndarray, truth: TrueObjects, found: FoundObjects, classes: Sequence[str]
+    image: np.ndarray, truth: TrueObjects, found: FoundObjects, classes: Sequence[str]
 ) -> tuple[Image.Image, Image.Image]:
-    size = _fitted((picture.shape[1], picture.shape[0]), PAIR)
+    size = _fitted((image.shape[1], image.shape[0]), PAIR)
     matching = match(truth, found)
     wrong, missed = (matching.hits < 0) & ~matching.ignored, ~truth.crowd
     missed[matching.hits[matching.hits >= 0]] = False
@@ -103,12 +103,12 @@ def _detection_pair(
         if objects is truth:
             names = ["crowd" if truth.crowd[i] else name for i, name in enumerate(names)]
         colours = objects.labels if len(classes) > 1 else np.where(mistaken, _MISTAKE, _RIGHT)
-        pair.append(_drawn(picture, objects, names, colours, size))
+        pair.append(_drawn(image, objects, names, colours, size))
     return pair[0], pair[1]
 
 
 def _drawn(
-    picture: np.ndarray,
+    image: np.ndarray,
     objects: TrueObjects | FoundObjects,
     names: Sequence[str],
     colours: np.ndarray,
@@ -116,8 +116,8 @@ def _drawn(
 ) -> Image.Image:
     """At the size it is shown, so that lines and letters keep theirs."""
     result = Result(
-        size=(picture.shape[1], picture.shape[0]), boxes=objects.boxes, masks=objects.masks,
-        labels=names, class_ids=colours.tolist(), image=picture,
+        size=(image.shape[1], image.shape[0]), boxes=objects.boxes, masks=objects.masks,
+        labels=names, class_ids=colours.tolist(), image=image,
         scores=objects.scores if isinstance(objects, FoundObjects) else None,
     )  # fmt: skip
     return result.resized(size).plot()
@@ -130,9 +130,9 @@ def _named(classes: Sequence[str], labels: set[int]) -> list[tuple[str, int]]:
 def _semantic_triple(
     worst: WorstImage, classes: Sequence[str]
 ) -> tuple[tuple[Image.Image, ...], set[int]]:
-    size = _fitted((worst.picture.shape[1], worst.picture.shape[0]), TRIPLE)
+    size = _fitted((worst.image.shape[1], worst.image.shape[0]), TRIPLE)
     maps = [
-        LabelMap(labels=labels, classes=classes, image=worst.picture).resized(size)
+        LabelMap(labels=labels, classes=classes, image=worst.image).resized(size)
         for labels in (worst.truth, worst.found)
     ]
     true, found = maps
@@ -140,8 +140,8 @@ def _semantic_triple(
     assert true.image is not None
     grey = true.image.mean(axis=2, keepdims=True).repeat(3, axis=2) * _GREY
     mistakes = np.where(wrong[..., None], np.asarray(_WRONG), grey).astype(np.uint8)
-    pictures = (*(one.plot(text=False) for one in maps), Image.fromarray(mistakes))
-    return pictures, set(true.present) | set(found.present)
+    images = (*(one.plot(text=False) for one in maps), Image.fromarray(mistakes))
+    return images, set(true.present) | set(found.present)
 
 
 def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
@@ -174,21 +174,21 @@ def _save(
         for column, (text, shown) in enumerate(line):
             left = _GAP + column * cell
             draw.text((left, top), text[-110:], _FAINT, ImageFont.load_default(13))
-            for picture in shown:
-                sheet.paste(picture, (left, top + _LINE))
+            for image in shown:
+                sheet.paste(image, (left, top + _LINE))
                 left += (PAIR if panels == 2 else TRIPLE) + _GAP
         top += height
     sheet.paste(key, (_GAP, top))
-    return [save_picture(sheet, path)]
+    return [save_image(sheet, path)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstImage:
-    """A picture with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+    """An image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
 
     name: str
     miou: float
     accuracy: float
-    picture: np.ndarray
+    image: np.ndarray
     truth: np.ndarray
     found: np.ndarray

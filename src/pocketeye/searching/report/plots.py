@@ -1,4 +1,4 @@
-"""Pictures of a search. Every latency axis names the device, readable without colour.
+"""Images of a search. Every latency axis names the device, readable without colour.
 
 Figures are made through matplotlib's object API, so nothing global changes.
 """
@@ -50,9 +50,9 @@ def figure(width: float, height: float) -> Figure:
     return result
 
 
-def save(picture: Figure, path: Path) -> Path:
-    """Write a PNG without date or version, so that equal pictures are equal files."""
-    picture.savefig(path, dpi=130, metadata={"Software": None})
+def save(image: Figure, path: Path) -> Path:
+    """Write a PNG without date or version, so that equal images are equal files."""
+    image.savefig(path, dpi=130, metadata={"Software": None})
     return path
 
 
@@ -85,8 +85,8 @@ def architecture_strip(
     """
     layers = architecture.placed()[: len(layer_ms)]
     count = len(layers)
-    picture = figure(max(6.5, 1.3 + 0.52 * count), 4.6)
-    boxes, bars = picture.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
+    fig = figure(max(6.5, 1.3 + 0.52 * count), 4.6)
+    boxes, bars = fig.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
     tallest = max(_height(layer.spec) for layer in layers)
     for x, layer in enumerate(layers):
         _draw_box(boxes, x, layer.spec, tallest)
@@ -118,7 +118,7 @@ def architecture_strip(
         _tidy(axes, grid=False)
     bars.tick_params(axis="x", labelsize=_SMALL - 0.5, length=0)
     boxes.tick_params(axis="x", length=0, labelbottom=False)
-    return picture
+    return fig
 
 
 def theta_evolution(
@@ -133,8 +133,8 @@ def theta_evolution(
     """
     columns = min(6, space.num_layers)
     rows = math.ceil(space.num_layers / columns)
-    picture = figure(2.0 * columns + 1.6, 1.5 * rows + 0.9)
-    grid = picture.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    fig = figure(2.0 * columns + 1.6, 1.5 * rows + 0.9)
+    grid = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     top = max(0.3, float(np.nanmax(history)))
     image = None
     for layer, axes in enumerate(grid.flat):
@@ -157,14 +157,14 @@ def theta_evolution(
         axes.set_yticks(range(len(space.ops)), space.ops, fontsize=_SMALL - 1.5)
         axes.set_xticks(*_few_ticks(epochs), fontsize=_SMALL - 1)
         axes.tick_params(length=2, color=MUTED)
-    picture.supxlabel("epoch", fontsize=_TEXT, color=INK)
-    picture.suptitle("Probability of every candidate block" + (f" · {where}" if where else ""),
+    fig.supxlabel("epoch", fontsize=_TEXT, color=INK)
+    fig.suptitle("Probability of every candidate block" + (f" · {where}" if where else ""),
                      fontsize=_TITLE, color=INK, x=0.01, ha="left")  # fmt: skip
     assert image is not None
-    bar = picture.colorbar(image, ax=grid, shrink=0.8, pad=0.01, format=PercentFormatter(1.0))
+    bar = fig.colorbar(image, ax=grid, shrink=0.8, pad=0.01, format=PercentFormatter(1.0))
     bar.set_label("probability (hatched: not legal there)", fontsize=_SMALL, color=INK)
     bar.ax.tick_params(labelsize=_SMALL)
-    return picture
+    return fig
 
 
 def search_curves(
@@ -183,8 +183,8 @@ def search_curves(
     shown = [(label, [(k, n) for k, n in lines if any(k in row for row in history)])
              for label, lines in panels]  # fmt: skip
     shown = [(label, lines) for label, lines in shown if lines]
-    picture = figure(3.6 * max(len(shown), 1), 3.3)
-    grid = picture.subplots(1, max(len(shown), 1), squeeze=False)[0]
+    fig = figure(3.6 * max(len(shown), 1), 3.3)
+    grid = fig.subplots(1, max(len(shown), 1), squeeze=False)[0]
     styles = (("-", "o", SEARCHED), ("--", "s", RANDOM), (":", "^", MUTED))
     for axes, (label, lines) in zip(grid, shown, strict=False):
         for (key, name), (line, marker, colour) in zip(lines, styles, strict=False):
@@ -202,7 +202,7 @@ def search_curves(
         if len(lines) > 1 or is_latency:
             axes.legend(fontsize=_SMALL, frameon=False)
         _tidy(axes)
-    return picture
+    return fig
 
 
 def accuracy_latency(derived: Derived, where: str) -> Figure:
@@ -210,8 +210,8 @@ def accuracy_latency(derived: Derived, where: str) -> Figure:
 
     Hollow: predicted by the table. Filled: measured in the runtime, joined to its prediction.
     """
-    picture = figure(7.4, 4.8)
-    axes = picture.subplots()
+    fig = figure(7.4, 4.8)
+    axes = fig.subplots()
     low, high = ((1 + sign * derived.tolerance) * derived.target_ms for sign in (-1, 1))
     axes.axvspan(low, high, color="#f3e3e3", zorder=0, label=f"± {derived.tolerance:.0%}")
     axes.axvline(derived.target_ms, color=TARGET, linestyle="-.", linewidth=1.3,
@@ -237,13 +237,13 @@ def accuracy_latency(derived: Derived, where: str) -> Figure:
     axes.set_title("Accuracy against latency", fontsize=_TITLE, loc="left", color=INK)
     axes.legend(fontsize=_SMALL, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     _tidy(axes)
-    return picture
+    return fig
 
 
 def predicted_measured(derived: Derived, where: str) -> Figure:
     """Predicted against measured latency of every measured network, with the tolerance."""
-    picture = figure(6.4, 4.8)
-    axes = picture.subplots()
+    fig = figure(6.4, 4.8)
+    axes = fig.subplots()
     values = [derived.target_ms]
     for group, marker, colour, name in (
         (derived.random, "s", RANDOM, "random"),
@@ -276,7 +276,7 @@ def predicted_measured(derived: Derived, where: str) -> Figure:
     axes.set_title("Predicted against measured", fontsize=_TITLE, loc="left", color=INK)
     axes.legend(fontsize=_SMALL, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     _tidy(axes)
-    return picture
+    return fig
 
 
 def _draw_networks(

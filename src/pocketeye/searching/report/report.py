@@ -63,7 +63,7 @@ class SearchReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Picture:
+class _Image:
     title: str
     file: str
     alt: str
@@ -74,16 +74,16 @@ class _Picture:
 def write_report(report: SearchReport, folder: Path) -> list[Path]:
     """Write ``report.html``, the PNGs and ``candidates.csv`` into ``folder``; the HTML comes first.
 
-    The HTML holds copies of the pictures, so it can be mailed alone.
+    The HTML holds copies of the images, so it can be mailed alone.
     """
     from pocketeye import __version__
     from pocketeye.searching.report import plots
 
-    figures, pictures = [], []
-    for picture, drawn in _draw(report):
-        path = plots.save(drawn, folder / picture.file)
-        pictures.append(path)
-        figures.append({"png": pages.embedded(path), **{k: getattr(picture, k) for k in _SHOWN}})
+    figures, images = [], []
+    for image, drawn in _draw(report):
+        path = plots.save(drawn, folder / image.file)
+        images.append(path)
+        figures.append({"png": pages.embedded(path), **{k: getattr(image, k) for k in _SHOWN}})
     derived = report.derived
     html = pages.render(
         "search.html.j2",
@@ -113,7 +113,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
     )  # fmt: skip
     page = write_atomic(folder / REPORT, html)
     table = write_atomic(folder / CANDIDATES_CSV, candidates_csv(derived))
-    return [page, table, *pictures]
+    return [page, table, *images]
 
 
 def candidates_csv(derived: Derived) -> str:
@@ -159,7 +159,7 @@ _STRIP_ADDITIVE = (
 _SHOWN = ("title", "file", "alt", "caption", "text")
 
 
-def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
+def _draw(report: SearchReport) -> list[tuple[_Image, Figure]]:
     from pocketeye.searching.report import plots
 
     derived, where = report.derived, report.where
@@ -168,7 +168,7 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
     has_additive = any(isinstance(block.parsed, AdditiveOp) for block in best.blocks)
     return [
         (
-            _Picture(
+            _Image(
                 title="The network", file="architecture.png", text="",
                 alt=f"Architecture strip: {blocks}",
                 caption=_STRIP_CAPTION + (_STRIP_ADDITIVE if has_additive else ""),
@@ -178,7 +178,7 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
             ),
         ),
         (
-            _Picture(
+            _Image(
                 title="Accuracy and latency", file="accuracy_latency.png",
                 text=derived.comparison.sentence() + ".",
                 alt="Scatter of accuracy over latency for searched and random networks",
@@ -188,7 +188,7 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
             plots.accuracy_latency(derived, where),
         ),
         (
-            _Picture(
+            _Image(
                 title="Predicted and measured", file="predicted_measured.png", text="",
                 alt="Scatter of measured over predicted latency with the line of equality",
                 caption="Every network that was measured end to end in the runtime.",
@@ -196,7 +196,7 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
             plots.predicted_measured(derived, where),
         ),
         (
-            _Picture(
+            _Image(
                 title="How the search went", file="curves.png", text="",
                 alt="Curves over the epochs of the search",
                 caption="Expected latency is that of the distribution, from the table (est.).",
@@ -204,7 +204,7 @@ def _draw(report: SearchReport) -> list[tuple[_Picture, Figure]]:
             plots.search_curves(report.history, report.panels, derived.target_ms, where),
         ),
         (
-            _Picture(
+            _Image(
                 title="How the choice formed", file="theta.png", text="",
                 alt="Heat maps of block probabilities per layer over the epochs",
                 caption="Title of each map: the most probable block at the end.",

@@ -24,11 +24,11 @@ from pocketeye.tracking.evaluation.follow import PromptKind as PromptKind
 from pocketeye.tracking.evaluation.follow import Protocol as Protocol
 from pocketeye.tracking.evaluation.follow import VosPlan as VosPlan
 from pocketeye.tracking.evaluation.result import ObjectScore, VosResult, WorstFrame
-from pocketeye.tracking.evaluation.vos_models import Follower
+from pocketeye.tracking.evaluation.vos_models import VosModel
 
 
 def evaluate_vos(
-    follower: Follower, videos: VideoSet, plan: VosPlan | None = None, *, name: str = "the tracker"
+    follower: VosModel, videos: VideoSet, plan: VosPlan | None = None, *, name: str = "the tracker"
 ) -> VosResult:
     """Show the objects of every clip to ``follower`` and score what it makes of them.
 

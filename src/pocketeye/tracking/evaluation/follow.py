@@ -20,7 +20,7 @@ from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import error_click, region_similarity
 from pocketeye.results import CompactMask, Result
-from pocketeye.tracking.evaluation.vos_models import Follower, FollowSession
+from pocketeye.tracking.evaluation.vos_models import FollowSession, VosModel
 
 PromptKind = Literal["mask", "click", "3-clicks", "box"]
 Protocol = Literal["semi", "offline", "online"]
@@ -90,7 +90,7 @@ class ClipFrames(Frames):
 
 
 def follow_clip(
-    follower: Follower, clip: VideoSequence, plan: VosPlan, advance: Callable[[], None]
+    follower: VosModel, clip: VideoSequence, plan: VosPlan, advance: Callable[[], None]
 ) -> Followed:
     """Show the objects of a clip and follow them.
 

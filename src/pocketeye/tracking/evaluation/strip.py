@@ -53,17 +53,17 @@ def _block(result: VosResult) -> Image.Image:
 
 def _panel(worst: WorstFrame) -> Image.Image:
     clip = worst.clip
-    picture = Image.fromarray(clip.frame(worst.frame))
+    image = Image.fromarray(clip.frame(worst.frame))
     masks = Masks(size=clip.size, items=(worst.mask,))
-    draw_masks(picture, masks, [worst.object_id], [""])
+    draw_masks(image, masks, [worst.object_id], [""])
     truth = truth_of(clip, worst.frame, worst.object_id)
     width = line_width(clip.size) + 1
     inside, halo = dilate(~truth, width) & truth, dilate(truth, 1) & ~truth
-    picture.paste((0, 0, 0), mask=_stencil(halo))
-    picture.paste(_TRUTH, mask=_stencil(inside))
+    image.paste((0, 0, 0), mask=_stencil(halo))
+    image.paste(_TRUTH, mask=_stencil(inside))
     height = round(clip.size[1] * _WIDTH / clip.size[0])
     panel = Image.new("RGB", (_WIDTH, height + 2 * _TEXT), _PAPER)
-    panel.paste(picture.resize((_WIDTH, height)), (0, 0))
+    panel.paste(image.resize((_WIDTH, height)), (0, 0))
     text = f"{clip.name}, object {worst.object_id}, frame {worst.frame}: "
     text += f"J {100 * worst.j:.0f}, F {100 * worst.f:.0f}"
     _write(panel, text, (0, height + 4))

@@ -44,7 +44,7 @@ class FollowSession(Protocol):
     ) -> None: ...
 
 
-class Follower(Protocol):
+class VosModel(Protocol):
     """Opens sessions."""
 
     def open(self, source: Any = None) -> FollowSession:
@@ -54,9 +54,9 @@ class Follower(Protocol):
 BASELINES = ("still", "flow")
 
 
-def open_follower(
+def open_vos_model(
     name: str, checkpoint: str | Path | None = None, *, device: Device = "auto"
-) -> Follower:
+) -> VosModel:
     """A tracker or a baseline by name.
 
     Args:

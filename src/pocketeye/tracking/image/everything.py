@@ -1,7 +1,7 @@
 """Segmenting everything: a grid of clicks, the sure and stable masks, each object once.
 
 After the automatic mask generator of SAM (arXiv 2304.02643, appendix B). Masks are stored compactly as
-soon as they are found, so memory does not grow with the picture times the masks.
+soon as they are found, so memory does not grow with the image times the masks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EDGE = 20  # pixels within which a mask counts as cut off by its crop
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """A mask of the whole picture; ``priority`` decides between two of one object."""
+    """A mask of the whole image; ``priority`` decides between two of one object."""
 
     mask: CompactMask
     score: float
@@ -38,21 +38,21 @@ class _Found:
 
 @dataclass(frozen=True)
 class MaskGenerator:
-    """Finds all objects of a picture.
+    """Finds all objects of an image.
 
     Attributes:
         segmenter: what answers the clicks.
-        points_per_side: clicks along each side of the picture; halved with each layer of crops.
+        points_per_side: clicks along each side of the image; halved with each layer of crops.
         points_per_batch: clicks at once.
         pred_iou_threshold: least expected IoU, 0 to 1.
         stability_threshold: least stability, 0 to 1: how much of the mask that a logit lower by
             ``stability_offset`` gives is also in that of a logit higher by as much. It is measured at
-            the network's resolution, the official code's at the picture's.
+            the network's resolution, the official code's at the image's.
         stability_offset: see there.
         box_nms_threshold: of two masks whose boxes have a larger IoU than this the surer one stays.
-        crop_layers: looks also at ``4 ** n`` overlapping parts of the picture in layer ``n``, for
-            small objects; each costs as much as the picture.
-        crop_overlap: of neighbouring parts, as a share of the picture's shorter side.
+        crop_layers: looks also at ``4 ** n`` overlapping parts of the image in layer ``n``, for
+            small objects; each costs as much as the image.
+        crop_overlap: of neighbouring parts, as a share of the image's shorter side.
         min_area: holes and specks of fewer pixels are filled and removed, and so are masks of fewer.
     """
 
@@ -79,19 +79,19 @@ class MaskGenerator:
                 raise InvalidValue(f"{field.name} is {value}, it can be {allowed}")
 
     def __call__(self, image: Any) -> Result:
-        """The objects of a picture, the smallest first, so that no drawing hides one.
+        """The objects of an image, the smallest first, so that no drawing hides one.
 
         Args:
-            image: as in :meth:`ImageSegmenter.set_image`; the picture that is set there stays.
+            image: as in :meth:`ImageSegmenter.set_image`; the image that is set there stays.
 
         Returns:
             Compact masks with their expected IoUs as scores; they may overlap (a wheel, its car).
 
         Raises:
-            MissingFile, InvalidValue, InvalidType: not a picture.
+            MissingFile, InvalidValue, InvalidType: not an image.
         """
-        picture = read_image(image)
-        size = (picture.shape[1], picture.shape[0])
+        pixels = read_image(image)
+        size = (pixels.shape[1], pixels.shape[0])
         crops = [
             (layer, box)
             for layer in range(self.crop_layers + 1)
@@ -100,7 +100,7 @@ class MaskGenerator:
         found: list[_Found] = []
         with task("segmenting", sum(self._side(layer) ** 2 for layer, _ in crops)) as bar:
             for layer, box in crops:
-                found += self._once(list(self._of_crop(picture, layer, box, bar)))
+                found += self._once(list(self._of_crop(pixels, layer, box, bar)))
         found = self._once(found)
         if self.min_area:
             found = self._once([f for raw in found if (f := self._cleaned(raw)) is not None])
@@ -109,16 +109,16 @@ class MaskGenerator:
             size=size,
             masks=Masks(size=size, items=tuple(f.mask for f in found)),
             scores=np.array([f.score for f in found], np.float32),
-            image=picture,
+            image=pixels,
         )
 
     def _side(self, layer: int) -> int:
         return max(1, self.points_per_side >> layer)
 
-    def _of_crop(self, picture: np.ndarray, layer: int, box: Box, bar: Task) -> Iterator[_Found]:
+    def _of_crop(self, image: np.ndarray, layer: int, box: Box, bar: Task) -> Iterator[_Found]:
         x0, y0, x1, y1 = box
-        (seen,) = self.segmenter.embed([picture[y0:y1, x0:x1]])
-        size = (picture.shape[1], picture.shape[0])
+        (seen,) = self.segmenter.embed([image[y0:y1, x0:x1]])
+        size = (image.shape[1], image.shape[0])
         clicks = grid(self._side(layer)) * torch.tensor([x1 - x0, y1 - y0])
         for points in clicks.split(self.points_per_batch):
             for mask, score in self._of_clicks(seen, points):
@@ -176,7 +176,7 @@ def grid(side: int) -> Tensor:
 
 
 def crop_boxes(size: Size, layer: int, overlap: float) -> list[Box]:
-    """``2 ** layer`` parts along each side of a picture of ``size`` (width, height), x0 y0 x1 y1.
+    """``2 ** layer`` parts along each side of an image of ``size`` (width, height), x0 y0 x1 y1.
 
     Neighbours share ``overlap`` times the shorter side, less by as much as there are more of them.
     """
@@ -197,7 +197,7 @@ def stability(logits: Tensor, offset: float) -> Tensor:
 
 
 def placed(mask: CompactMask, crop: Box, size: Size) -> CompactMask:
-    """A mask of a crop as one of the whole picture of ``size``."""
+    """A mask of a crop as one of the whole image of ``size``."""
     left, top = crop[:2]
     x0, y0, x1, y1 = mask.box
     box = (x0 + left, y0 + top, x1 + left, y1 + top)
@@ -205,7 +205,7 @@ def placed(mask: CompactMask, crop: Box, size: Size) -> CompactMask:
 
 
 def _cut_off(box: Box, crop: Box, size: Size) -> bool:
-    """Whether a mask's box (in the crop) comes near an edge of the crop that is none of the picture."""
+    """Whether a mask's box (in the crop) comes near an edge of the crop that is none of the image."""
     at = (crop[0], crop[1], crop[0], crop[1])
     edges = zip(box, at, crop, (0, 0, *size), strict=True)
     return any(

@@ -1,4 +1,4 @@
-"""Prompts as users write them, in pixels of the picture: checked, and one :class:`Prompt` per object."""
+"""Prompts as users write them, in pixels of the image: checked, and one :class:`Prompt` per object."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Prompt:
     """What is said of one object.
 
     Attributes:
-        points: float32 ``(P, 2)``, (x, y) in pixels of the picture; the corners of a box come first.
+        points: float32 ``(P, 2)``, (x, y) in pixels of the image; the corners of a box come first.
         labels: int64 ``(P,)``: 1 and 0 for points in the object and beside it, 2 and 3 for the upper
             left and lower right corner of a box.
-        mask: float32 ``(h, w)`` logits at a quarter of the network's picture, or None.
+        mask: float32 ``(h, w)`` logits at a quarter of the network's image, or None.
     """
 
     points: np.ndarray
@@ -41,7 +41,7 @@ def read_prompts(
     """The prompts of :meth:`pocketeye.tracking.ImageSegmenter.predict`, one per object.
 
     Args:
-        size: (width, height) of the picture; ``mask_size`` that of logits.
+        size: (width, height) of the image; ``mask_size`` that of logits.
 
     Raises:
         InvalidValue, InvalidType: see there.
@@ -74,11 +74,11 @@ def read_points(points: Any, labels: Any, size: Size) -> tuple[np.ndarray, np.nd
     """Points and labels of one object, float32 ``(N, 2)`` and int64 ``(N,)``.
 
     Args:
-        points: (x, y) in pixels of a picture of ``size`` (width, height).
+        points: (x, y) in pixels of an image of ``size`` (width, height).
         labels: 1 in the object, 0 beside it; all 1 where None.
 
     Raises:
-        InvalidValue, InvalidType: no such numbers, a point outside the picture, or not one label
+        InvalidValue, InvalidType: no such numbers, a point outside the image, or not one label
             per point.
     """
     xy = _numbers(points, "points")
@@ -91,7 +91,7 @@ def read_points(points: Any, labels: Any, size: Size) -> tuple[np.ndarray, np.nd
     if not inside.all():
         x, y = xy[~inside][0]
         raise InvalidValue(
-            f"the point {x:g},{y:g} is outside the picture of {width}x{height} pixels "
+            f"the point {x:g},{y:g} is outside the image of {width}x{height} pixels "
             f"(x 0 to {width - 1}, y 0 to {height - 1})"
         )
     signs = np.ones(len(xy)) if labels is None else _numbers(labels, "labels").reshape(-1)
@@ -107,10 +107,10 @@ def read_box(box: Any, size: Size) -> np.ndarray:
     """A box as its corners, float32 ``(2, 2)``.
 
     Args:
-        box: x0, y0, x1, y1 in pixels of a picture of ``size`` (width, height).
+        box: x0, y0, x1, y1 in pixels of an image of ``size`` (width, height).
 
     Raises:
-        InvalidValue, InvalidType: no four numbers, upside down, or not inside the picture.
+        InvalidValue, InvalidType: no four numbers, upside down, or not inside the image.
     """
     corners = _numbers(box, "a box")
     if corners.shape != (4,):
@@ -123,7 +123,7 @@ def read_box(box: Any, size: Size) -> np.ndarray:
         guess = f": did you mean {meant}?" if (low < high).all() else " and has no area"
         raise InvalidValue(f"{said} is not x0,y0,x1,y1 with x0 < x1 and y0 < y1{guess}")
     if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
-        raise InvalidValue(f"{said} is not inside the picture of {size[0]}x{size[1]} pixels")
+        raise InvalidValue(f"{said} is not inside the image of {size[0]}x{size[1]} pixels")
     return corners.astype(np.float32).reshape(2, 2)
 
 
@@ -132,7 +132,7 @@ def read_mask(mask: Any, size: Size, mask_size: Size) -> np.ndarray:
 
     Args:
         mask: logits of an earlier answer, ``mask_size`` (width, height); or a drawn mask of the
-            picture's ``size``: bool ``(height, width)`` or a :class:`CompactMask`.
+            image's ``size``: bool ``(height, width)`` or a :class:`CompactMask`.
 
     Raises:
         InvalidValue, InvalidType: of another size, or not such numbers.
@@ -142,7 +142,7 @@ def read_mask(mask: Any, size: Size, mask_size: Size) -> np.ndarray:
     values = _numbers(mask, "a mask", keep_bool=True)
     got, is_drawn = values.shape[::-1], values.dtype == np.bool_
     if got != (size if is_drawn else mask_size):
-        drawn = f"a bool mask of the picture, {size[0]}x{size[1]}"
+        drawn = f"a bool mask of the image, {size[0]}x{size[1]}"
         low = f"logits of an earlier answer, {mask_size[0]}x{mask_size[1]}"
         shown = "x".join(map(str, got))
         kind = "bool" if is_drawn else "numbers"

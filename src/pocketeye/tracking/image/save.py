@@ -10,16 +10,16 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.runs import write_atomic
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 _MOST_LABELS = 255
 OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
 
 
 def _require_free(target: Path, overwrite: bool) -> None:
     suffix = target.suffix.lower()
-    if suffix not in ("", ".json", *_PICTURES):
-        known = f"{', '.join(_PICTURES)}, .json, or none for a folder"
-        raise unknown("suffix", suffix, (".json", *_PICTURES), known)
+    if suffix not in ("", ".json", *_IMAGES):
+        known = f"{', '.join(_IMAGES)}, .json, or none for a folder"
+        raise unknown("suffix", suffix, (".json", *_IMAGES), known)
     if target.is_dir() != (not suffix) and target.exists():
         raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
     names = (OVERLAY, LABELS, CUTOUT, MASKS)
@@ -30,7 +30,7 @@ def _require_free(target: Path, overwrite: bool) -> None:
 
 def _save(found: Result, target: Path, name: str) -> list[Path]:
     suffix = target.suffix.lower()
-    if suffix in _PICTURES:
+    if suffix in _IMAGES:
         return [found.save(target)]
     folder = target.parent if suffix else target
     try:

@@ -1,4 +1,4 @@
-"""Segmenting pictures by clicks, boxes and masks: the encoder runs once, each prompt costs little."""
+"""Segmenting images by clicks, boxes and masks: the encoder runs once, each prompt costs little."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Segmentation(Result):
 
     Attributes:
         scores: the expected IoU of each mask.
-        logits: float32 ``(N, h, w)`` at a quarter of the network's picture, within ±32: a mask
+        logits: float32 ``(N, h, w)`` at a quarter of the network's image, within ±32: a mask
             prompt for the next answer, ``predict(mask=result.logits[0])``.
     """
 
@@ -42,7 +42,7 @@ class Segmentation(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EmbeddedImage:
-    """A picture and what the network knows of it.
+    """An image and what the network knows of it.
 
     Attributes:
         image: uint8 RGB ``(height, width, 3)``.
@@ -61,7 +61,7 @@ class EmbeddedImage:
 
 
 class ImageSegmenter:
-    """Masks of what is clicked on, boxed or roughly drawn, in one picture or several.
+    """Masks of what is clicked on, boxed or roughly drawn, in one image or several.
 
     Args:
         model: see :func:`pocketeye.tracking.open_model`.
@@ -85,20 +85,20 @@ class ImageSegmenter:
         return width // 4, height // 4
 
     def set_image(self, image: Any) -> None:
-        """Look at a picture, or at several; prompts then refer to it.
+        """Look at an image, or at several; prompts then refer to it.
 
         Args:
-            image: path, PIL picture, uint8 array ``(height, width, 3)`` in RGB or ``(height,
+            image: path, PIL image, uint8 array ``(height, width, 3)`` in RGB or ``(height,
                 width)``, or a list of these. A file is turned upright by its EXIF orientation;
-                pictures in memory are taken as they stand.
+                images in memory are taken as they stand.
 
         Raises:
-            MissingFile: no such file. InvalidValue, InvalidType: not a picture. The picture that
+            MissingFile: no such file. InvalidValue, InvalidType: not an image. The image that
                 was set before stays.
         """
         several = isinstance(image, list | tuple)
         if several and not image:
-            raise InvalidValue("an empty list of pictures: give one at least")
+            raise InvalidValue("an empty list of images: give one at least")
         self._images = tuple(self.embed(image if several else [image]))
 
     def predict(
@@ -112,7 +112,7 @@ class ImageSegmenter:
         *,
         image: int = 0,
     ) -> Segmentation:
-        """Masks for prompts, in pixels of the picture.
+        """Masks for prompts, in pixels of the image.
 
         Points, box and mask together speak of one object. Several objects at once: ``boxes``, points
         ``(objects, N, 2)``, or lists of them (each may have its own number of points).
@@ -122,15 +122,15 @@ class ImageSegmenter:
             labels: ``(N,)``: 1 in the object (all, by default), 0 beside it.
             box: x0, y0, x1, y1.
             boxes: ``(objects, 4)``.
-            mask: ``logits`` of an earlier answer (one of them), or a drawn mask of the picture's
+            mask: ``logits`` of an earlier answer (one of them), or a drawn mask of the image's
                 size, bool or compact; for several objects one each.
             multimask: None gives one mask per object, the best of three where the prompt is a single
                 point, which may mean a part or the whole; True gives all three of each object, the
                 best first, object after object; False the one that is made for clear prompts.
-            image: which of several pictures.
+            image: which of several images.
 
         Raises:
-            InvalidValue, InvalidType: no picture yet, no prompt, a point outside, a box upside down,
+            InvalidValue, InvalidType: no image yet, no prompt, a point outside, a box upside down,
                 labels that do not match, a mask of another size.
         """
         seen = self._seen(image)
@@ -149,43 +149,43 @@ class ImageSegmenter:
     def predict_batch(
         self, prompts: Sequence[dict[str, Any]], multimask: bool | None = None
     ) -> list[Segmentation]:
-        """:meth:`predict` for every picture.
+        """:meth:`predict` for every image.
 
         Args:
             prompts: the arguments for each, ``{"points": [[240, 150]]}``, in the order of the
-                pictures.
+                images.
 
         Raises:
-            InvalidValue: not as many prompts as pictures; else as :meth:`predict`.
+            InvalidValue: not as many prompts as images; else as :meth:`predict`.
         """
         self._seen(0)
         if len(prompts) != len(self._images):
             raise InvalidValue(
-                f"{len(prompts)} prompts for {len(self._images)} pictures: give one for each"
+                f"{len(prompts)} prompts for {len(self._images)} images: give one for each"
             )
         return [
             self.predict(**prompt, multimask=multimask, image=n) for n, prompt in enumerate(prompts)
         ]
 
-    # --- the parts, for those who keep pictures themselves ----------------------------------------
+    # --- the parts, for those who keep images themselves ----------------------------------------
 
     @torch.inference_mode()
     @onednn_products()
     def embed(self, images: Iterable[Any]) -> list[EmbeddedImage]:
-        """Look at pictures without setting them; see :meth:`set_image`."""
-        pictures = [read_image(image) for image in images]
+        """Look at images without setting them; see :meth:`set_image`."""
+        arrays = [read_image(image) for image in images]
         seen: list[EmbeddedImage] = []
-        for start in range(0, len(pictures), _IMAGES_AT_ONCE):
-            some = pictures[start : start + _IMAGES_AT_ONCE]
-            feat, details = self.model.look(torch.cat([self._input(p) for p in some]))
+        for start in range(0, len(arrays), _IMAGES_AT_ONCE):
+            some = arrays[start : start + _IMAGES_AT_ONCE]
+            feat, details = self.model.encode_image(torch.cat([self._input(p) for p in some]))
             feat = self.model.without_memory(feat)
             seen += [
                 EmbeddedImage(
-                    image=picture,
+                    image=pixels,
                     feat=feat[n : n + 1],
                     details=tuple(detail[n : n + 1] for detail in details),
                 )
-                for n, picture in enumerate(some)
+                for n, pixels in enumerate(some)
             ]
         return seen
 
@@ -202,7 +202,7 @@ class ImageSegmenter:
         """Logits ``(B, M, h, w)`` and expected IoUs ``(B, M)``; M is 1, or 3 that compete.
 
         Args:
-            points: ``(B, P, 2)`` pixels of the picture; ``labels``, ``mask`` and ``multimask`` as in
+            points: ``(B, P, 2)`` pixels of the image; ``labels``, ``mask`` and ``multimask`` as in
                 :meth:`pocketeye.models.TAM.predict`.
         """
         height, width = self.model.image_size
@@ -214,7 +214,7 @@ class ImageSegmenter:
         return said.masks, said.ious
 
     def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:
-        """Logits ``(N, h, w)`` as masks of a picture; only one is ever large."""
+        """Logits ``(N, h, w)`` as masks of an image; only one is ever large."""
         if self.hole_area:
             logits = fill_holes(logits, self.hole_area)
         if self.speck_area:
@@ -224,7 +224,7 @@ class ImageSegmenter:
             yield CompactMask.from_dense((large[0, 0] > 0).cpu().numpy())
 
     def _input(self, image: np.ndarray) -> Tensor:
-        """The network's picture ``(1, 3, H, W)``: stretched as the official image predictor does."""
+        """The network's image ``(1, 3, H, W)``: stretched as the official image predictor does."""
         pixels = torch.from_numpy(np.array(image, order="C")).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float() / 255
         size = self.model.image_size
@@ -261,18 +261,18 @@ class ImageSegmenter:
 
     def _seen(self, image: int) -> EmbeddedImage:
         if not self._images:
-            raise InvalidValue("there is no picture yet: call set_image first")
+            raise InvalidValue("there is no image yet: call set_image first")
         if not 0 <= image < len(self._images):
-            raise InvalidValue(f"picture {image} of {len(self._images)}: they count from 0")
+            raise InvalidValue(f"image {image} of {len(self._images)}: they count from 0")
         return self._images[image]
 
 
 def read_image(image: Any) -> np.ndarray:
-    """A picture as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
+    """An image as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
     if isinstance(image, str | Path):
         path = Path(image)
         if not path.is_file():
-            raise MissingFile(f"no picture at {path}")
+            raise MissingFile(f"no image at {path}")
         try:
             return np.asarray(decode(path))
         except UnreadableImage as error:
@@ -281,7 +281,7 @@ def read_image(image: Any) -> np.ndarray:
         return np.asarray(to_mode(image, 3))
     if not isinstance(image, np.ndarray):
         raise InvalidType(
-            f"a picture is a path, a PIL picture or a uint8 array, got {type(image).__name__}"
+            f"an image is a path, a PIL image or a uint8 array, got {type(image).__name__}"
         )
     shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not image.size or not shaped:

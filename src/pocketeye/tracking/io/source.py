@@ -15,7 +15,7 @@ from PIL import Image
 
 from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.video.av import decode, prepare, to_rgb, video_track
-from pocketeye.data.video.frames import FrameList, Frames, FrameStream, PictureFiles
+from pocketeye.data.video.frames import FrameList, Frames, FrameStream, ImageFiles
 from pocketeye.data.video.video import VideoFile
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, nearest
 from pocketeye.tracking.io.camera import camera_input
@@ -27,11 +27,11 @@ def open_video(source: Any, *, fps: float | None = None) -> Frames:
     """Open a video, whatever it is.
 
     Args:
-        source: path of a video file; a folder of pictures or a glob of them, in natural order of
+        source: path of a video file; a folder of images or a glob of them, in natural order of
             their names (``2.jpg`` before ``10.jpg``); the number of a camera; an address
             (``rtsp://``, ``http://``); a sequence of uint8 arrays ``(height, width, 3)`` or PIL
-            pictures; a generator of these, read once.
-        fps: frames a second where the source does not say (pictures, arrays).
+            images; a generator of these, read once.
+        fps: frames a second where the source does not say (images, arrays).
 
     Raises:
         MissingFile: nothing there. InvalidType: nothing that can be opened.
@@ -55,7 +55,7 @@ def open_video(source: Any, *, fps: float | None = None) -> Frames:
         return FrameList(list(source), fps)  # views, not copies
     if isinstance(source, Sequence):
         if source and all(isinstance(item, str | Path) for item in source):
-            return PictureFiles("the given pictures", [_existing(p) for p in source], fps)
+            return ImageFiles("the given images", [_existing(p) for p in source], fps)
         return FrameList(source, fps)
     if isinstance(source, Iterable):
         return FrameStream(source, fps=fps)
@@ -78,27 +78,27 @@ def _open_name(name: str, fps: float | None) -> Frames:
     if path.is_dir():
         return _open_folder(path, fps)
     if path.is_file():
-        return PictureFiles(path.name, [path], fps) if _is_picture(path) else VideoFile(path)
+        return ImageFiles(path.name, [path], fps) if _is_image(path) else VideoFile(path)
     if glob.has_magic(name):
         found = [Path(p) for p in glob.glob(name, recursive=True)]  # noqa: PTH207 - may be absolute
-        pictures = [p for p in found if p.is_file() and _is_picture(p)]
-        if not pictures:
-            raise MissingFile(f"no picture matches {name}")
-        return PictureFiles(name, sorted(pictures, key=lambda p: natural_key(str(p))), fps)
+        images = [p for p in found if p.is_file() and _is_image(p)]
+        if not images:
+            raise MissingFile(f"no image matches {name}")
+        return ImageFiles(name, sorted(images, key=lambda p: natural_key(str(p))), fps)
     if name.isdecimal():
         return _open_camera(int(name))
     _existing(path)
     raise InvalidValue(f"{name} is neither a file nor a folder")
 
 
-def _open_folder(folder: Path, fps: float | None) -> PictureFiles:
+def _open_folder(folder: Path, fps: float | None) -> ImageFiles:
     files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    pictures = sorted((p for p in files if _is_picture(p)), key=lambda p: natural_key(p.name))
-    if not pictures:
+    images = sorted((p for p in files if _is_image(p)), key=lambda p: natural_key(p.name))
+    if not images:
         other = sorted(p.name for p in files)[:3]
         inside = f"only {', '.join(other)}" if other else "no files"
-        raise InvalidValue(f"the folder {folder} holds no pictures ({inside})")
-    return PictureFiles(folder.name or str(folder), pictures, fps)
+        raise InvalidValue(f"the folder {folder} holds no images ({inside})")
+    return ImageFiles(folder.name or str(folder), images, fps)
 
 
 def _open_camera(number: int) -> FrameStream:
@@ -124,13 +124,13 @@ def _open_live(name: str, file: str, form: str | None, options: dict[str, str]) 
 
     def frames() -> Generator[np.ndarray]:
         with container:
-            for picture in decode(container, name):
-                yield to_rgb(picture)
+            for image in decode(container, name):
+                yield to_rgb(image)
 
     return FrameStream(frames(), name, float(rate) if rate else None)
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     # a GIF may move: PyAV shows all of its frames
     return path.suffix.lower() in SUFFIXES - {".gif"}
 

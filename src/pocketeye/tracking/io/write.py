@@ -64,8 +64,8 @@ def open_writer(
     if chosen == "mot":
         return MotFile(target, overwrite=overwrite)
     if not suffix:
-        picture: Form = next(f for f in get_args(Form) if f == chosen)
-        return PngFolder(target, picture, overwrite=overwrite)
+        image: Form = next(f for f in get_args(Form) if f == chosen)
+        return PngFolder(target, image, overwrite=overwrite)
     if fps is None:
         raise InvalidValue(f"{target.name} needs its frames a second: give fps")
     make = overlay_writer if chosen == "overlay" else alpha_writer

@@ -60,13 +60,13 @@ class VideoWriter(Writer):
                 f"frame {self.num_written} is {size[0]}x{size[1]}, but {self.path.name} began with "
                 f"{self._size}: all frames must have one size"
             )
-        picture = av.VideoFrame.from_ndarray(_even(pixels), format=form)
+        image = av.VideoFrame.from_ndarray(_even(pixels), format=form)
         # said in the file as well, so that no player has to guess
-        picture = picture.reformat(
+        image = image.reformat(
             format=self._pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        picture.pts, picture.time_base = self.num_written, 1 / self._rate
-        container.mux(stream.encode(picture))
+        image.pts, image.time_base = self.num_written, 1 / self._rate
+        container.mux(stream.encode(image))
 
     def _opened(self, size: tuple[int, int]) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:

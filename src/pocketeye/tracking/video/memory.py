@@ -64,10 +64,10 @@ def prepared_together(rows: Sequence[MapRow]) -> Memory:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class FrameOutput:
     """What was said of an object in one frame, and what the frame leaves in memory."""
 
-    low: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
+    low_res_masks: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
     score: float  # logit: the object is in the frame where above 0
     pointer: Tensor  # (1, C)
     map: MapRow
@@ -80,7 +80,7 @@ class PromptedFrame:
     ``settled`` once tracking has gone on from it: until then it may be corrected, and is not read.
     """
 
-    answer: Answer
+    answer: FrameOutput
     points: tuple[tuple[float, float], ...]  # pixels of the video
     labels: tuple[int, ...]
     settled: bool = False
@@ -168,14 +168,14 @@ class ObjectMemory:
     last: int
     prompted: dict[int, PromptedFrame] = field(default_factory=dict)
     tracked: Spans = field(default_factory=Spans)
-    answers: Ring[Answer] = field(init=False)
+    answers: Ring[FrameOutput] = field(init=False)
     pointers: Ring[Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = Ring(self.num_slots - 1)
         self.pointers = Ring(NUM_POINTERS - 1)
 
-    def answer(self, frame: int) -> Answer | None:
+    def answer(self, frame: int) -> FrameOutput | None:
         """What was said in ``frame``, where that is remembered."""
         prompt = self.prompted.get(frame)
         return prompt.answer if prompt else self.answers.get(frame)
@@ -199,7 +199,7 @@ class ObjectMemory:
             others = [f for f in rest if f != min(self.prompted)] or rest
             del self.prompted[max(others, key=lambda f: (abs(f - near), -f))]
 
-    def remember(self, frame: int, answer: Answer) -> None:
+    def remember(self, frame: int, answer: FrameOutput) -> None:
         """Keep the answer of a tracked frame, in place of the oldest."""
         self.answers.put(frame, answer)
         self.pointers.put(frame, answer.pointer)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from pocketeye.data.video.frames import Frames, as_frame, check_size
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.tam import Looked, Prediction
+from pocketeye.models.tam import ImageFeatures, Prediction
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.tracking.image.components import fill_holes
 from pocketeye.tracking.video.memory import (
-    Answer,
+    FrameOutput,
     MapBatch,
     MapRow,
     ObjectMemory,
@@ -216,10 +216,10 @@ class Session:
         """Track in the next frame of a live session.
 
         Args:
-            frame: uint8 ``(height, width, 3)`` RGB (grey and RGBA are converted), or a PIL picture.
+            frame: uint8 ``(height, width, 3)`` RGB (grey and RGBA are converted), or a PIL image.
 
         Raises:
-            InvalidValue, InvalidType: the session has a video, or no such picture, or one of another
+            InvalidValue, InvalidType: the session has a video, or no such image, or one of another
                 size than those before.
         """
         if self.video is not None:
@@ -307,10 +307,10 @@ class Session:
             one = slice(row, row + 1)
             memory.remember(
                 view.frame,
-                Answer(low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)),
+                FrameOutput(low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)),
             )
 
-    def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> Answer:
+    def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
         """What the network makes of a prompt."""
         model, (feat, details) = self.tracker.model, self._seen(view)
         if prompt.mask is not None:
@@ -322,13 +322,13 @@ class Session:
             said = model.predict(
                 self._feat_for_prompt(feat, view.frame, memory),
                 *prompt.tensors(self.size, self.tracker.image_size, self.tracker.device),
-                mask=as_prompt(before.low) if before else None,
+                mask=as_prompt(before.low_res_masks) if before else None,
                 stability_fallback=self.options.stability_fallback,
                 details=details,
             )
         low = self._low(said)
         maps = self._write(feat, low, binarize=self.options.binarize_click_masks)
-        return Answer(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
+        return FrameOutput(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
 
     def _feat_for_prompt(self, feat: Tensor, frame: int, memory: ObjectMemory | None) -> Tensor:
         """A frame in which the object was tracked knows its memory; else it begins anew."""
@@ -339,9 +339,9 @@ class Session:
             return self.tracker.model.without_memory(feat)
         return self.tracker.condition(feat, [reading], self.options.plain)
 
-    def _seen(self, view: View) -> Looked:
+    def _seen(self, view: View) -> ImageFeatures:
         if view.seen is None:
-            view.seen = self.tracker.look(view.image)
+            view.seen = self.tracker.encode_image(view.image)
         return view.seen
 
     def _write(self, feat: Tensor, mask: Tensor, *, binarize: bool) -> MapBatch:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pocketeye.results import Masks, Result
-from pocketeye.tracking.video.memory import Answer
+from pocketeye.tracking.video.memory import FrameOutput
 
 _SUPPRESSED = -10.0  # at most, where another object has won the pixel
 
@@ -23,17 +23,18 @@ class TrackedFrame(Result):
     An object that is not in the frame (score below 0.5) has an empty mask.
 
     Attributes:
-        low: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's size.
+        low_res_masks: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's
+            size.
         non_overlapping: each pixel belongs to one object at most.
     """
 
-    low: Tensor
+    low_res_masks: Tensor
     non_overlapping: bool = False
 
     @property
     def logits(self) -> np.ndarray:
         """float32 ``(N, height, width)``, computed when asked for; masks are where it is above 0."""
-        return at_video_size(self.low, self.size, self.non_overlapping).cpu().numpy()
+        return at_video_size(self.low_res_masks, self.size, self.non_overlapping).cpu().numpy()
 
 
 def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> Tensor:
@@ -52,13 +53,13 @@ def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> 
 def tracked_frame(
     frame: int,
     size: tuple[int, int],
-    answers: Sequence[tuple[int, Answer]],
+    answers: Sequence[tuple[int, FrameOutput]],
     low_shape: tuple[int, int],
     image: np.ndarray | None,
     non_overlapping: bool,
 ) -> TrackedFrame:
     """From the answers, by object id."""
-    parts = [answer.low for _, answer in answers]
+    parts = [answer.low_res_masks for _, answer in answers]
     low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)
     filled = (at_video_size(low, size, non_overlapping) > 0).cpu().numpy()
     scores = torch.tensor([answer.score for _, answer in answers]).sigmoid()
@@ -69,6 +70,6 @@ def tracked_frame(
         object_ids=[object_id for object_id, _ in answers],
         image=image,
         frame=frame,
-        low=low,
+        low_res_masks=low,
         non_overlapping=non_overlapping,
     )

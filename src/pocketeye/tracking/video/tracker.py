@@ -18,7 +18,7 @@ from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidType, unknown
 from pocketeye.layers import onednn_products
 from pocketeye.models import TAM, load_checkpoint
-from pocketeye.models.tam import Looked, Memory, Pooling
+from pocketeye.models.tam import ImageFeatures, Memory, Pooling
 from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.open_model import open_model
 from pocketeye.tracking.video.memory import MapBatch, Reading, prepared_together
@@ -72,7 +72,7 @@ class Tracker:
         """Start to watch.
 
         Args:
-            source: what :func:`open_video` takes (a file, a folder of pictures, frames, the number of
+            source: what :func:`open_video` takes (a file, a folder of images, frames, the number of
                 a camera), or None for frames that are pushed.
             options: see :class:`Options`; ``fps`` goes to :func:`open_video`.
 
@@ -96,9 +96,9 @@ class Tracker:
         ):
             yield
 
-    def look(self, frame: np.ndarray) -> Looked:
+    def encode_image(self, frame: np.ndarray) -> ImageFeatures:
         """A uint8 RGB frame to features ``(1, C, h, w)``, and details of networks that have them."""
-        return self.model.look(network_input(frame, self.image_size).to(self.device))
+        return self.model.encode_image(network_input(frame, self.image_size).to(self.device))
 
     def condition(self, feat: Tensor, readings: list[Reading], plain: bool) -> Tensor:
         """Features ``(B, C, h, w)`` that know the memory of ``B`` objects with readings of one shape."""

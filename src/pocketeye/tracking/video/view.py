@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pocketeye.models.tam import Looked
+from pocketeye.models.tam import ImageFeatures
 
 
 @dataclass(slots=True, eq=False)
@@ -15,4 +15,4 @@ class View:
 
     frame: int
     image: np.ndarray
-    seen: Looked | None = None
+    seen: ImageFeatures | None = None

@@ -1,4 +1,4 @@
-"""A recipe as data: everything that a training run depends on, besides network and pictures."""
+"""A recipe as data: everything that a training run depends on, besides network and images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrainConfig(TransformRecipe):
 
     Attributes:
         epochs: passes over the data.
-        batch_size: pictures per step and process.
+        batch_size: images per step and process.
         accumulate: batches whose gradients make one step of the optimiser; schedule and moving
             average count such steps. An epoch's last step may be of fewer.
         multi_scale: pairs of input size and batch size, one of which every batch has (MobileViT's
@@ -57,12 +57,12 @@ class TrainConfig(TransformRecipe):
         distill_alpha: share of the teacher in the loss, 0 to 1.
         distill_tau: temperature of ``soft``.
         distill_head: give the network a second head for the teacher (CAS-ViT: ``distilled``).
-        input_size: side of the square input; by default the network's or the pictures'.
+        input_size: side of the square input; by default the network's or the images'.
         channels_last: NHWC memory, about twice as fast for these networks on a CPU (measured).
         precision: ``fp32``, or mixed ``bf16``, or mixed ``fp16`` (with a scaler; CUDA only).
         sync_bn: BN statistics over all processes (CUDA only).
         num_processes: data-parallel processes; part of the result, as the batch grows with them.
-        workers: processes that prepare pictures; 0: in the training process.
+        workers: processes that prepare images; 0: in the training process.
         threads: torch's threads, None: as they are.
     """
 

@@ -43,7 +43,7 @@ class Teacher:
         return digest.hexdigest()
 
     def require_fit(self, student: ModelInfo) -> None:
-        """Raise InvalidValue unless it sees the student's pictures and knows its classes."""
+        """Raise InvalidValue unless it sees the student's images and knows its classes."""
         ours, theirs = student, self.info
         for what, got, wanted in (
             ("tells", theirs.num_classes, ours.num_classes),

@@ -129,7 +129,7 @@ def fit(
 def choose_input_size(model: nn.Module, images: ImageSet) -> int:
     """Side of the input in pixels, where the user named none.
 
-    The network's own size, but not more than the stored pictures hold (and not below 32).
+    The network's own size, but not more than the stored images hold (and not below 32).
     """
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None) or {}
     own = int((cfg.get("input_size") or (3, 224, 224))[-1])
@@ -171,7 +171,7 @@ def require_fit(
     first = next(p for p in model.parameters() if p.ndim == 4)
     if first.shape[1] != info.in_chans:
         raise InvalidValue(
-            f"{info.name} takes {first.shape[1]} channels, but the pictures of {train.source} have "
+            f"{info.name} takes {first.shape[1]} channels, but the images of {train.source} have "
             f"{info.in_chans}: make the network with in_chans={info.in_chans}"
         )
     outputs = getattr(model, "num_classes", info.num_classes)
@@ -191,7 +191,7 @@ def require_fit(
             else (f"one batch of {config.batch_size}")
         )
         each = f" in each of {processes} processes" if processes > 1 else ""
-        raise InvalidValue(f"{train.source} has {len(train)} pictures, fewer than {wanted}{each}")
+        raise InvalidValue(f"{train.source} has {len(train)} images, fewer than {wanted}{each}")
 
 
 def _require_sizes(model: nn.Module, info: ModelInfo, config: TrainConfig) -> None:
@@ -201,7 +201,7 @@ def _require_sizes(model: nn.Module, info: ModelInfo, config: TrainConfig) -> No
     for size in (info.input_size, *(size for size, _ in config.multi_scale)):
         if size != own:
             raise InvalidValue(
-                f"{info.name} takes pictures of {own} pixels only, not of {size}: give --input-size "
+                f"{info.name} takes images of {own} pixels only, not of {size}: give --input-size "
                 f"{own} and no multi_scale"
             )
 

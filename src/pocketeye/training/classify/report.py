@@ -45,9 +45,9 @@ def write_report(run: RunFolder) -> Path:
         "train.html.j2",
         metric="top-1",
         samples_title="What the network saw",
-        samples_caption="Training pictures as they entered the network, after augmentation.",
+        samples_caption="Training images as they entered the network, after augmentation.",
         title=f"{info.name} on {info.data}",
-        subtitle=f"{info.num_classes} classes, {result['num_train']:,} pictures to learn from, "
+        subtitle=f"{info.num_classes} classes, {result['num_train']:,} images to learn from, "
         f"{result['num_val']:,} to validate on; input {info.in_chans} × {info.input_size} × "
         f"{info.input_size}",
         facts=[

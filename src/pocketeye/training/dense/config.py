@@ -24,8 +24,8 @@ class DenseConfig:
     Attributes:
         task: ``detect`` (RetinaNet), ``instance`` (Mask R-CNN) or ``semantic`` (Semantic FPN).
         epochs: each followed by validation and a checkpoint to go on from.
-        steps_per_epoch: of the optimiser; None: one pass over the pictures.
-        batch_size: pictures per step and process; ``accumulate`` batches' gradients make one step.
+        steps_per_epoch: of the optimiser; None: one pass over the images.
+        batch_size: images per step and process; ``accumulate`` batches' gradients make one step.
         lr: peak learning rate of everything but the backbone, whose own is ``backbone_lr`` (None: the
             same).
         optimizer: name known to timm; ``betas`` of AdamW and its like.
@@ -50,12 +50,12 @@ class DenseConfig:
         crop: side of the square that ``semantic`` learns from; what is missing is ignored.
         scale: smallest and largest factor on ``min_sizes`` before the crop.
         cat_max_ratio: share of a crop that one class may fill before another is tried, ten times.
-        flip: how often pictures are mirrored.
+        flip: how often images are mirrored.
         brightness, contrast, saturation, hue: of the colour jitter; 0 for none.
         channels_last: NHWC memory, a tenth to a third faster on a CPU (measured).
         precision: ``fp32``, or mixed ``bf16``, or mixed ``fp16`` (CUDA only).
         num_processes: data-parallel processes.
-        workers: processes that prepare pictures; 0: in the training process.
+        workers: processes that prepare images; 0: in the training process.
         threads: torch's threads, None: as they are.
     """
 

@@ -1,7 +1,7 @@
-"""What detectors and segmenters learn from and are judged on: pictures, transformed and drawn.
+"""What detectors and segmenters learn from and are judged on: images, transformed and drawn.
 
 Augmentation is torchvision's transforms v2 on tv_tensors, so that boxes, masks and labels go where the
-pixels go. Detectors resize pictures themselves, segmenters learn from crops of one size.
+pixels go. Detectors resize images themselves, segmenters learn from crops of one size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import functional as VF
 from pocketeye.data.detection.samples import DetectionSample, DetectionSet
 from pocketeye.data.files.decode import UnreadableImage
 from pocketeye.data.loaders.images import seeded
-from pocketeye.data.seeded import DrawnSource, turn
+from pocketeye.data.seeded import SeededDataset, turn
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import rank_and_world
@@ -35,7 +35,7 @@ _CROPS = 10
 
 
 class DetectionItem(NamedTuple):
-    """A picture and its objects; crowds are left out in training.
+    """An image and its objects; crowds are left out in training.
 
     Attributes:
         image: uint8 ``(3, H, W)``.
@@ -53,7 +53,7 @@ class DetectionItem(NamedTuple):
 
 
 class SemanticItem(NamedTuple):
-    """A picture and its labels.
+    """An image and its labels.
 
     Attributes:
         image: uint8 ``(3, H, W)``.
@@ -67,22 +67,22 @@ class SemanticItem(NamedTuple):
 
 
 def steps_per_epoch(config: DenseConfig, count: int) -> int:
-    """Steps of the optimiser: the recipe's, or one pass over ``count`` pictures at least."""
+    """Steps of the optimiser: the recipe's, or one pass over ``count`` images at least."""
     world = max(rank_and_world()[1], config.num_processes)
     whole = config.batch_size * config.accumulate * world
     return config.steps_per_epoch or max(math.ceil(count / whole), 1)
 
 
 def samples_per_epoch(config: DenseConfig, count: int) -> int:
-    """Pictures of an epoch, of all processes."""
+    """Images of an epoch, of all processes."""
     world = max(rank_and_world()[1], config.num_processes)
     return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
 
 
-class DetectionDraws(DrawnSource[DetectionItem]):
-    """Augmented pictures with boxes: every one once before any comes again, in a new order each pass.
+class DetectionDraws(SeededDataset[DetectionItem]):
+    """Augmented images with boxes: every one once before any comes again, in a new order each pass.
 
-    A damaged picture is replaced by the next one.
+    A damaged image is replaced by the next one.
 
     Args:
         images: the set.
@@ -103,7 +103,7 @@ class DetectionDraws(DrawnSource[DetectionItem]):
         return self.draw(turn(self.seed, index, len(self.images)), rng)
 
     def draw(self, index: int, rng: np.random.Generator) -> DetectionItem:
-        """Picture ``index`` of the set, or the next that is whole.
+        """Image ``index`` of the set, or the next that is whole.
 
         Raises:
             InvalidValue: 16 damaged ones in a row.
@@ -122,8 +122,8 @@ class DetectionDraws(DrawnSource[DetectionItem]):
         )
 
 
-class DetectionOrder(DrawnSource[DetectionItem | None]):
-    """Pictures as they are, in order, for judging; None for a damaged one, which is named in the set."""
+class DetectionOrder(SeededDataset[DetectionItem | None]):
+    """Images as they are, in order, for judging; None for a damaged one, which is named in the set."""
 
     def __init__(self, images: DetectionSet) -> None:
         super().__init__()
@@ -163,8 +163,8 @@ def detection_item(
     )
 
 
-class SemanticDraws(DrawnSource[SemanticItem]):
-    """Augmented crops: every picture once before any comes again. See :class:`DetectionDraws`."""
+class SemanticDraws(SeededDataset[SemanticItem]):
+    """Augmented crops: every image once before any comes again. See :class:`DetectionDraws`."""
 
     def __init__(self, images: SemanticSet, config: DenseConfig) -> None:
         super().__init__(config.seed)
@@ -180,10 +180,10 @@ class SemanticDraws(DrawnSource[SemanticItem]):
         return self.draw(turn(self.seed, index, len(self.images)), rng)
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem:
-        """Raises InvalidValue for 16 damaged pictures in a row."""
+        """Raises InvalidValue for 16 damaged images in a row."""
         config = self.config
-        at, picture, labels = self.images.usable(index)
-        image, mask = tv_tensors.Image(_pixels(picture)), tv_tensors.Mask(torch.from_numpy(labels))
+        at, pixels, labels = self.images.usable(index)
+        image, mask = tv_tensors.Image(_pixels(pixels)), tv_tensors.Mask(torch.from_numpy(labels))
         shorter = int(config.min_sizes[int(rng.integers(len(config.min_sizes)))])
         factor = float(rng.uniform(*config.scale))
         base = fitted((image.shape[-2], image.shape[-1]), shorter, config.max_size)
@@ -197,8 +197,8 @@ class SemanticDraws(DrawnSource[SemanticItem]):
         return SemanticItem(image.as_subclass(Tensor), mask.as_subclass(Tensor), at)
 
 
-class SemanticOrder(DrawnSource[SemanticItem | None]):
-    """Whole pictures with their labels as they are, in order, for judging; None for a damaged one, which
+class SemanticOrder(SeededDataset[SemanticItem | None]):
+    """Whole images with their labels as they are, in order, for judging; None for a damaged one, which
     is named in the set."""
 
     def __init__(self, images: SemanticSet) -> None:
@@ -210,11 +210,11 @@ class SemanticOrder(DrawnSource[SemanticItem | None]):
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem | None:
         try:
-            picture, labels = self.images.read(index)
+            pixels, labels = self.images.read(index)
         except UnreadableImage as error:
             _left_out(self.images, index, error)
             return None
-        return SemanticItem(_pixels(picture), torch.from_numpy(labels), index)
+        return SemanticItem(_pixels(pixels), torch.from_numpy(labels), index)
 
 
 def collate_items(items: Sequence[Any]) -> list[Any]:

@@ -22,8 +22,8 @@ _SURE = 0.3  # scores below are not drawn
 _TRUTH = (0, 220, 110)
 
 
-class SaveDensePicture(Callback):
-    """``validation.png`` after every epoch: some pictures of validation, answers and the truth."""
+class SaveDenseImage(Callback):
+    """``validation.png`` after every epoch: some images of validation, answers and the truth."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -36,7 +36,7 @@ class SaveDensePicture(Callback):
 
 
 def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
-    """Pictures of one width in rows."""
+    """Images of one width in rows."""
     rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
     heights = [max(tile.height for tile in row) for row in rows]
     sheet = Image.new("RGB", (_COLUMNS * _WIDTH, sum(heights)), "white")
@@ -73,12 +73,12 @@ def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
 
 
 def _labels(item: Any, guess: np.ndarray) -> Image.Image:
-    """Picture, answer and truth below each other."""
+    """Image, answer and truth below each other."""
     truth = item.labels.cpu().numpy()
     size = (_WIDTH, max(round(truth.shape[0] * _WIDTH / truth.shape[1]), 1))
-    picture = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)
+    image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)
     maps = [_painted(np.where(truth == IGNORE, IGNORE, guess)), _painted(truth)]
-    tiles = [picture, *(Image.fromarray(m).resize(size, Image.Resampling.NEAREST) for m in maps)]
+    tiles = [image, *(Image.fromarray(m).resize(size, Image.Resampling.NEAREST) for m in maps)]
     return Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles]))
 
 

@@ -36,7 +36,7 @@ from pocketeye.training.dense.data import (
     collate_items,
     steps_per_epoch,
 )
-from pocketeye.training.dense.figures import STRIP, SaveDensePicture, save_dense_curves
+from pocketeye.training.dense.figures import STRIP, SaveDenseImage, save_dense_curves
 from pocketeye.training.dense.report import write_dense_report
 from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask
 from pocketeye.training.engine.fit import threads
@@ -102,8 +102,8 @@ def fit_dense(
             precision=config.precision,
             sync_bn=config.needs_sync,
             description=f"training {description.network}",
-            callbacks=[SaveWeights(run, first), SaveDensePicture(run)],
-            # a detector leaves maps of its backbone unused, and has pictures without objects
+            callbacks=[SaveWeights(run, first), SaveDenseImage(run)],
+            # a detector leaves maps of its backbone unused, and has images without objects
             all_used=config.task == "semantic",
             gradient_clip_val=config.clip_grad or None,
             accumulate_grad_batches=config.accumulate,
@@ -160,17 +160,17 @@ def _made(
 
 
 def validation_batch(config: DenseConfig, count: int) -> int:
-    """Pictures a validation batch of one process: so many that every process has one.
+    """Images a validation batch of one process: so many that every process has one.
 
     Raises:
-        InvalidValue: fewer pictures than processes.
+        InvalidValue: fewer images than processes.
     """
     if count < config.num_processes:
         raise InvalidValue(
-            f"{config.num_processes} processes need a picture each to validate on, and there are "
-            f"{count}: use fewer with --num-processes, or more pictures"
+            f"{config.num_processes} processes need an image each to validate on, and there are "
+            f"{count}: use fewer with --num-processes, or more images"
         )
-    # of count pictures in batches of this size the last process, too, gets the beginning of one
+    # of count images in batches of this size the last process, too, gets the beginning of one
     return max(min(config.batch_size, (count - 1) // max(config.num_processes - 1, 1)), 1)
 
 

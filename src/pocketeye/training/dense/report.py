@@ -32,11 +32,11 @@ from pocketeye.training.engine.report import (
 )
 
 _CAPTIONS = {
-    "detect": "Pictures of validation: the truth in green, what was found with a score of "
+    "detect": "Images of validation: the truth in green, what was found with a score of "
     "0.3 or more in the colours of its class.",
-    "instance": "Pictures of validation: boxes of the truth in green, what was found with a "
+    "instance": "Images of validation: boxes of the truth in green, what was found with a "
     "score of 0.3 or more in the colours of its class.",
-    "semantic": "Pictures of validation, below each the answer and the truth; black counts "
+    "semantic": "Images of validation, below each the answer and the truth; black counts "
     "for nothing.",
 }
 
@@ -59,7 +59,7 @@ def write_dense_report(run: RunFolder, metrics: Mapping[str, str]) -> Path:
         metric=metrics[first],
         title=f"{described.network} with {described.backbone}",
         subtitle=f"on {described.data}: {described.num_classes} classes, "
-        f"{result['num_train']:,} pictures to learn from, {result['num_val']:,} to validate on; "
+        f"{result['num_train']:,} images to learn from, {result['num_val']:,} to validate on; "
         f"shorter side {described.min_size} pixels",
         facts=[
             (f"{metrics[first]} on validation", f"{100 * result['value']:.1f} %"),
@@ -90,7 +90,7 @@ def _commands(
     data = shlex.quote(described.data)
     commands = [
         ("judge it", f"pocketeye eval {folder} --task {described.task} --data {data}"),
-        ("use it on pictures", f"pocketeye predict {folder} PICTURE"),
+        ("use it on images", f"pocketeye predict {folder} IMAGE"),
         ("export it", f"pocketeye export {folder} --data {data}"),
     ]
     if "backbone" not in asked:

@@ -73,7 +73,7 @@ def _backbone(name: str) -> _Backbone:
 
 
 def _of_run(folder: Path) -> _Backbone:
-    """A classifier's run: its network, how it saw pictures, its best weights."""
+    """A classifier's run: its network, how it saw images, its best weights."""
     if is_dense(folder):
         raise InvalidValue(
             f"{folder} is a run of a detector or segmenter, not of a classifier: give it with "

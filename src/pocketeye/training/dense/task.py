@@ -33,7 +33,7 @@ class DenseTraining(AveragedTask):
     """What detectors and segmenters share: optimiser, schedule, the averaged weights.
 
     Attributes:
-        shown: some pictures of a validation with what was said of them, to be drawn.
+        shown: some images of a validation with what was said of them, to be drawn.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class DetectionTask(DenseTraining):
         self.shown = []
 
     def validation_step(self, batch: list[DetectionItem], batch_idx: int) -> None:
-        if not batch:  # nothing but damaged pictures
+        if not batch:  # nothing but damaged images
             return
         answers = self._answers([item.image / 255 for item in batch])
         for item, answer in zip(batch, answers, strict=True):

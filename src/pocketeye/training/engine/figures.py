@@ -1,4 +1,4 @@
-"""Pictures of a run, drawn with matplotlib's objects (no global state, no display)."""
+"""Images of a run, drawn with matplotlib's objects (no global state, no display)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def save_samples(
     size, gap = x.shape[-1], max(1, x.shape[-1] // 16)
     title = gap + max(2, size // 6)
     shown = x * torch.tensor(list(std)).view(-1, 1, 1) + torch.tensor(list(mean)).view(-1, 1, 1)
-    # one picture of all, as an axes for each costs seconds
+    # one image of all, as an axes for each costs seconds
     sheet = np.ones((rows * (size + title), columns * (size + gap) - gap, 3), np.float32)
     figure = make_figure(1.25 * columns, 1.45 * rows)
     axes = figure.subplots()

@@ -147,7 +147,7 @@ def check_device(
     if sync_bn and actual != "cuda":
         raise InvalidValue(
             f"sync_bn needs CUDA devices, --device {device} is none here: leave it out, BN then sees "
-            "the pictures of its own process"
+            "the images of its own process"
         )
     if actual == "cuda" and not started_by_cluster() and num_processes > torch.cuda.device_count():
         raise InvalidValue(

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pocketeye.data.clips.clips import ClipBatch
-from pocketeye.models.tam import TAM, Looked, Prediction
+from pocketeye.models.tam import TAM, ImageFeatures, Prediction
 from pocketeye.models.tam.tam import as_prompt
-from pocketeye.training.tam.losses import Said
+from pocketeye.training.tam.losses import MaskPrediction
 from pocketeye.training.tam.prompts import error_click, first_click, noisy_box
 
 NUM_POINTERS = 16  # that a frame reads of an object, its own place included: as in a session
@@ -85,17 +85,17 @@ class ClipForward:
         if next(model.image_encoder.parameters()).is_contiguous(memory_format=torch.channels_last):
             images = images.contiguous(memory_format=torch.channels_last)
         self.images = images
-        self.looked: Looked = self._again(model.look, images)
+        self.features: ImageFeatures = self._again(model.encode_image, images)
         self.memory = _Memory()
 
-    def __call__(self) -> list[Said]:
+    def __call__(self) -> list[MaskPrediction]:
         """The answers in all frames, those to corrections included; none to a mask prompt."""
         answers = self._prompt()
         for frame in range(1, self.num_frames):
             answers += self._track(frame)
         return answers
 
-    def _prompt(self) -> list[Said]:
+    def _prompt(self) -> list[MaskPrediction]:
         (feat, details), target = self._at(0), self.batch.masks[:, 0]
         if self.plan.kind == "mask":
             self._keep(0, feat, self.model.adopt_mask(feat, target[:, None].float(), details), True)
@@ -113,7 +113,7 @@ class ClipForward:
         self._keep(0, feat, chosen, True)
         return answers
 
-    def _track(self, frame: int) -> list[Said]:
+    def _track(self, frame: int) -> list[MaskPrediction]:
         feat, details = self._at(frame)
         placed = self._read(feat, frame)
         first, chosen = self._say(frame, placed, details)
@@ -135,7 +135,7 @@ class ClipForward:
         chosen: Prediction,
         points: Tensor | None = None,
         labels: Tensor | None = None,
-    ) -> tuple[list[Said], Prediction]:
+    ) -> tuple[list[MaskPrediction], Prediction]:
         """Click after click into what is wrong; each sees the points and the answer before it."""
         answers, target = [], self.batch.masks[:, frame]
         for _ in range(self.plan.clicks):
@@ -156,22 +156,24 @@ class ClipForward:
         points: Tensor | None = None,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
-    ) -> tuple[Said, Prediction]:
+    ) -> tuple[MaskPrediction, Prediction]:
         decoded = self.model.decode(placed, points, labels, mask, details)
         multimask = points is None or points.shape[1] <= 1
         chosen = self.model.choose(decoded, multimask, not self.model.training)
         which = slice(1, None) if multimask else slice(0, 1)
-        said = Said(
+        said = MaskPrediction(
             frame, decoded.masks[:, which], decoded.ious[:, which], decoded.score, chosen.mask
         )
         return said, chosen
 
     # --- features and memory ----------------------------------------------------------------------
 
-    def _at(self, frame: int) -> Looked:
+    def _at(self, frame: int) -> ImageFeatures:
         """Features and details of a frame, a row for each object."""
         rows = self.batch.clip_of * self.num_frames + frame
-        return Looked(self.looked.feat[rows], tuple(x[rows] for x in self.looked.details))
+        return ImageFeatures(
+            self.features.feat[rows], tuple(x[rows] for x in self.features.details)
+        )
 
     def _keep(self, frame: int, feat: Tensor, said: Prediction, prompted: bool) -> None:
         if self.num_frames == 1:

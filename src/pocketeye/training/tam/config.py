@@ -23,17 +23,17 @@ class TamConfig:
     """How a tracker is trained; the keys of a recipe file are these fields.
 
     Attributes:
-        task: ``segment-anything``: pictures, prompted by clicks and boxes (stage 1 of SAM 2 and
+        task: ``segment-anything``: images, prompted by clicks and boxes (stage 1 of SAM 2 and
             EfficientTAM); ``track``: clips, trained through the memory (stage 2).
         epochs: of ``steps_per_epoch`` steps of the optimiser each; after each comes validation, and a
             checkpoint to go on from.
         batch_size: clips per step and process.
         accumulate: batches whose gradients make one step.
-        num_frames: of a clip; pictures are clips of one frame.
+        num_frames: of a clip; images are clips of one frame.
         max_objects: of a clip.
-        picture_share: share of the batches of ``track`` that are pictures.
+        image_share: share of the batches of ``track`` that are images.
         synthetic_share: share of its clips that are made from cut-outs, where there is anything to
-            cut out; with pictures alone all are.
+            cut out; with images alone all are.
         lr: peak learning rate of everything but the image encoder, whose own is ``encoder_lr`` (None:
             the same; 0: it stays as it is, which makes a step about twice as fast).
         layer_decay: factor of the rate from each layer of the image encoder's trunk to the one before.
@@ -77,7 +77,7 @@ class TamConfig:
     accumulate: int = 1
     num_frames: int = 8
     max_objects: int = 3
-    picture_share: float = 0.0
+    image_share: float = 0.0
     synthetic_share: float = 0.5
     lr: float = 3e-4
     encoder_lr: float | None = None
@@ -124,7 +124,7 @@ class TamConfig:
         for name, low, high in (
             ("epochs", 1, 1e6), ("steps_per_epoch", 1, 1e7), ("batch_size", 1, 1e5),
             ("accumulate", 1, 1e4), ("num_frames", 1, 64), ("max_objects", 1, 64),
-            ("picture_share", 0, 1), ("synthetic_share", 0, 1), ("lr", 1e-9, 10),
+            ("image_share", 0, 1), ("synthetic_share", 0, 1), ("lr", 1e-9, 10),
             ("layer_decay", 0.01, 1), ("weight_decay", 0, 10), ("warmup_steps", 0, 1e7),
             ("cooldown_steps", 0, 1e7), ("min_lr", 0, self.lr), ("clip_grad", 0, 1e6),
             ("ema_decay", 0, 0.999999), ("focal_weight", 0, 1e4), ("dice_weight", 0, 1e4),

@@ -47,7 +47,7 @@ class FeatureTeacher:
         if images.shape[2:] != self.model.image_size:
             size = self.model.image_size
             images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
-        return self.model.look(images).feat
+        return self.model.encode_image(images).feat
 
 
 def make_projection(student_dim: int, teacher_dim: int) -> nn.Conv2d:

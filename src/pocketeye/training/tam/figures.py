@@ -1,4 +1,4 @@
-"""Pictures of a tracker's training: what it answered in validation, and its curves."""
+"""Images of a tracker's training: what it answered in validation, and its curves."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _finish(model: TAM, run: RunFolder, description: TrackerDescription) -> Trac
 
 
 def require_square(model: TAM) -> int:
-    """The side of the network's picture.
+    """The side of the network's image.
 
     Raises:
         InvalidValue: it is no square.
@@ -147,6 +147,6 @@ def require_square(model: TAM) -> int:
     height, width = model.image_size
     if height != width:
         raise InvalidValue(
-            f"trackers are trained on squares, to which pictures are stretched, not on {height}x{width}"
+            f"trackers are trained on squares, to which images are stretched, not on {height}x{width}"
         )
     return height

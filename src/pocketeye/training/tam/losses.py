@@ -21,7 +21,7 @@ from torch import Tensor
 STRIDES = (1, 2, 4)
 
 
-class Said(NamedTuple):
+class MaskPrediction(NamedTuple):
     """One answer of the network in one frame, before absence wipes out the masks."""
 
     frame: int
@@ -61,7 +61,7 @@ class Parts(NamedTuple):
 
 
 def clip_loss(
-    answers: Sequence[Said],
+    answers: Sequence[MaskPrediction],
     masks: Tensor,
     annotated: Tensor,
     weights: LossWeights,
@@ -84,7 +84,7 @@ def clip_loss(
 
 
 def frame_loss(
-    said: Said, target: Tensor, annotated: Tensor, weights: LossWeights, stride: int
+    said: MaskPrediction, target: Tensor, annotated: Tensor, weights: LossWeights, stride: int
 ) -> Parts:
     """The parts of one answer, summed over objects; target bool ``(N, H, W)``."""
     logits, goal = said.masks.float(), cover(target, stride)

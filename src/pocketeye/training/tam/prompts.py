@@ -14,7 +14,7 @@ from torch import Tensor
 from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 
 BOX_NOISE = 0.1  # standard deviation, in sides of the box
-MOST_NOISE = 20 / 1024  # in sides of the picture
+MOST_NOISE = 20 / 1024  # in sides of the image
 _GRID = 64
 
 
@@ -87,7 +87,7 @@ def centre(region: Tensor, otherwise: Tensor) -> Tensor:
     """The point ``(N, 1, 2)`` that lies deepest in each region, to the cell of a coarse grid.
 
     Args:
-        region: bool ``(N, H, W)``; what is outside of the picture is outside of the region.
+        region: bool ``(N, H, W)``; what is outside of the image is outside of the region.
         otherwise: points for regions without a whole cell.
     """
     cell = max(1, max(region.shape[1:]) // _GRID)

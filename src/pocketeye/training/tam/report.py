@@ -79,7 +79,7 @@ def _commands(run: RunFolder, recipe: dict[str, Any]) -> list[tuple[str, str]]:
     """(What for, command); going on only for runs that ``pocketeye train`` began."""
     folder, asked = shlex.quote(str(run.path)), run.config()
     commands = [
-        ("segment a picture", f"pocketeye segment IMAGE --point X,Y --model {folder}"),
+        ("segment an image", f"pocketeye segment IMAGE --point X,Y --model {folder}"),
         ("track through a video", f"pocketeye track VIDEO --point X,Y --model {folder}"),
     ]
     if "model" not in asked:

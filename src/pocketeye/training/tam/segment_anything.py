@@ -1,4 +1,4 @@
-"""The task ``segment-anything``: objects of pictures, from a click or a box and corrections."""
+"""The task ``segment-anything``: objects of images, from a click or a box and corrections."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """From the user's data sets to the clips that a tracker is trained and validated on.
 
-Each set is told by its files: pictures with masks (COCO, SA-1B, label maps) or videos (DAVIS,
+Each set is told by its files: images with masks (COCO, SA-1B, label maps) or videos (DAVIS,
 YouTube-VOS, MOSE, SA-V). Its own lists divide it into training and validation; of a set without such
 lists every tenth sample is kept for validation.
 """
@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 from pocketeye.data.clips.clips import ClipSource, MixedClips
 from pocketeye.data.clips.geometry import Geometry
-from pocketeye.data.clips.images import PictureClips
+from pocketeye.data.clips.images import ImageClips
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.files.readable import first_usable
-from pocketeye.data.mask_sets.samples import Gallery, MaskedImage, MaskSet, load_masks
+from pocketeye.data.files.readable import first_readable
+from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, WorstImages, load_masks
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some pictures of a set, as a gallery; a damaged one is replaced by another of these."""
+    """Some images of a set, as a gallery; a damaged one is replaced by another of these."""
 
     whole: MaskSet
     places: Sequence[int]
@@ -51,31 +51,28 @@ class Part:
         return len(self.places)
 
     def name(self, index: int) -> str:
-        """File of picture ``index`` of these."""
+        """File of image ``index`` of these."""
         return self.whole.name(self.places[index])
 
     def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Picture ``index`` of these, or the first readable one of these after it."""
-        return first_usable(self, index, lambda place: self.whole[self.places[place]])
+        """Image ``index`` of these, or the first readable one of these after it."""
+        return first_readable(self, index, lambda place: self.whole[self.places[place]])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DataSets:
     """What was opened: for training, and for validation."""
 
-    pictures: list[Gallery] = field(default_factory=list)
+    images: list[WorstImages] = field(default_factory=list)
     videos: list[VideoSet] = field(default_factory=list)
-    val_pictures: list[Gallery] = field(default_factory=list)
+    val_images: list[WorstImages] = field(default_factory=list)
     val_videos: list[VideoSet] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """What there is, a line for each set."""
         return [
-            *(
-                f"{gallery.source}: {len(gallery):,} pictures with masks"
-                for gallery in self.pictures
-            ),
+            *(f"{gallery.source}: {len(gallery):,} images with masks" for gallery in self.images),
             *(f"{videos.source}: {len(videos):,} videos" for videos in self.videos),
         ]
 
@@ -98,16 +95,16 @@ def open_sets(paths: Sequence[str]) -> DataSets:
             sets.val_videos.append(val)
             sets.problems.extend((*train.problems, *val.problems))
         else:
-            pictures, held = _divided(path, load_masks)
-            sets.problems.extend(pictures.problems)
+            images, held = _divided(path, load_masks)
+            sets.problems.extend(images.problems)
             if held is None:
-                ours, theirs = _tenths(len(pictures))
-                sets.pictures.append(Part(pictures, ours))
-                sets.val_pictures.append(Part(pictures, theirs))
+                ours, theirs = _tenths(len(images))
+                sets.images.append(Part(images, ours))
+                sets.val_images.append(Part(images, theirs))
             else:
                 sets.problems.extend(held.problems)
-                sets.pictures.append(pictures)
-                sets.val_pictures.append(held)
+                sets.images.append(images)
+                sets.val_images.append(held)
     return sets
 
 
@@ -126,29 +123,29 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
         InvalidValue: there is nothing to make such clips of.
     """
     length = samples_per_epoch(config)
-    galleries = [*sets.pictures, *(VideoFrames(videos) for videos in sets.videos)]
-    pictures = MixedClips(
+    galleries = [*sets.images, *(VideoFrames(videos) for videos in sets.videos)]
+    images = MixedClips(
         [
-            (PictureClips(gallery, size=size, max_objects=config.max_objects), _weight(len(gallery)))
+            (ImageClips(gallery, size=size, max_objects=config.max_objects), _weight(len(gallery)))
             for gallery in galleries
         ],
         length,
         config.seed,
     )  # fmt: skip
     if config.task == "segment-anything":
-        return pictures
+        return images
     clips = _moving(sets, galleries, config, size, length)
-    if not config.picture_share:
+    if not config.image_share:
         return clips
     world = max(rank_and_world()[1], config.num_processes)
     return MixedClips(
-        [(clips, 1 - config.picture_share), (pictures, config.picture_share)],
+        [(clips, 1 - config.image_share), (images, config.image_share)],
         length, config.seed, group=config.batch_size * world,
     )  # fmt: skip
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[Gallery], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[WorstImages], config: TamConfig, size: int, length: int
 ) -> ClipSource:
     parts: list[tuple[ClipSource, float]] = []
     synthetic_share = config.synthetic_share if sets.videos else 1.0
@@ -175,18 +172,18 @@ def _moving(
 def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
     """``val_clips`` samples, always the same, without augmentation.
 
-    For ``track`` of the videos kept for it, or, with pictures alone, synthetic clips of those.
+    For ``track`` of the videos kept for it, or, with images alone, synthetic clips of those.
     """
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
-    galleries: list[Gallery] = [*sets.val_pictures, *frames]
+    galleries: list[WorstImages] = [*sets.val_images, *frames]
     if config.task == "segment-anything":
-        pictures: list[tuple[ClipSource, float]] = [
-            (PictureClips(gallery, size=size, max_objects=config.max_objects,
+        images: list[tuple[ClipSource, float]] = [
+            (ImageClips(gallery, size=size, max_objects=config.max_objects,
                           geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(gallery)))
             for gallery in galleries
         ]  # fmt: skip
-        return MixedClips(pictures, config.val_clips, seed)
+        return MixedClips(images, config.val_clips, seed)
     if not sets.val_videos:
         return SyntheticClips(
             [(gallery, _weight(len(gallery))) for gallery in galleries], config.val_clips,

@@ -19,7 +19,7 @@ from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.config import TamConfig
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
-from pocketeye.training.tam.losses import Said, clip_loss
+from pocketeye.training.tam.losses import MaskPrediction, clip_loss
 from pocketeye.training.tam.optim import make_optimizer
 from pocketeye.training.tam.schedule import tam_learning_rate_factor
 
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
     """The first batch of a validation with its answers, to be drawn."""
 
     batch: ClipBatch
-    answers: list[Said]
+    answers: list[MaskPrediction]
 
 
 class TamTraining(AveragedTask):
@@ -100,7 +100,7 @@ class TamTraining(AveragedTask):
         named = {f"train/{name}": part for name, part in parts._asdict().items()}
         if self.teacher is not None and self.projection is not None:
             wanted = self.teacher.features(forward.images)
-            feature = feature_loss(self.projection(forward.looked.feat), wanted)
+            feature = feature_loss(self.projection(forward.features.feat), wanted)
             loss = loss + self.config.feature_weight * feature
             named["train/feature"] = feature
         self.log_step({"train/loss": loss, **named}, num_objects)
@@ -165,7 +165,7 @@ def startable(batch: ClipBatch) -> ClipBatch:
     return ClipBatch(frames, masks[keep], annotated[keep], batch.clip_of[keep])
 
 
-def object_iou(answers: Sequence[Said], batch: ClipBatch) -> Tensor:
+def object_iou(answers: Sequence[MaskPrediction], batch: ClipBatch) -> Tensor:
     """Mean IoU ``(N,)`` over the annotated frames with an answer; the last answer of a frame counts."""
     by_frame = {said.frame: said for said in answers}
     ious, known = [], []

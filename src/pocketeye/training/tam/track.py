@@ -9,7 +9,7 @@ from pocketeye.training.tam.task import TamTraining
 
 
 class TrackTask(TamTraining):
-    """Stage 2 of SAM 2 and EfficientTAM, on clips and on some pictures (clips of one frame), of which
+    """Stage 2 of SAM 2 and EfficientTAM, on clips and on some images (clips of one frame), of which
     half are prompted by a box and half by a click.
 
     The first frame is prompted by mask, click or box. After a click or a box it gets corrective

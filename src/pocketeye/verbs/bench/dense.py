@@ -1,4 +1,4 @@
-"""``pocketeye bench`` of detectors and segmenters: the whole way from a picture to what is in it."""
+"""``pocketeye bench`` of detectors and segmenters: the whole way from an image to what is in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketeye.artifacts.dense import (
     load_dense_artifact,
 )
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.dense_cells import _artifacts, _measured, _pictures
+from pocketeye.exporting.dense_cells import _artifacts, _images, _measured
 from pocketeye.latency.record import Device
 from pocketeye.models.bundled import located
 from pocketeye.runtimes import Precision
@@ -29,7 +29,7 @@ _SCHEMA = "pocketeye.bench-dense/1"
 
 @dataclass(frozen=True, kw_only=True)
 class DenseBenchRow:
-    """One artefact: median milliseconds of a picture; ``ratio`` of all of it to the first row's."""
+    """One artefact: median milliseconds of an image; ``ratio`` of all of it to the first row's."""
 
     model: str
     runtime: str
@@ -52,8 +52,8 @@ class DenseBenchRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimedPictures:
-    """What went through: ``count`` pictures of ``data``, or the photograph that comes with scikit-learn.
+class TimedImages:
+    """What went through: ``count`` images of ``data``, or the photograph that comes with scikit-learn.
 
     ``split`` is None where the user named none: then it is the part for validation, if there is one.
     """
@@ -64,11 +64,11 @@ class TimedPictures:
 
     def line(self) -> str:
         if self.data is None:
-            return "one bundled photograph again and again (your own pictures: --data)"
+            return "one bundled photograph again and again (your own images: --data)"
         part = f" ({self.split})" if self.split else ""
         if self.count == 1:
-            return f"one picture of {self.data}{part} again and again"
-        return f"{self.count} pictures of {self.data}{part} in turn"
+            return f"one image of {self.data}{part} again and again"
+        return f"{self.count} images of {self.data}{part} in turn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class DenseBenchResult(VerbResult):
     """All rows, in the order they were asked for, and the folder the tables are in."""
 
     rows: tuple[DenseBenchRow, ...]
-    pictures: TimedPictures
+    images: TimedImages
     threads: int
     device: Device
     out: Path
@@ -85,7 +85,7 @@ class DenseBenchResult(VerbResult):
         rows = [{**asdict(row), "stages": row.stages._asdict()} for row in self.rows]
         return {
             "schema": _SCHEMA, "device": asdict(self.device), "threads": self.threads,
-            "pictures": asdict(self.pictures), "rows": rows,
+            "images": asdict(self.images), "rows": rows,
         }  # fmt: skip
 
     def lines(self) -> list[str]:
@@ -102,7 +102,7 @@ class DenseBenchResult(VerbResult):
     def _caption(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
-            f"measured on {self.device}, {threads}, {self.pictures.line()}, warm, interleaved, medians; "
+            f"measured on {self.device}, {threads}, {self.images.line()}, warm, interleaved, medians; "
             "prepare: resizing and normalising; decode: boxes, NMS and masks, or the label map, in numpy"
         )
 
@@ -126,7 +126,7 @@ def bench_dense(
     if rounds < 1:
         raise InvalidValue(f"--rounds must be at least 1, not {rounds}")
     folders = [Path(located(model)) for model in models]
-    pictures = _pictures(folders, data, split, rounds)
+    images = _images(folders, data, split, rounds)
     names, executables = [], []
     for folder in folders:
         for name, artifact in _artifacts(
@@ -134,7 +134,7 @@ def bench_dense(
         ):
             names.append(name)
             executables.append(load_dense_artifact(artifact, threads=threads))
-    found = _measured(executables, pictures, rounds)
+    found = _measured(executables, images, rounds)
     rows = tuple(
         DenseBenchRow(
             model=name,
@@ -148,9 +148,9 @@ def bench_dense(
         for name, executable, stages in zip(names, executables, found, strict=True)
     )
     out.mkdir(parents=True, exist_ok=True)
-    timed = TimedPictures(count=len(pictures), data=data, split=split)
+    timed = TimedImages(count=len(images), data=data, split=split)
     result = DenseBenchResult(
-        rows=rows, pictures=timed, threads=threads, device=Device.here(), out=out
+        rows=rows, images=timed, threads=threads, device=Device.here(), out=out
     )
     runs.write_atomic(out / "bench.md", result.markdown())
     runs.write_atomic(out / "bench.json", json.dumps(result.to_dict(), indent=1) + "\n")

@@ -146,7 +146,7 @@ def bench(
 ) -> BenchResult | DenseBenchResult:
     """Time networks, runtimes and precisions side by side and print one table.
 
-    Of detectors and segmenters the whole way is timed: preparing a picture, the network, decoding.
+    Of detectors and segmenters the whole way is timed: preparing an image, the network, decoding.
 
     Args:
         models: names from `pocketeye list`, run folders, or folders of exported artefacts.
@@ -155,8 +155,8 @@ def bench(
         threads: threads of every runtime.
         input_size: side of the image in pixels; each network's own by default.
         rounds: how often every cell is visited.
-        samples: pictures that calibrate int8.
-        data: of detectors and segmenters a set as in pocketeye train, eight of whose pictures are timed
+        samples: images that calibrate int8.
+        data: of detectors and segmenters a set as in pocketeye train, eight of whose images are timed
             in turn, as decoding takes longer the more is found; runs are exported with it too. By
             default a photograph that comes with scikit-learn.
         split: which part of the data is timed; by default that for validation.
@@ -186,7 +186,7 @@ def bench(
         if given is not None:
             raise InvalidValue(
                 f"{flag} is for detectors and segmenters, and {models[0]} is none: leave it out, as the "
-                "picture has no say in a classifier's time"
+                "image has no say in a classifier's time"
             )
     cells: list[Cell] = []
     with task("preparing", len(models)) as bar:

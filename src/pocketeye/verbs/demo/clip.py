@@ -165,8 +165,8 @@ def _moment(t: float) -> _Moment:
 
 
 def _photo(name: str) -> np.ndarray:
-    with (files(_PLACE) / name).open("rb") as file, Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with (files(_PLACE) / name).open("rb") as file, Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _whole(mask: np.ndarray, inside: tuple[int, int]) -> np.ndarray:
@@ -180,7 +180,7 @@ def _softened(mask: np.ndarray) -> Image.Image:
     return Image.fromarray(np.rint(255 * alpha).astype(np.uint8))
 
 
-def _moved(picture: Image.Image, place: tuple[float, ...]) -> np.ndarray:
-    """``picture`` in the frame, float32; ``place`` takes pixels of the frame to its own."""
-    moved = picture.transform(SIZE, Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
+def _moved(image: Image.Image, place: tuple[float, ...]) -> np.ndarray:
+    """``image`` in the frame, float32; ``place`` takes pixels of the frame to its own."""
+    moved = image.transform(SIZE, Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
     return np.asarray(moved, np.float32)

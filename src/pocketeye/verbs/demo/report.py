@@ -1,4 +1,4 @@
-"""The page a demo ends with: every step, what it proved, and its picture."""
+"""The page a demo ends with: every step, what it proved, and its image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_demo_report(result: DemoResult) -> Path:
     best = search.best
     assert best.measured_ms is not None
     predictions = _draw_predictions(result)
-    pictures = {path.name: path for path in search.files if path.suffix == ".png"}
+    images = {path.name: path for path in search.files if path.suffix == ".png"}
     check = next(path for path in result.checked.written() if path.suffix == ".png")
     held_out = result.checked.check
     assert held_out is not None
@@ -52,7 +52,7 @@ def write_demo_report(result: DemoResult) -> Path:
             f"Predicted {best.predicted_ms:.4g} ms, measured {best.measured_ms:.4g} ms. "
             + _plain(search.comparison.sentence()) + ".",
             _figure(
-                pictures["architecture.png"], "The network, layer by layer",
+                images["architecture.png"], "The network, layer by layer",
                 "The network found: a box a layer, its operator, width and share of the latency.",
             ),
         ),
@@ -62,10 +62,10 @@ def write_demo_report(result: DemoResult) -> Path:
         ),
         _step(
             result, "eval", "The exported file reads digits it never saw",
-            f"Top-1 {evaluation.report.top1:.2%} on {evaluation.report.n} validation pictures.",
+            f"Top-1 {evaluation.report.top1:.2%} on {evaluation.report.n} validation images.",
             _figure(
                 predictions, "Digits with the answers of the exported network",
-                "Validation pictures with the exported network's answers; mistakes in red.",
+                "Validation images with the exported network's answers; mistakes in red.",
             ),
         ),
         _track_step(result),
@@ -136,7 +136,7 @@ def _step(
 
 
 def _figure(path: Path, alt: str, caption: str) -> dict[str, str]:
-    """A picture, or a video by its suffix."""
+    """An image, or a video by its suffix."""
     kind = "video/mp4" if path.suffix == ".mp4" else "image/png"
     return {"kind": kind, "data": pages.embedded(path), "alt": alt, "caption": caption}
 
@@ -153,7 +153,7 @@ def _plain(markup: str) -> str:
 
 
 def _draw_predictions(result: DemoResult) -> Path:
-    """A grid of validation pictures with the exported network's answers."""
+    """A grid of validation images with the exported network's answers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -163,9 +163,9 @@ def _draw_predictions(result: DemoResult) -> Path:
     FigureCanvasAgg(figure)
     grid = figure.subplots(_ROWS, _COLUMNS)
     for axes, index in zip(grid.flat, range(len(answers)), strict=True):
-        picture, label = images[index]
+        image, label = images[index]
         right = answers[index] == label
-        axes.imshow(np.asarray(picture), cmap="gray_r")
+        axes.imshow(np.asarray(image), cmap="gray_r")
         axes.set_title(
             images.classes[answers[index]] + ("" if right else f" (is {images.classes[label]})"),
             fontsize=9, color="black" if right else "#c1272d",

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.results.result import save_picture
+from pocketeye.results.result import save_image
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
@@ -90,7 +90,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     """Segment a photograph by a click and track through a clip by two.
 
     Args:
-        out: folder for the pictures, the clip, and the clip with the flower marked.
+        out: folder for the images, the clip, and the clip with the flower marked.
         model: a tracker.
         checkpoint: its weights, where they are not its own.
 
@@ -99,7 +99,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     """
     tracker = load_tracker(model, checkpoint)
     photo = flower_photo()
-    photo_path = save_picture(Image.fromarray(photo.image), out / "photo.png")
+    photo_path = save_image(Image.fromarray(photo.image), out / "photo.png")
     segmented = _segment(tracker, photo)
     segment_png = segmented.save(out / "segment.png")
     clip, clip_path = FlowerClip(), out / "clip.mp4"
@@ -108,9 +108,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     ious = _ious([mask for _, mask in results], truth)
     once, _ = _track(tracker, clip, clip_path, (0,), None)
     hidden = tuple(frame for frame, true in enumerate(truth) if not true.area)
-    track_png = _draw(
-        [picture for picture, _ in results], ious, hidden, clip.back, out / "track.png"
-    )
+    track_png = _draw([image for image, _ in results], ious, hidden, clip.back, out / "track.png")
     assert segmented.masks is not None
     options = f" --model {model}" + (f" --checkpoint {checkpoint}" if checkpoint else "")
     return TrackDemo(
@@ -191,7 +189,7 @@ def _track(
 
 
 def _draw(
-    pictures: Sequence[np.ndarray], ious: Sequence[float], hidden: Sequence[int], again: int,
+    images: Sequence[np.ndarray], ious: Sequence[float], hidden: Sequence[int], again: int,
     path: Path,
 ) -> Path:  # fmt: skip
     """Some frames above the IoU of all."""
@@ -201,10 +199,10 @@ def _draw(
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, _SHOWN, height_ratios=(1, 1.1))
-    shown = np.linspace(0, len(pictures) - 1, _SHOWN).round().astype(int)
+    shown = np.linspace(0, len(images) - 1, _SHOWN).round().astype(int)
     for column, frame in enumerate(shown):
         axes = figure.add_subplot(grid[0, column])
-        axes.imshow(pictures[frame])
+        axes.imshow(images[frame])
         axes.set_title(f"frame {frame}", fontsize=9)
         axes.axis("off")
     axes = figure.add_subplot(grid[1, :])

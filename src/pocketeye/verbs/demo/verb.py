@@ -37,7 +37,7 @@ def demo(
 ) -> DemoResult:
     """Measure this machine, search a network for it, train, export, prove, track: minutes on two cores.
 
-    The pictures are the handwritten digits that come with scikit-learn, and two photographs of its for
+    The images are the handwritten digits that come with scikit-learn, and two photographs of its for
     the tracker, so no network is needed.
 
     Args:

@@ -64,7 +64,7 @@ class DetectionEvaluateResult(VerbResult):
             f"VOC mAP {_percent(result.voc.map_2007)} (2007, 11 points) · "
             f"{_percent(result.voc.map_2010)} (2010, area)",
             _best_f1(result.matches),
-            _judged(result.model, len(result.truths), "pictures", result.data, result.seconds),
+            _judged(result.model, len(result.truths), "images", result.data, result.seconds),
             "",
         ]
         kind = "mask" if len(result.reports) > 1 else "box"
@@ -89,7 +89,7 @@ class DetectionEvaluateResult(VerbResult):
         model, matches = shlex.quote(self.model), self.result.matches
         least = math.floor(100 * matches.score) / 100  # rounded up it would lose some
         threshold = f" --score-threshold {least:.2f}" if matches.f1 else ""
-        commands = [f"pocketeye predict {model} PICTURE{threshold}"]
+        commands = [f"pocketeye predict {model} IMAGE{threshold}"]
         return [*commands, *_onwards(self.model, self.result.samples.source)]
 
 
@@ -111,7 +111,7 @@ class SemanticEvaluateResult(VerbResult):
         lines = [
             f"mean IoU [bold]{_percent(report.miou)}[/bold] · mean accuracy of the classes "
             f"{_percent(report.macc)} · pixel accuracy {_percent(report.accuracy)}",
-            _judged(result.model, len(result.pictures), "pictures", result.data, result.seconds),
+            _judged(result.model, len(result.images), "images", result.data, result.seconds),
             "",
         ]
         total = max(1, sum(row.pixels for row in report.rows))
@@ -130,7 +130,7 @@ class SemanticEvaluateResult(VerbResult):
     def next_commands(self) -> list[str]:
         if self.model is None:
             return []
-        commands = [f"pocketeye predict {shlex.quote(self.model)} PICTURE"]
+        commands = [f"pocketeye predict {shlex.quote(self.model)} IMAGE"]
         return [*commands, *_onwards(self.model, self.result.samples.source)]
 
 

@@ -51,8 +51,8 @@ class EvaluateResult(VerbResult):
         lines = [
             f"top-1 [bold]{100 * report.top1:.2f} %[/bold] (95 %: {low:.1f} to {high:.1f}){top5} · "
             f"calibration error {100 * report.ece:.1f} %",
-            f"{escape(result.model)} on {report.n} pictures of {escape(result.data)} · "
-            f"{human_seconds(result.seconds)}, {result.images_per_second:.0f} pictures/s",
+            f"{escape(result.model)} on {report.n} images of {escape(result.data)} · "
+            f"{human_seconds(result.seconds)}, {result.images_per_second:.0f} images/s",
             "",
         ]
         worst = [
@@ -104,7 +104,7 @@ def evaluate(
     results: Path | None = None,
     out: Path | None = None,
 ) -> EvaluateResult | DetectionEvaluateResult | SemanticEvaluateResult | VosEvaluateResult:
-    """Judge a classifier, a detector or a segmenter on pictures, or a tracker on annotated videos.
+    """Judge a classifier, a detector or a segmenter on images, or a tracker on annotated videos.
 
     A classifier: top-1 with its interval, top-5, per class, confusion, calibration. A detector: AP of
     COCO (boxes and masks, by size) and of VOC, F1, confusion. A segmenter: mean IoU, per class,
@@ -125,10 +125,10 @@ def evaluate(
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
-        batch_size: of classify: pictures at once (an artefact has its own).
+        batch_size: of classify: images at once (an artefact has its own).
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
-        workers: processes that prepare pictures.
+        workers: processes that prepare images.
         prompt: of vos: how objects are shown in their first frame.
         protocol: of vos: semi is DAVIS's, one pass and no help. With offline one clicks after each
             pass in the worst frame, with online wherever the IoU falls below 0.75.
@@ -137,8 +137,8 @@ def evaluate(
         baselines: of vos: score the first mask kept still, and carried by optical flow, as well.
         results: in place of a model what was found elsewhere. Of vos a folder of masks,
             SEQ/00000.png; of detect and instance a json of COCO results; of semantic a folder of
-            label pictures.
-        out: folder for eval.json, classes.csv, confusion.csv and the pictures confusion.png,
+            label images.
+        out: folder for eval.json, classes.csv, confusion.csv and the images confusion.png,
             calibration.png (classify), pr.png and worst.png (the dense tasks); of vos for vos.json,
             vos.csv and worst.png. The folder of the run or artefact by default, and nothing is written
             for a name.
@@ -167,7 +167,7 @@ def evaluate(
                batch_size=batch_size != 128, workers=workers)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
-                f"--task {task} needs annotated pictures: give their folder with --data"
+                f"--task {task} needs annotated images: give their folder with --data"
             )
         return evaluate_dense(
             task, model, data=data, split=split, classes=classes, results=results, device=device,

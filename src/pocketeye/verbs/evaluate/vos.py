@@ -25,7 +25,7 @@ from pocketeye.tracking.evaluation.evaluate import (
 )
 from pocketeye.tracking.evaluation.report import save_vos
 from pocketeye.tracking.evaluation.result import Mean, VosResult
-from pocketeye.tracking.evaluation.vos_models import BASELINES, open_follower
+from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
 
@@ -110,11 +110,11 @@ def evaluate_following(
     elif model is None:
         model = DEFAULT
     # the network first: a mistake there should not wait for the data
-    follower = None if model is None else open_follower(model, checkpoint, device=device)
+    follower = None if model is None else open_vos_model(model, checkpoint, device=device)
     if model in BASELINES and (prompt, protocol) != ("mask", "semi"):
         raise InvalidValue(f"{model} can be shown a mask only: leave --prompt and --protocol out")
     compared = [name for name in BASELINES if name != model] if baselines else []
-    others = {name: open_follower(name) for name in compared}
+    others = {name: open_vos_model(name) for name in compared}
     videos = load_videos(data, split)
     if follower is not None and model is not None:
         first = evaluate_vos(follower, videos, plan, name=_short(model))

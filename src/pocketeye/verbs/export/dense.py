@@ -46,8 +46,8 @@ class DenseExportResult(DenseExport, VerbResult):
         return [
             *([self.calibration.line()] if self.calibration else []),
             *self.parity.lines(),
-            f"against torch on {self.agreement.num_pictures} pictures: {self.agreement.line()}",
-            f"a picture of up to {width}x{height} takes {stages_line(self.stages)}",
+            f"against torch on {self.agreement.num_images} images: {self.agreement.line()}",
+            f"an image of up to {width}x{height} takes {stages_line(self.stages)}",
         ]
 
     def written(self) -> list[Path]:
@@ -56,7 +56,7 @@ class DenseExportResult(DenseExport, VerbResult):
 
     def next_commands(self) -> list[str]:
         folder = self.artifact.folder
-        return [f"pocketeye predict {folder} PICTURE", f"pocketeye bench {folder}"]
+        return [f"pocketeye predict {folder} IMAGE", f"pocketeye bench {folder}"]
 
     @property
     def exit_code(self) -> int:

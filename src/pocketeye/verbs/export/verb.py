@@ -103,13 +103,13 @@ def export(
         precision: fp32, or int8 by static quantisation.
         out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
         input_size: side of the image in pixels; the network's own by default. Of detectors and
-            segmenters the shorter side of the graph's input, whose shape is that of most pictures.
+            segmenters the shorter side of the graph's input, whose shape is that of most images.
         checkpoint: weights to load; a run folder brings its own.
         pretrained: fetch the published weights of a named model.
-        data: pictures for parity and calibration: an image folder, a parquet file or 'digits';
-            by default pictures that come with scikit-learn. Of detectors and segmenters a set as in
+        data: images for parity and calibration: an image folder, a parquet file or 'digits';
+            by default images that come with scikit-learn. Of detectors and segmenters a set as in
             pocketeye train.
-        samples: number of pictures compared.
+        samples: number of images compared.
         threads: threads the artefact is timed with.
         fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
 
@@ -156,7 +156,7 @@ def export_network(
     folder = out or Path("out") / network.name / f"{to}-{precision}"
     artifact = write_artifact(network, runtime, precision, folder, inputs, fuse=fuse)
     executable = runtime.load(artifact, threads=threads)
-    network.info.save(folder)  # `eval` and `predict` of the artefact see pictures as training did
+    network.info.save(folder)  # `eval` and `predict` of the artefact see images as training did
     parity = check_parity(network.module, executable, inputs, precision)
     parity.save(folder / PARITY)
     call = executable.bind(*inputs[0])

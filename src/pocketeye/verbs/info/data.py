@@ -24,10 +24,10 @@ _NETWORKS = ("architecture.json", "model.json", "config.yaml", "environment.json
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfo(VerbResult):
-    """A data set; ``picture`` shows samples of it."""
+    """A data set; ``image`` shows samples of it."""
 
     data: DataDescription
-    picture: Path | None = None
+    image: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
@@ -39,7 +39,7 @@ class DataInfo(VerbResult):
             "counted": data.counted,
             "notes": list(data.notes),
             "splits": [vars(split) | {"problems": list(split.problems)} for split in data.splits],
-            "picture": None if self.picture is None else str(self.picture),
+            "image": None if self.image is None else str(self.image),
         }
 
     def lines(self) -> list[str]:
@@ -56,7 +56,7 @@ class DataInfo(VerbResult):
         return lines
 
     def written(self) -> list[Path]:
-        return [] if self.picture is None else [self.picture]
+        return [] if self.image is None else [self.image]
 
     def _classes(self) -> list[str]:
         data = self.data
@@ -87,16 +87,16 @@ def data_info(
     if data.shown is None:
         raise InvalidValue(f"samples are drawn of boxes, outlines and labels, not of {data.kind}")
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InvalidValue(f"the samples go into one picture: --out FILE.png, not {out}")
+        raise InvalidValue(f"the samples go into one image: --out FILE.png, not {out}")
     sheet = sample_sheet(data.shown)
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)
-    return DataInfo(data=data, picture=out)
+    return DataInfo(data=data, image=out)
 
 
 def _in_words(split: SplitDescription, data: DataDescription) -> str:
     videos = data.counted == "frames"
-    parts = [f"{split.images:,} {'videos' if videos else 'pictures'}"]
+    parts = [f"{split.images:,} {'videos' if videos else 'images'}"]
     if videos:
         parts.append(f"{sum(split.counts.values()):,} frames")
     if split.negatives:

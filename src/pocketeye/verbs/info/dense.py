@@ -31,7 +31,7 @@ class DenseInfo(VerbResult):
     """What a detector or segmenter is.
 
     Attributes:
-        macs: for a picture of ``size`` (height, width); of Mask R-CNN without its two heads.
+        macs: for an image of ``size`` (height, width); of Mask R-CNN without its two heads.
         trained: what ``result.json`` says; empty until a training is finished.
     """
 
@@ -54,8 +54,8 @@ class DenseInfo(VerbResult):
         heads = " (without the heads on crops)" if said.task == "instance" else ""
         rows = [
             ("params", f"{human_count(self.params)} ({self.params:,})"),
-            ("MACs", f"{human_count(self.macs)} for a picture of 3×{height}×{width}{heads}"),
-            ("picture", f"shorter side {said.min_size}, longer one {said.max_size} at most"),
+            ("MACs", f"{human_count(self.macs)} for an image of 3×{height}×{width}{heads}"),
+            ("image", f"shorter side {said.min_size}, longer one {said.max_size} at most"),
             ("classes", f"{said.num_classes}: {names}"),
             ("trained on", said.data or "unknown"),
             ("result", self._result()),
@@ -65,14 +65,14 @@ class DenseInfo(VerbResult):
 
     def next_commands(self) -> list[str]:
         model = shlex.quote(self.model)
-        return [f"pocketeye predict {model} PICTURE", f"pocketeye export {model}"]
+        return [f"pocketeye predict {model} IMAGE", f"pocketeye export {model}"]
 
     def _result(self) -> str:
         if not self.trained:
             return "the training is not finished, or the folder does not say"
         found = self.trained
         return (
-            f"{found['metric']} {100 * found['value']:.1f} % on {found['num_val']} pictures, epoch "
+            f"{found['metric']} {100 * found['value']:.1f} % on {found['num_val']} images, epoch "
             f"{found['best_epoch']} of {found['epochs']}, {human_seconds(found['seconds'])}"
         )
 

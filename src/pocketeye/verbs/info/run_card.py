@@ -24,7 +24,7 @@ _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What ``pocketeye eval`` left: ``top1`` and its 95 % interval are 0 to 1, over ``n`` pictures."""
+    """What ``pocketeye eval`` left: ``top1`` and its 95 % interval are 0 to 1, over ``n`` images."""
 
     data: str
     n: int
@@ -70,12 +70,12 @@ class RunCard:
     def _result(self) -> str:
         if self.top1 is None:
             return "the training is not finished"
-        took, pictures = human_seconds(self.seconds or 0.0), "the validation pictures"
+        took, images = human_seconds(self.seconds or 0.0), "the validation images"
         if self.num_val:
             low, high = wilson_interval(round(self.top1 * self.num_val), self.num_val)
-            pictures = f"{self.num_val} pictures (95 %: {100 * low:.1f} to {100 * high:.1f})"
+            images = f"{self.num_val} images (95 %: {100 * low:.1f} to {100 * high:.1f})"
         return (
-            f"top-1 {100 * self.top1:.2f} % on {pictures}, epoch {self.best_epoch} of "
+            f"top-1 {100 * self.top1:.2f} % on {images}, epoch {self.best_epoch} of "
             f"{self.epochs}, {took}"
         )
 
@@ -85,7 +85,7 @@ class RunCard:
         low, high = (100 * share for share in self.evaluation.top1_interval)
         return (
             f"top-1 {100 * self.evaluation.top1:.2f} % ({low:.1f} to {high:.1f}) on "
-            f"{self.evaluation.n} pictures of {self.evaluation.data}"
+            f"{self.evaluation.n} images of {self.evaluation.data}"
         )
 
 

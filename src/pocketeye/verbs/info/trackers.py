@@ -37,7 +37,7 @@ class TrackerRow:
 
     Attributes:
         parts: parameters of its parts; "pointers and embeddings" are what belongs to none.
-        image_size: (height, width) of its picture.
+        image_size: (height, width) of its image.
         file: the published weights, None where nobody has published any.
         path: where that file is looked for, or the weights that come with the package.
         here: whether it is there.
@@ -65,7 +65,7 @@ class TrackerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerInfo(VerbResult):
-    """A tracker's card: ``image_macs`` are spent once per picture, ``click_macs`` once per prompt."""
+    """A tracker's card: ``image_macs`` are spent once per image, ``click_macs`` once per prompt."""
 
     tracker: TrackerRow
     image_macs: int
@@ -95,14 +95,14 @@ class TrackerInfo(VerbResult):
 
     def _costs(self) -> list[str]:
         row = self.tracker
-        picture = f"3×{row.image_size[0]}×{row.image_size[1]}"
+        image = f"3×{row.image_size[0]}×{row.image_size[1]}"
         parts = [
             line
             for part, params in row.parts.items()
             for line in wrapped(f"{human_count(params)} ({params:,}) {part}", "", 12)
         ]
         macs = (
-            f"{human_count(self.image_macs)} to look at a picture of {picture}, "
+            f"{human_count(self.image_macs)} to look at an image of {image}, "
             f"{human_count(self.click_macs)} for a click, by torch's FlopCounterMode"
         )
         return [
@@ -159,13 +159,13 @@ def tracker_row(name: str, image_size: int | None = None) -> TrackerRow:
 
 
 def tracker_info(name: str, image_size: int | None = None) -> TrackerInfo:
-    """The card of one of :func:`pocketeye.models.list_tams`, at another size of picture if given."""
+    """The card of one of :func:`pocketeye.models.list_tams`, at another size of image if given."""
     with torch.device("meta"):
         model = create_tam(name, image_size).eval().requires_grad_(False)
-        picture = torch.empty(1, 3, *model.image_size)
+        image = torch.empty(1, 3, *model.image_size)
         point, label = torch.empty(1, 1, 2), torch.ones(1, 1, dtype=torch.int64)
         with FlopCounterMode(display=False) as looking:
-            feat, details = model.look(picture)
+            feat, details = model.encode_image(image)
         with FlopCounterMode(display=False) as answering:
             model.predict(model.without_memory(feat), point, label, details=details)
     return TrackerInfo(
@@ -182,7 +182,7 @@ def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
          *_weights_of(row))
         for row in rows
     ]  # fmt: skip
-    table = text_table(("tracker", "params", "picture", "weights", "here"), cells, right=(1, 2))
+    table = text_table(("tracker", "params", "image", "weights", "here"), cells, right=(1, 2))
     published = [row for row in rows if row.file is not None]
     if published and not any(row.here for row in published):
         folder = checkpoint_folder()

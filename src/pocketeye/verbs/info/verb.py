@@ -114,7 +114,7 @@ class InfoResult(VerbResult):
 
     def _costs(self) -> list[str]:
         height, width = sides(self.input_size)
-        picture = f"{self.in_chans}×{height}×{width}"
+        image = f"{self.in_chans}×{height}×{width}"
         others = [
             f"{cost.printed} {_FORMS[cost.form]}"
             for cost in (self.card.costs if self.card else ())
@@ -124,8 +124,8 @@ class InfoResult(VerbResult):
         return _labelled(
             ("params", "; ".join([f"{human_count(self.params)} ({self.params:,})", *others])),
             ("", f"{human_count(self.weights)} weights (no BN, no bias)"),
-            ("MACs", f"{human_count(self.macs)} for a picture of {picture}, by {self.counter}"),
-            ("picture", f"{picture}, mean {mean}, std {std}, crop {self.crop_pct:g}, "
+            ("MACs", f"{human_count(self.macs)} for an image of {image}, by {self.counter}"),
+            ("image", f"{image}, mean {mean}, std {std}, crop {self.crop_pct:g}, "
                         f"{self.interpolation}"),
             ("outputs", f"{self.num_classes} classes"),
         )  # fmt: skip
@@ -186,7 +186,7 @@ def info(
     """Show what a network or a data set is.
 
     Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
-    parts, what was published, and which file of weights belongs where. Of a data set: pictures, classes
+    parts, what was published, and which file of weights belongs where. Of a data set: images, classes
     with counts, sizes, and what is wrong with it.
 
     Args:
@@ -196,8 +196,8 @@ def info(
         results: folder of latency records, where there is one.
         split: of a data set only this one, such as train; all by default.
         classes: what the masks of a data set mean: a yaml, or camvid11, cityscapes.
-        out: picture to draw samples of a data set into, such as samples.png.
-        overwrite: replace that picture.
+        out: image to draw samples of a data set into, such as samples.png.
+        overwrite: replace that image.
 
     Raises:
         InvalidValue: unknown name, or a damaged file.

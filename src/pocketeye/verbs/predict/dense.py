@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.data import UnreadableImage, decode
-from pocketeye.data.inputs import PictureInput
+from pocketeye.data.inputs import ImageInput
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.dense import open_dense_predictor
@@ -30,7 +30,7 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class DensePredictResult(VerbResult):
-    """Predictions in the order of the pictures, and pictures that could not be read."""
+    """Predictions in the order of the images, and images that could not be read."""
 
     model: str
     task: str
@@ -54,7 +54,7 @@ class DensePredictResult(VerbResult):
     def lines(self) -> list[str]:
         shown = self.predictions[:_MOST_SHOWN]
         rows = [(path_end(row.name, 40), row.text()) for row in shown]
-        lines = text_table(("picture", "found"), rows)
+        lines = text_table(("image", "found"), rows)
         if len(self.predictions) > _MOST_SHOWN:
             lines.append(f"… and {len(self.predictions) - _MOST_SHOWN} more (all with --json)")
         if self.task != "semantic" and not any(row.rows for row in self.predictions):
@@ -74,7 +74,7 @@ class DensePredictResult(VerbResult):
 
 def predict_dense(
     model: str,
-    pictures: Sequence[PictureInput],
+    images: Sequence[ImageInput],
     missing: Sequence[str],
     *,
     score_threshold: float,
@@ -87,26 +87,26 @@ def predict_dense(
     if not 0 <= score_threshold <= 1:
         raise InvalidValue(f"--score-threshold lies from 0 to 1, got {score_threshold}")
     folder = out or Path("out") / "predict" / Path(model).resolve().name
-    stems = _stems(pictures)
+    stems = _stems(images)
     _require_free(folder, stems, overwrite)
     predictor = open_dense_predictor(model, device=device, threads=threads)
     gathered = _Gathered(predictor.description)
     problems: list[str] = []
-    with progress.task("predicting", len(pictures)) as bar:
-        for picture, stem in zip(pictures, stems, strict=True):
+    with progress.task("predicting", len(images)) as bar:
+        for image, stem in zip(images, stems, strict=True):
             try:
-                image = np.asarray(decode(picture.read()))
+                pixels = np.asarray(decode(image.read()))
             except UnreadableImage as error:
-                problems.append(f"{picture.name}: {error}")
+                problems.append(f"{image.name}: {error}")
             else:
-                found = _found(predictor, image, score_threshold)
+                found = _found(predictor, pixels, score_threshold)
                 found.save(folder / f"{stem}.png")
                 if isinstance(found, LabelMap):
                     found.save(folder / LABELS / f"{stem}.png", "labels")
-                gathered.add(picture.name, found)
+                gathered.add(image.name, found)
             bar.advance()
     if not gathered.predictions:
-        raise InvalidValue(f"none of {len(pictures)} pictures can be read; first: {problems[0]}")
+        raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")
     written = write_atomic(folder / DETECTIONS, json.dumps(gathered.to_coco()) + "\n")
     return DensePredictResult(
         model=model,

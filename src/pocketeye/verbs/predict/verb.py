@@ -1,4 +1,4 @@
-"""``pocketeye predict``: what is in pictures, by a classifier, a detector or a segmenter."""
+"""``pocketeye predict``: what is in images, by a classifier, a detector or a segmenter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.errors import InvalidValue
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, is_dense
-from pocketeye.predicting.contact_sheet import CELL, MOST_PICTURES
+from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
 from pocketeye.predicting.files import FOLDER, SHEET, _save, _save_csv
 from pocketeye.predicting.predict import Prediction
 from pocketeye.predicting.predict import predict as run_prediction
@@ -28,7 +28,7 @@ _MOST_SHOWN, _MOST_CLASSES = 20, 3
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult(VerbResult):
-    """Predictions in the order of the pictures, and pictures that could not be read."""
+    """Predictions in the order of the images, and images that could not be read."""
 
     model: str
     predictions: tuple[Prediction, ...]
@@ -46,7 +46,7 @@ class PredictResult(VerbResult):
     def lines(self) -> list[str]:
         shown = self.predictions[:_MOST_SHOWN]
         count = min(_MOST_CLASSES, max(len(row.classes) for row in shown))
-        header, rows = ["picture"], [[path_end(row.name, 40)] for row in shown]
+        header, rows = ["image"], [[path_end(row.name, 40)] for row in shown]
         for place in range(count):
             header += [("most likely", "second", "third")[place], ""]
             for cells, row in zip(rows, shown, strict=True):
@@ -85,32 +85,32 @@ def predict(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
 ) -> PredictResult | DensePredictResult:
-    """Name what is in pictures; with a detector or a segmenter also where it is.
+    """Name what is in images; with a detector or a segmenter also where it is.
 
     Args:
         model: a run folder, an exported artefact, or a name or architecture.json with weights. Of what
             kind a run is, its model.json says.
-        images: picture files, folders of them, patterns, http(s) addresses (fetched because they
-            are named), or - for standard input: one picture, or names one a line.
-        topk: of a classifier: classes per picture.
-        csv: of a classifier: file for a table with a row per picture.
-        out: folder for a sheet of the pictures with their classes, and a JSON file of each. Of a
-            detector or a segmenter for each picture drawn, detections.json as COCO has it, and label
-            pictures; out/predict/RUN by default.
+        images: image files, folders of them, patterns, http(s) addresses (fetched because they
+            are named), or - for standard input: one image, or names one a line.
+        topk: of a classifier: classes per image.
+        csv: of a classifier: file for a table with a row per image.
+        out: folder for a sheet of the images with their classes, and a JSON file of each. Of a
+            detector or a segmenter for each image drawn, detections.json as COCO has it, and label
+            images; out/predict/RUN by default.
         overwrite: replace the files of an earlier prediction.
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them.
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
-        batch_size: of a classifier: pictures at once (an artefact has its own).
+        batch_size: of a classifier: images at once (an artefact has its own).
         score_threshold: of a detector: objects of a lower score are left out.
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
 
     Raises:
-        InvalidValue: no weights, none of the pictures can be read, or files would be overwritten.
-        MissingFile: no such network, or no picture at all.
+        InvalidValue: no weights, none of the images can be read, or files would be overwritten.
+        MissingFile: no such network, or no image at all.
     """
     dense = is_dense(Path(located(model)))
     if dense:
@@ -123,10 +123,10 @@ def predict(
         refuse("classify", score_threshold=score_threshold != SCORE)
         _require_free(csv, out, overwrite)
     stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
-    pictures, missing = find_inputs(images, stdin)
+    inputs, missing = find_inputs(images, stdin)
     if dense:
         return predict_dense(
-            model, pictures, missing, score_threshold=score_threshold, out=out,
+            model, inputs, missing, score_threshold=score_threshold, out=out,
             overwrite=overwrite, device=device, threads=threads,
         )  # fmt: skip
     predictor = open_predictor(
@@ -134,8 +134,8 @@ def predict(
         input_size=input_size, device=device, threads=threads,
     )  # fmt: skip
     predictions, problems = run_prediction(
-        predictor, pictures, topk=topk, batch_size=batch_size,
-        thumbnails=MOST_PICTURES if out else 0, thumbnail_size=CELL,
+        predictor, inputs, topk=topk, batch_size=batch_size,
+        thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
     )  # fmt: skip
     files = _save(predictions, predictor.info.name, out) if out else []
     if csv:

@@ -64,7 +64,7 @@ class DenseTrainResult(VerbResult):
         fitted, described = self.fitted, self.description
         lines = [
             self.started,
-            f"{fitted.metric} [bold]{100 * fitted.value:.1f} %[/bold] on {self.num_val} pictures, in "
+            f"{fitted.metric} [bold]{100 * fitted.value:.1f} %[/bold] on {self.num_val} images, in "
             f"epoch {fitted.best_epoch} of {fitted.epochs} · {described.network} with "
             f"{described.backbone} · {human_seconds(fitted.seconds)}",
         ]
@@ -77,7 +77,7 @@ class DenseTrainResult(VerbResult):
         run, data = shlex.quote(str(self.out)), shlex.quote(self.description.data)
         return [
             f"pocketeye eval {run} --task {self.description.task} --data {data}",
-            f"pocketeye predict {run} PICTURE",
+            f"pocketeye predict {run} IMAGE",
             f"pocketeye export {run} --data {data}",
         ]
 

@@ -36,7 +36,7 @@ from pocketeye.verbs.train.tracker import TrackerTrainResult, train_tracker
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult(VerbResult):
-    """A finished training; ``top1`` is 0 to 1, of the best epoch, on ``num_val`` pictures."""
+    """A finished training; ``top1`` is 0 to 1, of the best epoch, on ``num_val`` images."""
 
     name: str
     data: str
@@ -79,7 +79,7 @@ class TrainResult(VerbResult):
         low, high = (100 * share for share in self.interval)
         lines = [
             f"top-1 [bold]{100 * self.top1:.2f} %[/bold] ({low:.1f} to {high:.1f}, {self.num_val} "
-            f"pictures) in epoch {self.fitted.best_epoch} of {self.fitted.epochs} · "
+            f"images) in epoch {self.fitted.best_epoch} of {self.fitted.epochs} · "
             f"{self.name} · {self.input_size} px · {human_seconds(self.fitted.seconds)}"
         ]
         return lines + problem_lines(self.problems)
@@ -133,14 +133,14 @@ def train(
     Args:
         model: a name from `pocketeye list`, any timm name, or an architecture.json; by default
             fbnet_c. Of the other tasks a tracker's name, by default pocketeye_tam_nano.
-        task: classify pictures; segment anything in pictures by prompts, or track it through videos;
+        task: classify images; segment anything in images by prompts, or track it through videos;
             detect objects (RetinaNet), outline them too (instance, Mask R-CNN), or give every pixel a
             class (semantic, Semantic FPN).
         backbone: of detect, instance and semantic: any timm name with maps of strides 4 to 32, an
             architecture.json, or the run of a classifier, whose weights it then begins with; by
             default casvit_xs.
         data: a folder of class folders, a folder of parquet files, a parquet file, or 'digits'. Of
-            the other tasks one or more folders, with commas between: pictures with masks (COCO,
+            the other tasks one or more folders, with commas between: images with masks (COCO,
             SA-1B, label maps) and videos (DAVIS, YouTube-VOS, MOSE, SA-V). Of detect and instance
             COCO, VOC or YOLO; of semantic ADE20K, Cityscapes, CamVid or folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
@@ -169,16 +169,16 @@ def train(
         teacher_checkpoint: weights of the teacher.
         distill: how: soft or hard.
         epochs: passes over the data.
-        batch_size: pictures per step and process.
+        batch_size: images per step and process.
         lr: peak learning rate.
         seed: of the weights, the order and the augmentation.
         input_size: side of the input in pixels; by default an architecture's own, and for names the
-            size of the pictures. Of detect, instance and semantic the shorter side.
+            size of the images. Of detect, instance and semantic the shorter side.
         device: auto takes CUDA, then MPS, then the CPU.
         precision: bf16 and fp16 are mixed precision (bf16 is slower than fp32 on CPUs without matrix
             units, fp16 needs CUDA).
         num_processes: data-parallel processes on this machine.
-        workers: processes that prepare pictures.
+        workers: processes that prepare images.
         threads: threads of torch.
 
     Raises:
@@ -193,7 +193,7 @@ def train(
                teacher_checkpoint=teacher_checkpoint, synthetic_share=synthetic_share)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
-                f"--task {task} needs annotated pictures: give their folder with --data"
+                f"--task {task} needs annotated images: give their folder with --data"
             )
         dense_config = load_dense_recipe(
             recipe or f"{task}-small", task,
@@ -210,7 +210,7 @@ def train(
         refuse(task, pretrained=pretrained, new_head=new_head, distill=distill)
         if data == DIGITS:
             raise InvalidValue(
-                f"--task {task} needs pictures or videos with masks: give their folders with --data"
+                f"--task {task} needs images or videos with masks: give their folders with --data"
             )
         tam_config = load_tam_recipe(
             recipe or f"{task}-small", task,

@@ -1,6 +1,6 @@
 """Draw the synthetic clips of docs/data.md, out of two photographs that come with scikit-learn.
 
-    python benchmarks/clip_picture.py --seed 1 --size 144 --out docs/assets/synthetic_clips.jpg
+    python benchmarks/clip_image.py --seed 1 --size 144 --out docs/assets/synthetic_clips.jpg
 
 The dahlia and the pagoda come with scikit-learn (both CC BY 2.0: vultilion, danielbuechele). Their
 masks, made here, are written as a COCO set, which is read as any other.
@@ -32,8 +32,8 @@ PAGODA = [
 
 def write_set(root: Path) -> None:
     """The photographs and their masks in COCO's layout."""
-    pictures = Path(sklearn.datasets.__file__).parent / "images"
-    files = [pictures / "flower.jpg", pictures / "china.jpg"]
+    photos = Path(sklearn.datasets.__file__).parent / "images"
+    files = [photos / "flower.jpg", photos / "china.jpg"]
     (root / "train").mkdir()
     (root / "annotations").mkdir()
     images = []
@@ -50,7 +50,7 @@ def write_set(root: Path) -> None:
 
 
 def dahlia(file: Path) -> dict[str, object]:
-    """The largest reddish part of the picture, as run lengths."""
+    """The largest reddish part of the image, as run lengths."""
     pixels = np.asarray(Image.open(file)).astype(int)
     numbered, count = ndimage.label(pixels[..., 0] > pixels[..., 2] + 50)
     largest = 1 + int(np.argmax(ndimage.sum_labels(numbered > 0, numbered, range(1, count + 1))))

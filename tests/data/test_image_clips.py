@@ -1,4 +1,4 @@
-"""Annotated pictures as clips of one frame."""
+"""Annotated images as clips of one frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pocketeye.data.clips.geometry import Geometry, warp_clip
-from pocketeye.data.clips.images import PictureClips, _drawn
+from pocketeye.data.clips.images import ImageClips, _drawn
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.errors import InvalidValue
@@ -20,11 +20,11 @@ PLAIN = Geometry(degrees=0, shear=0, scale=(1.0, 1.0), flip=0.0)
 AS_IS = Colours(brightness=0, contrast=0, saturation=0, grey=0)
 
 
-def test_without_augmentation_a_picture_comes_as_it_is(tmp_path: Path) -> None:
+def test_without_augmentation_a_image_comes_as_it_is(tmp_path: Path) -> None:
     maps = big_labels(1)
-    pictures = load_masks(write_labels(tmp_path, maps))
-    clip = PictureClips(pictures, size=160, geometry=PLAIN, colours=AS_IS)[0]
-    wanted = torch.from_numpy(pictures[0].pixels.transpose(2, 0, 1).copy())
+    images = load_masks(write_labels(tmp_path, maps))
+    clip = ImageClips(images, size=160, geometry=PLAIN, colours=AS_IS)[0]
+    wanted = torch.from_numpy(images[0].pixels.transpose(2, 0, 1).copy())
     assert clip.frames.dtype == torch.uint8
     assert torch.equal(clip.frames[0], wanted)
     labels = torch.from_numpy(maps["00"])
@@ -35,14 +35,14 @@ def test_without_augmentation_a_picture_comes_as_it_is(tmp_path: Path) -> None:
 
 
 def test_masks_go_where_the_pixels_go(tmp_path: Path) -> None:
-    """A picture whose object is white on black: after any warp the white is where the mask is."""
+    """An image whose object is white on black: after any warp the white is where the mask is."""
     masks = big_labels(2)
     write_labels(tmp_path, masks)
     for name, labels in masks.items():
         Image.fromarray(np.where(labels > 0, 255, 0).astype(np.uint8)).save(
             tmp_path / "images" / f"{name}.jpg", quality=95
         )
-    source = PictureClips(load_masks(tmp_path), size=128, max_objects=9, colours=AS_IS)
+    source = ImageClips(load_masks(tmp_path), size=128, max_objects=9, colours=AS_IS)
     seen = []
     for index in range(12):
         clip = source[index]
@@ -53,27 +53,25 @@ def test_masks_go_where_the_pixels_go(tmp_path: Path) -> None:
     assert len({int(frames.sum()) for frames in seen}) == 12
 
 
-def test_an_epoch_has_every_picture_once(tmp_path: Path) -> None:
+def test_an_epoch_has_every_image_once(tmp_path: Path) -> None:
     maps = {f"{k}": np.full((64, 96), 1) * disc((30 + k, 30), 20) for k in range(4)}
     root = write_labels(tmp_path, maps)
     for k in range(4):
         Image.new("RGB", (96, 64), (60 * k, 0, 0)).save(root / "images" / f"{k}.jpg")
-    source = PictureClips(load_masks(root), size=64, geometry=PLAIN, colours=AS_IS)
+    source = ImageClips(load_masks(root), size=64, geometry=PLAIN, colours=AS_IS)
     assert sorted(round(int(clip.frames[0, 0, 0, 0]) / 60) for clip in source) == [0, 1, 2, 3]
 
 
 def test_objects_too_small_to_train_on_are_passed_over(tmp_path: Path) -> None:
     write_sa1b(tmp_path, {"sa_1": [disc((20, 20), 1.5)], "sa_2": [disc((50, 30), 15)]})
-    source = PictureClips(load_masks(tmp_path), size=64, geometry=PLAIN)
+    source = ImageClips(load_masks(tmp_path), size=64, geometry=PLAIN)
     assert all(source[0].masks.sum() > 300 for _ in range(3))  # the second's
     write_sa1b(tmp_path, {"sa_2": [disc((50, 30), 1.5)]})
-    with pytest.raises(
-        InvalidValue, match="none of the masks of 8 pictures in a row has 32 pixels"
-    ):
+    with pytest.raises(InvalidValue, match="none of the masks of 8 images in a row has 32 pixels"):
         source[0]
 
 
-def test_geometry_rotates_in_the_pictures_own_pixels() -> None:
+def test_geometry_rotates_in_the_images_own_pixels() -> None:
     rng = np.random.default_rng(0)
     turn = Geometry(degrees=25, shear=0, scale=(1.0, 1.0), flip=0.0, still=0.0)
     for aspect in (0.5, 1.0, 2.0):
