@@ -6,7 +6,7 @@ import argparse
 import pickle
 import struct
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,10 @@ from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.backbones import casvit_keys, fbnet_keys
-from pocketeye.models.backbones.casvit import CASViT
-from pocketeye.models.backbones.fbnet import FBNet
-from pocketeye.models.dense import keys
-from pocketeye.models.dense.mask_rcnn import MaskRCNN
-from pocketeye.models.dense.retinanet import RetinaNet
-from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.models.tam import checkpoints as tam_checkpoints
-from pocketeye.models.tam.tam import TAM
+from pocketeye.models._registry import filter_of
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
-# Who knows the layouts that others use for our networks.
-_FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] = (
-    (FBNet, fbnet_keys.checkpoint_filter_fn),
-    (CASViT, casvit_keys.checkpoint_filter_fn),
-    (TAM, tam_checkpoints.checkpoint_filter_fn),
-    (RetinaNet, keys.checkpoint_filter_fn),
-    (MaskRCNN, keys.checkpoint_filter_fn),
-    (SemanticFPN, keys.checkpoint_filter_fn),
-)
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
 
@@ -125,8 +108,9 @@ def load_checkpoint(
     state_dict, source = _filtered(network, path_or_state_dict)
     _require_fit(network, state_dict, source)
     network.load_state_dict(state_dict)
-    if isinstance(model, TAM) and not isinstance(path_or_state_dict, Mapping):
-        tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
+    known = filter_of(network)
+    if known and known.after and not isinstance(path_or_state_dict, Mapping):
+        known.after(Path(path_or_state_dict), network)
     return model
 
 
@@ -154,10 +138,10 @@ def _filtered(
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
+    known = filter_of(network)
     try:
-        for kind, filter_fn in _FILTERS:
-            if isinstance(network, kind):
-                state_dict = filter_fn(state_dict, network)
+        if known:
+            state_dict = known.rename(state_dict, network)
     except InvalidValue as error:
         raise InvalidValue(f"{source} does not fit {_name(network)}: {error}") from error
     return state_dict, source
@@ -183,7 +167,8 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         if names
     ]
     if problems:
-        others = tam_checkpoints.fitting_trackers(state_dict) if isinstance(model, TAM) else []
+        known = filter_of(model)
+        others = known.relatives(state_dict) if known and known.relatives else []
         problem = f"it is of {' or '.join(others)}" if others else "; ".join(problems)
         raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
     if isinstance(state_dict, dict):
