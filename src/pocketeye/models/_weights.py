@@ -129,6 +129,21 @@ def backbone_state_dict(
     return state_dict
 
 
+def head_names(model: nn.Module) -> tuple[str, ...]:
+    """Names of the layers that give the classes, as timm's ``default_cfg`` has them."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    names = cfg.get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def classes_in(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
+    """How many classes the weights of a file are for; None where it has no head under our names."""
+    for name in head_names(model):
+        if f"{name}.weight" in state:
+            return int(state[f"{name}.weight"].shape[0])
+    return None
+
+
 def _filtered(
     network: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
 ) -> tuple[dict[str, Tensor], str]:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from pocketeye.runs import MODEL
+from pocketeye.runs import CARD, MODEL
 
-CARD = "card.yaml"
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -62,14 +61,3 @@ def bundled_card(folder: Path) -> BundledCard | None:
     if not (folder / CARD).is_file():
         return None
     return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))
-
-
-def located(model: str) -> str:
-    """The folder where ``model`` names a network that comes along; a file or folder of the user's wins.
-
-    Every other name or path is given back as it is.
-    """
-    if Path(model).exists():
-        return model
-    folder = bundled_run(model)
-    return model if folder is None else str(folder)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pocketeye.errors import unknown
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Task:
     """What a network is trained for.
 
@@ -50,6 +50,9 @@ class Task:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"Task({self.name})"
 
     @property
     def is_dense(self) -> bool:

@@ -72,6 +72,15 @@ def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[Imag
     }
 
 
+def has_masks(path: Path) -> bool:
+    """Whether the objects in a file of COCO results have segmentations.
+
+    Raises:
+        InvalidValue, MissingFile: as :func:`read_results`.
+    """
+    return any("segmentation" in row for row in _rows(path))
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise MissingFile(f"no results at {path} (give a json of COCO results)")

@@ -1,4 +1,4 @@
-"""``pocketeye eval --task vos``: how well objects are followed through annotated clips."""
+"""``pocketeye eval`` of trackers: how well objects are followed through annotated clips."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.models.reference import own_folder
 from pocketeye.text import problem_lines, text_table
 from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
@@ -122,7 +123,8 @@ def evaluate_following(
         assert results is not None
         first = evaluate_folder(results, videos)
     found = [first, *(evaluate_vos(other, videos, name=name) for name, other in others.items())]
-    folder = out or (Path(model) if model is not None and Path(model).is_dir() else None)
+    learnt = model is not None and model not in BASELINES
+    folder = out or (own_folder(str(model)) if learnt else None)
     return _finish(
         found, videos, folder, _command(model, data, split, prompt, protocol, checkpoint)
     )
@@ -167,7 +169,7 @@ def _command(
     """The same again; empty for masks made elsewhere."""
     if model is None:
         return ()
-    words = ["pocketeye", "eval", model, "--task", "vos", "--data", data]
+    words = ["pocketeye", "eval", model, "--data", data]
     words += ["--split", split] if split else []
     words += ["--prompt", prompt] if prompt != "mask" else []
     words += ["--protocol", protocol] if protocol != "semi" else []

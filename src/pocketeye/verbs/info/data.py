@@ -13,13 +13,14 @@ from pocketeye.data.describing.description import DataDescription, SplitDescript
 from pocketeye.data.describing.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import is_architecture
+from pocketeye.runs import ARCHITECTURE, CONFIG, ENVIRONMENT, MANIFEST, MODEL
 from pocketeye.text import problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import wrapped
 
 _MOST_CLASSES = 30
 # A folder with one of these is a network's.
-_NETWORKS = ("architecture.json", "model.json", "config.yaml", "environment.json", "artifact.json")
+_NETWORKS = (ARCHITECTURE, MODEL, CONFIG, ENVIRONMENT, MANIFEST)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,11 @@ import yaml
 
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
-from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.runs import CONFIG, ENVIRONMENT, RunFolder
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.runs import CONFIG, ENVIRONMENT, EVALUATION, MODEL, RESULT, RunFolder
 from pocketeye.text import human_seconds
-from pocketeye.training.classify.fit import RESULT
 from pocketeye.verbs.info.card_text import wrapped
 
-EVALUATION = "eval.json"
 _SEARCHED = "train"
 _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "seed")
 
@@ -95,9 +93,9 @@ def read_run_card(folder: Path) -> RunCard | None:
     Raises:
         InvalidValue: one of its files is damaged.
     """
-    if not (folder / FILE).is_file():
+    if not (folder / MODEL).is_file():
         return None
-    if (folder / _SEARCHED / FILE).is_file():
+    if (folder / _SEARCHED / MODEL).is_file():
         folder = folder / _SEARCHED
     info = ModelInfo.load(folder)
     result, environment = _json(folder / RESULT), _json(folder / ENVIRONMENT)

@@ -189,8 +189,9 @@ def train(
         UserError: interrupted; says how to go on.
     """
     if task == "detect" or task == "instance" or task == "semantic":
-        refuse(task, model=model, new_head=new_head, teacher=teacher, distill=distill, trunk=trunk,
-               teacher_checkpoint=teacher_checkpoint, synthetic_share=synthetic_share)  # fmt: skip
+        refuse(f"--task {task}", model=model, new_head=new_head, teacher=teacher, distill=distill,
+               trunk=trunk, teacher_checkpoint=teacher_checkpoint,
+               synthetic_share=synthetic_share)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
                 f"--task {task} needs annotated images: give their folder with --data"
@@ -205,9 +206,9 @@ def train(
             backbone or "casvit_xs", dense_config, data=data, classes=classes, out=out, resume=resume,
             overwrite=overwrite, pretrained=pretrained, checkpoint=checkpoint, start_from=start_from,
         )  # fmt: skip
-    refuse(task, backbone=backbone, classes=classes)
+    refuse(f"--task {task}", backbone=backbone, classes=classes)
     if task != "classify":
-        refuse(task, pretrained=pretrained, new_head=new_head, distill=distill)
+        refuse(f"--task {task}", pretrained=pretrained, new_head=new_head, distill=distill)
         if data == DIGITS:
             raise InvalidValue(
                 f"--task {task} needs images or videos with masks: give their folders with --data"
@@ -223,7 +224,7 @@ def train(
             overwrite=overwrite, trunk=trunk, checkpoint=checkpoint, start_from=start_from,
             teacher=teacher, teacher_checkpoint=teacher_checkpoint,
         )  # fmt: skip
-    refuse(task, start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
+    refuse(f"--task {task}", start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
     model = model or "fbnet_c"
     config = load_recipe(
         recipe or ("digits" if data == DIGITS else "small-cpu"),
