@@ -1,4 +1,4 @@
-"""From a name or a file to a network."""
+"""Make a network from a name or a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pocketeye.runs import ARCHITECTURE, BEST, MODEL
 
 
 def list_models(pattern: str = "*", *, include_timm: bool = False) -> list[str]:
-    """Names of the networks, sorted.
+    """Return the names of the networks, sorted.
 
     Args:
         pattern: shell-style, for example ``fbnet_*``.
@@ -124,7 +124,7 @@ def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
 
 
 def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
-    """The network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
+    """Build the network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
     model: nn.Module = timm.create_model("fbnet_c", architecture=architecture, **kwargs)
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
     if cfg is not None and isinstance(model, fbnet.FBNet):

@@ -1,4 +1,4 @@
-"""What families of networks register: their models with timm, and how files of others are read."""
+"""Register what a family of networks brings: its models with timm, and how it reads checkpoints."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def register_model(fn: _Builder) -> _Builder:
 
 
 def own_models() -> list[str]:
-    """Names of the models registered by pocketeye."""
+    """Return the names of the models registered by pocketeye."""
     return sorted(_names)
 
 

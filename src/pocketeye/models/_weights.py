@@ -1,4 +1,4 @@
-"""Loading weights: our own safetensors and the official checkpoints, strictly and safely."""
+"""Load weights, our own safetensors and the official checkpoints, strictly and safely."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _detail(error: Exception) -> str:
-    """The first sentence of what torch or safetensors says, where it says something."""
+    """Return the first sentence of what torch or safetensors says, where it says something."""
     if isinstance(error, KeyError) or not str(error):  # a byte that is no instruction of pickle
         return ""
     return f": {str(error).splitlines()[0].partition('. ')[0]}"
 
 
 def unwrap(content: Any, source: str = "the state dict") -> dict[str, Tensor]:
-    """The bare state dict inside the usual containers and prefixes.
+    """Return the bare state dict inside the usual containers and prefixes.
 
     Raises:
         InvalidValue: there is no mapping of names to tensors in it.
@@ -117,7 +117,7 @@ def load_checkpoint(
 def backbone_state_dict(
     network: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """The weights in a file for all of ``network``, without what it has for a head.
+    """Return the weights in a file for all of ``network``, without what it has for a head.
 
     Raises:
         MissingFile, InvalidValue: as for :func:`load_checkpoint`, but for unexpected keys.
@@ -130,14 +130,14 @@ def backbone_state_dict(
 
 
 def head_names(model: nn.Module) -> tuple[str, ...]:
-    """Names of the layers that give the classes, as timm's ``default_cfg`` has them."""
+    """Return the names of the layers that give the classes, as timm's ``default_cfg`` has them."""
     cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     names = cfg.get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
 
 def classes_in(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
-    """How many classes the weights of a file are for; None where it has no head under our names."""
+    """Count the classes the weights of a file are for; None where it has no head under our names."""
     for name in head_names(model):
         if f"{name}.weight" in state:
             return int(state[f"{name}.weight"].shape[0])

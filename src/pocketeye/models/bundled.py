@@ -38,7 +38,7 @@ class BundledCard:
     limits: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """(label, text), the summary left out."""
+        """Return (label, text) of all but the summary."""
         named = {
             key.replace("weights_license", "licence"): text for key, text in asdict(self).items()
         }
@@ -47,17 +47,17 @@ class BundledCard:
 
 
 def bundled_runs() -> list[str]:
-    """Their names, sorted."""
+    """Return their names, sorted."""
     return sorted(path.parent.name for path in _FOLDER.glob(f"*/{MODEL}"))
 
 
 def bundled_run(name: str) -> Path | None:
-    """The folder of one of :func:`bundled_runs`; None for any other name."""
+    """Return the folder of one of :func:`bundled_runs`; None for any other name."""
     return _FOLDER / name if name in bundled_runs() else None
 
 
 def bundled_card(folder: Path) -> BundledCard | None:
-    """The card in a folder; None where there is none, as in the runs of users."""
+    """Read the card in a folder; None where there is none, as in the runs of users."""
     if not (folder / CARD).is_file():
         return None
     return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""What did the user name? One answer for every command and every function that takes a network.
+"""Tell what the user named: one answer for every command and function that takes a network.
 
 A name of ours, a name of timm's, an ``architecture.json``, the folder of a run, or the folder of an
 exported artefact: :func:`resolve` tells which it is, and for which task it was made, without making it.
@@ -215,7 +215,7 @@ def _listed(verbs: tuple[str, ...]) -> str:
 
 
 def _on_disk(path: Path) -> Reference | None:
-    """What lies there; None where it is no network."""
+    """Recognise what lies at a path; None where it is no network."""
     if path.is_dir():
         if (path / MANIFEST).is_file():
             return ArtifactFolder(folder=path, task=_task_of_artifact(path))
@@ -233,7 +233,7 @@ def _on_disk(path: Path) -> Reference | None:
 
 
 def _task_of_artifact(folder: Path) -> Task:
-    """A classifier's, unless it says otherwise: also graphs that other programs made are classifiers."""
+    """Return the task of an artefact; graphs that do not say, as other programs', are classifiers."""
     for name in (DENSE_MANIFEST, MODEL):
         if (folder / name).is_file():
             return task_in(folder / name)
@@ -241,7 +241,7 @@ def _task_of_artifact(folder: Path) -> Task:
 
 
 def _by_name(text: str) -> Reference | None:
-    """The network of that name; None for an unknown one. An unknown tag raises InvalidValue."""
+    """Return the network of that name, None for an unknown one; an unknown tag raises InvalidValue."""
     folder = bundled_run(text)
     if folder is not None:
         return Run(folder=folder, task=task_in(folder / MODEL), bundled=True)
@@ -257,7 +257,7 @@ def _by_name(text: str) -> Reference | None:
 
 
 def _has_cfg(name: str) -> bool:
-    """Whether timm knows the tag, with published weights or without."""
+    """Tell whether timm knows the tag, with published weights or without."""
     try:
         return timm.get_pretrained_cfg(name) is not None
     except RuntimeError:  # its word for an unknown tag
@@ -265,7 +265,7 @@ def _has_cfg(name: str) -> bool:
 
 
 def _mistake(text: str, path: Path) -> InvalidValue | MissingFile:
-    """The sentence on what is no network."""
+    """Write the sentence on what is no network."""
     if path.is_dir():
         names = f"{MODEL}, {ARCHITECTURE} or {MANIFEST}"
         return MissingFile(f"no network at {path}: the folder has no {names}")

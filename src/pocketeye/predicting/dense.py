@@ -1,4 +1,4 @@
-"""A trained detector or segmenter ready for use: images in, results or label maps out."""
+"""Open a trained detector or segmenter for use: images in, results or label maps out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.results import Masks, Result
 
 
 class DensePredictor(Protocol):
-    """What judges and draws: a run in torch, or an artefact in its runtime.
+    """A detector or segmenter ready for use: a run in torch, or an artefact in its runtime.
 
     ``predict`` takes uint8 RGB ``(H, W, 3)`` and gives a :class:`Result` each, best object first,
     with boxes, scores, names in ``labels`` and the image itself, of ``instance`` with masks; of
@@ -94,7 +94,7 @@ class ArtifactDensePredictor:
 
 
 def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.ndarray) -> Result:
-    """A :class:`Result` from ``boxes``, ``scores``, ``labels`` and, if any, ``masks``.
+    """Make a :class:`Result` from ``boxes``, ``scores``, ``labels`` and, if any, ``masks``.
 
     Args:
         found: of one image; masks ``(N, H, W)`` or ``(N, 1, H, W)`` as probabilities.

@@ -51,7 +51,7 @@ class ModelInfo(Description):
     def default(
         cls, name: str, classes: tuple[str, ...], in_chans: int, input_size: int
     ) -> ModelInfo:
-        """Usual preprocessing, where nothing is known."""
+        """Assume the usual preprocessing, where nothing is known."""
         mean, std = default_stats(in_chans)
         return cls(
             name=name,
@@ -64,7 +64,7 @@ class ModelInfo(Description):
         )
 
     def transform(self) -> ImageTransform:
-        """The evaluation transform."""
+        """Build the transform of evaluation."""
         recipe = TransformRecipe(
             crop_pct=self.crop_pct, interpolation=self.interpolation, crop_mode=self.crop_mode
         )

@@ -1,4 +1,4 @@
-"""From what the user typed (a name, an ``architecture.json``, a run folder) to a network."""
+"""Open a classifier or backbone from what the user typed, to look at it, export it or time it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Network:
         return self.info.in_chans, *sides(self.own_size or self.input_size)
 
     def example(self) -> torch.Tensor:
-        """One input of the right shape, seeded noise: ``(1, C, H, W)``."""
+        """Make one input of the right shape, ``(1, C, H, W)``, of seeded noise."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(1, *self.input_shape, generator=generator)
 

@@ -1,4 +1,4 @@
-"""A trained classifier ready for use: a run folder, an exported artefact, or a network with weights."""
+"""Open a trained classifier for use: a run, an exported artefact, or a network with weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def logits(self, x: Tensor) -> np.ndarray:
-        """float32 ``(N, num_classes)`` of float32 ``(N, C, S, S)``."""
+        """Return float32 logits ``(N, num_classes)`` of normalised float32 images ``(N, C, S, S)``."""
 
 
 class TorchPredictor(Predictor):

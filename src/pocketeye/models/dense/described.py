@@ -75,7 +75,7 @@ class DenseDescription(Description):
         return len(self.classes)
 
     def make(self, **kwargs: Any) -> DenseNetwork:
-        """The network, with fresh weights.
+        """Make the network, with fresh weights.
 
         Args:
             kwargs: for ``create_detector`` or ``create_semantic``, for example ``backbone_kwargs``.
@@ -101,7 +101,7 @@ class DenseDescription(Description):
 def open_dense(
     run: Path, device: torch.device | str = "cpu"
 ) -> tuple[DenseNetwork, DenseDescription]:
-    """The network of a finished run with its best weights, in eval mode, and its description.
+    """Open the network of a finished run, with its best weights and in eval mode, and its description.
 
     Raises:
         MissingFile: no such run, or no weights yet. InvalidValue: damaged, or not a dense run.

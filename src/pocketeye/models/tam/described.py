@@ -37,13 +37,13 @@ class TrackerDescription(Description):
     data: str = ""
 
     def make(self, image_size: int | tuple[int, int] | None = None) -> TAM:
-        """The network, without weights; of another size if one is given."""
+        """Make the network, without weights; of another size if one is given."""
         size = self.image_size if image_size is None else image_size
         return create_tam(self.variant, size, trunk=self.trunk)
 
 
 def weights_in(path: Path) -> Path:
-    """The file of weights that a path means: itself, or the best ones of a run folder.
+    """Return the file of weights that a path means: itself, or the best ones of a run folder.
 
     Raises:
         MissingFile: a folder without any.

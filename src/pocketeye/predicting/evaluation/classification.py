@@ -1,4 +1,4 @@
-"""How good a classifier is on a labelled set."""
+"""Judge a classifier on a labelled set."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class EvalResult:
 
     @property
     def images_per_second(self) -> float:
-        """Reading and transforming included."""
+        """Speed with reading and transforming included."""
         return self.report.n / self.seconds
 
     def worst(self, count: int = 5) -> list[ClassRow]:
-        """Classes of the lowest recall, lowest first."""
+        """Return the classes of the lowest recall, lowest first."""
         seen = [row for row in self.report.rows if row.recall is not None]
         return sorted(seen, key=lambda row: row.recall or 0.0)[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         report = self.report
         small = len(self.classes) <= MOST_IN_JSON
         return {

@@ -1,4 +1,4 @@
-"""How good a detector is on annotated images: average precision, F1, confusion, the worst of them."""
+"""Judge a detector on annotated images: average precision, F1, confusion, the worst of them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class DetectionEval:
         return ConfusionTable(names=with_background(self.classes), counts=self.matches.confusion)
 
     def rows(self) -> list[DetectionRow]:
-        """One per class."""
+        """Return one row per class."""
         return [self._row(label) for label in range(len(self.classes))]
 
     def _row(self, label: int) -> DetectionRow:
@@ -133,7 +133,7 @@ class DetectionEval:
         )
 
     def worst(self, count: int = 8) -> list[ImageId]:
-        """Images of the lowest F1, those with most mistakes first; only ones with a mistake."""
+        """Return the images of the lowest F1, most mistakes first; only ones with a mistake."""
         of = self.matches.images
 
         def order(name: ImageId) -> tuple[float, int]:
@@ -143,7 +143,7 @@ class DetectionEval:
         return sorted((name for name in of if of[name].f1 < 1), key=order)[:count]
 
     def worst_rows(self) -> list[WorstDetection]:
-        """Those images with their pixels, truth and what was found at the score of the best F1."""
+        """Return those images with pixels, truth and what was found at the score of the best F1."""
         rows = []
         for image_id in self.worst():
             number = self.numbers[image_id]
@@ -163,7 +163,7 @@ class DetectionEval:
         return rows
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; shares that do not exist are None."""
+        """Return plain values for JSON; shares that do not exist are None."""
         matches, small = self.matches, len(self.classes) < MOST_IN_JSON
         return {
             "task": self.task,
@@ -293,7 +293,7 @@ def judge(
     seconds: float | None = None,
     problems: tuple[str, ...] = (),
 ) -> DetectionEval:
-    """All numbers of what was found."""
+    """Compute all numbers of what was found."""
     classes = samples.classes
     reports = [coco_ap(truths, found, classes, "box")]
     if masks:
@@ -313,7 +313,7 @@ def judge(
 
 
 def truth_of(sample: DetectionSample, *, masks: bool) -> TrueObjects:
-    """The annotations of an image, as metrics take them."""
+    """Return the annotations of an image as metrics take them."""
     return true_objects(
         sample.boxes,
         sample.labels,
@@ -325,7 +325,7 @@ def truth_of(sample: DetectionSample, *, masks: bool) -> TrueObjects:
 
 
 def found_in(result: Result, labels: Mapping[str, int], *, masks: bool) -> tuple[FoundObjects, int]:
-    """A result as metrics take it, and how many of its objects are of no class in ``labels``."""
+    """Return a result as metrics take it, and how many objects are of no class in ``labels``."""
     names = result.labels or ()
     kept = result.only([i for i, name in enumerate(names) if name in labels])
     found = found_objects(

@@ -1,4 +1,4 @@
-"""How good a segmenter is on labelled images: mean IoU, per class, confusion, the worst of them."""
+"""Judge a segmenter on labelled images: mean IoU, per class, confusion, the worst of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class SemanticEval:
         return ConfusionTable(names=self.classes, counts=self.report.confusion)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; shares that do not exist are None."""
+        """Return plain values for JSON; shares that do not exist are None."""
         report = self.report
         return {
             "task": SEMANTIC.name,

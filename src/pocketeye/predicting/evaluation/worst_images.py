@@ -1,4 +1,4 @@
-"""The worst images of an evaluation: what is true beside what was said."""
+"""Draw the worst images of an evaluation: what is true beside what was said."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _drawn(
     colours: np.ndarray,
     size: tuple[int, int],
 ) -> Image.Image:
-    """At the size it is shown, so that lines and letters keep theirs."""
+    """Draw at the size that is shown, so that lines and letters keep theirs."""
     result = Result(
         size=(image.shape[1], image.shape[0]), boxes=objects.boxes, masks=objects.masks,
         labels=names, class_ids=colours.tolist(), image=image,
@@ -168,7 +168,7 @@ def _semantic_triple(
 
 
 def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
-    """Of ``width``, or less where it would be too tall."""
+    """Fit a size into ``width``, or less where it would be too tall."""
     scale = min(width / size[0], _TALLEST * width / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
@@ -176,7 +176,7 @@ def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
 def _save(
     rows: Sequence[Row], head: str, named: Sequence[tuple[str, int]], path: Path
 ) -> list[Path]:
-    """Two to a line, the legend below."""
+    """Save the sheet: two rows to a line, the legend below."""
     if not rows:
         path.unlink(missing_ok=True)
         return []

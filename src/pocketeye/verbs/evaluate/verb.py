@@ -212,7 +212,7 @@ def evaluate_classifier(
 
 
 def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
-    """What is to be judged: the model knows; without one the results and the data tell.
+    """Find out what is judged: the model knows; without one the results and the data tell.
 
     Raises:
         InvalidValue: nothing was given that could be judged. InvalidValue, MissingFile: no such model.
@@ -241,7 +241,7 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
 
 
 def _required(data: str | None, task: Task) -> str:
-    """The data that the user gave; they can be left out for classifiers only."""
+    """Return the data that the user gave; only classifiers do without."""
     if data is None:
         raise InvalidValue(f"{task.kind} is judged on {task.data}: give their folder with --data")
     return data

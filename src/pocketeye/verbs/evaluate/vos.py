@@ -133,7 +133,7 @@ def evaluate_following(
 def _check_alone(
     model: str | None, checkpoint: Path | None, shown: tuple[PromptKind, Protocol]
 ) -> None:
-    """Raises InvalidValue for what means nothing to masks made elsewhere."""
+    """Raise InvalidValue for what means nothing to masks made elsewhere."""
     if model is not None or checkpoint is not None:
         raise InvalidValue(
             f"score either a model ({model or checkpoint}) or the masks of --results, not both"
@@ -166,7 +166,7 @@ def _command(
     model: str | None, data: str, split: str | None, prompt: str, protocol: str,
     checkpoint: Path | None,
 ) -> tuple[str, ...]:  # fmt: skip
-    """The same again; empty for masks made elsewhere."""
+    """Spell the command out; empty for masks made elsewhere."""
     if model is None:
         return ()
     words = ["pocketeye", "eval", model, "--data", data]

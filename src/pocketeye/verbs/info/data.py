@@ -116,7 +116,7 @@ def _in_words(split: SplitDescription, data: DataDescription) -> str:
 
 
 def _problems(split: SplitDescription) -> list[str]:
-    """How often each kind came, then the first of them."""
+    """Say how often each kind of problem came, then the first of them."""
     kinds = Counter(problem.partition(": ")[2] or problem for problem in split.problems)
     counted = [f"  {count} × {escape(kind)}" for kind, count in kinds.most_common(10)]
     head, *first = problem_lines(split.problems)

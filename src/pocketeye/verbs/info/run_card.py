@@ -50,7 +50,7 @@ class RunCard:
     device: str
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Lay the card out for a person."""
         names = ", ".join(self.classes[:6]) + (", …" if len(self.classes) > 6 else "")
         recipe = ", ".join(f"{k} {self.recipe[k]}" for k in _RECIPE if k in self.recipe)
         made = " on ".join(filter(None, (self.date.replace("T", " "), self.device)))
@@ -88,7 +88,7 @@ class RunCard:
 
 
 def read_run_card(folder: Path) -> RunCard | None:
-    """The card of a run folder, or of the training in the folder of a search; None without one.
+    """Read the card of a run folder, or of the training in the folder of a search; None without one.
 
     Raises:
         InvalidValue: one of its files is damaged.
@@ -134,7 +134,7 @@ def _evaluation(path: Path) -> Evaluation | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a file, empty where there is no file."""
+    """Read the object in a file; empty where there is no file."""
     if not path.is_file():
         return {}
     try:

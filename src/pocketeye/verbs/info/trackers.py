@@ -70,7 +70,7 @@ class TrackerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerInfo(VerbResult):
-    """A tracker's card: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
+    """The card of a tracker: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
 
     Attributes:
         model: what the user called it.
@@ -112,7 +112,7 @@ class TrackerInfo(VerbResult):
         return [f"pocketeye segment IMAGE --point X,Y --model {name}{weights}"]
 
     def _run(self, said: TrackerDescription) -> list[str]:
-        """What was trained, on what, and what came of it."""
+        """Say what was trained, on what, and what came of it."""
         result = "the training is not finished"
         if self.trained:
             result = (
@@ -238,7 +238,7 @@ def tracker_info(model: str, named: Reference, image_size: int | None = None) ->
 
 
 def _result_of(folder: Path) -> dict[str, Any]:
-    """What a finished training came to; empty for one that is not finished."""
+    """Read what a finished training came to; empty for one that is not finished."""
     path = folder / RESULT
     if not path.is_file():
         return {}
@@ -246,7 +246,7 @@ def _result_of(folder: Path) -> dict[str, Any]:
 
 
 def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
-    """A line per tracker, and where weights belong."""
+    """Write a line per tracker, and where weights belong."""
     cells = [
         (row.name, human_count(row.params), str(row.image_size[0]),
          *_weights_of(row))
@@ -263,7 +263,7 @@ def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
 
 
 def _weights_of(row: TrackerRow) -> tuple[str, str]:
-    """Which, and whether they are here."""
+    """Say which weights there are, and whether they are here."""
     if row.file is None:
         return ("come with pocketeye", "yes") if row.here else ("none published", "")
     return row.file.file_name, "yes" if row.here else "no"
