@@ -220,7 +220,9 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
     if model in BASELINES:
         return TRACK
     if model is not None:
-        return resolve(model).task
+        return resolve(model, others=BASELINES).task
+    if results is not None and not results.exists():
+        raise MissingFile(f"no results at {results}")
     if results is not None and results.is_file():
         return INSTANCE if has_masks(results) else DETECT
     if data is not None and Path(data).is_dir():
@@ -231,8 +233,8 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
             return TRACK
     if results is not None:
         raise MissingFile(
-            f"no results to judge: give --results {results} that is there, and the annotated data "
-            "with --data"
+            f"no data to judge {results} on: give the folder of the annotated images or videos with "
+            "--data"
         )
     raise InvalidValue(
         "say what to judge: a run folder, an artefact, a name with weights, or --results of another "
