@@ -6,7 +6,7 @@
 
 A network is a registered name or an ``architecture.json``. ``train`` trains what is not trained yet and
 can be interrupted and repeated; it runs all networks of a seed before the next seed. ``table`` times
-the networks side by side (fp32 and int8) and writes the table, the records and the picture.
+the networks side by side (fp32 and int8) and writes the table, the records and the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import pocketeye
 from pocketeye.latency.record import Device
 from pocketeye.runs import RunFolder, environment, write_atomic
-from pocketeye.verbs._text import human_count, markdown_table
+from pocketeye.text import human_count, markdown_table
 
 _PRECISIONS = ("fp32", "int8")
 _MARKERS = "DosvP^Xhp*<>"
@@ -118,11 +118,11 @@ def _write(rows: list[Row], config: dict[str, Any], timed: dict[str, Any], out: 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     write_atomic(out.with_suffix(".md"), "\n".join(lines) + "\n")
-    _picture(rows, record, out.with_suffix(".png"))
+    _image(rows, record, out.with_suffix(".png"))
     print("\n".join(lines))
 
 
-def _picture(rows: list[Row], record: dict[str, Any], path: Path) -> None:
+def _image(rows: list[Row], record: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")

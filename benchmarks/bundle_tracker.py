@@ -27,11 +27,11 @@ def answers(model: TAM) -> list[torch.Tensor]:
     """Masks of a click, and of the frame after it."""
     torch.manual_seed(0)
     first, second = torch.randn(2, 3, *model.image_size).split(1)
-    feat, details = model.look(first)
+    feat, details = model.encode_image(first)
     click, label = torch.tensor([[[64.0, 64.0]]]), torch.tensor([[1]])
     said = model.predict(model.without_memory(feat), click, label, details=details)
     seen = model.encode_memory(feat, said.mask, True)
-    feat, details = model.look(second)
+    feat, details = model.encode_image(second)
     read = model.read_raw(feat, [seen], [model.num_maskmem - 1], said.pointer[:, None])
     return [said.masks, model.mask_decoder(read, *prompts(model), details).masks]
 

@@ -6,7 +6,7 @@ Forms, all with the same weights: ``eager`` is torch as it comes (NCHW), ``eager
 folded and its maps in NHWC, ``plain`` is the export of the unfused network, ``fused`` the one that
 ``pocketeye export`` writes, ``int8`` that one quantised. Peers are exported as ``pocketeye export``
 does it (re-parameterised where they can be). Speed-ups are over ``plain`` of the same network. Latency
-does not depend on the weights, which are random with the BN statistics of real pictures.
+does not depend on the weights, which are random with the BN statistics of real images.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import timm
 import torch
 from torch import nn
 
+from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import count, fuse
 from pocketeye.models._cards import card_for
+from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import environment, write_atomic
 from pocketeye.runtimes import MANIFEST, Artifact, get_runtime
-from pocketeye.verbs._images import sample_inputs, settle_batchnorm
-from pocketeye.verbs._network import Network, open_network
-from pocketeye.verbs._text import human_count, markdown_table
+from pocketeye.text import human_count, markdown_table
 
 CASVIT = ("casvit_xs", "casvit_s", "casvit_m", "casvit_t")
 PEERS = (

@@ -7,9 +7,9 @@ record holds the wall time too). Of each source ``--warm-up`` clips are drawn fi
 kept decoded is there; the memory is what the process holds at the end of that source beyond what it
 held before.
 
-pictures    annotated pictures, one frame
+images    annotated images, one frame
 videos      clips of annotated videos, eight frames
-synthetic   cut-outs on moving pictures, eight frames, out of all sets
+synthetic   cut-outs on moving images, eight frames, out of all sets
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy as np
 import psutil
 import torch
 
-from pocketeye.data.clips import ClipSource
-from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.picture_clips import PictureClips
-from pocketeye.data.synthetic_clips import SyntheticClips, SyntheticOptions
-from pocketeye.data.video_clips import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.vos import load_videos
+from pocketeye.data.clips.clips import ClipSource
+from pocketeye.data.clips.images import ImageClips
+from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
+from pocketeye.data.mask_sets.samples import load_masks
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.runs import cpu_name, now
 
 
@@ -38,8 +38,8 @@ def sources(root: Path, size: int, num_frames: int) -> dict[str, ClipSource]:
     galleries = [(coco, 1.0), (ccp, 1.0), (VideoFrames(davis), 1.0)]
     sharp = SyntheticOptions(blurred=0.0)
     return {
-        "pictures (COCO)": PictureClips(coco, size=size),
-        "pictures (ccp)": PictureClips(ccp, size=size),
+        "images (COCO)": ImageClips(coco, size=size),
+        "images (ccp)": ImageClips(ccp, size=size),
         "videos (DAVIS)": VideoClips(
             davis, 1000, size=size, sampling=VideoSampling(num_frames=num_frames)
         ),

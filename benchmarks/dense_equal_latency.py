@@ -20,11 +20,11 @@ import yaml
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.runs import environment, git_hash, now
 from pocketeye.runtimes import get_runtime
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.verbs.evaluate.verb import evaluate
 
 _SPLITS = ("val", "test")
 _HEADER = ("backbone", "params", "predicted ms", "measured ms", "backbone alone ms", "steps",

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from pocketeye.models.dense_described import DenseDescription
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runs import RunFolder
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.verbs.evaluate.verb import evaluate
 
-_HEADER = ("data", "part", "pictures", "network", "backbone", "params", "side", "epochs", "minutes",
+_HEADER = ("data", "part", "images", "network", "backbone", "params", "side", "epochs", "minutes",
            "box AP", "box AP50", "mask AP", "mean IoU", "pixels right")  # fmt: skip
 
 

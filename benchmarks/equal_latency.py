@@ -10,7 +10,7 @@
 by their width until their *measured* latency is nearest to it; with ``--search`` the searched network
 joins them, and all are measured side by side. ``train`` trains what is not trained yet, with one
 recipe and several seeds, a process a core; it can be interrupted and repeated. ``table`` writes the
-table, the records and the picture.
+table, the records and the image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
-from pocketeye.models.fbnet import architectures
+from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.models.space import SearchSpace, scale_chs
 from pocketeye.runs import RunFolder, environment, git_hash, now, write_atomic
 from pocketeye.runtimes import get_runtime
@@ -174,9 +174,9 @@ def _pin(cores: Any) -> None:
 
 
 def _train_one(job: tuple[str, int, argparse.Namespace]) -> str:
-    from pocketeye.data.classification import load_images
-    from pocketeye.training.config import load_recipe
-    from pocketeye.training.fit import fit
+    from pocketeye.data.classification.images import load_images
+    from pocketeye.training.classify.config import load_recipe
+    from pocketeye.training.classify.fit import fit
 
     name, seed, args = job
     train = load_images(args.data, "train")
@@ -224,11 +224,11 @@ def table(args: argparse.Namespace) -> None:
     args.results.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
-    _picture(record, args.results.with_suffix(".png"))
+    _image(record, args.results.with_suffix(".png"))
     print("\n".join(lines))
 
 
-def _picture(record: dict[str, Any], path: Path) -> None:
+def _image(record: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from pocketeye.models import Card, Cost, cards, create_tam, list_models, list_tams
-from pocketeye.verbs._text import human_count, markdown_table
+from pocketeye.text import human_count, markdown_table
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 _BLOCK = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 _TRACKED = ("SA-V test", "DAVIS 2017 val", "MOSE val")
-_TRACKER_HEADER = ("network", "params", "picture", *(f"{d}, J&F" for d in _TRACKED), "notes")
+_TRACKER_HEADER = ("network", "params", "image", *(f"{d}, J&F" for d in _TRACKED), "notes")
 _HEADER = ("network", "params", "MACs", "at", "top-1 %", "at", "source", "notes")
 
 

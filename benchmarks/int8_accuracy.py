@@ -2,7 +2,7 @@
 
     python benchmarks/int8_accuracy.py RUN [RUN ...] --data DATA --results results/int8-NAME
 
-Every validation picture goes through the network, its fp32 export, its int8 export, and the same with
+Every validation image goes through the network, its fp32 export, its int8 export, and the same with
 GELU left in float. Latencies are interleaved over all files of all networks.
 """
 
@@ -21,11 +21,11 @@ from pocketeye.data import load_images
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device
 from pocketeye.models import fuse
+from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import environment, now, write_atomic
 from pocketeye.runtimes import Executable, get_runtime
-from pocketeye.runtimes import onnxruntime as backend
-from pocketeye.verbs._network import Network, open_network
-from pocketeye.verbs._text import markdown_table
+from pocketeye.runtimes.onnx import onnxruntime as backend
+from pocketeye.text import markdown_table
 
 _FORMS = ("fp32", "int8", "int8, GELU in float")
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--calibration", type=int, default=32, help="training pictures")
+    parser.add_argument("--calibration", type=int, default=32, help="training images")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--scratch", type=Path, default=Path("out/int8"))
     parser.add_argument("--results", type=Path, required=True)

@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from pocketeye.models import create_model, load_space
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import cpu_name, now
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.theta import Theta, generator, gumbel
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.searching.supernet.theta import Theta, generator, gumbel
 
 VARIANTS = ("plain", "fast", "paper", "naive")
 THETA_SHARE = 0.2

@@ -29,7 +29,7 @@ from pocketeye.latency.record import Device
 from pocketeye.layers import onednn_products
 from pocketeye.models import create_tam, load_checkpoint
 from pocketeye.runs import environment, write_atomic
-from pocketeye.verbs._text import markdown_table
+from pocketeye.text import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = ((1, 0), (1, 4), (2, 4), (7, 64))
@@ -85,13 +85,13 @@ def clip(data: Path, prepared: bool) -> float:
     model = load_checkpoint(create_tam("efficienttam_ti_512x512"), filled(tam_keys(192))).eval()
     model.mask_decoder.pred_obj_score_head.layers[-1].bias.data.fill_(8)  # type: ignore[union-attr, operator]
     folder = data / "davis2016-train" / "JPEGImages" / "270p" / "bear"
-    pictures = [Image.open(folder / f"{n:05d}.jpg").convert("RGB") for n in range(8)]
+    images = [Image.open(folder / f"{n:05d}.jpg").convert("RGB") for n in range(8)]
     with np.load(ROOT / "tests" / "parity" / "clip_ti_512x512.npz") as stored:
         expected = dict(stored)
     worst = 0.0
-    for number, (mask, _) in enumerate(test_tam_clip.track(model, pictures, prepared)):
+    for number, (mask, _) in enumerate(test_tam_clip.track(model, images, prepared)):
         want = expected[f"frame{number}"].reshape(-1)
-        shown = torch.nn.functional.interpolate(mask, size=pictures[0].size[::-1], mode="bilinear")
+        shown = torch.nn.functional.interpolate(mask, size=images[0].size[::-1], mode="bilinear")
         got = test_tam_clip.stored_part(shown, want.size)
         worst = max(worst, float(np.abs(got - want).max() / want.std()))
     return worst

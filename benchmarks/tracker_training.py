@@ -22,10 +22,10 @@ from typing import Any
 import torch
 import yaml
 
-from pocketeye.data.vos import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.models.tam.described import TrackerDescription
-from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_vos
-from pocketeye.tracking.followers import BASELINES, open_follower
+from pocketeye.tracking.evaluation.evaluate import VosPlan, evaluate_vos
+from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
 from pocketeye.tracking.open_model import open_model
 
 _PLACES = ("data", "checkpoint", "start_from")  # where things lay is of no interest
@@ -41,7 +41,7 @@ def look_ms(runs: list[Path], rounds: int = 8) -> list[float]:
             for k, model in enumerate(models):
                 image = torch.randn(1, 3, *model.image_size)
                 start = time.process_time()
-                model.look(image)
+                model.encode_image(image)
                 if number:
                     best[k] = min(best[k], 1000 * (time.process_time() - start))
     return best
@@ -52,7 +52,7 @@ def scored(model: str, data: str, split: str, prompts: tuple[str, ...]) -> dict[
     for prompt in prompts:
         plan = VosPlan(prompt=prompt, protocol="semi")  # type: ignore[arg-type]
         result = evaluate_vos(
-            open_follower(model, None, device="cpu"), load_videos(data, split), plan
+            open_vos_model(model, None, device="cpu"), load_videos(data, split), plan
         )
         mean = result.mean
         found[prompt] = {"jf": mean.jf, "j": mean.j.mean, "f": mean.f.mean}

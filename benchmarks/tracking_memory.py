@@ -30,8 +30,8 @@ import torch
 from matplotlib.figure import Figure
 
 from pocketeye.runs import cpu_name, environment, write_atomic
+from pocketeye.text import markdown_table
 from pocketeye.tracking import Session, Tracker, load_tracker, open_model
-from pocketeye.verbs._text import markdown_table
 
 mpl.use("Agg")
 _SAMPLES = 200
@@ -188,11 +188,11 @@ def main() -> int:
         f"objects, one exchanged every {args.change_every} frames"
     )
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    picture = args.results.with_suffix(".png")
+    image = args.results.with_suffix(".png")
     if hours:
-        plot(watch, lambda frame: frame / args.fps / 60, "minute of the video", title, picture)
+        plot(watch, lambda frame: frame / args.fps / 60, "minute of the video", title, image)
     else:
-        plot(watch, float, "frame", title, picture)
+        plot(watch, float, "frame", title, image)
     report(watch, title, args.results)
     return 0 if watch.is_flat() else 1
 

@@ -5,7 +5,7 @@
 ``plain`` computes as the authors' code does: windows filled up, every key and value of the memory
 projected again in every frame, one object at a time. ``ours`` has the same weights. Other forms are
 ours with one thing changed: ``bf16``, ``channels_last``, ``compiled``. The memory is full (7 maps, 16
-pointers) before anything is timed; frames are pictures in memory, and a call is one ``push``. Weights
+pointers) before anything is timed; frames are images in memory, and a call is one ``push``. Weights
 are random: the cost does not depend on them. The largest difference of the logits, in their standard
 deviations, after the memory has filled stands beside each form.
 """
@@ -28,8 +28,8 @@ from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
 from pocketeye.runs import environment, write_atomic
+from pocketeye.text import markdown_table
 from pocketeye.tracking import Session, Tracker
-from pocketeye.verbs._text import markdown_table
 
 NETWORKS = ("efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2")
 FORMS = ("plain", "ours", "bf16", "channels_last", "compiled")
@@ -54,7 +54,7 @@ class Cell:
         return f"{self.network} {self.form} {self.num_objects}"
 
 
-def pictures() -> list[np.ndarray]:
+def images() -> list[np.ndarray]:
     """Discs that move over noise."""
     width, height = SIZE
     rng = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def tracker_of(base: TAM, name: str, form: str) -> Tracker:
 
 def cell_of(tracker: Tracker, name: str, form: str, num_objects: int) -> Cell:
     """A session whose memory is full."""
-    frames = itertools.cycle(pictures())
+    frames = itertools.cycle(images())
     session = tracker.open(plain=form == "plain", keep_images=False)
     session.push(next(frames))
     for k in range(num_objects):

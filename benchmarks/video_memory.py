@@ -39,8 +39,8 @@ def make_clip(path: Path, count: int) -> Path:
         )
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
         for i in range(count):
-            picture = av.VideoFrame.from_ndarray(np.roll(base, 4 * i, 1))
-            container.mux(stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(np.roll(base, 4 * i, 1))
+            container.mux(stream.encode(image))
         container.mux(stream.encode(None))
     return path
 

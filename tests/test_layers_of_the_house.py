@@ -22,7 +22,7 @@ FACES = {"__init__", "__main__"}
 
 
 def room_of(module: str) -> str | None:
-    """``pocketeye.models.fbnet`` -> ``models``; None for other packages."""
+    """``pocketeye.models.backbones.fbnet`` -> ``models``; None for other packages."""
     package, _, rest = module.partition(".")
     return rest.partition(".")[0] or "__init__" if package == "pocketeye" else None
 

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from pocketeye.tracking import ImageSegmenter as ImageSegmenter
     from pocketeye.tracking import MaskGenerator as MaskGenerator
     from pocketeye.tracking import load_tracker as load_tracker
-    from pocketeye.verbs.bench import bench as bench
-    from pocketeye.verbs.demo import demo as demo
+    from pocketeye.verbs.bench.verb import bench as bench
+    from pocketeye.verbs.demo.verb import demo as demo
     from pocketeye.verbs.doctor import doctor as doctor
-    from pocketeye.verbs.evaluate import evaluate as evaluate
-    from pocketeye.verbs.export import export as export
-    from pocketeye.verbs.info import info as info
+    from pocketeye.verbs.evaluate.verb import evaluate as evaluate
+    from pocketeye.verbs.export.verb import export as export
+    from pocketeye.verbs.info.verb import info as info
     from pocketeye.verbs.measure import measure as measure
-    from pocketeye.verbs.predict import predict as predict
+    from pocketeye.verbs.predict.verb import predict as predict
     from pocketeye.verbs.search import search as search
     from pocketeye.verbs.segment import segment as segment
     from pocketeye.verbs.track import track as track
-    from pocketeye.verbs.train import train as train
+    from pocketeye.verbs.train.verb import train as train
 
 __version__ = "0.1.0"
 

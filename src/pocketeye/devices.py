@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import torch
@@ -32,3 +33,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if not there.get(kind, True):
         raise InvalidValue(f"this machine has no {kind} device for torch: use --device cpu")
     return torch.device(device)
+
+
+def under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def under_srun() -> bool:
+    """Whether srun started this process as one of several (a batch script alone is one process)."""
+    if "RANK" in os.environ:
+        return False
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+
+
+def started_by_cluster() -> bool:
+    """Whether torchrun or srun has started the processes and says how many there are."""
+    return under_torchrun() or under_srun()
+
+
+def rank_and_world() -> tuple[int, int]:
+    """(Rank, processes); before the group exists what torchrun or srun announces."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if under_srun():
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_STEP_NUM_TASKS"])
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0, or the only one."""
+    if under_srun():
+        return int(os.environ["SLURM_PROCID"]) == 0
+    return int(os.environ.get("RANK", "0")) == 0

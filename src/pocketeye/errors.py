@@ -7,7 +7,7 @@ our own mistake and crashes with its stack.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -52,3 +52,23 @@ def unknown(what: str, got: str, allowed: Iterable[str], remedy: str = "") -> In
     guess = f" Did you mean {close!r}?" if close else ""
     shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
     return InvalidValue(f"unknown {what} {got!r}.{guess} ({remedy or shown})")
+
+
+def require_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise InvalidValue unless ``low <= value <= high``."""
+    if not low <= value <= high:
+        raise InvalidValue(f"{name} must be from {low:g} to {high:g}, got {value!r}")
+
+
+def require_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise InvalidValue, with the nearest spelling, unless ``value`` is allowed."""
+    if value not in allowed:
+        raise unknown(name, str(value), allowed)
+
+
+def require_pair(name: str, pair: Sequence[float], low: float, high: float) -> None:
+    """Raise InvalidValue unless ``low <= pair[0] <= pair[1] <= high``."""
+    if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
+        raise InvalidValue(
+            f"{name} must be two numbers, rising, from {low:g} to {high:g}, got {list(pair)}"
+        )

@@ -1,4 +1,4 @@
-"""HTML pages that work offline: one look, pictures inside the file."""
+"""HTML pages that work offline: one look, images inside the file."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def render(template: str, **values: Any) -> str:
 
 
 def embedded(path: Path) -> str:
-    """A picture or video file as the text of a ``data:`` address' payload."""
+    """An image or video file as the text of a ``data:`` address' payload."""
     return base64.b64encode(path.read_bytes()).decode("ascii")

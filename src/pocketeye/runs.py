@@ -18,6 +18,14 @@ import yaml
 
 from pocketeye.errors import InvalidValue
 
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+REPORT, RECIPE, RESULT, CURVES, SAMPLES = (
+    "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png",
+)  # fmt: skip
+
+ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
+
 CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
     "config.yaml", "environment.json", "metrics.csv", "last.ckpt",
 )  # fmt: skip
@@ -207,3 +215,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def make_folder(folder: Path) -> None:
+    """Raises InvalidValue where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of a run."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data

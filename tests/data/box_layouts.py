@@ -1,4 +1,4 @@
-"""Small sets of pictures with boxes, written as Pascal VOC and YOLO have them."""
+"""Small sets of images with boxes, written as Pascal VOC and YOLO have them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_voc(root: Path, pages: Mapping[str, str], splits: Mapping[str, Sequenc
 
 
 def write_yolo(root: Path, texts: Mapping[str, str | None], names: Sequence[str]) -> Path:
-    """All in the split ``train``; None for a picture without text."""
+    """All in the split ``train``; None for an image without text."""
     for folder in ("images/train", "labels/train"):
         (root / folder).mkdir(parents=True)
     for seed, (stem, text) in enumerate(texts.items()):

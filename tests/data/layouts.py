@@ -11,7 +11,7 @@ Members = list[tuple[str, bytes]]
 RED, GREEN = (220, 20, 20), (20, 200, 20)
 
 
-def picture(
+def make_image(
     path: Path, colour: tuple[int, int, int] = RED, size: tuple[int, int] = (12, 10)
 ) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def write_parquet(
 
 
 def encoded(value: int, kind: str = "PNG", size: tuple[int, int] = (6, 5)) -> bytes:
-    """A picture of one colour that ``value`` decides."""
+    """An image of one colour that ``value`` decides."""
     buffer = io.BytesIO()
     Image.new("RGB", size, (value % 256, 3 * value % 256, 90)).save(buffer, kind)
     return buffer.getvalue()

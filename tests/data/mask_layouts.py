@@ -1,4 +1,4 @@
-"""Small sets of pictures with masks, written as their layouts have them."""
+"""Small sets of images with masks, written as their layouts have them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from pocketeye.results.masks import CompactMask
 
 SIZE = (96, 64)
-"""Width and height of the pictures."""
+"""Width and height of the images."""
 
 
 def photo(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
@@ -34,18 +34,18 @@ def rle(mask: np.ndarray, *, compressed: bool = True) -> dict[str, object]:
 def write_coco(
     root: Path,
     annotations: list[dict[str, object]],
-    pictures: int = 3,
+    images: int = 3,
     categories: tuple[dict[str, object], ...] = (),
 ) -> Path:
     """``annotations`` are completed with an id."""
     (root / "annotations").mkdir(parents=True)
     (root / "train2017").mkdir()
-    images = []
-    for number in range(1, pictures + 1):
+    records = []
+    for number in range(1, images + 1):
         photo(number).save(root / "train2017" / f"{number:03}.jpg")
-        images.append({"id": number, "file_name": f"{number:03}.jpg", "width": 96, "height": 64})
+        records.append({"id": number, "file_name": f"{number:03}.jpg", "width": 96, "height": 64})
     rows = [{"id": 100 + i, "iscrowd": 0, **row} for i, row in enumerate(annotations)]
-    content = {"images": images, "annotations": rows, "categories": categories}
+    content = {"images": records, "annotations": rows, "categories": categories}
     file = root / "annotations" / "instances_train2017.json"
     file.write_text(json.dumps(content))
     return root

@@ -1,4 +1,4 @@
-"""Reading labelled pictures: layouts, splits, odd and broken files."""
+"""Reading labelled images: layouts, splits, odd and broken files."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 from pocketeye.data import ImageSet, UnreadableImage, decode, load_images
 from pocketeye.errors import InvalidValue, MissingFile
-from tests.data.layouts import GREEN, RED, picture, write_parquet
+from tests.data.layouts import GREEN, RED, make_image, write_parquet
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     for split, count in (("train", 5), ("val", 2)):
         for name, colour in (("ant", RED), ("bee", GREEN)):
             for index in range(count):
-                picture(tmp_path / "set" / split / name / f"{index}.png", colour)
+                make_image(tmp_path / "set" / split / name / f"{index}.png", colour)
     return tmp_path / "set"
 
 
@@ -40,7 +40,7 @@ def test_image_folder(folder: Path) -> None:
 def test_folder_without_splits_is_divided_class_by_class(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
         for index in range(10):
-            picture(tmp_path / name / f"{index}.png", (index, 0, 0))
+            make_image(tmp_path / name / f"{index}.png", (index, 0, 0))
     train, val = load_images(tmp_path, "train"), load_images(tmp_path, "val")
     assert train.class_counts().tolist() == [8, 8]
     assert val.class_counts().tolist() == [2, 2]
@@ -53,16 +53,16 @@ def test_folder_without_splits_is_divided_class_by_class(tmp_path: Path) -> None
 def test_bad_files_are_named_and_left_out(folder: Path) -> None:
     whole = (folder / "train" / "ant" / "0.png").read_bytes()
     (folder / "train" / "ant" / "empty.jpg").touch()
-    (folder / "train" / "ant" / "text.jpg").write_text("no picture")
+    (folder / "train" / "ant" / "text.jpg").write_text("no image")
     (folder / "train" / "bee" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "train" / "bee" / "notes.txt").write_text("x")
     (folder / "train" / ".DS_Store").write_text("x")
-    picture(folder / "train" / "loose.png")
+    make_image(folder / "train" / "loose.png")
     train = load_images(folder, "train")
     assert len(train) == 10
     text = "\n".join(train.problems)
     assert len(train.problems) == 5
-    for part in ("ant/empty.jpg: empty file", "ant/text.jpg: not a picture", "bee/cut.png",
+    for part in ("ant/empty.jpg: empty file", "ant/text.jpg: not an image", "bee/cut.png",
                  "bee/notes.txt", "loose.png: in no class folder"):  # fmt: skip
         assert part in text
 
@@ -71,19 +71,19 @@ def test_missing_class_in_validation_is_a_problem(folder: Path) -> None:
     for path in (folder / "val" / "bee").iterdir():
         path.unlink()
     val = load_images(folder, "val")
-    assert val.problems == ("class 'bee' has no pictures in the validation split",)
+    assert val.problems == ("class 'bee' has no images in the validation split",)
     assert val.classes == ("ant", "bee")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("empty", "holds no pictures: expected"),
-        ("flat", "holds 1 pictures but no class folders"),
-        ("empty class", "1 of 3 classes have no readable pictures ('cow')"),
+        ("empty", "holds no images: expected"),
+        ("flat", "holds 1 images but no class folders"),
+        ("empty class", "1 of 3 classes have no readable images ('cow')"),
         ("foreign class", "1 class that the training data does not have: dog"),
         ("one class", "has one class only"),
-        ("all broken", "none of the pictures can be read"),
+        ("all broken", "none of the images can be read"),
     ],
 )
 def test_data_that_cannot_be_learnt(
@@ -94,19 +94,19 @@ def test_data_that_cannot_be_learnt(
         root = tmp_path / "other"
         root.mkdir()
         if change == "flat":
-            picture(root / "a.png")
+            make_image(root / "a.png")
     elif change == "empty class":
         (folder / "train" / "cow").mkdir()
     elif change == "foreign class":
-        picture(folder / "val" / "dog" / "a.png")
+        make_image(folder / "val" / "dog" / "a.png")
         split = "val"
     elif change == "one class":
         root = tmp_path / "one"
-        picture(root / "ant" / "a.png")
+        make_image(root / "ant" / "a.png")
     elif change == "all broken":
         for path in folder.rglob("train/*/*.png"):
             path.write_bytes(b"")
-    with pytest.raises(InvalidValue, match=r"class|pictures") as caught:
+    with pytest.raises(InvalidValue, match=r"class|images") as caught:
         load_images(root, split)  # type: ignore[arg-type]
     assert message in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_unknown_source() -> None:
 
 
 def test_large_sets_are_decoded_on_demand(folder: Path) -> None:
-    (folder / "train" / "ant" / "text.jpg").write_text("no picture")
+    (folder / "train" / "ant" / "text.jpg").write_text("no image")
     inside, outside = load_images(folder), load_images(folder, memory_bytes=100)
     assert not outside.in_memory
     assert outside.problems == inside.problems
@@ -133,7 +133,7 @@ def test_hash_says_what_the_set_is(folder: Path) -> None:
     before = load_images(folder)
     assert load_images(folder).sha256 == before.sha256
     assert before.subset(np.arange(3)).sha256 != before.sha256
-    picture(folder / "train" / "ant" / "0.png", GREEN)
+    make_image(folder / "train" / "ant" / "0.png", GREEN)
     assert load_images(folder).sha256 != before.sha256
 
 
@@ -166,7 +166,7 @@ def test_split_is_stratified_and_disjoint() -> None:
 
 @pytest.mark.parametrize("layout", ["train.parquet", "data/train-00000-of-00001.parquet"])
 def test_parquet(tmp_path: Path, layout: str) -> None:
-    png = picture(tmp_path / "a.png").read_bytes()
+    png = make_image(tmp_path / "a.png").read_bytes()
     rows: list[tuple[bytes | None, int]] = [(png, 0), (b"junk", 0), (None, 1), (png, 1)]
     root = tmp_path / "set"
     write_parquet(root / layout, rows, ["ant", "bee"])
@@ -174,12 +174,12 @@ def test_parquet(tmp_path: Path, layout: str) -> None:
     train = load_images(root)
     assert train.classes == ("ant", "bee")
     assert train.labels.tolist() == [0, 1]
-    assert train.problems == ("row 2: no bytes", "row 1: not a picture")
+    assert train.problems == ("row 2: no bytes", "row 1: not an image")
     assert len(load_images(root, "val")) == 1
 
 
 def test_parquet_mistakes(tmp_path: Path) -> None:
-    png = picture(tmp_path / "a.png").read_bytes()
+    png = make_image(tmp_path / "a.png").read_bytes()
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InvalidValue, match="not a readable parquet file"):
         load_images(tmp_path / "bad.parquet")
@@ -226,7 +226,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
 def test_unreadable_says_why(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="empty file"):
         decode(b"")
-    with pytest.raises(UnreadableImage, match="not a picture"):
+    with pytest.raises(UnreadableImage, match="not an image"):
         decode(b"hello")
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from pocketeye.data.clips import Clip, ClipSource, MixedClips, collate_clips
+from pocketeye.data.clips.clips import Clip, ClipSource, MixedClips, collate_clips
 
 
 def make_clip(objects: int, frames: int = 3, value: int = 0) -> Clip:

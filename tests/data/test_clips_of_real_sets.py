@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from pocketeye.data.clip_sheet import clip_sheet
-from pocketeye.data.clips import ClipSource, MixedClips, collate_clips
-from pocketeye.data.mask_sets import load_masks
-from pocketeye.data.picture_clips import PictureClips
-from pocketeye.data.synthetic_clips import SyntheticClips
-from pocketeye.data.video_clips import VideoClips, VideoFrames
-from pocketeye.data.vos import load_videos
+from pocketeye.data.clips.clips import ClipSource, MixedClips, collate_clips
+from pocketeye.data.clips.images import ImageClips
+from pocketeye.data.clips.sheet import clip_sheet
+from pocketeye.data.clips.synthetic import SyntheticClips
+from pocketeye.data.clips.videos import VideoClips, VideoFrames
+from pocketeye.data.mask_sets.samples import load_masks
+from pocketeye.data.vos.layouts import load_videos
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def sources(datasets: Path) -> dict[str, ClipSource]:
     videos = load_videos(datasets / "davis2016-train", "train")
     galleries = [(coco, 1.0), (VideoFrames(videos), 1.0)]
     return {
-        "pictures": PictureClips(coco, size=128),
+        "images": ImageClips(coco, size=128),
         "videos": VideoClips(videos, size=128),
         "synthetic": SyntheticClips(galleries, 40, size=128),
     }
@@ -43,7 +43,7 @@ def test_every_source_gives_clips(sources: dict[str, ClipSource]) -> None:
     for name, source in sources.items():
         clips = [pickle.loads(pickle.dumps(source))[index] for index in range(4)]
         batch = collate_clips(clips)
-        assert batch.frames.shape == (4, 1 if name == "pictures" else 8, 3, 128, 128), name
+        assert batch.frames.shape == (4, 1 if name == "images" else 8, 3, 128, 128), name
         assert batch.visible().any(1).all(), name
         assert torch.bincount(batch.clip_of).max() <= 3
         sheet = np.asarray(clip_sheet(clips))
@@ -60,7 +60,7 @@ def test_the_six_dev_clips_are_not_among_the_training_clips(datasets: Path) -> N
     assert (len(train), len(dev), len(train & dev)) == (24, 6, 0)
 
 
-def test_pictures_and_clips_are_mixed_batch_by_batch(sources: dict[str, ClipSource]) -> None:
+def test_images_and_clips_are_mixed_batch_by_batch(sources: dict[str, ClipSource]) -> None:
     mixed = MixedClips([(source, 1.0) for source in sources.values()], 12, seed=1, group=2)
     lengths = [len(clip.frames) for clip in mixed]
     assert lengths[::2] == lengths[1::2]

@@ -1,4 +1,4 @@
-"""What becomes of pictures that are stored in an odd way, or damaged."""
+"""What becomes of images that are stored in an odd way, or damaged."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage, decode, load_images
-from tests.data.layouts import picture
+from tests.data.layouts import make_image
 
 
 def photograph() -> Image.Image:
@@ -96,7 +96,7 @@ def test_first_frame_of_an_animation() -> None:
     assert decode(data).getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_huge_pictures() -> None:
+def test_huge_images() -> None:
     large = stored(Image.new("1", (9500, 9500)), "PNG")  # Pillow would warn
     assert decode(large, 1).size == (9500, 9500)
     with pytest.raises(UnreadableImage, match="too many pixels"):
@@ -111,14 +111,14 @@ def test_truncated(kind: str) -> None:
             decode(data[: int(len(data) * share)])
 
 
-def test_not_a_picture(tmp_path: Path) -> None:
+def test_not_a_image(tmp_path: Path) -> None:
     for data in (
         b"hello",
         b"<svg/>",
         bytes(500),
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
     ):
-        with pytest.raises(UnreadableImage, match="not a picture"):
+        with pytest.raises(UnreadableImage, match="not an image"):
             decode(data)
     with pytest.raises(UnreadableImage, match="empty file"):
         decode(b"")
@@ -136,11 +136,11 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
         "really-png.jpg": stored(photograph(), "PNG"),
         "cut.jpg": whole[:-100],
         "empty.jpg": b"",
-        "text.jpg": b"no picture",
+        "text.jpg": b"no image",
     }
     for name in ("ant", "bee"):
-        picture(tmp_path / "train" / name / "0.png")
-        picture(tmp_path / "val" / name / "0.png")
+        make_image(tmp_path / "train" / name / "0.png")
+        make_image(tmp_path / "val" / name / "0.png")
     for name, data in files.items():
         (tmp_path / "train" / "ant" / name).write_bytes(data)
     inside, outside = load_images(tmp_path), load_images(tmp_path, memory_bytes=10)
@@ -149,4 +149,4 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
     assert sorted(p.partition(":")[0] for p in inside.problems) == [
         "ant/cut.jpg", "ant/empty.jpg", "ant/text.jpg",
     ]  # fmt: skip
-    assert len(outside) == 8  # a cut picture has a whole header
+    assert len(outside) == 8  # a cut image has a whole header

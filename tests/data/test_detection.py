@@ -1,4 +1,4 @@
-"""Sets of pictures with boxes: what is read, and what becomes of what is wrong."""
+"""Sets of images with boxes: what is read, and what becomes of what is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data.detection import DetectionSet, detection_splits, load_detection
+from pocketeye.data.detection.samples import DetectionSet, detection_splits, load_detection
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.box_layouts import voc_xml, write_voc, write_yolo
 from tests.data.mask_layouts import disc, photo, rle, write_coco
@@ -45,7 +45,7 @@ def test_coco_closes_the_gaps_of_its_ids(tmp_path: Path) -> None:
     assert first.masks().areas.tolist() == [400, DISC.sum()]
     assert second.boxes.tolist() == [[1.5, 2, 4.5, 6.25]]
     assert second.mask(0)[2:6, 2:4].all()  # of a box alone, the box
-    assert (len(third), found.num_negatives) == (0, 1)  # a picture without objects stays
+    assert (len(third), found.num_negatives) == (0, 1)  # an image without objects stays
     assert third.boxes.shape == (0, 4)
     assert len(third.masks()) == 0
     again: DetectionSet = pickle.loads(pickle.dumps(found))  # loader processes get it so
@@ -73,26 +73,26 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
         coco_row(4),
         {"image_id": [1], "category_id": {}},
     ]
-    root = write_coco(tmp_path, rows, pictures=5, categories=PETS)
-    (root / "train2017" / "003.jpg").write_bytes(b"no picture")
+    root = write_coco(tmp_path, rows, images=5, categories=PETS)
+    (root / "train2017" / "003.jpg").write_bytes(b"no image")
     (root / "train2017" / "004.jpg").unlink()
     photo(5, (40, 40)).save(root / "train2017" / "005.jpg")
     found = load_detection(root, "train")
     assert found.problems == (
-        "annotation 107: of no picture in the file",
+        "annotation 107: of no image in the file",
         "annotation 108: of the unknown category 2: left out",
-        "annotation 114: of no picture in the file",
-        "annotation 100: a box that reaches out of the picture: cut off",
-        "annotation 101: a box outside the picture: left out",
+        "annotation 114: of no image in the file",
+        "annotation 100: a box that reaches out of the image: cut off",
+        "annotation 101: a box outside the image: left out",
         "annotation 102: a box without area: left out",
         "annotation 103: a reversed box: left out",
         "annotation 104: a box with something else than numbers: left out",
         "annotation 105: no box: left out",
-        "annotation 109: run lengths of 18 pixels for a picture of 96x64: no outline",
+        "annotation 109: run lengths of 18 pixels for an image of 96x64: no outline",
         "annotation 110: a polygon of fewer than three points: no outline",
-        "003.jpg: not a picture: left out with its objects",
-        "004.jpg: missing picture: left out with its objects",
-        "005.jpg: a picture of 40x40, but the json says 96x64: left out",
+        "003.jpg: not an image: left out with its objects",
+        "004.jpg: missing image: left out with its objects",
+        "005.jpg: an image of 40x40, but the json says 96x64: left out",
     )
     first, second = found
     assert first.boxes.tolist() == [[90, 60, 96, 64], *[[10, 8, 30, 28]] * 3]
@@ -101,7 +101,7 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
     outlined = load_detection(root, "train", masks=True)
     assert [len(sample) for sample in outlined] == [1, 0]
     assert "annotation 109: no outline: left out" in outlined.problems
-    assert "002.jpg: none of its boxes can be used: a picture without objects" in outlined.problems
+    assert "002.jpg: none of its boxes can be used: an image without objects" in outlined.problems
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
     [
         ({"categories": []}, "has no categories"),
         ({"categories": [{"id": 1}, {"id": 1}]}, "has no id of its own"),
-        ({"images": [{"id": 1}, {"id": 1}]}, "two pictures of the id 1"),
-        ({"images": []}, "no picture that can be used; the first problem: annotation 100"),
+        ({"images": [{"id": 1}, {"id": 1}]}, "two images of the id 1"),
+        ({"images": []}, "no image that can be used; the first problem: annotation 100"),
         ({"annotations": 3}, "not COCO's"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_json_that_is_refused(tmp_path: Path, change: dict[str, object], said:
         load_detection(file)
 
 
-def test_roboflow_keeps_a_json_beside_the_pictures(tmp_path: Path) -> None:
+def test_roboflow_keeps_a_json_beside_the_images(tmp_path: Path) -> None:
     for split in ("train", "valid"):
         write_coco(tmp_path / split, [coco_row()], categories=PETS)
         json_file = tmp_path / split / "annotations" / "instances_train2017.json"
@@ -180,16 +180,16 @@ def test_voc_names_what_it_leaves_out(tmp_path: Path) -> None:
     found = load_detection(root)
     assert found.classes == ("cat", "dog")
     assert [problem.replace("no element found: ", "") for problem in found.problems] == [
-        "b.xml: cannot be read (line 1, column 18): left out with its picture",
+        "b.xml: cannot be read (line 1, column 18): left out with its image",
         "a.xml, object 1 (cat): a box without area: left out",
         "a.xml, object 2 (cat): a reversed box: left out",
         "a.xml, object 3 (bat): of an unknown class: left out",
         "a.xml, object 4 (cat): a box with something else than numbers: left out",
-        "JPEGImages/a.jpg: none of its boxes can be used: a picture without objects",
-        "c.xml, object 1 (cat): a box that reaches out of the picture: cut off",
-        "JPEGImages/d.jpg: a picture of 96x64, but the xml says 640x480: left out with its objects",
+        "JPEGImages/a.jpg: none of its boxes can be used: an image without objects",
+        "c.xml, object 1 (cat): a box that reaches out of the image: cut off",
+        "JPEGImages/d.jpg: an image of 96x64, but the xml says 640x480: left out with its objects",
         "JPEGImages/f.jpg: no xml of that name: left out",
-        "g.xml: missing picture: left out",
+        "g.xml: missing image: left out",
     ]
     assert "e: no xml of that name: left out" in load_detection(root, "train").problems
     assert found[1].boxes.tolist() == [[89, 4, 96, 9]]
@@ -228,7 +228,7 @@ def test_yolo_reads_boxes_and_polygons(tmp_path: Path) -> None:
     found = load_detection(root, "valid")
     assert (len(found), found.problems) == (
         3,
-        ("images/train/none.jpg: missing picture: left out",),
+        ("images/train/none.jpg: missing image: left out",),
     )
 
 
@@ -243,19 +243,19 @@ def test_yolo_names_what_it_leaves_out(tmp_path: Path) -> None:
     (root / "labels" / "train" / "lost.txt").write_text("0 0.5 0.5 0.1 0.1")
     found = load_detection(root)
     assert found.problems == (
-        "a.txt, line 1: a box that reaches out of the picture: cut off",
+        "a.txt, line 1: a box that reaches out of the image: cut off",
         "a.txt, line 2: of the unknown class 2: left out",
         "a.txt, line 3: of the unknown class 0.5: left out",
-        "a.txt, line 4: not shares of the picture (0 to 1): left out",
+        "a.txt, line 4: not shares of the image (0 to 1): left out",
         "a.txt, line 5: 3 numbers, neither a box (4) nor a polygon (6, 8 …): left out",
         "a.txt, line 6: something else than numbers: left out",
         "a.txt, line 7: a box without area: left out",
         "a.txt, line 8: a reversed box: left out",
         "a.txt, line 9: a box without area: left out",
         "b.txt, line 1: 3 numbers, neither a box (4) nor a polygon (6, 8 …): left out",
-        "images/train/b.jpg: none of its boxes can be used: a picture without objects",
+        "images/train/b.jpg: none of its boxes can be used: an image without objects",
         "images/train/c.jpg: empty file: left out",
-        "lost.txt: missing picture",
+        "lost.txt: missing image",
     )
     assert len(found[0]) == 1
 
@@ -277,7 +277,7 @@ def test_a_yaml_that_is_refused(tmp_path: Path, yaml: str, said: str) -> None:
         load_detection(tmp_path, "train")
 
 
-def test_a_picture_that_was_turned(tmp_path: Path) -> None:
+def test_a_image_that_was_turned(tmp_path: Path) -> None:
     """Boxes are for the size the annotations say, upright or as stored."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -294,7 +294,7 @@ def test_a_picture_that_was_turned(tmp_path: Path) -> None:
     assert load_detection(yolo)[0].boxes.tolist() == [[0, 24, 64, 72]]
 
 
-def test_a_truncated_picture_does_not_end_an_epoch(
+def test_a_truncated_image_does_not_end_an_epoch(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = write_coco(tmp_path, [coco_row()], categories=PETS)
@@ -310,7 +310,7 @@ def test_a_truncated_picture_does_not_end_an_epoch(
     assert "001.jpg cannot be used" in caplog.text
     assert [problem[:7] for problem in found.problems] == ["001.jpg", "002.jpg"]
     (root / "train2017" / "003.jpg").unlink()
-    with pytest.raises(InvalidValue, match="3 damaged pictures in a row"):
+    with pytest.raises(InvalidValue, match="3 damaged images in a row"):
         found.usable(1)
 
 

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pocketeye.data import UnreadableImage, _fetch
+from pocketeye.data import UnreadableImage
+from pocketeye.data.files import fetch
 from pocketeye.data.inputs import find_inputs
 from pocketeye.errors import InvalidValue, MissingFile
-from tests.data.layouts import encoded, picture
+from tests.data.layouts import encoded, make_image
 
 PNG = encoded(7)
 
@@ -72,7 +73,7 @@ def names(*named: str | Path, stdin: bytes | None = None) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("b.png", "a.JPG", "deep/c.webp", "[1].png"):
-        picture(tmp_path / name)
+        make_image(tmp_path / name)
     (tmp_path / "notes.txt").write_text("x")
     return tmp_path
 
@@ -93,18 +94,18 @@ def test_names_that_lead_nowhere(folder: Path) -> None:
     found, problems = find_inputs([*missing, folder / "b.png"])
     assert [item.name for item in found] == [str(folder / "b.png")]
     assert problems == [
-        f"no picture at {missing[0]}", f"no picture matches {missing[1]}",
-        f"no pictures in {missing[2]}",
+        f"no image at {missing[0]}", f"no image matches {missing[1]}",
+        f"no images in {missing[2]}",
     ]  # fmt: skip
-    with pytest.raises(MissingFile, match=r"no picture at .*no\.png \(and 2 more like it\)"):
+    with pytest.raises(MissingFile, match=r"no image at .*no\.png \(and 2 more like it\)"):
         find_inputs(missing)
-    with pytest.raises(InvalidValue, match="no pictures in"):
+    with pytest.raises(InvalidValue, match="no images in"):
         find_inputs(missing[2:])
     with pytest.raises(InvalidValue, match="empty list"):
         find_inputs([])
 
 
-def test_standard_input_is_a_picture_or_a_list(folder: Path) -> None:
+def test_standard_input_is_a_image_or_a_list(folder: Path) -> None:
     found, problems = find_inputs(["-"], io.BytesIO(PNG))
     assert [(item.name, item.read()) for item in found] == [("standard input", PNG)]
     assert not problems
@@ -114,16 +115,14 @@ def test_standard_input_is_a_picture_or_a_list(folder: Path) -> None:
             f"{folder}/b.png", f"{folder}/deep/c.webp", "https://example.org/x.png",
             f"{folder}/[1].png",
         ]  # fmt: skip
-    assert names("/dev/stdin", stdin=b"P2 1 1 255 7\n") == [
-        "standard input"
-    ]  # a picture in letters
+    assert names("/dev/stdin", stdin=b"P2 1 1 255 7\n") == ["standard input"]  # an image in letters
     assert names("-", stdin=b"\0\1\2") == ["standard input"]
     _, problems = find_inputs(["-", folder], io.BytesIO(b"gone.png\n"))
-    assert problems == ["no picture at gone.png"]
+    assert problems == ["no image at gone.png"]
     for stdin in (b"", b" \n"):
         with pytest.raises(InvalidValue, match="standard input is empty"):
             find_inputs(["-"], io.BytesIO(stdin))
-    with pytest.raises(InvalidValue, match="pipe a picture"):
+    with pytest.raises(InvalidValue, match="pipe an image"):
         find_inputs(["-"], None)
 
 
@@ -150,18 +149,18 @@ def test_addresses_that_fail(server: str, path: str, message: str) -> None:
 
 
 def test_limits_of_fetching(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_fetch, "MOST_BYTES", 4000)
+    monkeypatch.setattr(fetch, "MOST_BYTES", 4000)
     with pytest.raises(UnreadableImage, match="larger than"):
-        _fetch.fetch(server + "/huge")
-    monkeypatch.setattr(_fetch, "MOST_BYTES", 1 << 20)
+        fetch.fetch(server + "/huge")
+    monkeypatch.setattr(fetch, "MOST_BYTES", 1 << 20)
     hours = itertools.count(0, 3600)
-    monkeypatch.setattr(_fetch, "time", SimpleNamespace(monotonic=lambda: next(hours)))
+    monkeypatch.setattr(fetch, "time", SimpleNamespace(monotonic=lambda: next(hours)))
     with pytest.raises(UnreadableImage, match="not here after 60 s"):
-        _fetch.fetch(server + "/huge")
+        fetch.fetch(server + "/huge")
 
 
 def test_without_a_network() -> None:
     for address in ("http://127.0.0.1:9/x.png", "http://no.such.host.invalid/x.png", "http://[/"):
         (item,), _ = find_inputs([address])
-        with pytest.raises(UnreadableImage, match="save the picture and name the file"):
+        with pytest.raises(UnreadableImage, match="save the image and name the file"):
             item.read()

@@ -1,4 +1,4 @@
-"""Sets larger than the memory: the same pictures, read when they are asked for."""
+"""Sets larger than the memory: the same images, read when they are asked for."""
 
 import multiprocessing
 import pickle
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketeye.data import DAMAGED, ImageSet, UnreadableImage, _parquet, load_images
+from pocketeye.data import DAMAGED, ImageSet, UnreadableImage, load_images
+from pocketeye.data.classification import parquet
 from pocketeye.errors import InvalidValue
-from tests.data.layouts import encoded, picture, samples, write_parquet, write_tar
+from tests.data.layouts import encoded, make_image, samples, write_parquet, write_tar
 
 
 @pytest.mark.parametrize("layout", ["shards", "parquet", "folder"])
@@ -27,8 +28,8 @@ def test_lazy_reading_gives_the_same(layout: str, tmp_path: Path) -> None:
         write_parquet(root / "test.parquet", rows[:2], None)
     elif layout == "folder":
         for index in range(16):
-            picture(root / "train" / f"c{index % 2}" / f"{index:02}.png", (index, 7, 7))
-        picture(root / "val" / "c0" / "x.png")
+            make_image(root / "train" / f"c{index % 2}" / f"{index:02}.png", (index, 7, 7))
+        make_image(root / "val" / "c0" / "x.png")
     inside, outside = load_images(root), load_images(root, memory_bytes=100)
     assert inside.in_memory
     assert not outside.in_memory
@@ -80,7 +81,7 @@ def test_parquet_is_not_read_at_the_start(tmp_path: Path) -> None:
 
 
 def test_kept_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_parquet, "CACHE_BYTES", 50_000)
+    monkeypatch.setattr(parquet, "CACHE_BYTES", 50_000)
     rows: list[tuple[bytes | None, int]] = [(encoded(i) + bytes(2000), i % 2) for i in range(100)]
     write_parquet(tmp_path / "train.parquet", rows, None, row_group_size=10)
     write_parquet(tmp_path / "val.parquet", rows[:2], None)
@@ -92,19 +93,19 @@ def test_kept_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(pickle.dumps(source)) < 5000
 
 
-def test_rows_without_pictures(tmp_path: Path) -> None:
+def test_rows_without_images(tmp_path: Path) -> None:
     rows: list[tuple[bytes | None, int]] = [(encoded(i), i % 2) for i in range(10)]
     rows[4:6] = [(None, 0), (b"", 1)]
     write_parquet(tmp_path / "train.parquet", rows, None, row_group_size=3, path="x/4.jpg")
     write_parquet(tmp_path / "val.parquet", rows[:2], None)
     inside, outside = load_images(tmp_path), load_images(tmp_path, memory_bytes=10)
-    assert inside.problems == ("row 4: a path without the picture", "row 5: empty file")
+    assert inside.problems == ("row 4: a path without the image", "row 5: empty file")
     assert outside.problems == inside.problems[:1]  # the other is found when it is asked for
     assert [inside.name(i) for i in range(3, 6)] == ["row 3", "row 6", "row 7"]
     with pytest.raises(UnreadableImage, match="empty file"):
         outside[4]
     write_parquet(tmp_path / "train.parquet", [(None, 0), (None, 1)], None, path="x.jpg")
-    with pytest.raises(InvalidValue, match="holds paths to pictures, not their bytes"):
+    with pytest.raises(InvalidValue, match="holds paths to images, not their bytes"):
         load_images(tmp_path)
 
 
@@ -114,13 +115,13 @@ def test_parquet_in_folders_of_splits(tmp_path: Path) -> None:
     write_parquet(tmp_path / "validation" / "0.parquet", rows[:2], None)
     val = load_images(tmp_path, "val")
     assert val.classes == ("0", "1", "2")
-    assert val.problems == ("class '2' has no pictures in the validation split",)
+    assert val.problems == ("class '2' has no images in the validation split",)
     write_parquet(tmp_path / "validation" / "0.parquet", [(encoded(1), 3)], None)
     with pytest.raises(InvalidValue, match="labels run from 3 to 3, but there are 3 classes"):
         load_images(tmp_path, "val")
 
 
-def test_a_damaged_picture_does_not_end_the_judging(tmp_path: Path) -> None:
+def test_a_damaged_image_does_not_end_the_judging(tmp_path: Path) -> None:
     whole = encoded(3)
     write_tar(tmp_path / "train.tar", [*samples(0, 10), ("x.png", whole[:50]), ("x.cls", b"1")])
     write_tar(tmp_path / "val.tar", samples(0, 2))
@@ -133,10 +134,10 @@ def test_a_damaged_picture_does_not_end_the_judging(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("odd", [None, 0, 1, 5, 9])
-def test_pictures_of_one_size_become_one_array(tmp_path: Path, odd: int | None) -> None:
+def test_images_of_one_size_become_one_array(tmp_path: Path, odd: int | None) -> None:
     for index in range(10):
         size = (7, 4) if index == odd else (6, 5)
-        picture(tmp_path / f"c{index % 2}" / f"{index}.png", (index, 0, 0), size)
+        make_image(tmp_path / f"c{index % 2}" / f"{index}.png", (index, 0, 0), size)
     (tmp_path / "c0" / "5.png").write_bytes(b"")
     train, val = load_images(tmp_path), load_images(tmp_path, "val")
     assert all(

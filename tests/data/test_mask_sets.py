@@ -1,4 +1,4 @@
-"""Sets of pictures with masks: what is read, and what becomes of what is wrong."""
+"""Sets of images with masks: what is read, and what becomes of what is wrong."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data._shapes import polygon_mask
-from pocketeye.data.mask_sets import load_masks
+from pocketeye.data.files.shapes import polygon_mask
+from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import (
     SIZE,
@@ -69,7 +69,7 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
             {"image_id": 4, "segmentation": SQUARE},
             {"image_id": 1, "segmentation": {"size": [64, 96], "counts": [9, 9]}},
         ],
-        pictures=4,
+        images=4,
     )
     (root / "train2017" / "002.jpg").unlink()
     photo(3, (40, 40)).save(root / "train2017" / "003.jpg")
@@ -77,13 +77,13 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
     found = load_masks(root)
     assert len(found) == 1
     assert found.problems == (
-        "annotation 101: of no picture in the file",
+        "annotation 101: of no image in the file",
         "annotation 102: no polygon",
         "annotation 103: a polygon of fewer than three points",
         "annotation 104: run lengths without size and counts",
-        "annotation 108: run lengths of 18 pixels for a picture of 96x64",
-        "002.jpg: missing picture",
-        "003.jpg: a picture of 40x40, but the json says 96x64",
+        "annotation 108: run lengths of 18 pixels for an image of 96x64",
+        "002.jpg: missing image",
+        "003.jpg: an image of 40x40, but the json says 96x64",
         "004.jpg: empty file",
     )
 
@@ -101,7 +101,7 @@ def test_coco_wants_one_json(tmp_path: Path) -> None:
     assert len(load_masks(root / "annotations" / "instances_train2017.json")) == 1
 
 
-def test_sa1b_reads_a_json_beside_each_picture(
+def test_sa1b_reads_a_json_beside_each_image(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = disc((20, 20), 9)
@@ -111,7 +111,7 @@ def test_sa1b_reads_a_json_beside_each_picture(
     (tmp_path / "0001" / "sa_3.jpg").unlink()
     found = load_masks(tmp_path)
     assert (found.layout, len(found)) == ("sa-1b", 2)
-    assert found.problems == ("0001/sa_2.jpg: no json beside it", "0001/sa_3.json: missing picture")
+    assert found.problems == ("0001/sa_2.jpg: no json beside it", "0001/sa_3.json: missing image")
     assert [(shape() == mask).all() for shape, mask in
             zip(found[0].shapes, (DISC, other), strict=True)] == [True, True]  # fmt: skip
     (tmp_path / "0001" / "sa_1.json").write_text('{"annotations": [{"segmentation": [1]}]}')
@@ -124,9 +124,9 @@ def test_sa1b_reads_a_json_beside_each_picture(
     ("change", "said"),
     [
         ({"counts": "ooo"}, "damaged run lengths"),
-        ({"counts": "@@@"}, "run lengths of -48 pixels for a picture of 96x64"),
+        ({"counts": "@@@"}, "run lengths of -48 pixels for an image of 96x64"),
         ({"counts": [5, 5]}, "run lengths of 10 pixels"),
-        ({"size": [32, 48]}, "a mask of 48x32 for a picture of 96x64"),
+        ({"size": [32, 48]}, "a mask of 48x32 for an image of 96x64"),
     ],
 )
 def test_wrong_run_lengths_are_unreadable(
@@ -170,7 +170,7 @@ def test_labels_name_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCapture
         "images/rgb.jpg: its mask has colours (RGB), not label numbers",
         "images/small.jpg: 96x64 pixels, but its mask has 8x8",
         "images/x_only.jpg: no mask of that name",
-        "masks/y_only.png: missing picture",
+        "masks/y_only.png: missing image",
     )
     assert [int(s().sum()) for s in found[0].shapes] == [
         int((maps["00"] > 0).sum()), int((maps["00"] == 3).sum()), int((maps["00"] == 7).sum()),
@@ -184,9 +184,7 @@ def test_labels_name_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCapture
     assert found.problems[4] == "images/01.jpg: no object in it"
     assert "images/02.jpg cannot be used (its mask cannot be read" in caplog.text
     Image.fromarray(np.zeros((160, 160), np.uint8)).save(root / "masks" / "00.png")
-    with pytest.raises(
-        InvalidValue, match=r"3 damaged pictures in a row, the last 'images/00.jpg'"
-    ):
+    with pytest.raises(InvalidValue, match=r"3 damaged images in a row, the last 'images/00.jpg'"):
         found.usable(1)
 
 
@@ -200,9 +198,7 @@ def test_what_is_no_set_of_masks(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="no folder 'train'; there is images, masks"):
         load_masks(write_labels(tmp_path / "l", big_labels(1)), "train")
     empty = write_coco(tmp_path / "c", [{"image_id": 1, "segmentation": []}])
-    with pytest.raises(
-        InvalidValue, match="no picture with a usable mask; the first problem: annot"
-    ):
+    with pytest.raises(InvalidValue, match="no image with a usable mask; the first problem: annot"):
         load_masks(empty)
 
 

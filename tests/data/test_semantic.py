@@ -1,4 +1,4 @@
-"""Sets of pictures with labels: what is read, and what becomes of what is wrong."""
+"""Sets of images with labels: what is read, and what becomes of what is wrong."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data.class_maps import IGNORE, KNOWN, numbered, read_class_map
-from pocketeye.data.semantic import load_semantic, semantic_layout, semantic_splits
+from pocketeye.data.semantic.class_maps import IGNORE, KNOWN, numbered, read_class_map
+from pocketeye.data.semantic.samples import load_semantic, semantic_layout, semantic_splits
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import photo, write_labels
 
@@ -27,13 +27,13 @@ def halves(low: int, high: int, size: tuple[int, int] = (12, 8)) -> np.ndarray:
 
 
 def write_pairs(
-    pictures: Path, masks: Path, maps: Mapping[str, np.ndarray], ending: str = ""
+    images: Path, masks: Path, maps: Mapping[str, np.ndarray], ending: str = ""
 ) -> None:
-    """``ending`` is what a mask's name has more than its picture's."""
-    for folder in (pictures, masks):
+    """``ending`` is what a mask's name has more than its image's."""
+    for folder in (images, masks):
         folder.mkdir(parents=True, exist_ok=True)
     for seed, (name, labels) in enumerate(maps.items()):
-        photo(seed, (labels.shape[1], labels.shape[0])).save(pictures / f"{name}.png")
+        photo(seed, (labels.shape[1], labels.shape[0])).save(images / f"{name}.png")
         stem = name.removesuffix("_leftImg8bit") + ending
         Image.fromarray(labels.astype(np.uint8)).save(masks / f"{stem}.png")
 
@@ -62,14 +62,14 @@ def test_ade20k_counts_classes_from_one(tmp_path: Path) -> None:
 
 
 def test_cityscapes_ids_become_train_ids(tmp_path: Path) -> None:
-    pictures, masks = tmp_path / "leftImg8bit" / "val", tmp_path / "gtFine" / "val"
+    images, masks = tmp_path / "leftImg8bit" / "val", tmp_path / "gtFine" / "val"
     maps = {"ulm_1_leftImg8bit": halves(7, 33), "ulm_2_leftImg8bit": halves(4, 26)}
-    write_pairs(pictures / "ulm", masks / "ulm", maps, "_gtFine_labelIds")
+    write_pairs(images / "ulm", masks / "ulm", maps, "_gtFine_labelIds")
     found = load_semantic(tmp_path, "val")
     assert (found.layout, len(found), found.problems) == ("cityscapes", 2, ())
     assert [np.unique(found.labels(i)).tolist() for i in (0, 1)] == [[0, 18], [13, IGNORE]]
     assert (found.classes[0], found.classes[13], found.classes[18]) == ("road", "car", "bicycle")
-    write_pairs(pictures / "ulm", masks / "ulm", {"ulm_1_leftImg8bit": halves(0, 255)},
+    write_pairs(images / "ulm", masks / "ulm", {"ulm_1_leftImg8bit": halves(0, 255)},
                 "_gtFine_labelTrainIds")  # fmt: skip
     found = load_semantic(tmp_path, "val")
     assert np.unique(found.labels(0)).tolist() == [0, IGNORE]
@@ -78,7 +78,7 @@ def test_cityscapes_ids_become_train_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "masks", "ending", "lists"),
+    ("images", "masks", "ending", "lists"),
     [
         ("train/images", "train/masks", "", False),
         ("images/train", "labels/train", "_L", False),
@@ -86,9 +86,9 @@ def test_cityscapes_ids_become_train_ids(tmp_path: Path) -> None:
         ("images", "masks", "_P", True),
     ],
 )
-def test_folders(tmp_path: Path, pictures: str, masks: str, ending: str, lists: bool) -> None:
+def test_folders(tmp_path: Path, images: str, masks: str, ending: str, lists: bool) -> None:
     maps = {"a": halves(0, 1), "b": halves(1, 11)}
-    write_pairs(tmp_path / pictures, tmp_path / masks, maps, ending)
+    write_pairs(tmp_path / images, tmp_path / masks, maps, ending)
     (tmp_path / "classes.yaml").write_text(YAML)
     if lists:
         (tmp_path / "train.txt").write_text("/data/images/b.png /data/masks/b.png\n\nc.png\n")
@@ -96,7 +96,7 @@ def test_folders(tmp_path: Path, pictures: str, masks: str, ending: str, lists: 
     assert (found.layout, found.classes) == ("folders", ("sky", "road"))
     assert semantic_splits(tmp_path, "folders") == ("train",)
     assert len(found) == (1 if lists else 2)
-    assert found.problems == (("train.txt: c: missing picture",) if lists else ())
+    assert found.problems == (("train.txt: c: missing image",) if lists else ())
     image, labels = found.read(-1)
     assert (image.size, labels.dtype) == ((12, 8), np.uint8)
     assert np.unique(labels).tolist() == [1, IGNORE]
@@ -158,7 +158,7 @@ def test_values_without_a_class_are_ignored_and_named(
 def test_what_does_not_fit_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_labels(tmp_path, {name: halves(0, 1) for name in "abcdefg"})
     (root / "classes.yaml").write_text(YAML)
-    (root / "images" / "a.jpg").write_bytes(b"not a picture")
+    (root / "images" / "a.jpg").write_bytes(b"not an image")
     (root / "masks" / "b.png").write_bytes(b"")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(root / "masks" / "c.png")
     (root / "masks" / "d.png").unlink()
@@ -169,17 +169,17 @@ def test_what_does_not_fit_is_named(tmp_path: Path, caplog: pytest.LogCaptureFix
     Image.fromarray(halves(11, 255).astype(np.uint8)).save(root / "masks" / "h.png")
     found = load_semantic(root)
     assert found.problems == (
-        "images/a.jpg: not a picture",
-        "images/b.jpg: its mask is not a picture",
+        "images/a.jpg: not an image",
+        "images/b.jpg: its mask is not an image",
         "images/c.jpg: 12x8 pixels, but its mask has 9x9",
         "images/d.jpg: no mask of that name",
-        "masks/e.png: missing picture",
+        "masks/e.png: missing image",
     )
     assert len(found) == 3
     for index in (0, 1):
         with pytest.raises(UnreadableImage):
             found.read(index)
-    with caplog.at_level(logging.WARNING), pytest.raises(InvalidValue, match="3 damaged pictures"):
+    with caplog.at_level(logging.WARNING), pytest.raises(InvalidValue, match="3 damaged images"):
         found.usable(1)
     assert "images/h.jpg cannot be used (not one pixel with a class)" in caplog.text
     assert (found.labels(2) == IGNORE).all()  # in judging it does no harm

@@ -1,4 +1,4 @@
-"""Clips made of pictures: what is drawn, and that masks, frames and seeds agree."""
+"""Clips made of images: what is drawn, and that masks, frames and seeds agree."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from pocketeye.data._cache import ByteCache
-from pocketeye.data._cutouts import cut_out, scene_of
-from pocketeye.data._light import Colours
-from pocketeye.data._motion import Camera, object_maps, object_path, screen_maps, view_to_object
-from pocketeye.data._warp import bend, inverse, points_of, sample
-from pocketeye.data.clips import Clip, collate_clips
-from pocketeye.data.mask_sets import MaskedImage, MaskSet, load_masks
-from pocketeye.data.synthetic_clips import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.clips import Clip, collate_clips
+from pocketeye.data.clips.cutouts import cut_out, scene_of
+from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.motion import (
+    Camera,
+    object_maps,
+    object_path,
+    screen_maps,
+    view_to_object,
+)
+from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
+from pocketeye.data.clips.warp import bend, inverse, points_of, sample
+from pocketeye.data.files.cache import ByteCache
+from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, load_masks
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import big_labels, disc, write_labels, write_sa1b
 
@@ -31,8 +37,8 @@ def discs(tmp_path: Path) -> MaskSet:
     return load_masks(write_labels(tmp_path, big_labels(4)))
 
 
-def clips_of(pictures: MaskSet, count: int = 6, **options: object) -> list[Clip]:
-    source = SyntheticClips([(pictures, 1.0)], count, size=64, **options)  # type: ignore[arg-type]
+def clips_of(images: MaskSet, count: int = 6, **options: object) -> list[Clip]:
+    source = SyntheticClips([(images, 1.0)], count, size=64, **options)  # type: ignore[arg-type]
     return list(source)
 
 
@@ -65,7 +71,7 @@ def test_clips_follow_from_seed_epoch_and_index(discs: MaskSet) -> None:
 
 
 def test_masks_fit_what_is_seen(tmp_path: Path) -> None:
-    """White objects on black pictures: the masks are where it is white."""
+    """White objects on black images: the masks are where it is white."""
     maps = {name: np.where(labels > 0, 1, 0) for name, labels in big_labels(3).items()}
     root = write_labels(tmp_path, maps)
     for name, labels in maps.items():
@@ -127,7 +133,7 @@ def turns(times: list[bool]) -> list[bool]:
     return [v for i, v in enumerate(times) if i == 0 or v != times[i - 1]]
 
 
-def test_whole_pictures_move_with_their_own_objects(discs: MaskSet) -> None:
+def test_whole_images_move_with_their_own_objects(discs: MaskSet) -> None:
     alone = SyntheticOptions(pasted=(1.0,), own=0.0, blurred=0.0)
     clips = clips_of(discs, 8, options=alone, max_objects=3)
     assert all(len(clip.masks) >= 1 for clip in clips)
@@ -167,11 +173,9 @@ def test_what_is_not_cut_out() -> None:
 
 
 def test_a_set_without_usable_objects_is_refused(tmp_path: Path) -> None:
-    pictures = load_masks(write_sa1b(tmp_path, {"sa_1": [disc((40, 30), 10)]}))
-    source = SyntheticClips([(pictures, 1.0)], 4, size=64, options=PASTED)
-    with pytest.raises(
-        InvalidValue, match=r"no object to cut out in 64 pictures of .* 40x40 pixels"
-    ):
+    images = load_masks(write_sa1b(tmp_path, {"sa_1": [disc((40, 30), 10)]}))
+    source = SyntheticClips([(images, 1.0)], 4, size=64, options=PASTED)
+    with pytest.raises(InvalidValue, match=r"no object to cut out in 64 images of .* 40x40 pixels"):
         source[0]
 
 
@@ -185,8 +189,8 @@ def test_maps_lead_there_and_back() -> None:
         back = inverse(theta)
         middle = back[:, :, 2] * (1.5, 1.0)  # the cut-out's middle, in the view
         assert np.allclose(middle, path)
-        corners = camera.to_picture() @ np.array([[-1, 1, 1], [1, 1, 1], [0, 0, 1]]).T
-        assert np.abs(corners[:, :, 2]).max() <= 1.0  # the camera's middle stays on the picture
+        corners = camera.to_image() @ np.array([[-1, 1, 1], [1, 1, 1], [0, 0, 1]]).T
+        assert np.abs(corners[:, :, 2]).max() <= 1.0  # the camera's middle stays on the image
     assert (np.abs(object_path(rng, times, 1.5, None)).min(0) <= (1.2, 0.8)).all()
 
 
@@ -198,15 +202,15 @@ def test_an_object_that_is_near_another_meets_it() -> None:
 
 
 def test_points_and_bending() -> None:
-    picture = torch.rand(3, 32, 32)
+    image = torch.rand(3, 32, 32)
     same = points_of(np.array([[[1.0, 0, 0], [0, 1.0, 0]]]), 32, (0, 0, 32, 32))
-    assert torch.allclose(sample(picture, same)[0], picture, atol=1e-5)
+    assert torch.allclose(sample(image, same)[0], image, atol=1e-5)
     part = points_of(np.array([[[1.0, 0, 0], [0, 1.0, 0]]]), 32, (4, 8, 20, 30))
-    assert torch.allclose(sample(picture, part)[0], picture[:, 8:30, 4:20], atol=1e-5)
+    assert torch.allclose(sample(image, part)[0], image[:, 8:30, 4:20], atol=1e-5)
     shift = np.zeros((1, 2, 4, 4))
     shift[:, 0] = 2 / 32  # one pixel to the right everywhere
-    moved = sample(picture, bend(same, shift))[0]
-    assert torch.allclose(moved[:, :, :-1], picture[:, :, 1:], atol=1e-4)
+    moved = sample(image, bend(same, shift))[0]
+    assert torch.allclose(moved[:, :, :-1], image[:, :, 1:], atol=1e-4)
 
 
 def test_the_cache_keeps_within_its_bytes() -> None:

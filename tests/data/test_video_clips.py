@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from pocketeye.data._geometry import Geometry
-from pocketeye.data._light import Colours
-from pocketeye.data.synthetic_clips import SyntheticClips
-from pocketeye.data.video_clips import VideoClips, VideoFrames, VideoSampling
+from pocketeye.data.clips.geometry import Geometry
+from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.synthetic import SyntheticClips
+from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import disc
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.vos import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
 from pocketeye.results.colors import davis_palette
 from tests.data.video_layouts import (
     SIZE,
     davis,
-    frame_picture,
+    frame_image,
     ids,
-    sav_pictures,
+    sav_images,
     save_frames,
     save_masks,
     save_palette,
@@ -37,7 +37,7 @@ def test_davis_2017(tmp_path: Path) -> None:
     clip = videos[0]
     assert (clip.name, clip.num_frames, clip.size, clip.object_ids) == ("a", 4, SIZE, (1, 2))
     assert clip.first_frames == {1: 0, 2: 0}
-    assert np.abs(clip.frame(3).astype(int) - frame_picture(3)).max() <= 3
+    assert np.abs(clip.frame(3).astype(int) - frame_image(3)).max() <= 3
     np.testing.assert_array_equal(clip.mask(3), ids((1, 2), 3))
     np.testing.assert_array_equal(clip.object_masks(3)[2], square(2, 3))
     assert clip.frame_name(3) == "00003"
@@ -139,8 +139,8 @@ def test_what_is_not_there(
         load_videos(tmp_path / root, split)
 
 
-def test_sav_pictures_may_overlap(tmp_path: Path) -> None:
-    videos = load_videos(sav_pictures(tmp_path, range(6)), "val")
+def test_sav_images_may_overlap(tmp_path: Path) -> None:
+    videos = load_videos(sav_images(tmp_path, range(6)), "val")
     (clip,) = videos
     assert (videos.layout, videos.problems) == ("sa-v", ())
     assert (clip.num_frames, clip.annotated, clip.object_ids) == (6, (0, 4), (1, 2))
@@ -241,14 +241,14 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     assert videos[3].mask(3) is None  # found when it is read
     assert videos.problems[-1] == (
         "tail: mask 00003.png: its colours are no ids (1 colours, such as #010203): expected a "
-        "palette or grey picture, or the colours of the DAVIS palette; not used"
+        "palette or grey image, or the colours of the DAVIS palette; not used"
     )
 
 
 def test_a_frame_that_is_broken_inside_is_named(tmp_path: Path) -> None:
     davis(tmp_path, {"a": TWO})
     path = tmp_path / "JPEGImages/480p/a/00001.jpg"
-    Image.fromarray(frame_picture(1)).save(path.with_suffix(".png"))
+    Image.fromarray(frame_image(1)).save(path.with_suffix(".png"))
     path.unlink()
     whole = bytearray(path.with_suffix(".png").read_bytes())
     whole[60] ^= 255

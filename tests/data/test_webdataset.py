@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from pocketeye.data import UnreadableImage, load_images
-from pocketeye.data._webdataset import find_shards
+from pocketeye.data.classification.webdataset import find_shards
 from pocketeye.errors import InvalidValue
-from tests.data.layouts import Members, encoded, picture, samples, write_tar
+from tests.data.layouts import Members, encoded, make_image, samples, write_tar
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """10 + 6 pictures to train in two shards, 4 to judge."""
+    """10 + 6 images to train in two shards, 4 to judge."""
     write_tar(tmp_path / "toy-train-000000.tar", samples(0, 10))
     write_tar(tmp_path / "toy-train-000001.tar", samples(10, 6))
     write_tar(tmp_path / "toy-validation-00.tar", samples(16, 4))
@@ -64,7 +64,7 @@ def test_bad_samples_are_named_and_left_out(tmp_path: Path) -> None:
     good = samples(0, 6)
     bad = [
         ("lone.png", encoded(1)), ("bare.cls", b"1"), ("empty.png", b""), ("empty.cls", b"1"),
-        ("text.jpg", b"no picture at all"), ("text.cls", b"0"), ("far.png", encoded(1)),
+        ("text.jpg", b"no image at all"), ("text.cls", b"0"), ("far.png", encoded(1)),
         ("far.cls", b"2"), ("minus.png", encoded(2)), ("minus.cls", b"-1"),
         ("odd.png", encoded(2)), ("odd.json", b"{]"), ("none.png", encoded(2)),
         ("none.json", b'{"label": null}'), ("._s0000.png", b"x"),
@@ -81,7 +81,7 @@ def test_bad_samples_are_named_and_left_out(tmp_path: Path) -> None:
         text = "\n".join(train.problems)
         assert len(train) + len(load_images(tmp_path, "val")) == 6
         for part in (
-            "lone: no label", "bare: no picture", "empty: empty file", "text: not a picture",
+            "lone: no label", "bare: no image", "empty: empty file", "text: not an image",
             "far: its label is none of the 2 classes", "minus: its label is none", "none: no label",
             "odd: its .json cannot be read", "link.png: a link or special file, not read",
         ):  # fmt: skip
@@ -102,7 +102,7 @@ def test_names_of_members_are_no_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "cut",
     [
-        "inside a picture",
+        "inside an image",
         "inside a header",
         "no end",
         "garbled",
@@ -121,7 +121,7 @@ def test_damaged_shards(tmp_path: Path, cut: str) -> None:
     header[124:136] = (-5000 & (1 << 88) - 1 | 0xFF << 88).to_bytes(12, "big")  # a size below 0
     header[148:156] = b"%06o\0 " % (256 + sum(header[:148]) + sum(header[156:]))
     data, message, count = {
-        "inside a picture": (whole[: end + 10], "damaged after 11 samples", 11),
+        "inside an image": (whole[: end + 10], "damaged after 11 samples", 11),
         "inside a header": (whole[: end - 100], "damaged at byte", 11),
         "no end": (whole[: end - 512], "without its end", 11),
         "garbled": (whole[: end - 512] + b"\1" * 512 + whole[end:], "damaged at byte", 11),
@@ -148,7 +148,7 @@ def test_other_mistakes(tmp_path: Path, shards: Path) -> None:
     write_tar(shards / "toy-validation-00.tar", samples(0, 3, classes=3))
     with pytest.raises(InvalidValue, match="1 class that the training data does not have: 2"):
         load_images(shards, "val")
-    with pytest.raises(InvalidValue, match="no picture with a label"):
+    with pytest.raises(InvalidValue, match="no image with a label"):
         load_images(write_tar(tmp_path / "x" / "train.tar", [("readme.txt", b"x")]).parent)
     write_tar(tmp_path / "y" / "other.tar", samples(0, 4))
     with pytest.raises(InvalidValue, match="none with train or val"):
@@ -156,7 +156,7 @@ def test_other_mistakes(tmp_path: Path, shards: Path) -> None:
     assert len(load_images(tmp_path / "y" / "other.tar")) == 2
 
 
-def test_a_shard_that_changes_while_training_is_an_unreadable_picture(shards: Path) -> None:
+def test_a_shard_that_changes_while_training_is_an_unreadable_image(shards: Path) -> None:
     train = load_images(shards, memory_bytes=10)
     path = shards / "toy-train-000001.tar"
     path.write_bytes(path.read_bytes()[:4000])
@@ -169,8 +169,8 @@ def test_a_shard_that_changes_while_training_is_an_unreadable_picture(shards: Pa
 
 def test_archives_beside_unpacked_folders_are_passed_over(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
-        picture(tmp_path / "train" / name / "0.png")
-        picture(tmp_path / "val" / name / "0.png")
+        make_image(tmp_path / "train" / name / "0.png")
+        make_image(tmp_path / "val" / name / "0.png")
     write_tar(tmp_path / "ILSVRC2012_img_val.tar", samples(0, 4))
     assert load_images(tmp_path, "val").classes == ("ant", "bee")
 

@@ -13,7 +13,7 @@ from pocketeye.results.colors import davis_palette
 SIZE = (24, 16)
 
 
-def frame_picture(number: int) -> np.ndarray:
+def frame_image(number: int) -> np.ndarray:
     return np.full((SIZE[1], SIZE[0], 3), 10 * number, np.uint8)
 
 
@@ -35,18 +35,18 @@ def ids(objects: Sequence[int], number: int) -> np.ndarray:
 def save_frames(folder: Path, numbers: Sequence[int]) -> None:
     folder.mkdir(parents=True)
     for number in numbers:
-        Image.fromarray(frame_picture(number)).save(folder / f"{number:05d}.jpg", quality=95)
+        Image.fromarray(frame_image(number)).save(folder / f"{number:05d}.jpg", quality=95)
 
 
 def save_palette(path: Path, labels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(labels)
-    picture.putpalette(davis_palette())
-    picture.save(path)
+    image = Image.fromarray(labels)
+    image.putpalette(davis_palette())
+    image.save(path)
 
 
 def save_masks(folder: Path, objects: Mapping[int, Sequence[int]]) -> None:
-    """Palette pictures: the ids that are in each numbered frame."""
+    """Palette images: the ids that are in each numbered frame."""
     for number, there in objects.items():
         save_palette(folder / f"{number:05d}.png", ids(there, number))
 
@@ -60,7 +60,7 @@ def davis(root: Path, clips: Mapping[str, Mapping[int, Sequence[int]]], res: str
     return root
 
 
-def sav_pictures(root: Path, numbers: Sequence[int]) -> Path:
+def sav_images(root: Path, numbers: Sequence[int]) -> Path:
     """Object 000 (1 here) under 001 (2 here) for the most part; every fourth frame annotated."""
     save_frames(root / "sav_val" / "JPEGImages_24fps" / "v", numbers)
     for number in numbers[::4]:

@@ -16,7 +16,7 @@ from pocketeye.models.architecture import (
     PlacedBlock,
     SkipOp,
 )
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace, StageSpec
 

@@ -17,10 +17,10 @@ from pocketeye.latency.build import build_table, measure_architectures
 from pocketeye.latency.check import check_table
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.graphs import block_module, graph_key, network_module
+from pocketeye.latency.noise import require_usable, table_precision
 from pocketeye.latency.protocol import Protocol, Samples
 from pocketeye.latency.sampling import spread, uniform
 from pocketeye.latency.table import LatencyTable
-from pocketeye.latency.usable import require_usable, table_precision
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.space import StageSpec
 from pocketeye.runtimes import get_runtime

@@ -12,7 +12,7 @@ from torch import nn
 from pocketeye.latency.graphs import Bench, graph_key, network_module
 from pocketeye.latency.sampling import spread, work
 from pocketeye.models import PlacedBlock, build_block, count, load_space
-from pocketeye.runtimes.onnxruntime import OnnxRuntime
+from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 
 SPACE = load_space("fbnet+casvit-cifar")
 

@@ -17,12 +17,12 @@ from pocketeye.latency.graphs import Bench, MapsToPixels, input_shape, neck_and_
 from pocketeye.latency.protocol import Protocol, Samples
 from pocketeye.latency.sampling import uniform
 from pocketeye.latency.table import LatencyTable
-from pocketeye.models.pixel_head import map_layers, map_shapes
-from pocketeye.models.semantic import create_semantic
+from pocketeye.models.dense.pixel_head import map_layers, map_shapes
+from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import sample
-from pocketeye.searching.propose import LatencyMatrix, check_target
+from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
 from tests.latency.fakes import (
     DENSE_SPACE,
     HEAD_MS,

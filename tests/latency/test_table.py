@@ -21,7 +21,7 @@ from pocketeye.latency.plots import plot_check, plot_table, save_figure
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device, LatencyRecord, latency_ms
 from pocketeye.latency.table import LatencyTable
-from pocketeye.models.fbnet import architectures
+from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Timing
 from tests.latency.fakes import SPACE, use_fake_machine
@@ -225,7 +225,7 @@ def test_calibration_never_makes_a_block_free() -> None:
         _fit(sums[:3], sums[:3], blocks[:3])
 
 
-def test_pictures_name_the_device(
+def test_images_name_the_device(
     table: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_fake_machine(monkeypatch)

@@ -55,7 +55,7 @@ def _one(truths, found, label, kind, area, most, iou):  # type: ignore[no-untype
     marks: list[tuple[float, bool]] = []
     total = 0
     for name in sorted(truths):
-        scored, count = _picture(truths[name], found.get(name), label, kind, area, most, iou)
+        scored, count = _image(truths[name], found.get(name), label, kind, area, most, iou)
         marks += scored
         total += count
     if not total:
@@ -71,7 +71,7 @@ def _one(truths, found, label, kind, area, most, iou):  # type: ignore[no-untype
     return float(np.mean(points)), max(recalls, default=0.0)
 
 
-def _picture(truth, guess, label, kind, area, most, iou):  # type: ignore[no-untyped-def]
+def _image(truth, guess, label, kind, area, most, iou):  # type: ignore[no-untyped-def]
     """(score, right) of the found objects that count, and the number of true ones that do."""
     own = [i for i in range(len(truth)) if truth.labels[i] == label]
     outside = {i: not area[0] <= truth.areas[i] <= area[1] for i in own}

@@ -1,4 +1,4 @@
-"""Pictures with true and found objects: crowds, empty pictures, equal scores, all sizes."""
+"""Images with true and found objects: crowds, empty images, equal scores, all sizes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pocketeye.results import Masks
 SIZE = (180, 160)
 
 
-def random_pictures(
+def random_images(
     seed: int, count: int = 6, classes: int = 3
 ) -> tuple[dict[int, TrueObjects], dict[int, FoundObjects]]:
-    """Truth and finds by picture; the first picture has no truth, the second no finds."""
+    """Truth and finds by image; the first image has no truth, the second no finds."""
     rng = np.random.default_rng(seed)
     truths, found = {}, {}
     for image_id in range(1, count + 1):

@@ -12,7 +12,7 @@ from pocketeye.metrics.detection import CocoAP, coco_ap
 from pocketeye.metrics.objects import found_objects, true_objects
 from pocketeye.results import CompactMask, Masks
 from tests.metrics.coco_by_hand import coco_by_hand
-from tests.metrics.random_objects import random_pictures
+from tests.metrics.random_objects import random_images
 
 pytest.importorskip("faster_coco_eval")
 STORED = Path(__file__).parent / "coco_stored.json"
@@ -23,7 +23,7 @@ NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10
 @pytest.mark.parametrize("kind", ["box", "mask"])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_definition(seed: int, kind: str) -> None:
-    truths, found = random_pictures(seed)
+    truths, found = random_images(seed)
     values = coco_ap(truths, found, ("a", "b", "c"), kind).values
     assert values == pytest.approx(coco_by_hand(truths, found, 3, kind), abs=1e-12, nan_ok=True)
     assert 0.05 < values["ap"] < 0.95
@@ -97,8 +97,8 @@ def test_nothing_found_and_nothing_true() -> None:
     assert len(empty.compute()) == 24
 
 
-def test_order_of_pictures_and_processes_is_nothing() -> None:
-    truths, found = random_pictures(7)
+def test_order_of_images_and_processes_is_nothing() -> None:
+    truths, found = random_images(7)
     parts = [CocoAP("abc"), CocoAP("abc")]
     for image_id in sorted(truths, reverse=True):
         truth = truths[image_id]

@@ -7,7 +7,7 @@ import pytest
 
 from pocketeye.metrics.matching import match, match_report, overlaps, with_background
 from pocketeye.metrics.objects import found_objects, true_objects
-from tests.metrics.random_objects import random_pictures
+from tests.metrics.random_objects import random_images
 
 A, B, C, FAR = [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [0, 50, 10, 60]
 
@@ -41,18 +41,18 @@ def test_confusion_with_a_background() -> None:
     assert (report.score, report.f1) == (0.9, 0.5)
     assert (report.precision, report.recall) == (1, pytest.approx(1 / 3))
     assert report.confusion.tolist() == [[1, 0, 0], [0, 0, 2], [0, 0, 0]]
-    assert report.pictures["x"].missed == 2
-    assert report.pictures["y"].f1 == 1
+    assert report.images["x"].missed == 2
+    assert report.images["y"].f1 == 1
     assert with_background(("a", "b")) == ("a", "b", "background")
 
 
-def test_mistakes_of_a_picture() -> None:
+def test_mistakes_of_a_image() -> None:
     truths = {"x": true_objects([A, B, C], [0, 1, 1])}
     found = {"x": found_objects([FAR, B, A], [1, 0, 0], [0.9, 0.8, 0.7])}
     report = match_report(truths, found, 2)
     assert report.score == 0.7
     assert report.confusion.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
-    mistakes = report.pictures["x"]
+    mistakes = report.images["x"]
     assert (mistakes.right, mistakes.wrong, mistakes.missed, mistakes.superfluous) == (1, 1, 1, 1)
     assert mistakes.f1 == pytest.approx(report.f1) == pytest.approx(2 / 6)
 
@@ -69,13 +69,13 @@ def test_nothing_is_right() -> None:
     assert (report.score, report.f1) == (0, 0)
     assert report.confusion.tolist() == [[0, 1], [1, 0]]
     empty = match_report({1: true_objects([], [])}, {}, 1)
-    assert (empty.f1, empty.pictures[1].f1) == (0, 1)
+    assert (empty.f1, empty.images[1].f1) == (0, 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_object_is_counted_once(seed: int) -> None:
     """By masks here; F1 of the best score is no lower than of any other."""
-    truths, found = random_pictures(seed)
+    truths, found = random_images(seed)
     report = match_report(truths, found, 3)
     total = np.zeros(3, int)
     for truth in truths.values():

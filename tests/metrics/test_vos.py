@@ -50,11 +50,11 @@ def dilated(line: np.ndarray, radius: int) -> np.ndarray:
 def benchmark_f(mask: np.ndarray, truth: np.ndarray, tolerance: float) -> float:
     """The definition, dilating both boundaries, pixel by pixel."""
     lines = []
-    for picture in (mask, truth):
-        line = np.zeros_like(picture)
-        for y in range(picture.shape[0]):
-            for x in range(picture.shape[1]):
-                beside = picture[y : y + 2, x : x + 2]
+    for image in (mask, truth):
+        line = np.zeros_like(image)
+        for y in range(image.shape[0]):
+            for x in range(image.shape[1]):
+                beside = image[y : y + 2, x : x + 2]
                 line[y, x] = beside.any() and not beside.all()
         lines.append(line)
     radius = math.ceil(tolerance * np.linalg.norm(mask.shape))

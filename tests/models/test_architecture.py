@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, BlockSpec, PlacedBlock, load_space
 from pocketeye.models.architecture import AdditiveOp
-from pocketeye.models.fbnet import architectures
+from pocketeye.models.backbones.fbnet import architectures
 
 
 @given(

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from pocketeye.errors import InvalidValue
 from pocketeye.models import bundled
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs, located
-from pocketeye.training.dense_predictor import open_dense_predictor
-from pocketeye.training.predictor import open_predictor
-from pocketeye.verbs.info import info
+from pocketeye.predicting.dense import open_dense_predictor
+from pocketeye.predicting.predictor import open_predictor
+from pocketeye.verbs.info.verb import info
 from pocketeye.verbs.list_models import list_models
-from pocketeye.verbs.predict import predict
+from pocketeye.verbs.predict.verb import predict
 
 CLASSIFIER = "casvit_xs.tiny_imagenet_24"
 SEGMENTER = "semantic_fpn_casvit_xs.camvid11"
@@ -65,7 +65,7 @@ def test_the_classifier_does_something_true() -> None:
 
 
 def test_the_classifier_is_as_good_as_its_card_says(datasets: Path) -> None:
-    from pocketeye.verbs.evaluate import evaluate
+    from pocketeye.verbs.evaluate.verb import evaluate
 
     data = datasets / "tiny-imagenet-24"
     if not data.is_dir():
@@ -86,7 +86,7 @@ def test_the_segmenter_sees_a_street() -> None:
     lines = shown.lines()
     for label in ("params", "MACs", "classes", "result", "licence", "limits"):
         assert any(line.startswith(label) for line in lines), label
-    assert shown.next_commands()[0] == f"pocketeye predict {SEGMENTER} PICTURE"
+    assert shown.next_commands()[0] == f"pocketeye predict {SEGMENTER} IMAGE"
 
 
 def test_the_list_and_the_card() -> None:

@@ -10,7 +10,7 @@ import pocketeye
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import NormedConv
 from pocketeye.models import create_backbone, fuse
-from pocketeye.models.fpn import FPNBackbone
+from pocketeye.models.dense.fpn import FPNBackbone
 
 NANO = "fbnet_96_035_1"
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, MaskRCNN, RetinaNet, SemanticFPN
-from pocketeye.models.dense_described import DenseDescription, DenseTask, is_dense, open_dense
+from pocketeye.models.dense.described import DenseDescription, DenseTask, is_dense, open_dense
 
 SEARCHED = (
     "found@64=conv3:3>16/2|k3_e3:16>16/2|k3_e3:16>24/2|k3_e3:24>32/2|k3_e3:32>48/2|head96:48>10/1"

@@ -10,8 +10,8 @@ from torchvision.ops import box_iou
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import DETECTORS, create_detector
-from pocketeye.models._roi_heads import AlignedRoIAlign, mask_targets
-from pocketeye.models.anchors import LowQualityMatcher, StridedAnchors, octaves
+from pocketeye.models.dense.anchors import LowQualityMatcher, StridedAnchors, octaves
+from pocketeye.models.dense.roi_heads import AlignedRoIAlign, mask_targets
 
 NANO = "fbnet_96_035_1"
 

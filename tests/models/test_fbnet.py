@@ -9,7 +9,7 @@ import torch
 import pocketeye
 from pocketeye.models import FBNet, build_block, count
 from pocketeye.models.architecture import BlockSpec
-from pocketeye.models.fbnet import architectures
+from pocketeye.models.backbones.fbnet import architectures
 from tests.conftest import randomise_bn
 
 # Fact sheet, section 2.3: MACs and weights (no BN, no bias), both in units.

@@ -1,4 +1,4 @@
-"""Sizes of pictures that are no squares, as values, as text, and through spaces and architectures."""
+"""Sizes of images that are no squares, as values, as text, and through spaces and architectures."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_our_own_are_small_and_work(name):
     assert sum(p.numel() for p in model.parameters()) < 10e6
     assert all(256 <= side <= 384 for side in model.image_size)
     height, width = model.image_size
-    raw, details = model.look(draws(1, 3, height, width))
+    raw, details = model.encode_image(draws(1, 3, height, width))
     assert len(details) == (0 if name == "pocketeye_tam_small" else 2)
     said = model.predict(
         model.without_memory(raw), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]]),
@@ -78,7 +78,7 @@ def test_our_own_are_small_and_work(name):
 def test_training_reaches_every_parameter():
     model = create_tam("pocketeye_tam_pico", RECTANGLE).train()
     image = draws(2, 3, *RECTANGLE)
-    raw, details = model.look(image)
+    raw, details = model.encode_image(image)
     mask = draws(2, 1, 24, 40)
     one = model.predict(
         model.without_memory(raw), torch.rand(2, 2, 2), torch.tensor([[1, 0], [2, 3]]),
@@ -102,7 +102,7 @@ def prompt_of(model: TAM) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def test_details_reach_masks_and_nothing_else(small):
-    raw, (eighth, fourth) = small.look(draws(1, 3, *RECTANGLE))
+    raw, (eighth, fourth) = small.encode_image(draws(1, 3, *RECTANGLE))
     assert (eighth.shape, fourth.shape) == ((1, 32, 12, 20), (1, 16, 24, 40))
     points, labels = torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])
     feat = small.without_memory(raw)
@@ -125,7 +125,7 @@ def test_details_need_a_trunk_with_fine_maps():
 @torch.no_grad()
 def test_objects_are_batched(small):
     """Three objects on shared features are what each of them is alone."""
-    raw, details = small.look(draws(1, 3, *RECTANGLE))
+    raw, details = small.encode_image(draws(1, 3, *RECTANGLE))
     points, labels = draws(3, 2, 2).abs() * 60, torch.tensor([[1, 0], [2, 3], [1, 1]])
     masks, pointers = draws(3, 1, 24, 40, seed=2), draws(3, 4, 128, seed=3)
 

@@ -1,4 +1,4 @@
-"""The image predictor gives the official answers for clicks and boxes in pixels of another picture."""
+"""The image predictor gives the official answers for clicks and boxes in pixels of another image."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import torch
 
 from pocketeye.models import TAM, create_tam, load_checkpoint
 from pocketeye.tracking import ImageSegmenter
-from pocketeye.tracking.image import EmbeddedImage
+from pocketeye.tracking.image.segmenter import EmbeddedImage
 from tests.parity.official import draw, filled, sample
 from tests.parity.tam_keys import tam_keys
 
 WIDTH, HEIGHT = 640, 480
 NAME = "efficienttam_ti_512x512"
-# The same shares of the picture's sides as in test_tam.py.
+# The same shares of the image's sides as in test_tam.py.
 PROMPTS = {
     "point": {"points": [[0.3 * WIDTH, 0.6 * HEIGHT]]},
     "points": {"points": [[0.3 * WIDTH, 0.6 * HEIGHT], [0.7 * WIDTH, 0.2 * HEIGHT]], "labels": [1, 0]},

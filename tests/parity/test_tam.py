@@ -21,7 +21,7 @@ FIELDS = {
     "obj_ptr": "pointer",
     "object_score": "score",
 }
-# Shares of the picture's side, labels, whether three masks compete.
+# Shares of the image's side, labels, whether three masks compete.
 PROMPTS = {
     "point": ([[0.3, 0.6]], [1], True),
     "points": ([[0.3, 0.6], [0.7, 0.2]], [1, 0], False),

@@ -53,25 +53,25 @@ def expected() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def pictures(datasets: Path) -> list[Image.Image]:
+def images(datasets: Path) -> list[Image.Image]:
     folder = datasets / "davis2016-train" / "JPEGImages" / "270p" / "bear"
     return [Image.open(folder / f"{n:05d}.jpg").convert("RGB") for n in range(NUM_FRAMES)]
 
 
-def network_input(picture: Image.Image) -> torch.Tensor:
-    pixels = np.asarray(picture.resize((SIZE, SIZE))).transpose(2, 0, 1)
-    image = torch.from_numpy(pixels.copy()).float()[None] / 255
-    return (image - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+def network_input(image: Image.Image) -> torch.Tensor:
+    pixels = np.asarray(image.resize((SIZE, SIZE))).transpose(2, 0, 1)
+    x = torch.from_numpy(pixels.copy()).float()[None] / 255
+    return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 def track(
-    model: TAM, pictures: list[Image.Image], prepared: bool
+    model: TAM, images: list[Image.Image], prepared: bool
 ) -> Iterator[tuple[torch.Tensor, Bank]]:
     """Masks (low resolution) frame by frame, and the bank after each of them."""
-    width, height = pictures[0].size
+    width, height = images[0].size
     bank = Bank([], [])
-    for picture in pictures:
-        raw = model.encode_image(network_input(picture))
+    for image in images:
+        raw = model.encode_image(network_input(image))
         if not bank.maps:
             click = torch.tensor([[[CLICK[0] / width * SIZE, CLICK[1] / height * SIZE]]])
             said = model.predict(model.without_memory(raw), click, torch.tensor([[1]]))
@@ -110,9 +110,9 @@ def assert_near(got: torch.Tensor, want: np.ndarray) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("prepared", [False, True], ids=["raw", "prepared"])
-def test_clip(model, pictures, expected, prepared):
-    for number, (mask, bank) in enumerate(track(model, pictures, prepared)):
-        shown = F.interpolate(mask, size=pictures[0].size[::-1], mode="bilinear")
+def test_clip(model, images, expected, prepared):
+    for number, (mask, bank) in enumerate(track(model, images, prepared)):
+        shown = F.interpolate(mask, size=images[0].size[::-1], mode="bilinear")
         assert_near(shown, expected[f"frame{number}"])
         if number == 4:
             assert_near_bfloat16(bank.maps[3], expected["memory_frame3"])

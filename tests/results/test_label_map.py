@@ -1,4 +1,4 @@
-"""A class for every pixel: shares, pictures, palette, run lengths."""
+"""A class for every pixel: shares, images, palette, run lengths."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_the_legend_names_what_occurs() -> None:
 
 def test_labels_are_read_back(tmp_path: Path) -> None:
     path = street().save(tmp_path / "deep" / "labels.png", "labels")
-    with Image.open(path) as picture:
-        assert picture.mode == "P"
-        pixels = np.asarray(picture)
-        assert tuple(picture.getpalette()[6:9]) == color_of(3)
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        pixels = np.asarray(image)
+        assert tuple(image.getpalette()[6:9]) == color_of(3)
     assert np.array_equal(pixels, street().labels)
 
 

@@ -70,7 +70,7 @@ def test_objects_are_seen_on_dark_and_light(background):
     outside = ~dense.any(0)
     far = outside & ~dilate(dense.any(0), 2)
     assert (drawn[far] == background).all()
-    # inside: neither the picture alone nor the colour alone
+    # inside: neither the image alone nor the colour alone
     assert tuple(drawn[40, 50]) not in ((background,) * 3, color_of(4))
 
 
@@ -91,7 +91,7 @@ def test_the_image_is_not_drawn_into():
 def test_labels_stay_inside_the_image():
     dense = np.ones((1, 30, 40), bool)
     image = np.zeros((30, 40, 3), np.uint8)
-    text = "a name wider than the picture"
+    text = "a name wider than the image"
     result = Result(size=(40, 30), masks=Masks.from_dense(dense), labels=(text,), image=image)
     assert result.overlay().shape == (30, 40, 3)
     assert not np.array_equal(result.overlay(), result.overlay(text=False))
@@ -181,14 +181,14 @@ def test_show(viewer, monkeypatch):
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     result = two()
     result.show(text=False)
-    [(picture, title)] = viewer.shown
-    assert np.array_equal(np.asarray(picture), result.overlay(text=False))
+    [(image, title)] = viewer.shown
+    assert np.array_equal(np.asarray(image), result.overlay(text=False))
     assert title == "frame 3"
 
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("display", "no display"), ("viewer", "no picture viewer is installed")],
+    [("display", "no display"), ("viewer", "no image viewer is installed")],
 )
 def test_nowhere_to_show(viewer, monkeypatch, missing, said):
     if missing == "display":
@@ -197,7 +197,7 @@ def test_nowhere_to_show(viewer, monkeypatch, missing, said):
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     else:
         monkeypatch.setattr(ImageShow, "_viewers", [])
-    with pytest.raises(UserError, match=rf"{said}.*: write the picture with \.save\(") as caught:
+    with pytest.raises(UserError, match=rf"{said}.*: write the image with \.save\(") as caught:
         two().show()
     assert "\n" not in str(caught.value)
     assert not viewer.shown

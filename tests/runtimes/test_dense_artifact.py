@@ -13,17 +13,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from pocketeye.artifacts.dense import DenseManifest, is_dense_artifact, load_dense_artifact
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.exporting.agreement import _matched
+from pocketeye.exporting.dense import canvas_for
 from pocketeye.models import Architecture, RetinaNet
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.runtimes.dense_artifact import DenseManifest, is_dense_artifact, load_dense_artifact
-from pocketeye.training.dense_predictor import open_dense_predictor
-from pocketeye.verbs._agreement import _matched
-from pocketeye.verbs._export_dense import DenseExportResult, canvas_for
-from pocketeye.verbs.bench import bench
-from pocketeye.verbs.export import export
-from pocketeye.verbs.predict import predict
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.predicting.dense import open_dense_predictor
+from pocketeye.verbs.bench.verb import bench
+from pocketeye.verbs.export.dense import DenseExportResult
+from pocketeye.verbs.export.verb import export
+from pocketeye.verbs.predict.verb import predict
 from tests.conftest import randomise_bn
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 from tests.training.test_fit_dense import BACKBONE
@@ -87,7 +88,7 @@ def exported(
 
 def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
     assert exported.parity.status == "PASS"
-    assert exported.agreement.num_pictures == 3
+    assert exported.agreement.num_images == 3
     assert exported.agreement.total > 10
     assert exported.agreement.found > 0.97
     assert exported.agreement.surplus <= 1
@@ -108,9 +109,9 @@ def test_an_artefact_alone(
 ) -> None:
     """predict.py in its folder, without torch and pocketeye, says what pocketeye says."""
     folder = exported.artifact.folder
-    picture = next((sets["detect"] / "val2017").glob("*.png"))
-    place = tmp_path / "picture.png"
-    place.write_bytes(picture.read_bytes())
+    image = next((sets["detect"] / "val2017").glob("*.png"))
+    place = tmp_path / "image.png"
+    place.write_bytes(image.read_bytes())
     code = ALONE.format(script=str(folder / "predict.py"))
     done = subprocess.run(
         [sys.executable, "-c", code, "-", str(place)], capture_output=True, text=True, check=False
@@ -118,7 +119,7 @@ def test_an_artefact_alone(
     assert done.returncode == 0, done.stderr
     found = load_dense_artifact(folder)(np.asarray(Image.open(place).convert("RGB")))
     if isinstance(found, np.ndarray):
-        assert np.array_equal(np.asarray(Image.open(tmp_path / "picture.labels.png")), found)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "image.labels.png")), found)
         return
     rows = [line.split() for line in done.stdout.splitlines()]
     assert len(rows) == len(found["boxes"]) > 0
@@ -134,8 +135,8 @@ def test_predict_and_eval_take_the_folder(
     folder = str(exported.artifact.folder)
     task = open_dense_predictor(folder).description.task
     data = sets[task]
-    picture = next((sets["detect"] / "val2017").glob("*.png"))
-    assert predict(folder, [str(picture)], out=tmp_path / "out").written()
+    image = next((sets["detect"] / "val2017").glob("*.png"))
+    assert predict(folder, [str(image)], out=tmp_path / "out").written()
     arguments = [
         "eval",
         folder,
@@ -157,13 +158,13 @@ def test_bench_times_the_whole_way(exported: DenseExportResult, tmp_path: Path) 
     assert rows[0]["ratio"] == 1
     assert all(min(row["stages"].values()) > 0 for row in rows)
     assert all(path.is_file() for path in result.written())
-    assert result.to_dict()["pictures"] == {"count": 1, "data": None, "split": None}
+    assert result.to_dict()["images"] == {"count": 1, "data": None, "split": None}
     assert "one bundled photograph again and again" in result.markdown()
     with pytest.raises(InvalidValue, match="is no detector or segmenter"):
         bench([str(exported.artifact.folder), "fbnet_a"], out=tmp_path)
 
 
-def test_the_input_has_the_shape_of_most_pictures() -> None:
+def test_the_input_has_the_shape_of_most_images() -> None:
     wide, tall = np.zeros((360, 480, 3), np.uint8), np.zeros((640, 480, 3), np.uint8)
     assert canvas_for([wide, wide, tall], 360, 999, 1) == (360, 480)
     assert canvas_for([wide, tall, tall], 320, 999, 32) == (448, 320)
@@ -194,7 +195,7 @@ def test_what_is_damaged_or_missing_is_said(tmp_path: Path) -> None:
         ({"input_size": 20}, "--input-size must be 32"),
         ({"checkpoint": Path("x.pt")}, "--checkpoint means nothing"),
         ({"fuse": False}, "always folded"),
-        ({"samples": 0}, "at least one picture"),
+        ({"samples": 0}, "at least one image"),
     ):
         with pytest.raises(InvalidValue, match=message):
             export(str(run), out=tmp_path / "out", **options)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import batched_nms
 
+from pocketeye.artifacts import detection_numpy, semantic_numpy
 from pocketeye.models import (
     RawBoxHead,
     RawMaskHead,
@@ -20,8 +21,8 @@ from pocketeye.models import (
     create_detector,
     create_semantic,
 )
-from pocketeye.runtimes import check_parity, detection_numpy, semantic_numpy
-from pocketeye.runtimes.onnxruntime import OnnxRuntime
+from pocketeye.runtimes import check_parity
+from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 from tests.conftest import randomise_bn
 
 NANO = "fbnet_96_035_1"
@@ -98,7 +99,7 @@ def test_resizing_is_that_of_torch(size):
     np.testing.assert_allclose(got, want.numpy(), atol=1e-5)
 
 
-def test_a_picture_keeps_its_shape_on_the_canvas():
+def test_a_image_keeps_its_shape_on_the_canvas():
     image = np.full((50, 100, 3), 255, np.uint8)
     array, size = semantic_numpy.prepare(image, (64, 64), (0.5, 0.5, 0.5), (0.5, 0.5, 0.25))
     assert size == (32, 64)
@@ -197,14 +198,12 @@ def test_an_exported_retinanet_alone_gives_boxes(tmp_path):
     artifact = runtime.export(
         raw, (torch.zeros(1, 3, 64, 96),), tmp_path, output_names=raw.output_names
     )
-    picture = np.random.default_rng(0).integers(0, 256, (60, 96, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (60, 96, 3), np.uint8)
     transform = model.transform
-    array, size = semantic_numpy.prepare(
-        picture, (64, 96), transform.image_mean, transform.image_std
-    )
+    array, size = semantic_numpy.prepare(image, (64, 96), transform.image_mean, transform.image_std)
     decoder = detection_numpy.RetinaDecoder(**raw.decoder())
     (got,) = decoder(runtime.load(artifact)(array), size)
-    (want,) = model([torch.from_numpy(picture).permute(2, 0, 1) / 255])
+    (want,) = model([torch.from_numpy(image).permute(2, 0, 1) / 255])
     assert len(got.boxes) == len(want["boxes"]) > 10
     np.testing.assert_allclose(got.scores, want["scores"].numpy(), atol=1e-4)
     np.testing.assert_allclose(got.boxes, want["boxes"].numpy(), atol=1e-2)

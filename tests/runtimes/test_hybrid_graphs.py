@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pocketeye.models import Architecture, FBNet, build_block, fuse
 from pocketeye.models.architecture import BlockSpec
 from pocketeye.runtimes import Executable, Precision, check_parity
-from pocketeye.runtimes.onnxruntime import OnnxRuntime
+from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 from tests.runtimes.nets import settle_norms
 
 RUNTIME = OnnxRuntime()

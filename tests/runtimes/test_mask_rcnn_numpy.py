@@ -10,9 +10,9 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import roi_align
 
+from pocketeye.artifacts import mask_rcnn_numpy, roi_numpy
 from pocketeye.models import RawBoxHead, RawMaskHead, RawProposals, create_detector
-from pocketeye.models._roi_heads import AlignedRoIAlign
-from pocketeye.runtimes import mask_rcnn_numpy, roi_numpy
+from pocketeye.models.dense.roi_heads import AlignedRoIAlign
 from tests.conftest import randomise_bn
 
 BOXES = [[3.0, 5, 40, 33], [0, 0, 63.5, 47], [10, 10, 10, 20], [-30, 20, 20, 90], [50, 2, 64, 48]]
@@ -94,7 +94,7 @@ def test_instances_are_those_of_torchvision(score_thresh):
     np.testing.assert_allclose(got.masks, want["masks"][:, 0].numpy(), atol=1e-3)
 
 
-def test_a_picture_in_which_nothing_is_proposed():
+def test_a_image_in_which_nothing_is_proposed():
     decoder = mask_rcnn_numpy.MaskRCNNDecoder(**RawProposals(mask_rcnn(0.3)).decoder())
     sides = [24, 12, 6, 3, 2]
     maps = [np.zeros((1, 8, side, side), np.float32) for side in sides[:-1]]

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes._onnx_passes import GELU_SLOPE, pool_globally
+from pocketeye.runtimes.onnx.passes import GELU_SLOPE, pool_globally
 
 
 class Gated(nn.Module):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._pt2 import load_pt2, save_pt2
+from pocketeye.runtimes.torch.pt2 import load_pt2, save_pt2
 from tests.runtimes.nets import small_net
 
 Files = dict[str, bytes]

@@ -14,9 +14,9 @@ from pocketeye.models.additive import AdditiveBlock
 from pocketeye.models.architecture import BlockSpec
 from pocketeye.models.blocks import build_block
 from pocketeye.runtimes import UnsupportedModule, check_parity
-from pocketeye.runtimes.onnx_int8 import quantize_weight
-from pocketeye.runtimes.onnx_writer import export_fast
-from pocketeye.runtimes.onnxruntime import OnnxRuntime
+from pocketeye.runtimes.onnx.int8 import quantize_weight
+from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
+from pocketeye.runtimes.onnx.writer import export_fast
 from tests.runtimes.nets import Residual, randomize_norms, settle_norms, small_net
 
 RUNTIME = OnnxRuntime()
@@ -89,7 +89,7 @@ def test_int8_block_is_close_and_int8(text: str, tmp_path: Path) -> None:
 
 
 def test_whole_networks(tmp_path: Path) -> None:
-    from pocketeye.models.fbnet import fbnet_96_035_1, fbnet_c
+    from pocketeye.models.backbones.fbnet import fbnet_96_035_1, fbnet_c
 
     torch.manual_seed(0)
     for make, size in ((fbnet_c, 64), (fbnet_96_035_1, 96)):
@@ -103,7 +103,7 @@ def test_whole_networks(tmp_path: Path) -> None:
 
 
 def test_whole_network_int8_runs_in_integers(tmp_path: Path) -> None:
-    from pocketeye.models.fbnet import fbnet_96_035_1
+    from pocketeye.models.backbones.fbnet import fbnet_96_035_1
 
     torch.manual_seed(0)
     data = torch.randn(8, 3, 96, 96)

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 
 from pocketeye.runs import RunFolder
 from pocketeye.searching import run as search_run
-from pocketeye.searching._distributed import UnwrappedDDP
+from pocketeye.searching.learning.distributed import UnwrappedDDP
 from pocketeye.searching.problem import Classification
 
 from .toys import SPACE, config, digits, make_table

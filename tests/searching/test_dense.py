@@ -12,20 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from pocketeye.data.class_maps import IGNORE
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.pixel_head import PixelHead, SegmenterSpec
-from pocketeye.models.semantic import create_semantic
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec
+from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
+from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.segmentation import Segmentation
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.task import SearchTask
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_task import pixel_loss
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.task import pixel_loss
 
 from ..training.dense_sets import write_semantic_discs
 from .toys import config, make_table, make_theta, random_choices
@@ -133,7 +133,7 @@ def test_search_from_end_to_end_and_resumed(
     assert all(torch.equal(state[k], v) for k, v in again.supernet.state_dict().items())
 
 
-def test_weights_and_theta_learn_from_other_pictures(problem: Segmentation) -> None:
+def test_weights_and_theta_learn_from_other_images(problem: Segmentation) -> None:
     weights, theta = problem.split(0.3, 5)
     pairs = [*weights.found.pairs, *theta.found.pairs]
     assert len(theta) == 3

@@ -14,13 +14,14 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runtimes.base import Timing
-from pocketeye.searching.baseline import compare, uniform_logits
-from pocketeye.searching.derive import (
+from pocketeye.searching.deriving.baseline import compare, uniform_logits
+from pocketeye.searching.deriving.derive import (
     DeriveConfig,
     Derived,
     derive,
 )
-from pocketeye.searching.propose import (
+from pocketeye.searching.deriving.ranking import recalibrate_bn
+from pocketeye.searching.deriving.sampling import (
     LatencyMatrix,
     check_target,
     log_softmax,
@@ -29,8 +30,7 @@ from pocketeye.searching.propose import (
     propose,
     to_names,
 )
-from pocketeye.searching.ranking import recalibrate_bn
-from pocketeye.searching.supernet import SuperNet
+from pocketeye.searching.supernet.supernet import SuperNet
 
 SPACE = SearchSpace(
     name="tiny",

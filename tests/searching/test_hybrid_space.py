@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from pocketeye.models import load_space
 from pocketeye.models.additive import AdditiveBlock
-from pocketeye.searching import plots
-from pocketeye.searching.ranking import recalibrate_bn
-from pocketeye.searching.supernet import SuperNet
+from pocketeye.searching.deriving.ranking import recalibrate_bn
+from pocketeye.searching.report import plots
+from pocketeye.searching.supernet.supernet import SuperNet
 
 from .toys import SPACE, digits
 

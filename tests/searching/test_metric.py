@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pocketeye.data.class_maps import IGNORE
-from pocketeye.searching.baseline import compare
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.searching.deriving.baseline import compare
 from pocketeye.searching.metric import PixelIoU, Top1, metric_key
 
 CLASSES = 3
@@ -55,8 +55,8 @@ def test_a_network_does_not_differ_from_itself() -> None:
     assert Top1().difference_se(rights, rights) == 0.0
 
 
-def test_bootstrap_agrees_with_the_spread_over_fresh_pictures() -> None:
-    """The standard error that pairs of networks show over many sets of pictures."""
+def test_bootstrap_agrees_with_the_spread_over_fresh_images() -> None:
+    """The standard error that pairs of networks show over many sets of images."""
     metric = PixelIoU(CLASSES)
     differences, errors = [], []
     for seed in range(40):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pocketeye.errors import InvalidValue
-from pocketeye.searching import schedule
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.learning import schedule
 from pocketeye.searching.objective import (
     FBNetObjective,
     Objective,
@@ -21,7 +21,7 @@ from pocketeye.searching.objective import (
     TargetControl,
     TargetObjective,
 )
-from pocketeye.searching.theta import Theta, generator, gumbel
+from pocketeye.searching.supernet.theta import Theta, generator, gumbel
 
 ALL: list[Objective] = [
     FBNetObjective(),

@@ -1,4 +1,4 @@
-"""The report: what stands in the HTML, the CSV and the pictures."""
+"""The report: what stands in the HTML, the CSV and the images."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ import pytest
 
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.runtimes.base import Timing
-from pocketeye.searching import plots
-from pocketeye.searching.baseline import compare, uniform_logits
-from pocketeye.searching.derive import Candidate, Derived, Round
-from pocketeye.searching.propose import log_softmax
-from pocketeye.searching.report import (
-    Cost,
+from pocketeye.searching.deriving.baseline import compare, uniform_logits
+from pocketeye.searching.deriving.derive import Candidate, Derived, Round
+from pocketeye.searching.deriving.sampling import log_softmax
+from pocketeye.searching.outcome import Cost, Trained
+from pocketeye.searching.report import plots
+from pocketeye.searching.report.report import (
     SearchReport,
-    Trained,
     candidates_csv,
     cost_sentence,
     write_report,
@@ -186,7 +185,7 @@ def test_the_strip_explains_additive_blocks_where_there_are_any(
     assert "Dotted" not in plain
 
 
-def test_pictures_are_beside_and_inside(written: tuple[SearchReport, Path]) -> None:
+def test_images_are_beside_and_inside(written: tuple[SearchReport, Path]) -> None:
     folder = written[1]
     page = Checker()
     page.feed((folder / "report.html").read_text(encoding="utf-8"))
@@ -262,8 +261,8 @@ def test_equal_reports_are_equal_files(tmp_path: Path) -> None:
     report = fake_report(load_space("digits"), epochs=3)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        plots.save(plots.predicted_measured(report.derived, WHERE), tmp_path / name / "picture.png")
-    first, second = (tmp_path / name / "picture.png" for name in ("a", "b"))
+        plots.save(plots.predicted_measured(report.derived, WHERE), tmp_path / name / "image.png")
+    first, second = (tmp_path / name / "image.png" for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pocketeye.errors import UserError
+from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.run import SearchOutcome
-from pocketeye.searching.task import SearchTask
 
 from .toys import config, search
 

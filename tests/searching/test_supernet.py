@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.blocks import InvertedResidual
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.theta import generator, gumbel
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.searching.supernet.theta import generator, gumbel
 
 from .toys import FIXED_MS, SPACE, make_table, make_theta, random_choices
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import RunFolder
-from pocketeye.searching.phases import Phase, PhaseLoader
+from pocketeye.searching.learning.phases import Phase, PhaseLoader
+from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.problem import Classification
 from pocketeye.searching.run import SearchOutcome, run_search
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.task import SearchTask
-from pocketeye.training.loop import fit_resumable, make_trainer
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 from .toys import SPACE, config, digits, make_table, make_theta, search
 

@@ -20,8 +20,8 @@ from pocketeye.runtimes.base import Timing
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.problem import Classification
 from pocketeye.searching.run import SearchOutcome, run_search
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.theta import Theta
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.searching.supernet.theta import Theta
 
 SPACE = SearchSpace(
     name="tiny",

@@ -11,7 +11,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN as MEAN
 from timm.data import IMAGENET_DEFAULT_STD as STD
 from torch import Tensor, nn
 
-from pocketeye.models.tam import Looked, Prediction
+from pocketeye.models.tam import ImageFeatures, Prediction
 from pocketeye.models.tam.prompt_encoder import TOP_LEFT
 
 Disc = tuple[int, int, int, tuple[int, int, int]]
@@ -19,7 +19,7 @@ COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), 
 
 
 class ByColour(nn.Module):
-    """Stands in for :class:`pocketeye.models.TAM`; the picture is its own features.
+    """Stands in for :class:`pocketeye.models.TAM`; the image is its own features.
 
     Three masks compete: the colour's, with an expected IoU of 0.9 (0.2 for colours that are not
     pure, so at edges); all that is coloured, which is unsure (0.3); and one that is sure (0.85) but
@@ -33,10 +33,10 @@ class ByColour(nn.Module):
         self.encoded = 0
         self.prompts: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
-    def look(self, image: Tensor) -> Looked:
+    def encode_image(self, image: Tensor) -> ImageFeatures:
         assert image.shape[1:] == (3, *self.image_size)
         self.encoded += len(image)
-        return Looked(image)
+        return ImageFeatures(image)
 
     def without_memory(self, feat: Tensor) -> Tensor:
         return feat
@@ -72,7 +72,7 @@ class ByColour(nn.Module):
         return Prediction(masks, ious, chosen, points.flatten(1), ious[:, :1])
 
 
-def picture(size: tuple[int, int], discs: Sequence[Disc], grey: int = 100) -> np.ndarray:
+def make_image(size: tuple[int, int], discs: Sequence[Disc], grey: int = 100) -> np.ndarray:
     """Discs (x, y, radius, colour) on grey, uint8 RGB ``(height, width, 3)``."""
     image = np.full((size[1], size[0], 3), grey, np.uint8)
     for disc in discs:

@@ -55,9 +55,9 @@ def write_clip(
                 stream.height, stream.width = array.shape[:2]
                 if rotation:
                     stream.set_display_rotation(rotation)
-            picture = av.VideoFrame.from_ndarray(array)
-            picture.pts = 40 * i if stamps is None else stamps[i]
-            picture.time_base = Fraction(1, 1000)
-            container.mux(stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(array)
+            image.pts = 40 * i if stamps is None else stamps[i]
+            image.time_base = Fraction(1, 1000)
+            container.mux(stream.encode(image))
         container.mux(stream.encode(None))
     return path

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from pocketeye.data.vos import VideoSequence
+from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.results import Masks, Result
-from pocketeye.tracking._vos_follow import truth_of
+from pocketeye.tracking.evaluation.follow import truth_of
 
 
 class MovedTruth:

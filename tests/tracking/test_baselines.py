@@ -1,4 +1,4 @@
-"""Masks that stay, and masks that go with the picture."""
+"""Masks that stay, and masks that go with the image."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketeye.data.vos import load_videos
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingExtra, MissingFile
 from pocketeye.metrics import region_similarity
 from pocketeye.tracking import Tracker
-from pocketeye.tracking.baselines import FlowMask, StillMask
-from pocketeye.tracking.evaluate_vos import evaluate_vos
-from pocketeye.tracking.followers import open_follower
+from pocketeye.tracking.evaluation.baselines import FlowMask, StillMask
+from pocketeye.tracking.evaluation.evaluate import evaluate_vos
+from pocketeye.tracking.evaluation.vos_models import open_vos_model
 from tests.tracking.trackers import HEIGHT, WIDTH, make_tracker
 
 
@@ -50,7 +50,7 @@ def test_still() -> None:
         np.testing.assert_array_equal(result.masks[0].dense(), disc(0, 2))
 
 
-def test_flow_goes_with_the_picture() -> None:
+def test_flow_goes_with_the_image() -> None:
     with FlowMask().open(textured(9, 2)) as session:
         session.add(1, mask=disc(0, 2))
         last = list(session.run())[-1].masks[0].dense()
@@ -86,17 +86,17 @@ def test_what_is_refused() -> None:
 def test_flow_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtra, match=r'pip install "pocketeye\[flow\]"'):
-        open_follower("flow")
+        open_vos_model("flow")
 
 
 def test_names(tmp_path: Path) -> None:
-    assert isinstance(open_follower("still"), StillMask)
+    assert isinstance(open_vos_model("still"), StillMask)
     with pytest.raises(InvalidValue, match=r"unknown model to follow with 'stil'\. Did you mean"):
-        open_follower("stil")
+        open_vos_model("stil")
     with pytest.raises(InvalidValue, match="still has no weights"):
-        open_follower("still", "x.safetensors")
+        open_vos_model("still", "x.safetensors")
     with pytest.raises(MissingFile, match=r"is no run of a tracker: model\.json is missing"):
-        open_follower(str(tmp_path))
+        open_vos_model(str(tmp_path))
 
 
 def test_a_run_of_a_training_is_a_follower(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_run_of_a_training_is_a_follower(tmp_path: Path) -> None:
     model = create_tam("pocketeye_tam_pico", 64)
     save_file(model.state_dict(), tmp_path / WEIGHTS)
     TrackerDescription(variant="pocketeye_tam_pico", image_size=(64, 64)).save(tmp_path)
-    follower = open_follower(str(tmp_path), device="cpu")
+    follower = open_vos_model(str(tmp_path), device="cpu")
     assert isinstance(follower, Tracker)
     assert follower.image_size == (64, 64)
     for name, tensor in model.state_dict().items():
@@ -118,7 +118,7 @@ def test_a_run_of_a_training_is_a_follower(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_baselines_on_real_clips(datasets: Path) -> None:
     videos = load_videos(datasets / "davis2016-train", "dev")
-    still, flow = (evaluate_vos(open_follower(name), videos).mean for name in ("still", "flow"))
+    still, flow = (evaluate_vos(open_vos_model(name), videos).mean for name in ("still", "flow"))
     assert still.jf == pytest.approx(0.307, abs=0.001)
     assert flow.jf == pytest.approx(0.335, abs=0.01)  # another OpenCV may differ a little
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pocketeye.errors import InvalidValue
-from pocketeye.tracking.components import fill_holes, remove_specks
+from pocketeye.tracking.image.components import fill_holes, remove_specks
 
 
 def components(mask: np.ndarray) -> list[set[tuple[int, int]]]:

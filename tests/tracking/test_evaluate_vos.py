@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.vos import VideoSet, load_videos
+from pocketeye.data.vos.layouts import load_videos
+from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.tracking.evaluate_vos import VosPlan, evaluate_folder, evaluate_vos, scored_frames
-from pocketeye.tracking.vos_report import save_vos
+from pocketeye.tracking.evaluation.evaluate import (
+    VosPlan,
+    evaluate_folder,
+    evaluate_vos,
+    scored_frames,
+)
+from pocketeye.tracking.evaluation.report import save_vos
 from tests.data.video_layouts import (
     davis,
     ids,
-    sav_pictures,
+    sav_images,
     save_frames,
     save_masks,
     save_palette,
@@ -236,7 +242,7 @@ def test_masks_made_elsewhere(tmp_path: Path) -> None:
 
 
 def test_masks_made_elsewhere_for_objects_that_overlap(tmp_path: Path) -> None:
-    videos = load_videos(sav_pictures(tmp_path, range(9)), "val")
+    videos = load_videos(sav_images(tmp_path, range(9)), "val")
     truth = tmp_path / "sav_val" / "Annotations_6fps"
     result = evaluate_folder(truth, videos)  # as its own results are laid out
     assert [(score.object_id, score.num_frames, score.jf) for score in result.scores] == [
@@ -244,7 +250,7 @@ def test_masks_made_elsewhere_for_objects_that_overlap(tmp_path: Path) -> None:
         (2, 1, 1),
     ]
     (truth / "v" / "001" / "00004.png").unlink()
-    videos = load_videos(sav_pictures(tmp_path / "again", range(9)), "val")
+    videos = load_videos(sav_images(tmp_path / "again", range(9)), "val")
     with pytest.raises(
         InvalidValue, match=r"1 of its masks are wrong .*: v/001/00004\.png is miss"
     ):

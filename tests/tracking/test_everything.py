@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
-from pocketeye.tracking import ImageSegmenter, MaskGenerator, everything
-from tests.tracking.by_colour import COLOURS, ByColour, Disc, disc_mask, picture
+from pocketeye.tracking import ImageSegmenter, MaskGenerator
+from pocketeye.tracking.image import everything
+from tests.tracking.by_colour import COLOURS, ByColour, Disc, disc_mask, make_image
 
 CELL = 32
 
 
 @st.composite
 def scenes(draw) -> tuple[tuple[int, int], list[Disc]]:
-    """Discs of different colours, each in a cell of its own, in a picture of 2 x 2 to 4 x 3 cells."""
+    """Discs of different colours, each in a cell of its own, in an image of 2 x 2 to 4 x 3 cells."""
     columns, rows = draw(st.integers(2, 4)), draw(st.integers(2, 3))
     count = draw(st.integers(1, min(len(COLOURS), columns * rows)))
     cells = draw(st.permutations(range(columns * rows)))[:count]
@@ -37,7 +38,7 @@ def generator(image_size=(128, 128), **options) -> MaskGenerator:
 @given(scenes(), st.sampled_from([1, 7, 64, 1000]))
 def test_every_object_is_found_once(scene, points_per_batch) -> None:
     size, discs = scene
-    result = generator(points_per_batch=points_per_batch)(picture(size, discs))
+    result = generator(points_per_batch=points_per_batch)(make_image(size, discs))
     assert len(result) == len(discs)
     assert result.masks.areas.tolist() == sorted(result.masks.areas)
     assert result.scores.tolist() == pytest.approx([0.9] * len(result))
@@ -50,25 +51,25 @@ def test_every_object_is_found_once(scene, points_per_batch) -> None:
 @given(scenes(), st.integers(1, 2))
 def test_crops_find_nothing_twice(scene, crop_layers) -> None:
     size, discs = scene
-    result = generator(crop_layers=crop_layers)(picture(size, discs))
+    result = generator(crop_layers=crop_layers)(make_image(size, discs))
     for disc in discs:
         there = CompactMask.from_dense(disc_mask(size, disc))
         assert sum(mask.iou(there) > 0.7 for mask in result.masks) == 1, disc
 
 
-def test_crops_find_what_is_too_small_for_the_whole_picture() -> None:
+def test_crops_find_what_is_too_small_for_the_whole_image() -> None:
     size, disc = (256, 256), (100, 60, 7, COLOURS[0])
     small = CompactMask.from_dense(disc_mask(size, disc))
     options = {"image_size": (64, 64), "points_per_side": 40}
-    without = generator(**options)(picture(size, [disc]))
+    without = generator(**options)(make_image(size, [disc]))
     assert max((mask.iou(small) for mask in without.masks), default=0) < 0.1
-    found = generator(**options, crop_layers=2)(picture(size, [disc]))
+    found = generator(**options, crop_layers=2)(make_image(size, [disc]))
     assert max(mask.iou(small) for mask in found.masks) > 0.6
 
 
 def test_what_is_cut_off_by_a_crop_is_left_to_others() -> None:
     size, disc = (160, 160), (80, 80, 40, COLOURS[0])
-    image = picture(size, [disc])
+    image = make_image(size, [disc])
     result = generator(crop_layers=1, crop_overlap=0.1)(image)
     whole = CompactMask.from_dense(disc_mask(size, disc))
     assert len(result) == 1, "no quarters of it"
@@ -76,7 +77,7 @@ def test_what_is_cut_off_by_a_crop_is_left_to_others() -> None:
 
 
 def test_thresholds() -> None:
-    image = picture((64, 64), [(32, 32, 12, COLOURS[0])])
+    image = make_image((64, 64), [(32, 32, 12, COLOURS[0])])
     assert len(generator()(image)) == 1
     assert len(generator(pred_iou_threshold=0.91)(image)) == 0
     wavering = generator(stability_threshold=0.0, box_nms_threshold=1.0, points_per_side=1)(image)
@@ -98,7 +99,7 @@ def test_stability() -> None:
 
 def test_small_regions() -> None:
     size = (128, 128)
-    image = picture(size, [(40, 40, 25, COLOURS[0]), (40, 40, 6, (0, 0, 0))])
+    image = make_image(size, [(40, 40, 25, COLOURS[0]), (40, 40, 6, (0, 0, 0))])
     image[100:108, 100:108] = COLOURS[0]  # a speck of the same colour
     image[8:20, 100:112] = COLOURS[1]  # a small object
     raw, clean = (generator(min_area=area)(image).masks for area in (0, 200))
@@ -118,7 +119,7 @@ def test_clicks_are_batched_and_only_one_mask_is_large(monkeypatch) -> None:
     monkeypatch.setattr(
         CompactMask, "from_dense", staticmethod(_noting(large, CompactMask.from_dense))
     )
-    made(picture((96, 64), [(30, 30, 12, COLOURS[0])]))
+    made(make_image((96, 64), [(30, 30, 12, COLOURS[0])]))
     batches = [len(points) for points, *_ in made.segmenter.model.prompts]
     assert batches == [50, 50]
     assert set(large) == {(64, 96)}, "one after another"
@@ -133,11 +134,11 @@ def _noting(shapes: list, function):
     return noted
 
 
-def test_the_picture_that_was_set_stays() -> None:
+def test_the_image_that_was_set_stays() -> None:
     made = generator()
-    made.segmenter.set_image(picture((64, 64), [(32, 32, 12, COLOURS[0])]))
+    made.segmenter.set_image(make_image((64, 64), [(32, 32, 12, COLOURS[0])]))
     before = made.segmenter.predict([[32, 32]])
-    made(picture((96, 96), [(20, 20, 12, COLOURS[1])]))
+    made(make_image((96, 96), [(20, 20, 12, COLOURS[1])]))
     assert made.segmenter.predict([[32, 32]]).masks == before.masks
 
 
@@ -146,7 +147,7 @@ def test_the_picture_that_was_set_stays() -> None:
     st.integers(0, 3),
     st.floats(0, 1, allow_nan=False),
 )
-def test_crops_cover_the_picture(size, layer, overlap) -> None:
+def test_crops_cover_the_image(size, layer, overlap) -> None:
     seen = np.zeros(size[::-1], bool)
     boxes = everything.crop_boxes(size, layer, overlap)
     for x0, y0, x1, y1 in boxes:
@@ -185,5 +186,5 @@ def test_bad_input(tmp_path) -> None:
     ):
         with pytest.raises(InvalidValue, match=sentence):
             generator(**options)
-    with pytest.raises(MissingFile, match="no picture at"):
+    with pytest.raises(MissingFile, match="no image at"):
         generator()(tmp_path / "none.png")

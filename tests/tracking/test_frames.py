@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 from pocketeye.tracking import open_video
-from pocketeye.tracking.source import natural_key
+from pocketeye.tracking.io.source import natural_key
 from tests.tracking.clips import number_of, numbered, write_clip
 
 
@@ -45,7 +45,7 @@ def test_globs_and_lists_of_paths(folder):
     video = open_video([folder / "frame10.png", str(folder / "frame2.png")])
     assert [number_of(f) for f in video] == [10, 2]
     assert open_video(folder / "frame2.png").num_frames == 1
-    with pytest.raises(MissingFile, match=r"no picture matches .*\*.jpg"):
+    with pytest.raises(MissingFile, match=r"no image matches .*\*.jpg"):
         open_video(f"{folder}/*.jpg")
 
 
@@ -56,7 +56,7 @@ def test_davis(datasets):
     assert video[81].dtype == np.uint8
 
 
-def test_pictures_that_do_not_fit(folder):
+def test_images_that_do_not_fit(folder):
     Image.new("RGB", (50, 64)).save(folder / "frame3.png")
     with pytest.raises(InvalidValue, match=r"frame3.png is 50x64, but the video began with 96x64"):
         list(open_video(folder))
@@ -66,11 +66,11 @@ def test_pictures_that_do_not_fit(folder):
         list(open_video(folder))
 
 
-def test_folders_without_pictures(tmp_path):
-    with pytest.raises(InvalidValue, match=r"holds no pictures \(no files\)"):
+def test_folders_without_images(tmp_path):
+    with pytest.raises(InvalidValue, match=r"holds no images \(no files\)"):
         open_video(tmp_path)
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(InvalidValue, match=r"holds no pictures \(only a.txt\)"):
+    with pytest.raises(InvalidValue, match=r"holds no images \(only a.txt\)"):
         open_video(tmp_path)
 
 
@@ -81,7 +81,7 @@ def test_a_name_that_is_not_there(folder):
         open_video(folder / "frame12.png")
 
 
-def test_arrays_and_pictures():
+def test_arrays_and_images():
     frames = np.stack([numbered(i) for i in range(4)])
     for source in (frames, list(frames), [Image.fromarray(f) for f in frames]):
         video = open_video(source)

@@ -7,18 +7,18 @@ from torchvision.transforms.v2 import functional as tv
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, UserError
 from pocketeye.results import CompactMask
 from pocketeye.tracking import ImageSegmenter, open_model
-from tests.tracking.by_colour import MEAN, STD, ByColour, disc_mask, picture
+from tests.tracking.by_colour import MEAN, STD, ByColour, disc_mask, make_image
 
 SIZE = (100, 60)
 RED, BLUE = (25, 30, 14, (255, 0, 0)), (74, 22, 12, (0, 0, 255))
-PICTURE = picture(SIZE, [RED, BLUE])
+IMAGE = make_image(SIZE, [RED, BLUE])
 CLICK_RED, CLICK_BLUE = [[26, 31]], [[74, 20]]
 
 
 @pytest.fixture
 def segmenter() -> ImageSegmenter:
     made = ImageSegmenter(ByColour())
-    made.set_image(PICTURE)
+    made.set_image(IMAGE)
     return made
 
 
@@ -36,25 +36,25 @@ def iou(mask: CompactMask, disc) -> float:
     return mask.iou(CompactMask.from_dense(disc_mask(SIZE, disc)))
 
 
-def test_a_click_gives_the_object_in_pixels_of_the_picture(segmenter) -> None:
+def test_a_click_gives_the_object_in_pixels_of_the_image(segmenter) -> None:
     for click, disc in ((CLICK_RED, RED), (CLICK_BLUE, BLUE)):
         result = segmenter.predict(click, [1])
         assert result.size == SIZE
         assert len(result) == 1
         assert iou(result.masks[0], disc) > 0.75
         assert result.scores.tolist() == pytest.approx([0.9])
-        assert result.image.shape == PICTURE.shape
+        assert result.image.shape == IMAGE.shape
         assert result.logits.shape == (1, 32, 32)
     points, labels, _ = segmenter.model.prompts[0]
     assert points[0, 0].tolist() == pytest.approx([26 * 128 / 100, 31 * 128 / 60])
     assert labels.tolist() == [[1]]
 
 
-def test_the_encoder_runs_once_per_picture(segmenter) -> None:
+def test_the_encoder_runs_once_per_image(segmenter) -> None:
     for _ in range(3):
         segmenter.predict(CLICK_RED)
     assert segmenter.model.encoded == 1
-    segmenter.set_image([PICTURE] * 10)
+    segmenter.set_image([IMAGE] * 10)
     assert segmenter.model.encoded == 11
     segmenter.predict_batch([{"points": CLICK_RED}] * 10)
     assert segmenter.model.encoded == 11
@@ -68,18 +68,18 @@ def test_the_network_sees_what_the_official_image_predictor_shows(segmenter) -> 
     torch.testing.assert_close(seen.feat[0], expected)
 
 
-def test_several_pictures_of_several_sizes(segmenter) -> None:
-    turned = PICTURE.transpose(1, 0, 2)
-    segmenter.set_image([PICTURE, turned])
+def test_several_images_of_several_sizes(segmenter) -> None:
+    turned = IMAGE.transpose(1, 0, 2)
+    segmenter.set_image([IMAGE, turned])
     first, second = segmenter.predict_batch(
         [{"points": CLICK_RED}, {"points": [CLICK_RED[0][::-1]]}]
     )
     assert first.size == second.size[::-1] == SIZE
     assert iou(CompactMask.from_dense(second.masks[0].dense().T), RED) > 0.75
     assert segmenter.predict(CLICK_RED, image=0).masks == first.masks
-    with pytest.raises(InvalidValue, match="1 prompts for 2 pictures"):
+    with pytest.raises(InvalidValue, match="1 prompts for 2 images"):
         segmenter.predict_batch([{"points": CLICK_RED}])
-    with pytest.raises(InvalidValue, match="picture 2 of 2"):
+    with pytest.raises(InvalidValue, match="image 2 of 2"):
         segmenter.predict(CLICK_RED, image=2)
 
 
@@ -161,20 +161,20 @@ def test_holes_and_specks(segmenter) -> None:
     assert raw.box[:2] != (8, 8)
 
 
-def test_pictures_from_everywhere(segmenter, tmp_path) -> None:
+def test_images_from_everywhere(segmenter, tmp_path) -> None:
     path = tmp_path / "a.png"
-    Image.fromarray(PICTURE).save(path)
-    opaque = Image.fromarray(PICTURE).convert("RGBA")
-    frozen = PICTURE.copy()
+    Image.fromarray(IMAGE).save(path)
+    opaque = Image.fromarray(IMAGE).convert("RGBA")
+    frozen = IMAGE.copy()
     frozen.setflags(write=False)
-    for image in (path, str(path), opaque, frozen, PICTURE[:, ::-1][:, ::-1]):
+    for image in (path, str(path), opaque, frozen, IMAGE[:, ::-1][:, ::-1]):
         segmenter.set_image(image)
         assert iou(segmenter.predict(CLICK_BLUE).masks[0], BLUE) > 0.75
-    segmenter.set_image(PICTURE[..., 0])
-    assert segmenter.predict(CLICK_RED).image.shape == PICTURE.shape
+    segmenter.set_image(IMAGE[..., 0])
+    assert segmenter.predict(CLICK_RED).image.shape == IMAGE.shape
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    Image.fromarray(PICTURE).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(IMAGE).save(tmp_path / "turned.png", exif=exif)
     segmenter.set_image(tmp_path / "turned.png")
     assert segmenter.predict([[0, 0]]).size == SIZE[::-1]
 
@@ -182,7 +182,7 @@ def test_pictures_from_everywhere(segmenter, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
-        ({"points": [[100, 5]]}, r"the point 100,5 is outside the picture of 100x60 pixels"),
+        ({"points": [[100, 5]]}, r"the point 100,5 is outside the image of 100x60 pixels"),
         ({"points": [[5, -1]]}, r"the point 5,-1 is outside"),
         ({"points": [5, 5]}, r"points must have the shape \(N, 2\)"),
         ({"points": [[5, 5, 5]]}, r"points must have the shape \(N, 2\), x and y of each"),
@@ -193,13 +193,13 @@ def test_pictures_from_everywhere(segmenter, tmp_path) -> None:
         ({"labels": [1]}, r"1 labels without points"),
         ({"box": [30, 20, 10, 40]}, r"box 30,20,10,40 is not .* did you mean 10,20,30,40\?"),
         ({"box": [5, 5, 5, 9]}, r"has no area"),
-        ({"box": [5, 5, 101, 9]}, r"is not inside the picture of 100x60"),
+        ({"box": [5, 5, 101, 9]}, r"is not inside the image of 100x60"),
         ({"box": [5, 5, 9]}, r"a box is four numbers"),
         ({"boxes": [5, 5, 9, 9]}, r"boxes must have the shape \(objects, 4\)"),
         ({"box": [1, 1, 2, 2], "boxes": [[1, 1, 2, 2]]}, r"either box .* or boxes"),
         ({"boxes": [[1, 1, 9, 9]] * 2, "points": [[5, 5]]}, r"points of 1, boxes of 2\?"),
         ({"mask": np.zeros((8, 9))}, r"logits of an earlier answer, 32x32: got numbers of 9x8"),
-        ({"mask": np.zeros((8, 9), bool)}, r"bool mask of the picture, 100x60, .* bool of 9x8"),
+        ({"mask": np.zeros((8, 9), bool)}, r"bool mask of the image, 100x60, .* bool of 9x8"),
         ({}, r"nothing was asked for: give points, a box or a mask"),
         ({"points": []}, r"nothing was asked for"),
         ({"points": np.zeros((0, 2))}, r"nothing was asked for"),
@@ -210,16 +210,16 @@ def test_bad_prompts(segmenter, prompt, sentence) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
         segmenter.predict(**prompt)
     assert "\n" not in str(caught.value)
-    assert len(segmenter.predict(CLICK_RED)) == 1, "the picture is still set"
+    assert len(segmenter.predict(CLICK_RED)) == 1, "the image is still set"
 
 
-def test_bad_pictures(segmenter, tmp_path) -> None:
-    with pytest.raises(InvalidValue, match="no picture yet: call set_image"):
+def test_bad_images(segmenter, tmp_path) -> None:
+    with pytest.raises(InvalidValue, match="no image yet: call set_image"):
         ImageSegmenter(ByColour()).predict(CLICK_RED)
     (tmp_path / "text.png").write_text("no")
     for image, kind, sentence in (
-        (tmp_path / "none.png", MissingFile, "no picture at"),
-        (tmp_path / "text.png", InvalidValue, "cannot be read: not a picture"),
+        (tmp_path / "none.png", MissingFile, "no image at"),
+        (tmp_path / "text.png", InvalidValue, "cannot be read: not an image"),
         (7, InvalidType, "got int"),
         ([], InvalidValue, "empty list"),
         (np.zeros((4, 4, 3)), InvalidValue, "got float64 of shape"),

@@ -10,8 +10,8 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking import Session, Tracker
-from pocketeye.tracking.memory import (
-    Answer,
+from pocketeye.tracking.video.memory import (
+    FrameOutput,
     MapBatch,
     MapRow,
     ObjectMemory,
@@ -29,9 +29,9 @@ def tracker() -> Tracker:
     return make_tracker()
 
 
-def answer(value: float = 0.0) -> Answer:
+def answer(value: float = 0.0) -> FrameOutput:
     row = MapRow(MapBatch(torch.full((1, 2, 1, 1), value), None), 0)
-    return Answer(torch.zeros(1, 1, 1, 1), 1.0, torch.full((1, 4), value), row)
+    return FrameOutput(torch.zeros(1, 1, 1, 1), 1.0, torch.full((1, 4), value), row)
 
 
 def memory_of(prompted: list[int], tracked: range) -> ObjectMemory:

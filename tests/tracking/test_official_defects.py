@@ -17,7 +17,7 @@ import torch
 
 from pocketeye.models import TAM, create_tam
 from pocketeye.tracking import ImageSegmenter, Tracker, open_model
-from pocketeye.tracking.options import Options
+from pocketeye.tracking.video.options import Options
 from tests.tracking.trackers import make_tracker, moving
 
 A, B = [[30, 40]], [[90, 20]]
@@ -100,7 +100,7 @@ def test_two_frames_edited_in_turns_are_encoded_once(tracker, monkeypatch):
 
 
 def test_nothing_is_compiled_unasked(monkeypatch):
-    """The authors' image predictor compiles for minutes at its first picture."""
+    """The authors' image predictor compiles for minutes at its first image."""
 
     def compile_(*_: object, **__: object) -> None:
         raise AssertionError("compiled")
@@ -123,7 +123,7 @@ def test_nothing_is_compiled_unasked(monkeypatch):
         ("pocketeye_tam_nano", (160, 96)),
     ],
 )
-def test_pictures_of_every_size_are_segmented(name, size):
+def test_images_of_every_size_are_segmented(name, size):
     """The authors' predictor knows 1024 and 512, and takes others apart wrongly."""
     model = open_model(name, untrained=True, device="cpu", image_size=size)
     model.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(50)  # else nothing is there

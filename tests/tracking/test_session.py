@@ -49,13 +49,13 @@ def test_result(tracker):
 
 
 def test_a_frame_is_shown_with_its_objects(tracker, monkeypatch):
-    pictures = []
+    images = []
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(ImageShow, "show", lambda picture, title: pictures.append(picture) or True)
+    monkeypatch.setattr(ImageShow, "show", lambda image, title: images.append(image) or True)
     with tracker.open(FRAMES) as session:
         shown = session.add(3, frame=2, points=A)
     shown.show()
-    assert np.array_equal(np.asarray(pictures[0]), shown.overlay())
+    assert np.array_equal(np.asarray(images[0]), shown.overlay())
 
 
 @pytest.mark.parametrize("pooling", list(Pooling))
@@ -108,7 +108,7 @@ def test_one_batch_says_what_one_after_another_says(tracker, monkeypatch):
         list(session.run(stop=5))
         readings = [m.reading(5, False) for m in session._objects.values()]
         with tracker.computing():
-            feat = tracker.look(FRAMES[5]).feat
+            feat = tracker.encode_image(FRAMES[5]).feat
             want = tracker.condition(feat, readings, plain=False)
             monkeypatch.setattr(tracker, "device", SimpleNamespace(type="cuda"))
             got = tracker.condition(feat, readings, plain=False)

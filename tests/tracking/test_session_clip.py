@@ -28,7 +28,7 @@ def tracker() -> Tracker:
 
 
 @pytest.fixture
-def pictures(datasets: Path) -> list[Path]:
+def images(datasets: Path) -> list[Path]:
     folder = datasets / "davis2016-train" / "JPEGImages" / "270p" / "bear"
     return [folder / f"{n:05d}.jpg" for n in range(NUM_FRAMES)]
 
@@ -40,10 +40,10 @@ def share_of_std(logits: np.ndarray, want: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["prepared", "plain"])
-def test_clip(tracker, pictures, plain):
+def test_clip(tracker, images, plain):
     # what the fixture was made without
     options = {"hole_area": 0, "binarize_click_masks": False, "stability_fallback": False}
-    with np.load(EXPECTED) as stored, tracker.open(pictures, plain=plain, **options) as session:
+    with np.load(EXPECTED) as stored, tracker.open(images, plain=plain, **options) as session:
         prompted = session.add(1, frame=0, points=[CLICK])
         assert share_of_std(prompted.logits, stored["frame0"]) <= 1e-3
         results = list(session.run())

@@ -26,8 +26,8 @@ def tracker() -> Tracker:
 @pytest.mark.parametrize(
     ("kind", "prompt", "said"),
     [
-        (InvalidValue, {"points": [[WIDTH, 3]]}, "point 120,3 is outside the picture of 120x80"),
-        (InvalidValue, {"points": [[3, -1]]}, "outside the picture"),
+        (InvalidValue, {"points": [[WIDTH, 3]]}, "point 120,3 is outside the image of 120x80"),
+        (InvalidValue, {"points": [[3, -1]]}, "outside the image"),
         (InvalidValue, {"points": [[1, 2, 3]]}, r"points must have the shape \(N, 2\).* got \(1, 3\)"),
         (InvalidType, {"points": "here"}, "got 'here'"),
         (InvalidValue, {"points": [[float("nan"), 3]]}, "finite"),
@@ -37,7 +37,7 @@ def tracker() -> Tracker:
         (InvalidValue, {"points": np.zeros((0, 2))}, "nothing points at the object"),
         (InvalidValue, {}, "give points=, box= or mask="),
         (InvalidValue, {"box": [50, 10, 20, 40]}, "x0 < x1 and y0 < y1"),
-        (InvalidValue, {"box": [10, 10, 130, 40]}, "not inside the picture"),
+        (InvalidValue, {"box": [10, 10, 130, 40]}, "not inside the image"),
         (InvalidValue, {"box": [10, 10, 40]}, "x0, y0, x1, y1"),
         (InvalidValue, {"mask": MASK.T}, r"frames are 120x80: expected \(80, 120\)"),
         (InvalidType, {"mask": MASK.astype(np.float32)}, "got float32: compare it with a threshold"),

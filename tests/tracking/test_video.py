@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from pocketeye.data import video as video_module
+from pocketeye.data.video import video as video_module
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.tracking import open_video
 from tests.tracking.clips import number_of, numbered, write_clip
@@ -24,7 +24,7 @@ OPEN_GOP = {
     "x264-params": "open-gop=1:b-adapt=0:bframes=3",
 }  # fmt: skip
 
-# no whole keyframe after the first: columns of each picture are refreshed in turn
+# no whole keyframe after the first: columns of each image are refreshed in turn
 REFRESH = {
     "bf": "0",
     "preset": "ultrafast",
@@ -58,7 +58,7 @@ def clip(tmp_path_factory) -> Path:
         ("refresh.mp4", {"options": REFRESH}),
         ("refresh.mkv", {"options": REFRESH}),
         ("vp8.webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16"}}),
-        ("pictures.avi", {"codec": "mjpeg", "options": {}, "pix_fmt": "yuvj420p"}),
+        ("images.avi", {"codec": "mjpeg", "options": {}, "pix_fmt": "yuvj420p"}),
         ("no-stamps.h264", {}),
         ("no-stamps.avi", {"codec": "mpeg4", "options": {"bf": "2", "g": "25"}}),
         ("vp9.webm", {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
@@ -205,8 +205,8 @@ def test_a_file_cut_short_keeps_what_decodes(tmp_path, caplog, name):
         assert np.array_equal(video[count - 1], frames[-1])
         with pytest.raises(InvalidValue, match=f"its {count} frames are 0 to {count - 1}"):
             video[count]
-    # a transport stream does not say how long it is, but its last picture is torn
-    expected = "cut.ts: the picture at 1.480 s is damaged"
+    # a transport stream does not say how long it is, but its last image is torn
+    expected = "cut.ts: the image at 1.480 s is damaged"
     if not name.endswith("ts"):
         expected = f"{name} is cut short: frame {count - 1} is its last, at"
     assert expected in caplog.text

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pocketeye.errors import InvalidValue
 from pocketeye.results import CompactMask, Masks, Result, color_of
-from pocketeye.tracking import _write_video as video_module
 from pocketeye.tracking import open_video, open_writer, write_all
+from pocketeye.tracking.io import write_video as video_module
 
 SIZE = (96, 64)
 
@@ -123,7 +123,7 @@ def test_palette_pngs_in_the_form_of_davis(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["overlay", "cutout"])
-def test_folders_of_pictures(tmp_path, form):
+def test_folders_of_images(tmp_path, form):
     with open_writer(tmp_path / form, form) as writer:
         writer.write(result(4))
     image = Image.open(tmp_path / form / "00004.png")

@@ -1,4 +1,4 @@
-"""Small trackers with random weights, and moving pictures."""
+"""Small trackers with random weights, and moving images."""
 
 from __future__ import annotations
 

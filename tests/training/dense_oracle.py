@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pocketeye.data.detection import DetectionSet
-from pocketeye.data.semantic import SemanticSet
-from pocketeye.models.dense_described import DenseDescription, DenseTask
+from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.models.dense.described import DenseDescription, DenseTask
 from pocketeye.results import Result
 
 Change = Callable[[int, Result], Result]
 
 
 class Oracle:
-    """Tells pictures apart by their pixels."""
+    """Tells images apart by their pixels."""
 
     def __init__(
         self,

@@ -8,9 +8,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from pocketeye.data.clips import Clip, ClipBatch, ClipSource, collate_clips
+from pocketeye.data.clips.clips import Clip, ClipBatch, ClipSource, collate_clips
 from pocketeye.models import TAM, create_tam
-from pocketeye.models.tam import ImageEncoder, Looked, MaskDecoder, MemoryAttention, MemoryEncoder
+from pocketeye.models.tam import (
+    ImageEncoder,
+    ImageFeatures,
+    MaskDecoder,
+    MemoryAttention,
+    MemoryEncoder,
+)
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 
 SIZE = 64
@@ -68,14 +74,14 @@ class TinyTrunk(nn.Module):
         self.num_features, self.detail_chs = 32, (24, 16)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.look(x).feat
+        return self.encode_image(x).feat
 
-    def look(self, x: torch.Tensor) -> Looked:
+    def encode_image(self, x: torch.Tensor) -> ImageFeatures:
         maps = []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return Looked(maps[3], (maps[2], maps[1]))
+        return ImageFeatures(maps[3], (maps[2], maps[1]))
 
 
 def tiny_tam(seed: int = 0, size: int = SIZE) -> TAM:

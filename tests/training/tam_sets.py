@@ -1,4 +1,4 @@
-"""Data sets on disk for the training of trackers: discs that move, and pictures with label maps."""
+"""Data sets on disk for the training of trackers: discs that move, and images with label maps."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def write_davis(root: Path, splits: Mapping[str, Sequence[str]], num_frames: int
     return root
 
 
-def write_pictures(root: Path, count: int = 12) -> Path:
+def write_images(root: Path, count: int = 12) -> Path:
     return write_labels(root, big_labels(count))

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pocketeye.data.transforms.auto_augment import AutoAugment
+from pocketeye.data.transforms.transforms import TransformRecipe
 from pocketeye.errors import InvalidValue
-from pocketeye.training.auto_augment import AutoAugment
-from pocketeye.training.transforms import TransformRecipe
 
 POLICIES = (
     "original", "originalr-mstd0.5", "v0", "v0r", "3a", "rand-m9-mstd0.5-inc1", "rand-m15-n4-p1",
@@ -20,15 +20,15 @@ POLICIES = (
 )  # fmt: skip
 
 
-def picture(mode: str) -> Image.Image:
+def make_image(mode: str) -> Image.Image:
     shape = (24, 24, 3) if mode == "RGB" else (24, 24)
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_every_policy_changes_pictures_and_follows_torchs_generator(policy: str, mode: str) -> None:
-    image = picture(mode)
+def test_every_policy_changes_images_and_follows_torchs_generator(policy: str, mode: str) -> None:
+    image = make_image(mode)
     augment = AutoAugment(policy, 24, (0.5,) * len(image.getbands()))
     passed_on = pickle.loads(pickle.dumps(augment))
     results = []
@@ -44,7 +44,7 @@ def test_every_policy_changes_pictures_and_follows_torchs_generator(policy: str,
 def test_full_magnitude_works_where_pillow_refuses_no_bits() -> None:
     augment = AutoAugment("rand-m10-n15-p1-inc1", 24, (0.5,) * 3)
     torch.manual_seed(0)
-    black = [np.asarray(augment(picture("RGB"))).max() == 0 for _ in range(20)]
+    black = [np.asarray(augment(make_image("RGB"))).max() == 0 for _ in range(20)]
     assert any(black)
 
 
@@ -52,7 +52,7 @@ def test_it_leaves_the_global_generators_as_they_were() -> None:
     augment = AutoAugment("rand-m9-mstd0.5", 24, (0.5,) * 3)
     random.seed(3)
     np.random.seed(3)  # noqa: NPY002
-    augment(picture("RGB"))
+    augment(make_image("RGB"))
     drawn = random.random(), np.random.rand()  # noqa: NPY002
     random.seed(3)
     np.random.seed(3)  # noqa: NPY002

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pocketeye.data.clips import ClipBatch
+from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models import TAM
 from pocketeye.tracking import Tracker
-from pocketeye.training import clip_forward
-from pocketeye.training.clip_forward import ClipForward, Plan
+from pocketeye.training.tam import clip_forward
+from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from tests.training.tam_clips import tiny_batch, tiny_tam
 
 NUM_FRAMES = 9  # more than the maps that a frame reads
@@ -83,7 +83,7 @@ def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected):
                     )
                 torch.testing.assert_close(
                     last[frame][row],
-                    shown.low[0],
+                    shown.low_res_masks[0],
                     rtol=1e-3,
                     atol=1e-3,
                     msg=lambda m, f=frame: f"frame {f}: {m}",

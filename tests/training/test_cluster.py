@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pocketeye.devices import is_first_process, rank_and_world, under_srun
 from pocketeye.errors import InvalidValue
-from pocketeye.training.cluster import is_first_process, rank_and_world, trainer_options, under_srun
+from pocketeye.training.engine.cluster import trainer_options
 
 SRUN = {
     "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_NNODES": "2",

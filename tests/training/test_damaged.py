@@ -1,4 +1,4 @@
-"""One damaged picture in a large validation set costs that picture, not the training."""
+"""One damaged image in a large validation set costs that image, not the training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from pocketeye.data import load_images
 from pocketeye.runs import RunFolder
-from pocketeye.training.fit import fit, load_recipe
+from pocketeye.training.classify.fit import fit, load_recipe
 from tests.training.conftest import tiny_net
 
 
@@ -32,5 +32,5 @@ def test_validation_goes_on_without_it(tmp_path: Path, caplog: pytest.LogCapture
     result = fit(tiny_net(in_chans=3, num_classes=2), *sets, config, run)
     assert "a/1.png cannot be read" in caplog.text
     assert 5 * result.top1 == pytest.approx(round(5 * result.top1), abs=1e-6), (
-        "a share of the five pictures that are whole"
+        "a share of the five images that are whole"
     )

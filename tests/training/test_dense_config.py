@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.dense_described import DENSE_TASKS
-from pocketeye.training.config import list_recipes
-from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
-from pocketeye.training.schedule import dense_learning_rate_factor
+from pocketeye.models.dense.described import DENSE_TASKS
+from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense.schedule import dense_learning_rate_factor
+from pocketeye.training.engine.recipe import list_recipes
 
 ALL = [(task, name) for task in DENSE_TASKS for name in list_recipes(task)]
 

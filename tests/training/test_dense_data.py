@@ -1,4 +1,4 @@
-"""Pictures for detectors and segmenters: where pixels go, boxes, masks and labels go."""
+"""Images for detectors and segmenters: where pixels go, boxes, masks and labels go."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from pocketeye.data.detection import DetectionSet, load_detection
-from pocketeye.data.drawn import turn
-from pocketeye.data.semantic import SemanticSet, load_semantic
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import (
+from pocketeye.data.detection.samples import DetectionSet, load_detection
+from pocketeye.data.seeded import turn
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import (
     DetectionDraws,
     DetectionOrder,
     SemanticDraws,
@@ -63,7 +63,7 @@ def test_boxes_and_masks_stay_on_their_objects(discs: DetectionSet) -> None:
     assert not any(type(x).__name__ == "Image" for x in source[0][:3])  # plain tensors
 
 
-def test_every_picture_comes_once_before_any_comes_again(discs: DetectionSet) -> None:
+def test_every_image_comes_once_before_any_comes_again(discs: DetectionSet) -> None:
     source = DetectionDraws(discs, replace(INSTANCE, steps_per_epoch=2))
     assert len(source) == 4 == samples_per_epoch(source_config(source), 5)
     for start in (0, 5, 10):  # whatever the length of an epoch
@@ -101,7 +101,7 @@ def test_crops_and_their_labels(labelled: SemanticSet) -> None:
     red, blue = images[:, 0].float(), images[:, 2].float()
     assert ((red - blue > 60) == (labels == 1)).float().mean() > 0.97
     assert ((blue - red > 60) == (labels == 2)).float().mean() > 0.97
-    # a picture smaller than the crop is filled up with what counts for nothing
+    # an image smaller than the crop is filled up with what counts for nothing
     small = SemanticDraws(labelled, replace(SEMANTIC, min_sizes=(32,), scale=(0.5, 0.6)))
     assert all((small[k].labels == 255).float().mean() > 0.5 for k in range(5))
 
@@ -119,12 +119,12 @@ def test_no_class_fills_a_crop_if_another_can_be_had(labelled: SemanticSet) -> N
     assert fullest(0.65) < 0.1 < 0.2 < fullest(1.0)
 
 
-def test_validation_is_in_order_and_leaves_damaged_pictures_out(
+def test_validation_is_in_order_and_leaves_damaged_images_out(
     tmp_path: Path, discs: DetectionSet, labelled: SemanticSet
 ) -> None:
     order = DetectionOrder(discs)
     assert [item.number for item in order if item is not None] == [0, 1, 2, 3, 4]
-    (discs[1].path).write_bytes(b"no picture")
+    (discs[1].path).write_bytes(b"no image")
     assert order[1] is None
     assert len(collate_items([order[0], order[1]])) == 1
     assert any("001.png" in problem for problem in discs.problems)

@@ -1,4 +1,4 @@
-"""Detectors and segmenters ready for use: what a run's network says, in the size of the picture."""
+"""Detectors and segmenters ready for use: what a run's network says, in the size of the image."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from pocketeye.data.class_maps import numbered
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.semantic.class_maps import numbered
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.dense_described import DenseDescription, DenseTask
+from pocketeye.models.dense.described import DenseDescription, DenseTask
+from pocketeye.models.dense.preprocess import best_class, normalised
+from pocketeye.predicting.dense import TorchDensePredictor, open_dense_predictor, require_task
+from pocketeye.predicting.evaluation.semantic import evaluate_semantic
 from pocketeye.results import Result
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticOrder
-from pocketeye.training.dense_predictor import (
-    TorchDensePredictor,
-    best_class,
-    normalised,
-    open_dense_predictor,
-    require_task,
-)
-from pocketeye.training.dense_task import SemanticTask
-from pocketeye.training.evaluate_semantic import evaluate_semantic
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import SemanticOrder
+from pocketeye.training.dense.task import SemanticTask
 from tests.data.mask_layouts import big_labels, photo, write_labels
 
 
@@ -54,12 +49,12 @@ def test_a_detector(tmp_path: Path, task: DenseTask) -> None:
     predictor = open_dense_predictor(write_run(tmp_path / "run", task), device="cpu")
     assert isinstance(predictor, TorchDensePredictor)
     assert predictor.description.category_ids == (5, 7)
-    pictures = [np.asarray(photo(0)), np.asarray(photo(1, (50, 80)))]
-    first, second = predictor.predict(pictures)
-    for result, picture in ((first, pictures[0]), (second, pictures[1])):
+    images = [np.asarray(photo(0)), np.asarray(photo(1, (50, 80)))]
+    first, second = predictor.predict(images)
+    for result, image in ((first, images[0]), (second, images[1])):
         assert isinstance(result, Result)
-        assert result.size == picture.shape[1::-1]
-        assert result.image is picture
+        assert result.size == image.shape[1::-1]
+        assert result.image is image
         assert 0 < len(result) <= 100
         assert set(result.labels or ()) <= {"a", "b"}
         assert (np.diff(result.scores) <= 0).all()
@@ -68,7 +63,7 @@ def test_a_detector(tmp_path: Path, task: DenseTask) -> None:
         assert (result.boxes[:, 2:] <= result.size).all()
     with torch.inference_mode():
         network = predictor.network
-        direct = network([torch.from_numpy(p.copy()).permute(2, 0, 1) / 255 for p in pictures])
+        direct = network([torch.from_numpy(p.copy()).permute(2, 0, 1) / 255 for p in images])
     assert np.array_equal(direct[0]["boxes"].numpy(), first.boxes)
     assert [("a", "b")[i] for i in direct[1]["labels"]] == list(second.labels)
     assert predictor.name == f"{predictor.description.network} (mobilenetv3_small_050)"
@@ -76,13 +71,13 @@ def test_a_detector(tmp_path: Path, task: DenseTask) -> None:
 
 def test_a_segmenter(tmp_path: Path) -> None:
     predictor = open_dense_predictor(write_run(tmp_path / "run", "semantic"), device="cpu")
-    picture = np.asarray(photo(3, (120, 60)))
-    (labels,) = predictor.predict([picture])
+    image = np.asarray(photo(3, (120, 60)))
+    (labels,) = predictor.predict([image])
     assert isinstance(labels, np.ndarray)
     assert labels.shape == (60, 120)
     assert len(np.unique(labels)) == 2
     # 120x60 is seen at 96x48, its logits brought back
-    pixels = normalised(torch.from_numpy(picture.copy()).permute(2, 0, 1), predictor.description)
+    pixels = normalised(torch.from_numpy(image.copy()).permute(2, 0, 1), predictor.description)
     x = F.interpolate(pixels[None], (48, 96), mode="bilinear")
     assert isinstance(predictor, TorchDensePredictor)
     with torch.inference_mode():

@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.distill import Teacher, distilled_loss, open_teacher
-from pocketeye.training.fit import describe, fit
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.loop import open_run
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.distill import Teacher, distilled_loss, open_teacher
+from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import open_run
 
 from .conftest import TinyNet, tiny_net
 
@@ -89,7 +89,7 @@ def test_one_head_learns_from_both() -> None:
     assert losses[1] == pytest.approx(0.75 * losses[0] + 0.25 * losses[2])
 
 
-def test_the_teacher_sees_pictures_its_own_way() -> None:
+def test_the_teacher_sees_images_its_own_way() -> None:
     seen: list[torch.Tensor] = []
 
     class Spy(nn.Module):

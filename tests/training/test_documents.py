@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pocketeye.training.config import TrainConfig, list_recipes
-from pocketeye.training.tam_config import TAM_TASKS, TamConfig
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.engine.recipe import list_recipes
+from pocketeye.training.tam.config import TAM_TASKS, TamConfig
 
 
 def rows(page: str) -> set[str]:

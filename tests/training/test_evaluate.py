@@ -15,13 +15,13 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics import Tally, classification_report, wilson_interval
 from pocketeye.metrics.classification import calibration_error, confidence_bins
 from pocketeye.models import Architecture, create_model
+from pocketeye.predicting.evaluation.classification import evaluate
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runtimes import get_runtime
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.evaluate import evaluate
-from pocketeye.training.fit import fit
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.loop import open_run
-from pocketeye.training.predictor import open_predictor
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.fit import fit
+from pocketeye.training.engine.loop import open_run
 
 Sets = tuple[ImageSet, ImageSet]
 

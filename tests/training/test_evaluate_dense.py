@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.class_maps import numbered
-from pocketeye.data.detection import DetectionSet, load_detection
-from pocketeye.data.semantic import SemanticSet, load_semantic
+from pocketeye.data.detection.samples import DetectionSet, load_detection
+from pocketeye.data.semantic.class_maps import numbered
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.predicting.evaluation.coco_results import read_results
+from pocketeye.predicting.evaluation.detection import evaluate_detection, judge_results
+from pocketeye.predicting.evaluation.semantic import evaluate_semantic, judge_label_maps
 from pocketeye.results import LabelMap, Result, color_of
-from pocketeye.training.coco_results import read_results
-from pocketeye.training.evaluate_detection import evaluate_detection, judge_results
-from pocketeye.training.evaluate_semantic import evaluate_semantic, judge_label_maps
 from tests.data.mask_layouts import disc, photo, rle, write_coco, write_labels
 from tests.training.dense_oracle import Oracle
 
@@ -27,7 +27,7 @@ CATEGORIES = ({"id": 3, "name": "cell"}, {"id": 8, "name": "dust"}, {"id": 9, "n
 
 @pytest.fixture
 def cells(tmp_path: Path) -> DetectionSet:
-    """Four pictures: two cells; a cell, a speck and a crowd; nothing; a cell."""
+    """Four images: two cells; a cell, a speck and a crowd; nothing; a cell."""
     places = [(1, 3, (20, 20), 9, 0), (1, 3, (60, 30), 14, 0), (2, 3, (30, 30), 12, 0),
               (2, 8, (75, 12), 5, 0), (2, 3, (70, 50), 12, 1), (4, 3, (48, 32), 20, 0)]  # fmt: skip
     rows = []
@@ -64,7 +64,7 @@ def test_who_knows_everything(cells: DetectionSet, tmp_path: Path) -> None:
 
 
 def worse(index: int, found: Result) -> Result:
-    """A cell is called dust, one is missed, one is found twice, one more in a picture of none."""
+    """A cell is called dust, one is missed, one is found twice, one more in an image of none."""
     names = list(found.labels or ())
     if index == 0:
         return replace(found, labels=["dust", *names[1:]])
@@ -82,7 +82,7 @@ def test_who_makes_mistakes(cells: DetectionSet, tmp_path: Path) -> None:
     result = evaluate_detection(Oracle(cells, "detect", change=worse), cells)
     assert 0 < result.ap < 1
     assert result.task == "detect"
-    # cell: right in pictures 1 and 4, wrong in 1, missed in 2
+    # cell: right in images 1 and 4, wrong in 1, missed in 2
     assert result.matches.score <= 0.9
     worst = [result.samples.name(result.numbers[name]) for name in result.worst()]
     assert "002.jpg" in worst
@@ -132,7 +132,7 @@ def test_classes_are_matched_by_name(cells: DetectionSet) -> None:
         evaluate_detection(Oracle(cells, "detect", ("cell", "none")), cells)
 
 
-def test_damaged_pictures_are_named(cells: DetectionSet, tmp_path: Path) -> None:
+def test_damaged_images_are_named(cells: DetectionSet, tmp_path: Path) -> None:
     path = tmp_path / "set" / "train2017" / "002.jpg"
     path.write_bytes(path.read_bytes()[:300])
     oracle = Oracle(cells, "instance")
@@ -142,7 +142,7 @@ def test_damaged_pictures_are_named(cells: DetectionSet, tmp_path: Path) -> None
     assert result.problems[0].startswith("002.jpg: ")
     for file in path.parent.iterdir():
         file.write_bytes(file.read_bytes()[:300])
-    with pytest.raises(InvalidValue, match=r"none of the 4 pictures of .* can be read"):
+    with pytest.raises(InvalidValue, match=r"none of the 4 images of .* can be read"):
         evaluate_detection(oracle, cells)
 
 
@@ -171,7 +171,7 @@ GOOD = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
         ([{**GOOD, "image_id": 17}], False, "1 results have image_id 17, which .*1, 2, 3 …"),
         ([{**GOOD, "image_id": [1]}], False, r"image_id \[1\], which"),
         ([{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}], False, "'score' is missing"),
-        ([{**GOOD, "bbox": [1, 2, 3]}], False, "a result of the picture 1 cannot be used"),
+        ([{**GOOD, "bbox": [1, 2, 3]}], False, "a result of the image 1 cannot be used"),
         ([{**GOOD, "score": "high"}], False, "could not convert string to float"),
         ([GOOD], True, "'segmentation' is missing"),
         ([{**GOOD, "segmentation": {"size": [64, 96], "counts": [1]}}], True, "run lengths cover 1"),
@@ -222,17 +222,17 @@ def blind(index: int, labels: np.ndarray) -> np.ndarray:
 
 def test_a_segmenter_that_sees_only_road(streets: SemanticSet, tmp_path: Path) -> None:
     result = evaluate_semantic(Oracle(streets, "semantic", change=blind), streets)
-    # in the second picture 30 of 64 rows are sky
+    # in the second image 30 of 64 rows are sky
     road = 96 * (44 + 34 + 24) - 16 * 30
     assert result.report.rows[1].iou == pytest.approx(road / (road + 30 * 96))
-    assert next(iter(result.pictures)) == "images/1.jpg"
-    assert result.pictures["images/1.jpg"] == pytest.approx((34 / 64) / 2)
+    assert next(iter(result.images)) == "images/1.jpg"
+    assert result.images["images/1.jpg"] == pytest.approx((34 / 64) / 2)
     assert [row.name for row in result.worst] == ["images/1.jpg"]
     files = [path.name for path in result.save(tmp_path / "out")]
     assert files[-1] == "worst.png"
     said = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert said["miou"] == pytest.approx(result.miou)
-    assert said["worst"][0] == {"picture": "images/1.jpg", "miou": pytest.approx(34 / 128)}
+    assert said["worst"][0] == {"image": "images/1.jpg", "miou": pytest.approx(34 / 128)}
     assert sum(map(sum, said["confusion"])) == 96 * (3 * 64 - 5)
     with pytest.raises(InvalidValue, match="1 classes the network was not trained on"):
         evaluate_semantic(_unknowing(streets), streets)
@@ -244,19 +244,19 @@ def _unknowing(streets: SemanticSet) -> Oracle:
     return oracle
 
 
-def test_pictures_a_segmenter_cannot_be_judged_by(streets: SemanticSet, tmp_path: Path) -> None:
+def test_images_a_segmenter_cannot_be_judged_by(streets: SemanticSet, tmp_path: Path) -> None:
     root = tmp_path / "streets"
     Image.fromarray(np.full((64, 96), 255, np.uint8)).save(root / "masks" / "0.png")
     photo(9, (50, 50)).save(root / "images" / "1.jpg")
     oracle = Oracle(streets, "semantic")
     result = evaluate_semantic(oracle, streets)
-    assert list(result.pictures) == ["images/2.jpg"]
+    assert list(result.images) == ["images/2.jpg"]
     first, second = result.problems
     assert first == "images/0.jpg: not one pixel with a class"
-    assert second.startswith("images/1.jpg: a picture of 50x50, but")
+    assert second.startswith("images/1.jpg: an image of 50x50, but")
 
 
-def test_label_pictures_are_judged(streets: SemanticSet, tmp_path: Path) -> None:
+def test_label_images_are_judged(streets: SemanticSet, tmp_path: Path) -> None:
     folder = tmp_path / "found"
     for index in range(3):
         labels = np.minimum(streets.labels(index), 1)
@@ -265,16 +265,16 @@ def test_label_pictures_are_judged(streets: SemanticSet, tmp_path: Path) -> None
     assert result.report.rows[2].iou == 0
     assert result.seconds is None
     (folder / "1.png").unlink()
-    with pytest.raises(MissingFile, match=r"found has no 1\.png for the picture images/1\.jpg"):
+    with pytest.raises(MissingFile, match=r"found has no 1\.png for the image images/1\.jpg"):
         judge_label_maps(folder, streets)
     Image.fromarray(np.full((64, 96), 3, np.uint8)).save(folder / "1.png")
     with pytest.raises(InvalidValue, match="has label 3, and there are 3 classes"):
         judge_label_maps(folder, streets)
     photo(1).save(folder / "1.png")
-    with pytest.raises(InvalidValue, match="should be a label picture of 96x64, and is of 96x64x3"):
+    with pytest.raises(InvalidValue, match="should be a label image of 96x64, and is of 96x64x3"):
         judge_label_maps(folder, streets)
-    (folder / "1.png").write_text("no picture")
-    with pytest.raises(InvalidValue, match=r"1\.png cannot be read: not a picture"):
+    (folder / "1.png").write_text("no image")
+    with pytest.raises(InvalidValue, match=r"1\.png cannot be read: not an image"):
         judge_label_maps(folder, streets)
     with pytest.raises(MissingFile, match="no results at"):
         judge_label_maps(tmp_path / "nowhere", streets)

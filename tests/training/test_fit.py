@@ -18,13 +18,13 @@ from pocketeye import progress
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture, create_model
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import RunFolder
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.distill import Teacher
-from pocketeye.training.fit import FitResult, describe, fit
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.loop import make_trainer, open_run
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.distill import Teacher
+from pocketeye.training.classify.fit import FitResult, describe, fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import make_trainer, open_run
 
 from .conftest import TinyNet, tiny_net
 
@@ -326,7 +326,7 @@ def test_two_processes(tmp_path: Path, digits: Sets, capfd: pytest.CaptureFixtur
     rows = metrics(tmp_path / "run")
     assert [row["epoch"] for row in rows] == [0, 1]
     assert round(result.top1 * 101) == pytest.approx(result.top1 * 101, abs=1e-4), (
-        "every one of the 101 validation pictures counts once"
+        "every one of the 101 validation images counts once"
     )
     exploding = replace(config, lr=1e3, weight_decay=10.0, warmup_epochs=0, epochs=30)
     with pytest.raises(InvalidValue, match="became"):

@@ -12,21 +12,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pocketeye.data.detection import load_detection
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.detection.samples import load_detection
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture
-from pocketeye.models.dense_described import DenseDescription, open_dense
+from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.runs import RunFolder
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_task import (
-    DenseTraining,
-    DetectionTask,
-    SemanticTask,
-    make_dense_optimizer,
-    pixel_loss,
-)
-from pocketeye.training.fit_dense import DenseFitResult, fit_dense, validation_batch
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.fit import DenseFitResult, fit_dense, validation_batch
+from pocketeye.training.dense.optim import make_dense_optimizer
+from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask, pixel_loss
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 
 BACKBONE = (
@@ -94,8 +89,8 @@ def test_a_run_explains_itself(tmp_path: Path, sets: dict[str, Path], task: str)
     said = json.loads((run / "result.json").read_text())
     assert (said["value"], said["num_train"], said["num_val"]) == (result.value, 6, 3)
     for name in ("validation.png", "curves.png"):
-        with Image.open(run / name) as picture:
-            assert picture.size[0] > 100
+        with Image.open(run / name) as image:
+            assert image.size[0] > 100
     html = (run / "report.html").read_text()
     assert f"{100 * result.value:.1f} %" in html
     assert html.count("data:image/png;base64,") == 2
@@ -142,22 +137,22 @@ def test_a_segmenter_learns_its_colours(tmp_path: Path, sets: dict[str, Path]) -
 
 @pytest.mark.slow
 def test_a_detector_learns_its_colours(tmp_path: Path, sets: dict[str, Path]) -> None:
-    """RetinaNet; Mask R-CNN, minutes long, learns a picture in ``tests/models/test_detection.py``."""
+    """RetinaNet; Mask R-CNN, minutes long, learns an image in ``tests/models/test_detection.py``."""
     changes = {"epochs": 3, "steps_per_epoch": 100, "batch_size": 4, "lr": 2e-3, "fpn_channels": 32,
                "min_sizes": (144,), "min_size": 144, "max_size": 240, "clip_grad": 5.0}  # fmt: skip
     _, result = run_dense(tmp_path / "run", sets["detect"], "detect", **changes)
     assert result.value > 0.4
 
 
-def test_an_epoch_survives_damaged_pictures(tmp_path: Path) -> None:
+def test_an_epoch_survives_damaged_images(tmp_path: Path) -> None:
     root = write_coco_discs(tmp_path / "coco", {"train": 5, "val": 3})
-    (root / "train2017" / "001.png").write_bytes(b"no picture")
-    (root / "val2017" / "000.png").write_bytes(b"no picture")
+    (root / "train2017" / "001.png").write_bytes(b"no image")
+    (root / "val2017" / "000.png").write_bytes(b"no image")
     _, result = run_dense(tmp_path / "run", root, "detect", epochs=1, steps_per_epoch=4)
     assert result.epochs == 1
 
 
-def test_pictures_without_objects_are_learnt_from(tmp_path: Path) -> None:
+def test_images_without_objects_are_learnt_from(tmp_path: Path) -> None:
     root = write_coco_discs(tmp_path / "coco", {"train": 4, "val": 2})
     for split in ("train", "val"):
         path = root / "annotations" / f"instances_{split}2017.json"
@@ -235,7 +230,7 @@ def test_every_process_has_something_to_validate(processes: int, count: int) -> 
     assert all(rank * size < count for rank in range(processes))
 
 
-def test_more_processes_than_pictures_are_refused() -> None:
+def test_more_processes_than_images_are_refused() -> None:
     config = DenseConfig(task="semantic", num_processes=3)
-    with pytest.raises(InvalidValue, match="3 processes need a picture each"):
+    with pytest.raises(InvalidValue, match="3 processes need an image each"):
         validation_batch(config, 2)

@@ -15,9 +15,9 @@ from pocketeye.errors import UserError
 from pocketeye.models import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
-from pocketeye.training.fit_tracker import TrackerFitResult, fit_tracker, samples_per_epoch
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_task import TamTraining
+from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker
+from pocketeye.training.tam.task import TamTraining
 from tests.training.tam_clips import SIZE, DiscClips, tiny_tam
 
 SHORT = {
@@ -60,8 +60,8 @@ def test_a_run_explains_itself(tmp_path, task):
     assert json.loads((run / "result.json").read_text())["iou"] == result.iou
     assert TrackerDescription.load(run.path).variant == "pocketeye_tam_pico"
     for name in ("validation.png", "curves.png"):
-        with Image.open(run / name) as picture:
-            assert picture.size[0] > 100
+        with Image.open(run / name) as image:
+            assert image.size[0] > 100
     html = (run / "report.html").read_text()
     assert f"{100 * result.iou:.1f} %" in html
     assert html.count("data:image/png;base64,") == 2

@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from pocketeye.data import ImageSet, load_images
-from pocketeye.data._stores import MemoryStore
+from pocketeye.data.files.stores import MemoryStore
 from pocketeye.models import create_model
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.fit import fit
-from pocketeye.training.loop import open_run
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.fit import fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import open_run
 
 GOLDEN = Path(__file__).with_name("golden") / "casvit-digits.json"
 CONFIG = TrainConfig(

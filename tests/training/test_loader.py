@@ -1,4 +1,4 @@
-"""Loaders: the same batches whatever prepares them, shards of several processes, damaged pictures."""
+"""Loaders: the same batches whatever prepares them, shards of several processes, damaged images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from pocketeye.data import ImageSet, load_images
+from pocketeye.data.loaders import sampling
+from pocketeye.data.loaders.images import IGNORED, make_loader
+from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
-from pocketeye.training import sampling
-from pocketeye.training.data import IGNORED, make_loader
-from pocketeye.training.transforms import TransformRecipe, build_transform
 
 Sets = tuple[ImageSet, ImageSet]
 
@@ -94,7 +94,7 @@ def test_shards_cover_everything_once(digits: Sets, monkeypatch: pytest.MonkeyPa
     assert labels.tolist().count(IGNORED) == 1
 
 
-def test_damaged_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("ant", "bee"):
         (tmp_path / "train" / name).mkdir(parents=True)
         for index in range(20):
@@ -109,6 +109,6 @@ def test_damaged_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
         list(loader(images, train=False))
 
 
-def test_too_few_pictures(digits: Sets) -> None:
-    with pytest.raises(InvalidValue, match="has 10 pictures, fewer than one batch of 32"):
+def test_too_few_images(digits: Sets) -> None:
+    with pytest.raises(InvalidValue, match="has 10 images, fewer than one batch of 32"):
         loader(digits[0].subset(np.arange(10)))

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from pocketeye.data import ImageSet, load_images
+from pocketeye.data.loaders import sampling
+from pocketeye.data.loaders.images import make_loader
+from pocketeye.data.loaders.sampling import Key, MultiScaleBatches
+from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
-from pocketeye.training import sampling
-from pocketeye.training.data import make_loader
-from pocketeye.training.sampling import Key, MultiScaleBatches
-from pocketeye.training.transforms import TransformRecipe, build_transform
 
 Sets = tuple[ImageSet, ImageSet]
 PAIRS = ((32, 24), (48, 16), (64, 8))
@@ -97,6 +97,6 @@ def test_loader_of_files(digits: Sets, tmp_path: Path) -> None:
     assert {(x.shape[-1], len(x)) for x, _ in loader(images, None)} <= set(PAIRS)
 
 
-def test_too_few_pictures(digits: Sets) -> None:
-    with pytest.raises(InvalidValue, match="48 pictures in all, but a process has 40"):
+def test_too_few_images(digits: Sets) -> None:
+    with pytest.raises(InvalidValue, match="48 images in all, but a process has 40"):
         loader(digits[0].subset(np.arange(40)), None)

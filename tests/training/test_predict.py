@@ -1,4 +1,4 @@
-"""Predicting pictures, the contact sheet, and class names."""
+"""Predicting images, the contact sheet, and class names."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from pocketeye.data.inputs import find_inputs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics import classification_report
 from pocketeye.models import Architecture, create_model
-from pocketeye.training import contact_sheet
-from pocketeye.training.class_names import imagenet_classes, match_classes, read_classes
-from pocketeye.training.contact_sheet import CELL, save_contact_sheet
-from pocketeye.training.eval_pictures import save_calibration, save_confusion, short
-from pocketeye.training.evaluate import evaluate
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.predict import predict
-from pocketeye.training.predictor import Predictor, info_of, open_predictor
+from pocketeye.predicting import contact_sheet
+from pocketeye.predicting.class_names import imagenet_classes, match_classes, read_classes
+from pocketeye.predicting.contact_sheet import CELL, save_contact_sheet
+from pocketeye.predicting.evaluation.classification import evaluate
+from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.predict import predict
+from pocketeye.predicting.predictor import Predictor, info_of, open_predictor
+from pocketeye.results.figures import short
 from tests.data.layouts import encoded, samples, write_tar
 
 Sets = tuple[ImageSet, ImageSet]
 
 
 class Brightness(Predictor):
-    """Ten classes by the mean of the picture."""
+    """Ten classes by the mean of the image."""
 
     def __init__(self, in_chans: int = 1, classes: tuple[str, ...] = tuple("abcdefghij")) -> None:
         info = ModelInfo.default("brightness", classes, in_chans, 8)
@@ -45,7 +46,7 @@ class Brightness(Predictor):
 
 @pytest.fixture
 def greys(tmp_path: Path) -> Path:
-    """Ten grey pictures of ten sizes, and a broken one."""
+    """Ten grey images of ten sizes, and a broken one."""
     for index in range(10):
         size = (9 + 40 * index, 12 + 3 * index)
         Image.new("L", size, round(index * 255 / 9)).save(tmp_path / f"{index}.png")
@@ -55,38 +56,38 @@ def greys(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 99])
 def test_predicting_files(greys: Path, batch_size: int) -> None:
-    pictures, _ = find_inputs([greys])
-    rows, problems = predict(Brightness(), pictures, topk=3, batch_size=batch_size, thumbnails=4)
-    assert problems == [f"{greys / '5x.png'}: not a picture"]
+    images, _ = find_inputs([greys])
+    rows, problems = predict(Brightness(), images, topk=3, batch_size=batch_size, thumbnails=4)
+    assert problems == [f"{greys / '5x.png'}: not an image"]
     assert [row.name for row in rows] == [str(greys / f"{i}.png") for i in range(10)]
     assert [row.classes[0] for row in rows] == list("abcdefghij")
     assert all(len(row.classes) == len(row.probabilities) == 3 for row in rows)
     assert all(list(row.probabilities) == sorted(row.probabilities)[::-1] for row in rows)
     assert [row.thumbnail is not None for row in rows] == [True] * 4 + [False] * 6
     assert all(max(row.thumbnail.size) <= CELL for row in rows[:4] if row.thumbnail)
-    everything, _ = predict(Brightness(), pictures[:1], topk=99)
+    everything, _ = predict(Brightness(), images[:1], topk=99)
     assert sum(everything[0].probabilities) == pytest.approx(1.0)
 
 
 def test_prediction_mistakes(greys: Path) -> None:
-    pictures, _ = find_inputs([greys])
-    broken = [item for item in pictures if item.name.endswith("x.png")]
-    with pytest.raises(InvalidValue, match=r"none of 1 pictures can be read; first: .*not a pict"):
+    images, _ = find_inputs([greys])
+    broken = [item for item in images if item.name.endswith("x.png")]
+    with pytest.raises(InvalidValue, match=r"none of 1 images can be read; first: .*not a pict"):
         predict(Brightness(), broken)
     for options in ({"topk": 0}, {"batch_size": 0}):
         with pytest.raises(InvalidValue, match="must be at least 1"):
-            predict(Brightness(), pictures, **options)
+            predict(Brightness(), images, **options)
 
 
 def test_contact_sheet(greys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, _ = find_inputs([greys])
-    rows, _ = predict(Brightness(), pictures, topk=2, thumbnails=99)
+    images, _ = find_inputs([greys])
+    rows, _ = predict(Brightness(), images, topk=2, thumbnails=99)
     sheet = Image.open(save_contact_sheet(rows, greys / "sheet.png", "a title " * 40))
     assert sheet.mode == "RGB"
     columns, lines = 4, 3
     assert sheet.width == columns * (CELL + 14) + 14
     assert (sheet.height - 42) % lines == 0
-    # the middle of every cell is its picture
+    # the middle of every cell is its image
     for place, row in enumerate(rows):
         x = 14 + place % columns * (CELL + 14) + CELL // 2
         y = 42 + place // columns * ((sheet.height - 42) // lines) + 18 + CELL // 2
@@ -95,7 +96,7 @@ def test_contact_sheet(greys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the bar of the first line is as long as its probability
     bar = [sheet.getpixel((14 + i, 42 + 18 + CELL + 4)) for i in range(CELL)]
     assert bar.count((201, 218, 238)) == round(rows[0].probabilities[0] * CELL)
-    monkeypatch.setattr(contact_sheet, "MOST_PICTURES", 3)
+    monkeypatch.setattr(contact_sheet, "MOST_IMAGES", 3)
     with Image.open(save_contact_sheet(rows, greys / "few.png", "few")) as few:
         assert few.height < sheet.height
 
@@ -176,7 +177,7 @@ def test_class_names_for_a_bare_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_judging_goes_on_without_damaged_pictures(tmp_path: Path, workers: int) -> None:
+def test_judging_goes_on_without_damaged_images(tmp_path: Path, workers: int) -> None:
     cut = encoded(200)[:45]
     extra = [("x.png", cut), ("x.cls", b"1"), ("y.png", encoded(250)), ("y.cls", b"0")]
     write_tar(tmp_path / "train.tar", samples(0, 4))
@@ -189,12 +190,12 @@ def test_judging_goes_on_without_damaged_pictures(tmp_path: Path, workers: int) 
     whole = evaluate(predictor, load_images(tmp_path, "val"), batch_size=2)
     assert result.report.confusion.tolist() == whole.report.confusion.tolist()
     only = val.subset(np.array([5]))
-    with pytest.raises(InvalidValue, match="none of the 1 pictures"):
+    with pytest.raises(InvalidValue, match="none of the 1 images"):
         evaluate(predictor, only)
 
 
 @pytest.mark.parametrize("count", [3, 30, 31, 450])
-def test_pictures_of_an_evaluation(tmp_path: Path, count: int) -> None:
+def test_images_of_an_evaluation(tmp_path: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(count, size=900)
     logits = rng.normal(size=(900, count)).astype(np.float32)

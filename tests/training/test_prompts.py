@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pocketeye.training.prompts import (
+from pocketeye.training.tam.prompts import (
     BOX_NOISE,
     MOST_NOISE,
     centre,
@@ -89,7 +89,7 @@ def test_boxes_have_the_noise_of_the_paper():
     assert (off[:, 1].abs() > most - 1e-3).float().mean() > 0.3, "0.1 of 80 is beyond the limit"
 
 
-def test_boxes_stay_in_the_picture():
+def test_boxes_stay_in_the_image():
     corners, _ = noisy_box(rectangle(0, 0, 64, 64).repeat(200, 1, 1))
     assert corners.min() >= 0
     assert corners.max() <= 63

@@ -12,8 +12,8 @@ from torch import nn
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.start import start_network
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.start import start_network
 
 Sets = tuple[ImageSet, ImageSet]
 CONFIG = TrainConfig()

@@ -8,15 +8,16 @@ import yaml
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.training.config import list_recipes, load_recipe
-from pocketeye.training.schedule import tam_learning_rate_factor
-from pocketeye.training.tam_config import (
+from pocketeye.training.classify.config import load_recipe
+from pocketeye.training.engine.recipe import list_recipes
+from pocketeye.training.tam.config import (
     TAM_TASKS,
     TamConfig,
     load_tam_recipe,
     tam_config_from_dict,
 )
-from pocketeye.training.tam_optim import make_optimizer, parameter_groups
+from pocketeye.training.tam.optim import make_optimizer, parameter_groups
+from pocketeye.training.tam.schedule import tam_learning_rate_factor
 from tests.training.tam_clips import tiny_tam
 
 RECIPES = [(task, name) for task in TAM_TASKS for name in list_recipes(task)]

@@ -7,9 +7,9 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_distill import FeatureTeacher, feature_loss, make_projection
-from pocketeye.training.tracking import TrackTask
+from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
+from pocketeye.training.tam.track import TrackTask
 
 PICO, NANO = "pocketeye_tam_pico", "pocketeye_tam_nano"
 
@@ -32,7 +32,7 @@ def test_the_loss_sees_no_scale_and_no_shift() -> None:
     assert feature_loss(near, wanted).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_teacher_sees_pictures_at_its_own_size_and_stays_as_it_is() -> None:
+def test_the_teacher_sees_images_at_its_own_size_and_stays_as_it_is() -> None:
     teacher = teacher_of(96)
     before = teacher.sha256
     features = teacher.features(torch.randn(2, 3, 64, 64))
@@ -53,7 +53,7 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
     optimizer = torch.optim.AdamW(parameters, 2e-3)
     losses = []
     for _ in range(25):
-        loss = feature_loss(projection(student.look(images).feat), wanted)
+        loss = feature_loss(projection(student.encode_image(images).feat), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

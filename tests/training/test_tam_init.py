@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pocketeye.models import TAM, create_tam
-from pocketeye.training.tam_init import look_near_first
+from pocketeye.training.tam.init import look_near_first
 
 
 def attention_of(model: TAM) -> torch.Tensor:

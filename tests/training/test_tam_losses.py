@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pocketeye.training.tam_losses import (
+from pocketeye.training.tam.losses import (
     LossWeights,
-    Said,
+    MaskPrediction,
     clip_loss,
     cover,
     dice_loss,
@@ -22,9 +22,11 @@ from pocketeye.training.tam_losses import (
 PLAIN = LossWeights(focal=1, dice=1, iou=1, object=1)
 
 
-def said(masks: torch.Tensor, ious: float = 0.5, score: float = 0.0, frame: int = 0) -> Said:
+def said(
+    masks: torch.Tensor, ious: float = 0.5, score: float = 0.0, frame: int = 0
+) -> MaskPrediction:
     count, options = masks.shape[:2]
-    return Said(
+    return MaskPrediction(
         frame,
         masks,
         torch.full((count, options), ious),
@@ -80,7 +82,7 @@ def test_only_the_best_mask_learns_its_outline_and_all_their_iou():
     good = torch.where(target, 3.0, -3.0)[:, None]
     masks = torch.cat([-good, good, torch.zeros_like(good)], 1).requires_grad_()
     ious = torch.full((1, 3), 0.25).requires_grad_()
-    answer = Said(0, masks, ious, torch.zeros(1, 1), masks[:, :1])
+    answer = MaskPrediction(0, masks, ious, torch.zeros(1, 1), masks[:, :1])
     parts = frame_loss(answer, target, torch.ones(1, dtype=torch.bool), PLAIN, 1)
     (parts.focal + parts.dice).backward(retain_graph=True)
     assert masks.grad is not None

@@ -11,14 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.training.clip_loader import ClipSampler, make_clip_loader
-from pocketeye.training.fit_tracker import samples_per_epoch
-from pocketeye.training.tam_config import TamConfig
-from pocketeye.training.tam_sources import open_sets, training_clips, validation_clips
-from pocketeye.training.tam_task import startable
+from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
+from pocketeye.training.tam.task import startable
 from tests.training.tam_clips import DiscClips, tiny_batch
-from tests.training.tam_sets import SIZE, write_davis, write_pictures
+from tests.training.tam_sets import SIZE, write_davis, write_images
 
 CONFIG = TamConfig(
     epochs=1, steps_per_epoch=4, batch_size=2, num_frames=3, val_clips=4, val_frames=4,
@@ -33,8 +32,8 @@ def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 def test_a_sets_own_lists_divide_it(davis):
@@ -44,11 +43,11 @@ def test_a_sets_own_lists_divide_it(davis):
     assert sets.lines() == [f"{davis} (train): 2 videos"]
 
 
-def test_a_tenth_is_held_out_where_there_are_no_lists(pictures, tmp_path):
-    sets = open_sets([str(pictures)])
-    assert [len(part) for part in (*sets.pictures, *sets.val_pictures)] == [10, 2]
-    trained = {sets.pictures[0].usable(k)[1].pixels.tobytes() for k in range(10)}
-    held = {sets.val_pictures[0].usable(k)[1].pixels.tobytes() for k in range(2)}
+def test_a_tenth_is_held_out_where_there_are_no_lists(images, tmp_path):
+    sets = open_sets([str(images)])
+    assert [len(part) for part in (*sets.images, *sets.val_images)] == [10, 2]
+    trained = {sets.images[0].usable(k)[1].pixels.tobytes() for k in range(10)}
+    held = {sets.val_images[0].usable(k)[1].pixels.tobytes() for k in range(2)}
     assert len(trained | held) == 12
     lone = write_davis(tmp_path / "lone", {"train": ["only"]})
     with pytest.raises(InvalidValue, match="one sample is too few"):
@@ -56,13 +55,13 @@ def test_a_tenth_is_held_out_where_there_are_no_lists(pictures, tmp_path):
 
 
 def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
-    """Picture 9 trains, 10 validates: where 9 is damaged the next one that trains comes instead."""
-    root = write_pictures(tmp_path)
+    """Image 9 trains, 10 validates: where 9 is damaged the next one that trains comes instead."""
+    root = write_images(tmp_path)
     damaged = sorted((root / "images").iterdir())[9]
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])  # its header is whole
     sets = open_sets([str(root)])
-    ours, held = sets.pictures[0], sets.val_pictures[0]
+    ours, held = sets.images[0], sets.val_images[0]
     validated = {held.usable(k)[1].pixels.tobytes() for k in range(len(held))}
     numbers = [ours.usable(k)[0] for k in range(len(ours))]
     assert numbers == [0, 1, 2, 3, 4, 5, 6, 7, 9, 9]
@@ -70,8 +69,8 @@ def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
     assert caplog.text.count(f"{damaged.name} cannot be used") == 1
 
 
-def test_clips_of_both_kinds_in_one_epoch(davis, pictures):
-    sets = open_sets([str(davis), str(pictures)])
+def test_clips_of_both_kinds_in_one_epoch(davis, images):
+    sets = open_sets([str(davis), str(images)])
     source = training_clips(sets, CONFIG, 64)
     assert len(source) == samples_per_epoch(CONFIG) == 8
     clips = list(islice(source, 8))
@@ -83,8 +82,8 @@ def test_clips_of_both_kinds_in_one_epoch(davis, pictures):
     assert not torch.equal(source[3].frames, source[3 + 8].frames), "another epoch, another clip"
 
 
-def test_pictures_come_in_batches_of_their_own(davis):
-    config = replace(CONFIG, picture_share=0.5, steps_per_epoch=12)
+def test_images_come_in_batches_of_their_own(davis):
+    config = replace(CONFIG, image_share=0.5, steps_per_epoch=12)
     source = training_clips(open_sets([str(davis)]), config, 64)
     loader = make_clip_loader(source, config.batch_size, training=True)
     lengths = [batch.frames.shape[1] for batch in loader]
@@ -92,8 +91,8 @@ def test_pictures_come_in_batches_of_their_own(davis):
     assert set(lengths) == {1, 3}
 
 
-def test_pictures_alone_make_clips_by_cutting_out(pictures):
-    sets = open_sets([str(pictures)])
+def test_images_alone_make_clips_by_cutting_out(images):
+    sets = open_sets([str(images)])
     assert training_clips(sets, CONFIG, 64)[0].frames.shape[0] == 3
     assert validation_clips(sets, CONFIG, 64)[0].frames.shape[0] == 4
 
@@ -107,9 +106,9 @@ def test_validation_is_as_it_was_filmed(davis):
     assert middle == sorted(middle), "the disc goes to the right"
 
 
-def test_segment_anything_gets_single_frames_of_all_sets(davis, pictures):
+def test_segment_anything_gets_single_frames_of_all_sets(davis, images):
     config = replace(CONFIG, task="segment-anything", num_frames=1)
-    sets = open_sets([str(davis), str(pictures)])
+    sets = open_sets([str(davis), str(images)])
     for source in (training_clips(sets, config, 64), validation_clips(sets, config, 64)):
         assert {clip.frames.shape[0] for clip in islice(source, 4)} == {1}
 

@@ -11,7 +11,7 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking import load_tracker
-from pocketeye.training.tam_start import begin_with
+from pocketeye.training.tam.start import begin_with
 
 NANO, PICO = "pocketeye_tam_nano", "pocketeye_tam_pico"
 

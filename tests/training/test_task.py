@@ -13,11 +13,11 @@ from timm.layers import BatchNormAct2d
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.training.classification import ClassificationTask
-from pocketeye.training.config import TrainConfig
-from pocketeye.training.fit import describe, fit
-from pocketeye.training.loop import check_device, make_trainer, open_run
-from pocketeye.training.sync_bn import TimmSyncBatchNorm
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.loop import check_device, make_trainer, open_run
+from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
 from .conftest import tiny_net
 
@@ -99,7 +99,7 @@ def test_synchronous_norms_come_and_go() -> None:
         ({"precision": "fp16"}, "precision fp16 needs a CUDA device, --device cpu is none here"),
         ({"sync_bn": True}, "sync_bn needs CUDA devices"),
         ({"drop_path_rate": 0.1}, "TinyNet has no stochastic depth"),
-        ({"batch_size": 400}, "has 256 pictures, fewer than one batch of 400"),
+        ({"batch_size": 400}, "has 256 images, fewer than one batch of 400"),
         ({"batch_size": 64, "num_processes": 5}, "one batch of 64 in each of 5 processes"),
         ({"multi_scale": ((32, 200), (48, 100))}, r"each of the 2 sizes \(300 in all\)"),
     ],
@@ -118,7 +118,7 @@ def test_networks_of_one_size_say_so(
 ) -> None:
     model = create_model("deit_tiny_patch16_224", num_classes=10, in_chans=1)
     config = TrainConfig(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
-    with pytest.raises(InvalidValue, match="takes pictures of 224 pixels only"):
+    with pytest.raises(InvalidValue, match="takes images of 224 pixels only"):
         fit(model, *digits, config, open_run(tmp_path / "run", {}))
 
 

@@ -11,9 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pocketeye.errors import InvalidValue
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.transforms import (
+from pocketeye.data.transforms.transforms import (
     EraseBatch,
     EvalCrop,
     MirrorBatch,
@@ -23,6 +21,8 @@ from pocketeye.training.transforms import (
     build_transform,
     pil_to_tensor,
 )
+from pocketeye.errors import InvalidValue
+from pocketeye.predicting.info import ModelInfo
 
 
 def noise(n: int = 4, size: int = 24, chans: int = 3) -> torch.Tensor:
@@ -72,7 +72,7 @@ def test_evaluation_is_the_same_alone_and_in_a_batch(shape: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("policy", [None, "rand-m0-n0"])
-def test_warp_keeps_the_whole_picture(policy: str | None) -> None:
+def test_warp_keeps_the_whole_image(policy: str | None) -> None:
     recipe = TransformRecipe(
         crop_mode="warp", crop="none", crop_pct=0.5, flip=0, auto_augment=policy
     )
@@ -87,7 +87,7 @@ def test_warp_keeps_the_whole_picture(policy: str | None) -> None:
     assert not torch.equal(centre, x)
 
 
-def test_a_model_says_how_it_sees_pictures(tmp_path: Path) -> None:
+def test_a_model_says_how_it_sees_images(tmp_path: Path) -> None:
     info = ModelInfo.default("net", ("a", "b"), 3, 16)
     warped = replace(info, crop_mode="warp")
     warped.save(tmp_path)
@@ -147,7 +147,7 @@ def test_shift_moves_and_fills_with_black() -> None:
     assert torch.equal(ShiftBatch(0)(x), x)
 
 
-def test_mirror_and_erase_act_on_single_pictures() -> None:
+def test_mirror_and_erase_act_on_single_images() -> None:
     torch.manual_seed(0)
     x = noise(400, 8)
     y = MirrorBatch(0.25)(x)

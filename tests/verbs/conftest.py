@@ -8,12 +8,12 @@ from safetensors.torch import save_file
 
 from pocketeye.models import Architecture, BlockSpec, create_tam
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs.train import TrainResult, train
+from pocketeye.verbs.train.verb import TrainResult, train
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A run folder without weights: 16x16 grey pictures, 10 classes."""
+    """A run folder without weights: 16x16 grey images, 10 classes."""
     layers = ("conv3:1>8/1", "k3_e3:8>8/1", "k3_e3:8>16/2", "head32:16>10/1")
     stem, *blocks, head = (BlockSpec.parse(layer) for layer in layers)
     folder = tmp_path / "tiny"

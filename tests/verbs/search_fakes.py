@@ -13,7 +13,7 @@ from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models import Architecture
 from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Timing

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs.bench import bench
-from pocketeye.verbs.export import export
+from pocketeye.verbs.bench.verb import bench
+from pocketeye.verbs.export.verb import export
 from pocketeye.verbs.list_models import list_models
 
 

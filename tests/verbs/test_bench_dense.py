@@ -1,4 +1,4 @@
-"""``bench`` of detectors and segmenters on the user's pictures."""
+"""``bench`` of detectors and segmenters on the user's images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pocketeye.artifacts.dense import Stages
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runtimes.dense_artifact import Stages
-from pocketeye.verbs._bench_dense import _measured
-from pocketeye.verbs.bench import bench
+from pocketeye.exporting.dense_cells import _measured
+from pocketeye.verbs.bench.verb import bench
 from tests.runtimes.test_dense_artifact import write_run
 from tests.training.dense_sets import write_coco_discs
 
@@ -21,41 +21,41 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco_discs(tmp_path_factory.mktemp("coco"), {"train": 1, "val": 9, "test": 3})
 
 
-def test_a_run_is_timed_and_exported_with_pictures_of_the_set(coco: Path, tmp_path: Path) -> None:
+def test_a_run_is_timed_and_exported_with_images_of_the_set(coco: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "detect")
     out = tmp_path / "out"
     result = bench([str(run)], precisions=("int8",), rounds=9, samples=3, data=str(coco), out=out)
-    assert result.to_dict()["pictures"] == {"count": 8, "data": str(coco), "split": None}
-    assert f"8 pictures of {coco} in turn" in result.markdown()
+    assert result.to_dict()["images"] == {"count": 8, "data": str(coco), "split": None}
+    assert f"8 images of {coco} in turn" in result.markdown()
     [row] = result.to_dict()["rows"]
     assert row["canvas"] == (96, 128)  # the set's shape, not the bundled photograph's
     artefact = out / "run" / "onnxruntime-int8"
     origin = json.loads((artefact / "export.json").read_text())
-    assert origin["calibration"] == {"data": str(coco), "pictures": 3}
+    assert origin["calibration"] == {"data": str(coco), "images": 3}
     some = bench([str(artefact)], rounds=1, data=str(coco), split="test", out=out)
-    assert f"one picture of {coco} (test) again and again" in some.markdown()
+    assert f"one image of {coco} (test) again and again" in some.markdown()
     few = bench([str(artefact)], rounds=4, data=str(coco), split="test", out=out)
-    assert f"3 pictures of {coco} (test) in turn" in few.markdown()
+    assert f"3 images of {coco} (test) in turn" in few.markdown()
     with pytest.raises(MissingFile, match="tset"):
         bench([str(artefact)], data=str(coco), split="tset", out=out)
 
 
 class Recorder:
-    """Takes as long as the picture says."""
+    """Takes as long as the image says."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
         self.stages = Stages(0.0, 0.0, 0.0)
 
-    def __call__(self, picture: np.ndarray) -> None:
-        self.seen.append(int(picture[0]))
-        self.stages = Stages(1.0, 1.0, float(picture[0]))
+    def __call__(self, image: np.ndarray) -> None:
+        self.seen.append(int(image[0]))
+        self.stages = Stages(1.0, 1.0, float(image[0]))
 
 
-def test_pictures_come_in_turn_and_count_alike() -> None:
+def test_images_come_in_turn_and_count_alike() -> None:
     first, second = Recorder(), Recorder()
-    pictures = [np.array([ms]) for ms in (10, 20, 60)]
-    found = _measured([first, second], pictures, 6)  # type: ignore[list-item]
+    images = [np.array([ms]) for ms in (10, 20, 60)]
+    found = _measured([first, second], images, 6)  # type: ignore[list-item]
     assert first.seen == second.seen == [10, 20, 60, 10, 20, 60, 10, 20]
     assert found == [Stages(1.0, 1.0, 20.0)] * 2
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs._demo_report import _sentence
-from pocketeye.verbs.demo import demo
+from pocketeye.verbs.demo.report import _sentence
+from pocketeye.verbs.demo.verb import demo
 
 
 def test_a_demo_is_not_overwritten_silently(tmp_path: Path) -> None:

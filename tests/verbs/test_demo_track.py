@@ -14,18 +14,19 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
-from pocketeye.tracking import demo_clip, open_video
-from pocketeye.tracking.demo_clip import SIZE, FlowerClip
+from pocketeye.tracking import open_video
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs import _demo_track
-from pocketeye.verbs._demo_report import _track_facts, _track_step
-from pocketeye.verbs._demo_track import TrackDemo, track_demo
+from pocketeye.verbs.demo import clip
+from pocketeye.verbs.demo import track as _demo_track
+from pocketeye.verbs.demo.clip import SIZE, FlowerClip
+from pocketeye.verbs.demo.report import _track_facts, _track_step
+from pocketeye.verbs.demo.track import TrackDemo, track_demo
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> int:
     """The same flight in six frames."""
-    monkeypatch.setattr(demo_clip, "NUM_FRAMES", 6)
+    monkeypatch.setattr(clip, "NUM_FRAMES", 6)
     return 6
 
 
@@ -84,10 +85,10 @@ def test_the_weights_that_come_along_follow_the_flower(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("bundled")
 def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.MonkeyPatch) -> None:
     """A perfect tracker scores 1, and one that never moves what a mask that stays scores."""
-    picture = FlowerClip()[0][0]
+    image = FlowerClip()[0][0]
 
     def scored(masks: list[CompactMask]) -> TrackDemo:
-        found = [(picture, mask) for mask in masks]
+        found = [(image, mask) for mask in masks]
         monkeypatch.setattr(_demo_track, "_track", lambda *_: (found, 0.6))
         result = track_demo(tmp_path)
         assert isinstance(result, TrackDemo)

@@ -10,8 +10,8 @@ import pytest
 
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs.evaluate import evaluate
-from pocketeye.verbs.train import TrainResult
+from pocketeye.verbs.evaluate.verb import evaluate
+from pocketeye.verbs.train.verb import TrainResult
 
 
 def test_eval(trained: TrainResult) -> None:
@@ -29,7 +29,7 @@ def test_eval(trained: TrainResult) -> None:
 
 
 def test_eval_of_an_artefact(trained: TrainResult, tmp_path: Path) -> None:
-    from pocketeye.verbs.export import export
+    from pocketeye.verbs.export.verb import export
 
     export(str(trained.out), out=tmp_path / "artefact", data="digits", samples=4)
     result = evaluate(str(tmp_path / "artefact"))

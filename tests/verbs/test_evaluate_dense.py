@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pocketeye.cli import main
-from pocketeye.models.dense_described import DenseTask
-from pocketeye.verbs._evaluate_dense import DetectionEvaluateResult, SemanticEvaluateResult
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.models.dense.described import DenseTask
+from pocketeye.verbs.evaluate.dense import DetectionEvaluateResult, SemanticEvaluateResult
+from pocketeye.verbs.evaluate.verb import evaluate
 from tests.data.box_layouts import voc_xml, write_voc
 from tests.data.mask_layouts import disc, rle, write_coco, write_labels
 from tests.training.test_dense_predictor import write_run
@@ -40,7 +40,7 @@ def test_a_detector(pets: Path, tmp_path: Path) -> None:
     matches = result.result.matches
     threshold = f" --score-threshold {int(100 * matches.score) / 100:.2f}" if matches.f1 else ""
     assert result.next_commands() == [
-        f"pocketeye predict {run} PICTURE{threshold}",
+        f"pocketeye predict {run} IMAGE{threshold}",
         f"pocketeye export {run} --data {pets}",
     ]
     again = evaluate(
@@ -79,12 +79,12 @@ def test_a_segmenter(tmp_path: Path) -> None:
     assert [row.pixels for row in result.result.report.rows] == [30 * 96, 34 * 96]
     assert result.lines()[0].startswith("mean IoU [bold]")
     assert next(path.name for path in result.written()) == "eval.json"
-    assert result.next_commands()[0] == f"pocketeye predict {run} PICTURE"
+    assert result.next_commands()[0] == f"pocketeye predict {run} IMAGE"
 
 
 def test_what_masks_mean_is_the_networks_word(tmp_path: Path) -> None:
     """A folder without classes.yaml, and a network with the classes of CamVid."""
-    from pocketeye.data.class_maps import KNOWN
+    from pocketeye.data.semantic.class_maps import KNOWN
 
     labels = np.full((64, 96), 11)
     labels[30:] = 3
@@ -103,7 +103,7 @@ def test_what_masks_mean_is_the_networks_word(tmp_path: Path) -> None:
         (["--classes", "camvid11"], "--classes means nothing to --task detect"),
         (["--batch-size", "4"], "--batch-size means nothing to --task detect"),
         (["--results", "x.json"], "score either a model"),
-        (["--data", "digits"], "--task detect needs annotated pictures"),
+        (["--data", "digits"], "--task detect needs annotated images"),
         (["--data", "nowhere"], "no data at nowhere"),
     ],
 )
@@ -128,6 +128,6 @@ def test_a_set_of_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "1 classes the network was not trained on (car)" in capsys.readouterr().err
     (root / "ImageSets" / "Main" / "val.txt").write_text("")
     assert main(["eval", str(run), "--data", str(root), "--device", "cpu"]) == 2
-    assert "picture that can be used" in capsys.readouterr().err
+    assert "image that can be used" in capsys.readouterr().err
     assert main(["eval", "--task", "instance", "--data", str(root)]) == 2
     assert "say what to judge" in capsys.readouterr().err

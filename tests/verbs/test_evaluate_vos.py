@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pocketeye.cli import main
-from pocketeye.verbs._evaluate_vos import VosEvaluateResult
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.verbs.evaluate.verb import evaluate
+from pocketeye.verbs.evaluate.vos import VosEvaluateResult
 from tests.data.video_layouts import davis, save_masks
 
 CLIPS = {"a": dict.fromkeys(range(5), (1, 2)), "b": dict.fromkeys(range(4), (1,))}

@@ -7,10 +7,10 @@ import torch
 
 import pocketeye
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
+from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.verbs._images import sample_inputs, settle_batchnorm
-from pocketeye.verbs._network import open_network
-from pocketeye.verbs.export import export
+from pocketeye.verbs.export.verb import export
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
@@ -89,7 +89,7 @@ def test_settled_networks_have_unit_signals(tiny) -> None:
     [
         ({"to": "onnxruntim"}, "Did you mean 'onnxruntime'"),
         ({"to": "torch", "precision": "int8"}, "not offered by the runtime 'torch'"),
-        ({"samples": 0}, "at least 1 picture"),
+        ({"samples": 0}, "at least 1 image"),
         ({"data": "digit"}, "digits"),
     ],
 )

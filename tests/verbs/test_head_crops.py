@@ -11,14 +11,15 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD, DenseManifest
+from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.dense import _write_heads
+from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.runtimes.dense_artifact import BOX_HEAD, MASK_HEAD, DenseManifest
-from pocketeye.runtimes.mask_rcnn_numpy import MaskRCNNDecoder
-from pocketeye.verbs._export_dense import DenseExportResult, _write_heads
-from pocketeye.verbs._head_crops import HeadCrops, head_crops
-from pocketeye.verbs.export import export
+from pocketeye.verbs.export.dense import DenseExportResult
+from pocketeye.verbs.export.verb import export
 from tests.runtimes.test_dense_artifact import write_run
 from tests.runtimes.test_mask_rcnn_numpy import mask_rcnn
 from tests.training.dense_sets import write_coco_discs
@@ -26,7 +27,7 @@ from tests.training.dense_sets import write_coco_discs
 CANVAS, PER_RUN = (96, 128), (40, 5)
 
 
-def pictures(count: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
+def images(count: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
     rng = np.random.default_rng(0)
     return [(rng.normal(size=(1, 3, *CANVAS)).astype(np.float32), (96, 120)) for _ in range(count)]
 
@@ -34,7 +35,7 @@ def pictures(count: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
 def taken(score_thresh: float, count: int) -> tuple[MaskRCNN, RawProposals, HeadCrops]:
     model = mask_rcnn(score_thresh)
     raw = RawProposals(model).eval()
-    return model, raw, head_crops(model, raw, pictures(count), PER_RUN)
+    return model, raw, head_crops(model, raw, images(count), PER_RUN)
 
 
 def test_they_are_what_the_artefact_gives_its_heads() -> None:
@@ -55,7 +56,7 @@ def test_they_are_what_the_artefact_gives_its_heads() -> None:
         return [np.zeros((len(array), 4, 28, 28), np.float32)]
 
     decoder, box = MaskRCNNDecoder(**raw.decoder()), RawBoxHead(model).eval()
-    for image, size in pictures(2):
+    for image, size in images(2):
         decoder(image, graph(raw), graph(box, "box"), masks, PER_RUN, size, size)
     assert crops.masks_of == "objects"
     assert [batch.shape for batch in crops.box] == [(40, 8, 7, 7)] * 2
@@ -72,10 +73,10 @@ def test_they_are_what_the_artefact_gives_its_heads() -> None:
 def test_where_nothing_is_found_the_best_proposals_are_taken() -> None:
     _, _, crops = taken(0.99999, 20)
     assert crops.masks_of == "proposals"
-    assert crops.num_pictures == 16  # not all of many pictures
+    assert crops.num_images == 16  # not all of many images
     assert crops.num_mask == 20
     assert np.ptp(crops.mask[0]) > 0
-    assert "20 crops of proposals; from 16 pictures" in crops.line()
+    assert "20 crops of proposals; from 16 images" in crops.line()
 
 
 def test_a_network_that_proposes_nothing_is_refused() -> None:
@@ -83,7 +84,7 @@ def test_a_network_that_proposes_nothing_is_refused() -> None:
     with torch.no_grad():
         model.rpn.head.bbox_pred.bias.fill_(float("nan"))
     with pytest.raises(InvalidValue, match=r"proposes nothing.*give --data"):
-        head_crops(model, RawProposals(model).eval(), pictures(1), PER_RUN)
+        head_crops(model, RawProposals(model).eval(), images(1), PER_RUN)
 
 
 def input_range(path: Path) -> tuple[float, float]:
@@ -109,7 +110,7 @@ def test_the_heads_are_quantised_with_them_and_the_better_for_it(tmp_path: Path)
     noise = HeadCrops(
         box=tuple((generator.normal(size=b.shape) * std + mean).astype(np.float32) for b in crops.box),
         mask=tuple((generator.normal(size=b.shape) * std + mean).astype(np.float32) for b in crops.mask),
-        num_box=1, num_mask=1, num_pictures=1, masks_of="objects",
+        num_box=1, num_mask=1, num_images=1, masks_of="objects",
     )  # fmt: skip
     errors = {}
     for name, given in (("crops", crops), ("noise", noise)):
@@ -135,8 +136,8 @@ def test_an_artefact_says_what_it_was_quantised_with(tmp_path: Path) -> None:
     result = export(str(run), data=str(data), precision="int8", samples=2, out=tmp_path / "out")
     assert isinstance(result, DenseExportResult)
     written = json.loads((tmp_path / "out" / "export.json").read_text())["calibration"]
-    assert written == {"data": str(data), "pictures": 2, "box_crops": 500, "mask_crops": 100,
-                       "mask_crops_of": "objects", "crops_from_pictures": 2}  # fmt: skip
+    assert written == {"data": str(data), "images": 2, "box_crops": 500, "mask_crops": 100,
+                       "mask_crops_of": "objects", "crops_from_images": 2}  # fmt: skip
     assert result.to_dict()["calibration"] == written
-    assert f"quantised with 2 pictures, {data}; box head: 500 crops" in result.lines()[0]
+    assert f"quantised with 2 images, {data}; box head: 500 crops" in result.lines()[0]
     assert result.agreement.found > 0.85

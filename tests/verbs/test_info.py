@@ -10,12 +10,12 @@ from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.record import Device, LatencyRecord
 from pocketeye.models import load_space
+from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Timing
-from pocketeye.verbs._network import open_network
-from pocketeye.verbs._stages import stage_rows
-from pocketeye.verbs.evaluate import evaluate
-from pocketeye.verbs.info import info
-from pocketeye.verbs.train import train
+from pocketeye.verbs.evaluate.verb import evaluate
+from pocketeye.verbs.info.stages import stage_rows
+from pocketeye.verbs.info.verb import info
+from pocketeye.verbs.train.verb import train
 
 
 def test_blocks_add_up_to_the_network() -> None:
@@ -92,7 +92,7 @@ def test_published_numbers_with_sources_and_notes(tmp_path) -> None:
     text = " ".join(" ".join(lines).split())
     assert "arXiv 2408.03703, 2024" in text
     assert "2.98 M (2,979,700); 3,200,700 with two heads (distilled=True)" in text
-    assert "546.8 M for a picture of 3×224×224, by torch's FlopCounterMode" in text
+    assert "546.8 M for an image of 3×224×224, by torch's FlopCounterMode" in text
     assert "crop 0.875, bicubic" in text
     assert "pocketeye export casvit_xs --checkpoint FILE" in text
     rows = [line.split() for line in lines if line.startswith(("top-1 %", "MACs, two heads"))]
@@ -141,7 +141,7 @@ def test_a_run_shows_its_own_card(trained: Path) -> None:
     text = " ".join(" ".join(result.lines()).split())
     low, high = evaluated["top1_interval"]
     percent = f"top-1 {100 * evaluated['top1']:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
-    assert f"judged {percent} on 359 pictures of digits" in text
+    assert f"judged {percent} on 359 images of digits" in text
     assert "trained on digits (sha256 " in text
     assert "classes 10: 0, 1, 2, 3, 4, 5, …" in text
     assert "recipe epochs 1, batch_size 64, optimizer sgd, lr 0.1" in text

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
-from pocketeye.data.description import SplitDescription, describe
+from pocketeye.data.describing.description import SplitDescription, describe
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results.colors import color_of
-from pocketeye.verbs._data_info import DataInfo
-from pocketeye.verbs.info import info
+from pocketeye.verbs.info.data import DataInfo
+from pocketeye.verbs.info.verb import info
 from tests.data.box_layouts import voc_xml, write_voc, write_yolo
 from tests.data.mask_layouts import photo, write_coco, write_labels
 
@@ -41,7 +41,7 @@ def test_boxes(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (val.name, val.counts) == ("val", {"cat": 0, "dog": 1})
     text = "\n".join(result.lines())
-    assert "2 pictures; 1 of them without objects (kept as negatives); 96x64" in text
+    assert "2 images; 1 of them without objects (kept as negatives); 96x64" in text
     assert "1 problems in the data[/yellow] (train):\n  a.xml, object 3 (cat)" in text
     assert [split["name"] for split in json.loads(json.dumps(result.to_dict()))["splits"]] == [
         "train", "val",
@@ -66,10 +66,10 @@ def test_samples_are_drawn(tmp_path: Path) -> None:
     shade = (pixels == color_of(1)).all(-1)
     assert shade[:280, :408].sum() > 700  # the outline round the object
     assert shade[280:].sum() > 100  # its legend
-    assert (pixels[60:200, 500:800] == 0xDD).all(-1).mean() > 0.9  # a picture that cannot be read
+    assert (pixels[60:200, 500:800] == 0xDD).all(-1).mean() > 0.9  # an image that cannot be read
     with pytest.raises(InvalidValue, match=r"exists already: replace it with --overwrite"):
         info(str(root), out=out)
-    assert described(root, out=out, overwrite=True).picture == out
+    assert described(root, out=out, overwrite=True).image == out
     with pytest.raises(InvalidValue, match=r"--out FILE.png, not"):
         info(str(root), out=tmp_path / "folder")
 
@@ -91,7 +91,7 @@ def test_labels_without_names(tmp_path: Path) -> None:
     assert "  value 4: no class" in "\n".join(result.lines())
 
 
-def test_yolo_pictures_and_videos(tmp_path: Path) -> None:
+def test_yolo_images_and_videos(tmp_path: Path) -> None:
     yolo = write_yolo(tmp_path / "yolo", {"a": "0 0.5 0.5 0.2 0.2"}, ("cat [x]",))
     assert described(yolo).data.layout == "yolo"
     assert described(yolo / "data.yaml").data.splits[0].counts == {"cat [x]": 1}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.latency.noise import Precision as TablePrecision
 from pocketeye.latency.table import LatencyTable
-from pocketeye.latency.usable import Precision as TablePrecision
 from pocketeye.models import load_space
 from pocketeye.verbs.measure import MeasureResult, measure
 from tests.latency.fakes import DENSE_SPACE, SEGMENTER, SPACE, use_fake_machine
@@ -77,7 +77,7 @@ def test_a_plus_in_the_name_of_a_space_stays_whole(space: str) -> None:
     assert all(path.name.startswith("fbnet+casvit-cifar") for path in checked.written())
 
 
-def test_check_writes_a_picture_and_a_report(space: str) -> None:
+def test_check_writes_a_image_and_a_report(space: str) -> None:
     made(space)
     result = measure(check=Path("t.latency.json"), nets=20)
     assert result.check is not None
@@ -181,7 +181,7 @@ def test_what_segmenters_need_is_said(dense_space: str) -> None:
     ("options", "sentence"),
     [
         ({"fpn_channels": 4}, "fpn_channels must be at least 8"),
-        ({"input_size": 24}, "a segmenter sees pictures of 32 pixels or more"),
+        ({"input_size": 24}, "a segmenter sees images of 32 pixels or more"),
     ],
 )
 def test_no_table_that_a_search_would_refuse(

@@ -14,8 +14,8 @@ from PIL import Image
 
 from pocketeye.cli import main
 from pocketeye.data import load_images
-from pocketeye.verbs.predict import predict
-from pocketeye.verbs.train import TrainResult
+from pocketeye.verbs.predict.verb import predict
+from pocketeye.verbs.train.verb import TrainResult
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_predict(trained: TrainResult, digits: Path) -> None:
     assert [len(row["classes"]) for row in data["predictions"]] == [2, 2, 2]
     assert data["problems"] == [f"{digits / 'x.png'}: empty file"]
     assert result.next_commands() == [f"pocketeye export {trained.out}"]
-    picture, *rest = result.lines()[1].split()
-    assert picture.endswith("0.png")
+    image, *rest = result.lines()[1].split()
+    assert image.endswith("0.png")
     assert rest[0] == data["predictions"][0]["classes"][0]
     assert result.lines()[-2:] == [
         "[yellow]1 input is left out[/yellow]:", f"  {digits / 'x.png'}: empty file",
@@ -70,28 +70,26 @@ def test_what_is_written(trained: TrainResult, digits: Path, tmp_path: Path) -> 
     assert names == {file.name for file in files} | {"mine.json"}
 
 
-@pytest.mark.parametrize("kind", ["picture", "list"])
+@pytest.mark.parametrize("kind", ["image", "list"])
 def test_standard_input(
     trained: TrainResult, digits: Path, kind: str,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     path = digits / "1.png"
-    data = path.read_bytes() if kind == "picture" else f"{path}\n{digits}/gone.png\n".encode()
+    data = path.read_bytes() if kind == "image" else f"{path}\n{digits}/gone.png\n".encode()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     assert main(["predict", str(trained.out), "-", "--device", "cpu", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     (row,) = printed["predictions"]
-    assert row["path"] == ("standard input" if kind == "picture" else str(path))
-    assert printed["problems"] == (
-        [] if kind == "picture" else [f"no picture at {digits}/gone.png"]
-    )
+    assert row["path"] == ("standard input" if kind == "image" else str(path))
+    assert printed["problems"] == ([] if kind == "image" else [f"no image at {digits}/gone.png"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fbnet_c", "nowhere.png"], "no picture at nowhere.png"),
-        (["fbnet_c", "*.png"], "no picture matches *.png"),
+        (["fbnet_c", "nowhere.png"], "no image at nowhere.png"),
+        (["fbnet_c", "*.png"], "no image matches *.png"),
         (["fbnet_c", "x", "--topkk", "2"], "topkk"),
         (["fbnet_c", "x", "--csv", "."], "--csv takes a file, and . is a folder"),
     ],

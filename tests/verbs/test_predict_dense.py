@@ -10,22 +10,22 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
-from pocketeye.models.dense_described import DenseTask
+from pocketeye.models.dense.described import DenseTask
 from pocketeye.results import Masks
-from pocketeye.verbs._predict_dense import DensePredictResult
-from pocketeye.verbs.predict import predict
+from pocketeye.verbs.predict.dense import DensePredictResult
+from pocketeye.verbs.predict.verb import predict
 from tests.data.mask_layouts import photo
 from tests.training.test_dense_predictor import write_run
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two pictures and a file that is none."""
+    """Two images and a file that is none."""
     folder = tmp_path / "photos"
     folder.mkdir()
     photo(0).save(folder / "a.png")
     photo(1, (50, 70)).save(folder / "b.jpg")
-    (folder / "c.jpg").write_text("no picture")
+    (folder / "c.jpg").write_text("no image")
     return folder
 
 
@@ -42,7 +42,7 @@ def run(tmp_path: Path, task: DenseTask, photos: Path, **more: object) -> DenseP
 def test_objects(tmp_path: Path, photos: Path, task: DenseTask) -> None:
     out = tmp_path / "deep" / "out"
     result = run(tmp_path, task, photos, out=out, score_threshold=0.2)
-    assert result.problems == (f"{photos / 'c.jpg'}: not a picture",)
+    assert result.problems == (f"{photos / 'c.jpg'}: not an image",)
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "detections.json"]
     with Image.open(out / "b.png") as drawn:
         assert drawn.size == (50, 70)
@@ -96,7 +96,7 @@ def test_nothing_is_overwritten_unasked(
     assert main([*arguments, "--overwrite"]) == 0
 
 
-def test_pictures_of_the_same_name_are_numbered(tmp_path: Path, photos: Path) -> None:
+def test_images_of_the_same_name_are_numbered(tmp_path: Path, photos: Path) -> None:
     (photos / "more").mkdir()
     photo(5).save(photos / "more" / "A.png")
     out = tmp_path / "out"
@@ -132,12 +132,10 @@ def test_mistakes_are_one_sentence_and_exit_2(
     assert not (tmp_path / "out").exists()
 
 
-def test_no_picture_at_all(
-    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_image_at_all(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(write_run(tmp_path / "run", "detect"))
     out = str(tmp_path / "out")
     assert main(["predict", model, str(photos / "c.jpg"), "--out", out, "--device", "cpu"]) == 2
-    assert "none of 1 pictures can be read; first: " in capsys.readouterr().err
+    assert "none of 1 images can be read; first: " in capsys.readouterr().err
     assert main(["predict", "fbnet_c", "x.png", "--score-threshold", "0.5"]) == 2
     assert "--score-threshold means nothing to --task classify" in capsys.readouterr().err

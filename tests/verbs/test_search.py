@@ -21,7 +21,7 @@ from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
-from pocketeye.verbs import _search_stages as stages
+from pocketeye.searching import stages
 from pocketeye.verbs.search import SearchResult, search
 
 from .search_fakes import SPACE, FakeRuntime, made_up_table
@@ -135,7 +135,7 @@ def test_interrupted_twice_and_resumed_equals_uninterrupted(
     metrics = (tmp_path / "metrics.csv").read_bytes()
     monkeypatch.setattr(stages, "measure_session", fake)
     with monkeypatch.context() as patch:
-        patch.setattr("pocketeye.training.fit.fit", interrupt)
+        patch.setattr("pocketeye.training.classify.fit.fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             search(table=table, out=tmp_path, resume=True, **SETTINGS)
     result = search(table=table, out=tmp_path, resume=True, **SETTINGS)
@@ -231,7 +231,7 @@ def test_missing_table_and_data_are_named(table: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"nowhere\.json.*pocketeye measure"):
         search(table=tmp_path / "nowhere.json", **SETTINGS)
     with pytest.raises(MissingFile, match="no data at"):
-        search(table=table, data=str(tmp_path / "pictures"), out=tmp_path / "new", **SETTINGS)
+        search(table=table, data=str(tmp_path / "images"), out=tmp_path / "new", **SETTINGS)
 
 
 def test_tables_that_do_not_describe_this_search_are_refused(tmp_path: Path) -> None:

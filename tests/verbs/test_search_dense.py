@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import yaml
 
-from pocketeye.data.semantic import load_semantic
+from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.dense_described import DenseDescription, open_dense
-from pocketeye.models.pixel_head import SegmenterSpec
-from pocketeye.searching.ranking import Judge
+from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.models.dense.pixel_head import SegmenterSpec
+from pocketeye.searching import stages
+from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
-from pocketeye.training.dense_config import DenseConfig, load_dense_recipe
-from pocketeye.verbs import _search_stages as stages
-from pocketeye.verbs._search_tasks import usual_batch
-from pocketeye.verbs.evaluate import evaluate
+from pocketeye.searching.tasks import usual_batch
+from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.search import SearchResult, search
 
 from ..searching.test_dense import SPACE as SQUARE
@@ -177,12 +177,12 @@ def test_masks_of_classifiers_are_refused(settings: dict[str, Any], tmp_path: Pa
         search(table=table, out=tmp_path / "run", target_ms=2.0, classes="camvid11")
 
 
-def test_judging_is_on_pictures_that_trained_theta(finished: SearchResult) -> None:
+def test_judging_is_on_images_that_trained_theta(finished: SearchResult) -> None:
     assert finished.comparison.num_images == 2  # a fifth of ten
     assert np.isfinite(finished.comparison.searched_best)
 
 
-def test_damaged_pictures_are_left_out_and_named(
+def test_damaged_images_are_left_out_and_named(
     data: Path, table: Path, settings: dict[str, Any], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -207,11 +207,11 @@ def test_nothing_to_rank_on_is_one_sentence(data: Path, tmp_path: Path) -> None:
         victim.write_bytes(victim.read_bytes()[:200])
     images = load_semantic(str(spoilt), "train")
     described = DenseDescription(task="semantic", backbone="none", classes=images.classes)
-    with pytest.raises(InvalidValue, match=r"none of the 10 pictures .* kept to rank networks"):
+    with pytest.raises(InvalidValue, match=r"none of the 10 images .* kept to rank networks"):
         list(_Whole(images, described))
 
 
-def test_pictures_of_another_shape_than_measured_are_refused(
+def test_images_of_another_shape_than_measured_are_refused(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     other = made_up_table(SPACE.with_(input_size=(72, 72)), segmenter=SPEC).save(
@@ -232,7 +232,7 @@ def test_from_scratch_bn_has_to_learn(
         search(table=table, out=tmp_path / "run", **{**settings, "train_recipe": str(path)})
 
 
-def test_another_recipe_or_other_pictures_do_not_go_on(
+def test_another_recipe_or_other_images_do_not_go_on(
     data: Path, table: Path, settings: dict[str, Any], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -12,7 +12,7 @@ from pocketeye.models import create_tam
 from pocketeye.results import CompactMask
 from pocketeye.verbs import segment as verb
 from pocketeye.verbs.segment import segment
-from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, picture
+from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, make_image
 
 SIZE = (96, 64)
 DISCS = [(20, 20, 13, COLOURS[0]), (70, 40, 13, COLOURS[2])]
@@ -22,7 +22,7 @@ PICO = "pocketeye_tam_pico"
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "photo.png"
-    Image.fromarray(picture(SIZE, DISCS)).save(path)
+    Image.fromarray(make_image(SIZE, DISCS)).save(path)
     return path
 
 
@@ -129,7 +129,7 @@ def test_without_weights_nothing_is_drawn(photo, tmp_path, capsys, monkeypatch, 
         ({"box": ["1,2,3"]}, "--box is written x0,y0,x1,y1 in pixels, got '1,2,3'"),
         ({"box": ["1,2,3,4", "1,2,3,4"], "point": ["1,2"]}, "points go with one box at most"),
         ({"point": ["1,2"], "out": Path("a.gif")}, "unknown suffix '.gif'"),
-        ({"point": ["96,2"]}, "the point 96,2 is outside the picture of 96x64"),
+        ({"point": ["96,2"]}, "the point 96,2 is outside the image of 96x64"),
         ({"box": ["9,9,3,4"]}, "did you mean 3,4,9,9?"),
         ({"everything": True, "points_per_side": 0}, "points_per_side is 0"),
     ],
@@ -144,7 +144,7 @@ def test_bad_input(photo, tmp_path, monkeypatch, options, sentence) -> None:
 
 
 def test_bad_files(photo, tmp_path) -> None:
-    with pytest.raises(MissingFile, match="no picture at"):
+    with pytest.raises(MissingFile, match="no image at"):
         segment(tmp_path / "none.png", point=["1,2"])
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(InvalidValue, match="is a folder: choose another name"):

@@ -18,7 +18,7 @@ import pocketeye
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.verbs._track_prompts import parse_prompts
+from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track
 from tests.tracking.trackers import moving
 
@@ -133,10 +133,10 @@ def test_no_weights(folder: Path, tmp_path: Path, monkeypatch, capsys, model: st
         (["--box", "1,2,3"], "a box is x0,y0,x1,y1"),
         (["--object", "dog:1,2"], "an object is ID:x,y@FRAME"),
         (["--object", "2:1,2@9"], "no frame 9 to prompt in: its 5 frames are 0 to 4"),
-        (["--point", "300,40"], "the point 300,40 is outside the picture"),
-        (["--point", "-3,40"], "the point -3,40 is outside the picture"),
-        (["--point=-3,40:0"], "the point -3,40 is outside the picture"),
-        (["--box", "-3,-4,9,9"], "the box -3,-4,9,9 is not inside the picture"),
+        (["--point", "300,40"], "the point 300,40 is outside the image"),
+        (["--point", "-3,40"], "the point -3,40 is outside the image"),
+        (["--point=-3,40:0"], "the point -3,40 is outside the image"),
+        (["--box", "-3,-4,9,9"], "the box -3,-4,9,9 is not inside the image"),
     ],
 )
 def test_mistakes(folder: Path, weights: Path, tmp_path: Path, capsys, options, said) -> None:

@@ -6,7 +6,7 @@ from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import list_tams
 from pocketeye.models.tam.checkpoints import PUBLISHED
-from pocketeye.verbs.info import info
+from pocketeye.verbs.info.verb import info
 from pocketeye.verbs.list_models import list_models
 
 
@@ -22,7 +22,7 @@ def test_the_list_has_a_table_of_trackers(weights) -> None:
     assert result.models == ()
     assert [row.name for row in result.trackers] == list_tams()
     header, *lines = result.lines()
-    assert header.split() == ["[bold]tracker", "params", "picture", "weights", "here[/bold]"]
+    assert header.split() == ["[bold]tracker", "params", "image", "weights", "here[/bold]"]
     cells = {line.split()[0]: line.split()[1:] for line in lines[: len(list_tams())]}
     assert cells["efficienttam_ti_512x512"] == [
         "17.9", "M", "512", "efficienttam_ti_512x512.pt", "no",
@@ -85,7 +85,7 @@ def test_the_card_of_a_published_tracker(weights) -> None:
     assert "  a  EfficientTAM paper (arXiv 2411.18933v1), table 1" in lines
 
 
-def test_parts_add_up_and_macs_follow_the_picture() -> None:
+def test_parts_add_up_and_macs_follow_the_image() -> None:
     large, small = info("efficienttam_ti"), info("efficienttam_ti", input_size=512)
     assert sum(large.tracker.parts.values()) == large.tracker.params == 17_866_018
     assert small.tracker.image_size == (512, 512)

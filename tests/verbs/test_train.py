@@ -11,7 +11,7 @@ import torch
 
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs.train import TrainResult, train
+from pocketeye.verbs.train.verb import TrainResult, train
 
 
 def test_train(trained: TrainResult) -> None:
@@ -25,7 +25,7 @@ def test_train(trained: TrainResult) -> None:
         f"pocketeye eval {trained.out} --data digits",
         f"pocketeye export {trained.out} --data digits",
     ]
-    assert "pictures) in epoch" in trained.lines()[0]
+    assert "images) in epoch" in trained.lines()[0]
 
 
 def test_a_run_is_not_overwritten(trained: TrainResult) -> None:
@@ -89,7 +89,7 @@ def test_teacher_and_start_weights_are_part_of_the_run(
         (["train", "--teacher", "casvit_x", "--distill", "soft"], "Did you mean 'casvit_xs'"),
         (["train", "--checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["train", "--new-head"], "give --checkpoint too"),
-        (["train", "--batch-size", "5000"], "has 1438 pictures, fewer than one batch of 5000"),
+        (["train", "--batch-size", "5000"], "has 1438 images, fewer than one batch of 5000"),
         (["train", "--precision", "fp16", "--device", "cpu"], "fp16 needs a CUDA device"),
     ],
 )

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.models.dense_backbone import DenseBackbone
-from pocketeye.models.dense_described import DenseDescription, open_dense
-from pocketeye.training.info import ModelInfo
-from pocketeye.verbs.train import train
+from pocketeye.models.dense.backbone import DenseBackbone
+from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.verbs.train.verb import train
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 from tests.training.test_fit_dense import BACKBONE
 
@@ -46,7 +46,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def classifier(tmp_path: Path) -> Path:
-    """A run of a classifier, with other statistics of its pictures than usual."""
+    """A run of a classifier, with other statistics of its images than usual."""
     folder = tmp_path / "classifier"
     folder.mkdir()
     torch.manual_seed(5)
@@ -111,7 +111,7 @@ def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "detect"], "needs annotated pictures: give their folder with --data"),
+        (["--task", "detect"], "needs annotated images: give their folder with --data"),
         (["--backbone", "fbnet_a"], "--backbone means nothing to --task classify"),
         (
             ["fbnet_a", "--task", "detect", "--data", "COCO"],
@@ -130,7 +130,7 @@ def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
             "for --task semantic",
         ),
         (["--task", "detect", "--data", "COCO", "--checkpoint", "x.pt"], "no checkpoint at x.pt"),
-        (["--task", "semantic", "--data", "COCO"], "is no set of pictures with labels"),
+        (["--task", "semantic", "--data", "COCO"], "is no set of images with labels"),
         (
             ["--task", "semantic", "--data", "SEM", "--recipe", "semantic-fpn-40k"],
             "use a copy of it that says live",

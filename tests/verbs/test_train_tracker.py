@@ -12,7 +12,7 @@ from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
 from pocketeye.tracking import load_tracker
-from pocketeye.verbs.train import train
+from pocketeye.verbs.train.verb import train
 from tests.training.tam_sets import write_davis
 
 RECIPE = """
@@ -41,7 +41,7 @@ def recipe(folder: Path, task: str) -> str:
     return str(path)
 
 
-def test_pictures_then_clips(davis, tmp_path):
+def test_images_then_clips(davis, tmp_path):
     options = {"data": str(davis), "input_size": 64, "device": "cpu"}
     first = train(
         "pocketeye_tam_pico", task="segment-anything", out=tmp_path / "first",

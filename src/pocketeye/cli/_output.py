@@ -17,8 +17,8 @@ from rich.console import Console
 
 from pocketeye.cli._progress import RichReporter
 from pocketeye.progress import reporting
+from pocketeye.text import human_bytes, human_seconds
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_bytes, human_seconds
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

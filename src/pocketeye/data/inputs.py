@@ -1,4 +1,4 @@
-"""Pictures as users name them: files, folders, patterns, addresses, standard input."""
+"""Images as users name them: files, folders, patterns, addresses, standard input."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import BinaryIO, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from pocketeye.data._decode import SUFFIXES, UnreadableImage, no_comments
-from pocketeye.data._fetch import fetch, is_address
-from pocketeye.data._sources import walk
+from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, no_comments
+from pocketeye.data.files.fetch import fetch, is_address
+from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidValue, MissingFile
 
 STDIN = frozenset(("-", "/dev/stdin"))
 MOST_STDIN_BYTES = 256 << 20
 
 
-class PictureInput(Protocol):
-    """A picture that was not read yet."""
+class ImageInput(Protocol):
+    """An image that was not read yet."""
 
     @property
     def name(self) -> str:
         """What the user would call it: a path, an address, ``standard input``."""
 
     def read(self) -> bytes:
-        """The encoded picture; raises ``UnreadableImage``."""
+        """The encoded image; raises ``UnreadableImage``."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class AddressInput:
 
 @dataclass(frozen=True)
 class BytesInput:
-    """A picture that came through a pipe."""
+    """An image that came through a pipe."""
 
     name: str
     data: bytes
@@ -71,18 +71,18 @@ class BytesInput:
 
 def find_inputs(
     named: Sequence[str | Path], stdin: BinaryIO | None = None
-) -> tuple[list[PictureInput], list[str]]:
-    """(Pictures in the order they were named, sentences about names that lead nowhere).
+) -> tuple[list[ImageInput], list[str]]:
+    """(Images in the order they were named, sentences about names that lead nowhere).
 
-    A name is a file, a folder (all pictures below it, sorted), a pattern with ``*``, ``?``, ``[]`` or
-    ``**``, an http(s) address, or ``-``: standard input, which holds one picture or, as text, names
+    A name is a file, a folder (all images below it, sorted), a pattern with ``*``, ``?``, ``[]`` or
+    ``**``, an http(s) address, or ``-``: standard input, which holds one image or, as text, names
     one a line. Nothing is fetched here.
 
     Raises:
-        MissingFile: none of the names leads anywhere. InvalidValue: no pictures there, or nothing on
+        MissingFile: none of the names leads anywhere. InvalidValue: no images there, or nothing on
             standard input.
     """
-    found: list[PictureInput] = []
+    found: list[ImageInput] = []
     problems: list[str] = []
     for name in named:
         if str(name) in STDIN:
@@ -95,13 +95,13 @@ def find_inputs(
             problems.append(_nothing_at(str(name)))
     if not found:
         listed = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
-        if problems and not problems[0].startswith("no pictures"):
+        if problems and not problems[0].startswith("no images"):
             raise MissingFile(problems[0] + listed)
-        raise InvalidValue((problems or ["no pictures in an empty list"])[0] + listed)
+        raise InvalidValue((problems or ["no images in an empty list"])[0] + listed)
     return found, problems
 
 
-def _expand(name: str, *, patterns: bool) -> list[PictureInput]:
+def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
     if is_address(name):
         return [AddressInput(name)]
     path = Path(name)
@@ -118,24 +118,24 @@ def _expand(name: str, *, patterns: bool) -> list[PictureInput]:
 
 def _nothing_at(name: str) -> str:
     if Path(name).is_dir():
-        return f"no pictures in {name}"
+        return f"no images in {name}"
     if glob.has_magic(name):
-        return f"no picture matches {name}"
-    return f"no picture at {name}"
+        return f"no image matches {name}"
+    return f"no image at {name}"
 
 
-def _from_stdin(stdin: BinaryIO | None) -> tuple[list[PictureInput], list[str]]:
+def _from_stdin(stdin: BinaryIO | None) -> tuple[list[ImageInput], list[str]]:
     if stdin is None or stdin.isatty():
-        raise InvalidValue("- reads standard input: pipe a picture or a list of names into it")
+        raise InvalidValue("- reads standard input: pipe an image or a list of names into it")
     data = stdin.read(MOST_STDIN_BYTES + 1)
     if len(data) > MOST_STDIN_BYTES:
         raise InvalidValue(f"standard input has more than {MOST_STDIN_BYTES >> 20} MiB")
     if not data.strip():
-        raise InvalidValue("standard input is empty: pipe a picture or a list of names into it")
-    names = None if _is_picture(data) else _lines(data)
+        raise InvalidValue("standard input is empty: pipe an image or a list of names into it")
+    names = None if _is_image(data) else _lines(data)
     if names is None:
         return [BytesInput("standard input", data)], []
-    found: list[PictureInput] = []
+    found: list[ImageInput] = []
     problems: list[str] = []
     for name in names:
         inputs = _expand(name, patterns=False)
@@ -144,7 +144,7 @@ def _from_stdin(stdin: BinaryIO | None) -> tuple[list[PictureInput], list[str]]:
     return found, problems
 
 
-def _is_picture(data: bytes) -> bool:
+def _is_image(data: bytes) -> bool:
     try:
         with no_comments(), Image.open(io.BytesIO(data)):
             return True

@@ -25,7 +25,7 @@ from pocketeye.latency.record import Device, choose_clock, latency_ms
 from pocketeye.latency.sampling import spread
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
-from pocketeye.models.pixel_head import SegmenterSpec, require_segmenters
+from pocketeye.models.dense.pixel_head import SegmenterSpec, require_segmenters
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Precision, Runtime, Timing
 

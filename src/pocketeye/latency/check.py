@@ -12,11 +12,11 @@ import numpy as np
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.drift import describe_drift, measure_session
+from pocketeye.latency.noise import table_precision
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.sampling import spread, uniform
 from pocketeye.latency.table import LatencyTable
-from pocketeye.latency.usable import table_precision
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Runtime
 
@@ -52,7 +52,7 @@ class CheckReport:
     of a measurement: no table can be seen to be better than its networks repeat. ``drift`` says how
     much slower (+) the networks of the calibration are now than when the table was made: the
     machine, not the table; ``mape_without_drift`` is the error with that taken out. ``noise_ms`` and
-    ``gap_ms`` decide ``usable`` (:mod:`pocketeye.latency.usable`).
+    ``gap_ms`` decide ``usable`` (:mod:`pocketeye.latency.noise`).
     """
 
     mape: float

@@ -15,11 +15,11 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Call
 from pocketeye.models import fuse
 from pocketeye.models.architecture import Architecture, PlacedBlock, SkipOp
+from pocketeye.models.backbones.fbnet import FBNet
 from pocketeye.models.blocks import build_block
-from pocketeye.models.fbnet import FBNet
-from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, map_shapes
-from pocketeye.models.raw_heads import RawSemantic
-from pocketeye.models.semantic import create_semantic
+from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, map_shapes
+from pocketeye.models.dense.raw_heads import RawSemantic
+from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.size import sides, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Artifact, Executable, Precision, Runtime
@@ -76,7 +76,7 @@ def network_module(
 
 
 def input_shape(architecture: Architecture) -> Shape:
-    """(channels, height, width) of the pictures."""
+    """(channels, height, width) of the images."""
     return (architecture.in_chans, *sides(architecture.input_size))
 
 

@@ -1,4 +1,4 @@
-"""Pictures of tables and checks; every one names the device it is about."""
+"""Images of tables and checks; every one names the device it is about."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from pocketeye.latency.graphs import graph_key
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import CLOCKS, Clock, Device, latency_ms
 from pocketeye.models.architecture import Architecture, PlacedBlock
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Timing
 

@@ -30,7 +30,7 @@ IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
 SIZES = ("small", "medium", "large")
 MOST_FOUND = (1, 10, 100)
-"""Objects of one class that are judged in one picture at most, the surest."""
+"""Objects of one class that are judged in one image at most, the surest."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,9 +62,9 @@ class ApReport:
 
 
 class CocoAP:
-    """Takes the truth and what was found picture by picture, in any order.
+    """Takes the truth and what was found image by image, in any order.
 
-    A picture of which nothing was said counts as one in which nothing was found.
+    An image of which nothing was said counts as one in which nothing was found.
 
     Args:
         classes: names, in the order of the labels.
@@ -87,7 +87,7 @@ class CocoAP:
         areas: Any = None,
         masks: Masks | None = None,
     ) -> None:
-        """What is annotated in a picture: boxes ``(N, 4)`` x0, y0, x1, y1; see :class:`TrueObjects`."""
+        """What is annotated in an image: boxes ``(N, 4)`` x0, y0, x1, y1; see :class:`TrueObjects`."""
         made = true_objects(
             boxes, labels, crowd=crowd, difficult=difficult, areas=areas, masks=masks
         )
@@ -102,7 +102,7 @@ class CocoAP:
         scores: Any,
         masks: Masks | np.ndarray | None = None,
     ) -> None:
-        """What was found in a picture: boxes ``(N, 4)`` x0, y0, x1, y1, labels and scores ``(N,)``."""
+        """What was found in an image: boxes ``(N, 4)`` x0, y0, x1, y1, labels and scores ``(N,)``."""
         made = found_objects(boxes, labels, scores, masks)
         assert not self.masks or masks is not None or not len(made), "masks are judged: give them"
         self.found[image_id] = made
@@ -123,7 +123,7 @@ class CocoAP:
     def reports(self) -> tuple[ApReport, ...]:
         """Of boxes, and of masks where they are judged."""
         kinds: tuple[Kind, ...] = ("box", "mask") if self.masks else ("box",)
-        assert set(self.found) <= set(self.truths), "found in pictures without truth"
+        assert set(self.found) <= set(self.truths), "found in images without truth"
         return tuple(coco_ap(self.truths, self.found, self.classes, kind) for kind in kinds)
 
 
@@ -174,7 +174,7 @@ def _datasets(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Truth and results as COCO's json has them.
 
-    Pictures are counted in the order of their ids, which decides between equal scores.
+    Images are counted in the order of their ids, which decides between equal scores.
     """
     order = sorted(truths, key=lambda name: (isinstance(name, str), name))
     images = [_image(number, truths[name]) for number, name in enumerate(order, 1)]

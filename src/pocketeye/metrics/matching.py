@@ -1,4 +1,4 @@
-"""Which found object is which true one: for F1, the confusion of classes and a picture's mistakes."""
+"""Which found object is which true one: for F1, the confusion of classes and an image's mistakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class Matching:
-    """One picture.
+    """One image.
 
     Attributes:
         hits: int64 ``(N,)``: the true object of its class that each found one takes, or -1.
@@ -31,7 +31,7 @@ class Matching:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mistakes:
-    """One picture: objects ``right``, of a ``wrong`` class, ``missed``, and found where none is."""
+    """One image: objects ``right``, of a ``wrong`` class, ``missed``, and found where none is."""
 
     right: int
     wrong: int
@@ -40,7 +40,7 @@ class Mistakes:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall, 0 to 1; 1 for an empty picture left empty."""
+        """Harmonic mean of precision and recall, 0 to 1; 1 for an empty image left empty."""
         all_ = 2 * (self.right + self.wrong) + self.missed + self.superfluous
         return 2 * self.right / all_ if all_ else 1.0
 
@@ -53,7 +53,7 @@ class MatchReport:
         score: the least score, 0 where nothing is right at any.
         precision, recall, f1: over the objects of all classes, 0 to 1.
         confusion: int64 ``(K + 1, K + 1)``, true and predicted class; the last is the background.
-        pictures: mistakes by picture.
+        images: mistakes by image.
     """
 
     score: float
@@ -61,7 +61,7 @@ class MatchReport:
     recall: float
     f1: float
     confusion: np.ndarray
-    pictures: dict[int | str, Mistakes]
+    images: dict[int | str, Mistakes]
 
 
 def match_report(
@@ -69,17 +69,17 @@ def match_report(
     found: Mapping[int | str, FoundObjects],
     num_classes: int,
 ) -> MatchReport:
-    """Match all pictures, by masks where both sides have them and by boxes elsewhere."""
+    """Match all images, by masks where both sides have them and by boxes elsewhere."""
     matched = {name: match(truth, found.get(name, NOTHING)) for name, truth in truths.items()}
     total = sum(int(np.count_nonzero(~truth.crowd)) for truth in truths.values())
     score = _best_score(found, matched, total)
     confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
-    pictures = {}
+    images = {}
     for name, truth in truths.items():
         sure = found.get(name, NOTHING).above(score)
         cells = _cells(truth, sure, match(truth, sure), num_classes)
         confusion += cells
-        pictures[name] = _mistakes(cells)
+        images[name] = _mistakes(cells)
     right = int(np.trace(confusion))
     named, true = int(confusion[:, :-1].sum()), int(confusion[:-1].sum())
     return MatchReport(
@@ -88,7 +88,7 @@ def match_report(
         recall=right / true if true else 0.0,
         f1=2 * right / (named + true) if named + true else 0.0,
         confusion=confusion,
-        pictures=pictures,
+        images=images,
     )
 
 

@@ -1,4 +1,4 @@
-"""Objects of one picture, true or found, as the metrics of detectors take them."""
+"""Objects of one image, true or found, as the metrics of detectors take them."""
 
 from __future__ import annotations
 
@@ -105,3 +105,8 @@ def found_objects(
     assert len(made.boxes) == len(made.labels) == len(made.scores)
     assert made.masks is None or len(made.masks) == len(made)
     return made
+
+
+def known(value: float) -> float | None:
+    """None for nan."""
+    return None if np.isnan(value) else value

@@ -124,7 +124,7 @@ def pixel_totals(confusion: np.ndarray) -> np.ndarray:
 
 
 def mean_iou_of_totals(totals: np.ndarray) -> float:
-    """The same from :func:`pixel_totals`, or from sums of them over pictures."""
+    """The same from :func:`pixel_totals`, or from sums of them over images."""
     hits, true, predicted = totals
     return _mean(_share(hits, true + predicted - hits))
 

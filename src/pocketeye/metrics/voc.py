@@ -46,7 +46,7 @@ def voc_ap(
     num_classes: int,
 ) -> VocReport:
     """See the top of this file. Crowds, which VOC does not know, are taken as difficult."""
-    marks = [_picture(truth, found.get(name, NOTHING)) for name, truth in truths.items()]
+    marks = [_image(truth, found.get(name, NOTHING)) for name, truth in truths.items()]
     scores, labels, right, counted = (
         np.concatenate([*column, np.zeros(0, kind)])
         for column, kind in zip(zip(*marks, strict=True), (float, int, bool, bool), strict=True)
@@ -63,7 +63,7 @@ def voc_ap(
     return VocReport(ap_2007=both[0], ap_2010=both[1])
 
 
-def _picture(
+def _image(
     truth: TrueObjects, found: FoundObjects
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scores, labels, and whether each found box is right and counts at all."""

@@ -52,7 +52,7 @@ class Cost:
         printed: with its digits and unit, "3.20 M" or "3,200,700": as exact as it was said.
         form: of the network: "two heads" with a distillation head, "merged" with the branches of
             training merged; as it is made by default where empty.
-        at: side of the picture in pixels, for MACs.
+        at: side of the image in pixels, for MACs.
         agrees: whether counting the network here gives this number; a test holds us to either answer.
     """
 

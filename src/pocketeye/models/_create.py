@@ -12,13 +12,12 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.models import fbnet
 from pocketeye.models._registry import own_models
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
+from pocketeye.models.backbones import fbnet
 from pocketeye.models.size import sides
-
-ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
+from pocketeye.runs import ARCHITECTURE, MODEL, WEIGHTS
 
 
 def list_models(pattern: str = "*", *, include_timm: bool = False) -> list[str]:

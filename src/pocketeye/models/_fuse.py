@@ -9,7 +9,7 @@ from timm.models._features import FeatureGetterNet
 from torch import nn
 
 from pocketeye.layers import revert_sync_batchnorm
-from pocketeye.models.casvit import CASViT
+from pocketeye.models.backbones.casvit import CASViT
 
 
 def fuse(model: nn.Module) -> nn.Module:

@@ -17,12 +17,13 @@ from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models import casvit_keys, dense_keys, fbnet_keys
-from pocketeye.models.casvit import CASViT
-from pocketeye.models.fbnet import FBNet
-from pocketeye.models.mask_rcnn import MaskRCNN
-from pocketeye.models.retinanet import RetinaNet
-from pocketeye.models.semantic_fpn import SemanticFPN
+from pocketeye.models.backbones import casvit_keys, fbnet_keys
+from pocketeye.models.backbones.casvit import CASViT
+from pocketeye.models.backbones.fbnet import FBNet
+from pocketeye.models.dense import keys
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
 from pocketeye.models.tam import checkpoints as tam_checkpoints
 from pocketeye.models.tam.tam import TAM
 
@@ -33,9 +34,9 @@ _FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] =
     (FBNet, fbnet_keys.checkpoint_filter_fn),
     (CASViT, casvit_keys.checkpoint_filter_fn),
     (TAM, tam_checkpoints.checkpoint_filter_fn),
-    (RetinaNet, dense_keys.checkpoint_filter_fn),
-    (MaskRCNN, dense_keys.checkpoint_filter_fn),
-    (SemanticFPN, dense_keys.checkpoint_filter_fn),
+    (RetinaNet, keys.checkpoint_filter_fn),
+    (MaskRCNN, keys.checkpoint_filter_fn),
+    (SemanticFPN, keys.checkpoint_filter_fn),
 )
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
@@ -106,10 +107,10 @@ def load_checkpoint(
 
     FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks); CAS-ViT
     ours and the official files for classification (one head or two), detection and segmentation, see
-    :func:`pocketeye.models.casvit_keys.checkpoint_filter_fn`; detectors and segmenters ours and the
-    official CAS-ViT files (mmdetection, mmsegmentation; :mod:`pocketeye.models.dense_keys`); trackers
-    ours and the official EfficientTAM files, with a warning where a file is known to be another
-    variant's. A network made with
+    :func:`pocketeye.models.backbones.casvit_keys.checkpoint_filter_fn`; detectors and segmenters
+    ours and the official CAS-ViT files (mmdetection, mmsegmentation;
+    :mod:`pocketeye.models.dense.keys`); trackers ours and the official EfficientTAM files, with a
+    warning where a file is known to be another variant's. A network made with
     ``features_only`` loads like the backbone it holds.
 
     Returns:

@@ -244,7 +244,7 @@ class Architecture:
         """
         if not isinstance(self.input_size, int):
             raise InvalidValue(
-                f"architecture {self.name!r} is for pictures of {size_text(self.input_size)}, and a "
+                f"architecture {self.name!r} is for images of {size_text(self.input_size)}, and a "
                 "classifier sees squares: give --input-size"
             )
         return self.input_size

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from pocketeye.models._create import MODEL
+from pocketeye.runs import MODEL
 
 CARD = "card.yaml"
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"

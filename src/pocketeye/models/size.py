@@ -1,6 +1,6 @@
-"""Sides of pictures and maps: one whole number for a square, else (height, width), both in pixels.
+"""Sides of images and maps: one whole number for a square, else (height, width), both in pixels.
 
-As text a square is ``224`` and anything else width x height, ``480x360``, as pictures are spoken of.
+As text a square is ``224`` and anything else width x height, ``480x360``, as images are spoken of.
 """
 
 from __future__ import annotations

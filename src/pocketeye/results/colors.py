@@ -1,4 +1,4 @@
-"""One colour per object id, the same in every picture, video and page."""
+"""One colour per object id, the same in every image, video and page."""
 
 from __future__ import annotations
 

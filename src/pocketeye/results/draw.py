@@ -27,7 +27,7 @@ def draw_masks(
     fill: float = FILL,
     color_ids: Sequence[int] | None = None,
 ) -> None:
-    """Draw masks into an RGB picture in place; the lowest id on top.
+    """Draw masks into an RGB image in place; the lowest id on top.
 
     Args:
         ids: one per mask; they choose the colours.
@@ -53,7 +53,7 @@ def draw_boxes(
     texts: Sequence[str],
     color_ids: Sequence[int] | None = None,
 ) -> None:
-    """Draw boxes ``(N, 4)`` x0, y0, x1, y1 into an RGB picture in place, labels at their corners.
+    """Draw boxes ``(N, 4)`` x0, y0, x1, y1 into an RGB image in place, labels at their corners.
 
     Order and colours are those of :func:`draw_masks`.
     """
@@ -109,7 +109,7 @@ def _draw_mask(
     halo = dilate(filled, 1) & outside
     line = dilate(outside, width) & filled
     opacity = np.where(filled, np.uint8(round(255 * fill)), np.uint8(0))
-    opacity[line] = 255  # seen on dark pictures
+    opacity[line] = 255  # seen on dark images
     at = (x0 - left, y0 - top)
     image.paste(color, at, Image.fromarray(opacity))
     image.paste((0, 0, 0), at, Image.fromarray(halo * np.uint8(170)))  # seen on light ones
@@ -122,7 +122,7 @@ def _anchor(mask: CompactMask) -> tuple[int, int]:
 
 
 def _legible(texts: Sequence[str], widths: Sequence[int], size: tuple[int, int]) -> list[str]:
-    """The labels, in a crowded picture without those that are much wider than their objects."""
+    """The labels, in a crowded image without those that are much wider than their objects."""
     if len(texts) <= _MOST_NAMED:
         return list(texts)
     font = ImageFont.load_default(_points(size))

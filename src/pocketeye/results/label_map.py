@@ -14,7 +14,7 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results.colors import color_of
 from pocketeye.results.legend import legend
 from pocketeye.results.masks import CompactMask, Masks
-from pocketeye.results.result import Result, save_picture
+from pocketeye.results.result import Result, save_image
 
 FILL = 0.55
 """Opacity of the colours: there is no background to tell them from."""
@@ -97,7 +97,7 @@ class LabelMap:
         )
 
     def plot(self, *, fill: float = FILL, text: bool = True) -> Image.Image:
-        """The image in the colours of its classes, an RGB picture.
+        """The image in the colours of its classes, an RGB image.
 
         Args:
             fill: opacity of the colours, 0 to 1.
@@ -117,7 +117,7 @@ class LabelMap:
         return paper
 
     def label_image(self) -> Image.Image:
-        """Palette picture whose pixels are the numbers of the classes; 255 has none.
+        """Palette image whose pixels are the numbers of the classes; 255 has none.
 
         Raises:
             InvalidValue: more than 255 classes.
@@ -128,18 +128,18 @@ class LabelMap:
                 f"{MOST_LABELS}: save COCO run lengths instead"
             )
         known = (self.labels >= 0) & (self.labels < len(self.classes))
-        picture = Image.fromarray(np.where(known, self.labels, MOST_LABELS).astype(np.uint8))
+        image = Image.fromarray(np.where(known, self.labels, MOST_LABELS).astype(np.uint8))
         colors = [color_of(label + 1) for label in range(len(self.classes))]
         palette = [*colors, *[(0, 0, 0)] * (256 - len(colors))]
-        picture.putpalette([value for color in palette for value in color])
-        return picture
+        image.putpalette([value for color in palette for value in color])
+        return image
 
     def save(self, path: str | Path, form: Form = "overlay") -> Path:
-        """Write a picture; its folder is made, a file of that name is replaced.
+        """Write an image; its folder is made, a file of that name is replaced.
 
         Args:
             path: the suffix chooses the format; labels must be ``.png``.
-            form: ``overlay``, or ``labels`` (palette picture of the classes' numbers).
+            form: ``overlay``, or ``labels`` (palette image of the classes' numbers).
 
         Raises:
             InvalidValue: unknown form, a format that cannot hold it, or a folder that cannot be
@@ -150,7 +150,7 @@ class LabelMap:
             raise unknown("form", form, get_args(Form))
         if form == "labels" and target.suffix.lower() != ".png":
             raise InvalidValue(f"{form} must be saved as .png to stay exact, got {target.name}")
-        return save_picture(self.plot() if form == "overlay" else self.label_image(), target)
+        return save_image(self.plot() if form == "overlay" else self.label_image(), target)
 
     def to_coco(self, *, image_id: int | None = None, category_ids: Sequence[int] | None = None,
                 first_id: int = 1) -> list[dict[str, Any]]:  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the colours of a picture mean."""
+"""What the colours of an image mean."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results.colors import davis_palette
 from pocketeye.results.draw import FILL, dilate, draw_boxes, draw_masks
 from pocketeye.results.masks import Masks
-from pocketeye.results.show import show_picture
+from pocketeye.results.show import show_image
 
 Form = Literal["overlay", "labels", "cutout"]
 
@@ -120,7 +120,7 @@ class Result:
         return replace(self, size=size, image=image, masks=masks, boxes=boxes)
 
     def plot(self, *, fill: float = FILL, text: bool = True) -> Image.Image:
-        """The image with its objects drawn, an RGB picture.
+        """The image with its objects drawn, an RGB image.
 
         Args:
             fill: opacity of the colours, 0 to 1.
@@ -143,17 +143,17 @@ class Result:
         return np.asarray(self.plot(fill=fill, text=text))
 
     def show(self, *, fill: float = FILL, text: bool = True) -> None:
-        """Open :meth:`plot` in the default picture viewer, and come back at once.
+        """Open :meth:`plot` in the default image viewer, and come back at once.
 
         Raises:
             InvalidValue: there is no image.
             UserError: no display or no viewer here: :meth:`save` it.
         """
         title = None if self.frame is None else f"frame {self.frame}"
-        show_picture(self.plot(fill=fill, text=text), title)
+        show_image(self.plot(fill=fill, text=text), title)
 
     def label_image(self) -> Image.Image:
-        """Palette picture whose pixels are object ids, 0 the background (the form of DAVIS).
+        """Palette image whose pixels are object ids, 0 the background (the form of DAVIS).
 
         Where masks overlap, the lowest id lies on top.
 
@@ -174,7 +174,7 @@ class Result:
         """uint8 RGBA ``(height, width, 4)``: opaque where any mask is filled.
 
         Colours are kept a few pixels beyond the masks, so that no dark seam appears when the
-        picture is scaled or compressed, and are black further out.
+        image is scaled or compressed, and are black further out.
         """
         filled = self._masks("a cut-out").union()
         image = self._image("cut out")
@@ -184,11 +184,11 @@ class Result:
         return cut
 
     def save(self, path: str | Path, form: Form = "overlay") -> Path:
-        """Write a picture; its folder is made, a file of that name is replaced.
+        """Write an image; its folder is made, a file of that name is replaced.
 
         Args:
             path: the suffix chooses the format; labels and cut-outs must be ``.png``.
-            form: ``overlay``, ``labels`` (palette picture of object ids) or ``cutout``
+            form: ``overlay``, ``labels`` (palette image of object ids) or ``cutout``
                 (transparent round the objects).
 
         Raises:
@@ -200,12 +200,12 @@ class Result:
             raise unknown("form", form, get_args(Form))
         if form != "overlay" and target.suffix.lower() != ".png":
             raise InvalidValue(f"{form} must be saved as .png to stay exact, got {target.name}")
-        picture = {
+        image = {
             "overlay": self.plot,
             "labels": self.label_image,
             "cutout": lambda: Image.fromarray(self.cutout()),
         }[form]()
-        return save_picture(picture, target)
+        return save_image(image, target)
 
     def to_rle(self, *, compressed: bool = True) -> list[dict[str, Any]]:
         """COCO's run lengths, one mapping per object."""
@@ -284,8 +284,8 @@ class Result:
         return self.image
 
 
-def save_picture(picture: Image.Image, path: Path) -> Path:
-    """Write a picture whole or not at all, its folder made.
+def save_image(image: Image.Image, path: Path) -> Path:
+    """Write an image whole or not at all, its folder made.
 
     Raises:
         InvalidValue: unknown suffix, or a place that cannot be written.
@@ -293,8 +293,8 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # 1 deflates a full HD picture four times as fast as 6 and not much larger
-        picture.save(partial, compress_level=1)
+        # 1 deflates a full HD image four times as fast as 6 and not much larger
+        image.save(partial, compress_level=1)
         partial.replace(path)
     except ValueError as error:
         raise InvalidValue(f"cannot save {path.name}: {error}") from error

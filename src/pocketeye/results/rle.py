@@ -13,7 +13,7 @@ from pocketeye.errors import InvalidValue
 
 
 def encode_crop(crop: np.ndarray, left: int, top: int, size: tuple[int, int]) -> np.ndarray:
-    """Runs (int64) of a picture of ``size`` (width, height) that is empty outside ``crop``.
+    """Runs (int64) of an image of ``size`` (width, height) that is empty outside ``crop``.
 
     Args:
         crop: bool ``(h, w)``, its upper left pixel at (``left``, ``top``).
@@ -44,7 +44,7 @@ def decode_crop(
     """The filled part of a mask as bool ``(h, w)`` and its box (x0, y0, x1, y1), x1 and y1 outside.
 
     Raises:
-        InvalidValue: the runs do not make a picture of ``size`` (width, height).
+        InvalidValue: the runs do not make an image of ``size`` (width, height).
     """
     width, height = size
     if (counts < 0).any() or counts.sum() != width * height:
@@ -96,7 +96,7 @@ def expand(text: str | bytes) -> np.ndarray:
     ends = np.flatnonzero(last)
     begins = np.r_[0, ends[:-1] + 1]
     place = np.arange(len(codes)) - np.repeat(begins, ends - begins + 1)
-    if place.max() > 11:  # 12 groups of 5 bits fill 64; no picture needs more than 8
+    if place.max() > 11:  # 12 groups of 5 bits fill 64; no image needs more than 8
         raise InvalidValue("these are not the compressed run lengths of COCO")
     counts = np.add.reduceat((codes & 0x1F) << (5 * place), begins)
     negative = (codes[ends] & 0x10) != 0

@@ -1,4 +1,4 @@
-"""A picture on the screen, in the viewer that the desktop opens pictures with."""
+"""An image on the screen, in the viewer that the desktop opens images with."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from PIL import Image, ImageShow
 
 from pocketeye.errors import UserError
 
-_REMEDY = "write the picture with .save('result.png') and look at it there"
+_REMEDY = "write the image with .save('result.png') and look at it there"
 
 
-def show_picture(picture: Image.Image, title: str | None = None) -> None:
-    """Open ``picture`` in the default viewer and come back at once; Pillow finds the viewer.
+def show_image(image: Image.Image, title: str | None = None) -> None:
+    """Open ``image`` in the default viewer and come back at once; Pillow finds the viewer.
 
     Raises:
         UserError: no display (a server, a container, a session over SSH), or no viewer on it.
     """
     # There xdg-open and its like start, and fail unseen.
     if not _has_display():
-        raise UserError(f"this machine has no display to show a picture on: {_REMEDY}")
-    if not ImageShow.show(picture, title):
-        raise UserError(f"no picture viewer is installed here: {_REMEDY}")
+        raise UserError(f"this machine has no display to show an image on: {_REMEDY}")
+    if not ImageShow.show(image, title):
+        raise UserError(f"no image viewer is installed here: {_REMEDY}")
 
 
 def _has_display() -> bool:

@@ -20,22 +20,22 @@ from pocketeye.runtimes.base import TensorSpec as TensorSpec
 from pocketeye.runtimes.base import Timing as Timing
 from pocketeye.runtimes.base import calibrate_inner as calibrate_inner
 from pocketeye.runtimes.base import sample as sample
-from pocketeye.runtimes.convnet import UnsupportedModule as UnsupportedModule
+from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.parity import ParityReport as ParityReport
 from pocketeye.runtimes.parity import Thresholds as Thresholds
 from pocketeye.runtimes.parity import check_parity as check_parity
 
 if TYPE_CHECKING:
-    from pocketeye.runtimes.onnx_writer import export_fast as export_fast
-    from pocketeye.runtimes.onnxruntime import OnnxRuntime as OnnxRuntime
-    from pocketeye.runtimes.torch_runtime import TorchRuntime as TorchRuntime
+    from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime as OnnxRuntime
+    from pocketeye.runtimes.onnx.writer import export_fast as export_fast
+    from pocketeye.runtimes.torch.runtime import TorchRuntime as TorchRuntime
 
 _CLASSES = {
-    "onnxruntime": ("pocketeye.runtimes.onnxruntime", "OnnxRuntime"),
-    "torch": ("pocketeye.runtimes.torch_runtime", "TorchRuntime"),
+    "onnxruntime": ("pocketeye.runtimes.onnx.onnxruntime", "OnnxRuntime"),
+    "torch": ("pocketeye.runtimes.torch.runtime", "TorchRuntime"),
 }
 _LAZY = {
-    "export_fast": "pocketeye.runtimes.onnx_writer",
+    "export_fast": "pocketeye.runtimes.onnx.writer",
     **{class_name: module for module, class_name in _CLASSES.values()},
 }
 RUNTIMES: tuple[str, ...] = tuple(_CLASSES)

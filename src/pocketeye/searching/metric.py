@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketeye.metrics.semantic import MeanIoU, mean_iou_of_totals, pixel_totals
-from pocketeye.models.semantic_fpn import resize
+from pocketeye.models.dense.semantic_fpn import resize
 
 Counts = NDArray[Any]
 """What is kept of every image: (images,) right or wrong, or (images, 3, classes) pixels."""

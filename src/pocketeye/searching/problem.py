@@ -10,16 +10,16 @@ import numpy as np
 from torch.nn import functional as F
 
 from pocketeye.data import ImageSet
+from pocketeye.data.loaders.images import make_loader
+from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
-from pocketeye.models.pixel_head import PixelHead
+from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.ranking import Batch, Loss
+from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import Metric, Top1
-from pocketeye.searching.phases import Loader
-from pocketeye.searching.ranking import Batch, Loss
-from pocketeye.training.data import make_loader
-from pocketeye.training.info import ModelInfo
-from pocketeye.training.transforms import TransformRecipe, build_transform
 
 _SMALL_INPUT = 96
 _RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128
@@ -27,7 +27,7 @@ _KEEP_BYTES = 512 << 20
 
 
 class Problem(Protocol):
-    """Pictures with what they teach.
+    """Images with what they teach.
 
     Attributes:
         loss: of logits and labels, in nats, the mean of a batch.
@@ -42,7 +42,7 @@ class Problem(Protocol):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the pictures, as far as it turned out yet."""
+        """What is wrong with the images, as far as it turned out yet."""
 
     def check(self, space: SearchSpace) -> None:
         """Raise InvalidValue where networks of ``space`` cannot learn this."""
@@ -51,12 +51,12 @@ class Problem(Protocol):
         """What takes the place of the head of the space, if anything does."""
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
-        """Batches for weights and for theta, of different pictures."""
+        """Batches for weights and for theta, of different images."""
 
     def judging(
         self, space: SearchSpace, config: SearchConfig, seed: int
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
-        """Batches (images, labels) as networks are judged: for statistics of BN, from the pictures
+        """Batches (images, labels) as networks are judged: for statistics of BN, from the images
         that trained weights, and for the ranking, all of those that trained theta."""
 
 
@@ -118,16 +118,16 @@ class Classification:
 
 
 def side(space: SearchSpace) -> int:
-    """Of the square pictures of classifiers.
+    """Of the square images of classifiers.
 
     Raises:
-        InvalidValue: the space is for other pictures.
+        InvalidValue: the space is for other images.
     """
     return space.architecture([p.candidates[0] for p in space.positions], space.name).side
 
 
 def batch_of(wanted: int, count: int, config: SearchConfig) -> int:
-    """Pictures of a batch of one process, where there are ``count`` in all."""
+    """Images of a batch of one process, where there are ``count`` in all."""
     return min(wanted, max(count // config.num_processes, 1))
 
 

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder
-from pocketeye.searching._distributed import UnwrappedDDP
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.history import THETA, ThetaLog, read_theta
+from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
+from pocketeye.searching.learning.distributed import UnwrappedDDP
+from pocketeye.searching.learning.history import THETA, ThetaLog, read_theta
+from pocketeye.searching.learning.phases import PhaseLoader
+from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.objective import FBNetObjective
-from pocketeye.searching.phases import PhaseLoader
 from pocketeye.searching.problem import Problem
-from pocketeye.searching.propose import LatencyMatrix, check_target
-from pocketeye.searching.supernet import SuperNet
-from pocketeye.searching.task import SearchTask
-from pocketeye.searching.theta import Theta
-from pocketeye.training.loop import fit_resumable, make_trainer
+from pocketeye.searching.supernet.supernet import SuperNet
+from pocketeye.searching.supernet.theta import Theta
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def run_search(
     Args:
         space: what to search.
         table: must hold every block of ``space``.
-        problem: pictures and what is to be learnt from them.
+        problem: images and what is to be learnt from them.
         config: settings.
         run: an open run folder.
         resume: go on from ``last.ckpt``; on a CPU the result is bit for bit that of one go.

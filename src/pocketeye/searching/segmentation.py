@@ -12,32 +12,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pocketeye.data._usable import late_sentences
-from pocketeye.data.semantic import SemanticSet
+from pocketeye.data.files.readable import late_sentences
+from pocketeye.data.loaders.images import QuietLoader
+from pocketeye.data.loaders.sampling import EpochSampler, Key
+from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue
-from pocketeye.models.dense_described import DenseDescription
-from pocketeye.models.pixel_head import PixelHead, SegmenterSpec, require_segmenters
-from pocketeye.models.semantic_fpn import resize
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, require_segmenters
+from pocketeye.models.dense.preprocess import as_seen, normalised
+from pocketeye.models.dense.semantic_fpn import resize
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.ranking import Batch, Loss
+from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import PixelIoU
-from pocketeye.searching.phases import Loader
 from pocketeye.searching.problem import batch_of, kept
-from pocketeye.searching.ranking import Batch, Loss
-from pocketeye.training.data import QuietLoader
-from pocketeye.training.dense_config import DenseConfig
-from pocketeye.training.dense_data import SemanticDraws, SemanticOrder
-from pocketeye.training.dense_predictor import as_seen, normalised
-from pocketeye.training.dense_task import pixel_loss
-from pocketeye.training.sampling import EpochSampler, Key
+from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.data import SemanticDraws, SemanticOrder
+from pocketeye.training.dense.task import pixel_loss
 
-_RECALIBRATION_PICTURES = 256
+_RECALIBRATION_IMAGES = 256
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The class of every pixel, learnt from crops, judged on whole pictures.
+    """The class of every pixel, learnt from crops, judged on whole images.
 
     Attributes:
         images: theta learns from ``config.theta_fraction`` of them, drawn by the seed.
@@ -78,11 +78,11 @@ class Segmentation:
         return PixelHead(space, self.spec, self.recipe.drop_rate)
 
     def split(self, fraction: float, seed: int) -> tuple[SemanticSet, SemanticSet]:
-        """(The rest, ``fraction`` of the pictures, at least one), drawn by ``seed``."""
+        """(The rest, ``fraction`` of the images, at least one), drawn by ``seed``."""
         order = np.random.default_rng(seed).permutation(len(self.images))
         count = max(round(fraction * len(order)), 1)
         rest, part = (_subset(self.images, np.sort(o)) for o in (order[count:], order[:count]))
-        self._parts.extend((rest, part))  # each finds out by itself which pictures are damaged
+        self._parts.extend((rest, part))  # each finds out by itself which images are damaged
         return rest, part
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
@@ -107,7 +107,7 @@ class Segmentation:
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
         weights, held_out = self.split(config.theta_fraction, config.seed)
         crops = _Crops(weights, self._augmented(config), self.described)
-        order = np.random.default_rng(seed).permutation(len(weights))[:_RECALIBRATION_PICTURES]
+        order = np.random.default_rng(seed).permutation(len(weights))[:_RECALIBRATION_IMAGES]
         batches = _Batches(crops, order, min(config.batch_size, len(order)), seed)
         bytes_of_crops = 13 * self.recipe.crop**2 * len(order)  # three fp32 and a byte per pixel
         height, width = sides(space.input_size)
@@ -121,7 +121,7 @@ class Segmentation:
 
 
 class _Whole:
-    """Whole pictures as the network gets them, one a batch, with their labels at their own size.
+    """Whole images as the network gets them, one a batch, with their labels at their own size.
 
     Damaged ones are left out and named in the set; iterating raises InvalidValue where all are.
     """
@@ -137,7 +137,7 @@ class _Whole:
                 yield as_seen(item.image, self.described)[None], item.labels[None]
         if not usable:
             raise InvalidValue(
-                f"none of the {len(order)} pictures of {self.images.source} that are kept to rank "
+                f"none of the {len(order)} images of {self.images.source} that are kept to rank "
                 "networks can be read: mend the data, or give more of it"
             )
 
@@ -156,7 +156,7 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class _Batches:
-    """Crops of the pictures in ``order``, the same at every iteration."""
+    """Crops of the images in ``order``, the same at every iteration."""
 
     def __init__(self, crops: _Crops, order: NDArray[np.int64], size: int, seed: int) -> None:
         self.crops, self.order, self.size, self.seed = crops, order, size, seed
@@ -170,7 +170,7 @@ class _Batches:
 
 
 def _subset(images: SemanticSet, numbers: Any) -> SemanticSet:
-    """Those pictures; values of pixels without a class are counted in the whole set."""
+    """Those images; values of pixels without a class are counted in the whole set."""
     pairs = tuple(images.found.pairs[int(number)] for number in numbers)
     return replace(images, found=replace(images.found, pairs=pairs), late={})
 

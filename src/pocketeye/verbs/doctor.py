@@ -14,8 +14,8 @@ import torch
 
 from pocketeye import runs
 from pocketeye.runtimes import available_runtimes
+from pocketeye.text import human_bytes, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_bytes, text_table
 
 # Above this share of busy cores another process is likely to be on ours while we measure.
 _QUIET, _BUSY = 0.1, 0.5

@@ -11,14 +11,14 @@ import torch
 
 from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
+from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies, origin
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.progress import task
-from pocketeye.verbs._card_text import top1_notes, top1_text, wrapped
-from pocketeye.verbs._records import KeptLatency, by_setup, kept_latencies, origin
+from pocketeye.text import human_count, text_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_count, text_table
-from pocketeye.verbs._trackers import TrackerRow, tracker_row, tracker_table
+from pocketeye.verbs.info.card_text import top1_notes, top1_text, wrapped
+from pocketeye.verbs.info.trackers import TrackerRow, tracker_row, tracker_table
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -11,19 +11,19 @@ from typing import Any, Literal
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import CheckReport, check_table
+from pocketeye.latency.noise import Precision as TablePrecision
+from pocketeye.latency.noise import table_precision
 from pocketeye.latency.plots import plot_check, save_figure
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import SUFFIX, LatencyTable
-from pocketeye.latency.usable import Precision as TablePrecision
-from pocketeye.latency.usable import table_precision
-from pocketeye.models.pixel_head import SegmenterSpec
+from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
+from pocketeye.text import human_seconds
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import human_seconds
 
 SCHEMA = "pocketeye.measure/1"
 _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small
@@ -119,7 +119,7 @@ class MeasureResult(VerbResult):
         if not self.precision.usable:
             return [*check, *filter(None, [self.again])]
         low, high = self.range_ms
-        # The embedded digits are the default data; they fit grey pictures of ten classes only.
+        # The embedded digits are the default data; they fit grey images of ten classes only.
         fits_digits = (self.space.in_chans, self.space.num_classes) == (1, 10)
         data = "" if fits_digits else " --data IMAGES"
         if self.table.segmenter is not None:
@@ -159,7 +159,7 @@ def measure(
         runtime: what runs the network: onnxruntime or torch.
         threads: threads inside an operator.
         precision: arithmetic of the network.
-        task: what whole networks are: classify pictures, or semantic: give every pixel a class, by
+        task: what whole networks are: classify images, or semantic: give every pixel a class, by
             pyramid and head of Semantic FPN.
         input_size: side of the image in pixels, or width and height as in 480x360; the space's own
             by default.
@@ -241,7 +241,7 @@ def _segmenter(
         return None
     if num_classes is None or input_size is None:
         raise InvalidValue(
-            "--task semantic needs --num-classes, of the pixels, and --input-size, of the pictures "
+            "--task semantic needs --num-classes, of the pixels, and --input-size, of the images "
             "as the network gets them, for example --num-classes 11 --input-size 480x360"
         )
     return SegmenterSpec(

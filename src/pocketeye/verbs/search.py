@@ -11,35 +11,35 @@ from typing import Any, Literal
 import yaml
 
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
-from pocketeye.latency.usable import require_usable
 from pocketeye.models.space import SearchSpace, load_space
-from pocketeye.runs import RunFolder, write_atomic
+from pocketeye.runs import RECIPE, RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision, Runtime
-from pocketeye.searching.baseline import Comparison
+from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
-from pocketeye.searching.derive import Candidate, DeriveConfig
+from pocketeye.searching.deriving.baseline import Comparison
+from pocketeye.searching.deriving.derive import Candidate, DeriveConfig
+from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
-from pocketeye.searching.propose import LatencyMatrix, check_target
-from pocketeye.searching.report import Cost, Trained, cost_sentence, write_report
-from pocketeye.training.loop import check_device
-from pocketeye.training.report import RECIPE
-from pocketeye.verbs import _search_stages as stages
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._search_report import build_report, describe, next_commands
-from pocketeye.verbs._search_tasks import (
-    Asked,
+from pocketeye.searching.outcome import Cost, Trained
+from pocketeye.searching.report.build import build_report, describe, next_commands
+from pocketeye.searching.report.report import cost_sentence, write_report
+from pocketeye.searching.tasks import (
     SearchableTask,
+    SearchRequest,
     open_classification,
     open_segmentation,
     task_of,
     usual_batch,
 )
-from pocketeye.verbs._text import human_seconds
+from pocketeye.text import human_seconds
+from pocketeye.training.engine.loop import check_device
+from pocketeye.verbs._result import VerbResult
 
 logger = logging.getLogger(__name__)
 SCHEMA = "pocketeye.search/1"
@@ -188,7 +188,7 @@ def search(
         space: name or YAML file of a space the table must fit; by default the table's own.
         table: latency table made by `pocketeye measure` on this device.
         target_ms: wanted latency of one image in milliseconds.
-        task: classify pictures, or give every pixel a class (semantic); the table's own by default.
+        task: classify images, or give every pixel a class (semantic); the table's own by default.
         data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
@@ -205,7 +205,7 @@ def search(
         rounds: rounds of the final measurement; the protocol's own by default.
         retrain: train the chosen network from scratch.
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
-            default. Of semantic it also says how pictures are cropped and changed in the search.
+            default. Of semantic it also says how images are cropped and changed in the search.
         train_epochs: epochs of that training; the recipe's own by default.
         runtime: refuse a table for another runtime.
         precision: refuse a table for another precision of the runtime.
@@ -214,7 +214,7 @@ def search(
         device: where the networks are trained.
         train_precision: fp32, or bf16 mixed precision, of search and training.
         num_processes: data-parallel processes of search and training.
-        workers: processes that prepare pictures.
+        workers: processes that prepare images.
         resume: go on with the search in the folder.
         overwrite: start again in a folder that holds a search.
 
@@ -242,7 +242,7 @@ def search(
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
     )
-    asked = Asked(
+    asked = SearchRequest(
         space=shape, config=config, data=data, classes=classes, recipe=train_recipe,
         epochs=train_epochs, retrain=retrain,
     )  # fmt: skip

@@ -1,8 +1,7 @@
-"""``pocketeye segment``: masks of what is clicked on or boxed in a picture, or of everything in it."""
+"""``pocketeye segment``: masks of what is clicked on or boxed in an image, or of everything in it."""
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from rich.markup import escape
 
-from pocketeye.errors import InvalidValue, unknown
+from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
-from pocketeye.runs import write_atomic
+from pocketeye.text import text_table
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
-from pocketeye.tracking.image import read_image
+from pocketeye.tracking.image.save import _MOST_LABELS, LABELS, MASKS, _require_free, _save
+from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import text_table
-
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_MOST_SHOWN, _MOST_LABELS = 20, 255
-OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +52,12 @@ class SegmentResult(VerbResult):
         ]  # fmt: skip
         lines = [f"[bold]{objects}[/bold] in {escape(self.image)}, {width}×{height}"]
         if rows:
-            header = ("object", "expected IoU", "% of picture", "x", "y", "width", "height")
+            header = ("object", "expected IoU", "% of image", "x", "y", "width", "height")
             lines += text_table(header, rows, right=range(7))
         if count > _MOST_SHOWN:
             lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
         if count > _MOST_LABELS and any(path.name == MASKS for path in self.files):
-            lines.append(f"no {LABELS}: a palette picture holds {_MOST_LABELS} objects")
+            lines.append(f"no {LABELS}: a palette image holds {_MOST_LABELS} objects")
         return lines
 
     def written(self) -> list[Path]:
@@ -89,10 +84,10 @@ def segment(
     min_area: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> SegmentResult:
-    """Cut out what is clicked on or boxed in a picture, or everything in it.
+    """Cut out what is clicked on or boxed in an image, or everything in it.
 
     Args:
-        image: picture file.
+        image: image file.
         point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
         box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
         everything: find all objects instead.
@@ -100,20 +95,20 @@ def segment(
             ours, whose weights come along.
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
-        out: a picture with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
-            for both, a label picture and the objects on transparency; out/segment/NAME.png by default.
+        out: an image with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
+            for both, a label image and the objects on transparency; out/segment/NAME.png by default.
         overwrite: replace what is there.
         points_per_side: with --everything, clicks along each side.
         pred_iou_threshold: with --everything, least expected IoU.
         stability_threshold: with --everything, least share of a mask that a stricter cut keeps.
-        crop_layers: with --everything, look at parts of the picture as well, for small objects.
+        crop_layers: with --everything, look at parts of the image as well, for small objects.
         min_area: with --everything, pixels below which holes are filled and specks removed.
         device: where the network runs.
 
     Raises:
-        InvalidValue: no prompt or a wrong one, not a picture, damaged weights, or files would be
+        InvalidValue: no prompt or a wrong one, not an image, damaged weights, or files would be
             overwritten.
-        MissingFile: no such picture, or no weights.
+        MissingFile: no such image, or no weights.
     """
     if everything and (point or box):
         raise InvalidValue("give either --everything or points and boxes, not both")
@@ -122,16 +117,16 @@ def segment(
     prompts = _prompts(point or [], box or [])
     target = out or Path("out") / "segment" / f"{image.stem}.png"
     _require_free(target, overwrite)
-    picture = read_image(image)
+    pixels = read_image(image)
     segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
     found: Result
     if everything:
         found = MaskGenerator(
             segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
             stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
-        )(picture)  # fmt: skip
+        )(pixels)  # fmt: skip
     else:
-        segmenter.set_image(picture)
+        segmenter.set_image(pixels)
         found = segmenter.predict(**prompts)
     files = _save(found, target, image.name)
     return SegmentResult(model=model, image=str(image), found=found, files=tuple(files))
@@ -172,43 +167,3 @@ def _numbers(text: str, count: int, option: str, form: str) -> list[float]:
     if len(numbers) != count or not np.isfinite(numbers).all():
         raise InvalidValue(f"{option} is written {form} in pixels, got {text!r}")
     return numbers
-
-
-def _require_free(target: Path, overwrite: bool) -> None:
-    suffix = target.suffix.lower()
-    if suffix not in ("", ".json", *_PICTURES):
-        known = f"{', '.join(_PICTURES)}, .json, or none for a folder"
-        raise unknown("suffix", suffix, (".json", *_PICTURES), known)
-    if target.is_dir() != (not suffix) and target.exists():
-        raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
-    names = (OVERLAY, LABELS, CUTOUT, MASKS)
-    there = [p for p in ([target] if suffix else [target / name for name in names]) if p.exists()]
-    if there and not overwrite:
-        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
-
-
-def _save(found: Result, target: Path, name: str) -> list[Path]:
-    suffix = target.suffix.lower()
-    if suffix in _PICTURES:
-        return [found.save(target)]
-    folder = target.parent if suffix else target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
-    text = json.dumps(_coco(found, name)) + "\n"
-    if suffix:
-        return [write_atomic(target, text)]
-    files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
-    if len(found) <= _MOST_LABELS:
-        files.append(found.save(target / LABELS, "labels"))
-    return [*files, write_atomic(target / MASKS, text)]
-
-
-def _coco(found: Result, name: str) -> dict[str, Any]:
-    width, height = found.size
-    return {
-        "images": [{"id": 0, "file_name": name, "width": width, "height": height}],
-        "annotations": found.to_coco(image_id=0),
-        "categories": [{"id": 1, "name": "object"}],
-    }

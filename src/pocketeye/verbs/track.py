@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketeye import progress
-from pocketeye.data.frames import Frames
-from pocketeye.errors import InvalidValue
-from pocketeye.results import Result
+from pocketeye.text import text_table
 from pocketeye.tracking import (
-    Session,
-    TrackedFrame,
     load_tracker,
     open_video,
     open_writer,
     write_all,
 )
 from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.video.frame_prompts import FramePrompt, parse_prompts
+from pocketeye.tracking.video.prompted import _check_frames, _Watched
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs._text import text_table
-from pocketeye.verbs._track_prompts import FramePrompt, parse_prompts
 
-_FPS = 25.0  # of pictures, where nothing says so
+_FPS = 25.0  # of images, where nothing says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +118,7 @@ def track(
     """Follow objects through a video from a click.
 
     Args:
-        video: a video file, a folder of pictures, a pattern in quotes, or the number of a camera.
+        video: a video file, a folder of images, a pattern in quotes, or the number of a camera.
         point: x,y on object 1, in pixels; x,y:0 beside it; may be repeated.
         box: x0,y0,x1,y1 round object 1.
         frame: where these are seen.
@@ -136,7 +130,7 @@ def track(
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
             .json (COCO), .txt (MOT), a folder (PNGs); out/track/NAME.mp4 by default.
-        form: of the pictures in a folder.
+        form: of the images in a folder.
         fps: frames a second of a written video, where the source does not say (25).
         overwrite: replace what was written before.
         max_prompted_maps: prompted frames that an object keeps in memory.
@@ -172,67 +166,10 @@ def track(
         )  # fmt: skip
 
 
-class _Watched:
-    """Results frame by frame, with the prompts given when their frame comes; counts as it goes."""
-
-    def __init__(self, session: Session, prompts: Sequence[FramePrompt]) -> None:
-        self.session = session
-        self.prompts = prompts
-        self.rows: list[dict[str, Any]] = []
-        self.seconds = 0.0
-
-    def __iter__(self) -> Iterator[Result]:
-        video = self.session.video
-        assert video is not None
-        with progress.task(f"tracking {video.name}", video.num_frames) as bar:
-            results = self._results(video)
-            while True:
-                began = time.perf_counter()
-                result = next(results, None)
-                took = time.perf_counter() - began
-                if result is None:
-                    return
-                self.seconds += took
-                self.rows.append(_row(result))
-                bar.advance()
-                mean = self.seconds / len(self.rows)
-                bar.note(f"{1000 * took:.0f} ms per frame, {1 / mean:.1f} fps")
-                yield result
-
-    def _results(self, video: Frames) -> Iterator[TrackedFrame]:
-        first = self.prompts[0].frame
-        for prompt in self.prompts:
-            if prompt.frame == first:
-                prompt.add_to(self.session)
-        # What a stream has shown before the first prompt is gone.
-        start = first if video.num_frames is None else 0
-        for result in self.session.run(start):
-            assert result.frame is not None
-            for prompt in self.prompts:
-                if prompt.frame == result.frame > first:
-                    result = prompt.add_to(self.session)
-            yield result
-
-
 def _stem(video: str) -> str:
     """A file name for what comes of a video, folder, pattern, camera or address."""
     stem = Path(video.rstrip("/")).stem
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "video"
-
-
-def _row(result: TrackedFrame) -> dict[str, Any]:
-    keys = ("id", "score", "x", "y", "width", "height", "area")
-    rows = [{key: row[key] for key in keys} for row in result.table()]
-    return {"frame": result.frame, "objects": rows}
-
-
-def _check_frames(video: Frames, prompts: Sequence[FramePrompt]) -> None:
-    count = video.num_frames
-    last = prompts[-1].frame
-    if count is not None and last >= count:
-        raise InvalidValue(
-            f"{video.name} has no frame {last} to prompt in: its {count} frames are 0 to {count - 1}"
-        )
 
 
 def _command(

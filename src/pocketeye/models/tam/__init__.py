@@ -5,7 +5,7 @@ from pocketeye.models.tam.create import create_tam as create_tam
 from pocketeye.models.tam.create import list_tams as list_tams
 from pocketeye.models.tam.image_encoder import BackboneTrunk as BackboneTrunk
 from pocketeye.models.tam.image_encoder import ImageEncoder as ImageEncoder
-from pocketeye.models.tam.image_encoder import Looked as Looked
+from pocketeye.models.tam.image_encoder import ImageFeatures as ImageFeatures
 from pocketeye.models.tam.mask_decoder import MaskDecoder as MaskDecoder
 from pocketeye.models.tam.memory_attention import Memory as Memory
 from pocketeye.models.tam.memory_attention import MemoryAttention as MemoryAttention

@@ -10,13 +10,13 @@ import timm
 from torch import nn
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.models.backbones.vit import PlainViT
 from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncoder
 from pocketeye.models.tam.mask_decoder import MaskDecoder
 from pocketeye.models.tam.memory_attention import MemoryAttention, Pooling
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.tam import TAM
-from pocketeye.models.vit import PlainViT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ def create_tam(
     """Make a tracker, without weights.
 
     ======================  =======  ======  ===============================================
-    network                 picture  params  memory
+    network                 image  params  memory
     ======================  =======  ======  ===============================================
     ``efficienttam_s``         1024  34.1 M  whole
     ``efficienttam_s_1``       1024  34.1 M  2x2 means, equation 5 (by its tables the paper's S/2)
@@ -191,7 +191,7 @@ def _checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
         fitting = "x".join(str(max(1, round(side / STRIDE)) * STRIDE) for side in size)
         raise InvalidValue(
-            f"a tracker's picture is (height, width) in multiples of {STRIDE}, not "
+            f"a tracker's image is (height, width) in multiples of {STRIDE}, not "
             f"{'x'.join(map(str, size))}; near it: {fitting}"
         )
     return size[0], size[1]

@@ -23,7 +23,7 @@ class TrackerDescription:
 
     Attributes:
         variant: one of :func:`pocketeye.models.list_tams`.
-        image_size: (height, width) of its picture; None: the variant's.
+        image_size: (height, width) of its image; None: the variant's.
         trunk: the timm backbone in place of the variant's own trunk, or None.
         data: what it was trained on, as the user named it.
     """

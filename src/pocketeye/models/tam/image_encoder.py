@@ -14,8 +14,8 @@ STRIDE = 16
 DETAIL_STRIDES = (8, 4)
 
 
-class Looked(NamedTuple):
-    """What the encoder sees in ``B`` pictures."""
+class ImageFeatures(NamedTuple):
+    """What the encoder sees in ``B`` images."""
 
     feat: Tensor  # (B, C, H / 16, W / 16)
     details: tuple[Tensor, ...] = ()  # (B, C / 4, H / 8, W / 8) and (B, C / 8, H / 4, W / 4)
@@ -66,20 +66,20 @@ class BackboneTrunk(nn.Module):
             self.lateral = nn.Conv2d(info[self.context]["num_chs"], self.num_features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.look(x).feat
+        return self.encode_image(x).feat
 
-    def look(self, x: Tensor) -> Looked:
+    def encode_image(self, x: Tensor) -> ImageFeatures:
         """With the backbone's own maps of strides 8 and 4 as details."""
         maps = self.backbone(x)
         details = tuple(maps[place] for place in self.details)
         x = maps[self.place]
         if self.context is not None:
             x = x + F.interpolate(self.lateral(maps[self.context]), size=x.shape[2:])
-        return Looked(x, details)
+        return ImageFeatures(x, details)
 
 
 class ImageEncoder(nn.Module):
-    """Normalised pictures ``(B, 3, H, W)`` to ``(B, dim, H / 16, W / 16)``.
+    """Normalised images ``(B, 3, H, W)`` to ``(B, dim, H / 16, W / 16)``.
 
     Args:
         trunk: gives ``(B, num_features, H / 16, W / 16)``: :class:`pocketeye.models.PlainViT` or a
@@ -112,13 +112,13 @@ class ImageEncoder(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.look(x).feat
+        return self.encode_image(x).feat
 
-    def look(self, x: Tensor) -> Looked:
+    def encode_image(self, x: Tensor) -> ImageFeatures:
         """The map, and the details where there are any."""
         if self.details is None:
-            return Looked(self.neck(self.trunk(x)))
-        seen = self.trunk.look(x)  # type: ignore[operator]
-        assert isinstance(seen, Looked)
+            return ImageFeatures(self.neck(self.trunk(x)))
+        seen = self.trunk.encode_image(x)  # type: ignore[operator]
+        assert isinstance(seen, ImageFeatures)
         details = zip(self.details, seen.details, strict=True)
-        return Looked(self.neck(seen.feat), tuple(conv(x) for conv, x in details))
+        return ImageFeatures(self.neck(seen.feat), tuple(conv(x) for conv, x in details))

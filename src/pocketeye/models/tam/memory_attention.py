@@ -170,7 +170,7 @@ class MemoryAttention(nn.Module):
         if pooling is not Pooling.NONE and any(side % 2 for side in feat_size):
             raise InvalidValue(
                 f"memory is pooled in cells of 2x2, and a map of {feat_size[0]}x{feat_size[1]} has "
-                "an odd side: choose a picture whose sides are multiples of 32"
+                "an odd side: choose an image whose sides are multiples of 32"
             )
         assert dim % mem_dim == 0, "a pointer is cut into whole tokens"
         self.feat_size, self.dim, self.mem_dim, self.pooling = feat_size, dim, mem_dim, pooling

@@ -1,4 +1,4 @@
-"""EfficientTAM (arXiv 2411.18933): segment anything in a picture, and track it through a video.
+"""EfficientTAM (arXiv 2411.18933): segment anything in an image, and track it through a video.
 
 The parts are given to :class:`TAM`, which holds how they work together. It keeps no state: what a frame
 leaves behind is tensors that the caller keeps, and the caller decides which of them a frame reads.
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pocketeye.layers import MLP
-from pocketeye.models.tam.image_encoder import ImageEncoder, Looked
+from pocketeye.models.tam.image_encoder import ImageEncoder, ImageFeatures
 from pocketeye.models.tam.mask_decoder import DecodedMasks, MaskDecoder
 from pocketeye.models.tam.memory_attention import Memory, MemoryAttention, join, pointer_tokens
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
 class TAM(nn.Module):
     """The network, made of its parts (:func:`pocketeye.models.create_tam` makes the published ones).
 
-    Pictures have one size, (height, width) in multiples of 16, fixed when the parts are made.
+    Images have one size, (height, width) in multiples of 16, fixed when the parts are made.
 
     Args:
         num_maskmem: slots of the memory: one for prompted frames (the last), and one for each of the
@@ -79,21 +79,21 @@ class TAM(nn.Module):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(height, width) of the pictures it takes."""
+        """(height, width) of the images it takes."""
         return 16 * self.feat_size[0], 16 * self.feat_size[1]
 
     def forward(self, image: Tensor, points: Tensor, labels: Tensor) -> Prediction:
-        """Segment what was clicked on in one picture; see :meth:`predict` for the prompts."""
-        feat, details = self.look(image)
+        """Segment what was clicked on in one image; see :meth:`predict` for the prompts."""
+        feat, details = self.encode_image(image)
         return self.predict(self.without_memory(feat), points, labels, details=details)
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Normalised pictures ``(B, 3, H, W)`` to features ``(B, C, h, w)``, shared by all objects."""
+        """Normalised images ``(B, 3, H, W)`` to features ``(B, C, h, w)``, shared by all objects."""
         return self.image_encoder(image)
 
-    def look(self, image: Tensor) -> Looked:
+    def encode_image(self, image: Tensor) -> ImageFeatures:
         """The same, with the details that some networks have (the published ones have none)."""
-        return self.image_encoder.look(image)
+        return self.image_encoder.encode_image(image)
 
     def without_memory(self, feat: Tensor) -> Tensor:
         """Features of a frame in which an object is prompted for the first time."""

@@ -1,0 +1,1 @@
+"""Everything that travels beside an exported graph, in numpy: pre- and post-processing, scripts."""

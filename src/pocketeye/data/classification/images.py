@@ -1,0 +1,282 @@
+"""Labelled images: folders, tar shards, parquet, or the handwritten digits that come along.
+
+===========================================  ======================================================
+source                                       what is read
+===========================================  ======================================================
+``digits``                                   1,797 grey 8x8 digits of scikit-learn, split 80/20
+``ROOT/{train,val}/CLASS/*.jpg``             image folder (validation, valid and test also do)
+``ROOT/CLASS/*.jpg``                         image folder, a fifth of every class is split off
+``ROOT/*{train,val}*.tar``                   WebDataset shards, or all in ``ROOT/{train,val}``
+``ROOT/{train,val}.parquet``, ``ROOT/data``  Hugging Face layout, ``train-00000-of-00003.parquet``
+``ROOT/{train,val}/*.parquet``               the same
+``FILE.parquet``, ``FILE.tar``               one file, a fifth of every class is split off
+===========================================  ======================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pocketeye import progress
+from pocketeye.data.classification.layouts import SPLIT_SEED, VAL_FRACTION, Split, list_split
+from pocketeye.data.files.decode import UnreadableImage, decode
+from pocketeye.data.files.listing import Listing, Problems, stratified_split
+from pocketeye.data.files.stores import EncodedStore, Gathering, MemoryStore, Store
+from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
+
+logger = logging.getLogger(__name__)
+DIGITS = "digits"
+MEMORY_BYTES = 2 << 30
+DAMAGED = -100
+"""Label that cross entropy passes over (its ``ignore_index``)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSet:
+    """Labelled images in a fixed order.
+
+    Attributes:
+        classes: names, in the order of the labels.
+        labels: int64 ``(N,)``.
+        source: what the user named.
+        sha256: hash of what it is (bytes, labels, class names); for a set that is not held in memory
+            names and sizes stand for the bytes.
+        problems: what was left out and why, one sentence each.
+        in_chans: 3 (``RGB``) or 1 (``L``).
+        mirrored_alike: whether an image and its mirror image mean the same (not so for digits).
+        lenient: whether a damaged image comes as one grey pixel with the label ``DAMAGED``, so that
+            judging a large set goes on without it.
+    """
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    source: str
+    sha256: str
+    store: Store
+    indices: np.ndarray
+    in_chans: int = 3
+    problems: tuple[str, ...] = ()
+    mirrored_alike: bool = True
+    lenient: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        """Image and label; raises ``UnreadableImage`` if it is damaged and was not decoded yet."""
+        try:
+            image = self.store.image(int(self.indices[index]))
+        except UnreadableImage as error:
+            if not self.lenient:
+                raise
+            logger.warning("%s cannot be read (%s), left out", self.name(index), error)
+            grey = Image.new("L" if self.in_chans == 1 else "RGB", (1, 1))
+            return grey, DAMAGED
+        return image, int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        """File or row the sample came from."""
+        return self.store.name(int(self.indices[index]))
+
+    def pixels(self, indices: np.ndarray) -> np.ndarray | None:
+        """uint8 ``(n, H, W, C)``, or None where the set is not one array in memory."""
+        stacked = self.store.stacked()
+        return None if stacked is None else stacked[self.indices[indices]]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all images are one decoded array."""
+        return self.store.stacked() is not None
+
+    def class_counts(self) -> np.ndarray:
+        """Samples per class, int64 ``(num_classes,)``."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def subset(self, indices: np.ndarray) -> ImageSet:
+        """The samples at ``indices``, in that order; nothing is copied."""
+        indices = np.asarray(indices, np.int64)
+        digest = hashlib.sha256(self.sha256.encode() + indices.astype("<i8").tobytes())
+        return replace(
+            self,
+            labels=self.labels[indices],
+            indices=self.indices[indices],
+            sha256=digest.hexdigest(),
+        )
+
+    def tolerate_damage(self) -> ImageSet:
+        """The same set, ``lenient``: for judging, where one damaged image must not end it all."""
+        return replace(self, lenient=True)
+
+    def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+        """(The rest, ``fraction`` of every class), drawn by ``seed``."""
+        rest, part = stratified_split(self.labels, fraction, seed)
+        return self.subset(rest), self.subset(part)
+
+
+def load_images(
+    source: str | Path,
+    split: Split = "train",
+    *,
+    in_chans: int | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> ImageSet:
+    """Read a labelled set (see the table above).
+
+    Images that cannot be read are left out and named in ``problems``. A set that fits into
+    ``memory_bytes`` is decoded once; of a larger one an index is made, and images are read and
+    decoded when they are asked for.
+
+    Args:
+        source: ``digits``, a folder, a parquet file or a tar shard.
+        split: ``train`` or ``val``.
+        in_chans: 3 for colour, 1 for grey; default 1 for the digits and 3 else.
+        memory_bytes: budget for decoded images.
+
+    Raises:
+        MissingFile: no such source.
+        InvalidValue: nothing to read there, an empty class, or classes that do not fit together.
+    """
+    if split not in ("train", "val"):
+        raise unknown("split", str(split), ("train", "val"))
+    if in_chans not in (None, 1, 3):
+        raise InvalidValue(f"in_chans must be 1 or 3, got {in_chans}")
+    if str(source) == DIGITS:
+        return _digits(split, in_chans or 1)
+    root = Path(source)
+    if not root.exists():
+        close = nearest(str(source), [DIGITS])
+        guess = f"; did you mean {close!r}?" if close else ""
+        raise MissingFile(
+            f"no data at {source}{guess} "
+            f"(give a folder, a .parquet or .tar file or the word {DIGITS!r})"
+        )
+    listing = list_split(root, split)
+    return _open(listing, str(source), split, in_chans or 3, memory_bytes)
+
+
+def _open(
+    listing: Listing, source: str, split: Split, in_chans: int, memory_bytes: int
+) -> ImageSet:
+    """Decode the images, or look at them if they do not fit; leave out those that are damaged."""
+    fits = _fits(listing, in_chans, memory_bytes)
+    total = len(listing.labels)
+    gathering = Gathering(total)
+    digests: list[bytes] = []
+    with progress.task(f"reading {source} ({split})", total) as bar:
+        if fits:
+            bad = _decode_all(listing, in_chans, gathering, digests, bar.advance)
+        else:
+            bad = listing.source.check(listing.rows, bar.advance)
+    damaged = Problems()
+    for place in sorted(bad):
+        damaged.add(listing.source.name(int(listing.rows[place])), bad[place])
+    keep = np.setdiff1d(np.arange(total), np.asarray(sorted(bad), np.int64))
+    good = listing.take(keep) if bad else listing
+    problems = (*listing.problems, *damaged, *_check_classes(good, source, split))
+    if problems:
+        logger.info("%s (%s): %d problems, first: %s", source, split, len(problems), problems[0])
+    return ImageSet(
+        classes=good.classes,
+        labels=good.labels,
+        source=source,
+        sha256=good.sha256(digests if fits else None),
+        store=(
+            gathering.store(good.names())
+            if fits
+            else EncodedStore(good.source, good.rows, in_chans)
+        ),
+        indices=np.arange(len(good.labels)),
+        in_chans=in_chans,
+        problems=problems,
+    )
+
+
+def _decode_all(
+    listing: Listing,
+    in_chans: int,
+    gathering: Gathering,
+    digests: list[bytes],
+    advance: Callable[[int], None],
+) -> dict[int, str]:
+    """Gather pixels and the sha256 of the bytes; return what cannot be read, by its place."""
+    bad = {}
+    for place, row in enumerate(listing.rows):
+        try:
+            encoded = listing.source.read(int(row))
+            pixels = np.asarray(decode(encoded, in_chans))
+        except UnreadableImage as error:
+            bad[place] = str(error)
+        else:
+            gathering.add(pixels[..., None] if pixels.ndim == 2 else pixels)
+            digests.append(hashlib.sha256(encoded).digest())
+        advance(1)
+    return bad
+
+
+def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) -> bool:
+    """Whether the decoded set fits into ``memory_bytes``, estimated from some of its images."""
+    total = len(listing.rows)
+    if listing.source.total_bytes > memory_bytes:
+        return False  # pixels take more than what they are stored as
+    sizes = []
+    for row in listing.rows[:: max(1, total // sample)]:
+        try:
+            image = decode(listing.source.read(int(row)), in_chans)
+        except UnreadableImage:
+            continue
+        sizes.append(image.width * image.height * in_chans)
+    return not sizes or float(np.mean(sizes)) * total <= memory_bytes
+
+
+def _check_classes(listing: Listing, source: str, split: Split) -> tuple[str, ...]:
+    """Refuse training data that cannot be learnt; name what validation lacks."""
+    counts = np.bincount(listing.labels, minlength=len(listing.classes))
+    empty = [name for name, n in zip(listing.classes, counts, strict=True) if n == 0]
+    if len(listing.labels) == 0:
+        raise InvalidValue(f"{source} ({split}): none of the images can be read")
+    if split == "val":
+        return tuple(f"class {name!r} has no images in the validation split" for name in empty)
+    if empty:
+        shown = ", ".join(map(repr, empty[:5])) + (" …" if len(empty) > 5 else "")
+        raise InvalidValue(
+            f"{source} ({split}): {len(empty)} of {len(listing.classes)} classes have no readable "
+            f"images ({shown}); add some or remove them"
+        )
+    if len(listing.classes) < 2:
+        raise InvalidValue(f"{source} has one class only ({listing.classes[0]!r}); two are needed")
+    return ()
+
+
+@lru_cache(maxsize=1)
+def _digit_arrays() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    pixels = np.rint(data.images * (255.0 / 16.0)).astype(np.uint8)
+    return pixels[..., None], data.target.astype(np.int64)
+
+
+def _digits(split: Split, in_chans: int) -> ImageSet:
+    pixels, labels = _digit_arrays()
+    pixels = np.repeat(pixels, in_chans, axis=-1)
+    names = [f"digit {index}" for index in range(len(labels))]
+    whole = ImageSet(
+        classes=tuple("0123456789"),
+        labels=labels,
+        source=DIGITS,
+        sha256=hashlib.sha256(pixels.tobytes() + labels.astype("<i8").tobytes()).hexdigest(),
+        store=MemoryStore(pixels, names),
+        indices=np.arange(len(labels)),
+        in_chans=in_chans,
+        mirrored_alike=False,
+    )
+    train, val = whole.split(VAL_FRACTION, SPLIT_SEED)
+    return train if split == "train" else val

@@ -1,0 +1,93 @@
+"""Which layout lies in a folder, and the listing of one split of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pocketeye.data.classification.parquet import find_parquet, has_parquet, list_parquet
+from pocketeye.data.classification.webdataset import (
+    class_names,
+    find_shards,
+    has_shards,
+    list_shards,
+)
+from pocketeye.data.files import listing as _listing
+from pocketeye.data.files.listing import Listing, class_folders, list_folder, stratified_split
+from pocketeye.errors import InvalidValue
+
+Split = Literal["train", "val"]
+VAL_FRACTION, SPLIT_SEED = 0.2, 0
+
+
+def list_split(root: Path, split: Split) -> Listing:
+    """List a folder or file; a fifth of every class is split off where there is one split only.
+
+    Raises:
+        InvalidValue: no layout that is known, or a damaged one.
+    """
+    if root.is_file():
+        if root.suffix == ".parquet":
+            return _part(list_parquet([root]), split)
+        if root.suffix == ".tar":
+            return _part(list_shards([root], class_names(root.parent)), split)
+        raise InvalidValue(f"{root} is no data set: expected a folder, a .parquet or a .tar file")
+    if has_parquet(root):
+        return _list_parquet(root, split)
+    train, val = _child(root, _listing.TRAIN_NAMES), _child(root, _listing.VAL_NAMES)
+    # archives often lie beside the folders they were unpacked into
+    unpacked = any(class_folders(folder) for folder in (train, val) if folder)
+    if has_shards(root) and not unpacked:
+        return _list_shards(root, split)
+    return _list_folder(root, train, val, split)
+
+
+def _list_folder(root: Path, train: Path | None, val: Path | None, split: Split) -> Listing:
+    if train is None and val is None:
+        return _part(list_folder(root), split)
+    if split == "train" and train is None:
+        raise InvalidValue(f"{root} has no folder named train, only {val.name if val else ''}")
+    if val is None or train is None:
+        whole = train or val
+        assert whole is not None
+        return list_folder(whole) if train is None else _part(list_folder(whole), split)
+    return list_folder(train) if split == "train" else list_folder(val, class_folders(train))
+
+
+def _list_parquet(root: Path, split: Split) -> Listing:
+    train, val = find_parquet(root, "train"), find_parquet(root, "val")
+    if not (train or val):
+        raise InvalidValue(f"{root} has parquet files, but none named train* or val*, test*")
+    if split == "train" and not train:
+        raise InvalidValue(f"{root} has no train*.parquet")
+    if not val:
+        return _part(list_parquet(train), split)
+    if split == "train" or not train:
+        return list_parquet(train if split == "train" else val)
+    return list_parquet(val, list_parquet(train).classes)
+
+
+def _list_shards(root: Path, split: Split) -> Listing:
+    train, val = find_shards(root, "train"), find_shards(root, "val")
+    if not (train or val):
+        raise InvalidValue(
+            f"{root} has .tar files, but none with train or val, validation, test in its name"
+        )
+    if split == "train" and not train:
+        raise InvalidValue(f"{root} has no shards of training data (*train*.tar)")
+    names = class_names(root)
+    if not val:
+        return _part(list_shards(train, names), split)
+    if split == "train":
+        return list_shards(train, names)
+    known = list_shards(train, None).classes if train and names is None else None
+    return list_shards(val, names, known)
+
+
+def _child(root: Path, names: tuple[str, ...]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _part(listing: Listing, split: Split) -> Listing:
+    rest, part = stratified_split(listing.labels, VAL_FRACTION, SPLIT_SEED)
+    return listing.take(rest if split == "train" else part)

@@ -1,0 +1,1 @@
+"""Short clips to train trackers on: cut from videos, moved images, made of cut-outs."""

@@ -1,0 +1,255 @@
+"""Clips out of annotated videos, and their frames as annotated images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from pocketeye.data.clips.clips import Clip, ClipSource
+from pocketeye.data.clips.geometry import Geometry, warp_clip
+from pocketeye.data.clips.images import MIN_PIXELS
+from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.warp import channels_first, coverage, resized
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.files.shapes import Given
+from pocketeye.data.mask_sets.samples import MaskedImage
+from pocketeye.errors import InvalidValue
+
+logger = logging.getLogger(__name__)
+_TRIES = 16
+
+
+class Video(Protocol):
+    """What is needed of a ``VideoSequence``."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def annotated(self) -> Sequence[int]:
+        """Frames that have a mask, ascending."""
+
+    def frame(self, index: int) -> np.ndarray:
+        """uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
+
+    def object_masks(self, index: int) -> Mapping[int, np.ndarray] | None:
+        """Bool ``(H, W)`` of each object that is in the frame; None where the mask is damaged."""
+
+
+class Videos(Protocol):
+    """What is needed of a ``VideoSet``."""
+
+    @property
+    def source(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Video: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSampling:
+    """How frames are taken from a video; of one with masks on some frames only those count.
+
+    Attributes:
+        num_frames: of a clip. A shorter video is run through to and fro; one of a single frame stands
+            still.
+        max_stride: a clip takes every frame, every second … up to this, as far as the video reaches.
+        reversed: how often time runs backwards.
+    """
+
+    num_frames: int = 8
+    max_stride: int = 4
+    reversed: float = 0.5
+
+    def frames(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        """Places, int64 ``(num_frames,)``, among ``length`` frames."""
+        most = min(self.max_stride, (length - 1) // max(self.num_frames - 1, 1))
+        if most < 1:
+            there = np.arange(length)
+            both = np.concatenate([there, there[-2:0:-1]])
+            taken = np.resize(both, self.num_frames)
+        else:
+            stride = int(rng.integers(1, most + 1))
+            start = int(rng.integers(length - stride * (self.num_frames - 1)))
+            taken = start + stride * np.arange(self.num_frames)
+        return taken[::-1] if rng.random() < self.reversed else taken
+
+
+class VideoClips(ClipSource):
+    """``length`` clips an epoch, the videos in turn.
+
+    Args:
+        videos: from ``load_videos``.
+        length: clips in an epoch; None for one of each video.
+        size: side of the square to which frames are stretched.
+        max_objects: of a clip, drawn anew each time among those that are to be seen.
+        sampling, geometry, colours: which frames, and the augmentation (the same for all of a clip).
+        seed: of all draws.
+
+    Raises:
+        InvalidValue: no video with a mask.
+    """
+
+    def __init__(
+        self,
+        videos: Videos,
+        length: int | None = None,
+        *,
+        size: int = 256,
+        max_objects: int = 3,
+        sampling: VideoSampling | None = None,
+        geometry: Geometry | None = None,
+        colours: Colours | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        self.videos, self.places = videos, annotated_videos(videos)
+        self.length = len(self.places) if length is None else length
+        self.size, self.max_objects = size, max_objects
+        self.sampling = sampling or VideoSampling()
+        self.geometry, self.colours = geometry or Geometry(), colours or Colours()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def draw(self, index: int, rng: np.random.Generator) -> Clip:
+        """A clip of video ``index``; where its frames are damaged or empty, another part or video.
+
+        Raises:
+            InvalidValue: nothing usable in many tries.
+        """
+        for attempt in range(_TRIES):
+            # one more chance for each video before the next one's turn
+            video = self.videos[self.places[(index + attempt // 2) % len(self.places)]]
+            try:
+                clip = self._clip(video, rng)
+            except (InvalidValue, UnreadableImage) as error:
+                logger.warning("%s: %s cannot be used (%s)", self.videos.source, video.name, error)
+                continue
+            if clip is not None:
+                return clip
+        raise InvalidValue(
+            f"{self.videos.source}: {_TRIES} clips in a row were damaged or without an object of "
+            f"{MIN_PIXELS} pixels at {self.size}x{self.size}, the last of {video.name!r}"
+        )
+
+    def _clip(self, video: Video, rng: np.random.Generator) -> Clip | None:
+        places = self.sampling.frames(rng, len(video.annotated)).tolist()
+        taken = [video.annotated[place] for place in places]
+        objects = {index: video.object_masks(index) for index in sorted(set(taken))}
+        ids = sorted({k for found in objects.values() if found is not None for k in found})
+        if not ids:
+            return None
+        images = {index: video.frame(index) for index in objects}
+        height, width = images[taken[0]].shape[:2]
+        theta = self.geometry.theta(rng, width / height)
+        near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
+        chosen = [ids[k] for k in rng.permutation(len(ids))[: 2 * self.max_objects]]
+        masks = {
+            index: _masks(found or {}, chosen, (width, height), near)
+            for index, found in objects.items()
+        }
+        frames, warped = warp_clip(
+            torch.stack([channels_first(resized(images[index], near)) for index in taken]),
+            torch.from_numpy(np.stack([masks[index] for index in taken], 1)),
+            theta,
+            self.size,
+        )
+        warped = warped[warped.flatten(2).sum(-1).amax(1) >= MIN_PIXELS][: self.max_objects]
+        if not len(warped):
+            return None
+        known = torch.tensor([objects[index] is not None for index in taken])
+        return Clip(self.colours(frames, rng), warped, known.repeat(len(warped), 1))
+
+
+class VideoFrames:
+    """Every ``every``-th frame with a mask of every video as an annotated image, for synthetic clips.
+
+    Raises:
+        InvalidValue: no video with a mask.
+    """
+
+    def __init__(self, videos: Videos, every: int = 5) -> None:
+        self.videos = videos
+        self.frames = [
+            (place, index)
+            for place in annotated_videos(videos)
+            for index in videos[place].annotated[::every]
+        ]
+
+    @property
+    def source(self) -> str:
+        return self.videos.source
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> MaskedImage:
+        """Image and masks, none where its mask is damaged.
+
+        Raises:
+            InvalidValue, UnreadableImage: the frame is damaged, or its mask has another size.
+        """
+        place, time = self.frames[index]
+        video = self.videos[place]
+        pixels, objects = video.frame(time), video.object_masks(time) or {}
+        for mask in objects.values():
+            _require_size(mask, (pixels.shape[1], pixels.shape[0]))
+        shapes = tuple(Given(mask) for mask in objects.values())
+        return MaskedImage(pixels, shapes, (True,) * len(shapes))
+
+    def usable(self, index: int) -> tuple[int, MaskedImage]:
+        """Frame ``index``, or the first after it that can be read, and its number.
+
+        Raises:
+            InvalidValue: 16 damaged ones in a row.
+        """
+        for attempt in range(_TRIES):
+            at = (index + attempt) % len(self)
+            place, time = self.frames[at]
+            name = self.videos[place].name
+            try:
+                return at, self[at]
+            except (InvalidValue, UnreadableImage) as error:
+                logger.warning("%s: frame %d of %s: %s", self.source, time, name, error)
+        raise InvalidValue(f"{self.source}: {_TRIES} damaged frames in a row, the last of {name!r}")
+
+
+def annotated_videos(videos: Videos) -> list[int]:
+    """Numbers of the videos that have a mask on any frame.
+
+    Raises:
+        InvalidValue: none has.
+    """
+    places = [k for k in range(len(videos)) if len(videos[k].annotated)]
+    if not places:
+        raise InvalidValue(f"{videos.source} has no video with an annotated frame to train on")
+    return places
+
+
+def _masks(
+    objects: Mapping[int, np.ndarray],
+    ids: Sequence[int],
+    size: tuple[int, int],
+    near: tuple[int, int],
+) -> np.ndarray:
+    """Bool ``(K, h, w)``; all False where the object is not to be seen."""
+    masks = np.zeros((len(ids), near[1], near[0]), bool)
+    for place, k in enumerate(ids):
+        if k in objects:
+            _require_size(objects[k], size)
+            masks[place] = coverage(objects[k], near) > 127
+    return masks
+
+
+def _require_size(mask: np.ndarray, size: tuple[int, int]) -> None:
+    if mask.shape != size[::-1]:
+        raise UnreadableImage(
+            f"a mask of {mask.shape[1]}x{mask.shape[0]} for a frame of {size[0]}x{size[1]} pixels"
+        )

@@ -1,0 +1,272 @@
+"""Images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
+
+========  ==========================================================================================
+layout    files
+========  ==========================================================================================
+``coco``  ``ROOT/annotations/instances_SPLIT.json`` (any name with the split's word), or
+          ``ROOT/SPLIT/_annotations.coco.json``; polygons, run lengths, crowds
+``voc``   ``ROOT/JPEGImages``, ``ROOT/Annotations/*.xml``, ``ROOT/ImageSets/Main/SPLIT.txt``; or
+          ``ROOT/SPLIT`` with images and xml side by side
+``yolo``  ``ROOT/data.yaml`` (names, train, val, test), ``images/**`` and ``labels/**.txt`` with boxes
+          or polygons
+========  ==========================================================================================
+
+Boxes are x0, y0, x1, y1 in pixels from the image's upper left corner, x1 and y1 outside. What is
+unsound is left out or cut off by the rules of ``docs/data.md``, counted, and named in ``problems``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from pocketeye.data.detection.objects import Objects
+from pocketeye.data.files.decode import UnreadableImage, decode_as
+from pocketeye.data.files.readable import first_readable, late_sentences, require_some
+from pocketeye.data.files.shapes import outline_mask
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.results.masks import CompactMask, Masks
+
+LAYOUTS = ("coco", "voc", "yolo")
+Layout = Literal["auto", "coco", "voc", "yolo"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectionSample:
+    """One image and its objects; pixels and masks are made when asked for.
+
+    Attributes:
+        path: of the image.
+        size: (width, height) of the image as :meth:`image` gives it; boxes and masks are in it.
+        image_id: as the annotations have it; the file's name for VOC and YOLO.
+        boxes: float32 ``(N, 4)`` x0, y0, x1, y1 in pixels.
+        labels: int64 ``(N,)``, 0 to the number of classes - 1.
+        crowd: bool ``(N,)``: many objects in one region, not to be learnt as one (COCO).
+        difficult: bool ``(N,)``: not counted in VOC's mAP.
+        areas: float32 ``(N,)``: filled pixels as the annotations say, else of the box.
+        outlines: polygons or run lengths as COCO writes them, None for an object without.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    image_id: int | str
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    difficult: np.ndarray
+    areas: np.ndarray
+    outlines: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self) -> Image.Image:
+        """The image, RGB.
+
+        Raises:
+            UnreadableImage: damaged, or not of the size the annotations are for.
+        """
+        return decode_as(self.path, self.size)
+
+    def mask(self, index: int) -> np.ndarray:
+        """bool ``(height, width)`` of one object; its box filled where it has no outline."""
+        outline = self.outlines[index]
+        if outline is not None:
+            return outline_mask(outline, self.size)
+        mask = np.zeros(self.size[::-1], bool)
+        x0, y0, x1, y1 = self.boxes[index].round().astype(int)
+        mask[y0:y1, x0:x1] = True
+        return mask
+
+    def masks(self) -> Masks:
+        """All of them, stored small."""
+        items = tuple(CompactMask.from_dense(self.mask(i)) for i in range(len(self)))
+        return Masks(size=self.size, items=items)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectionSet(Sequence[DetectionSample]):
+    """Images with boxes in a fixed order; images without objects are in it.
+
+    Attributes:
+        source: what the user named.
+        layout: one of ``LAYOUTS``.
+        split: as the user named it.
+        classes: names, in the order of the labels.
+        category_ids: by which COCO's json knows the classes; 1 to the number of classes elsewhere.
+        objects: all boxes at once, for counting.
+        late: images that turned out to be unreadable so far, by number.
+    """
+
+    source: str
+    layout: str
+    split: str | None
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    objects: Objects = field(repr=False)
+    late: dict[int, str] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index = int(index) % len(self)
+        of = self.objects
+        here = slice(int(of.starts[index]), int(of.starts[index + 1]))
+        width, height = of.sizes[index].tolist()
+        return DetectionSample(
+            path=of.root / of.files[index],
+            size=(width, height),
+            image_id=of.image_ids[index],
+            boxes=of.boxes[here],
+            labels=of.labels[here],
+            crowd=of.crowd[here],
+            difficult=of.difficult[here],
+            areas=of.areas[here],
+            outlines=tuple(json.loads(text) for text in of.outlines[here]),
+        )
+
+    def name(self, index: int) -> str:
+        """File of an image."""
+        return self.objects.files[index]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was left out or cut off and why, one sentence each; images found damaged since."""
+        return (*self.objects.problems, *late_sentences(self))
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are outlines (see ``masks`` of :func:`load_detection`)."""
+        return self.objects.has_outlines
+
+    @property
+    def num_negatives(self) -> int:
+        """Images without an object."""
+        return int(np.count_nonzero(np.diff(self.objects.starts) == 0))
+
+    def class_counts(self) -> np.ndarray:
+        """Objects per class, crowds too: int64 ``(num_classes,)``."""
+        return np.bincount(self.objects.labels, minlength=len(self.classes))
+
+    def usable(self, index: int) -> tuple[int, DetectionSample, Image.Image]:
+        """Sample ``index`` with its image, or the first after it that can be read, and its number.
+
+        For training; in judging, a damaged image is to be left out and named instead.
+
+        Raises:
+            InvalidValue: 16 damaged ones in a row.
+        """
+        at, (sample, image) = first_readable(self, index, self._with_image)
+        return at, sample, image
+
+    def _with_image(self, index: int) -> tuple[DetectionSample, Image.Image]:
+        sample: DetectionSample = self[index]
+        return sample, sample.image()
+
+
+def load_detection(
+    root: str | Path,
+    split: str | None = None,
+    layout: Layout = "auto",
+    *,
+    masks: bool = False,
+) -> DetectionSet:
+    """Open a set of images with boxes (see the table above). Headers are read, nothing is decoded.
+
+    Args:
+        root: its folder; or the json of a COCO set, the yaml of a YOLO set.
+        split: ``train``, ``val`` (also ``valid``, ``validation``), ``test`` …; None for the whole set,
+            or where there is one only.
+        layout: one of ``LAYOUTS``, or ``auto`` to tell by the files.
+        masks: objects without a usable outline are left out (and named), as instance segmentation
+            needs them all.
+
+    Raises:
+        MissingFile: no such folder or split.
+        InvalidValue: none of the layouts, no class names, or not one image that can be used.
+    """
+    if layout not in ("auto", *LAYOUTS):
+        raise unknown("layout", layout, ("auto", *LAYOUTS))
+    place = Path(root)
+    if not place.exists():
+        raise MissingFile(f"no data at {root} (give the folder of a set of images with boxes)")
+    found = layout if layout != "auto" else detection_layout(place)
+    if found is None:
+        raise InvalidValue(
+            f"{root} is no set of images with boxes that can be told by its files: expected "
+            "annotations/*.json (coco), JPEGImages and Annotations/*.xml (voc), or data.yaml with "
+            "names, train and val (yolo)"
+        )
+    classes, ids, objects = _read(found, place, split, masks)
+    require_some(root, len(objects), objects.problems, "image that can be used")
+    if masks and not objects.has_outlines:
+        raise InvalidValue(f"{root} has no outlines, only boxes: it serves to detect objects")
+    return DetectionSet(
+        source=str(root),
+        layout=found,
+        split=split,
+        classes=classes,
+        category_ids=ids,
+        objects=objects,
+    )
+
+
+def _read(
+    layout: str, root: Path, split: str | None, masks: bool
+) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
+    from pocketeye.data.detection.coco import read_coco_boxes
+    from pocketeye.data.detection.voc import read_voc_boxes
+    from pocketeye.data.detection.yolo import read_yolo_boxes
+
+    if layout == "coco":
+        return read_coco_boxes(root, split, masks)
+    read = read_voc_boxes if layout == "voc" else read_yolo_boxes
+    classes, objects = read(root, split, masks)
+    return classes, tuple(range(1, len(classes) + 1)), objects
+
+
+def detection_layout(root: Path) -> str | None:
+    """Which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
+    from pocketeye.data.detection.voc import is_voc
+    from pocketeye.data.detection.yolo import yaml_of
+    from pocketeye.data.files.coco_json import jsons_of
+
+    if root.is_file():
+        return {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(root.suffix.lower())
+    if jsons_of(root):
+        return "coco"
+    if is_voc(root):
+        return "voc"
+    return "yolo" if yaml_of(root) is not None else None
+
+
+def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
+    """What ``split`` can be; (None,) for a set that is not split."""
+    from pocketeye.data.detection.voc import voc_splits
+    from pocketeye.data.detection.yolo import yolo_splits
+    from pocketeye.data.files.coco_json import coco_splits
+
+    splits = {"coco": coco_splits, "voc": voc_splits, "yolo": yolo_splits}[layout]
+    return splits(Path(root)) or (None,)
+
+
+__all__ = [
+    "LAYOUTS",
+    "DetectionSample",
+    "DetectionSet",
+    "UnreadableImage",
+    "detection_layout",
+    "detection_splits",
+    "load_detection",
+]

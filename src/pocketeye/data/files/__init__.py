@@ -1,0 +1,1 @@
+"""Files of data sets: listing, names, archives, remote stores, decoding, caching, splits."""

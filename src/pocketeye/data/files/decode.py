@@ -1,0 +1,169 @@
+"""From a file or its bytes to an 8-bit image, whatever was stored."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+)
+# RuntimeError is what libavif's damage becomes
+_RAISED = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
+    Image.DecompressionBombError,
+)  # fmt: skip
+_ORIENTATION = 0x0112
+# Pillow opens these with another program, or with none
+_NO_PIXELS = frozenset(("EPS", "WMF"))
+
+
+class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
+    """The image cannot be decoded; the message says why in a few words."""
+
+
+def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
+    """Decode to mode ``RGB`` (3 channels) or ``L`` (1), upright.
+
+    The EXIF orientation is applied, transparency lies on white, 16-bit and float images are scaled
+    to 8 bits, palettes and CMYK are converted; of an animation the first frame is taken.
+
+    Raises:
+        UnreadableImage: empty, truncated or not an image.
+    """
+    source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+    try:
+        with no_comments(), Image.open(source) as image:
+            if image.format in _NO_PIXELS:
+                raise UnidentifiedImageError
+            image.load()
+            if in_chans == 3 and _is_plain(image):
+                return image
+            return to_mode(ImageOps.exif_transpose(image), in_chans)
+    except _RAISED as error:
+        raise UnreadableImage(_reason(encoded, error)) from error
+
+
+def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
+    """RGB of (width, height): upright, or as it is stored where only that has this size.
+
+    Annotations are made on one or the other, and their size tells which.
+
+    Raises:
+        UnreadableImage: damaged, or of another size.
+    """
+    image = decode(path)
+    if image.size == size:
+        return image
+    if image.size == size[::-1]:
+        with no_comments(), Image.open(path) as stored:
+            if stored.size == size:
+                return to_mode(stored, 3)
+    raise UnreadableImage(
+        f"an image of {image.width}x{image.height}, but its annotations are for {size[0]}x{size[1]}"
+    )
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Whether the first 16 bytes are those of JPEG, PNG or WebP."""
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+
+
+@contextmanager
+def no_comments() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata and of many pixels to itself (both are handled here)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """RGB as it stands: no orientation, no transparency (the quick way for most images)."""
+    special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
+    return image.mode == "RGB" and not special
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Width and height from the header alone (Pillow may warn, see ``no_comments``).
+
+    Raises:
+        UnreadableImage: not an image (a truncated one may pass).
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except _RAISED as error:
+        raise UnreadableImage(_reason(path, error)) from error
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height as :func:`decode` gives them, from the header alone (Pillow may warn).
+
+    Raises:
+        UnreadableImage: not an image (a truncated one may pass).
+    """
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return image.size[::-1] if turned else image.size
+    except _RAISED as error:
+        raise UnreadableImage(_reason(path, error)) from error
+
+
+def read_pixels(path: Path) -> tuple[str, np.ndarray]:
+    """Mode and pixels as they are stored (a palette's indices): where values mean something.
+
+    Raises:
+        UnreadableImage: empty, truncated or not an image.
+    """
+    try:
+        with no_comments(), Image.open(path) as image:
+            if image.format in _NO_PIXELS:
+                raise UnidentifiedImageError
+            image.load()
+            return image.mode, np.asarray(image)
+    except _RAISED as error:
+        raise UnreadableImage(_reason(path, error)) from error
+
+
+def _reason(encoded: bytes | Path, error: Exception) -> str:
+    size = len(encoded) if isinstance(encoded, bytes) else _size_bytes(encoded)
+    if size == 0:
+        return "empty file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, Image.DecompressionBombError | MemoryError):
+        return "too many pixels"
+    text = str(error).partition("\n")[0] or type(error).__name__
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def to_mode(image: Image.Image, in_chans: int) -> Image.Image:
+    """Convert a loaded image of any mode to 8 bits and ``in_chans`` channels (1 or 3)."""
+    if image.mode.startswith(("I", "F")):
+        image = _to_8_bits(image)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("L" if in_chans == 1 else "RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image).astype(np.float64)
+    if image.mode == "F" and pixels.size and pixels.max() <= 1.0:
+        pixels = pixels * 255.0
+    elif image.mode.startswith("I;16") or (pixels.size and pixels.max() > 255):
+        pixels = pixels / 257.0
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

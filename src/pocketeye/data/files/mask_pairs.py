@@ -1,0 +1,83 @@
+"""Images and their maps of labels, file to file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, header_size
+from pocketeye.data.files.listing import Problems
+from pocketeye.data.files.sources import walk
+
+ENDINGS = ("_L", "_P", "_mask", "_label", "_labels", "_gt", "_seg")
+"""What a mask's name may have more than its image's."""
+_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B")
+_COLOURS = ("RGB", "RGBA")
+
+
+def by_stem(root: Path, inside: str, ending: str = "") -> dict[str, str]:
+    """Images in a folder (none where it is not there) and deeper, by their names without suffix.
+
+    Args:
+        inside: the folder, relative to ``root``.
+        ending: of the names without suffix; only those are taken, and it is cut off.
+    """
+    found: dict[str, str] = {}
+    for name, _ in walk(root / inside) if (root / inside).is_dir() else ():
+        path = Path(name)
+        if path.suffix.lower() in SUFFIXES and path.stem.endswith(ending):
+            stem = str(path.with_suffix(""))
+            found[stem.removesuffix(ending)] = f"{inside}/{name}"
+    return found
+
+
+def pair_up(
+    root: Path,
+    images: Mapping[str, str],
+    masks: Mapping[str, str],
+    problems: Problems,
+    *,
+    colours: bool = False,
+) -> list[tuple[str, str]]:
+    """Images and masks of one name, by name; what does not fit is left out and named.
+
+    An image without mask, a mask without image, sizes that disagree, masks with colours unless
+    ``colours`` mean something. Headers only; Pillow may warn.
+    """
+    matched = {stem: _mask_of(stem, masks) for stem in images}
+    lost = masks.keys() - set(matched.values())
+    pairs = []
+    for stem in sorted(images.keys() | lost):
+        mask = matched.get(stem)
+        if stem not in images:
+            problems.add(masks[stem], "missing image")
+        elif mask is None:
+            problems.add(images[stem], "no mask of that name")
+        elif (wrong := _flaw(root / images[stem], root / masks[mask], colours)) is not None:
+            problems.add(images[stem], wrong)
+        else:
+            pairs.append((images[stem], masks[mask]))
+    return pairs
+
+
+def _mask_of(stem: str, masks: Mapping[str, str]) -> str | None:
+    names = (stem, *(stem + ending for ending in ENDINGS))
+    return next((name for name in names if name in masks), None)
+
+
+def _flaw(image: Path, mask: Path, colours: bool) -> str | None:
+    try:
+        size = header_size(image)
+        with Image.open(mask) as opened:
+            mode, mask_size = opened.mode, opened.size
+    except UnreadableImage as error:
+        return str(error)
+    except (OSError, SyntaxError, ValueError):
+        return "its mask is not an image"
+    if mode not in (*_NUMBERS, *(_COLOURS if colours else ())):
+        return f"its mask has colours ({mode}), not label numbers"
+    if mask_size not in (size, size[::-1]):  # turned by EXIF when it is decoded
+        return f"{size[0]}x{size[1]} pixels, but its mask has {mask_size[0]}x{mask_size[1]}"
+    return None

@@ -1,0 +1,131 @@
+"""Masks as annotations write them: polygons and run lengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.errors import InvalidValue
+from pocketeye.results.rle import decode_crop, expand
+
+
+class Given:
+    """A mask that is there already."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.mask = mask
+
+    def __call__(self) -> np.ndarray:
+        return self.mask
+
+
+def polygon_mask(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:
+    """Bool ``(H, W)``: the pixels whose centre lies in one of the polygons x0, y0, x1, y1 …
+
+    Args:
+        polygons: of one object, in pixels; whole numbers are corners of pixels.
+        size: (width, height).
+    """
+    mask = np.zeros(size[::-1], bool)
+    for polygon in polygons:
+        mask |= _filled(np.asarray(polygon, np.float64).reshape(-1, 2), size)
+    return mask
+
+
+def _filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Inside by the even-odd rule: along a row of pixels every edge that is crossed changes sides."""
+    width, height = size
+    ends = np.roll(points, -1, 0)
+    low, high = np.minimum(points[:, 1], ends[:, 1]), np.maximum(points[:, 1], ends[:, 1])
+    first = np.clip(np.ceil(low - 0.5), 0, height).astype(int)  # rows whose centre an edge spans
+    counts = np.clip(np.ceil(high - 0.5), 0, height).astype(int) - first
+    edge = np.repeat(np.arange(len(points)), counts)
+    rows = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    (x0, y0), (x1, y1) = points[edge].T, ends[edge].T
+    crossed = x0 + (rows + 0.5 - y0) / (y1 - y0) * (x1 - x0)
+    columns = np.clip(np.ceil(crossed - 0.5), 0, width).astype(int)
+    turns = np.bincount(rows * (width + 1) + columns, minlength=height * (width + 1))
+    turns = turns.reshape(height, width + 1)[:, :width].astype(np.uint8)
+    return np.bitwise_and(np.cumsum(turns, 1, dtype=np.uint8), 1) > 0
+
+
+def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
+    """The run lengths of COCO's ``{"size", "counts"}``, compressed or not, looked over.
+
+    Raises:
+        UnreadableImage: they are damaged, or not those of an image of (width, height).
+    """
+    height, width = rle["size"]
+    counts = rle["counts"]
+    if (width, height) != size:
+        raise UnreadableImage(
+            f"a mask of {width}x{height} for an image of {size[0]}x{size[1]} pixels"
+        )
+    try:
+        runs = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
+    except (InvalidValue, ValueError, TypeError, OverflowError) as error:
+        raise UnreadableImage("damaged run lengths") from error
+    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != width * height:
+        raise UnreadableImage(
+            f"run lengths of {runs.sum()} pixels for an image of {width}x{height}"
+        )
+    return runs
+
+
+def runs_mask(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bool ``(H, W)`` of an image of (width, height)."""
+    crop, (x0, y0, x1, y1) = decode_crop(runs, size)
+    mask = np.zeros(size[::-1], bool)
+    mask[y0:y1, x0:x1] = crop
+    return mask
+
+
+def outline_mask(outline: Any, size: tuple[int, int]) -> np.ndarray:
+    """Bool ``(H, W)`` of COCO's polygons or run lengths, in an image of (width, height)."""
+    if isinstance(outline, Mapping):
+        return runs_mask(runs_of(outline, size), size)
+    return polygon_mask(outline, size)
+
+
+def outline_box(outline: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 around COCO's polygons or run lengths, in an image of (width, height)."""
+    if isinstance(outline, Mapping):
+        return decode_crop(runs_of(outline, size), size)[1]
+    points = np.concatenate([np.asarray(p, np.float64).reshape(-1, 2) for p in outline])
+    (x0, y0), (x1, y1) = points.min(0), points.max(0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def flaw(segmentation: object, size: tuple[int, int] | None = None) -> str | None:
+    """What is wrong with an annotation's ``segmentation``; None where nothing is.
+
+    Args:
+        size: (width, height) of the image, to hold run lengths against; None for the form only.
+    """
+    if isinstance(segmentation, Mapping):
+        return _rle_flaw(segmentation, size)
+    if not isinstance(segmentation, list) or not segmentation:
+        return "no polygon"
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            return "a polygon of fewer than three points"
+        if not all(isinstance(v, int | float) and math.isfinite(v) for v in polygon):
+            return "a polygon with something else than numbers"
+    return None
+
+
+def _rle_flaw(rle: Mapping[str, Any], size: tuple[int, int] | None) -> str | None:
+    sides = rle.get("size")
+    formed = isinstance(sides, list) and len(sides) == 2 and all(isinstance(s, int) for s in sides)
+    if not formed or not isinstance(rle.get("counts"), str | list):
+        return "run lengths without size and counts"
+    if size is None:
+        return None
+    try:
+        return None if runs_of(rle, size)[1::2].any() else "a mask without a filled pixel"
+    except UnreadableImage as error:
+        return str(error)

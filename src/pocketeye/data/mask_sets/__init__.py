@@ -1,0 +1,1 @@
+"""Images with masks of objects: COCO, SA-1B, label masks."""

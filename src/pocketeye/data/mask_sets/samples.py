@@ -1,0 +1,185 @@
+"""Images with the masks of what is in them, to train promptable segmentation on.
+
+=========  ====================================================  ==================================
+layout     files                                                 objects of an image
+=========  ====================================================  ==================================
+``coco``   ``ROOT/annotations/instances_*.json`` with polygons    its annotations; crowds left out
+           or run lengths, images in a folder of that name
+``sa-1b``  ``sa_*.jpg`` each with ``sa_*.json``, also deeper      its annotations
+``labels`` ``ROOT/images/*`` and ``ROOT/masks/*.png`` of label    the union of all labels above 0,
+           numbers, 0 for the background                         and each connected part of a label
+=========  ====================================================  ==================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from pocketeye.data.files.decode import UnreadableImage, decode
+from pocketeye.data.files.readable import first_readable, late_sentences, require_some
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+
+LAYOUTS = ("coco", "sa-1b", "labels")
+
+
+class MaskedImage(NamedTuple):
+    """One image and its objects; masks are made when asked for.
+
+    Attributes:
+        pixels: uint8 RGB ``(H, W, 3)``.
+        shapes: each gives a bool ``(H, W)``.
+        whole: whether the object is a thing of its own (and not a part of one); as many as ``shapes``.
+    """
+
+    pixels: np.ndarray
+    shapes: tuple[Callable[[], np.ndarray], ...]
+    whole: tuple[bool, ...]
+
+
+class WorstImages(Protocol):
+    """Annotated images, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
+
+    @property
+    def source(self) -> str:
+        """What the user named."""
+
+    def __len__(self) -> int: ...
+
+    def usable(self, index: int) -> tuple[int, MaskedImage]:
+        """Image ``index``, or the first readable one after it, and its number."""
+
+
+class Reader(Protocol):
+    """Of one layout. Holds names and annotations only, so that it travels to loader processes."""
+
+    problems: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """What a person would call the image."""
+
+    def image(self, index: int) -> Path:
+        """Its file."""
+
+    def shapes(
+        self, index: int, size: tuple[int, int]
+    ) -> tuple[tuple[Callable[[], np.ndarray], ...], tuple[bool, ...]]:
+        """Masks and ``whole`` of an image of ``size`` (width, height).
+
+        Raises:
+            UnreadableImage: the masks cannot be read, or are of another size.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskSet:
+    """Images with masks in a fixed order.
+
+    Attributes:
+        source: what the user named.
+        layout: one of ``LAYOUTS``.
+        late: what turned out to be unusable so far, by number.
+    """
+
+    source: str
+    layout: str
+    reader: Reader
+    late: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was left out and why, one sentence each.
+
+        What shows only when an image is decoded (a truncated file, a mask of another size, no filled
+        pixel) is named in the log when it turns up, and here from then on; the next image takes its
+        place.
+        """
+        return (*self.reader.problems, *late_sentences(self))
+
+    def name(self, index: int) -> str:
+        """File the sample came from."""
+        return self.reader.name(index)
+
+    def __getitem__(self, index: int) -> MaskedImage:
+        """Image and masks; raises ``UnreadableImage`` where one of the two is damaged."""
+        image = decode(self.reader.image(index))
+        shapes, whole = self.reader.shapes(index, image.size)
+        if not shapes:
+            raise UnreadableImage("no object in it")
+        return MaskedImage(np.asarray(image), shapes, whole)
+
+    def usable(self, index: int) -> tuple[int, MaskedImage]:
+        """Sample ``index``, or the first after it that can be read, and its number.
+
+        Raises:
+            InvalidValue: 16 damaged ones in a row.
+        """
+        return first_readable(self, index, self.__getitem__)
+
+
+def load_masks(source: str | Path, split: str | None = None, layout: str = "auto") -> MaskSet:
+    """Open a set of images with masks (see the table above).
+
+    Args:
+        source: its folder, or the json file of a COCO set.
+        split: ``train``, ``val`` …: the word in the name of COCO's json; of the other layouts a folder
+            inside. None where there is one only.
+        layout: one of ``LAYOUTS``, or ``auto`` to tell by the files.
+
+    Raises:
+        MissingFile: no such folder or split.
+        InvalidValue: none of the layouts, or nothing usable in it.
+    """
+    from pocketeye.data.mask_sets.coco import CocoReader
+    from pocketeye.data.mask_sets.labels import LabelReader
+    from pocketeye.data.mask_sets.sa1b import Sa1bReader
+
+    if layout not in ("auto", *LAYOUTS):
+        raise unknown("layout", layout, ("auto", *LAYOUTS))
+    root = Path(source)
+    if not root.exists():
+        raise MissingFile(f"no data at {source} (give the folder of a set of images with masks)")
+    found = layout if layout != "auto" else _layout_of(root, split)
+    reader: Reader
+    if found == "coco":
+        reader = CocoReader(root, split)
+    elif found == "sa-1b":
+        reader = Sa1bReader(_inside(root, split))
+    else:
+        reader = LabelReader(_inside(root, split))
+    require_some(source, len(reader), reader.problems, "image with a usable mask")
+    return MaskSet(source=str(source), layout=found, reader=reader)
+
+
+def _layout_of(root: Path, split: str | None) -> str:
+    if root.suffix == ".json" or list((root / "annotations").glob("*.json")):
+        return "coco"
+    folder = _inside(root, split)
+    if (folder / "masks").is_dir() and (folder / "images").is_dir():
+        return "labels"
+    if next(folder.glob("**/sa_*.json"), None) is not None:
+        return "sa-1b"
+    raise InvalidValue(
+        f"{folder} is no set of images with masks that can be told by its files: expected "
+        "annotations/instances_*.json (coco), sa_*.jpg with sa_*.json (sa-1b), or the folders images "
+        "and masks (labels)"
+    )
+
+
+def _inside(root: Path, split: str | None) -> Path:
+    folder = root / split if split else root
+    if not folder.is_dir():
+        there = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+        raise MissingFile(
+            f"{root} has no folder {split!r}; there is {', '.join(there[:10]) or 'none'}"
+        )
+    return folder

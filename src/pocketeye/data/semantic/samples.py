@@ -1,0 +1,234 @@
+"""Images with a class for every pixel: ADE20K, Cityscapes, CamVid and plain folders of masks.
+
+==============  ===================================================================================
+layout          files
+==============  ===================================================================================
+``ade20k``      ``ROOT/images/training``, ``ROOT/annotations/training`` (and ``validation``); 0 counts
+                for nothing, value k is class k - 1, names from ``objectInfo150.txt``
+``cityscapes``  ``ROOT/leftImg8bit/SPLIT/CITY``, ``ROOT/gtFine/SPLIT/CITY`` with ``*_labelTrainIds.png``
+                or ``*_labelIds.png``; the 19 classes that are judged
+``folders``     ``ROOT/SPLIT/{images,masks}``, ``ROOT/{images,masks}/SPLIT``, ``ROOT/SPLIT`` with
+                ``ROOT/SPLITannot``, or ``ROOT/{images,masks}`` with ``SPLIT.txt``; and ``classes.yaml``
+==============  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from pocketeye.data.files.decode import UnreadableImage, decode_as, read_pixels
+from pocketeye.data.files.readable import first_readable, late_sentences, require_some
+from pocketeye.data.semantic.class_maps import FILE, IGNORE, KNOWN, ClassMap, read_class_map
+from pocketeye.data.semantic.layouts import Found, find_pairs, semantic_layout, semantic_splits
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+
+logger = logging.getLogger(__name__)
+LAYOUTS = ("ade20k", "cityscapes", "folders")
+Layout = Literal["auto", "ade20k", "cityscapes", "folders"]
+_LOOKED_AT, _MOST_UNKNOWN = 8, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticSample:
+    """One image and the file of its labels."""
+
+    path: Path
+    mask_path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SemanticSet(Sequence[SemanticSample]):
+    """Images with labels in a fixed order.
+
+    Attributes:
+        source: what the user named.
+        layout: one of ``LAYOUTS``.
+        class_map: what the pixel values mean.
+        late: images that turned out to be unusable so far, by number.
+        strange: pixel values without a class that turned up so far: in how many masks.
+    """
+
+    source: str
+    layout: str
+    split: str | None
+    class_map: ClassMap
+    found: Found = field(repr=False)
+    late: dict[int, str] = field(default_factory=dict, repr=False)
+    strange: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.found.pairs)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        image, mask = self.found.pairs[index]
+        return SemanticSample(path=self.found.root / image, mask_path=self.found.root / mask)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the labels."""
+        return self.class_map.names
+
+    @property
+    def ignore_index(self) -> int:
+        """Label of pixels that count for nothing."""
+        return IGNORE
+
+    def name(self, index: int) -> str:
+        """File of an image."""
+        return self.found.pairs[index][0]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was left out and why; what turned out so far when masks and images were read."""
+        strange = (
+            f"{value}: no class, its pixels are ignored (in {count} masks so far)"
+            for value, count in self.strange.items()
+        )
+        return (*self.found.problems, *strange, *late_sentences(self))
+
+    def labels(self, index: int) -> np.ndarray:
+        """uint8 ``(H, W)``: 0 to the number of classes - 1, or ``ignore_index``.
+
+        Pixel values that have no class are ignored, counted and named in ``problems``.
+
+        Raises:
+            UnreadableImage: the mask is damaged.
+        """
+        _, pixels = read_pixels(self[index].mask_path)
+        labels, strange = self.class_map.labels(pixels)
+        for value in strange:
+            if value not in self.strange:
+                logger.warning("%s: %s in the mask of %s has no class, ignored",
+                               self.source, value, self.name(index))  # fmt: skip
+            self.strange[value] = self.strange.get(value, 0) + 1
+        return labels
+
+    def image(self, index: int, size: tuple[int, int]) -> Image.Image:
+        """The image, RGB of (width, height), the size of its mask.
+
+        Raises:
+            UnreadableImage: damaged, or of another size.
+        """
+        return decode_as(self[index].path, size)
+
+    def read(self, index: int) -> tuple[Image.Image, np.ndarray]:
+        """Image and labels.
+
+        Raises:
+            UnreadableImage: one of the two is damaged, or their sizes differ.
+        """
+        labels = self.labels(index)
+        return self.image(index, (labels.shape[1], labels.shape[0])), labels
+
+    def usable(self, index: int) -> tuple[int, Image.Image, np.ndarray]:
+        """Image and labels of ``index``, or of the first after it that can be learnt from.
+
+        For training; in judging, a damaged image is to be left out and named instead.
+
+        Raises:
+            InvalidValue: 16 damaged ones in a row.
+        """
+        at, (image, labels) = first_readable(self, index, self._learnable)
+        return at, image, labels
+
+    def _learnable(self, index: int) -> tuple[Image.Image, np.ndarray]:
+        image, labels = self.read(index)
+        if (labels == IGNORE).all():
+            raise UnreadableImage("not one pixel with a class")
+        return image, labels
+
+
+def load_semantic(
+    root: str | Path,
+    split: str | None = None,
+    layout: Layout = "auto",
+    *,
+    classes: str | Path | ClassMap | None = None,
+) -> SemanticSet:
+    """Open a set of images with labels (see the table above). Headers and eight masks are read.
+
+    Args:
+        root: its folder.
+        split: ``train``, ``val`` (also ``training``, ``valid``, ``validation``), ``test``; None for a
+            set that is not split.
+        layout: one of ``LAYOUTS``, or ``auto`` to tell by the files.
+        classes: a yaml of classes, the name of one of ``class_maps.KNOWN``, or a map; by default the
+            layout's own, or ``ROOT/classes.yaml``.
+
+    Raises:
+        MissingFile: no such folder or split.
+        InvalidValue: none of the layouts, no class names, nothing that can be used, or masks most of
+            whose pixels have no class.
+    """
+    if layout not in ("auto", *LAYOUTS):
+        raise unknown("layout", layout, ("auto", *LAYOUTS))
+    place = Path(root)
+    if not place.is_dir():
+        raise MissingFile(f"no data at {root} (give the folder of a set of images with masks)")
+    kind = layout if layout != "auto" else semantic_layout(place)
+    if kind is None:
+        raise InvalidValue(
+            f"{root} is no set of images with labels that can be told by its files: expected "
+            "images and masks, each with the splits inside or in each split (folders), "
+            "images/training and annotations/training (ade20k), or leftImg8bit and gtFine (cityscapes)"
+        )
+    chosen = _map_of(place, classes)
+    found = find_pairs(place, kind, split, colours=chosen is None or bool(chosen.colours))
+    chosen = chosen or found.class_map
+    if chosen is None:
+        raise InvalidValue(
+            f"{root} does not say what its masks mean: put {FILE} beside them (names: [sky, road], "
+            f"ignore: [255]), or name the classes: a yaml, or one of {', '.join(sorted(KNOWN))}"
+        )
+    require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
+    opened = SemanticSet(source=str(root), layout=kind, split=split, class_map=chosen, found=found)
+    _refuse_other_masks(opened)
+    return opened
+
+
+def _map_of(root: Path, classes: str | Path | ClassMap | None) -> ClassMap | None:
+    if isinstance(classes, ClassMap):
+        return classes
+    if classes is None:
+        return read_class_map(root / FILE) if (root / FILE).is_file() else None
+    known = KNOWN.get(str(classes))
+    return known or read_class_map(Path(classes))
+
+
+def _refuse_other_masks(opened: SemanticSet) -> None:
+    """Masks whose values mostly have no class are not those of these classes."""
+    total, strange = 0, dict[str, int]()
+    for index in np.linspace(0, len(opened) - 1, _LOOKED_AT).astype(int).tolist():
+        try:
+            _, pixels = read_pixels(opened[index].mask_path)
+        except UnreadableImage:
+            continue  # named when it is drawn
+        total += pixels.shape[0] * pixels.shape[1]
+        for value, count in opened.class_map.labels(pixels)[1].items():
+            strange[value] = strange.get(value, 0) + count
+    if sum(strange.values()) > _MOST_UNKNOWN * total:
+        most = sorted(strange, key=strange.__getitem__, reverse=True)[:5]
+        share = 100 * sum(strange.values()) / total
+        raise InvalidValue(
+            f"{opened.source}: {share:.0f} % of the masks' pixels have no class "
+            f"({', '.join(most)}): give the yaml of their classes"
+        )
+
+
+__all__ = [
+    "LAYOUTS",
+    "SemanticSample",
+    "SemanticSet",
+    "load_semantic",
+    "semantic_layout",
+    "semantic_splits",
+]

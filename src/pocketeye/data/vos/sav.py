@@ -1,0 +1,120 @@
+"""SA-V's training clips: video files with run lengths of the masks of every fourth frame beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketeye.data.video.video import VideoFile
+from pocketeye.data.vos.masks import count_text, merge_objects
+from pocketeye.data.vos.sequences import VideoSequence
+from pocketeye.errors import InvalidValue
+from pocketeye.results.masks import CompactMask
+
+STEP = 4
+"""Annotated are 6 of 24 frames a second."""
+MANUAL = "_manual.json"
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class FileFrames:
+    """The frames of a video file; the files used last stay open."""
+
+    path: Path
+    num_frames: int
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return _open_file(self.path)[index]
+
+    def file_name(self, index: int) -> str:
+        return f"{index:05d}"
+
+
+@dataclass(eq=False)
+class RunLengths:
+    """Masks of a ``*_manual.json``, which is read when needed; they may overlap."""
+
+    path: Path
+    size: tuple[int, int]
+    num_frames: int
+    problems: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        frames = range(0, min(len(self._masklets()) * STEP, self.num_frames), STEP)
+        return tuple(frame for frame in frames if frame not in self.problems)
+
+    def labels(self, frame: int) -> np.ndarray | None:
+        objects = self.objects(frame)
+        return None if objects is None else merge_objects(objects, self.size)
+
+    def objects(self, frame: int) -> dict[int, np.ndarray] | None:
+        if frame not in self.annotated:
+            return None
+        found = {}
+        try:
+            for number, rle in enumerate(self._masklets()[frame // STEP], start=1):
+                mask = CompactMask.from_rle(rle) if rle else None
+                if mask is not None and mask.size != self.size:
+                    raise InvalidValue(f"a mask of {mask.size}, but the frames are {self.size}")
+                if mask is not None and mask.area:
+                    found[number] = mask.dense()
+        except (InvalidValue, TypeError, KeyError) as error:
+            self.problems[frame] = f"{self.path.name}, frame {frame}: {error}"
+            return None
+        return found
+
+    def _masklets(self) -> list[list[Any]]:
+        try:
+            return _read_json(self.path)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            self.problems[0] = f"{self.path.name}: {error}"
+            return []
+
+
+def list_files(folder: Path, problems: list[str]) -> Iterator[VideoSequence]:
+    """Clips of all ``*.mp4`` below ``folder`` that have their ``*_manual.json``."""
+    files = sorted(folder.rglob("*.mp4"))
+    lone = [p.name for p in files if not p.with_name(p.stem + MANUAL).is_file()]
+    if lone:
+        problems.append(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
+    files = [path for path in files if path.with_name(path.stem + MANUAL).is_file()]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for path, found in zip(files, pool.map(_measure, files), strict=True):
+            if isinstance(found, str):
+                problems.append(f"{path.stem}: {found}; left out")
+                continue
+            num_frames, size = found
+            masks = RunLengths(path.with_name(path.stem + MANUAL), size, num_frames)
+            yield VideoSequence(path.stem, size, FileFrames(path, num_frames), masks)
+
+
+def _measure(path: Path) -> tuple[int, tuple[int, int]] | str:
+    """Number and size of the frames, or what is wrong."""
+    try:
+        with VideoFile(path) as video:
+            return video.num_frames, video.size
+    except InvalidValue as error:
+        return str(error)
+
+
+@lru_cache(maxsize=2)
+def _open_file(path: Path) -> VideoFile:
+    return VideoFile(path)
+
+
+@lru_cache(maxsize=8)
+def _read_json(path: Path) -> list[list[Any]]:
+    masklets = json.loads(path.read_text(encoding="utf-8"))["masklet"]
+    return [list(frame) for frame in masklets]

@@ -1,0 +1,108 @@
+"""How alike a detector or segmenter answers in torch and as an artefact, on real images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pocketeye.artifacts.dense import DenseExecutable
+from pocketeye.predicting.dense import TorchDensePredictor, result_of
+from pocketeye.progress import task
+from pocketeye.results import Result
+
+_SURE, _SAME = 0.3, 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """How alike the network in torch and the artefact answer on ``num_images`` images.
+
+    Torch resizes an image as in training; the artefact fits it into its canvas. So this tells what
+    that costs, beside the rounding of the precision.
+
+    Attributes:
+        unit: ``objects``, those with a score of 0.3 or more; of ``semantic`` ``pixels``.
+        total: that torch is sure of; of ``semantic`` all.
+        found: share of them that the artefact has too (same class, IoU of 0.5 or more); of ``semantic``
+            the share of equal pixels.
+        surplus: objects that the artefact is sure of and torch does not have at all.
+        iou: mean of the boxes or masks that belong together; None of ``semantic`` and without any.
+        score: mean difference of their scores, likewise.
+    """
+
+    num_images: int
+    unit: str
+    total: int
+    found: float
+    surplus: int = 0
+    iou: float | None = None
+    score: float | None = None
+
+    def line(self) -> str:
+        if self.unit == "pixels":
+            return f"{100 * self.found:.2f} % of {self.total:,} pixels alike"
+        text = f"{100 * self.found:.1f} % of {self.total} objects found again, {self.surplus} more found"
+        if self.iou is None:
+            return text
+        return f"{text}, mean IoU {self.iou:.3f}, scores off by {self.score:.3f}"
+
+
+def agreement_of(
+    predictor: TorchDensePredictor, executable: DenseExecutable, images: Sequence[np.ndarray]
+) -> Agreement:
+    """Ask both of all images."""
+    semantic = predictor.description.task == "semantic"
+    classes = predictor.description.classes
+    pairs: list[tuple[float, float]] = []
+    total = equal = surplus = 0
+    with task("comparing with torch", len(images)) as bar:
+        for image in images:
+            [wanted] = predictor.predict([image])
+            got = executable(image)
+            if isinstance(got, np.ndarray):
+                total += got.size
+                equal += int((got == wanted).sum())
+            else:
+                assert isinstance(wanted, Result)
+                result = result_of(got, classes, image)
+                count, found = _matched(wanted, result)
+                sure, back = _matched(result, wanted)
+                total, surplus = total + count, surplus + sure - len(back)
+                pairs += found
+            bar.advance()
+    share = (equal if semantic else len(pairs)) / total if total else 1.0
+    iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
+    return Agreement(
+        num_images=len(images), unit="pixels" if semantic else "objects", total=total, found=share,
+        surplus=surplus, iou=iou, score=score,
+    )  # fmt: skip
+
+
+def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]]]:
+    """How many objects are wanted, and (IoU, difference of scores) of those that were found."""
+    from torchvision.ops import box_iou
+
+    ours, theirs = (np.asarray(result.scores) for result in (wanted, got))
+    classes, guesses = (tuple(result.class_ids or ()) for result in (wanted, got))
+    overlaps = box_iou(*(torch.as_tensor(result.boxes) for result in (wanted, got))).numpy()
+    sure = np.flatnonzero(ours >= _SURE).tolist()
+    taken: set[int] = set()
+    found = []
+    for k in sure:
+        best, best_iou = -1, _SAME
+        for j in range(len(got)):
+            if j in taken or guesses[j] != classes[k]:
+                continue
+            iou = float(overlaps[k, j])
+            if iou >= best_iou:
+                best, best_iou = j, iou
+        if best < 0:
+            continue
+        taken.add(best)
+        if wanted.masks is not None and got.masks is not None:
+            best_iou = wanted.masks[k].iou(got.masks[best])
+        found.append((best_iou, abs(float(ours[k]) - float(theirs[best]))))
+    return len(sure), found

@@ -1,0 +1,68 @@
+"""Real images for detectors and segmenters: to compare with, to quantise with, to be timed with."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pocketeye.artifacts.dense import DenseManifest
+from pocketeye.data.detection.samples import load_detection
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.semantic.known import load_maps
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.models.dense.described import DenseDescription
+
+PHOTOGRAPHS = ("china.jpg", "flower.jpg")
+
+
+def sample_images(
+    described: DenseDescription | DenseManifest,
+    data: str | None,
+    count: int,
+    split: str | None = None,
+) -> list[np.ndarray]:
+    """uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
+
+    Args:
+        described: whose task and classes say how the set is read.
+        count: at most; of the photographs there are two.
+        split: by default the part for validation, or all of a set that is not divided.
+
+    Raises:
+        InvalidValue, MissingFile: no such data.
+    """
+    if count < 1:
+        raise InvalidValue(f"at least one image is needed, not {count}")
+    if data is None:
+        places = [resources.files("sklearn.datasets.images") / name for name in PHOTOGRAPHS[:count]]
+        return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
+    images = _open(described, data, split)
+    found: list[np.ndarray] = []
+    for index in (
+        np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
+    ):
+        try:
+            image = images.read(index)[0] if described.task == "semantic" else images[index].image()
+        except UnreadableImage:
+            continue
+        found.append(np.asarray(image))
+    if not found:
+        raise InvalidValue(f"not one image of {data} can be read")
+    return found
+
+
+def _open(described: DenseDescription | DenseManifest, data: str, split: str | None) -> Any:
+    def load(part: str | None) -> Any:
+        if described.task == "semantic":
+            return load_maps(data, part, None, described.classes)
+        return load_detection(data, part)
+
+    if split is not None:
+        return load(split)
+    try:
+        return load("val")
+    except UserError:
+        return load(None)

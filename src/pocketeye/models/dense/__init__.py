@@ -1,0 +1,1 @@
+"""Detectors and segmenters on any backbone: RetinaNet, Mask R-CNN, Semantic FPN."""

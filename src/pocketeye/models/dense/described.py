@@ -1,0 +1,152 @@
+"""``model.json`` of a trained detector or segmenter: what one must know of it to use it elsewhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models._weights import load_checkpoint
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.dense.backbone import NormMode
+from pocketeye.models.dense.detection import create_detector
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.dense.semantic import create_semantic
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
+from pocketeye.runs import MODEL, WEIGHTS, read_record, write_atomic
+
+DenseTask = Literal["detect", "instance", "semantic"]
+DENSE_TASKS: tuple[DenseTask, ...] = get_args(DenseTask)
+DenseNetwork = RetinaNet | MaskRCNN | SemanticFPN
+SCHEMA = "pocketeye.dense/1"
+_TUPLES = ("classes", "category_ids", "mean", "std")
+_NETWORKS: dict[DenseTask, str] = {
+    "detect": "retinanet", "instance": "mask_rcnn", "semantic": "semantic_fpn",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseDescription:
+    """Task, backbone, classes and sizes of a detector or segmenter.
+
+    Attributes:
+        task: ``detect`` (RetinaNet), ``instance`` (Mask R-CNN) or ``semantic`` (Semantic FPN).
+        backbone: registered name; of a searched one its own name, with ``architecture``.
+        architecture: content of its ``architecture.json``, where it is no registered one.
+        classes: names in the order of the labels.
+        category_ids: by which COCO results know the classes; of ``semantic`` empty.
+        min_size: pixels of the shorter side to which images are resized, their shape kept,
+        max_size: unless the longer one would be above this.
+        fpn_channels: width of the pyramid.
+        head_channels: of the head of ``semantic``.
+        norms: how training treats the backbone's BN.
+        mean, std: of values 0 to 1, one per channel.
+        data: what it was trained on, as the user named it.
+    """
+
+    task: DenseTask
+    backbone: str
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...] = ()
+    architecture: dict[str, Any] | None = None
+    min_size: int = 800
+    max_size: int = 1333
+    fpn_channels: int = 256
+    head_channels: int = 128
+    norms: NormMode = "eval"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    data: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in DENSE_TASKS:
+            raise unknown("task", self.task, DENSE_TASKS)
+
+    @property
+    def network(self) -> str:
+        """``retinanet``, ``mask_rcnn`` or ``semantic_fpn``."""
+        return _NETWORKS[self.task]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def make(self, **kwargs: Any) -> DenseNetwork:
+        """The network, with fresh weights.
+
+        Args:
+            kwargs: for ``create_detector`` or ``create_semantic``, for example ``backbone_kwargs``.
+
+        Raises:
+            InvalidValue: an unknown backbone, or one without the maps that are needed.
+        """
+        backbone: Any = self.backbone
+        if self.architecture is not None:
+            backbone = Architecture.from_json(json.dumps(self.architecture))
+        options: dict[str, Any] = {"norms": self.norms, "fpn_channels": self.fpn_channels, **kwargs}
+        if self.task == "semantic":
+            return create_semantic(
+                backbone, self.num_classes, channels=self.head_channels, **options
+            )
+        options = {"min_size": self.min_size, "max_size": self.max_size, **options}
+        return create_detector(
+            self.network, backbone, self.num_classes,
+            image_mean=list(self.mean), image_std=list(self.std), **options,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def save(self, folder: Path) -> Path:
+        """Write ``folder/model.json``."""
+        return write_atomic(folder / MODEL, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> DenseDescription:
+        """Read ``folder/model.json``.
+
+        Raises:
+            MissingFile: not there. InvalidValue: not one of a detector or segmenter.
+        """
+        path = folder / MODEL
+        if not path.is_file():
+            raise MissingFile(f"{folder} is no run of a detector or segmenter: {MODEL} is missing")
+        try:
+            return cls(**read_record(path, SCHEMA, _TUPLES))
+        except (ValueError, TypeError) as error:
+            raise InvalidValue(
+                f"{path} does not describe a detector or segmenter of pocketeye ({error}): give the "
+                f"folder of a run of pocketeye train --task {', '.join(DENSE_TASKS)}"
+            ) from error
+
+
+def is_dense(folder: Path) -> bool:
+    """Whether a folder's ``model.json`` says that it is of a detector or segmenter."""
+    try:
+        data = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(data, dict) and data.get("schema") == SCHEMA
+
+
+def open_dense(
+    run: Path, device: torch.device | str = "cpu"
+) -> tuple[DenseNetwork, DenseDescription]:
+    """The network of a finished run with its best weights, in eval mode, and its description.
+
+    Raises:
+        MissingFile: no such run, or no weights yet. InvalidValue: damaged, or not a dense run.
+    """
+    described = DenseDescription.load(run)
+    if not (run / WEIGHTS).is_file():
+        raise MissingFile(f"{run} has no weights yet ({WEIGHTS} is missing): finish its training")
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = described.make()
+    load_checkpoint(network, run / WEIGHTS)
+    return network.eval().to(device), described  # type: ignore[return-value]

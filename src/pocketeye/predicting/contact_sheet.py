@@ -1,0 +1,92 @@
+"""Images with what a network sees in them, on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from pocketeye.predicting.predict import Prediction
+from pocketeye.results.figures import VAL_COLOUR, short
+
+CELL = 192
+"""Side of the square each image is fitted into."""
+MOST_IMAGES = 120
+_MOST_ROWS = 5
+_MARGIN, _HEAD, _TITLE, _LINE = 14, 42, 18, 19
+_INK, _FAINT, _BAR, _PAPER = "#1c1c1c", "#6b6b6b", "#c9daee", "#ffffff"
+
+
+def save_contact_sheet(predictions: Sequence[Prediction], path: Path, title: str) -> Path:
+    """Draw the first 120 predictions (those with a thumbnail): name, image, classes with bars."""
+    shown = [row for row in predictions if row.thumbnail is not None][:MOST_IMAGES]
+    assert shown
+    rows = min(_MOST_ROWS, max(len(row.classes) for row in shown))
+    columns = _columns(len(shown))
+    width, height = CELL + _MARGIN, _TITLE + CELL + rows * _LINE + 2 * _MARGIN
+    # a title needs some room, even above a single image
+    across = max(columns * width + _MARGIN, 460)
+    size = across, -(-len(shown) // columns) * height + _HEAD
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    more = (
+        f" · the first {len(shown)} of {len(predictions)}" if len(predictions) > len(shown) else ""
+    )
+    draw.text((_MARGIN, 12), _fit(title + more, _font(14, bold=True), across - 2 * _MARGIN), _INK,
+              _font(14, bold=True))  # fmt: skip
+    for place, row in enumerate(shown):
+        left = _MARGIN + place % columns * width
+        _draw_cell(sheet, draw, row, left, _HEAD + place // columns * height, rows)
+    sheet.save(path)
+    return path
+
+
+def _columns(count: int) -> int:
+    """About half as many rows again as columns would be too long to look at: 4 to 3, at most 10."""
+    return min(10, max(1, round((count * 4 / 3) ** 0.5)), count)
+
+
+def _draw_cell(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Prediction, left: int, top: int, rows: int
+) -> None:
+    assert row.thumbnail is not None
+    name = PurePath(row.name).name or row.name
+    draw.text((left, top), _fit(name, _font(11), CELL), _FAINT, _font(11))
+    top += _TITLE
+    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), "#f1f1f1")
+    x = left + (CELL - row.thumbnail.width) // 2
+    y = top + (CELL - row.thumbnail.height) // 2
+    sheet.paste(row.thumbnail.convert("RGB"), (x, y))
+    top += CELL + 4
+    for place, (label, share) in enumerate(
+        zip(row.classes[:rows], row.probabilities[:rows], strict=True)
+    ):
+        font = _font(12, bold=place == 0)
+        line = top + place * _LINE
+        draw.rectangle((left, line, left + CELL - 1, line + _LINE - 3), "#f4f4f4")
+        if bar := round(share * CELL):
+            draw.rectangle((left, line, left + bar - 1, line + _LINE - 3), _BAR)
+        percent = f"{100 * share:.1f} %"
+        wide = round(font.getlength(percent))
+        draw.text((left + CELL - 4 - wide, line + 1), percent, _INK, font)
+        text = _fit(label, font, CELL - 12 - wide)
+        draw.text((left + 4, line + 1), text, VAL_COLOUR if place == 0 else _INK, font)
+
+
+def _fit(text: str, font: Any, width: int) -> str:
+    """As much of ``text`` as fits into ``width`` pixels."""
+    text = " ".join(text.split())
+    for most in range(len(text), 0, -1):
+        candidate = short(text, most)
+        if font.getlength(candidate) <= width:
+            return candidate
+    return ""
+
+
+def _font(size: int, *, bold: bool = False) -> Any:
+    from matplotlib import get_data_path
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / name, size)

@@ -1,0 +1,89 @@
+"""Predictions of detectors and segmenters on many files, and what is written of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from pocketeye.data.inputs import ImageInput
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.predicting.dense import DensePredictor
+from pocketeye.results import LabelMap, Result
+from pocketeye.results.figures import short
+
+Found = Result | LabelMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensePrediction:
+    """What was found in one image: ``rows`` of objects, or of classes with the share they cover."""
+
+    name: str
+    rows: tuple[dict[str, Any], ...]
+
+    def text(self) -> str:
+        """In a line."""
+        if self.rows and "share" in self.rows[0]:
+            best = [f"{short(r['label'], 20)} {100 * r['share']:.0f} %" for r in self.rows[:4]]
+            return ", ".join(best) + (" …" if len(self.rows) > 4 else "")
+        counts = Counter(row["label"] for row in self.rows).most_common()
+        names = [f"{n} {short(label, 20)}" for label, n in counts[:4]]
+        return (", ".join(names) or "nothing") + (" …" if len(counts) > 4 else "")
+
+
+def _found(predictor: DensePredictor, image: np.ndarray, score_threshold: float) -> Found:
+    """With the image it is drawn on."""
+    found = predictor.predict([image])[0]
+    if isinstance(found, Result):
+        return found.above(score_threshold).with_image(image)
+    return LabelMap(labels=found, classes=predictor.description.classes, image=image)
+
+
+class _Gathered:
+    """What was found, as COCO's json and in short."""
+
+    def __init__(self, description: DenseDescription) -> None:
+        classes = description.classes
+        ids = description.category_ids or tuple(range(1, len(classes) + 1))
+        self.categories = dict(zip(classes, ids, strict=True))
+        self.images: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
+        self.predictions: list[DensePrediction] = []
+
+    def add(self, name: str, found: Found) -> None:
+        number = len(self.images) + 1
+        width, height = found.size
+        self.images.append({"id": number, "file_name": name, "width": width, "height": height})
+        first = len(self.annotations) + 1
+        if isinstance(found, LabelMap):
+            rows = [{"label": label, "share": share} for label, share in found.shares().items()]
+            ids = list(self.categories.values())
+        else:
+            rows = found.table()
+            ids = [self.categories[label] for label in found.labels or ()]
+        self.annotations += found.to_coco(image_id=number, category_ids=ids, first_id=first)
+        self.predictions.append(DensePrediction(name=name, rows=tuple(rows)))
+
+    def to_coco(self) -> dict[str, Any]:
+        return {
+            "images": self.images,
+            "annotations": self.annotations,
+            "categories": [{"id": id_, "name": name} for name, id_ in self.categories.items()],
+        }
+
+
+def _stems(images: Sequence[ImageInput]) -> list[str]:
+    """Names of the files to write: those of the images, numbered where two are the same."""
+    stems = [
+        "".join(c if c.isalnum() or c in "_-." else "-" for c in PurePath(image.name).stem)[:100]
+        for image in images
+    ]
+    if len({stem.casefold() for stem in stems}) == len(stems):
+        return stems
+    digits = max(4, len(str(len(stems))))
+    return [f"{number:0{digits}}-{stem}" for number, stem in enumerate(stems, 1)]

@@ -1,0 +1,1 @@
+"""Judging classifiers, detectors and segmenters on data with truth."""

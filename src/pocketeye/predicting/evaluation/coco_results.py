@@ -1,0 +1,139 @@
+"""Found objects as the json that COCO's server takes, and back."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.metrics.objects import FoundObjects, found_objects
+from pocketeye.results.masks import CompactMask, Masks
+
+ImageId = int | str
+
+
+def image_ids(samples: DetectionSet) -> tuple[ImageId, ...]:
+    """By what the images of a set are known; their numbers where the set's ids are not unique."""
+    ids = samples.objects.image_ids
+    return ids if len(set(ids)) == len(ids) else tuple(range(len(ids)))
+
+
+def result_rows(
+    found: Mapping[ImageId, FoundObjects], category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """``image_id, category_id, bbox, score`` and, with masks, ``segmentation``: a row per object."""
+    rows: list[dict[str, Any]] = []
+    for image_id, objects in found.items():
+        sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
+        boxes = np.concatenate([objects.boxes[:, :2], sides], axis=1).tolist()
+        masks = [None] * len(objects) if objects.masks is None else objects.masks.to_rle()
+        columns = zip(objects.labels.tolist(), boxes, objects.scores.tolist(), masks, strict=True)
+        for label, box, score, mask in columns:
+            row = {
+                "image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score,
+            }  # fmt: skip
+            rows.append(row if mask is None else {**row, "segmentation": mask})
+    return rows
+
+
+def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[ImageId, FoundObjects]:
+    """Results of another program, in the labels of ``samples``.
+
+    Args:
+        path: a json list of results, or COCO's json whose annotations have scores.
+        samples: the images they are of.
+        masks: read the segmentations too.
+
+    Raises:
+        MissingFile: no such file.
+        InvalidValue: not such a json, images or categories the set does not have, or a result that
+            lacks something; nothing is judged then.
+    """
+    rows = _rows(path)
+    known = set(image_ids(samples))
+    labels = {category: label for label, category in enumerate(samples.category_ids)}
+    _refuse_unknown(path, "image_id", (row.get("image_id") for row in rows), known, samples.source)
+    _refuse_unknown(
+        path, "category_id", (row.get("category_id") for row in rows), labels, samples.source
+    )
+    by_image: dict[ImageId, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_image[row["image_id"]].append(row)
+    sizes = dict(zip(image_ids(samples), samples.objects.sizes.tolist(), strict=True))
+    return {
+        image_id: _found(path, own, labels, (sizes[image_id][0], sizes[image_id][1]), masks)
+        for image_id, own in by_image.items()
+    }
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise MissingFile(f"no results at {path} (give a json of COCO results)")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidValue(f"{path} cannot be read as json: {error}") from error
+    rows = content.get("annotations") if isinstance(content, dict) else content
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InvalidValue(
+            f"{path} holds no COCO results: expected a list of "
+            '{"image_id": …, "category_id": …, "bbox": [x, y, width, height], "score": …}'
+        )
+    return rows
+
+
+def _refuse_unknown(
+    path: Path, key: str, values: Iterable[Any], known: Iterable[Any], source: str
+) -> None:
+    allowed = dict.fromkeys(known)
+    strange = Counter(
+        json.dumps(value) for value in values if not _hashable(value) or value not in allowed
+    )
+    if strange:
+        shown = ", ".join(list(strange)[:3]) + (" …" if len(strange) > 3 else "")
+        some = ", ".join(str(value) for value in list(allowed)[:3])
+        more = " …" if len(allowed) > 3 else ""
+        raise InvalidValue(
+            f"{path}: {sum(strange.values())} results have {key} {shown}, which {source} does not "
+            f"have (it has {some}{more})"
+        )
+
+
+def _hashable(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _found(
+    path: Path,
+    rows: list[dict[str, Any]],
+    labels: Mapping[int, int],
+    size: tuple[int, int],
+    masks: bool,
+) -> FoundObjects:
+    """The results of one image of (width, height)."""
+    items: list[CompactMask] = []
+    corners, scores = [], []
+    try:
+        for row in rows:
+            if masks:
+                items.append(CompactMask.from_rle(row["segmentation"]))
+            corners.append(_corners(row["bbox"]) if "bbox" in row or not masks else items[-1].box)
+            scores.append(float(row["score"]))
+        made = Masks(size=size, items=tuple(items)) if masks else None
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InvalidValue(
+            f"{path}: a result of the image {rows[0]['image_id']} cannot be used: {what}"
+        ) from error
+    return found_objects(corners, [labels[row["category_id"]] for row in rows], scores, made)
+
+
+def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(value) for value in box)
+    return x, y, x + width, y + height

@@ -1,0 +1,194 @@
+"""The worst images of an evaluation: what is true beside what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pocketeye.data import UnreadableImage
+from pocketeye.metrics.matching import Mistakes, match
+from pocketeye.metrics.objects import NOTHING, FoundObjects, TrueObjects
+from pocketeye.results import LabelMap, Result
+from pocketeye.results.legend import legend
+from pocketeye.results.result import save_image
+
+if TYPE_CHECKING:
+    from pocketeye.predicting.evaluation.detection import DetectionEval
+    from pocketeye.predicting.evaluation.semantic import SemanticEval
+
+PAIR, TRIPLE = 460, 380
+"""Width of an image in pixels, of two side by side and of three."""
+_TALLEST = 1.2
+_GAP, _LINE, _INK, _FAINT, _PAPER = 8, 20, "#1c1c1c", "#6b6b6b", "#ffffff"
+_RIGHT, _MISTAKE = 2, 5
+"""Classes whose colours, green and red, tell what is right where there is one class only."""
+_WRONG, _GREY = (213, 94, 0), 0.65
+
+Row = tuple[str, Sequence[Image.Image]]
+
+
+def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
+    """Truth beside prediction of the images of the lowest F1; nothing where none has a mistake.
+
+    Only mistakes are named: in the truth what was missed, in the prediction what is wrong. In a set of
+    one class the colours tell them.
+    """
+    rows: list[Row] = []
+    labels: set[int] = set()
+    for image_id in result.worst():
+        number = result.numbers[image_id]
+        try:
+            image = np.asarray(result.samples[number].image())
+        except UnreadableImage:
+            continue  # of results made elsewhere
+        found = result.found.get(image_id, NOTHING).above(result.matches.score)
+        pair = _detection_pair(image, result.truths[image_id], found, result.classes)
+        text = f"{result.samples.name(number)}: {said(result.matches.images[image_id])}"
+        rows.append((text, pair))
+        labels |= {*result.truths[image_id].labels.tolist(), *found.labels.tolist()}
+    alone = len(result.classes) == 1
+    how = ("", "") if alone else (", named where missed", ", named where wrong")
+    head = (
+        f"{result.model} on {result.data}: worst images at scores from {result.matches.score:.2f}. "
+        f"Left: true{how[0]}. Right: found{how[1]}."
+    )
+    if alone:
+        named = [(f"{result.classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
+        return _save(rows, head, named, path)
+    return _save(rows, head, _named(result.classes, labels), path)
+
+
+def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
+    """Truth, prediction and mistakes of the images of the lowest mean IoU; none for no mistake."""
+    rows: list[Row] = []
+    labels: set[int] = set()
+    for worst in result.worst:
+        triple, seen = _semantic_triple(worst, result.classes)
+        text = (
+            f"{worst.name}: mean IoU {100 * worst.miou:.1f} %, {100 * worst.accuracy:.1f} % right"
+        )
+        rows.append((text, triple))
+        labels |= seen
+    head = f"{result.model} on {result.data}: worst images. True, found, mistakes."
+    return _save(rows, head, _named(result.classes, labels), path)
+
+
+def said(mistakes: Mistakes) -> str:
+    """In words, zeros left out."""
+    parts = {
+        "right": mistakes.right, "missed": mistakes.missed, "superfluous": mistakes.superfluous,
+        "of a wrong class": mistakes.wrong,
+    }  # fmt: skip
+    return f"F1 {mistakes.f1:.2f} ({', '.join(f'{n} {what}' for what, n in parts.items() if n)})"
+
+
+def _detection_pair(
+    image: np.ndarray, truth: TrueObjects, found: FoundObjects, classes: Sequence[str]
+) -> tuple[Image.Image, Image.Image]:
+    size = _fitted((image.shape[1], image.shape[0]), PAIR)
+    matching = match(truth, found)
+    wrong, missed = (matching.hits < 0) & ~matching.ignored, ~truth.crowd
+    missed[matching.hits[matching.hits >= 0]] = False
+    pair = []
+    for objects, mistaken in ((truth, missed), (found, wrong)):
+        names = [
+            classes[label] if mistaken[i] and len(classes) > 1 else ""
+            for i, label in enumerate(objects.labels)
+        ]
+        if objects is truth:
+            names = ["crowd" if truth.crowd[i] else name for i, name in enumerate(names)]
+        colours = objects.labels if len(classes) > 1 else np.where(mistaken, _MISTAKE, _RIGHT)
+        pair.append(_drawn(image, objects, names, colours, size))
+    return pair[0], pair[1]
+
+
+def _drawn(
+    image: np.ndarray,
+    objects: TrueObjects | FoundObjects,
+    names: Sequence[str],
+    colours: np.ndarray,
+    size: tuple[int, int],
+) -> Image.Image:
+    """At the size it is shown, so that lines and letters keep theirs."""
+    result = Result(
+        size=(image.shape[1], image.shape[0]), boxes=objects.boxes, masks=objects.masks,
+        labels=names, class_ids=colours.tolist(), image=image,
+        scores=objects.scores if isinstance(objects, FoundObjects) else None,
+    )  # fmt: skip
+    return result.resized(size).plot()
+
+
+def _named(classes: Sequence[str], labels: set[int]) -> list[tuple[str, int]]:
+    return [(classes[label], label) for label in sorted(labels)]
+
+
+def _semantic_triple(
+    worst: WorstImage, classes: Sequence[str]
+) -> tuple[tuple[Image.Image, ...], set[int]]:
+    size = _fitted((worst.image.shape[1], worst.image.shape[0]), TRIPLE)
+    maps = [
+        LabelMap(labels=labels, classes=classes, image=worst.image).resized(size)
+        for labels in (worst.truth, worst.found)
+    ]
+    true, found = maps
+    wrong = (true.labels != found.labels) & (true.labels < len(classes))
+    assert true.image is not None
+    grey = true.image.mean(axis=2, keepdims=True).repeat(3, axis=2) * _GREY
+    mistakes = np.where(wrong[..., None], np.asarray(_WRONG), grey).astype(np.uint8)
+    images = (*(one.plot(text=False) for one in maps), Image.fromarray(mistakes))
+    return images, set(true.present) | set(found.present)
+
+
+def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
+    """Of ``width``, or less where it would be too tall."""
+    scale = min(width / size[0], _TALLEST * width / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _save(
+    rows: Sequence[Row], head: str, named: Sequence[tuple[str, int]], path: Path
+) -> list[Path]:
+    """Two to a line, the legend below."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return []
+    panels = len(rows[0][1])
+    cell = panels * ((PAIR if panels == 2 else TRIPLE) + _GAP) + _GAP
+    columns = min(2, len(rows))
+    lines = [rows[at : at + columns] for at in range(0, len(rows), columns)]
+    heights = [
+        max(p.height for _, shown in line for p in shown) + _LINE + 2 * _GAP for line in lines
+    ]
+    width = max(columns * cell, 900)
+    key = legend(named, width - 2 * _GAP)
+    sheet = Image.new("RGB", (width, _LINE + 2 * _GAP + sum(heights) + key.height + _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP), head, _INK, ImageFont.load_default(14))
+    top = _LINE + 2 * _GAP
+    for line, height in zip(lines, heights, strict=True):
+        for column, (text, shown) in enumerate(line):
+            left = _GAP + column * cell
+            draw.text((left, top), text[-110:], _FAINT, ImageFont.load_default(13))
+            for image in shown:
+                sheet.paste(image, (left, top + _LINE))
+                left += (PAIR if panels == 2 else TRIPLE) + _GAP
+        top += height
+    sheet.paste(key, (_GAP, top))
+    return [save_image(sheet, path)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstImage:
+    """An image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+
+    name: str
+    miou: float
+    accuracy: float
+    image: np.ndarray
+    truth: np.ndarray
+    found: np.ndarray

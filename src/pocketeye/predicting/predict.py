@@ -1,0 +1,121 @@
+"""Class probabilities of images that have no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pocketeye import progress
+from pocketeye.data import UnreadableImage, decode
+from pocketeye.data.inputs import ImageInput
+from pocketeye.errors import InvalidValue
+from pocketeye.metrics.classification import softmax
+from pocketeye.predicting.predictor import Predictor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """The likeliest classes of one image, likeliest first; probabilities are 0 to 1.
+
+    Attributes:
+        name: the path or address as the user would write it.
+        thumbnail: the image made small, where that was asked for.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    thumbnail: Image.Image | None = field(default=None, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "path": self.name,
+            "classes": list(self.classes),
+            "probabilities": list(self.probabilities),
+        }
+
+
+def predict(
+    predictor: Predictor,
+    images: Sequence[ImageInput],
+    *,
+    topk: int = 5,
+    batch_size: int = 32,
+    thumbnails: int = 0,
+    thumbnail_size: int = 192,
+) -> tuple[list[Prediction], list[str]]:
+    """(Predictions, sentences about images that cannot be read).
+
+    Args:
+        predictor: from ``open_predictor``.
+        images: from ``find_inputs``; each is read once.
+        topk: classes per image, at most as many as there are.
+        batch_size: images at once.
+        thumbnails: of how many images to keep a small one.
+        thumbnail_size: its longer side, in pixels.
+
+    Raises:
+        InvalidValue: ``topk`` or ``batch_size`` below 1, or none of the images can be read.
+    """
+    for what, number in (("topk", topk), ("the batch size", batch_size)):
+        if number < 1:
+            raise InvalidValue(f"{what} must be at least 1, got {number}")
+    transform, info = predictor.info.transform(), predictor.info
+    predictions: list[Prediction] = []
+    problems: list[str] = []
+    with progress.task("predicting", len(images)) as bar:
+        for start in range(0, len(images), batch_size):
+            inputs: list[torch.Tensor] = []
+            read: list[tuple[str, Image.Image | None]] = []
+            for image in images[start : start + batch_size]:
+                try:
+                    decoded = decode(image.read(), info.in_chans)
+                except UnreadableImage as error:
+                    problems.append(f"{image.name}: {error}")
+                else:
+                    inputs.append(transform(decoded))
+                    kept = len(predictions) + len(read) < thumbnails
+                    read.append((image.name, _small(decoded, thumbnail_size) if kept else None))
+                bar.advance()
+            if inputs:
+                shares = softmax(predictor.logits(torch.stack(inputs)))
+                predictions += [
+                    _best(name, row, info.classes, topk, thumbnail)
+                    for (name, thumbnail), row in zip(read, shares, strict=True)
+                ]
+    if not predictions:
+        raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")
+    return predictions, problems
+
+
+def _small(image: Image.Image, size: int) -> Image.Image:
+    """At most ``size`` pixels long; tiny images are enlarged in whole steps."""
+    if max(image.size) * 2 <= size:
+        factor = size // max(image.size)
+        wanted = image.width * factor, image.height * factor
+        return image.resize(wanted, Image.Resampling.NEAREST)
+    small = image.copy()
+    small.thumbnail((size, size))
+    return small
+
+
+def _best(
+    name: str,
+    shares: np.ndarray,
+    classes: tuple[str, ...],
+    topk: int,
+    thumbnail: Image.Image | None,
+) -> Prediction:
+    order = np.argsort(-shares, kind="stable")[:topk]
+    return Prediction(
+        name=name,
+        classes=tuple(classes[index] for index in order),
+        probabilities=tuple(float(shares[index]) for index in order),
+        thumbnail=thumbnail,
+    )

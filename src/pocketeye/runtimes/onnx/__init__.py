@@ -1,0 +1,1 @@
+"""ONNX Runtime: writing graphs, passes over them, int8, running them."""

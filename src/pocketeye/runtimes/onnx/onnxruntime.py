@@ -1,0 +1,279 @@
+"""ONNX Runtime on the CPU: the default runtime.
+
+A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
+is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
+float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`).
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._store import (
+    check_precision,
+    check_stored,
+    check_threads,
+    eval_mode,
+    run_module,
+    store,
+    tensor_specs,
+)
+from pocketeye.runtimes.base import Artifact, Precision, Runtime, TensorSpec
+from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
+from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
+from pocketeye.runtimes.onnx.int8 import BoundaryIO, Int8Model, boundary_shape, write_int8
+from pocketeye.runtimes.onnx.lowering import lower
+from pocketeye.runtimes.onnx.passes import pool_globally, tabulate_gelu
+from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
+
+FILE = "model.onnx"
+
+
+class OnnxRuntime(Runtime):
+    """Exports to ``model.onnx`` and runs it with the CPU provider."""
+
+    name: ClassVar[str] = "onnxruntime"
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+
+    def version(self) -> str:
+        return str(ort.__version__)
+
+    def flags(self) -> dict[str, Any]:
+        return {**session_flags(), "opset": OPSET}
+
+    def export(
+        self,
+        module: nn.Module,
+        example_inputs: tuple[torch.Tensor, ...],
+        folder: Path,
+        *,
+        precision: Precision = "fp32",
+        calibration: Iterable[tuple[np.ndarray, ...]] = (),
+        input_names: Sequence[str] = ("image",),
+        output_names: Sequence[str] = ("logits",),
+    ) -> Artifact:
+        """Write any module that torch.onnx can export; seconds. See :class:`Runtime`."""
+        check_precision(self, precision)
+        with eval_mode(module):
+            outputs = tensor_specs(output_names, run_module(module, example_inputs))
+            inputs = tensor_specs(input_names, example_inputs)
+
+            def write(path: Path) -> None:
+                names = (list(input_names), list(output_names))
+                if precision == "fp32":
+                    _torch_export(module, example_inputs, path, *names)
+                    return
+                with tempfile.TemporaryDirectory() as scratch:
+                    source = Path(scratch) / "fp32.onnx"
+                    _torch_export(module, example_inputs, source, *names)
+                    _quantize(source, path, input_names, calibration, example_inputs)
+
+            return store(self._artifact(folder, precision, inputs, outputs, {}), write)
+
+    def export_graph(
+        self,
+        module: nn.Module,
+        example_inputs: tuple[torch.Tensor, ...],
+        folder: Path,
+        *,
+        precision: Precision = "fp32",
+        io: BoundaryIO = "float",
+        calibration: Iterable[tuple[np.ndarray, ...]] = (),
+        seed: int = 0,
+    ) -> Artifact:
+        """Write a plain convolutional network in milliseconds (eval mode, static shapes).
+
+        The fast route of latency tables; for a network to ship, :meth:`export` handles any module.
+
+        Args:
+            io: ``quantized`` makes the inputs and outputs of an int8 graph uint8 and maps
+                (N, H, W, C), so that a block is not charged with conversions that the middle of an
+                int8 network does not have. The shapes are in ``artifact.inputs`` and ``outputs``,
+                scale and zero point in ``artifact.extra["quantization"]``.
+            calibration: input tuples for int8; without any, one batch of N(0, 1) from ``seed``.
+
+        Raises:
+            UnsupportedModule: an operation that the fast writer does not know.
+            InvalidValue: an unknown precision, or ``io="quantized"`` in fp32.
+        """
+        check_precision(self, precision)
+        if io not in ("float", "quantized") or (io == "quantized" and precision != "int8"):
+            raise InvalidValue(f"io={io!r} is not possible in {precision}: quantized needs int8")
+        net = lower(module, [tuple(t.shape) for t in example_inputs])
+        inputs, outputs = _names("image", net.inputs), _names("logits", net.outputs)
+        extra: dict[str, Any] = {"io": io}
+        if precision == "fp32":
+            model = write_fp32(net, inputs, outputs)
+        else:
+            batches = _calibration_batches(calibration, example_inputs, seed)
+            written = write_int8(net, value_ranges(net, batches), inputs, outputs, io)
+            model, extra["quantization"] = written.model, _describe(written, inputs, outputs)
+        artifact = self._artifact(
+            folder,
+            precision,
+            _specs(inputs, net.inputs, net, io),
+            _specs(outputs, net.outputs, net, io),
+            extra,
+        )
+        data = model.SerializeToString()
+        return store(artifact, lambda path: _write_bytes(path, data))
+
+    def load(self, artifact: Artifact, *, threads: int = 1) -> OrtExecutable:
+        """See :class:`Runtime`.
+
+        Raises:
+            MissingFile: the file is gone. InvalidValue: it is damaged, or threads below 1.
+        """
+        check_threads(threads)
+        check_stored(artifact, self)
+        return OrtExecutable(artifact, threads)
+
+    def _artifact(
+        self,
+        folder: Path,
+        precision: Precision,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        extra: dict[str, Any],
+    ) -> Artifact:
+        return Artifact(
+            folder=folder,
+            file=FILE,
+            runtime=self.name,
+            precision=precision,
+            inputs=inputs,
+            outputs=outputs,
+            extra={"opset": OPSET, **extra},
+        )
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _names(base: str, values: Sequence[str]) -> list[str]:
+    return [base] if len(values) == 1 else [f"{base}{i}" for i in range(len(values))]
+
+
+def _specs(
+    names: Sequence[str], values: Sequence[str], net: ConvNet, io: BoundaryIO
+) -> tuple[TensorSpec, ...]:
+    dtype = "uint8" if io == "quantized" else "float32"
+    return tuple(
+        TensorSpec(name=name, shape=boundary_shape(net.shapes[value], io), dtype=dtype)
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+def _describe(written: Int8Model, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
+    names, params = [*inputs, *outputs], [*written.inputs, *written.outputs]
+    return {name: asdict(p) for name, p in zip(names, params, strict=True)}
+
+
+def _calibration_batches(
+    calibration: Iterable[tuple[np.ndarray, ...]], example: tuple[torch.Tensor, ...], seed: int
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    empty = True
+    for arrays in calibration:
+        empty = False
+        yield tuple(torch.from_numpy(array) for array in arrays)
+    if empty:
+        generator = torch.Generator().manual_seed(seed)
+        yield tuple(torch.randn(t.shape, generator=generator) for t in example)
+
+
+def _torch_export(
+    module: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    path: Path,
+    input_names: list[str],
+    output_names: list[str],
+) -> None:
+    with warnings.catch_warnings():
+        # Deprecations inside the exporter are not the user's business.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            example,
+            path,
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=input_names,
+            output_names=output_names,
+        )
+
+
+def _quantize(
+    source: Path,
+    target: Path,
+    input_names: Sequence[str],
+    calibration: Iterable[tuple[np.ndarray, ...]],
+    example: tuple[torch.Tensor, ...],
+) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = source.with_name("prepared.onnx")
+    with warnings.catch_warnings(), _quiet_root_logger():
+        warnings.simplefilter("ignore")
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+        pool_globally(model)
+        quantize_static(
+            model,
+            target,
+            _Reader(input_names, calibration, example),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+    quantized = onnx.load(target)
+    if tabulate_gelu(quantized):
+        onnx.save(quantized, target)
+
+
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """onnxruntime's quantiser warns on the root logger of every weight without an output channel."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
+class _Reader:
+    """Feeds calibration tuples to onnxruntime's quantiser; the example where there are none."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        calibration: Iterable[tuple[np.ndarray, ...]],
+        example: tuple[torch.Tensor, ...],
+    ) -> None:
+        self.names, self.batches = names, iter(calibration)
+        self.fallback: tuple[np.ndarray, ...] | None = tuple(t.numpy(force=True) for t in example)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        arrays = next(self.batches, self.fallback)
+        self.fallback = None
+        return None if arrays is None else dict(zip(self.names, arrays, strict=True))

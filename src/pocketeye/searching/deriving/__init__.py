@@ -1,0 +1,1 @@
+"""From a trained supernet to architectures: sampling in the band, ranking, baselines."""

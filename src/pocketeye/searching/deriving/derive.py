@@ -1,0 +1,378 @@
+"""From theta to one network: propose, recalibrate, rank, measure.
+
+FBNet samples several networks from the trained distribution and keeps the best (arXiv 1812.03443,
+section 3.3). Here K networks of the latency band just under the target are ranked by the accuracy
+the supernet's weights give them, the top M are measured end to end in the real runtime, and what is
+not within the tolerance of the target is dropped. As many random networks of the same band go the
+same way, as the baseline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from pocketeye import progress
+from pocketeye.errors import InvalidValue
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.space import SearchSpace
+from pocketeye.runtimes.base import Timing
+from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
+from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
+from pocketeye.searching.deriving.sampling import LatencyMatrix, Origin, Pool, propose, to_names
+from pocketeye.searching.metric import Counts, Metric
+
+logger = logging.getLogger(__name__)
+
+# Timings of whole networks, and how much slower the machine was than when the table was made.
+Measure = Callable[[Sequence[Architecture]], tuple[Sequence[Timing], float]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeriveConfig:
+    """How candidates are found.
+
+    Attributes:
+        candidates: K, networks ranked; as many random ones are ranked beside them.
+        measure_top: M, best of both kinds measured in the runtime.
+        tolerance: allowed relative distance of the measured latency from the target; candidates
+            are predicted in [1 - tolerance, 1] times the target.
+        max_rounds: 2 allows one more round, aimed with measured / predicted of the first, where
+            fewer than half of the measured candidates came out within the tolerance.
+        seed: of every draw.
+    """
+
+    candidates: int = 12
+    measure_top: int = 6
+    tolerance: float = 0.05
+    max_rounds: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "measure_top", "max_rounds"):
+            if getattr(self, name) < 1:
+                raise InvalidValue(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.tolerance < 1:
+            raise InvalidValue(f"tolerance must be between 0 and 1, got {self.tolerance}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A network with what is known of it.
+
+    ``predicted_ms`` comes from the calibrated table, ``measured_ms`` from the runtime by the
+    table's clock, at the speed the machine had when the table was made (None: not among those
+    measured); ``timing`` is what it took now. ``supernet_score`` (a fraction, of the search's metric)
+    and ``supernet_loss`` (nats) use the supernet's weights, on images that trained no weight.
+    """
+
+    architecture: Architecture
+    origin: Origin
+    predicted_ms: float
+    supernet_score: float
+    supernet_loss: float
+    measured_ms: float | None = None
+    timing: Timing | None = None
+
+    @property
+    def prediction_error(self) -> float | None:
+        """(predicted - measured) / measured."""
+        if self.measured_ms is None:
+            return None
+        return self.predicted_ms / self.measured_ms - 1
+
+    def off_target(self, target_ms: float) -> float | None:
+        """(measured - target) / target."""
+        return None if self.measured_ms is None else self.measured_ms / target_ms - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"architecture": str(self.architecture)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Candidate:
+        timing = data["timing"]
+        if "supernet_top1" in data:  # so until there were other metrics
+            data = {**data, "supernet_score": data["supernet_top1"]}
+            del data["supernet_top1"]
+        return cls(
+            **{
+                **data,
+                "architecture": Architecture.parse(data["architecture"]),
+                "timing": None if timing is None else Timing(**timing),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """One pass: the predicted band aimed at, how it was filled, measured / predicted found.
+
+    ``drift`` of the machine since the table is taken out of all measured latencies (0.1: it ran 10 %
+    slower).
+    """
+
+    low_ms: float
+    high_ms: float
+    draws: int
+    draws_in_band: int
+    random_draws: int
+    random_draws_in_band: int
+    measured_over_predicted: float
+    within: int
+    drift: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Derived:
+    """Outcome: candidates and random networks, each best first; ``best`` indexes the chosen one."""
+
+    target_ms: float
+    tolerance: float
+    best_index: int
+    candidates: tuple[Candidate, ...]
+    random: tuple[Candidate, ...]
+    rounds: tuple[Round, ...]
+    comparison: Comparison
+
+    @property
+    def metric(self) -> str:
+        """What networks were ranked by: ``top-1`` or ``mean IoU``."""
+        return self.comparison.metric
+
+    @property
+    def best(self) -> Candidate:
+        return self.candidates[self.best_index]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "target_ms": self.target_ms,
+            "tolerance": self.tolerance,
+            "best_index": self.best_index,
+            "candidates": [c.to_dict() for c in self.candidates],
+            "random": [c.to_dict() for c in self.random],
+            "rounds": [asdict(r) for r in self.rounds],
+            "comparison": self.comparison.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Derived:
+        return cls(
+            target_ms=data["target_ms"],
+            tolerance=data["tolerance"],
+            best_index=data["best_index"],
+            candidates=tuple(Candidate.from_dict(c) for c in data["candidates"]),
+            random=tuple(Candidate.from_dict(c) for c in data["random"]),
+            rounds=tuple(Round(**r) for r in data["rounds"]),
+            comparison=Comparison(**data["comparison"]),
+        )
+
+
+def derive(
+    theta: NDArray[np.float64],
+    supernet: SubnetSource,
+    space: SearchSpace,
+    costs: LatencyMatrix,
+    *,
+    target_ms: float,
+    config: DeriveConfig,
+    recalibration: Iterable[Batch],
+    held_out: Iterable[Batch],
+    measure: Measure,
+    latency_ms: Callable[[Timing], float],
+    device: torch.device,
+    metric: Metric | None = None,
+    loss: Loss = F.cross_entropy,
+) -> Derived:
+    """Choose the network: see the module's text.
+
+    Args:
+        theta: logits (layers, ops), -inf where illegal.
+        recalibration: batches (images, ...) for BN statistics; iterated once per network.
+        held_out: batches (images, labels) in a fixed order, seen by no weight step.
+        measure: whole networks in the runtime, interleaved with each other and with networks that
+            tell how fast the machine is now.
+        latency_ms: the clock the table uses.
+        metric: what networks are ranked by, top-1 by default.
+        loss: what decides between equals.
+
+    Raises:
+        InvalidValue: no network lies in the band, or none measured within the tolerance; says what
+            was nearest and what to do.
+    """
+    rng = np.random.default_rng(config.seed)
+    judge = Judge(supernet, recalibration, held_out, device, metric, loss)
+    rounds: list[Round] = []
+    searched: list[Candidate] = []
+    random: list[Candidate] = []
+    ratio = 1.0
+    while len(rounds) < config.max_rounds:
+        high = target_ms / ratio
+        low = high * (1 - config.tolerance)
+        pools = _pools(theta, space, costs, low, high, config.candidates, rng)
+        new = [
+            _rank(_candidates(pools[0], space, costs, "searched", searched), judge),
+            _rank(_candidates(pools[1], space, costs, "random", random), judge),
+        ]
+        new, drift = _measure_top(new, config.measure_top, measure, latency_ms)
+        searched, random = _sorted([*searched, *new[0]]), _sorted([*random, *new[1]])
+        hits, ratio = len(_within(new[0], target_ms, config.tolerance)), _ratio(new, ratio)
+        rounds.append(
+            Round(low_ms=low, high_ms=high, draws=pools[0].draws,
+                  draws_in_band=pools[0].draws_in_band, random_draws=pools[1].draws,
+                  random_draws_in_band=pools[1].draws_in_band, measured_over_predicted=ratio,
+                  within=hits, drift=drift)
+        )  # fmt: skip
+        logger.info("derivation, round %d: %s", len(rounds), rounds[-1])
+        # else the table is off for such networks: aim again, corrected by what it missed
+        if 2 * hits >= len(new[0][: config.measure_top]):
+            break
+    within = _within(searched, target_ms, config.tolerance)
+    if not within:
+        raise InvalidValue(_nothing_near(searched, target_ms, config.tolerance, ratio))
+    best = _choose(searched, within, config.tolerance)
+    others = _within(random, target_ms, config.tolerance) or [0]
+    return Derived(
+        target_ms=target_ms,
+        tolerance=config.tolerance,
+        best_index=best,
+        candidates=tuple(searched),
+        random=tuple(random),
+        rounds=tuple(rounds),
+        comparison=compare(
+            _counts(searched, judge),
+            _counts(random, judge),
+            metric=judge.metric,
+            best=best,
+            random_best=_choose(random, others, config.tolerance),
+        ),
+    )
+
+
+def _pools(
+    theta: NDArray[np.float64],
+    space: SearchSpace,
+    costs: LatencyMatrix,
+    low_ms: float,
+    high_ms: float,
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[Pool, Pool]:
+    """Networks of the band drawn from theta, and as many drawn uniformly."""
+    band: dict[str, Any] = {"low_ms": low_ms, "high_ms": high_ms, "count": count, "rng": rng}
+    searched = propose(theta, costs, **band)
+    random = propose(uniform_logits(space), costs, with_argmax=False, sampled_as="random", **band)
+    if not searched.choices or not random.choices:
+        raise InvalidValue(_empty_band(low_ms, high_ms, costs))
+    return searched, random
+
+
+def _rank(candidates: Sequence[Candidate], judge: Judge) -> list[Candidate]:
+    """Candidates with their scores, most accurate first (equal: lower loss first)."""
+    scored = []
+    with progress.task("ranking candidates", len(candidates)) as bar:
+        for candidate in candidates:
+            counts, loss = judge.score(candidate.architecture)
+            score = judge.metric.value(counts)
+            scored.append(replace(candidate, supernet_score=score, supernet_loss=loss))
+            bar.note(f"{judge.metric.name} {score:.1%}")
+            bar.advance()
+    return _sorted(scored)
+
+
+def _sorted(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda c: (-c.supernet_score, c.supernet_loss))
+
+
+def _counts(candidates: Sequence[Candidate], judge: Judge) -> list[Counts]:
+    return [judge.score(c.architecture)[0] for c in candidates]
+
+
+def _candidates(
+    pool: Pool, space: SearchSpace, costs: LatencyMatrix, kind: str, known: Sequence[Candidate]
+) -> list[Candidate]:
+    """The networks of ``pool`` that are not among the ``known`` of an earlier round."""
+    taken = {space.choices(c.architecture) for c in known}
+    predicted = costs.predict(np.array(pool.choices))
+    result: list[Candidate] = []
+    for choices, origin, ms in zip(pool.choices, pool.origins, predicted, strict=True):
+        names = to_names(space, choices)
+        if tuple(names) in taken:
+            continue
+        number = len(known) + len(result) + 1
+        result.append(
+            Candidate(
+                architecture=space.architecture(names, f"{kind}-{number}"),
+                origin=origin,
+                predicted_ms=float(ms),
+                supernet_score=float("nan"),
+                supernet_loss=float("nan"),
+            )
+        )
+    return result
+
+
+def _measure_top(
+    groups: Sequence[list[Candidate]],
+    top: int,
+    measure: Measure,
+    latency_ms: Callable[[Timing], float],
+) -> tuple[list[list[Candidate]], float]:
+    """Measure the first ``top`` of every group, all in one interleaved session; also its drift."""
+    chosen = [candidate for group in groups for candidate in group[:top]]
+    results, drift = measure([c.architecture for c in chosen]) if chosen else ((), 0.0)
+    timings = iter(results)
+    measured = []
+    for group in groups:
+        timed = [(c, next(timings)) for c in group[:top]]
+        done = [replace(c, timing=t, measured_ms=latency_ms(t) / (1 + drift)) for c, t in timed]
+        measured.append([*done, *group[top:]])
+    return measured, drift
+
+
+def _ratio(groups: Sequence[Sequence[Candidate]], before: float) -> float:
+    """Median measured / predicted of the searched networks (the random ones where there are none)."""
+    for group in groups:
+        ratios = [c.measured_ms / c.predicted_ms for c in group if c.measured_ms is not None]
+        if ratios:
+            return float(np.median(ratios))
+    return before
+
+
+def _within(ranked: Sequence[Candidate], target_ms: float, tolerance: float) -> list[int]:
+    """Indices of the networks measured near enough to the target."""
+    offs = [candidate.off_target(target_ms) for candidate in ranked]
+    return [i for i, off in enumerate(offs) if off is not None and abs(off) <= tolerance]
+
+
+def _choose(ranked: Sequence[Candidate], within: Sequence[int], tolerance: float) -> int:
+    """The best ranked of those within; one whose prediction held goes before one whose did not."""
+    held = [i for i in within if abs(ranked[i].prediction_error or 0.0) <= tolerance]
+    return min(held or within)
+
+
+def _nothing_near(
+    searched: Sequence[Candidate], target_ms: float, tolerance: float, ratio: float
+) -> str:
+    measured = [c.measured_ms for c in searched if c.measured_ms is not None]
+    nearest = min(measured, key=lambda ms: abs(ms - target_ms))
+    return (
+        f"no network measured within {tolerance:.0%} of the target of {target_ms:g} ms: the nearest "
+        f"took {nearest:.4g} ms, and measurements are {ratio:.3f} times what the table predicts; "
+        "measure the table again on a quiet machine, or raise --tolerance"
+    )
+
+
+def _empty_band(low_ms: float, high_ms: float, costs: LatencyMatrix) -> str:
+    fastest, slowest = costs.range_ms
+    return (
+        f"no network of the space has a predicted latency from {low_ms:.3g} to {high_ms:.3g} ms "
+        f"(the space reaches from {fastest:.3g} to {slowest:.3g} ms): choose another target, or "
+        "raise --tolerance"
+    )

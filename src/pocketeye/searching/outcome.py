@@ -1,0 +1,25 @@
+"""What a search cost, and what the training of its networks gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a step took: wall seconds, and CPU seconds over all cores of this process."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """The chosen network trained from scratch, on the validation images (``value`` a fraction)."""
+
+    value: float
+    num_images: int
+    epochs: int
+    metric: str = "top-1"

@@ -1,0 +1,147 @@
+"""From the stages of a search to what its report shows."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pocketeye.latency.drift import describe_drift
+from pocketeye.latency.table import LatencyTable
+from pocketeye.runs import ENVIRONMENT, RECIPE
+from pocketeye.searching import stages
+from pocketeye.searching.deriving.derive import Derived
+from pocketeye.searching.outcome import Trained
+from pocketeye.searching.report.report import SearchReport
+from pocketeye.searching.run import SearchOutcome
+from pocketeye.searching.tasks import SearchableTask
+
+_NOTEWORTHY_DRIFT = 0.01
+PANELS = (
+    ("latency", (("latency_ms", "mean of the distribution"), ("argmax_latency_ms", "argmax"))),
+    ("cross-entropy, nats", (("loss_w", "weights"), ("ce", "theta"))),
+    ("entropy per layer, nats", (("entropy_nats", "entropy"),)),
+    ("temperature", (("temperature", "temperature"),)),
+)
+
+
+def build_report(
+    plan: stages.Plan,
+    task: SearchableTask,
+    outcome: SearchOutcome,
+    derived: Derived,
+    trained: Trained | None,
+    table: Path,
+    data: str,
+    classes: str | None,
+) -> SearchReport:
+    """Everything the report of a finished search shows."""
+    best, header, folder = derived.best, plan.table.header, plan.run.path
+    layer_ms = plan.table.layer_ms(best.architecture)
+    if plan.table.segmenter is not None:
+        layer_ms = layer_ms[:-1]
+    return SearchReport(
+        title=f"{plan.space.name}: a network for {plan.target_ms:g} ms",
+        space=plan.space,
+        derived=derived,
+        layer_ms=layer_ms,
+        rest_ms=plan.table.head_ms,
+        where=describe(plan.table),
+        clock="CPU time of the thread" if header.clock == "thread_cpu" else "wall time",
+        history=[{**row, "epoch": row["epoch"] + 1} for row in plan.run.metrics()],
+        panels=PANELS,
+        theta_history=outcome.theta_history,
+        theta_epochs=range(1, len(outcome.theta_history) + 1),
+        trained=trained,
+        costs=stages.costs(plan.run),
+        commands=next_commands(
+            task,
+            folder,
+            data,
+            classes,
+            header.runtime,
+            header.precision,
+            trained=trained is not None,
+        ),
+        notes=_notes(plan, derived),
+        tables=_tables(plan, table, data),
+    )
+
+
+def describe(table: LatencyTable) -> str:
+    """What the latencies hold for, as every axis names it."""
+    header = table.header
+    threads = "1 thread" if header.threads == 1 else f"{header.threads} threads"
+    return (
+        f"{header.device.cpu} · {header.runtime} {header.runtime_version} · {threads} · "
+        f"{header.precision}"
+    )
+
+
+def next_commands(
+    task: SearchableTask, out: Path, data: str, classes: str | None, runtime: str, precision: str,
+    *, trained: bool,
+) -> list[str]:  # fmt: skip
+    """What makes sense after a search; a network without weights is trained first."""
+    folder = shlex.quote(str(out))
+    semantic = " --task semantic" if task == "semantic" else ""
+    if not trained:
+        words = ["pocketeye", "train", str(out / stages.ARCHITECTURE), "--data", data]
+        if semantic:
+            words[2:3] = ["--task", "semantic", "--backbone", words[2]]
+            words += ["--recipe", str(out / RECIPE), *(["--classes", classes] if classes else [])]
+        return [shlex.join(words)]
+    return [
+        f"pocketeye export {folder} --to {runtime} --precision {precision} "
+        f"--data {shlex.quote(data)}",
+        f"pocketeye eval {folder}{semantic} --data {shlex.quote(data)}",
+        f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if semantic else ""),
+    ]
+
+
+def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
+    """What a reader has to know beyond the numbers."""
+    notes, best = [], derived.best
+    if abs(best.prediction_error or 0.0) > plan.derive.tolerance:
+        notes.append(
+            f"the prediction is {best.prediction_error:+.1%} off the measurement: the table no "
+            "longer describes this machine, measure it again"
+        )
+    drift = derived.rounds[-1].drift
+    if abs(drift) > _NOTEWORTHY_DRIFT:
+        notes.append(
+            f"the machine was {describe_drift(drift)} when the candidates were measured; measured "
+            "latencies are stated at the table's speed"
+        )
+    for part, problems in (("training", plan.problem.problems), ("validation", plan.val.problems)):
+        if problems:
+            notes.append(f"{len(problems)} problems in the {part} images, the first: {problems[0]}")
+    return notes
+
+
+def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
+    """Facts shown at the end of the report."""
+    header, fit = plan.table.header, plan.table.calibration
+    environment = json.loads((plan.run / ENVIRONMENT).read_text(encoding="utf-8"))
+    packages = environment.pop("packages", {})
+    tables: dict[str, dict[str, Any]] = {
+        "Search": {"space": plan.space.name, "networks": f"{plan.space.num_architectures():.3g}",
+                   "data": data, "training images": len(plan.train), **plan.search.to_dict()},
+        "Derivation": asdict(plan.derive),
+        "Latency table": {
+            "file": table, "date": header.date, "device": header.device,
+            "runtime": f"{header.runtime} {header.runtime_version}", "flags": header.flags,
+            "threads": header.threads, "precision": header.precision, "clock": header.clock,
+            "calibration": fit.fit, "error on networks left out (mean)": f"{fit.loo_mape:.2%}",
+        },
+        "Environment": {**environment, **packages},
+    }  # fmt: skip
+    if plan.table.segmenter is not None:
+        tables["Latency table"]["pyramid and head"] = (
+            f"{plan.table.segmenter.spec}: {plan.table.head_ms:.3g} ms"
+        )
+    if plan.retraining is not None:
+        tables["Training"] = plan.retraining.to_dict()
+    return tables

@@ -1,0 +1,178 @@
+"""The stages of a search, each of which leaves a file and is passed over when a search goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketeye.data import ImageSet
+from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.devices import resolve_device
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.drift import measure_session
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.record import latency_ms
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.space import SearchSpace
+from pocketeye.runs import CHECKPOINT, CONFIG, RunFolder
+from pocketeye.runtimes.base import Runtime, Timing
+from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
+from pocketeye.searching.deriving.sampling import LatencyMatrix
+from pocketeye.searching.learning.history import THETA
+from pocketeye.searching.outcome import Cost, Trained
+from pocketeye.searching.problem import Problem
+from pocketeye.searching.run import SearchOutcome, run_search
+from pocketeye.searching.tasks import Retraining
+
+logger = logging.getLogger(__name__)
+
+ARCHITECTURE, CANDIDATES, COSTS, RESULT, TRAIN = (
+    "architecture.json", "candidates.json", "costs.json", "result.json", "train",
+)  # fmt: skip
+_MODEL_FILES = ("best.safetensors", "model.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
+
+    space: SearchSpace
+    table: LatencyTable
+    runtime: Runtime
+    problem: Problem
+    train: ImageSet | SemanticSet
+    val: ImageSet | SemanticSet
+    target_ms: float
+    search: SearchConfig
+    derive: DeriveConfig
+    retraining: Retraining | None
+    protocol: Protocol | None
+    run: RunFolder
+    resume: bool
+
+    @property
+    def costs(self) -> LatencyMatrix:
+        ms, fixed_ms = self.table.matrix(self.space)
+        return LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
+
+
+def forget(folder: Path) -> None:
+    """Remove what the stages of an earlier search in ``folder`` left."""
+    for name in (THETA, ARCHITECTURE, CANDIDATES, COSTS, RESULT, *_MODEL_FILES):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / TRAIN / CONFIG).is_file():
+        shutil.rmtree(folder / TRAIN)
+
+
+def search_stage(plan: Plan) -> SearchOutcome:
+    """Train supernet and theta, or restore them where that is done."""
+    done = plan.resume and len(plan.run.metrics()) >= plan.search.epochs
+    with nullcontext() if done else _timed(plan, "search"):  # restoring is no part of the cost
+        return run_search(
+            plan.space,
+            plan.table,
+            plan.problem,
+            plan.search,
+            plan.run,
+            resume=plan.resume,
+        )
+
+
+def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
+    """Choose the network; writes ``candidates.json`` and ``architecture.json``.
+
+    Raises:
+        InvalidValue: no network near the target, or a candidates file that is damaged.
+    """
+    stored = plan.run / CANDIDATES
+    if plan.resume and stored.is_file():
+        try:
+            return Derived.from_dict(json.loads(stored.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InvalidValue(
+                f"{stored} is damaged ({error}): delete it and repeat the command with --resume"
+            ) from error
+
+    def measure(architectures: Sequence[Architecture]) -> tuple[list[Timing], float]:
+        session = measure_session(
+            plan.table, architectures, runtime=plan.runtime, protocol=plan.protocol,
+            seed=plan.derive.seed,
+        )  # fmt: skip
+        return [m.timing for m in session.measured], session.drift
+
+    with _timed(plan, "derivation"):
+        statistics, held_out = plan.problem.judging(plan.space, plan.search, plan.derive.seed)
+        derived = derive(
+            outcome.theta,
+            outcome.supernet,
+            plan.space,
+            plan.costs,
+            target_ms=plan.target_ms,
+            config=plan.derive,
+            recalibration=statistics,
+            held_out=held_out,
+            measure=measure,
+            latency_ms=lambda timing: latency_ms(timing, plan.table.header.clock),
+            device=resolve_device(plan.search.device),
+            metric=plan.problem.metric,
+            loss=plan.problem.loss,
+        )
+    derived.best.architecture.save(plan.run / ARCHITECTURE)
+    plan.run.write_json(CANDIDATES, derived.to_dict())
+    return derived
+
+
+def train_stage(plan: Plan, derived: Derived) -> Trained | None:
+    """Train the chosen network from scratch in ``train/``; its weights are copied beside the rest."""
+    if plan.retraining is None:
+        return None
+    folder = plan.run / TRAIN
+    resume = plan.resume and (folder / CHECKPOINT).is_file()  # else nothing is lost
+    config = {**plan.retraining.to_dict(), "architecture": str(derived.best.architecture)}
+    run = RunFolder.open(folder, config, resume=resume, overwrite=not resume)
+    if not (resume and (folder / RESULT).is_file()):
+        with _timed(plan, "training"):
+            plan.retraining.train(plan.run / ARCHITECTURE, run, resume)
+    for name in _MODEL_FILES:
+        shutil.copyfile(folder / name, plan.run / name)
+    return plan.retraining.outcome(folder)
+
+
+def costs(run: RunFolder) -> list[Cost]:
+    """What every stage took so far, over all sittings."""
+    return [Cost(name=name, **row) for name, row in _stored_costs(run).items()]
+
+
+@contextmanager
+def _timed(plan: Plan, stage: str) -> Iterator[None]:
+    """Add wall and CPU seconds of the block to ``costs.json``, also where it is interrupted."""
+    wall, cpu = time.perf_counter(), sum(os.times()[:4])
+    try:
+        yield
+    finally:
+        stored = _stored_costs(plan.run)
+        row = stored.get(stage, {"seconds": 0.0, "cpu_seconds": 0.0})
+        stored[stage] = {
+            "seconds": round(row["seconds"] + time.perf_counter() - wall, 3),
+            "cpu_seconds": round(row["cpu_seconds"] + sum(os.times()[:4]) - cpu, 3),
+            "device": str(resolve_device(plan.search.device)),
+        }
+        plan.run.write_json(COSTS, stored)
+
+
+def _stored_costs(run: RunFolder) -> dict[str, Any]:
+    path = run / COSTS
+    if not path.is_file():
+        return {}
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data

@@ -1,0 +1,1 @@
+"""FBNet's supernet: mixtures of candidate blocks, and theta."""

@@ -1,0 +1,273 @@
+"""What ``pocketeye search`` learns from, by task: its data opened, and the training that follows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pocketeye.data import ImageSet, load_images
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.preprocess import fitted
+from pocketeye.models.size import make_size, sides, size_text
+from pocketeye.models.space import SearchSpace
+from pocketeye.runs import RESULT, RunFolder
+from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.outcome import Trained
+from pocketeye.searching.problem import Classification, Problem, side
+from pocketeye.searching.segmentation import Segmentation
+from pocketeye.training.classify.config import TrainConfig, load_recipe
+from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense.run import network_options
+
+_RECIPE, _LOOKED_AT = "semantic-scratch", 16
+SearchableTask = Literal["classify", "semantic"]
+
+
+class Retraining(ABC):
+    """The training of the chosen network from scratch, by ``recipe``."""
+
+    recipe: TrainConfig | DenseConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe, as run folders keep it."""
+        return self.recipe.to_dict()
+
+    @abstractmethod
+    def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
+        """Train into ``run``, which then holds ``best.safetensors``, ``model.json``, ``result.json``."""
+
+    @abstractmethod
+    def outcome(self, folder: Path) -> Trained:
+        """What the finished training in ``folder`` came to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchInputs:
+    """Data of a task.
+
+    Attributes:
+        retraining: of the chosen network; None where none was asked for.
+        recipe: of ``semantic``: as it is used, sizes and widths those of the table.
+        decisive: what must be the same where a search goes on.
+    """
+
+    problem: Problem
+    train: ImageSet | SemanticSet
+    val: ImageSet | SemanticSet
+    retraining: Retraining | None
+    recipe: DenseConfig | None = None
+    decisive: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """What the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
+
+    space: SearchSpace
+    config: SearchConfig
+    data: str
+    classes: str | None
+    recipe: str | None
+    epochs: int | None
+    retrain: bool
+
+
+@dataclass(frozen=True)
+class ClassifierRetraining(Retraining):
+    """See :class:`Retraining`."""
+
+    images: ImageSet
+    val: ImageSet
+    recipe: TrainConfig
+
+    def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
+        from pocketeye.training.classify.fit import fit
+        from pocketeye.training.classify.start import start_network
+
+        network = start_network(str(architecture), self.images, self.recipe)
+        fit(network, self.images, self.val, self.recipe, run, resume)
+
+    def outcome(self, folder: Path) -> Trained:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return Trained(value=result["top1"], num_images=len(self.val), epochs=result["epochs"])
+
+
+@dataclass(frozen=True)
+class SegmenterRetraining(Retraining):
+    """See :class:`Retraining`; ``described`` still lacks the architecture."""
+
+    images: SemanticSet
+    val: SemanticSet
+    recipe: DenseConfig
+    described: DenseDescription
+
+    def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
+        from pocketeye.training.dense.fit import fit_dense
+
+        found = Architecture.load(architecture)
+        described = replace(
+            self.described, backbone=found.name, architecture=json.loads(found.to_json())
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            network = described.make(**network_options(self.recipe))
+        fit_dense(
+            network, self.images, self.val, self.recipe, run, resume, description=described
+        )  # fmt: skip
+
+    def outcome(self, folder: Path) -> Trained:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return Trained(
+            value=result["value"], num_images=len(self.val), epochs=result["epochs"],
+            metric=result["metric"],
+        )  # fmt: skip
+
+
+def task_of(asked: SearchableTask | None, table: LatencyTable) -> SearchableTask:
+    """That of the table, which must be the one asked for.
+
+    Raises:
+        InvalidValue: it is not.
+    """
+    own: SearchableTask = "semantic" if table.segmenter else "classify"
+    if asked not in (None, own):
+        what = {"classify": "classifiers", "semantic": "segmenters"}
+        raise InvalidValue(
+            f"this latency table is of {what[own]}, and --task {asked} needs one of "
+            f"{what[str(asked)]}: measure it with `pocketeye measure --task {asked}`"
+        )
+    return own
+
+
+def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
+    """Images of a weight step where the user gives no number: of ``semantic`` the recipe's.
+
+    Maps of crops fill the memory long before those of a classifier do.
+    """
+    if task == "classify":
+        return None
+    return load_dense_recipe(recipe or _RECIPE, "semantic").batch_size
+
+
+def open_classification(asked: SearchRequest) -> SearchInputs:
+    """Images with a class each."""
+    space, config, data = asked.space, asked.config, asked.data
+    if asked.classes is not None:
+        raise InvalidValue("--classes says what the masks of --task semantic mean: leave it out")
+    chosen = None
+    if asked.retrain:
+        chosen = load_recipe(
+            asked.recipe or ("digits" if data == "digits" else "small-cpu"),
+            epochs=asked.epochs, input_size=side(space), **_machine(config),
+        )  # fmt: skip
+    train, val = (load_images(data, split, in_chans=space.in_chans) for split in ("train", "val"))
+    if len(train.classes) != space.num_classes:
+        raise InvalidValue(
+            f"{train.source} has {len(train.classes)} classes, but the latency table was made for "
+            f"networks with {space.num_classes}: measure one with --num-classes "
+            f"{len(train.classes)}"
+        )
+    return SearchInputs(
+        problem=Classification(train),
+        train=train,
+        val=val,
+        retraining=ClassifierRetraining(train, val, chosen) if chosen else None,
+        decisive={"data_sha256": train.sha256},
+    )
+
+
+def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs:
+    """Images with masks; the recipe is of the search's crops too, sizes and widths are the table's."""
+    assert table.segmenter is not None
+    space, config, data = asked.space, asked.config, asked.data
+    spec = table.segmenter.spec
+    shorter, longer = min(sides(space.input_size)), max(sides(space.input_size))
+    chosen = load_dense_recipe(
+        asked.recipe or _RECIPE, "semantic", epochs=asked.epochs, min_sizes=(shorter,),
+        min_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
+        head_channels=spec.head_channels, **_machine(config),
+    )  # fmt: skip
+    if asked.retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
+        raise InvalidValue(
+            "the chosen network is trained from scratch, for which BN has to learn its statistics: "
+            f"this recipe says norms: {chosen.norms} and head_norms: {chosen.head_norms}, use a copy "
+            "of it that says live for both, or --no-retrain"
+        )
+    train, val = (load_semantic(data, split, classes=asked.classes) for split in ("train", "val"))
+    if len(train.classes) != spec.num_classes:
+        raise InvalidValue(
+            f"{train.source} has {len(train.classes)} classes of pixels, but the latency table was "
+            f"made for {spec.num_classes}: measure one with --task semantic --num-classes "
+            f"{len(train.classes)}"
+        )
+    _require_size(train, space, shorter)
+    described = DenseDescription(
+        task="semantic", backbone="searched", classes=train.classes, min_size=shorter,
+        max_size=longer, fpn_channels=spec.fpn_channels, head_channels=spec.head_channels,
+        norms=chosen.norms, data=data,
+    )  # fmt: skip
+    return SearchInputs(
+        problem=Segmentation(train, chosen, described),
+        train=train,
+        val=val,
+        retraining=SegmenterRetraining(train, val, chosen, described) if asked.retrain else None,
+        recipe=chosen,
+        decisive={
+            "classes": list(train.classes), "data_sha256": _fingerprint(train),
+            "recipe": chosen.to_dict(),
+        },
+    )  # fmt: skip
+
+
+def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None:
+    """Refuse images that the network gets at another size than was measured."""
+    found = Counter(
+        fitted(size, shorter, max(size) * shorter)
+        for number in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int)
+        if (size := _size_of(images[int(number)].path))
+    )
+    if not found:
+        return
+    usual = found.most_common(1)[0][0]
+    if any(abs(a - b) > 1 for a, b in zip(usual, sides(space.input_size), strict=True)):
+        raise InvalidValue(
+            f"the images of {images.source} are seen at {size_text(make_size(*usual))}, but the "
+            f"latency table was measured at {size_text(space.input_size)}: measure one with "
+            f"--input-size {size_text(make_size(*usual))}"
+        )
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """Height and width by the file's header; None for one that is damaged."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except OSError:
+        return None
+
+
+def _fingerprint(images: SemanticSet) -> str:
+    """Of the names and sizes of all files: to read them whole would take long."""
+    digest = hashlib.sha256()
+    for pair in images.found.pairs:
+        for name in pair:
+            digest.update(f"{name} {(images.found.root / name).stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def _machine(config: SearchConfig) -> dict[str, Any]:
+    names = ("seed", "device", "precision", "num_processes", "workers")
+    return {name: getattr(config, name) for name in names}

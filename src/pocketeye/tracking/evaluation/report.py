@@ -1,0 +1,50 @@
+"""What an evaluation of following leaves in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pocketeye.errors import InvalidValue
+from pocketeye.metrics.vos import TOLERANCE
+from pocketeye.runs import environment, write_atomic, write_table
+from pocketeye.tracking.evaluation.result import HEADER, VosResult
+from pocketeye.tracking.evaluation.strip import draw_strip
+
+JSON, TABLE, STRIP = "vos.json", "vos.csv", "worst.png"
+
+
+def save_vos(
+    results: Sequence[VosResult], folder: Path, problems: Sequence[str] = ()
+) -> list[Path]:
+    """Write ``vos.json``, ``vos.csv`` (a row per object) and ``worst.png`` into ``folder``.
+
+    The folder is made if needed; an earlier evaluation in it is replaced. Everything is made before
+    the first file is written.
+
+    Args:
+        results: of one or more models on the same data.
+        problems: what was wrong with the data.
+
+    Raises:
+        InvalidValue: the folder cannot be made or written.
+    """
+    strip = draw_strip(results)
+    data = {
+        "data": results[0].data,
+        "boundary_tolerance": TOLERANCE,
+        "problems": list(problems),
+        "results": [result.to_dict() for result in results],
+        "environment": environment(),
+    }
+    text = json.dumps(data, indent=1) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+    return [
+        write_atomic(folder / JSON, text),
+        write_table(folder / TABLE, HEADER, (row for result in results for row in result.rows())),
+        write_atomic(folder / STRIP, strip),
+    ]

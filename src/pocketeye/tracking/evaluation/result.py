@@ -1,0 +1,143 @@
+"""Scores of objects that were followed through clips, and how they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pocketeye.data.vos.sequences import VideoSequence
+from pocketeye.metrics.vos import Statistics
+from pocketeye.results import CompactMask
+
+HEADER = (
+    "model", "prompt", "protocol", "sequence", "object", "frames", "J&F", "J", "J recall", "J decay",
+    "F", "F recall", "F decay", "shown frames", "clicks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstFrame:
+    """A frame of an object with a low J&F."""
+
+    clip: VideoSequence = field(repr=False)
+    frame: int
+    object_id: int
+    j: float
+    f: float
+    mask: CompactMask = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectScore:
+    """One object of one clip; shares are 0 to 1.
+
+    Attributes:
+        num_frames: that were scored.
+        shown: frames in which it was shown or corrected.
+        worst: the frame of the lowest J&F in each quarter of the clip, lowest first.
+    """
+
+    sequence: str
+    object_id: int
+    num_frames: int
+    j: Statistics
+    f: Statistics
+    shown: int
+    clicks: int
+    worst: tuple[WorstFrame, ...] = field(repr=False)
+
+    @property
+    def jf(self) -> float:
+        """J&F: the mean of the two."""
+        return (self.j.mean + self.f.mean) / 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mean:
+    """Over objects, as the benchmark does it."""
+
+    jf: float
+    j: Statistics
+    f: Statistics
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VosResult:
+    """How well one model follows the objects of a set.
+
+    Attributes:
+        seconds: of reading frames and following; None where masks were made elsewhere.
+        followed: frames followed, of all passes.
+        problems: clips that could not be scored, and why.
+    """
+
+    model: str
+    data: str
+    prompt: str
+    protocol: str
+    scores: tuple[ObjectScore, ...]
+    seconds: float | None
+    followed: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def frames_per_second(self) -> float | None:
+        return self.followed / self.seconds if self.seconds else None
+
+    @property
+    def mean(self) -> Mean:
+        return mean_of(self.scores)
+
+    def by_sequence(self) -> dict[str, Mean]:
+        """Means over the objects of each clip."""
+        names = dict.fromkeys(score.sequence for score in self.scores)
+        return {name: mean_of([s for s in self.scores if s.sequence == name]) for name in names}
+
+    def worst(self, count: int = 8) -> list[WorstFrame]:
+        """The worst frame of each object, worst first; then, if there is room, the next ones."""
+        ranked = [
+            (place, worst.j + worst.f, number, worst)
+            for number, score in enumerate(self.scores)
+            for place, worst in enumerate(score.worst)
+        ]
+        return [worst for *_, worst in sorted(ranked, key=lambda each: each[:3])[:count]]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """A row per object, in the order of :data:`HEADER`."""
+        return [
+            (
+                self.model, self.prompt, self.protocol, s.sequence, s.object_id, s.num_frames, s.jf,
+                s.j.mean, s.j.recall, s.j.decay, s.f.mean, s.f.recall, s.f.decay, s.shown, s.clicks,
+            )
+            for s in self.scores
+        ]  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        fps = self.frames_per_second
+        return {
+            "model": self.model,
+            "data": self.data,
+            "prompt": self.prompt,
+            "protocol": self.protocol,
+            "mean": asdict(self.mean),
+            "sequences": {name: asdict(mean) for name, mean in self.by_sequence().items()},
+            "objects": [dict(zip(HEADER[3:], row[3:], strict=True)) for row in self.rows()],
+            "followed_frames": self.followed,
+            "frames_per_second": None if fps is None else round(fps, 2),
+            "problems": list(self.problems),
+        }
+
+
+def mean_of(scores: Sequence[ObjectScore]) -> Mean:
+    """Over objects; at least one."""
+    j, f = (_mean_statistics([getattr(score, name) for score in scores]) for name in ("j", "f"))
+    return Mean(jf=(j.mean + f.mean) / 2, j=j, f=f)
+
+
+def _mean_statistics(parts: Sequence[Statistics]) -> Statistics:
+    def of(name: str) -> float:
+        return float(sum(getattr(part, name) for part in parts) / len(parts))
+
+    return Statistics(mean=of("mean"), recall=of("recall"), decay=of("decay"))

@@ -1,0 +1,1 @@
+"""Segmenting one image by prompts, or everything in it."""

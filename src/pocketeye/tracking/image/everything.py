@@ -1,0 +1,214 @@
+"""Segmenting everything: a grid of clicks, the sure and stable masks, each object once.
+
+After the automatic mask generator of SAM (arXiv 2304.02643, appendix B). Masks are stored compactly as
+soon as they are found, so memory does not grow with the image times the masks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from pocketeye.errors import InvalidValue
+from pocketeye.progress import Task, task
+from pocketeye.results import CompactMask, Masks, Result
+from pocketeye.tracking.image.components import fill_holes, remove_specks
+from pocketeye.tracking.image.prompts import Size
+from pocketeye.tracking.image.segmenter import EmbeddedImage, ImageSegmenter, read_image
+
+Box = tuple[int, int, int, int]
+_EDGE = 20  # pixels within which a mask counts as cut off by its crop
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """A mask of the whole image; ``priority`` decides between two of one object."""
+
+    mask: CompactMask
+    score: float
+    priority: float
+
+
+@dataclass(frozen=True)
+class MaskGenerator:
+    """Finds all objects of an image.
+
+    Attributes:
+        segmenter: what answers the clicks.
+        points_per_side: clicks along each side of the image; halved with each layer of crops.
+        points_per_batch: clicks at once.
+        pred_iou_threshold: least expected IoU, 0 to 1.
+        stability_threshold: least stability, 0 to 1: how much of the mask that a logit lower by
+            ``stability_offset`` gives is also in that of a logit higher by as much. It is measured at
+            the network's resolution, the official code's at the image's.
+        stability_offset: see there.
+        box_nms_threshold: of two masks whose boxes have a larger IoU than this the surer one stays.
+        crop_layers: looks also at ``4 ** n`` overlapping parts of the image in layer ``n``, for
+            small objects; each costs as much as the image.
+        crop_overlap: of neighbouring parts, as a share of the image's shorter side.
+        min_area: holes and specks of fewer pixels are filled and removed, and so are masks of fewer.
+    """
+
+    segmenter: ImageSegmenter
+    _: KW_ONLY
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    pred_iou_threshold: float = 0.8
+    stability_threshold: float = 0.95
+    stability_offset: float = 1.0
+    box_nms_threshold: float = 0.7
+    crop_layers: int = 0
+    crop_overlap: float = 512 / 1500
+    min_area: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"points_per_side": 1, "points_per_batch": 1}
+        shares = ("pred_iou_threshold", "stability_threshold", "box_nms_threshold", "crop_overlap")
+        for field in fields(self)[1:]:
+            value, low = getattr(self, field.name), least.get(field.name, 0)
+            high = 1 if field.name in shares else 4 if field.name == "crop_layers" else math.inf
+            if not low <= value <= high:
+                allowed = f"{low} or more" if high == math.inf else f"{low} to {high}"
+                raise InvalidValue(f"{field.name} is {value}, it can be {allowed}")
+
+    def __call__(self, image: Any) -> Result:
+        """The objects of an image, the smallest first, so that no drawing hides one.
+
+        Args:
+            image: as in :meth:`ImageSegmenter.set_image`; the image that is set there stays.
+
+        Returns:
+            Compact masks with their expected IoUs as scores; they may overlap (a wheel, its car).
+
+        Raises:
+            MissingFile, InvalidValue, InvalidType: not an image.
+        """
+        pixels = read_image(image)
+        size = (pixels.shape[1], pixels.shape[0])
+        crops = [
+            (layer, box)
+            for layer in range(self.crop_layers + 1)
+            for box in crop_boxes(size, layer, self.crop_overlap)
+        ]
+        found: list[_Found] = []
+        with task("segmenting", sum(self._side(layer) ** 2 for layer, _ in crops)) as bar:
+            for layer, box in crops:
+                found += self._once(list(self._of_crop(pixels, layer, box, bar)))
+        found = self._once(found)
+        if self.min_area:
+            found = self._once([f for raw in found if (f := self._cleaned(raw)) is not None])
+        found.sort(key=lambda f: f.mask.area)
+        return Result(
+            size=size,
+            masks=Masks(size=size, items=tuple(f.mask for f in found)),
+            scores=np.array([f.score for f in found], np.float32),
+            image=pixels,
+        )
+
+    def _side(self, layer: int) -> int:
+        return max(1, self.points_per_side >> layer)
+
+    def _of_crop(self, image: np.ndarray, layer: int, box: Box, bar: Task) -> Iterator[_Found]:
+        x0, y0, x1, y1 = box
+        (seen,) = self.segmenter.embed([image[y0:y1, x0:x1]])
+        size = (image.shape[1], image.shape[0])
+        clicks = grid(self._side(layer)) * torch.tensor([x1 - x0, y1 - y0])
+        for points in clicks.split(self.points_per_batch):
+            for mask, score in self._of_clicks(seen, points):
+                if not _cut_off(mask.box, box, size):
+                    # Between crops: the smaller crop has seen more of the object.
+                    priority = score + 2 * layer
+                    yield _Found(mask=placed(mask, box, size), score=score, priority=priority)
+            bar.advance(len(points))
+
+    def _of_clicks(
+        self, seen: EmbeddedImage, points: Tensor
+    ) -> Iterator[tuple[CompactMask, float]]:
+        """The masks of a batch of clicks that are good enough, in the crop's own pixels."""
+        labels = torch.ones(len(points), 1, dtype=torch.int64)
+        points = points[:, None].to(self.segmenter.device)
+        logits, ious = (
+            t.flatten(0, 1) for t in self.segmenter.decode(seen, points, labels, multimask=True)
+        )
+        sure = ious >= self.pred_iou_threshold
+        logits, ious = logits[sure], ious[sure]
+        stable = stability(logits, self.stability_offset) >= self.stability_threshold
+        compact = self.segmenter.compact(logits[stable], seen.size)
+        for mask, score in zip(compact, ious[stable].tolist(), strict=True):
+            if mask.area:
+                yield mask, score
+
+    def _once(self, found: list[_Found]) -> list[_Found]:
+        """Without masks whose boxes mean the same object as a better one's."""
+        if not found:
+            return found
+        boxes = torch.tensor([f.mask.box for f in found], dtype=torch.float32)
+        priorities = torch.tensor([f.priority for f in found])
+        one_kind = torch.zeros(len(found), dtype=torch.int64)
+        kept = batched_nms(boxes, priorities, one_kind, self.box_nms_threshold)
+        return [found[n] for n in kept.tolist()]
+
+    def _cleaned(self, found: _Found) -> _Found | None:
+        """Without holes and specks; None where nothing is left. Untouched masks come first."""
+        dense = torch.from_numpy(found.mask.dense())
+        largest = self.min_area - 1
+        clean = remove_specks(fill_holes(dense, largest), largest)
+        if not clean.any():
+            return None
+        touched = not torch.equal(clean, dense)
+        mask = CompactMask.from_dense(clean.numpy()) if touched else found.mask
+        priority = found.priority - (100 if touched else 0)
+        return _Found(mask=mask, score=found.score, priority=priority)
+
+
+def grid(side: int) -> Tensor:
+    """``(side * side, 2)``: the centres of equal cells of the unit square, row by row."""
+    at = (torch.arange(side) + 0.5) / side
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    return torch.stack([x, y], -1).reshape(-1, 2)
+
+
+def crop_boxes(size: Size, layer: int, overlap: float) -> list[Box]:
+    """``2 ** layer`` parts along each side of an image of ``size`` (width, height), x0 y0 x1 y1.
+
+    Neighbours share ``overlap`` times the shorter side, less by as much as there are more of them.
+    """
+    count = 2**layer
+    shared = int(overlap * min(size) * 2 / count) if layer else 0
+    spans = []
+    for side in size:
+        length = math.ceil((shared * (count - 1) + side) / count)
+        starts = (n * (length - shared) for n in range(count))
+        spans.append([(start, min(start + length, side)) for start in starts if start < side])
+    return [(x0, y0, x1, y1) for y0, y1 in spans[1] for x0, x1 in spans[0]]
+
+
+def stability(logits: Tensor, offset: float) -> Tensor:
+    """``(N,)``: pixels of ``(N, h, w)`` above ``offset`` as a share of those above ``-offset``."""
+    inner, outer = ((logits > at).flatten(1).sum(1) for at in (offset, -offset))
+    return inner / outer.clamp(min=1)
+
+
+def placed(mask: CompactMask, crop: Box, size: Size) -> CompactMask:
+    """A mask of a crop as one of the whole image of ``size``."""
+    left, top = crop[:2]
+    x0, y0, x1, y1 = mask.box
+    box = (x0 + left, y0 + top, x1 + left, y1 + top)
+    return CompactMask(size=size, box=box, area=mask.area, bits=mask.bits)
+
+
+def _cut_off(box: Box, crop: Box, size: Size) -> bool:
+    """Whether a mask's box (in the crop) comes near an edge of the crop that is none of the image."""
+    at = (crop[0], crop[1], crop[0], crop[1])
+    edges = zip(box, at, crop, (0, 0, *size), strict=True)
+    return any(
+        abs(value + start - edge) <= _EDGE and abs(value + start - end) > _EDGE
+        for value, start, edge, end in edges
+    )

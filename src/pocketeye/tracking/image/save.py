@@ -1,0 +1,56 @@
+"""Write the masks of one image: overlay, label map, cut-out, COCO."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.results import Result
+from pocketeye.runs import write_atomic
+from pocketeye.verbs.segment import _MOST_SHOWN
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp")
+_MOST_SHOWN, _MOST_LABELS = 20, 255
+OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
+
+
+def _require_free(target: Path, overwrite: bool) -> None:
+    suffix = target.suffix.lower()
+    if suffix not in ("", ".json", *_IMAGES):
+        known = f"{', '.join(_IMAGES)}, .json, or none for a folder"
+        raise unknown("suffix", suffix, (".json", *_IMAGES), known)
+    if target.is_dir() != (not suffix) and target.exists():
+        raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
+    names = (OVERLAY, LABELS, CUTOUT, MASKS)
+    there = [p for p in ([target] if suffix else [target / name for name in names]) if p.exists()]
+    if there and not overwrite:
+        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
+
+
+def _save(found: Result, target: Path, name: str) -> list[Path]:
+    suffix = target.suffix.lower()
+    if suffix in _IMAGES:
+        return [found.save(target)]
+    folder = target.parent if suffix else target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+    text = json.dumps(_coco(found, name)) + "\n"
+    if suffix:
+        return [write_atomic(target, text)]
+    files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
+    if len(found) <= _MOST_LABELS:
+        files.append(found.save(target / LABELS, "labels"))
+    return [*files, write_atomic(target / MASKS, text)]
+
+
+def _coco(found: Result, name: str) -> dict[str, Any]:
+    width, height = found.size
+    return {
+        "images": [{"id": 0, "file_name": name, "width": width, "height": height}],
+        "annotations": found.to_coco(image_id=0),
+        "categories": [{"id": 1, "name": "object"}],
+    }

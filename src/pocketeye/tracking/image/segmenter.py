@@ -1,0 +1,307 @@
+"""Segmenting images by clicks, boxes and masks: the encoder runs once, each prompt costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor
+
+from pocketeye.data.files.decode import UnreadableImage, decode, to_mode
+from pocketeye.errors import InvalidType, InvalidValue, MissingFile
+from pocketeye.layers import onednn_products
+from pocketeye.models import TAM
+from pocketeye.models.tam.prompt_encoder import NO_POINT
+from pocketeye.models.tam.tam import as_prompt
+from pocketeye.results import CompactMask, Masks, Result
+from pocketeye.tracking.image.components import fill_holes, remove_specks
+from pocketeye.tracking.image.prompts import Prompt, Size, read_prompts
+
+_IMAGES_AT_ONCE, _OBJECTS_AT_ONCE = 8, 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmentation(Result):
+    """A :class:`Result` that can be refined.
+
+    Attributes:
+        scores: the expected IoU of each mask.
+        logits: float32 ``(N, h, w)`` at a quarter of the network's image, within ±32: a mask
+            prompt for the next answer, ``predict(mask=result.logits[0])``.
+    """
+
+    logits: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbeddedImage:
+    """An image and what the network knows of it.
+
+    Attributes:
+        image: uint8 RGB ``(height, width, 3)``.
+        feat: ``(1, C, h, w)``.
+        details: finer maps, of networks that have them.
+    """
+
+    image: np.ndarray
+    feat: Tensor
+    details: tuple[Tensor, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """(width, height)."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+class ImageSegmenter:
+    """Masks of what is clicked on, boxed or roughly drawn, in one image or several.
+
+    Args:
+        model: see :func:`pocketeye.tracking.open_model`.
+        hole_area, speck_area: the largest holes that are filled and specks that are removed, in
+            pixels of the logits; nothing is changed by default.
+    """
+
+    def __init__(self, model: TAM, *, hole_area: int = 0, speck_area: int = 0) -> None:
+        self.model = model.eval()
+        self.hole_area, self.speck_area = hole_area, speck_area
+        self._images: tuple[EmbeddedImage, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def mask_size(self) -> Size:
+        """(width, height) of logits."""
+        height, width = self.model.image_size
+        return width // 4, height // 4
+
+    def set_image(self, image: Any) -> None:
+        """Look at an image, or at several; prompts then refer to it.
+
+        Args:
+            image: path, PIL image, uint8 array ``(height, width, 3)`` in RGB or ``(height,
+                width)``, or a list of these. A file is turned upright by its EXIF orientation;
+                images in memory are taken as they stand.
+
+        Raises:
+            MissingFile: no such file. InvalidValue, InvalidType: not an image. The image that
+                was set before stays.
+        """
+        several = isinstance(image, list | tuple)
+        if several and not image:
+            raise InvalidValue("an empty list of images: give one at least")
+        self._images = tuple(self.embed(image if several else [image]))
+
+    def predict(
+        self,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        boxes: Any = None,
+        mask: Any = None,
+        multimask: bool | None = None,
+        *,
+        image: int = 0,
+    ) -> Segmentation:
+        """Masks for prompts, in pixels of the image.
+
+        Points, box and mask together speak of one object. Several objects at once: ``boxes``, points
+        ``(objects, N, 2)``, or lists of them (each may have its own number of points).
+
+        Args:
+            points: ``(N, 2)``: x and y of each.
+            labels: ``(N,)``: 1 in the object (all, by default), 0 beside it.
+            box: x0, y0, x1, y1.
+            boxes: ``(objects, 4)``.
+            mask: ``logits`` of an earlier answer (one of them), or a drawn mask of the image's
+                size, bool or compact; for several objects one each.
+            multimask: None gives one mask per object, the best of three where the prompt is a single
+                point, which may mean a part or the whole; True gives all three of each object, the
+                best first, object after object; False the one that is made for clear prompts.
+            image: which of several images.
+
+        Raises:
+            InvalidValue, InvalidType: no image yet, no prompt, a point outside, a box upside down,
+                labels that do not match, a mask of another size.
+        """
+        seen = self._seen(image)
+        prompts = read_prompts(
+            points, labels, box, boxes, mask, size=seen.size, mask_size=self.mask_size
+        )
+        logits, ious = self._answers(seen, prompts, multimask)
+        return Segmentation(
+            size=seen.size,
+            masks=Masks(size=seen.size, items=tuple(self.compact(logits, seen.size))),
+            scores=ious.cpu().numpy(),
+            image=seen.image,
+            logits=as_prompt(logits).float().cpu().numpy(),
+        )
+
+    def predict_batch(
+        self, prompts: Sequence[dict[str, Any]], multimask: bool | None = None
+    ) -> list[Segmentation]:
+        """:meth:`predict` for every image.
+
+        Args:
+            prompts: the arguments for each, ``{"points": [[240, 150]]}``, in the order of the
+                images.
+
+        Raises:
+            InvalidValue: not as many prompts as images; else as :meth:`predict`.
+        """
+        self._seen(0)
+        if len(prompts) != len(self._images):
+            raise InvalidValue(
+                f"{len(prompts)} prompts for {len(self._images)} images: give one for each"
+            )
+        return [
+            self.predict(**prompt, multimask=multimask, image=n) for n, prompt in enumerate(prompts)
+        ]
+
+    # --- the parts, for those who keep images themselves ----------------------------------------
+
+    @torch.inference_mode()
+    @onednn_products()
+    def embed(self, images: Iterable[Any]) -> list[EmbeddedImage]:
+        """Look at images without setting them; see :meth:`set_image`."""
+        arrays = [read_image(image) for image in images]
+        seen: list[EmbeddedImage] = []
+        for start in range(0, len(arrays), _IMAGES_AT_ONCE):
+            some = arrays[start : start + _IMAGES_AT_ONCE]
+            feat, details = self.model.encode_image(torch.cat([self._input(p) for p in some]))
+            feat = self.model.without_memory(feat)
+            seen += [
+                EmbeddedImage(
+                    image=pixels,
+                    feat=feat[n : n + 1],
+                    details=tuple(detail[n : n + 1] for detail in details),
+                )
+                for n, pixels in enumerate(some)
+            ]
+        return seen
+
+    @torch.inference_mode()
+    @onednn_products()
+    def decode(
+        self,
+        seen: EmbeddedImage,
+        points: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits ``(B, M, h, w)`` and expected IoUs ``(B, M)``; M is 1, or 3 that compete.
+
+        Args:
+            points: ``(B, P, 2)`` pixels of the image; ``labels``, ``mask`` and ``multimask`` as in
+                :meth:`pocketeye.models.TAM.predict`.
+        """
+        height, width = self.model.image_size
+        scale = points.new_tensor([width / seen.size[0], height / seen.size[1]])
+        placed = (points * scale).to(seen.feat)
+        said = self.model.predict(
+            seen.feat, placed, labels.to(self.device), mask, multimask, details=seen.details
+        )
+        return said.masks, said.ious
+
+    def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:
+        """Logits ``(N, h, w)`` as masks of an image; only one is ever large."""
+        if self.hole_area:
+            logits = fill_holes(logits, self.hole_area)
+        if self.speck_area:
+            logits = remove_specks(logits, self.speck_area)
+        for one in logits:
+            large = F.interpolate(one[None, None].float(), size=size[::-1], mode="bilinear")
+            yield CompactMask.from_dense((large[0, 0] > 0).cpu().numpy())
+
+    def _input(self, image: np.ndarray) -> Tensor:
+        """The network's image ``(1, 3, H, W)``: stretched as the official image predictor does."""
+        pixels = torch.from_numpy(np.array(image, order="C")).to(self.device)
+        pixels = pixels.permute(2, 0, 1)[None].float() / 255
+        size = self.model.image_size
+        pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+        mean, std = (
+            pixels.new_tensor(values)[:, None, None]
+            for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        )
+        return ((pixels - mean) / std).to(next(self.model.parameters()).dtype)
+
+    def _answers(
+        self, seen: EmbeddedImage, prompts: list[Prompt], multimask: bool | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits ``(N, h, w)`` and IoUs ``(N,)`` in the order of the prompts."""
+        answers: dict[int, tuple[Tensor, Tensor]] = {}
+        for group in _alike(prompts):
+            chosen = [prompts[n] for n in group]
+            points = torch.from_numpy(np.stack([p.points for p in chosen]))
+            labels = torch.from_numpy(np.stack([p.labels for p in chosen]))
+            mask = None
+            if chosen[0].mask is not None:
+                drawn = np.stack([p.mask for p in chosen if p.mask is not None])
+                mask = torch.from_numpy(drawn)[:, None].to(seen.feat)
+            several = points.shape[1] <= 1 if multimask is None else multimask
+            if not points.shape[1]:  # a mask alone; the network wants one point that is none
+                points = torch.zeros(len(chosen), 1, 2)
+                labels = torch.full((len(chosen), 1), NO_POINT)
+            logits, ious = self.decode(seen, points.to(self.device), labels, mask, several)
+            best = ious.argsort(1, descending=True)[:, : None if multimask else 1]
+            for row, n in enumerate(group):
+                answers[n] = logits[row, best[row]], ious[row, best[row]]
+        ordered = [answers[n] for n in range(len(prompts))]
+        return torch.cat([a[0] for a in ordered]), torch.cat([a[1] for a in ordered])
+
+    def _seen(self, image: int) -> EmbeddedImage:
+        if not self._images:
+            raise InvalidValue("there is no image yet: call set_image first")
+        if not 0 <= image < len(self._images):
+            raise InvalidValue(f"image {image} of {len(self._images)}: they count from 0")
+        return self._images[image]
+
+
+def read_image(image: Any) -> np.ndarray:
+    """An image as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
+    if isinstance(image, str | Path):
+        path = Path(image)
+        if not path.is_file():
+            raise MissingFile(f"no image at {path}")
+        try:
+            return np.asarray(decode(path))
+        except UnreadableImage as error:
+            raise InvalidValue(f"{path} cannot be read: {error}") from error
+    if isinstance(image, Image.Image):
+        return np.asarray(to_mode(image, 3))
+    if not isinstance(image, np.ndarray):
+        raise InvalidType(
+            f"an image is a path, a PIL image or a uint8 array, got {type(image).__name__}"
+        )
+    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not image.size or not shaped:
+        raise InvalidValue(
+            "an array must be uint8 of shape (height, width, 3) in RGB, or (height, width), got "
+            f"{image.dtype} of shape {image.shape}"
+        )
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
+
+
+def _alike(prompts: list[Prompt]) -> list[list[int]]:
+    """Numbers of prompts that go through the decoder together.
+
+    They have equally many points: filling up would change the answer.
+    """
+    groups: dict[int, list[int]] = {}
+    for n, prompt in enumerate(prompts):
+        groups.setdefault(len(prompt.points), []).append(n)
+    return [
+        group[start : start + _OBJECTS_AT_ONCE]
+        for group in groups.values()
+        for start in range(0, len(group), _OBJECTS_AT_ONCE)
+    ]

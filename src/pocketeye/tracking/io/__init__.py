@@ -1,0 +1,1 @@
+"""Frames from anywhere; masks to videos and files."""

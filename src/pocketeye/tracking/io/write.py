@@ -1,0 +1,87 @@
+"""Results leave frame by frame, in the form that the name of the output asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import get_args
+
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.results import Result
+from pocketeye.results.result import Form
+from pocketeye.tracking.io.write_files import CocoFile, MotFile, PngFolder
+from pocketeye.tracking.io.write_video import alpha_writer, overlay_writer
+from pocketeye.tracking.io.writer import Writer
+
+# The forms an output can have by its suffix (a folder has none); the first is the usual one.
+_FORMS: dict[str, tuple[str, ...]] = {
+    "": ("labels", "overlay", "cutout"),
+    ".mp4": ("overlay",),
+    ".mkv": ("overlay",),
+    ".webm": ("cutout",),
+    ".mov": ("cutout",),
+    ".json": ("coco",),
+    ".txt": ("mot",),
+}
+
+
+def open_writer(
+    path: str | Path,
+    form: str | None = None,
+    *,
+    fps: float | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Writer:
+    """Open an output for results, to be used as a context manager.
+
+    Args:
+        path: ``.mp4`` and ``.mkv``: video with the objects drawn; ``.webm`` and ``.mov``: video of the
+            objects on transparency; ``.json``: COCO run lengths with track ids; ``.txt``:
+            MOTChallenge; without suffix: a folder of PNGs.
+        form: for a folder ``labels`` (palette images as in DAVIS, the default), ``overlay`` or
+            ``cutout``; elsewhere the suffix says it.
+        fps: frames a second; videos need it.
+        name: of the video, for COCO; the file's name by default.
+        overwrite: replace what is there.
+
+    Raises:
+        InvalidValue: unknown suffix or form, something is there already, or it cannot be written.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in _FORMS:
+        known = ", ".join(s for s in _FORMS if s)
+        raise unknown("suffix", suffix, _FORMS, f"{known}, or none for a folder of PNGs")
+    forms = _FORMS[suffix]
+    chosen = form or forms[0]
+    if chosen not in forms:
+        what = f"a {suffix} file" if suffix else "a folder"
+        raise unknown(f"form of {what}", chosen, forms)
+    if chosen == "coco":
+        return CocoFile(target, name=name or target.stem, fps=fps, overwrite=overwrite)
+    if chosen == "mot":
+        return MotFile(target, overwrite=overwrite)
+    if not suffix:
+        image: Form = next(f for f in get_args(Form) if f == chosen)
+        return PngFolder(target, image, overwrite=overwrite)
+    if fps is None:
+        raise InvalidValue(f"{target.name} needs its frames a second: give fps")
+    make = overlay_writer if chosen == "overlay" else alpha_writer
+    return make(target, fps=fps, overwrite=overwrite)
+
+
+def write_all(results: Iterable[Result], writers: Iterable[Writer]) -> int:
+    """Give every result to every writer and finish them; the number of results.
+
+    An exception or Ctrl-C leaves all outputs readable under their partial names.
+    """
+    count = 0
+    with ExitStack() as stack:
+        entered = [stack.enter_context(writer) for writer in writers]
+        for result in results:
+            for writer in entered:
+                writer.write(result)
+            count += 1
+    return count

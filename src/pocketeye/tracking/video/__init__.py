@@ -1,0 +1,1 @@
+"""Following objects through a video: the session, its memory, its prompts."""

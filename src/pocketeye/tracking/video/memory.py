@@ -1,0 +1,241 @@
+"""What a session remembers of an object: a fixed number of tensors, however long the video.
+
+The rules of SAM 2's predictor decide what a frame reads (:meth:`ObjectMemory.reading`): all prompted
+frames that are kept, the maps of the frames just before, and the pointers of fifteen of them. Maps lie
+in the batch in which they were written, so that objects tracked together are read without copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from pocketeye.models.tam import Memory
+
+NUM_POINTERS = 16  # of an object, the current frame's place included
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapBatch:
+    """Maps that objects left in one frame, written together."""
+
+    raw: Tensor  # (B, M, h, w)
+    prepared: Memory | None  # as it is read beside other maps; None in a plain session
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapRow:
+    """One object's map."""
+
+    batch: MapBatch
+    row: int
+
+    @property
+    def raw(self) -> Tensor:
+        """``(1, M, h, w)``."""
+        return self.batch.raw[self.row : self.row + 1]
+
+    @property
+    def prepared(self) -> Memory:
+        """With a batch of 1."""
+        whole = self.batch.prepared
+        assert whole is not None  # plain sessions read raw maps
+        row = slice(self.row, self.row + 1)
+        return Memory(whole.keys[:, row], whole.values[row], whole.bias)
+
+
+def prepared_together(rows: Sequence[MapRow]) -> Memory:
+    """The maps of several objects as one batch; where they were written as this batch, itself."""
+    batch = rows[0].batch
+    same = all(row.batch is batch and row.row == i for i, row in enumerate(rows))
+    if same and batch.prepared is not None and batch.raw.shape[0] == len(rows):
+        return batch.prepared
+    parts = [row.prepared for row in rows]
+    return Memory(
+        keys=torch.cat([part.keys for part in parts], 1),
+        values=torch.cat([part.values for part in parts]),
+        bias=parts[0].bias,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameOutput:
+    """What was said of an object in one frame, and what the frame leaves in memory."""
+
+    low_res_masks: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
+    score: float  # logit: the object is in the frame where above 0
+    pointer: Tensor  # (1, C)
+    map: MapRow
+
+
+@dataclass(slots=True, eq=False)
+class PromptedFrame:
+    """An answer to prompts, with the prompts themselves.
+
+    ``settled`` once tracking has gone on from it: until then it may be corrected, and is not read.
+    """
+
+    answer: FrameOutput
+    points: tuple[tuple[float, float], ...]  # pixels of the video
+    labels: tuple[int, ...]
+    settled: bool = False
+
+
+class Ring(Generic[T]):
+    """The items put in last, by frame."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._items: dict[int, T] = {}
+
+    def put(self, frame: int, item: T) -> None:
+        self._items.pop(frame, None)
+        self._items[frame] = item
+        while len(self._items) > self.capacity:
+            del self._items[next(iter(self._items))]
+
+    def get(self, frame: int) -> T | None:
+        return self._items.get(frame)
+
+    def drop(self, frame: int) -> None:
+        self._items.pop(frame, None)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Spans:
+    """A set of frame numbers as few intervals: one, for a video watched from start to end."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []  # disjoint, sorted, the end outside
+
+    def add(self, frame: int) -> None:
+        if frame in self:
+            return
+        start, stop = frame, frame + 1
+        others = []
+        for span in self._spans:
+            if span[1] == start:
+                start = span[0]
+            elif span[0] == stop:
+                stop = span[1]
+            else:
+                others.append(span)
+        self._spans = sorted([*others, (start, stop)])
+
+    def __contains__(self, frame: int) -> bool:
+        return any(start <= frame < stop for start, stop in self._spans)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._spans)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What a frame reads of one object."""
+
+    maps: tuple[MapRow, ...]
+    slots: tuple[int, ...]
+    pointers: tuple[Tensor, ...]
+
+    @property
+    def shape(self) -> tuple[tuple[int, ...], int]:
+        """Objects of equal shape are read as one batch."""
+        return self.slots, len(self.pointers)
+
+
+@dataclass(slots=True, eq=False)
+class ObjectMemory:
+    """One object: its prompted frames, its last answers and its last pointers.
+
+    Attributes:
+        object_id: the user's number.
+        num_slots: ages that a map can have, the last of them for prompted frames.
+        prompted: by frame, at most as many as :meth:`prompt` was told to keep.
+        first, last: lowest and highest frame ever prompted: before the first an object is not
+            tracked forwards, after the last not backwards.
+    """
+
+    object_id: int
+    num_slots: int
+    first: int
+    last: int
+    prompted: dict[int, PromptedFrame] = field(default_factory=dict)
+    tracked: Spans = field(default_factory=Spans)
+    answers: Ring[FrameOutput] = field(init=False)
+    pointers: Ring[Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = Ring(self.num_slots - 1)
+        self.pointers = Ring(NUM_POINTERS - 1)
+
+    def answer(self, frame: int) -> FrameOutput | None:
+        """What was said in ``frame``, where that is remembered."""
+        prompt = self.prompted.get(frame)
+        return prompt.answer if prompt else self.answers.get(frame)
+
+    def is_due(self, frame: int, reverse: bool) -> bool:
+        """Tracking in this direction has come past a prompt."""
+        return frame <= self.last if reverse else frame >= self.first
+
+    def prompt(self, frame: int, prompted: PromptedFrame, max_prompted: int) -> None:
+        """Keep a prompted frame; beyond the limit, the ones farthest from it but the first go."""
+        self.first, self.last = min(self.first, frame), max(self.last, frame)
+        self.prompted[frame] = prompted
+        self.answers.drop(frame)
+        self.pointers.drop(frame)
+        self.limit(max_prompted, frame)
+
+    def limit(self, max_prompted: int, near: int) -> None:
+        """Forget prompted frames beyond ``max_prompted``: those nearest to ``near`` stay."""
+        while len(self.prompted) > max_prompted:
+            rest = [f for f in self.prompted if f != near]
+            others = [f for f in rest if f != min(self.prompted)] or rest
+            del self.prompted[max(others, key=lambda f: (abs(f - near), -f))]
+
+    def remember(self, frame: int, answer: FrameOutput) -> None:
+        """Keep the answer of a tracked frame, in place of the oldest."""
+        self.answers.put(frame, answer)
+        self.pointers.put(frame, answer.pointer)
+
+    def settle(self) -> None:
+        """Tracking goes on: what was answered to prompts may be read from now on."""
+        for prompt in self.prompted.values():
+            prompt.settled = True
+
+    def reading(self, frame: int, reverse: bool) -> Reading | None:
+        """What ``frame`` reads, or None where nothing is there yet."""
+        step = -1 if reverse else 1
+        settled = {f: p.answer for f, p in sorted(self.prompted.items()) if p.settled}
+        maps = [answer.map for answer in settled.values()]
+        slots = [self.num_slots - 1] * len(maps)
+        for age in range(self.num_slots - 1, 0, -1):
+            recent = self.answers.get(frame - step * age)
+            if recent is not None:
+                maps.append(recent.map)
+                slots.append(age - 1)
+        # Pointers of prompts still to come would tell where the object will be.
+        pointers = [a.pointer for f, a in settled.items() if (f - frame) * step <= 0]
+        for age in range(1, NUM_POINTERS):
+            pointer = self.pointers.get(frame - step * age)
+            if pointer is not None:
+                pointers.append(pointer)
+        return Reading(tuple(maps), tuple(slots), tuple(pointers)) if maps else None
+
+
+def in_batches(
+    due: Sequence[tuple[ObjectMemory, Reading]], together: bool
+) -> list[list[tuple[ObjectMemory, Reading]]]:
+    """Objects that can be read as one batch; each alone unless ``together``."""
+    if not together:
+        return [[pair] for pair in due]
+    groups: dict[tuple[tuple[int, ...], int], list[tuple[ObjectMemory, Reading]]] = {}
+    for pair in due:
+        groups.setdefault(pair[1].shape, []).append(pair)
+    return list(groups.values())

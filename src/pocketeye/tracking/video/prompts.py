@@ -1,0 +1,101 @@
+"""What a user points at, checked and in the pixels of the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pocketeye.errors import InvalidType, InvalidValue
+from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
+from pocketeye.results import CompactMask
+from pocketeye.tracking.image.prompts import Size, read_box, read_points
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Prompt:
+    """Either points with labels (a box is two of them), in pixels of the video, or a mask."""
+
+    points: tuple[tuple[float, float], ...] = ()
+    labels: tuple[int, ...] = ()
+    mask: np.ndarray | None = None  # bool (height, width)
+
+    def tensors(self, size: Size, image_size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
+        """``(1, P, 2)`` in pixels of the network's input (height, width), and labels ``(1, P)``."""
+        scale = torch.tensor([image_size[1] / size[0], image_size[0] / size[1]])
+        points = torch.tensor(self.points, dtype=torch.float32)[None] * scale
+        return points.to(device), torch.tensor(self.labels, device=device)[None]
+
+    def mask_tensor(self, image_size: Size, device: torch.device) -> Tensor:
+        """``(1, 1, H, W)`` of 0 and 1, at the size of the network's input."""
+        assert self.mask is not None
+        mask = torch.from_numpy(self.mask).to(device, torch.float32)[None, None]
+        if mask.shape[2:] != image_size:
+            mask = F.interpolate(
+                mask, size=image_size, mode="bilinear", align_corners=False, antialias=True
+            )
+        return (mask >= 0.5).float()
+
+
+def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> Prompt:
+    """Check what :meth:`Session.add` was given, for a video of ``size``.
+
+    Raises:
+        InvalidValue, InvalidType: nothing, a contradiction, or something outside of the frame.
+    """
+    if mask is not None:
+        if points is not None or labels is not None or box is not None:
+            raise InvalidValue("a mask says everything: give it without points, labels or box")
+        return Prompt(mask=_mask(mask, size))
+    if labels is not None and points is None:
+        raise InvalidValue("labels belong to points: give points= as well")
+    corners = [] if box is None else read_box(box, size).tolist()
+    clicks, marks = read_points([] if points is None else points, labels, size)
+    given = [*corners, *clicks.tolist()]
+    if not given:
+        raise InvalidValue("nothing points at the object: give points=, box= or mask=")
+    return Prompt(
+        points=tuple((x, y) for x, y in given),
+        labels=(*((TOP_LEFT, BOTTOM_RIGHT) if corners else ()), *marks.tolist()),
+    )
+
+
+def _mask(mask: Any, size: Size) -> np.ndarray:
+    if isinstance(mask, CompactMask):
+        mask = mask.dense()
+    if isinstance(mask, Tensor):
+        mask = mask.detach().cpu().numpy()
+    if not isinstance(mask, np.ndarray):
+        raise InvalidType(
+            f"a mask is an array (height, width) of bool or integers, got {type(mask).__name__}"
+        )
+    if mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.integer):
+        raise InvalidType(
+            f"a mask is bool or integers with 0 for the background, got {mask.dtype}: "
+            "compare it with a threshold first, such as mask > 0"
+        )
+    if mask.shape != (size[1], size[0]):
+        raise InvalidValue(
+            f"the mask has the shape {mask.shape}, but the frames are {size[0]}x{size[1]}: "
+            f"expected {(size[1], size[0])}, height before width"
+        )
+    return mask != 0
+
+
+def check_object_id(object_id: Any) -> int:
+    """Raises InvalidType, InvalidValue: not a whole number from 1 up."""
+    if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer):
+        raise InvalidType(f"an object's id is a whole number from 1 up, got {object_id!r}")
+    if object_id < 1:
+        raise InvalidValue(f"an object's id is a whole number from 1 up, got {object_id}")
+    return int(object_id)
+
+
+def named(ids: Sequence[int]) -> str:
+    """Ids for a sentence."""
+    return ", ".join(map(str, ids)) if ids else "none"

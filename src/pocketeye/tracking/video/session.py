@@ -1,0 +1,394 @@
+"""Objects followed through a video: prompts at any frame, masks frame by frame, constant memory.
+
+The rules are those of SAM 2's video predictor as EfficientTAM uses it. Differences, all on purpose: an
+object is not tracked before it was first shown, ``run`` yields as many frames as it is asked for, and
+objects with equal memory are computed as one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pocketeye.data.video.frames import Frames, as_frame, check_size
+from pocketeye.errors import InvalidType, InvalidValue
+from pocketeye.models.tam import ImageFeatures, Prediction
+from pocketeye.models.tam.tam import as_prompt
+from pocketeye.tracking.image.components import fill_holes
+from pocketeye.tracking.video.memory import (
+    FrameOutput,
+    MapBatch,
+    MapRow,
+    ObjectMemory,
+    PromptedFrame,
+    Reading,
+    Ring,
+    in_batches,
+)
+from pocketeye.tracking.video.options import Options
+from pocketeye.tracking.video.prompts import Prompt, check_object_id, named, parse_prompt
+from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
+from pocketeye.tracking.video.view import View
+from pocketeye.tracking.video.watch import frames_between
+
+if TYPE_CHECKING:
+    from pocketeye.tracking.video.tracker import Tracker
+
+_MOST_EDITED = 4  # frames whose features are kept, for going to and fro between them
+
+
+class Session:
+    """Made by :meth:`Tracker.open`. A refused call changes nothing; the session goes on.
+
+    Attributes:
+        options: as given, for the session's whole life.
+        size: (width, height) of the frames; None before the first is pushed.
+        frame: number of the frame last looked at, or None.
+    """
+
+    def __init__(self, tracker: Tracker, video: Frames | None, options: Options) -> None:
+        self.tracker, self.video, self.options = tracker, video, options
+        self.size: tuple[int, int] | None = video.size if video else None
+        self._objects: dict[int, ObjectMemory] = {}
+        self._removed: set[int] = set()
+        self._view: View | None = None
+        self._edited: Ring[View] = Ring(_MOST_EDITED)
+        self._next_pushed = 0
+        self._reverse = False
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Objects that are tracked, in the order they were added."""
+        return tuple(self._objects)
+
+    @property
+    def frame(self) -> int | None:
+        return self._view.frame if self._view else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget all objects and give back the video."""
+        self.reset()
+        self._view, self._edited = None, Ring(_MOST_EDITED)
+        if self.video is not None:
+            self.video.close()
+
+    def reset(self) -> None:
+        """Forget all objects, the removed ones too; options, video and frame numbers stay."""
+        self._objects.clear()
+        self._removed.clear()
+        self._reverse = False
+
+    # --- objects ----------------------------------------------------------------------------------
+
+    def add(
+        self,
+        object_id: int,
+        *,
+        frame: int | None = None,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        clear_old_points: bool = True,
+    ) -> TrackedFrame:
+        """Show an object, or correct it.
+
+        What the network said of the object in that frame before, if it is still remembered, is
+        part of what it now sees.
+
+        Args:
+            object_id: a number from 1 up.
+            frame: of the video; by default the one last looked at (0 at the start).
+            points: ``[[x, y], …]`` in pixels of the video.
+            labels: of each point: 1 on the object, 0 beside it; all 1 by default.
+            box: ``[x0, y0, x1, y1]``; may come with points.
+            mask: bool or integers ``(height, width)``, 0 the background, or a
+                :class:`pocketeye.results.CompactMask`.
+            clear_old_points: the points replace those given in this frame before, else they are added.
+
+        Returns:
+            What is known of this frame: the masks of all objects that have one there.
+
+        Raises:
+            InvalidValue, InvalidType: something is wrong with the prompt, the frame or the id.
+        """
+        object_id = check_object_id(object_id)
+        if object_id in self._removed:
+            raise InvalidValue(
+                f"object {object_id} was removed from this session: choose another id "
+                f"(tracked: {named(self.object_ids)}), or reset() to begin anew"
+            )
+        if self.size is None:
+            raise InvalidValue("there is no frame yet: push(frame) before add(...)")
+        prompt = parse_prompt(self.size, points, labels, box, mask)
+        view = self._look(self._frame_number(frame))
+        known = self._objects.get(object_id)
+        most = self._max_prompted(len(self._objects) + (known is None))
+        before = known.prompted.get(view.frame) if known else None
+        if before is not None and not clear_old_points and prompt.mask is None:
+            if box is not None:
+                raise InvalidValue("a box begins anew: give it with clear_old_points=True")
+            prompt = Prompt(
+                points=(*before.points, *prompt.points), labels=(*before.labels, *prompt.labels)
+            )
+        with self.tracker.computing(self.options.plain):
+            answer = self._answer_to(prompt, view, known)
+        memory = known or ObjectMemory(
+            object_id, self.tracker.model.num_maskmem, view.frame, view.frame
+        )
+        self._objects[object_id] = memory
+        memory.prompt(
+            view.frame,
+            PromptedFrame(answer, prompt.points, prompt.labels, settled=False),
+            most,
+        )
+        for other in self._objects.values():  # a new object may leave less room for each
+            other.limit(most, view.frame)
+        return self._known(view)
+
+    def remove(self, object_id: int) -> None:
+        """Stop to track an object and forget it; the others do not notice.
+
+        Raises:
+            InvalidValue: no such object.
+        """
+        if object_id not in self._objects:
+            why = "was removed already" if object_id in self._removed else "is unknown"
+            raise InvalidValue(
+                f"object {object_id} {why}: this session tracks {named(self.object_ids)}"
+            )
+        del self._objects[object_id]
+        self._removed.add(object_id)
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def run(
+        self, start: int | None = None, stop: int | None = None, *, reverse: bool = False
+    ) -> Iterator[TrackedFrame]:
+        """Track through the video; objects may be added, corrected and removed on the way.
+
+        Args:
+            start: first frame; by default the first prompted one (backwards: the last).
+            stop: the frame before which to stop, as in :func:`range`; by default the video's end
+                (backwards: its beginning).
+            reverse: go backwards.
+
+        Raises:
+            InvalidValue: no object, or frames that the video does not have.
+        """
+        if self.video is None:
+            raise InvalidValue("this session has no video: push(frame) its frames one by one")
+        if not self._objects:
+            raise InvalidValue("there is nothing to track: add(...) an object first")
+        if start is None:
+            if reverse:
+                start = max(memory.last for memory in self._objects.values())
+            else:
+                start = min(memory.first for memory in self._objects.values())
+        start, stop = self._range(start, stop, reverse)
+        return self._run(start, stop, reverse)
+
+    def _run(self, start: int, stop: int | None, reverse: bool) -> Iterator[TrackedFrame]:
+        assert self.video is not None
+        for number, image in frames_between(self.video, start, stop, reverse):
+            self._reverse = reverse
+            if self._view is None or self._view.frame != number:
+                self._view = self._edited.get(number) or View(number, image)
+            yield self._track(self._view)
+
+    def push(self, frame: Any) -> TrackedFrame:
+        """Track in the next frame of a live session.
+
+        Args:
+            frame: uint8 ``(height, width, 3)`` RGB (grey and RGBA are converted), or a PIL image.
+
+        Raises:
+            InvalidValue, InvalidType: the session has a video, or no such image, or one of another
+                size than those before.
+        """
+        if self.video is not None:
+            raise InvalidValue(f"this session reads {self.video.name}: open(None) one to push to")
+        what = f"frame {self._next_pushed}"
+        image = as_frame(frame, what)
+        if self.size is not None:
+            check_size(what, image, self.size)
+        self.size = image.shape[1], image.shape[0]
+        self._view = View(self._next_pushed, image)
+        self._next_pushed += 1
+        return self._track(self._view)
+
+    def _frame_number(self, frame: int | None) -> int:
+        current = self._view.frame if self._view else 0
+        if frame is None:
+            return current
+        if isinstance(frame, bool) or not isinstance(frame, int | np.integer):
+            raise InvalidType(f"a frame is a whole number from 0 up, got {frame!r}")
+        if frame < 0:
+            raise InvalidValue(f"frames are counted from 0, got {frame}")
+        if self.video is None and frame != current:
+            raise InvalidValue(
+                f"frame {frame} is gone or yet to come: a live session holds only its last "
+                f"frame, now {current}"
+            )
+        return int(frame)
+
+    def _look(self, frame: int) -> View:
+        if self._view is None or self._view.frame != frame:
+            assert self.video is not None  # a live session's frame is always at hand
+            self._view = self._edited.get(frame) or View(frame, self.video[frame])
+            self._edited.put(frame, self._view)
+        return self._view
+
+    def _range(self, start: int, stop: int | None, reverse: bool) -> tuple[int, int | None]:
+        assert self.video is not None
+        start = self._frame_number(start)
+        count = self.video.num_frames
+        if count is not None and start >= count:
+            raise InvalidValue(
+                f"{self.video.name} has no frame {start}: its {count} frames are 0 to {count - 1}"
+            )
+        if stop is None:
+            return start, -1 if reverse else count
+        stop = self._frame_number(stop)
+        if not reverse and count is not None and stop > count:
+            raise InvalidValue(
+                f"{self.video.name} ends before frame {stop}: stop is at most {count}"
+            )
+        if (stop >= start) if reverse else (stop <= start):
+            way = "backwards" if reverse else "forwards"
+            raise InvalidValue(f"there is no frame from {start} {way} before {stop}")
+        return start, stop
+
+    # --- tracking ---------------------------------------------------------------------------------
+
+    def _track(self, view: View) -> TrackedFrame:
+        due: list[tuple[ObjectMemory, Reading]] = []
+        for memory in self._objects.values():
+            memory.settle()
+            if not memory.is_due(view.frame, self._reverse):
+                continue
+            memory.tracked.add(view.frame)
+            if view.frame not in memory.prompted:
+                reading = memory.reading(view.frame, self._reverse)
+                assert reading is not None  # its prompted frames are always there
+                due.append((memory, reading))
+        with self.tracker.computing(self.options.plain):
+            for batch in in_batches(due, together=not self.options.plain):
+                self._track_together(view, batch)
+        return self._known(view, only_due=True)
+
+    def _track_together(self, view: View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
+        (feat, details), plain = self._seen(view), self.options.plain
+        readings = [reading for _, reading in batch]
+        said = self.tracker.model.predict(
+            self.tracker.condition(feat, readings, plain),
+            stability_fallback=self.options.stability_fallback,
+            details=details,
+        )
+        maps = self._write(feat, said.mask, binarize=False)
+        low, scores = self._low(said), said.score.flatten().tolist()
+        for row, (memory, _) in enumerate(batch):
+            one = slice(row, row + 1)
+            memory.remember(
+                view.frame,
+                FrameOutput(low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)),
+            )
+
+    def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
+        """What the network makes of a prompt."""
+        model, (feat, details) = self.tracker.model, self._seen(view)
+        if prompt.mask is not None:
+            mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
+            said = model.adopt_mask(feat, mask, details)
+        else:
+            assert self.size is not None
+            before = memory.answer(view.frame) if memory else None
+            said = model.predict(
+                self._feat_for_prompt(feat, view.frame, memory),
+                *prompt.tensors(self.size, self.tracker.image_size, self.tracker.device),
+                mask=as_prompt(before.low_res_masks) if before else None,
+                stability_fallback=self.options.stability_fallback,
+                details=details,
+            )
+        low = self._low(said)
+        maps = self._write(feat, low, binarize=self.options.binarize_click_masks)
+        return FrameOutput(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
+
+    def _feat_for_prompt(self, feat: Tensor, frame: int, memory: ObjectMemory | None) -> Tensor:
+        """A frame in which the object was tracked knows its memory; else it begins anew."""
+        reading = None
+        if memory is not None and frame in memory.tracked:
+            reading = memory.reading(frame, self._reverse)
+        if reading is None:
+            return self.tracker.model.without_memory(feat)
+        return self.tracker.condition(feat, [reading], self.options.plain)
+
+    def _seen(self, view: View) -> ImageFeatures:
+        if view.seen is None:
+            view.seen = self.tracker.encode_image(view.image)
+        return view.seen
+
+    def _write(self, feat: Tensor, mask: Tensor, *, binarize: bool) -> MapBatch:
+        options = self.options
+        return self.tracker.write_map(
+            feat,
+            mask.float(),
+            binarize=binarize,
+            round_maps=options.round_maps,
+            plain=options.plain,
+        )
+
+    def _low(self, said: Prediction) -> Tensor:
+        return fill_holes(said.mask.float(), self.options.hole_area)
+
+    def _known(self, view: View, *, only_due: bool = False) -> TrackedFrame:
+        """The result of a frame; unless ``only_due``, with what an earlier pass said in it."""
+        answers = []
+        for memory in self._objects.values():
+            if not only_due or memory.is_due(view.frame, self._reverse):
+                answer = memory.answer(view.frame)
+                if answer is not None:
+                    answers.append((memory.object_id, answer))
+        assert self.size is not None
+        height, width = self.tracker.image_size
+        with torch.inference_mode():
+            return tracked_frame(
+                view.frame, self.size, answers, (height // 4, width // 4),
+                view.image if self.options.keep_images else None, self.options.non_overlapping,
+            )  # fmt: skip
+
+    def _max_prompted(self, num_objects: int) -> int:
+        """Prompted maps that each of so many objects may keep.
+
+        Raises:
+            InvalidValue: the budget does not hold them.
+        """
+        most, budget = self.options.max_prompted_maps, self.options.memory_budget_mb
+        if budget is None:
+            return most
+        maps = int(budget * 2**20 / self.tracker.map_bytes / num_objects)
+        recent = self.tracker.model.num_maskmem - 1
+        if maps < recent + 1:
+            needed = num_objects * (recent + 1) * self.tracker.map_bytes / 2**20
+            raise InvalidValue(
+                f"memory_budget_mb={budget:g} does not hold {num_objects} object"
+                f"{'s' if num_objects > 1 else ''} of this network, which need {needed:.0f}: "
+                "remove one, or open a session with more"
+            )
+        return min(most, maps - recent)

@@ -1,0 +1,75 @@
+"""The result of a frame of a session: masks in the pixels of the video, logits on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pocketeye.results import Masks, Result
+from pocketeye.tracking.video.memory import FrameOutput
+
+_SUPPRESSED = -10.0  # at most, where another object has won the pixel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackedFrame(Result):
+    """The objects of one frame; ``scores`` are probabilities that the object is in the frame.
+
+    An object that is not in the frame (score below 0.5) has an empty mask.
+
+    Attributes:
+        low_res_masks: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's
+            size.
+        non_overlapping: each pixel belongs to one object at most.
+    """
+
+    low_res_masks: Tensor
+    non_overlapping: bool = False
+
+    @property
+    def logits(self) -> np.ndarray:
+        """float32 ``(N, height, width)``, computed when asked for; masks are where it is above 0."""
+        return at_video_size(self.low_res_masks, self.size, self.non_overlapping).cpu().numpy()
+
+
+def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> Tensor:
+    """Logits ``(N, 1, h, w)`` as ``(N, height, width)``, in competition if they may not overlap."""
+    shape = (size[1], size[0])
+    if not low.shape[0]:
+        return low.new_zeros(0, *shape)
+    logits = F.interpolate(low, size=shape, mode="bilinear", align_corners=False)[:, 0]
+    if non_overlapping and logits.shape[0] > 1:
+        numbers = torch.arange(logits.shape[0], device=logits.device)[:, None, None]
+        wins = logits.argmax(0, keepdim=True) == numbers
+        logits = torch.where(wins, logits, logits.clamp(max=_SUPPRESSED))
+    return logits
+
+
+def tracked_frame(
+    frame: int,
+    size: tuple[int, int],
+    answers: Sequence[tuple[int, FrameOutput]],
+    low_shape: tuple[int, int],
+    image: np.ndarray | None,
+    non_overlapping: bool,
+) -> TrackedFrame:
+    """From the answers, by object id."""
+    parts = [answer.low_res_masks for _, answer in answers]
+    low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)
+    filled = (at_video_size(low, size, non_overlapping) > 0).cpu().numpy()
+    scores = torch.tensor([answer.score for _, answer in answers]).sigmoid()
+    return TrackedFrame(
+        size=size,
+        masks=Masks.from_dense(filled),
+        scores=scores.numpy(),
+        object_ids=[object_id for object_id, _ in answers],
+        image=image,
+        frame=frame,
+        low_res_masks=low,
+        non_overlapping=non_overlapping,
+    )

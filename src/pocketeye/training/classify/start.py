@@ -1,0 +1,127 @@
+"""The network a training starts from: made, with depth and heads as the recipe has them, and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pocketeye.data import ImageSet
+from pocketeye.errors import InvalidValue
+from pocketeye.models import create_model, load_checkpoint
+from pocketeye.models._weights import read_state_dict
+from pocketeye.training.classify.config import TrainConfig
+
+
+def start_network(
+    model: str,
+    images: ImageSet,
+    config: TrainConfig,
+    *,
+    pretrained: bool = False,
+    checkpoint: Path | None = None,
+    new_head: bool = False,
+) -> nn.Module:
+    """The network of a run before its first step; its random weights follow from the seed.
+
+    Args:
+        model: as :func:`pocketeye.create_model` takes it.
+        images: training set: gives classes and channels.
+        config: gives ``drop_path_rate``, ``distill_head`` and ``seed``.
+        pretrained: the published weights, fetched by name.
+        checkpoint: a file of weights to begin with instead.
+        new_head: leave the file's classifier, so that it may be for other classes.
+
+    Raises:
+        InvalidValue, MissingFile: as ``create_model`` and ``load_checkpoint``; a network without what
+            the recipe asks for; a file for another number of classes, or ``new_head`` without a file.
+    """
+    if checkpoint is None and new_head:
+        raise InvalidValue("a new head is for weights from a file: give --checkpoint too")
+    if checkpoint is not None and pretrained:
+        raise InvalidValue("weights come from a file or by name: give --checkpoint or --pretrained")
+    asked: dict[str, Any] = {"num_classes": len(images.classes), "in_chans": images.in_chans}
+    if config.drop_path_rate:
+        asked["drop_path_rate"] = config.drop_path_rate
+    if config.distill_head:
+        asked["distilled"] = True
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        try:
+            module = create_model(model, pretrained, **asked)
+        except TypeError as error:
+            _explain(error, model)
+            raise
+        if checkpoint is not None:
+            _load(module, checkpoint, len(images.classes), new_head)
+    return module
+
+
+def _explain(error: TypeError, model: str) -> None:
+    """Make a sentence of an argument that the constructor of a network does not have."""
+    for argument, field, what in (
+        ("drop_path_rate", "drop_path_rate", "no stochastic depth: set drop_path_rate to 0"),
+        ("distilled", "distill_head", "no second head: leave out distill_head"),
+    ):
+        if f"'{argument}'" in str(error):
+            raise InvalidValue(f"{field} is set, but {model} has {what}") from error
+
+
+def require_drop_path(model: nn.Module, rate: float, name: str) -> None:
+    """Raise InvalidValue if a recipe asks for stochastic depth and the network was made without."""
+    kinds = ("DropPath", "StochasticDepth")
+    if rate and not any(type(m).__name__ in kinds for m in model.modules()):
+        raise InvalidValue(
+            f"drop_path_rate is {rate:g}, but {name} has no stochastic depth: set it to 0, or make the "
+            "network with drop_path_rate"
+        )
+
+
+def fixed_size(model: nn.Module) -> int | None:
+    """The only input size a network takes (plain transformers: of their position table), or None."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    patches = getattr(model, "patch_embed", None)
+    if not cfg.get("fixed_input_size") or not getattr(patches, "strict_img_size", True):
+        return None
+    own = getattr(patches, "img_size", None) or cfg["input_size"][-2:]
+    return int(own[0])
+
+
+def head_names(model: nn.Module) -> tuple[str, ...]:
+    """Names of the layers that give the classes, as timm's ``default_cfg`` has them."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    names = cfg.get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def classes_in(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
+    """How many classes the weights of a file are for; None where it has no head under our names."""
+    for name in head_names(model):
+        if f"{name}.weight" in state:
+            return int(state[f"{name}.weight"].shape[0])
+    return None
+
+
+def _load(module: nn.Module, checkpoint: Path, num_classes: int, new_head: bool) -> None:
+    state = read_state_dict(checkpoint)
+    held = classes_in(state, module)
+    if held is not None and held != num_classes and not new_head:
+        raise InvalidValue(
+            f"{checkpoint} is for {held} classes, the data have {num_classes}: give --new-head to "
+            "begin with a fresh classifier on its other weights"
+        )
+    reset: Any = getattr(module, "reset_classifier", None)
+    if not new_head or held is None or reset is None:
+        load_checkpoint(module, checkpoint)
+        return
+    reset(held)
+    heads = tuple(f"{name}." for name in head_names(module))
+    own = {key: value for key, value in module.state_dict().items() if key.startswith(heads)}
+    try:
+        load_checkpoint(module, {**own, **state})
+    except InvalidValue as error:
+        raise InvalidValue(str(error).replace("the state dict", str(checkpoint), 1)) from error
+    reset(num_classes)

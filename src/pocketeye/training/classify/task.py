@@ -1,0 +1,122 @@
+"""The classification task: loss, moving average, optimiser and schedule around any timm network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.data import Mixup
+from timm.loss import SoftTargetCrossEntropy
+from timm.optim import create_optimizer_v2
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+
+from pocketeye.data.loaders.images import IGNORED
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.distill import Teacher, distilled_loss
+from pocketeye.training.classify.schedule import learning_rate_factor
+from pocketeye.training.engine.averaging import AveragedTask
+
+
+class ClassificationTask(AveragedTask):
+    """Trains ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
+
+    Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1). With
+    ``ema_decay`` the averaged weights are validated. With a teacher ``train/loss`` is the blend; the
+    second head of a student that has one learns from the teacher, else the only one from both.
+
+    Args:
+        model: the student.
+        config: the recipe.
+        info: the student's, for the number of classes and what a teacher sees.
+        teacher: no part of the module: neither saved nor trained.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        info: ModelInfo,
+        teacher: Teacher | None = None,
+    ) -> None:
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        if teacher is not None and has_distilled_head(model):
+            model.set_distilled_training(True)  # type: ignore[operator]
+        model = model.to(memory_format=layout)  # type: ignore[call-overload]
+        super().__init__(model, config.ema_decay, config.ema_warmup)
+        self.config, self.info, self.teacher, self.layout = config, info, teacher, layout
+        self.mixup: Mixup | None = None
+        self.loss: nn.Module = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+        if config.mixup or config.cutmix:
+            self.mixup = Mixup(
+                mixup_alpha=config.mixup,
+                cutmix_alpha=config.cutmix,
+                prob=config.mixup_prob,
+                switch_prob=config.mixup_switch_prob,
+                label_smoothing=config.label_smoothing,
+                num_classes=info.num_classes,
+            )
+            self.loss = SoftTargetCrossEntropy()
+
+    def on_fit_start(self) -> None:
+        if self.teacher is not None:
+            self.teacher.to(self.device, self.layout)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        if self.mixup is not None:
+            x, y = self.mixup(x.clone(), y)
+        x = x.contiguous(memory_format=self.layout)
+        loss = self._loss(x, y)
+        self.log_step({"train/loss": loss}, len(x))
+        return loss
+
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
+        outputs = self.model(x)
+        logits, student = outputs if isinstance(outputs, tuple) else (outputs, outputs)
+        loss: Tensor = self.loss(logits, y)
+        if self.teacher is None or self.config.distill == "none":
+            return loss
+        return distilled_loss(
+            loss, student, self.teacher.logits(x, self.info), kind=self.config.distill,
+            alpha=self.config.distill_alpha, tau=self.config.distill_tau,
+        )  # fmt: skip
+
+    def on_validation_epoch_start(self) -> None:
+        self.sums = self.zeros(3)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        logits = self.best_model(x.contiguous(memory_format=self.layout)).float()
+        loss = F.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
+        correct, count = (logits.argmax(1) == y).sum(), (y != IGNORED).sum()
+        self.sums += torch.stack([loss, correct, count])
+
+    def on_validation_epoch_end(self) -> None:
+        loss, correct, count = self.gathered(self.sums)
+        self.log_dict({"val/loss": loss / count, "val/top1": correct / count})
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """timm leaves biases and one-dimensional parameters without weight decay."""
+        config = self.config
+        return create_optimizer_v2(
+            self.model,
+            opt=config.optimizer,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+        )
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer()
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(optimizer, learning_rate_factor(self.config, steps))
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def has_distilled_head(model: nn.Module) -> bool:
+    """Whether a network has a second head for a teacher, under the names of timm's DeiT."""
+    named = any(name.rpartition(".")[2] == "head_dist" for name, _ in model.named_modules())
+    return named and hasattr(model, "set_distilled_training")

@@ -1,0 +1,1 @@
+"""Training detectors and segmenters."""

@@ -1,0 +1,277 @@
+"""What detectors and segmenters learn from and are judged on: images, transformed and drawn.
+
+Augmentation is torchvision's transforms v2 on tv_tensors, so that boxes, masks and labels go where the
+pixels go. Detectors resize images themselves, segmenters learn from crops of one size.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as VF
+
+from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.loaders.images import seeded
+from pocketeye.data.seeded import SeededDataset, turn
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.devices import rank_and_world
+from pocketeye.models.dense.preprocess import fitted
+from pocketeye.training.dense.config import DenseConfig
+
+logger = logging.getLogger(__name__)
+_LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
+_CROPS = 10
+
+
+class DetectionItem(NamedTuple):
+    """An image and its objects; crowds are left out in training.
+
+    Attributes:
+        image: uint8 ``(3, H, W)``.
+        boxes: float32 ``(N, 4)`` x0, y0, x1, y1 in pixels.
+        labels: int64 ``(N,)``.
+        masks: bool ``(N, H, W)``, of instance segmentation.
+        number: in the set.
+    """
+
+    image: Tensor
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor | None
+    number: int
+
+
+class SemanticItem(NamedTuple):
+    """An image and its labels.
+
+    Attributes:
+        image: uint8 ``(3, H, W)``.
+        labels: uint8 ``(H, W)``.
+        number: in the set.
+    """
+
+    image: Tensor
+    labels: Tensor
+    number: int
+
+
+def steps_per_epoch(config: DenseConfig, count: int) -> int:
+    """Steps of the optimiser: the recipe's, or one pass over ``count`` images at least."""
+    world = max(rank_and_world()[1], config.num_processes)
+    whole = config.batch_size * config.accumulate * world
+    return config.steps_per_epoch or max(math.ceil(count / whole), 1)
+
+
+def samples_per_epoch(config: DenseConfig, count: int) -> int:
+    """Images of an epoch, of all processes."""
+    world = max(rank_and_world()[1], config.num_processes)
+    return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
+
+
+class DetectionDraws(SeededDataset[DetectionItem]):
+    """Augmented images with boxes: every one once before any comes again, in a new order each pass.
+
+    A damaged image is replaced by the next one.
+
+    Args:
+        images: the set.
+        config: the recipe; of it the augmentation and the length of an epoch.
+    """
+
+    def __init__(self, images: DetectionSet, config: DenseConfig) -> None:
+        super().__init__(config.seed)
+        self.images, self.masks = images, config.task == "instance"
+        self.length = samples_per_epoch(config, len(images))
+        self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> DetectionItem:
+        rng = np.random.default_rng((self.seed % (1 << 63), index))
+        return self.draw(turn(self.seed, index, len(self.images)), rng)
+
+    def draw(self, index: int, rng: np.random.Generator) -> DetectionItem:
+        """Image ``index`` of the set, or the next that is whole.
+
+        Raises:
+            InvalidValue: 16 damaged ones in a row.
+        """
+        at, sample, image = self.images.usable(index)
+        item = detection_item(sample, image, at, masks=self.masks, crowds=False)
+        with seeded(int(rng.integers(1 << 62))):
+            pixels, target = self.augment(tv_tensors.Image(item.image), _as_tv(item))
+        masks = target.get("masks")
+        return DetectionItem(
+            image=pixels.as_subclass(Tensor),
+            boxes=target["boxes"].as_subclass(Tensor),
+            labels=item.labels,
+            masks=None if masks is None else masks.as_subclass(Tensor),
+            number=at,
+        )
+
+
+class DetectionOrder(SeededDataset[DetectionItem | None]):
+    """Images as they are, in order, for judging; None for a damaged one, which is named in the set."""
+
+    def __init__(self, images: DetectionSet) -> None:
+        super().__init__()
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(self, index: int, rng: np.random.Generator) -> DetectionItem | None:
+        sample: DetectionSample = self.images[index]
+        try:
+            return detection_item(sample, sample.image(), index, masks=False, crowds=True)
+        except UnreadableImage as error:
+            _left_out(self.images, index, error)
+            return None
+
+
+def detection_item(
+    sample: DetectionSample, image: Image.Image, index: int, *, masks: bool, crowds: bool
+) -> DetectionItem:
+    """A sample as tensors; without ``crowds`` regions of many objects are left out."""
+    keep = np.flatnonzero(np.ones(len(sample), bool) if crowds else ~sample.crowd)
+    boxes = sample.boxes[keep]
+    large = ((boxes[:, 2:] - boxes[:, :2]) >= _LEAST_SIDE).all(1)
+    keep, boxes = keep[large], boxes[large]
+    dense = None
+    if masks:
+        width, height = sample.size
+        found = [sample.mask(int(k)) for k in keep]
+        dense = torch.from_numpy(np.stack(found) if found else np.zeros((0, height, width), bool))
+    return DetectionItem(
+        image=_pixels(image),
+        boxes=torch.from_numpy(boxes.astype(np.float32)).reshape(-1, 4),
+        labels=torch.from_numpy(sample.labels[keep].astype(np.int64)),
+        masks=dense,
+        number=index,
+    )
+
+
+class SemanticDraws(SeededDataset[SemanticItem]):
+    """Augmented crops: every image once before any comes again. See :class:`DetectionDraws`."""
+
+    def __init__(self, images: SemanticSet, config: DenseConfig) -> None:
+        super().__init__(config.seed)
+        self.images, self.config = images, config
+        self.length = samples_per_epoch(config, len(images))
+        self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> SemanticItem:
+        rng = np.random.default_rng((self.seed % (1 << 63), index))
+        return self.draw(turn(self.seed, index, len(self.images)), rng)
+
+    def draw(self, index: int, rng: np.random.Generator) -> SemanticItem:
+        """Raises InvalidValue for 16 damaged images in a row."""
+        config = self.config
+        at, pixels, labels = self.images.usable(index)
+        image, mask = tv_tensors.Image(_pixels(pixels)), tv_tensors.Mask(torch.from_numpy(labels))
+        shorter = int(config.min_sizes[int(rng.integers(len(config.min_sizes)))])
+        factor = float(rng.uniform(*config.scale))
+        base = fitted((image.shape[-2], image.shape[-1]), shorter, config.max_size)
+        size = [max(round(side * factor), 1) for side in base]
+        image, mask = VF.resize(image, size, antialias=True), VF.resize(mask, size)
+        image, mask = _padded(image, mask, config.crop)
+        top, left = _crop_place(mask, config, rng)
+        image, mask = (VF.crop(x, top, left, config.crop, config.crop) for x in (image, mask))
+        with seeded(int(rng.integers(1 << 62))):
+            image, mask = self.augment(image, mask)
+        return SemanticItem(image.as_subclass(Tensor), mask.as_subclass(Tensor), at)
+
+
+class SemanticOrder(SeededDataset[SemanticItem | None]):
+    """Whole images with their labels as they are, in order, for judging; None for a damaged one, which
+    is named in the set."""
+
+    def __init__(self, images: SemanticSet) -> None:
+        super().__init__()
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(self, index: int, rng: np.random.Generator) -> SemanticItem | None:
+        try:
+            pixels, labels = self.images.read(index)
+        except UnreadableImage as error:
+            _left_out(self.images, index, error)
+            return None
+        return SemanticItem(_pixels(pixels), torch.from_numpy(labels), index)
+
+
+def collate_items(items: Sequence[Any]) -> list[Any]:
+    """A batch of items of different sizes, without the damaged ones."""
+    return [item for item in items if item is not None]
+
+
+def collate_crops(items: Sequence[SemanticItem]) -> tuple[Tensor, Tensor]:
+    """uint8 ``(B, 3, S, S)`` and ``(B, S, S)``."""
+    return torch.stack([item.image for item in items]), torch.stack([item.labels for item in items])
+
+
+def _jitter(config: DenseConfig) -> list[Any]:
+    amounts = {
+        name: getattr(config, name) for name in ("brightness", "contrast", "saturation", "hue")
+    }
+    return [v2.ColorJitter(**amounts)] if any(amounts.values()) else []
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
+
+
+def _as_tv(item: DetectionItem) -> dict[str, Any]:
+    """Boxes and masks as what they are, for transforms that move pixels."""
+    size = (item.image.shape[-2], item.image.shape[-1])
+    boxes = tv_tensors.BoundingBoxes(item.boxes, format="XYXY", canvas_size=size)  # type: ignore[call-arg]
+    target: dict[str, Any] = {"boxes": boxes}
+    if item.masks is not None:
+        target["masks"] = tv_tensors.Mask(item.masks)
+    return target
+
+
+def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
+    """At least ``side`` high and wide: black to the right and below, where labels are ignored."""
+    height, width = image.shape[-2:]
+    amount = [0, 0, max(side - width, 0), max(side - height, 0)]
+    if not any(amount):
+        return image, mask
+    return VF.pad(image, amount, fill=0), VF.pad(mask, amount, fill=IGNORE)
+
+
+def _crop_place(mask: Tensor, config: DenseConfig, rng: np.random.Generator) -> tuple[int, int]:
+    """Upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if one is found."""
+    rows, columns = (length - config.crop + 1 for length in mask.shape[-2:])
+    labels = np.asarray(mask)
+    place = (0, 0)
+    for _ in range(_CROPS):
+        place = int(rng.integers(rows)), int(rng.integers(columns))
+        seen = labels[place[0] : place[0] + config.crop, place[1] : place[1] + config.crop]
+        counts = np.bincount(seen.ravel(), minlength=IGNORE + 1)[:IGNORE]
+        if (counts > 0).sum() > 1 and counts.max() < config.cat_max_ratio * counts.sum():
+            break
+    return place
+
+
+def _left_out(images: DetectionSet | SemanticSet, index: int, error: Exception) -> None:
+    if index not in images.late:
+        logger.warning("%s: %s is left out (%s)", images.source, images.name(index), error)
+    images.late[index] = str(error)

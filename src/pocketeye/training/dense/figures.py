@@ -1,0 +1,125 @@
+"""``validation.png`` and the curves of a detector's or segmenter's run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image, ImageDraw
+
+from pocketeye.data.semantic.class_maps import IGNORE
+from pocketeye.results.colors import color_of
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
+from pocketeye.runs import RunFolder
+from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
+
+STRIP = "validation.png"
+_COLUMNS, _WIDTH = 4, 300
+_SURE = 0.3  # scores below are not drawn
+_TRUTH = (0, 220, 110)
+
+
+class SaveDenseImage(Callback):
+    """``validation.png`` after every epoch: some images of validation, answers and the truth."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, DenseTraining)
+        if trainer.is_global_zero and pl_module.shown:
+            draw = _detections if isinstance(pl_module, DetectionTask) else _labels
+            save_tiles([draw(item, found) for item, found in pl_module.shown], self.run / STRIP)
+
+
+def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
+    """Images of one width in rows."""
+    rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    sheet = Image.new("RGB", (_COLUMNS * _WIDTH, sum(heights)), "white")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (column * _WIDTH, top))
+        top += height
+    partial = path.with_name(f".{path.name}.partial")
+    sheet.save(partial, "PNG")
+    partial.replace(path)
+    return path
+
+
+def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
+    """The truth in green, what was found in the colours of its classes."""
+    image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy())
+    keep = np.flatnonzero(found["scores"] >= _SURE)
+    if "masks" in found:
+        pixels = np.asarray(image).astype(np.float32)
+        for k in keep:
+            inside = found["masks"][k, 0] > MASK_THRESHOLD
+            pixels[inside] = 0.5 * pixels[inside] + 0.5 * np.asarray(_colour(found["labels"][k]))
+        image = Image.fromarray(pixels.round().astype(np.uint8))
+    scale = _WIDTH / image.width
+    tile = image.resize((_WIDTH, max(round(image.height * scale), 1)), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(tile)
+    for box in item.boxes.cpu().numpy():
+        draw.rectangle([float(side) * scale for side in box], outline=_TRUTH, width=1)
+    for k in keep:
+        box = [float(side) * scale for side in found["boxes"][k]]
+        draw.rectangle(box, outline=_colour(found["labels"][k]), width=2)
+    return tile
+
+
+def _labels(item: Any, guess: np.ndarray) -> Image.Image:
+    """Image, answer and truth below each other."""
+    truth = item.labels.cpu().numpy()
+    size = (_WIDTH, max(round(truth.shape[0] * _WIDTH / truth.shape[1]), 1))
+    image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)
+    maps = [_painted(np.where(truth == IGNORE, IGNORE, guess)), _painted(truth)]
+    tiles = [image, *(Image.fromarray(m).resize(size, Image.Resampling.NEAREST) for m in maps)]
+    return Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles]))
+
+
+def _painted(labels: np.ndarray) -> np.ndarray:
+    table = np.zeros((IGNORE + 1, 3), np.uint8)
+    for label in range(IGNORE):
+        table[label] = _colour(label)
+    return np.asarray(table[labels])
+
+
+def _colour(label: int) -> tuple[int, int, int]:
+    return color_of(int(label) + 1)
+
+
+def save_dense_curves(
+    rows: Sequence[Mapping[str, float]], path: Path, title: str, metrics: Mapping[str, str]
+) -> Path:
+    """Training loss and validation by epoch, from the rows of ``metrics.csv``.
+
+    Args:
+        metrics: label of each column that is drawn, the one that counts first.
+    """
+    figure = make_figure(8, 3.2)
+    loss, value = figure.subplots(1, 2)
+    epochs = [row["epoch"] + 1 for row in rows]
+    marker = "." if len(rows) < 20 else ""
+    loss.plot(epochs, [row["train/loss"] for row in rows], color=TRAIN_COLOUR, marker=marker)
+    for colour, (key, label) in zip(
+        (VAL_COLOUR, TRAIN_COLOUR, "0.5"), metrics.items(), strict=False
+    ):
+        points = [100 * row[key] for row in rows]
+        value.plot(epochs, points, color=colour, label=label, marker=marker)
+    loss.set(xlabel="epoch", ylabel="training loss")
+    first = next(iter(metrics))
+    value.set(xlabel="epoch", ylabel="validation (%)")
+    value.set_title(f"best {100 * max(row[first] for row in rows):.1f} %", fontsize=10)
+    value.legend(frameon=False)
+    for axes in (loss, value):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=120)
+    return path

@@ -1,0 +1,35 @@
+"""The optimiser of detectors and segmenters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from pocketeye.models.dense.backbone import DenseBackbone
+from pocketeye.training.dense.config import DenseConfig
+
+
+def make_dense_optimizer(model: nn.Module, config: DenseConfig) -> torch.optim.Optimizer:
+    """timm's optimiser of that name; the backbone may have a rate of its own."""
+    from timm.optim import create_optimizer_v2, get_optimizer_info
+
+    body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
+    inside = {id(p) for p in body.parameters()}
+    backbone_lr = config.lr if config.backbone_lr is None else config.backbone_lr
+    groups: list[dict[str, Any]] = []
+    for in_body, lr in ((False, config.lr), (True, backbone_lr)):
+        for decayed in (True, False):
+            params = [
+                p for p in model.parameters()
+                if p.requires_grad and (id(p) in inside) == in_body
+                and (config.decay_norms or p.ndim > 1) == decayed
+            ]  # fmt: skip
+            decay = config.weight_decay if decayed else 0.0
+            if params:
+                groups.append({"params": params, "lr": lr, "weight_decay": decay})
+    options: dict[str, Any] = {}
+    if get_optimizer_info(config.optimizer).has_betas:
+        options["betas"] = config.betas
+    return create_optimizer_v2(groups, opt=config.optimizer, lr=config.lr, **options)

@@ -1,0 +1,246 @@
+"""The loop every task shares: a quiet Lightning trainer over a run folder that can be continued.
+
+Interrupted and continued equals uninterrupted, bit for bit on a CPU: the checkpoint is taken at the
+end of every epoch, all random generators are seeded again from (seed, epoch, rank) when an epoch
+starts, and the loaders of :mod:`pocketeye.data.loaders.images` draw from (seed, epoch, sample).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from torch.multiprocessing import ProcessRaisedException
+
+from pocketeye.devices import DEVICES, Device, is_first_process, resolve_device, started_by_cluster
+from pocketeye.errors import InvalidValue, UserError, unknown
+from pocketeye.runs import CHECKPOINT, RunFolder
+from pocketeye.training.engine.callbacks import (
+    LOGGERS,
+    EpochEnd,
+    FiniteLoss,
+    Progress,
+    Reseed,
+    hush,
+)
+from pocketeye.training.engine.cluster import trainer_options
+from pocketeye.training.engine.recipe import TrainPrecision
+from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
+
+_PRECISIONS: dict[TrainPrecision, Any] = {
+    "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
+}  # fmt: skip
+
+
+def open_run(
+    path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+) -> RunFolder:
+    """``RunFolder.open`` for one of several processes: only rank 0 makes the folder."""
+    if not is_first_process():
+        return RunFolder(path)
+    return RunFolder.open(path, config, resume=resume, overwrite=overwrite)
+
+
+def make_trainer(
+    run: RunFolder,
+    *,
+    max_epochs: int,
+    seed: int,
+    device: Device = "auto",
+    num_processes: int = 1,
+    precision: TrainPrecision = "fp32",
+    sync_bn: bool = False,
+    description: str = "training",
+    callbacks: Sequence[Callback] = (),
+    all_used: bool = True,
+    **options: Any,
+) -> Trainer:
+    """A Lightning trainer that writes into ``run`` and nowhere else.
+
+    At the start of every epoch ``random``, numpy and torch are seeded from (seed, epoch, rank). At
+    its end, after validation and the module's own hook, the numbers logged with ``self.log`` become
+    a row of ``metrics.csv`` (with ``epoch`` and ``seconds``) and ``last.ckpt`` is replaced
+    atomically. A loss that is not finite stops the training. Loaders divide the data over processes
+    themselves (:func:`pocketeye.data.loaders.images.make_loader` does).
+
+    Args:
+        run: where everything goes.
+        max_epochs: epochs in all, those before a resume included.
+        seed: seed of the run.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        num_processes: processes on this machine (DDP; gloo on a CPU). Under torchrun and srun their
+            own numbers count instead.
+        precision: ``bf16`` and ``fp16`` are mixed precision, ``fp16`` with a gradient scaler.
+        sync_bn: BN statistics over all processes.
+        description: text of the progress bar.
+        callbacks: further Lightning callbacks.
+        all_used: every parameter has a gradient in every step, so that DDP need not look for those
+            without.
+        options: further arguments of ``lightning.Trainer``; a ``strategy`` replaces ours.
+
+    Raises:
+        InvalidValue: an unknown or absent device, one that the precision is not for, or fewer than
+            one epoch or process.
+    """
+    if max_epochs < 1 or num_processes < 1:
+        raise InvalidValue(
+            f"epochs and processes must be at least 1, got {max_epochs} and {num_processes}"
+        )
+    check_device(device, precision=precision, sync_bn=sync_bn, num_processes=num_processes)
+    environment = trainer_options(num_processes, all_used)
+    if sync_bn:
+        environment["plugins"] = [*environment.get("plugins", ()), TimmSyncBatchNorm()]
+    with quiet():
+        return Trainer(
+            accelerator="gpu" if device == "cuda" else device,
+            max_epochs=max_epochs,
+            precision=_PRECISIONS[precision],
+            callbacks=[
+                Reseed(seed),
+                FiniteLoss(),
+                *callbacks,
+                Progress(description),
+                EpochEnd(run),
+            ],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            sync_batchnorm=sync_bn,
+            default_root_dir=str(run.path),
+            **{**environment, **options},
+        )
+
+
+def check_device(
+    device: str,
+    *,
+    precision: TrainPrecision = "fp32",
+    sync_bn: bool = False,
+    num_processes: int = 1,
+) -> None:
+    """Refuse a device that is misspelt or not there, or that cannot do what is asked of it.
+
+    ``num_processes`` are those to be started from here, each on a GPU of its own.
+
+    Raises:
+        InvalidValue: see above.
+    """
+    if precision not in _PRECISIONS:
+        raise unknown("precision", precision, _PRECISIONS)
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    actual = resolve_device(device).type
+    if precision == "fp16" and actual != "cuda":
+        raise InvalidValue(
+            f"precision fp16 needs a CUDA device, --device {device} is none here: use bf16 or fp32"
+        )
+    if sync_bn and actual != "cuda":
+        raise InvalidValue(
+            f"sync_bn needs CUDA devices, --device {device} is none here: leave it out, BN then sees "
+            "the images of its own process"
+        )
+    if actual == "cuda" and not started_by_cluster() and num_processes > torch.cuda.device_count():
+        raise InvalidValue(
+            f"{num_processes} processes need a GPU each, this machine has {torch.cuda.device_count()}: "
+            "give --num-processes (the batch shrinks with them: make up for it with accumulate)"
+        )
+
+
+def fit_resumable(
+    trainer: Trainer,
+    module: LightningModule,
+    data: LightningDataModule | tuple[Any, Any],
+    run: RunFolder,
+    resume: bool = False,
+) -> None:
+    """Train to ``max_epochs``, from ``last.ckpt`` where ``resume`` is set and there is one.
+
+    Args:
+        trainer: from :func:`make_trainer`, with the same ``run``.
+        module: its state at the end of training is also here in this process.
+        data: a data module, or (train loader, validation loader or None).
+        run: the run folder.
+        resume: continue; without a checkpoint (interrupted in the first epoch) start afresh.
+
+    Raises:
+        UserError: Ctrl-C, a full disk, a damaged checkpoint or a loss that is not finite; the
+            sentence says what is saved and how to go on.
+    """
+    checkpoint = run / CHECKPOINT
+    arguments: dict[str, Any] = {"ckpt_path": None}
+    if resume and checkpoint.is_file():
+        _check_readable(checkpoint)
+        arguments = {"ckpt_path": str(checkpoint), "weights_only": True}
+    if isinstance(data, LightningDataModule):
+        arguments["datamodule"] = data
+    else:
+        arguments["train_dataloaders"], arguments["val_dataloaders"] = data
+    with quiet(), _interrupts(trainer, run):
+        try:
+            trainer.fit(module, **arguments)
+        except ProcessRaisedException as error:
+            # a spawned process cannot hand over its exception, only its traceback as text
+            raised = re.findall(r"^pocketeye\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+            if not raised:
+                raise
+            raise InvalidValue(raised[-1]) from None
+
+
+def _check_readable(checkpoint: Path) -> None:
+    import pickle
+
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
+        raise InvalidValue(
+            f"{checkpoint} is damaged or not ours ({str(error).splitlines()[0]}): start again with "
+            "--overwrite"
+        ) from error
+
+
+@contextmanager
+def _interrupts(trainer: Trainer, run: RunFolder) -> Iterator[None]:
+    """Turn Lightning's exit on Ctrl-C into a sentence, and give Ctrl-C back to the caller."""
+    handler = None
+    with suppress(ValueError):  # not in the main thread
+        handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        if not trainer.interrupted:
+            raise
+        saved = "nothing is saved yet"
+        if (run / CHECKPOINT).is_file():
+            epochs = [int(row["epoch"]) for row in run.metrics() if "epoch" in row]
+            saved = f"epoch {max(epochs, default=0) + 1} of {trainer.max_epochs} is saved"
+        raise UserError(
+            f"interrupted; {saved} in {run.path}: repeat the command with --resume to go on"
+        ) from None
+    finally:
+        if handler is not None:
+            with suppress(ValueError):
+                signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning without its banners, tips and advice."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            hush()
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,59 @@
+"""The weights of a run: ``last.safetensors`` and ``best.safetensors``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from safetensors.torch import save_file
+
+from pocketeye.errors import InvalidValue
+from pocketeye.runs import BEST, LAST, RunFolder
+from pocketeye.training.engine.averaging import AveragedTask
+
+
+class SaveWeights(Callback):
+    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best.
+
+    Args:
+        metric: what the task logs; the higher the better.
+    """
+
+    def __init__(self, run: RunFolder, metric: str = "val/top1") -> None:
+        self.run, self.metric = run, metric
+        self.best = -1.0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = float(state_dict["best"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, AveragedTask)
+        value = float(trainer.callback_metrics[self.metric])
+        better = value > self.best
+        self.best = max(self.best, value)
+        if trainer.is_global_zero:
+            state = pl_module.best_model.state_dict()
+            for name in (LAST, BEST) if better else (LAST,):
+                save_weights(state, self.run / name)
+
+
+def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
+    """Write a state dict as safetensors, atomically, in plain (NCHW) layout.
+
+    Raises:
+        InvalidValue: no room, or no right to write; the old file is whole.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    try:
+        save_file(plain, partial, metadata={"format": "pt"})
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidValue(f"cannot write {path}: {error.strerror or error}") from error
+    return path

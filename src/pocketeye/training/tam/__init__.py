@@ -1,0 +1,1 @@
+"""Training trackers: prompts, clips through the memory, losses, recipes."""

@@ -1,0 +1,200 @@
+"""A clip as training sees it: the rules of :class:`pocketeye.tracking.Session`, with gradients.
+
+All objects of a batch of clips are computed together, each from the features of its own clip: the
+first frame is prompted, its map written, and every later frame reads what the frames before have left.
+A test holds this against a session, frame by frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from pocketeye.data.clips.clips import ClipBatch
+from pocketeye.models.tam import TAM, ImageFeatures, Prediction
+from pocketeye.models.tam.tam import as_prompt
+from pocketeye.training.tam.losses import MaskPrediction
+from pocketeye.training.tam.prompts import error_click, first_click, noisy_box
+
+NUM_POINTERS = 16  # that a frame reads of an object, its own place included: as in a session
+Kind = Literal["mask", "click", "box"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How the clips of a batch are prompted.
+
+    Attributes:
+        kind: of the prompt in the first frame; with a mask there is nothing to correct in it.
+        clicks: corrective ones in each corrected frame.
+        corrected: frames that get them; from then on these count as prompted.
+        centre_prob: share of the clicks that go to the middle of where they belong.
+        binarize: remember prompted frames as yes or no, which is what sessions do by default.
+        checkpointing: compute features and readings again in the backward pass, to save memory.
+    """
+
+    kind: Kind
+    clicks: int = 0
+    corrected: tuple[int, ...] = ()
+    centre_prob: float = 0.0
+    binarize: bool = True
+    checkpointing: bool = False
+
+
+class _Left(NamedTuple):
+    """What a frame leaves in memory: ``(N, M, h, w)`` and ``(N, C)``."""
+
+    map: Tensor
+    pointer: Tensor
+
+
+@dataclass(slots=True, eq=False)
+class _Memory:
+    prompted: dict[int, _Left] = field(default_factory=dict)
+    tracked: dict[int, _Left] = field(default_factory=dict)
+
+
+def normalised(frames: Tensor) -> Tensor:
+    """uint8 ``(B, T, 3, H, W)`` as the network takes them, ``(B * T, 3, H, W)``."""
+    mean, std = (
+        torch.tensor(values, device=frames.device).view(3, 1, 1)
+        for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
+    return (frames.flatten(0, 1).float() / 255 - mean) / std
+
+
+class ClipForward:
+    """One pass over a batch of clips whose objects are all to be seen in the first frame.
+
+    Args:
+        model: in training or eval mode; in eval mode the fall-back of unstable single masks is on.
+        batch: frames have the network's size.
+        plan: the prompts.
+    """
+
+    def __init__(self, model: TAM, batch: ClipBatch, plan: Plan) -> None:
+        self.model, self.batch, self.plan = model, batch, plan
+        self.num_frames = batch.frames.shape[1]
+        images = normalised(batch.frames)
+        if next(model.image_encoder.parameters()).is_contiguous(memory_format=torch.channels_last):
+            images = images.contiguous(memory_format=torch.channels_last)
+        self.images = images
+        self.looked: ImageFeatures = self._again(model.look, images)
+        self.memory = _Memory()
+
+    def __call__(self) -> list[MaskPrediction]:
+        """The answers in all frames, those to corrections included; none to a mask prompt."""
+        answers = self._prompt()
+        for frame in range(1, self.num_frames):
+            answers += self._track(frame)
+        return answers
+
+    def _prompt(self) -> list[MaskPrediction]:
+        (feat, details), target = self._at(0), self.batch.masks[:, 0]
+        if self.plan.kind == "mask":
+            self._keep(0, feat, self.model.adopt_mask(feat, target[:, None].float(), details), True)
+            return []
+        if self.plan.kind == "box":
+            points, labels = noisy_box(target)
+        else:
+            points, labels = first_click(target, self.plan.centre_prob)
+        placed = self.model.without_memory(feat)
+        first, chosen = self._say(0, placed, details, points, labels)
+        answers = [first]
+        if 0 in self.plan.corrected:
+            more, chosen = self._correct(0, placed, details, chosen, points, labels)
+            answers += more
+        self._keep(0, feat, chosen, True)
+        return answers
+
+    def _track(self, frame: int) -> list[MaskPrediction]:
+        feat, details = self._at(frame)
+        placed = self._read(feat, frame)
+        first, chosen = self._say(frame, placed, details)
+        answers = [first]
+        corrected = frame in self.plan.corrected
+        if corrected:
+            more, chosen = self._correct(frame, placed, details, chosen)
+            answers += more
+        # the last frame's memory would be read by none
+        if frame + 1 < self.num_frames:
+            self._keep(frame, feat, chosen, corrected)
+        return answers
+
+    def _correct(
+        self,
+        frame: int,
+        placed: Tensor,
+        details: tuple[Tensor, ...],
+        chosen: Prediction,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> tuple[list[MaskPrediction], Prediction]:
+        """Click after click into what is wrong; each sees the points and the answer before it."""
+        answers, target = [], self.batch.masks[:, frame]
+        for _ in range(self.plan.clicks):
+            before = chosen.mask.detach()
+            answered = F.interpolate(before.float(), size=target.shape[1:], mode="bilinear")[:, 0]
+            point, label = error_click(target, answered > 0, self.plan.centre_prob)
+            points = point if points is None else torch.cat([points, point], 1)
+            labels = label if labels is None else torch.cat([labels, label], 1)
+            said, chosen = self._say(frame, placed, details, points, labels, as_prompt(before))
+            answers.append(said)
+        return answers, chosen
+
+    def _say(
+        self,
+        frame: int,
+        placed: Tensor,
+        details: tuple[Tensor, ...],
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[MaskPrediction, Prediction]:
+        decoded = self.model.decode(placed, points, labels, mask, details)
+        multimask = points is None or points.shape[1] <= 1
+        chosen = self.model.choose(decoded, multimask, not self.model.training)
+        which = slice(1, None) if multimask else slice(0, 1)
+        said = MaskPrediction(
+            frame, decoded.masks[:, which], decoded.ious[:, which], decoded.score, chosen.mask
+        )
+        return said, chosen
+
+    # --- features and memory ----------------------------------------------------------------------
+
+    def _at(self, frame: int) -> ImageFeatures:
+        """Features and details of a frame, a row for each object."""
+        rows = self.batch.clip_of * self.num_frames + frame
+        return ImageFeatures(self.looked.feat[rows], tuple(x[rows] for x in self.looked.details))
+
+    def _keep(self, frame: int, feat: Tensor, said: Prediction, prompted: bool) -> None:
+        if self.num_frames == 1:
+            return
+        written = self.model.encode_memory(feat, said.mask, prompted and self.plan.binarize)
+        kept = self.memory.prompted if prompted else self.memory.tracked
+        kept[frame] = _Left(written, said.pointer)
+
+    def _read(self, feat: Tensor, frame: int) -> Tensor:
+        num_slots = self.model.num_maskmem
+        maps = [left.map for left in self.memory.prompted.values()]
+        slots = [num_slots - 1] * len(maps)
+        for age in range(num_slots - 1, 0, -1):
+            if (left := self.memory.tracked.get(frame - age)) is not None:
+                maps.append(left.map)
+                slots.append(age - 1)
+        pointers = [left.pointer for left in self.memory.prompted.values()]
+        for age in range(1, NUM_POINTERS):
+            if (left := self.memory.tracked.get(frame - age)) is not None:
+                pointers.append(left.pointer)
+        return self._again(self.model.read_raw, feat, maps, slots, torch.stack(pointers, 1))
+
+    def _again(self, function: Any, *arguments: Any) -> Any:
+        if self.plan.checkpointing and torch.is_grad_enabled():
+            return checkpoint(function, *arguments, use_reentrant=False)
+        return function(*arguments)

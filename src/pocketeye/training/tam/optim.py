@@ -1,0 +1,66 @@
+"""A tracker's optimiser: the image encoder has rates of its own, smaller from layer to layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2, get_optimizer_info, param_groups_layer_decay
+from torch import nn
+
+from pocketeye.models.tam import TAM
+from pocketeye.training.tam.config import TamConfig
+
+_ENCODER = "image_encoder."
+_NO_DECAY = ("pos_embed",)
+
+
+def make_optimizer(
+    model: TAM, config: TamConfig, extra: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """timm's optimiser of that name over :func:`parameter_groups`, and ``extra`` at the peak rate."""
+    options: dict[str, Any] = {}
+    if get_optimizer_info(config.optimizer).has_betas:
+        options["betas"] = config.betas
+    groups = parameter_groups(model, config)
+    if extra:
+        groups.append({"params": list(extra), "lr": config.lr, "weight_decay": 0.0})
+    return create_optimizer_v2(groups, opt=config.optimizer, lr=config.lr, **options)
+
+
+def parameter_groups(model: TAM, config: TamConfig) -> list[dict[str, Any]]:
+    """The rest first (its rate is the one that is logged), then neck and trunk of the image encoder.
+
+    Biases, norms and other one-dimensional parameters have no weight decay.
+    """
+    encoder_lr = config.lr if config.encoder_lr is None else config.encoder_lr
+    trunk = model.image_encoder.trunk
+    inside = {id(p) for p in trunk.parameters()}
+    others = [(name, p) for name, p in model.named_parameters() if id(p) not in inside]
+    neck = [(name, p) for name, p in others if name.startswith(_ENCODER)]
+    rest = [(name, p) for name, p in others if not name.startswith(_ENCODER)]
+    groups = [*_by_decay(rest, config.lr, config), *_by_decay(neck, encoder_lr, config)]
+    if config.layer_decay == 1:
+        return groups + _by_decay(list(trunk.named_parameters()), encoder_lr, config)
+    layered = param_groups_layer_decay(
+        trunk, config.weight_decay, no_weight_decay_list=_NO_DECAY, layer_decay=config.layer_decay
+    )
+    for group in layered:
+        group["lr"] = encoder_lr * group.pop("lr_scale")
+    return groups + layered
+
+
+def _by_decay(
+    parameters: list[tuple[str, nn.Parameter]], lr: float, config: TamConfig
+) -> list[dict[str, Any]]:
+    split: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for name, p in parameters:
+        if p.requires_grad:
+            split[p.ndim <= 1 or name.endswith(_NO_DECAY)].append(p)
+    decays = (config.weight_decay, 0.0)
+    return [
+        {"params": params, "lr": lr, "weight_decay": decay}
+        for params, decay in zip(split, decays, strict=True)
+        if params
+    ]

@@ -1,0 +1,3 @@
+"""`pocketeye bench`."""
+
+from pocketeye.verbs.bench.verb import bench as bench

@@ -1,0 +1,3 @@
+"""`pocketeye demo`."""
+
+from pocketeye.verbs.demo.verb import demo as demo

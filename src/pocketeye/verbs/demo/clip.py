@@ -1,0 +1,186 @@
+"""A clip and a photograph whose masks are known exactly, from two photographs in scikit-learn.
+
+A flower flies past a pagoda, behind it once, seen by a camera that moves too; nothing is drawn at
+random. The flower is cut out of its photograph by its colour, and so is the pagoda it passes behind.
+The photographs are vultilion's and danielbuechele's, CC BY 2.0 (:data:`CREDIT`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+CREDIT = "photographs by vultilion (flower) and danielbuechele (pagoda) on Flickr, CC BY 2.0"
+_PLACE = "sklearn.datasets.images"
+NUM_FRAMES, SIZE, FPS = 60, (480, 270), 15.0
+_FLOWER_SIDE = 150  # pixels of the cut-out at scale 1
+_INSIDE_FLOWER, _INSIDE_PAGODA = (220, 300), (120, 205)  # row, column of the photographs
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnownPhoto:
+    """A photograph, its object, and a click that means it.
+
+    Attributes:
+        image: uint8 RGB ``(height, width, 3)``.
+        mask: bool ``(height, width)``.
+        point: x and y of a pixel of the object.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    point: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Moment:
+    """Where things are in a frame: centre and side of what the camera sees, and the flower, in pixels
+    of the photograph; ``angle`` in radians."""
+
+    camera: tuple[float, float]
+    seen: float
+    flower: tuple[float, float]
+    scale: float
+    angle: float
+
+
+def flower_photo() -> KnownPhoto:
+    """The photograph of the flower, 640 by 427."""
+    image = _photo("flower.jpg")
+    red, blue = image[..., 0].astype(int), image[..., 2].astype(int)
+    petals = ndimage.binary_opening((red > 105) & (red - blue > 20), iterations=2)
+    mask = _whole(petals, _INSIDE_FLOWER)
+    row, column = _INSIDE_FLOWER
+    return KnownPhoto(image=image, mask=mask, point=(column, row))
+
+
+class FlowerClip:
+    """``NUM_FRAMES`` frames of ``SIZE``, made when asked for: the same on every machine but for what
+    JPEG decoders differ in.
+
+    While the flower is out of sight its mask is empty.
+    """
+
+    size, fps = SIZE, FPS
+
+    def __len__(self) -> int:
+        return NUM_FRAMES
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 RGB frame ``(height, width, 3)`` and the flower's mask, bool ``(height, width)``."""
+        if not 0 <= index < NUM_FRAMES:
+            raise IndexError(index)
+        moment = _moment(index / (NUM_FRAMES - 1))
+        ground, pagoda = self._seen(moment)
+        flower, alpha = self._flower(moment)
+        visible = alpha * (1 - pagoda)
+        frame = ground * (1 - visible[..., None]) + flower * visible[..., None]
+        return np.rint(frame).astype(np.uint8), visible > 0.5
+
+    def point(self, frame: int = 0) -> tuple[int, int]:
+        """x and y of the middle of what is to be seen of the flower in a frame."""
+        rows, columns = np.nonzero(self[frame][1])
+        return round(columns.mean()), round(rows.mean())
+
+    @cached_property
+    def back(self) -> int:
+        """The first frame in which the flower, once hidden, is nearly all to be seen again."""
+        areas = [int(mask.sum()) for _, mask in self]
+        hidden = areas.index(0)
+        return next(k for k in range(hidden, len(self)) if areas[k] > 0.9 * areas[0])
+
+    def _seen(self, moment: _Moment) -> tuple[np.ndarray, np.ndarray]:
+        """The ground, float ``(height, width, 3)``, and how much of each pixel is the pagoda."""
+        step = moment.seen / SIZE[0]
+        left = moment.camera[0] - moment.seen / 2
+        top = moment.camera[1] - step * SIZE[1] / 2
+        place = (step, 0.0, left, 0.0, step, top)
+        return _moved(self._ground, place), _moved(self._pagoda, place) / 255
+
+    def _flower(self, moment: _Moment) -> tuple[np.ndarray, np.ndarray]:
+        """The flower in the frame, its colours carried on beyond its edge, and its alpha."""
+        step = moment.seen / SIZE[0]
+        middle_x = SIZE[0] / 2 + (moment.flower[0] - moment.camera[0]) / step
+        middle_y = SIZE[1] / 2 + (moment.flower[1] - moment.camera[1]) / step
+        cos = math.cos(moment.angle) * step / moment.scale
+        sin = math.sin(moment.angle) * step / moment.scale
+        half = self._cutout.width / 2
+        moved = _moved(
+            self._cutout,
+            (cos, sin, half - cos * middle_x - sin * middle_y,
+             -sin, cos, half + sin * middle_x - cos * middle_y),
+        )  # fmt: skip
+        return moved[..., :3] * 255 / np.maximum(moved[..., 3:], 1), moved[..., 3] / 255
+
+    @cached_property
+    def _ground(self) -> Image.Image:
+        return Image.fromarray(_photo("china.jpg"))
+
+    @cached_property
+    def _pagoda(self) -> Image.Image:
+        """Its upper storeys, as far down as the flower ever comes."""
+        dark = np.asarray(self._ground).min(2) < 140  # against sky and haze
+        storeys = np.zeros_like(dark)
+        storeys[25:258, 85:332] = dark[25:258, 85:332]
+        return _softened(_whole(ndimage.binary_closing(storeys, iterations=4), _INSIDE_PAGODA))
+
+    @cached_property
+    def _cutout(self) -> Image.Image:
+        """The flower with colours times alpha, so that its edge stays clean when it is turned."""
+        photo = flower_photo()
+        rows, columns = np.nonzero(photo.mask)
+        side = max(np.ptp(rows), np.ptp(columns)) + 12
+        left = (columns.min() + columns.max() - side) // 2
+        top = (rows.min() + rows.max() - side) // 2
+        box = (left, top, left + side, top + side)
+        # a pixel inside the edge, where nothing of the leaves behind shines through
+        soft = _softened(ndimage.binary_erosion(photo.mask)).crop(box)
+        alpha = np.asarray(soft)[..., None]
+        colours = np.asarray(Image.fromarray(photo.image).crop(box)) * (alpha / 255)
+        layers = np.concatenate([np.rint(colours).astype(np.uint8), alpha], -1)
+        shape = (_FLOWER_SIDE, _FLOWER_SIDE)
+        return Image.fromarray(layers, "RGBX").resize(shape, Image.Resampling.BOX)
+
+
+def _moment(t: float) -> _Moment:
+    """``t`` from 0 to 1; the flower is quickest behind the pagoda."""
+    turn = 2 * math.pi * t
+    return _Moment(
+        camera=(216 + 200 * t - 26 * math.sin(turn), 140 + 22 * math.sin(turn)),
+        seen=430 - 60 * math.sin(math.pi * t),
+        flower=(60 + 480 * t - 45 * math.sin(turn), 140 - 30 * math.cos(turn)),
+        scale=0.55 + 0.12 * math.sin(1.5 * turn),
+        angle=1.2 * turn,
+    )
+
+
+def _photo(name: str) -> np.ndarray:
+    with (files(_PLACE) / name).open("rb") as file, Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _whole(mask: np.ndarray, inside: tuple[int, int]) -> np.ndarray:
+    """The connected part that holds the pixel ``inside``, without holes."""
+    parts, _ = ndimage.label(mask)
+    return ndimage.binary_fill_holes(parts == parts[inside])
+
+
+def _softened(mask: np.ndarray) -> Image.Image:
+    alpha = ndimage.gaussian_filter(mask.astype(np.float32), 0.7)
+    return Image.fromarray(np.rint(255 * alpha).astype(np.uint8))
+
+
+def _moved(image: Image.Image, place: tuple[float, ...]) -> np.ndarray:
+    """``image`` in the frame, float32; ``place`` takes pixels of the frame to its own."""
+    moved = image.transform(SIZE, Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
+    return np.asarray(moved, np.float32)

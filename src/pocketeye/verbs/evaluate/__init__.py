@@ -1,0 +1,3 @@
+"""`pocketeye eval`."""
+
+from pocketeye.verbs.evaluate.verb import evaluate as evaluate

@@ -1,0 +1,3 @@
+"""`pocketeye export`."""
+
+from pocketeye.verbs.export.verb import export as export

@@ -1,0 +1,3 @@
+"""`pocketeye info`."""
+
+from pocketeye.verbs.info.verb import info as info

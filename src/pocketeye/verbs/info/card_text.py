@@ -1,0 +1,90 @@
+"""Cards as text: what was published, with the letters of its sources and the numbers of its notes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from rich.markup import escape
+
+from pocketeye.models import Card
+from pocketeye.text import text_table
+
+WIDTH = 80
+_HEADER = ("published", "on", "value", "at", "by", "note")
+
+
+def wrapped(text: str, label: str = "", indent: int = 0) -> list[str]:
+    """A paragraph for a narrow terminal; ``label`` stands before it, ``indent`` columns wide."""
+    body = textwrap.wrap(text, WIDTH - indent, break_on_hyphens=False, break_long_words=False)
+    first = label.ljust(indent)
+    return [escape(first + body[0]), *(escape(" " * indent + line) for line in body[1:])]
+
+
+def top1_text(card: Card | None, input_size: int | None = None) -> str:
+    """``78.3*``, ``74.53@256 ``: the published ImageNet top-1, a star where a note matters."""
+    if card is None:
+        return "no card "
+    if card.top1 is None:
+        return ""
+    metric = card.top1
+    at = f"@{metric.at}" if input_size and metric.at and metric.at != str(input_size) else ""
+    return f"{float(metric.value)}{at}{'*' if metric.notes else ' '}"
+
+
+def top1_notes(cards: Iterable[Card]) -> list[str]:
+    """The notes behind the stars, each once, with the networks it is about."""
+    names: dict[str, list[str]] = {}
+    for card in cards:
+        for note in card.top1.notes if card.top1 else ():
+            names.setdefault(note, []).append(card.name)
+    return [
+        line for note, who in names.items() for line in wrapped(f"{', '.join(who)}: {note}", "*", 2)
+    ]
+
+
+def published_table(card: Card) -> list[str]:
+    """Everything others printed about the network; sources and notes are listed below."""
+    sources = _Labels("abcdefghijklmnopqrstuvwxyz")
+    notes = _Labels("123456789")
+    rows = [
+        (
+            f"{cost.of}, {cost.form}" if cost.form else cost.of,
+            "" if cost.agrees else "(not as counted)",
+            cost.printed,
+            str(cost.at or ""),
+            sources.of(cost.source),
+            ",".join(map(notes.of, cost.notes)),
+        )
+        for cost in card.costs
+        if cost.source != "counted here"
+    ]
+    rows += [
+        (
+            metric.metric,
+            metric.dataset,
+            str(float(metric.value)),
+            metric.at,
+            sources.of(
+                f"{metric.source}, tag {metric.weights}" if metric.weights else metric.source
+            ),
+            ",".join(map(notes.of, metric.notes)),
+        )
+        for metric in card.metrics
+    ]
+    lines = text_table(_HEADER, rows, right=(2, 3))
+    for labels in (sources, notes):
+        for text, label in labels.items():
+            lines += wrapped(text, f"  {label}", 5)
+    return lines
+
+
+class _Labels(dict[str, str]):
+    """A short label for every text, in the order they come; none for the empty text."""
+
+    def __init__(self, alphabet: str) -> None:
+        super().__init__()
+        self.alphabet = alphabet
+
+    def of(self, text: str) -> str:
+        return self.setdefault(text, self.alphabet[len(self)]) if text else ""

@@ -1,0 +1,105 @@
+"""The card of a detector or segmenter: a run, one that comes along, or an artefact made of one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.markup import escape
+
+from pocketeye.models import RawProposals, RawRetinaNet, RawSemantic, count
+from pocketeye.models.bundled import BundledCard, bundled_card
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.runs import RESULT
+from pocketeye.text import human_count, human_seconds
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.info.card_text import wrapped
+
+_DOES = {"detect": "boxes with classes", "instance": "boxes and outlines with classes",
+         "semantic": "a class for every pixel"}  # fmt: skip
+_ASPECT = 4 / 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseInfo(VerbResult):
+    """What a detector or segmenter is.
+
+    Attributes:
+        macs: for an image of ``size`` (height, width); of Mask R-CNN without its two heads.
+        trained: what ``result.json`` says; empty until a training is finished.
+    """
+
+    model: str
+    description: DenseDescription
+    params: int
+    macs: int
+    size: tuple[int, int]
+    trained: dict[str, Any]
+    bundled: BundledCard | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        said = self.description
+        first = f"[bold]{said.network}[/bold] with {escape(said.backbone)}: {_DOES[said.task]}"
+        names = ", ".join(said.classes[:8]) + (", …" if said.num_classes > 8 else "")
+        height, width = self.size
+        heads = " (without the heads on crops)" if said.task == "instance" else ""
+        rows = [
+            ("params", f"{human_count(self.params)} ({self.params:,})"),
+            ("MACs", f"{human_count(self.macs)} for an image of 3×{height}×{width}{heads}"),
+            ("image", f"shorter side {said.min_size}, longer one {said.max_size} at most"),
+            ("classes", f"{said.num_classes}: {names}"),
+            ("trained on", said.data or "unknown"),
+            ("result", self._result()),
+            *(self.bundled.rows() if self.bundled else ()),
+        ]
+        return [first, "", *(line for label, text in rows for line in wrapped(text, label, 12))]
+
+    def next_commands(self) -> list[str]:
+        model = shlex.quote(self.model)
+        return [f"pocketeye predict {model} IMAGE", f"pocketeye export {model}"]
+
+    def _result(self) -> str:
+        if not self.trained:
+            return "the training is not finished, or the folder does not say"
+        found = self.trained
+        return (
+            f"{found['metric']} {100 * found['value']:.1f} % on {found['num_val']} images, epoch "
+            f"{found['best_epoch']} of {found['epochs']}, {human_seconds(found['seconds'])}"
+        )
+
+
+def dense_info(model: str, folder: Path) -> DenseInfo:
+    """The card of what lies in ``folder``; ``model`` is what the user called it.
+
+    Raises:
+        InvalidValue: a damaged description.
+    """
+    described = DenseDescription.load(folder)
+    size = (described.min_size, round(described.min_size * _ASPECT))
+    with torch.device("meta"):  # shapes are all that counting needs
+        network = described.make().eval()
+        raw: Any
+        if isinstance(network, RetinaNet):
+            raw = RawRetinaNet(network)
+        else:
+            raw = RawProposals(network) if isinstance(network, MaskRCNN) else RawSemantic(network)
+        macs = count(raw.eval(), (3, *size)).macs
+    path = folder / RESULT
+    return DenseInfo(
+        model=model,
+        description=described,
+        params=sum(p.numel() for p in network.parameters()),
+        macs=macs,
+        size=size,
+        trained=json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {},
+        bundled=bundled_card(folder),
+    )

@@ -1,0 +1,211 @@
+"""Trackers as ``pocketeye list`` and ``pocketeye info`` show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.markup import escape
+from torch.utils.flop_counter import FlopCounterMode
+
+from pocketeye.models import Card, card_for, create_tam
+from pocketeye.models.tam.checkpoints import (
+    PUBLISHED,
+    PublishedFile,
+    bundled_weights,
+    checkpoint_folder,
+)
+from pocketeye.text import human_bytes, human_count, text_table
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.info.card_text import published_table, wrapped
+
+_PARTS = {
+    "image_encoder": "image encoder",
+    "memory_attention": "memory attention",
+    "memory_encoder": "memory encoder",
+    "prompt_encoder": "prompt encoder",
+    "mask_decoder": "mask decoder",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackerRow:
+    """A tracker.
+
+    Attributes:
+        parts: parameters of its parts; "pointers and embeddings" are what belongs to none.
+        image_size: (height, width) of its image.
+        file: the published weights, None where nobody has published any.
+        path: where that file is looked for, or the weights that come with the package.
+        here: whether it is there.
+    """
+
+    name: str
+    params: int
+    parts: dict[str, int]
+    image_size: tuple[int, int]
+    file: PublishedFile | None
+    path: Path | None
+    here: bool
+    card: Card | None
+
+    def to_dict(self) -> dict[str, Any]:
+        file = None
+        if self.file is not None:
+            file = {"name": self.file.file_name, "url": self.file.url, **asdict(self.file)}
+        return {
+            **asdict(self),
+            "file": file,
+            "card": self.card.to_dict() if self.card else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerInfo(VerbResult):
+    """A tracker's card: ``image_macs`` are spent once per image, ``click_macs`` once per prompt."""
+
+    tracker: TrackerRow
+    image_macs: int
+    click_macs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        macs = {"image_macs": self.image_macs, "click_macs": self.click_macs}
+        return {**self.tracker.to_dict(), **macs}
+
+    def lines(self) -> list[str]:
+        row, card = self.tracker, self.tracker.card
+        name = escape(row.name)
+        first, *more = wrapped(f"{row.name}: {card.summary}" if card else row.name)
+        sections = [
+            [first.replace(name, f"[bold]{name}[/bold]", 1), *more],
+            self._costs(),
+            self._card(),
+            self._weights(),
+            _published(card),
+        ]
+        return [line for section in sections if section for line in (*section, "")][:-1]
+
+    def next_commands(self) -> list[str]:
+        name = self.tracker.name
+        weights = "" if self.tracker.here else " --checkpoint FILE"
+        return [f"pocketeye segment IMAGE --point X,Y --model {name}{weights}"]
+
+    def _costs(self) -> list[str]:
+        row = self.tracker
+        image = f"3×{row.image_size[0]}×{row.image_size[1]}"
+        parts = [
+            line
+            for part, params in row.parts.items()
+            for line in wrapped(f"{human_count(params)} ({params:,}) {part}", "", 12)
+        ]
+        macs = (
+            f"{human_count(self.image_macs)} to look at an image of {image}, "
+            f"{human_count(self.click_macs)} for a click, by torch's FlopCounterMode"
+        )
+        return [
+            *wrapped(f"{human_count(row.params)} ({row.params:,})", "params", 12),
+            *parts,
+            *wrapped(macs, "MACs", 12),
+        ]
+
+    def _card(self) -> list[str]:
+        card = self.tracker.card
+        if card is None:
+            return []
+        rows = [("paper", str(card.paper))] if card.paper else []
+        rows += [
+            ("origin", card.origin),
+            ("licence", f"code {card.code_license}; weights {card.weights_license}"),
+            ("weights", card.weights),
+        ]
+        return [line for label, text in rows for line in wrapped(text, label, 12)]
+
+    def _weights(self) -> list[str]:
+        row = self.tracker
+        if row.file is None:
+            return wrapped("come with pocketeye", "file", 12) if row.here else []
+        size = f", {human_bytes(row.file.size_bytes)}" if row.file.size_bytes else ""
+        where = "is here:" if row.here else "no weights here: put it at"
+        return [
+            *wrapped(f"{row.file.file_name}{size}", "file", 12),
+            # Whole, to be copied.
+            escape(f"    sha256 {row.file.sha256}"),
+            escape(f"    from {row.file.url}"),
+            escape(f"    {where} {row.path}"),
+        ]
+
+
+def tracker_row(name: str, image_size: int | None = None) -> TrackerRow:
+    """The row of one of :func:`pocketeye.models.list_tams`."""
+    with torch.device("meta"):  # shapes are all that counting needs
+        model = create_tam(name, image_size)
+    parts = {label: _params(getattr(model, part)) for part, label in _PARTS.items()}
+    params = _params(model)
+    file = PUBLISHED.get(name)
+    path = checkpoint_folder() / file.file_name if file else bundled_weights(name)
+    return TrackerRow(
+        name=name,
+        params=params,
+        parts={**parts, "pointers and embeddings": params - sum(parts.values())},
+        image_size=model.image_size,
+        file=file,
+        path=path,
+        here=path is not None and path.is_file(),
+        card=card_for(name),
+    )
+
+
+def tracker_info(name: str, image_size: int | None = None) -> TrackerInfo:
+    """The card of one of :func:`pocketeye.models.list_tams`, at another size of image if given."""
+    with torch.device("meta"):
+        model = create_tam(name, image_size).eval().requires_grad_(False)
+        image = torch.empty(1, 3, *model.image_size)
+        point, label = torch.empty(1, 1, 2), torch.ones(1, 1, dtype=torch.int64)
+        with FlopCounterMode(display=False) as looking:
+            feat, details = model.look(image)
+        with FlopCounterMode(display=False) as answering:
+            model.predict(model.without_memory(feat), point, label, details=details)
+    return TrackerInfo(
+        tracker=tracker_row(name, image_size),
+        image_macs=looking.get_total_flops() // 2,
+        click_macs=answering.get_total_flops() // 2,
+    )
+
+
+def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
+    """A line per tracker, and where weights belong."""
+    cells = [
+        (row.name, human_count(row.params), str(row.image_size[0]),
+         *_weights_of(row))
+        for row in rows
+    ]  # fmt: skip
+    table = text_table(("tracker", "params", "image", "weights", "here"), cells, right=(1, 2))
+    published = [row for row in rows if row.file is not None]
+    if published and not any(row.here for row in published):
+        folder = checkpoint_folder()
+        table += wrapped(
+            f"no weights here: they belong into {folder}; pocketeye info NAME says more"
+        )
+    return table
+
+
+def _weights_of(row: TrackerRow) -> tuple[str, str]:
+    """Which, and whether they are here."""
+    if row.file is None:
+        return ("come with pocketeye", "yes") if row.here else ("none published", "")
+    return row.file.file_name, "yes" if row.here else "no"
+
+
+def _published(card: Card | None) -> list[str]:
+    if card is None:
+        return []
+    if not card.metrics:
+        return ["no published results"]
+    return published_table(card)
+
+
+def _params(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

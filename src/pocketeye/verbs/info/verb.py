@@ -1,0 +1,269 @@
+"""``pocketeye info``: what a network or a data set is."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from pocketeye.errors import InvalidValue, nearest, unknown
+from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies
+from pocketeye.models import (
+    Architecture,
+    Card,
+    build_block,
+    card_for,
+    count,
+    list_models,
+    list_tams,
+)
+from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
+from pocketeye.models.dense.described import is_dense
+from pocketeye.models.size import Size, sides, size_text
+from pocketeye.predicting.network import open_network
+from pocketeye.text import human_count, text_table
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.info.card_text import published_table, wrapped
+from pocketeye.verbs.info.data import DataInfo, data_info
+from pocketeye.verbs.info.dense import DenseInfo, dense_info
+from pocketeye.verbs.info.run_card import RunCard, read_run_card
+from pocketeye.verbs.info.stages import StageRow, stage_rows, stage_table
+from pocketeye.verbs.info.trackers import TrackerInfo, tracker_info
+
+# models.count
+COUNTER = "torch's FlopCounterMode (convolutions, matrix products)"
+_FORMS = {"two heads": "with two heads (distilled=True)", "merged": "once merged"}
+_HEADER = ("op", "in", "out", "stride", "size", "MACs", "params")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockRow:
+    """One layer: ``size`` is the side of the map it receives; ``macs`` for one image."""
+
+    op: str
+    in_chs: int
+    out_chs: int
+    stride: int
+    size: Size
+    macs: int
+    params: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoResult(VerbResult):
+    """A network for one image of ``input_size`` pixels a side, or (height, width).
+
+    Attributes:
+        macs: multiply-accumulates by ``counter``.
+        weights: of convolutions and linear layers without BN and biases (FBNet's convention).
+        blocks: empty for networks that are no chain of blocks.
+        stages: what the backbone gives to heads, at falling resolution.
+        card: what was published; None where nobody wrote that down, and for files.
+        run: of a run folder.
+        bundled: what else is to be said of weights that come along.
+        measured: records of this network in the folder of results.
+    """
+
+    name: str
+    model: str
+    macs: int
+    params: int
+    weights: int
+    input_size: Size
+    in_chans: int
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_pct: float
+    interpolation: str
+    blocks: tuple[BlockRow, ...]
+    stages: tuple[StageRow, ...]
+    card: Card | None
+    run: RunCard | None
+    bundled: BundledCard | None
+    measured: tuple[KeptLatency, ...]
+    counter: str = COUNTER
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
+
+    def lines(self) -> list[str]:
+        described = self.card or self.bundled
+        summary = f"{self.name}: {described.summary}" if described else self.name
+        first, *more = wrapped(summary)
+        sections = [
+            [first.replace(escape(self.name), f"[bold]{escape(self.name)}[/bold]", 1), *more],
+            self._costs(),
+            self.run.lines() if self.run else self._card(),
+            _labelled(*self.bundled.rows()) if self.bundled else [],
+            published_table(self.card) if self.card else [],
+            self._measured(),
+            self._layers(),
+        ]
+        return [line for section in sections if section for line in (*section, "")][:-1]
+
+    def next_commands(self) -> list[str]:
+        model = shlex.quote(self.model)
+        commands = [f"pocketeye export {model}", f"pocketeye bench {model}"]
+        if self.run and self.run.top1 is not None and self.run.evaluation is None:
+            commands.insert(0, f"pocketeye eval {model} --data {shlex.quote(self.run.data)}")
+        return commands
+
+    def _costs(self) -> list[str]:
+        height, width = sides(self.input_size)
+        image = f"{self.in_chans}×{height}×{width}"
+        others = [
+            f"{cost.printed} {_FORMS[cost.form]}"
+            for cost in (self.card.costs if self.card else ())
+            if cost.of == "params" and cost.form and cost.source == "counted here"
+        ]
+        mean, std = (" ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
+        return _labelled(
+            ("params", "; ".join([f"{human_count(self.params)} ({self.params:,})", *others])),
+            ("", f"{human_count(self.weights)} weights (no BN, no bias)"),
+            ("MACs", f"{human_count(self.macs)} for an image of {image}, by {self.counter}"),
+            ("image", f"{image}, mean {mean}, std {std}, crop {self.crop_pct:g}, "
+                        f"{self.interpolation}"),
+            ("outputs", f"{self.num_classes} classes"),
+        )  # fmt: skip
+
+    def _card(self) -> list[str]:
+        card = self.card
+        if card is None:
+            return ["no card: nothing published of this network is written down here"]
+        load = {
+            "": "",
+            "--pretrained": f" (pocketeye export {self.name}.TAG --pretrained)",
+            "--checkpoint": f" (pocketeye export {self.name} --checkpoint FILE)",
+        }[card.load]
+        return _labelled(
+            *([("paper", str(card.paper))] if card.paper else []),
+            ("origin", card.origin),
+            ("licence", f"code {card.code_license}; weights {card.weights_license}"),
+            ("weights", f"{card.weights}{load}"),
+        )
+
+    def _measured(self) -> list[str]:
+        if not self.measured:
+            return []
+        rows = [
+            (k.precision, f"{k.latency_ms:.3g}{' est.' if k.estimated else ''}",
+             f"{k.p10_ms:.3g}–{k.p90_ms:.3g}", str(k.input_size or ""), k.date[:10], k.file)
+            for k in self.measured
+        ]  # fmt: skip
+        header = ("measured", "ms", "wall p10–p90", "input", "date", "record")
+        table = text_table(header, rows, right=(1, 2, 3))
+        return table + [
+            line
+            for setup, group in by_setup(self.measured).items()
+            for line in wrapped(f"{', '.join(k.precision for k in group)}: {setup}", "  ", 2)
+        ]
+
+    def _layers(self) -> list[str]:
+        if self.blocks:
+            rows = [
+                (b.op, *map(str, (b.in_chs, b.out_chs, b.stride, size_text(b.size))),
+                 human_count(b.macs), human_count(b.params))
+                for b in self.blocks
+            ]  # fmt: skip
+            return text_table(_HEADER, rows, right=range(1, 7))
+        return stage_table(self.stages) if self.stages else ["no table: it names no stages"]
+
+
+def info(
+    model: str,
+    *,
+    input_size: int | None = None,
+    results: Path = Path("results"),
+    split: str | None = None,
+    classes: str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> InfoResult | TrackerInfo | DenseInfo | DataInfo:
+    """Show what a network or a data set is.
+
+    Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
+    parts, what was published, and which file of weights belongs where. Of a data set: images, classes
+    with counts, sizes, and what is wrong with it.
+
+    Args:
+        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, or a
+            data set.
+        input_size: side of the image in pixels; the network's own by default.
+        results: folder of latency records, where there is one.
+        split: of a data set only this one, such as train; all by default.
+        classes: what the masks of a data set mean: a yaml, or camvid11, cityscapes.
+        out: image to draw samples of a data set into, such as samples.png.
+        overwrite: replace that image.
+
+    Raises:
+        InvalidValue: unknown name, or a damaged file.
+        MissingFile: no network or data at that path.
+    """
+    if Path(model).exists():
+        data = data_info(Path(model), split, classes, out, overwrite)
+        if data is not None:
+            return data
+    if split or classes or out:
+        raise InvalidValue(
+            f"{model} is no data set that is known: --split, --classes and --out are for those"
+        )
+    if not Path(model).exists():
+        trackers = list_tams()
+        if model in trackers:
+            return tracker_info(model, input_size)
+        close = nearest(model, [*list_models(include_timm=True), *trackers, *bundled_runs()])
+        if close in trackers and model != close:
+            raise unknown("tracker", model, trackers, "see `pocketeye list`")
+    found = located(model)
+    if is_dense(Path(found)):
+        return dense_info(model, Path(found))
+    network = open_network(found, input_size=input_size, any_shape=True)
+    counts = count(network.module, network.input_shape)
+    path = Path(found)
+    return InfoResult(
+        name=network.name,
+        model=model,
+        macs=counts.macs,
+        params=counts.params,
+        weights=counts.weights,
+        input_size=network.own_size or network.input_size,
+        in_chans=network.input_shape[0],
+        num_classes=getattr(network.module, "num_classes", 0),
+        mean=network.info.mean,
+        std=network.info.std,
+        crop_pct=network.info.crop_pct,
+        interpolation=network.info.interpolation,
+        blocks=_rows(network.architecture) if network.architecture else (),
+        stages=stage_rows(network.module, network.own_size or network.input_size),
+        card=None if path.exists() else card_for(network.name),
+        run=read_run_card(path) if path.is_dir() else None,
+        bundled=bundled_card(path),
+        measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
+    )
+
+
+def _labelled(*rows: tuple[str, str]) -> list[str]:
+    return [line for label, text in rows for line in wrapped(text, label, 12)]
+
+
+def _rows(architecture: Architecture) -> tuple[BlockRow, ...]:
+    rows = []
+    for placed in architecture.placed():
+        spec = placed.spec
+        counts = count(build_block(spec), placed.input_shape)
+        rows.append(
+            BlockRow(
+                op=spec.op,
+                in_chs=spec.in_chs,
+                out_chs=spec.out_chs,
+                stride=spec.stride,
+                size=placed.size,
+                macs=counts.macs,
+                params=counts.params,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,3 @@
+"""`pocketeye predict`."""
+
+from pocketeye.verbs.predict.verb import predict as predict

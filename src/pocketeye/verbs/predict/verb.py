@@ -1,0 +1,159 @@
+"""``pocketeye predict``: what is in images, by a classifier, a detector or a segmenter."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pocketeye.data.inputs import STDIN, find_inputs
+from pocketeye.errors import InvalidValue
+from pocketeye.models.bundled import located
+from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
+from pocketeye.predicting.files import FOLDER, SHEET, _save, _save_csv
+from pocketeye.predicting.predict import Prediction
+from pocketeye.predicting.predict import predict as run_prediction
+from pocketeye.predicting.predictor import open_predictor
+from pocketeye.results.figures import short
+from pocketeye.text import inputs_left_out, path_end, text_table
+from pocketeye.verbs._options import refuse
+from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.predict.dense import SCORE, DensePredictResult, predict_dense
+
+_MOST_SHOWN, _MOST_CLASSES = 20, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictResult(VerbResult):
+    """Predictions in the order of the images, and images that could not be read."""
+
+    model: str
+    predictions: tuple[Prediction, ...]
+    problems: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "predictions": [row.to_dict() for row in self.predictions],
+            "problems": list(self.problems),
+            "files": list(self.files),
+        }
+
+    def lines(self) -> list[str]:
+        shown = self.predictions[:_MOST_SHOWN]
+        count = min(_MOST_CLASSES, max(len(row.classes) for row in shown))
+        header, rows = ["image"], [[path_end(row.name, 40)] for row in shown]
+        for place in range(count):
+            header += [("most likely", "second", "third")[place], ""]
+            for cells, row in zip(rows, shown, strict=True):
+                cells.append(short(row.classes[place], 28))
+                cells.append(f"{100 * row.probabilities[place]:.1f} %")
+        lines = text_table(header, rows, right=[2 * place + 2 for place in range(count)])
+        if len(self.predictions) > _MOST_SHOWN:
+            more = len(self.predictions) - _MOST_SHOWN
+            lines.append(f"… and {more} more (all with --csv FILE, --out FOLDER or --json)")
+        return lines + inputs_left_out(self.problems)
+
+    def written(self) -> list[Path]:
+        return list(self.files)
+
+    def next_commands(self) -> list[str]:
+        path = Path(self.model)
+        if (path / "best.safetensors").is_file():
+            return [f"pocketeye export {shlex.quote(self.model)}"]
+        return []
+
+
+def predict(
+    model: str,
+    images: list[str],
+    *,
+    topk: int = 5,
+    csv: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    classes: Path | None = None,
+    checkpoint: Path | None = None,
+    pretrained: bool = False,
+    input_size: int | None = None,
+    batch_size: int = 32,
+    score_threshold: float = SCORE,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    threads: int = 1,
+) -> PredictResult | DensePredictResult:
+    """Name what is in images; with a detector or a segmenter also where it is.
+
+    Args:
+        model: a run folder, an exported artefact, or a name or architecture.json with weights. Of what
+            kind a run is, its model.json says.
+        images: image files, folders of them, patterns, http(s) addresses (fetched because they
+            are named), or - for standard input: one image, or names one a line.
+        topk: of a classifier: classes per image.
+        csv: of a classifier: file for a table with a row per image.
+        out: folder for a sheet of the images with their classes, and a JSON file of each. Of a
+            detector or a segmenter for each image drawn, detections.json as COCO has it, and label
+            images; out/predict/RUN by default.
+        overwrite: replace the files of an earlier prediction.
+        classes: text file with the names of the network's classes, one a line, where the weights
+            come without them.
+        checkpoint: weights for a name or an architecture.json.
+        pretrained: fetch the published weights of a name.
+        input_size: another side of the input in pixels than the network's.
+        batch_size: of a classifier: images at once (an artefact has its own).
+        score_threshold: of a detector: objects of a lower score are left out.
+        device: where a torch network runs.
+        threads: threads of an artefact's runtime.
+
+    Raises:
+        InvalidValue: no weights, none of the images can be read, or files would be overwritten.
+        MissingFile: no such network, or no image at all.
+    """
+    dense = is_dense(Path(located(model)))
+    if dense:
+        refuse(
+            DenseDescription.load(Path(located(model))).task, topk=topk != 5, csv=csv,
+            classes=classes, checkpoint=checkpoint, pretrained=pretrained, input_size=input_size,
+            batch_size=batch_size != 32,
+        )  # fmt: skip
+    else:
+        refuse("classify", score_threshold=score_threshold != SCORE)
+        _require_free(csv, out, overwrite)
+    stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
+    inputs, missing = find_inputs(images, stdin)
+    if dense:
+        return predict_dense(
+            model, inputs, missing, score_threshold=score_threshold, out=out,
+            overwrite=overwrite, device=device, threads=threads,
+        )  # fmt: skip
+    predictor = open_predictor(
+        model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
+        input_size=input_size, device=device, threads=threads,
+    )  # fmt: skip
+    predictions, problems = run_prediction(
+        predictor, inputs, topk=topk, batch_size=batch_size,
+        thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
+    )  # fmt: skip
+    files = _save(predictions, predictor.info.name, out) if out else []
+    if csv:
+        files.append(_save_csv(predictions, csv))
+    return PredictResult(
+        model=model,
+        predictions=tuple(predictions),
+        problems=(*missing, *problems),
+        files=tuple(files),
+    )
+
+
+def _require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:
+    """Refuse before any work what would be overwritten."""
+    if csv and csv.is_dir():
+        raise InvalidValue(f"--csv takes a file, and {csv} is a folder")
+    taken = [csv] if csv else []
+    taken += [out / SHEET, out / FOLDER] if out else []
+    there = [path for path in taken if path.exists()]
+    if there and not overwrite:
+        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")

@@ -1,0 +1,3 @@
+"""`pocketeye train`."""
+
+from pocketeye.verbs.train.verb import train as train
