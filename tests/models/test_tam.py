@@ -172,7 +172,7 @@ def test_position_table_is_resampled_as_by_pytorch():
 def test_any_backbone(trunk):
     model = create_tam("pocketeye_tam_pico", (96, 160), trunk=trunk).eval()
     assert model.encode_image(draws(1, 3, 96, 160)).shape == (1, 128, 6, 10)
-    assert model.image_encoder.trunk.context is not None
+    assert model.image_encoder.trunk.fuse
 
 
 @torch.no_grad()
@@ -182,8 +182,22 @@ def test_backbone_with_an_odd_map_and_without_context():
     assert model.encode_image(draws(1, 3, 80, 112)).shape == (1, 128, 5, 7)
     backbone = timm.create_model("casvit_xs", features_only=True, out_indices=(0, 1, 2)).eval()
     trunk = BackboneTrunk(backbone)
-    assert trunk.context is None
-    assert torch.equal(trunk(draws(1, 3, 64, 64)), backbone(draws(1, 3, 64, 64))[2])
+    assert not trunk.fuse
+    trunk.norms["16"].running_mean.fill_(0.5)
+    trunk.norms["16"].running_var.fill_(4.0)
+    image = draws(1, 3, 64, 64)
+    want = (backbone(image)[2] - 0.5) / 2.0
+    torch.testing.assert_close(trunk.eval()(image), want, rtol=1e-4, atol=1e-5)
+
+
+def test_the_layers_up_to_a_map():
+    trunk = BackboneTrunk(timm.create_model("tf_efficientnet_lite0", features_only=True))
+    names = {id(p): name for name, p in trunk.backbone.named_parameters()}
+    early = {names[id(p)].rpartition(".")[0] for p in trunk.parameters_up_to(4)}
+    assert {"conv_stem", "bn1", "blocks.0.0.conv_dw", "blocks.1.1.bn3"} <= early
+    assert not any(name.startswith("blocks.2") for name in early)
+    with pytest.raises(InvalidValue, match="strides 4, 8, 16, 32, not 2"):
+        trunk.parameters_up_to(2)
 
 
 def test_backbone_without_stride_16():

@@ -15,6 +15,7 @@ from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncod
 from pocketeye.models.tam.mask_decoder import MaskDecoder
 from pocketeye.models.tam.memory_attention import MemoryAttention, Pooling
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
+from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.tam import TAM
 
@@ -35,7 +36,8 @@ class TAMSpec:
 
     ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
-    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4.
+    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` is the
+    one of :class:`TAM`.
     """
 
     trunk: ViTSpec | str
@@ -47,6 +49,7 @@ class TAMSpec:
     pooling: Pooling = Pooling.NONE
     mask_chs: tuple[int, ...] = (4, 16, 64, 256)
     details: bool = False
+    memory_rule: MemoryRule = MemoryRule.RECENT
 
 
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
@@ -68,13 +71,16 @@ _NARROW = TAMSpec(
     num_mem_layers=1,
     ffn_dim=512,
     mask_chs=(4, 8, 16, 64),
+    memory_rule=MemoryRule.VISIBLE,
 )
 
 SPECS: Mapping[str, TAMSpec] = {
     **_published("s", ViTSpec(dim=384, num_heads=6)),
     **_published("ti", ViTSpec(dim=192, num_heads=3)),
     "pocketeye_tam_pico": _NARROW,
-    "pocketeye_tam_nano": replace(_NARROW, trunk="casvit_xs", mem_dim=64, num_mem_layers=2),
+    "pocketeye_tam_nano": replace(
+        _NARROW, trunk="tf_efficientnet_lite0", mem_dim=64, num_mem_layers=2
+    ),
     "pocketeye_tam_small": replace(
         _NARROW,
         trunk=ViTSpec(dim=192, num_heads=3),
@@ -114,7 +120,7 @@ def create_tam(
     ``…_s_512x512``             512  34.1 M  whole
     ``efficienttam_ti``…       same  17.9 M  the same four
     ``pocketeye_tam_pico``      256   3.9 M  whole; FBNet-A, one layer of memory attention
-    ``pocketeye_tam_nano``      256   4.6 M  whole; CAS-ViT-XS, two layers
+    ``pocketeye_tam_nano``      256   4.8 M  whole; EfficientNet-Lite0, two layers
     ``pocketeye_tam_small``     384   9.6 M  equation 5; the ViT of Ti, two layers
     ======================  =======  ======  ===============================================
 
@@ -143,7 +149,8 @@ def create_tam(
         made["image_encoder"] = ImageEncoder(body, spec.dim, spec.details)
     elif trunk is not None:
         raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
-    return TAM(**{**_default_parts(spec, size, made), **made}, variant=name)  # type: ignore[arg-type]
+    made = {**_default_parts(spec, size, made), **made}
+    return TAM(**made, variant=name, memory_rule=spec.memory_rule)  # type: ignore[arg-type]
 
 
 def _default_parts(
