@@ -50,6 +50,9 @@ def test_a_tenth_is_held_out_where_there_are_no_lists(images, tmp_path):
     held = {sets.val_images[0].usable(k)[1].pixels.tobytes() for k in range(2)}
     assert len(trained | held) == 12
     lone = write_davis(tmp_path / "lone", {"train": ["only"]})
+    mixed = open_sets([str(images), str(lone)])
+    assert [len(videos) for videos in mixed.videos] == [1]
+    assert not mixed.val_videos
     with pytest.raises(InvalidValue, match="one sample is too few"):
         open_sets([str(lone)])
 
@@ -67,6 +70,13 @@ def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
     assert numbers == [0, 1, 2, 3, 4, 5, 6, 7, 9, 9]
     assert not validated & {ours.usable(k)[1].pixels.tobytes() for k in range(len(ours))}
     assert caplog.text.count(f"{damaged.name} cannot be used") == 1
+
+
+def test_it_is_said_how_label_numbers_are_read(images):
+    assert "parts of one thing" in open_sets([str(images)]).lines()[0]
+    objects = open_sets([f"{images}:objects"])
+    assert "each number is an object" in objects.lines()[0]
+    assert all(objects.images[0].usable(0)[1].whole)
 
 
 def test_clips_of_both_kinds_in_one_epoch(davis, images):

@@ -183,8 +183,11 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         if names
     ]
     if problems:
-        others = tam_checkpoints.fitting_trackers(state_dict) if isinstance(model, TAM) else []
-        problem = f"it is of {' or '.join(others)}" if others else "; ".join(problems)
+        problem = "; ".join(problems)
+        if isinstance(model, TAM):
+            others = tam_checkpoints.fitting_trackers(state_dict)
+            of_others = f"it is of {' or '.join(others)}" if others else None
+            problem = of_others or tam_checkpoints.other_trunk(state_dict, model) or problem
         raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
     if isinstance(state_dict, dict):
         for key in ours:

@@ -13,7 +13,7 @@ from torch import Tensor
 from pocketeye.data.clips.warp import channels_first, coverage, resized
 from pocketeye.data.files.cache import ByteCache
 from pocketeye.data.mask_sets.samples import MaskedImage
-from pocketeye.data.mask_sets.samples import WorstImages as WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages as MaskedImages
 from pocketeye.errors import InvalidValue
 
 LEAST_SIDE = 40
@@ -56,7 +56,7 @@ class Pool:
     """
 
     def __init__(
-        self, galleries: Sequence[tuple[WorstImages, float]], size: int, cache_bytes: int
+        self, galleries: Sequence[tuple[MaskedImages, float]], size: int, cache_bytes: int
     ) -> None:
         weights = np.asarray([weight for _, weight in galleries], np.float64)
         self.galleries = tuple(gallery for gallery, _ in galleries)
@@ -112,12 +112,13 @@ def cut_out(image: MaskedImage, size: int) -> tuple[Cutout, ...]:
     """The objects of an image that can be cut out, no larger than the clips of side ``size`` need."""
     found = []
     for shape, whole in zip(image.shapes, image.whole, strict=True):
-        if whole and (cutout := _cut(image.pixels, shape(), size)) is not None:
+        if whole and (cutout := cut(image.pixels, shape(), size)) is not None:
             found.append(cutout)
     return tuple(found)
 
 
-def _cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
+def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
+    """One object of ``pixels``, uint8 ``(H, W, 3)``; None where it is small or cut off by the border."""
     side = float(np.sqrt(np.count_nonzero(mask)))
     border = sum(map(np.count_nonzero, (mask[0], mask[-1], mask[:, 0], mask[:, -1])))
     if side < LEAST_SIDE or border > 0.05 * side:

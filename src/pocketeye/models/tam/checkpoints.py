@@ -27,6 +27,7 @@ from pocketeye.models.tam.tam import TAM
 _REPO = "yunyangx/efficient-track-anything"
 _BUNDLED = Path(__file__).resolve().parents[2] / "weights"
 _WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
+_BACKBONE, _NORMS = "image_encoder.trunk.backbone.", "image_encoder.trunk.norms."
 # Ours are the official names but for three prefixes.
 _PREFIXES = (
     ("sam_prompt_encoder.", "prompt_encoder."),
@@ -178,6 +179,19 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[s
             f"{model.variant or 'this network'} is {here.shape[0]}: {remedy} instead"
         )
     return ours
+
+
+def other_trunk(state_dict: Mapping[str, Tensor], model: TAM) -> str | None:
+    """Say what is wrong with weights (our names) of a tracker with another timm backbone, or none."""
+    own = {key for key in model.state_dict() if key.startswith(_BACKBONE)}
+    theirs = {key for key in state_dict if key.startswith(_BACKBONE)}
+    if not own or not theirs:
+        return None
+    if len(own & theirs) < len(own) / 2:
+        return "its image encoder has another trunk: give --trunk the backbone it was trained with"
+    if not any(key.startswith(_NORMS) for key in state_dict):
+        return "it was trained before the maps of a trunk were normed: train it anew"
+    return None
 
 
 def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:

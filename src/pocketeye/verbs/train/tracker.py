@@ -20,7 +20,7 @@ from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker, require_sq
 from pocketeye.training.tam.init import look_near_first
 from pocketeye.training.tam.run import _open_teacher
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
-from pocketeye.training.tam.start import begin_with
+from pocketeye.training.tam.start import begin_with, measure_maps
 from pocketeye.verbs._result import VerbResult
 
 
@@ -114,6 +114,8 @@ def train_tracker(
     taught = _open_teacher(teacher, teacher_checkpoint)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
+    if checkpoint is None and not resume:
+        measure_maps(network, train)
     folder = out or Path("out") / "train" / f"{model}-{config.task}"
     asked = {
         "model": model,
