@@ -15,7 +15,7 @@ from torch import nn
 from pocketeye.data import ImageSet
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.loaders.sampling import EpochSampler
-from pocketeye.data.transforms.transforms import build_transform, default_stats
+from pocketeye.data.transforms.transforms import build_transform
 from pocketeye.devices import is_first_process, rank_and_world
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.info import ModelInfo
@@ -35,7 +35,7 @@ from pocketeye.training.classify.config import TrainConfig as TrainConfig
 from pocketeye.training.classify.config import load_recipe as load_recipe
 from pocketeye.training.classify.distill import Teacher, open_teacher
 from pocketeye.training.classify.report import write_report
-from pocketeye.training.classify.start import fixed_size, require_drop_path
+from pocketeye.training.classify.start import fixed_size, input_stats, require_drop_path
 from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
 from pocketeye.training.engine import figures
 from pocketeye.training.engine.fit import threads
@@ -141,7 +141,7 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
 def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None) -> ModelInfo:
     """What one must know of the network to use it; ``config.input_size`` is set."""
     architecture = getattr(model, "architecture", None)
-    mean, std = default_stats(train.in_chans)
+    mean, std = input_stats(model, train.in_chans)
     assert config.input_size is not None
     return ModelInfo(
         name=name or getattr(architecture, "name", None) or type(model).__name__,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketeye.data import ImageSet
+from pocketeye.data.transforms.transforms import default_stats
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
@@ -31,7 +32,7 @@ def start_network(
         model: as :func:`pocketeye.create_model` takes it.
         images: training set: gives classes and channels.
         config: gives ``drop_path_rate``, ``distill_head`` and ``seed``.
-        pretrained: the published weights, fetched by name.
+        pretrained: the published weights of that name, see :func:`pocketeye.create_model`.
         checkpoint: a file of weights to begin with instead.
         new_head: leave the file's classifier, so that it may be for other classes.
 
@@ -88,6 +89,17 @@ def fixed_size(model: nn.Module) -> int | None:
         return None
     own = getattr(patches, "img_size", None) or cfg["input_size"][-2:]
     return int(own[0])
+
+
+def input_stats(model: nn.Module, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation, per channel, of the inputs (0 to 1) a network expects.
+
+    They are those of its timm cfg, where that is for ``in_chans`` channels, and else the usual ones.
+    """
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    mean, std = (tuple(cfg.get(key) or ()) for key in ("mean", "std"))
+    usual = default_stats(in_chans)
+    return mean if len(mean) == in_chans else usual[0], std if len(std) == in_chans else usual[1]
 
 
 def head_names(model: nn.Module) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.files.readable import first_readable
-from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, WorstImages, load_masks
+from pocketeye.data.mask_sets.samples import MaskedImage, MaskedImages, MaskSet, load_masks
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
@@ -63,9 +63,9 @@ class Part:
 class DataSets:
     """What was opened: for training, and for validation."""
 
-    images: list[WorstImages] = field(default_factory=list)
+    images: list[MaskedImages] = field(default_factory=list)
     videos: list[VideoSet] = field(default_factory=list)
-    val_images: list[WorstImages] = field(default_factory=list)
+    val_images: list[MaskedImages] = field(default_factory=list)
     val_videos: list[VideoSet] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -145,7 +145,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[WorstImages], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[MaskedImages], config: TamConfig, size: int, length: int
 ) -> ClipSource:
     parts: list[tuple[ClipSource, float]] = []
     synthetic_share = config.synthetic_share if sets.videos else 1.0
@@ -176,7 +176,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
     """
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
-    galleries: list[WorstImages] = [*sets.val_images, *frames]
+    galleries: list[MaskedImages] = [*sets.val_images, *frames]
     if config.task == "segment-anything":
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
