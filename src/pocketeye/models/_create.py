@@ -9,13 +9,15 @@ from typing import Any
 
 import timm
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from timm.models._features import FeatureGetterNet
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models._registry import own_models
-from pocketeye.models._weights import load_checkpoint
+from pocketeye.models._weights import backbone_state_dict, load_checkpoint
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones import fbnet
+from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.models.size import sides
 from pocketeye.runs import ARCHITECTURE, MODEL, WEIGHTS
 
@@ -35,16 +37,23 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
     """Make a network.
 
     Args:
-        name: a registered name (``fbnet_c``, any timm name), the path of an ``architecture.json``,
-            or a run folder, whose best weights are then loaded.
-        pretrained: fetch the published weights by name (needs a network).
+        name: a registered name (``fbnet_c``, any timm name), the path of an ``architecture.json``, or a
+            run folder or the name of a run that comes along (``casvit_xs.tiny_imagenet_24``), whose
+            best weights are then loaded.
+        pretrained: give it the published weights of that name. Those of
+            :data:`pocketeye.models.backbones.packaged.PACKAGED` come from their installed package;
+            others, and names with timm's tag (``tf_efficientnet_lite0.in1k``), are fetched (needs a
+            network).
         kwargs: ``num_classes``, ``in_chans``, ``drop_rate``, ``features_only`` … as timm has them.
 
     Raises:
         InvalidValue: unknown name (with the nearest spelling), or no published weights to fetch.
         MissingFile: the path holds no network.
+        MissingExtra: the package with the weights is not installed.
     """
-    path = Path(name)
+    from pocketeye.models.bundled import located
+
+    path = Path(located(str(name)))
     if path.suffix == ".json" or path.is_dir() or len(path.parts) > 1:
         if pretrained:
             raise InvalidValue(f"{name}: pretrained weights go with names, not with files")
@@ -56,6 +65,8 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
     tags = timm.list_models(f"{base}.*", include_tags=True)
     if text != base and text not in tags and not _has_cfg(text):
         raise _unknown(text, tags)
+    if pretrained and text in PACKAGED:
+        return PACKAGED[text].create(**kwargs)
     if not pretrained:
         return timm.create_model(text, pretrained=False, **kwargs)  # type: ignore[no-any-return]
     return _pretrained(text, **kwargs)
@@ -80,6 +91,11 @@ def _from_path(path: Path, **kwargs: Any) -> nn.Module:
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and not (path / ARCHITECTURE).is_file() and (path / MODEL).is_file():
         described = json.loads((path / MODEL).read_text(encoding="utf-8"))
+        if "name" not in described:
+            raise InvalidValue(
+                f"{path} is the run of a detector or segmenter, not of a classifier: use it with "
+                "`pocketeye predict`, or give it to training as a checkpoint"
+            )
         known = {k: described[k] for k in ("num_classes", "in_chans") if k in described}
         model = create_model(described["name"], **{**known, **kwargs})
     else:
@@ -87,9 +103,18 @@ def _from_path(path: Path, **kwargs: Any) -> nn.Module:
         if not file.is_file():
             raise MissingFile(f"no network at {path}: {file} is missing")
         model = build_network(Architecture.load(file), **kwargs)
-    if path.is_dir() and (folder / WEIGHTS).is_file() and not kwargs.get("features_only"):
-        load_checkpoint(model, folder / WEIGHTS)
+    if path.is_dir() and (folder / WEIGHTS).is_file():
+        _load_run(model, folder / WEIGHTS, maps_only=bool(kwargs.get("features_only")))
     return model
+
+
+def _load_run(model: nn.Module, weights: Path, maps_only: bool) -> None:
+    """Load a run's weights; into a network that only gives maps, those of its backbone."""
+    if not maps_only:
+        load_checkpoint(model, weights)
+        return
+    network = model.model if isinstance(model, FeatureGetterNet) else model
+    network.load_state_dict(backbone_state_dict(network, weights))
 
 
 def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:

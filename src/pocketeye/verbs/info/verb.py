@@ -25,6 +25,7 @@ from pocketeye.models.dense.described import is_dense
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._packaged import PackagedRow, packaged_row
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import published_table, wrapped
 from pocketeye.verbs.info.data import DataInfo, data_info
@@ -64,6 +65,7 @@ class InfoResult(VerbResult):
         card: what was published; None where nobody wrote that down, and for files.
         run: of a run folder.
         bundled: what else is to be said of weights that come along.
+        packaged: the pip package that brings weights of this network; None without one.
         measured: records of this network in the folder of results.
     """
 
@@ -84,6 +86,7 @@ class InfoResult(VerbResult):
     card: Card | None
     run: RunCard | None
     bundled: BundledCard | None
+    packaged: PackagedRow | None
     measured: tuple[KeptLatency, ...]
     counter: str = COUNTER
 
@@ -110,6 +113,8 @@ class InfoResult(VerbResult):
         commands = [f"pocketeye export {model}", f"pocketeye bench {model}"]
         if self.run and self.run.top1 is not None and self.run.evaluation is None:
             commands.insert(0, f"pocketeye eval {model} --data {shlex.quote(self.run.data)}")
+        if self.packaged:
+            commands[0] += " --pretrained"
         return commands
 
     def _costs(self) -> list[str]:
@@ -136,7 +141,7 @@ class InfoResult(VerbResult):
             return ["no card: nothing published of this network is written down here"]
         load = {
             "": "",
-            "--pretrained": f" (pocketeye export {self.name}.TAG --pretrained)",
+            "--pretrained": f" (pocketeye export {self._with_weights} --pretrained)",
             "--checkpoint": f" (pocketeye export {self.name} --checkpoint FILE)",
         }[card.load]
         return _labelled(
@@ -144,7 +149,13 @@ class InfoResult(VerbResult):
             ("origin", card.origin),
             ("licence", f"code {card.code_license}; weights {card.weights_license}"),
             ("weights", f"{card.weights}{load}"),
+            *([("package", self.packaged.sentence)] if self.packaged else []),
         )
+
+    @property
+    def _with_weights(self) -> str:
+        """The name that stands for published weights: with timm's tag, unless a package has them."""
+        return self.name if self.packaged else f"{self.name}.TAG"
 
     def _measured(self) -> list[str]:
         if not self.measured:
@@ -242,6 +253,7 @@ def info(
         card=None if path.exists() else card_for(network.name),
         run=read_run_card(path) if path.is_dir() else None,
         bundled=bundled_card(path),
+        packaged=None if path.exists() else packaged_row(network.name),
         measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
     )
 

@@ -116,6 +116,7 @@ def train(
     synthetic_share: float | None = None,
     teacher: str | None = None,
     teacher_checkpoint: Path | None = None,
+    teacher_size: int | None = None,
     distill: Literal["none", "soft", "hard"] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -154,7 +155,8 @@ def train(
         out: folder of the run; out/train/MODEL-on-DATA by default.
         resume: go on with an interrupted run.
         overwrite: start again in a folder that holds a run.
-        pretrained: begin with the published weights of a named model.
+        pretrained: begin with the published weights of a named model, or of the backbone: from their
+            pip package, or fetched.
         checkpoint: begin with the weights of a file; a tracker's, detector's or segmenter's also with
             those of a run folder.
         new_head: leave the classifier of that file and begin it afresh, as for other classes.
@@ -167,6 +169,8 @@ def train(
             --teacher-checkpoint, or a name (with --teacher-checkpoint, else its published weights).
             Of the other tasks a tracker, whose image features are learnt.
         teacher_checkpoint: weights of the teacher.
+        teacher_size: of classify: side in pixels of the images the teacher sees; the student's by
+            default.
         distill: how: soft or hard.
         epochs: passes over the data.
         batch_size: images per step and process.
@@ -190,7 +194,8 @@ def train(
     """
     if task == "detect" or task == "instance" or task == "semantic":
         refuse(task, model=model, new_head=new_head, teacher=teacher, distill=distill, trunk=trunk,
-               teacher_checkpoint=teacher_checkpoint, synthetic_share=synthetic_share)  # fmt: skip
+               teacher_checkpoint=teacher_checkpoint, teacher_size=teacher_size,
+               synthetic_share=synthetic_share)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
                 f"--task {task} needs annotated images: give their folder with --data"
@@ -207,7 +212,8 @@ def train(
         )  # fmt: skip
     refuse(task, backbone=backbone, classes=classes)
     if task != "classify":
-        refuse(task, pretrained=pretrained, new_head=new_head, distill=distill)
+        refuse(task, pretrained=pretrained, new_head=new_head, distill=distill,
+               teacher_size=teacher_size)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
                 f"--task {task} needs images or videos with masks: give their folders with --data"
@@ -229,7 +235,7 @@ def train(
         recipe or ("digits" if data == DIGITS else "small-cpu"),
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, input_size=input_size,
         device=device, precision=precision, num_processes=num_processes, workers=workers,
-        threads=threads, teacher=teacher, distill=distill,
+        threads=threads, teacher=teacher, distill=distill, teacher_size=teacher_size,
         teacher_checkpoint=str(teacher_checkpoint) if teacher_checkpoint else None,
     )  # fmt: skip
     check_device(
