@@ -61,8 +61,8 @@ def main() -> None:
     for run in args.runs:
         network = open_network(run)
         transform = network.info.transform()
-        images = [transform(val[i][0])[None].numpy() for i in range(len(val))]
-        calibration = [transform(train[int(i)][0])[None].numpy() for i in order]
+        images = [transform(val.read(i).image)[None].numpy() for i in range(len(val))]
+        calibration = [transform(train.read(int(i)).image)[None].numpy() for i in order]
         with torch.no_grad():
             expected = np.concatenate([network.module(torch.from_numpy(x)).numpy() for x in images])
         for form in _FORMS:

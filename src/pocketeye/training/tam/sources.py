@@ -19,8 +19,9 @@ from pocketeye.data.clips.images import ImageClips
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.files.readable import first_readable
-from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, WorstImages, load_masks
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.mask_sets.samples import MaskedImages, MaskSet, ObjectMasks, load_masks
+from pocketeye.data.sample import Sample
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
@@ -41,11 +42,20 @@ class Part:
 
     whole: MaskSet
     places: Sequence[int]
-    late: dict[int, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
         return self.whole.source
+
+    @property
+    def collector(self) -> Problems:
+        return self.whole.collector
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of the whole set."""
+        return self.whole.problems
 
     def __len__(self) -> int:
         return len(self.places)
@@ -54,18 +64,18 @@ class Part:
         """File of image ``index`` of these."""
         return self.whole.name(self.places[index])
 
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Image ``index`` of these, or the first readable one of these after it."""
-        return first_readable(self, index, lambda place: self.whole[self.places[place]])
+    def read(self, index: int) -> Sample[ObjectMasks]:
+        """Read image ``index`` of these and its masks."""
+        return replace(self.whole.read(self.places[index]), index=index)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DataSets:
     """What was opened: for training, and for validation."""
 
-    images: list[WorstImages] = field(default_factory=list)
+    images: list[MaskedImages] = field(default_factory=list)
     videos: list[VideoSet] = field(default_factory=list)
-    val_images: list[WorstImages] = field(default_factory=list)
+    val_images: list[MaskedImages] = field(default_factory=list)
     val_videos: list[VideoSet] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -145,7 +155,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[WorstImages], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[MaskedImages], config: TamConfig, size: int, length: int
 ) -> ClipSource:
     parts: list[tuple[ClipSource, float]] = []
     synthetic_share = config.synthetic_share if sets.videos else 1.0
@@ -176,7 +186,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
     """
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
-    galleries: list[WorstImages] = [*sets.val_images, *frames]
+    galleries: list[MaskedImages] = [*sets.val_images, *frames]
     if config.task == "segment-anything":
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
