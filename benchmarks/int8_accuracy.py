@@ -58,7 +58,7 @@ def calibration_of(network: Network, args: argparse.Namespace) -> list[np.ndarra
         return [arrays[0] for arrays in sample_inputs(network, None, args.calibration)]
     train, transform = load_images(args.data, "train"), network.info.transform()
     order = np.random.default_rng(0).permutation(len(train))[: args.calibration]
-    return [transform(train[int(i)][0])[None].numpy() for i in order]
+    return [transform(train.read(int(i)).image)[None].numpy() for i in order]
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     for run in args.runs:
         network = open_network(run, pretrained=args.pretrained)
         transform = network.info.transform()
-        images = [transform(val[i][0])[None].numpy() for i in range(len(val))]
+        images = [transform(val.read(i).image)[None].numpy() for i in range(len(val))]
         calibration = calibration_of(network, args)
         with torch.no_grad():
             expected = np.concatenate([network.module(torch.from_numpy(x)).numpy() for x in images])

@@ -29,7 +29,7 @@ def digits(tmp_path: Path) -> Path:
     folder.mkdir()
     val = load_images("digits", "val")
     for index in range(3):
-        val[index][0].save(folder / f"{index}.png")
+        val.read(index).image.save(folder / f"{index}.png")
     (folder / "x.png").touch()
     return folder
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from pocketeye.data.files.decode import UnreadableImage, no_comments
-from pocketeye.data.files.listing import Problems
 from pocketeye.data.files.mask_pairs import by_stem, pair_up
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import Given
 
 SMALLEST_PART = 0.002

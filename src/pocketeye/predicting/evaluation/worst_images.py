@@ -43,7 +43,7 @@ def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
     for image_id in result.worst():
         number = result.numbers[image_id]
         try:
-            image = np.asarray(result.samples[number].image())
+            image = np.asarray(result.samples.read(number).image)
         except UnreadableImage:
             continue  # of results made elsewhere
         found = result.found.get(image_id, NOTHING).above(result.matches.score)

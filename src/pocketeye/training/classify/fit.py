@@ -135,7 +135,7 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
     own = int((cfg.get("input_size") or (3, 224, 224))[-1])
     if len(images) == 0 or not images.in_memory:
         return own
-    return min(own, max(32, *images[0][0].size))
+    return min(own, max(32, *images.read(0).image.size))
 
 
 def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None) -> ModelInfo:
@@ -220,8 +220,9 @@ def _loaders(
             workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
         make_loader(
-            val.tolerate_damage(), info.transform(), max(config.batch_size, 128),
+            val, info.transform(), max(config.batch_size, 128),
             shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,
+            on_damage="ignore",
         ),
     )  # fmt: skip
 

@@ -21,14 +21,15 @@ from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.overlaid import OverlaidClips
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.files.readable import first_readable
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.mask_sets.samples import (
-    MaskedImage,
     MaskedImages,
     MaskSet,
+    ObjectMasks,
     load_masks,
     split_layout,
 )
+from pocketeye.data.sample import Sample
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
@@ -49,11 +50,20 @@ class Part:
 
     whole: MaskSet
     places: Sequence[int]
-    late: dict[int, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
         return self.whole.source
+
+    @property
+    def collector(self) -> Problems:
+        return self.whole.collector
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of the whole set."""
+        return self.whole.problems
 
     def __len__(self) -> int:
         return len(self.places)
@@ -62,9 +72,9 @@ class Part:
         """File of image ``index`` of these."""
         return self.whole.name(self.places[index])
 
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Image ``index`` of these, or the first readable one of these after it."""
-        return first_readable(self, index, lambda place: self.whole[self.places[place]])
+    def read(self, index: int) -> Sample[ObjectMasks]:
+        """Read image ``index`` of these and its masks."""
+        return replace(self.whole.read(self.places[index]), index=index)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
