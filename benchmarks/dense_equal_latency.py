@@ -52,8 +52,7 @@ def row_of(name: str, run: Path, data: str) -> dict[str, Any]:
     recipe = yaml.safe_load((training / "recipe.yaml").read_text())
     result = json.loads((training / "result.json").read_text())
     judged: Any = [
-        evaluate(str(run), task="semantic", data=data, split=split, device="cpu").to_dict()
-        for split in _SPLITS
+        evaluate(str(run), data=data, split=split, device="cpu").to_dict() for split in _SPLITS
     ]
     return {
         "name": name,

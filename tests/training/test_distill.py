@@ -161,8 +161,8 @@ def test_misfits(tmp_path: Path, digits: Sets, shape: tuple[int, int], message: 
         ({"teacher": "casvit_xs", "teacher_checkpoint": "no.pt"}, MissingFile, "no checkpoint at"),
         (
             {"teacher": "x/architecture.json"},
-            InvalidValue,
-            "has no weights: give teacher_checkpoint",
+            MissingFile,
+            "no network at x/architecture.json",
         ),
     ],
 )

@@ -51,7 +51,7 @@ def _open(
     described: DenseDescription | DenseManifest, data: str, split: str | None
 ) -> SampleSet[Any]:
     def load(part: str | None) -> SampleSet[Any]:
-        if described.task == "semantic":
+        if described.task.labels_pixels:
             return load_maps(data, part, None, described.classes)
         return load_detection(data, part)
 

@@ -10,7 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from timm.models import EfficientNet
+from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
+
+from pocketeye.models._registry import checkpoint_filter
 
 _STEM_KEY = "_conv_stem.weight"
 _AROUND = {
@@ -28,6 +32,7 @@ _SEPARABLE = {
 _IN_BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
 
 
+@checkpoint_filter(EfficientNet, EfficientNetFeatures)
 def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Return the weights under timm's names; those of another layout come back as they are.
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from pocketeye.data import ImageSet
 from pocketeye.models import Architecture
+from pocketeye.models.reference import ArchitectureFile, Run, resolve
 from pocketeye.training.classify.fit import choose_input_size
 
 
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
     architecture: Any = getattr(module, "architecture", None)
-    from_file = Path(model).suffix == ".json" or Path(model).is_dir()
+    from_file = isinstance(resolve(model), ArchitectureFile | Run)
     if from_file and isinstance(architecture, Architecture):
         return architecture.side
     return choose_input_size(module, images)
@@ -22,7 +22,4 @@ def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
 
 def _name(model: str) -> str:
     """Of a file ``NAME/architecture.json`` the folder counts; a registered name is its own."""
-    path = Path(model)
-    if path.suffix == ".json":
-        return path.resolve().parent.name if path.stem == "architecture" else path.stem
-    return path.resolve().name if path.is_dir() else model
+    return resolve(model).name

@@ -187,7 +187,7 @@ def _finish(
 ) -> DenseFitResult:
     load_checkpoint(model, run / BEST)
     model.eval()
-    rows, metrics = run.metrics(), METRICS[description.task]
+    rows, metrics = run.metrics(), METRICS[description.task.name]
     key = next(iter(metrics))
     best = max(rows, key=lambda row: row[key])
     result = DenseFitResult(

@@ -71,7 +71,7 @@ def write_dense_report(run: RunFolder, metrics: Mapping[str, str]) -> Path:
         curves=pages.embedded(run / CURVES),
         samples=pages.embedded(run / STRIP),
         samples_title="What it answered at the end",
-        samples_caption=_CAPTIONS[described.task],
+        samples_caption=_CAPTIONS[described.task.name],
         changed=[row for row in settings if row[1] != row[2]],
         same=[row for row in settings if row[1] == row[2]],
         epochs=epoch_rows(run, result["best_epoch"], first, 1),
@@ -89,7 +89,7 @@ def _commands(
     folder, asked = shlex.quote(str(run.path)), run.config()
     data = shlex.quote(described.data)
     commands = [
-        ("judge it", f"pocketeye eval {folder} --task {described.task} --data {data}"),
+        ("judge it", f"pocketeye eval {folder} --data {data}"),
         ("use it on images", f"pocketeye predict {folder} IMAGE"),
         ("export it", f"pocketeye export {folder} --data {data}"),
     ]

@@ -13,11 +13,13 @@ from torch import nn
 
 from pocketeye.data.detection.samples import load_detection
 from pocketeye.data.semantic.samples import load_semantic
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
-from pocketeye.models.dense.described import DenseNetwork, is_dense
-from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.runs import ARCHITECTURE, WEIGHTS
+from pocketeye.models.dense.described import DenseNetwork
+from pocketeye.models.reference import ArchitectureFile, Run, expect
+from pocketeye.models.task import CLASSIFY
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.runs import ARCHITECTURE, BEST
 from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.fit import DenseSet
 
@@ -58,40 +60,31 @@ def network_options(config: DenseConfig, pretrained: bool = False) -> dict[str, 
 
 
 def _backbone(name: str) -> _Backbone:
-    path = Path(name)
-    if path.is_dir():
-        return _of_run(path)
-    if path.suffix == ".json":
-        if not path.is_file():
-            raise MissingFile(f"no architecture at {path}")
-        architecture = Architecture.load(path)
+    """The backbone that a user named: a registered one, an architecture, or that of a classifier's run.
+
+    Raises:
+        InvalidValue: unknown, or a network of another kind. MissingFile: a run without weights.
+    """
+    named = expect(name, "a training as its backbone", (CLASSIFY,), artifacts=False)
+    if isinstance(named, Run):
+        return _of_run(named)
+    if isinstance(named, ArchitectureFile):
+        architecture = Architecture.load(named.path)
         return _Backbone(name=architecture.name, architecture=json.loads(architecture.to_json()),
                          statistics={}, weights=None)  # fmt: skip
     with torch.device("meta"):
-        model = create_model(name)  # an unknown name is named here
+        model = create_model(name)
     return _Backbone(name=name, architecture=None, statistics=_statistics(model), weights=None)
 
 
-def _of_run(folder: Path) -> _Backbone:
+def _of_run(run: Run) -> _Backbone:
     """A classifier's run: its network, how it saw images, its best weights."""
-    if is_dense(folder):
-        raise InvalidValue(
-            f"{folder} is a run of a detector or segmenter, not of a classifier: give it with "
-            "--checkpoint to go on from its weights"
-        )
-    if not (folder / FILE).is_file() and (folder / ARCHITECTURE).is_file():
-        return _backbone(str(folder / ARCHITECTURE))  # a search's
-    info = ModelInfo.load(folder)
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise MissingFile(
-            f"{folder} has no weights yet ({WEIGHTS} is missing): finish its training"
-        )
+    info = ModelInfo.load(run.folder)
     architecture = None
     if not timm.is_model(info.name.partition(".")[0]):
-        architecture = json.loads(Architecture.load(folder / ARCHITECTURE).to_json())
+        architecture = json.loads(Architecture.load(run.folder / ARCHITECTURE).to_json())
     return _Backbone(
-        name=info.name, architecture=architecture, weights=weights,
+        name=info.name, architecture=architecture, weights=run.weights,
         statistics={"mean": info.mean, "std": info.std},
     )  # fmt: skip
 
@@ -110,12 +103,12 @@ def _begin(
 ) -> str:
     """Load what a training begins with; one sentence on what that was."""
     if checkpoint is not None:
-        path = checkpoint / WEIGHTS if checkpoint.is_dir() else checkpoint
+        path = checkpoint / BEST if checkpoint.is_dir() else checkpoint
         load_checkpoint(network, path)
         return f"all weights are those of {checkpoint}"
     weights = start_from or named.weights
     if weights is not None:
-        path = weights / WEIGHTS if weights.is_dir() else weights
+        path = weights / BEST if weights.is_dir() else weights
         load_backbone(network, path)
         return f"the backbone's weights are those of {weights}"
     if pretrained:

@@ -11,8 +11,8 @@ import torch
 
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
-from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.task import task_named
 from pocketeye.runs import BEST, CURVES, REPORT
 from pocketeye.text import human_seconds, problem_lines
 from pocketeye.training.dense.config import DenseConfig
@@ -42,7 +42,7 @@ class DenseTrainResult(VerbResult):
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "task": self.description.task,
+            "task": self.description.task.name,
             "network": self.description.network,
             "backbone": self.description.backbone,
             "data": self.description.data,
@@ -76,7 +76,7 @@ class DenseTrainResult(VerbResult):
     def next_commands(self) -> list[str]:
         run, data = shlex.quote(str(self.out)), shlex.quote(self.description.data)
         return [
-            f"pocketeye eval {run} --task {self.description.task} --data {data}",
+            f"pocketeye eval {run} --data {data}",
             f"pocketeye predict {run} IMAGE",
             f"pocketeye export {run} --data {data}",
         ]
@@ -102,10 +102,10 @@ def train_dense(
             "this recipe takes the statistics of BN over all processes (norms or head_norms: sync), "
             "which needs CUDA devices: use a copy of it that says live"
         )
-    named = _backbone(located(backbone))
+    named = _backbone(backbone)
     train, val = open_sets(config, data, classes)
     description = DenseDescription(
-        task=config.task, backbone=named.name, architecture=named.architecture,
+        task=task_named(config.task), backbone=named.name, architecture=named.architecture,
         classes=train.classes, category_ids=getattr(train, "category_ids", ()),
         min_size=config.min_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
         head_channels=config.head_channels, norms=config.norms, data=data, **named.statistics,

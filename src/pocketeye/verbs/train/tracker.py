@@ -11,6 +11,7 @@ import torch
 
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.models.task import task_named
 from pocketeye.runs import BEST, CURVES, REPORT
 from pocketeye.text import human_seconds, problem_lines
 from pocketeye.training.engine.loop import check_device, open_run
@@ -128,7 +129,11 @@ def train_tracker(
     }
     run = open_run(folder, {**asked, **config.to_dict()}, resume=resume, overwrite=overwrite)
     description = TrackerDescription(
-        variant=model, image_size=network.image_size, trunk=trunk, data=data
+        task=task_named(config.task),
+        variant=model,
+        image_size=network.image_size,
+        trunk=trunk,
+        data=data,
     )
     fitted = fit_tracker(
         network, train, val, config, run, resume, description=description, teacher=taught

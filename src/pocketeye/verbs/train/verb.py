@@ -193,8 +193,8 @@ def train(
         UserError: interrupted; says how to go on.
     """
     if task == "detect" or task == "instance" or task == "semantic":
-        refuse(task, model=model, new_head=new_head, teacher=teacher, distill=distill, trunk=trunk,
-               teacher_checkpoint=teacher_checkpoint, teacher_size=teacher_size,
+        refuse(f"--task {task}", model=model, new_head=new_head, teacher=teacher, distill=distill,
+               trunk=trunk, teacher_checkpoint=teacher_checkpoint, teacher_size=teacher_size,
                synthetic_share=synthetic_share)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
@@ -210,9 +210,9 @@ def train(
             backbone or "casvit_xs", dense_config, data=data, classes=classes, out=out, resume=resume,
             overwrite=overwrite, pretrained=pretrained, checkpoint=checkpoint, start_from=start_from,
         )  # fmt: skip
-    refuse(task, backbone=backbone, classes=classes)
+    refuse(f"--task {task}", backbone=backbone, classes=classes)
     if task != "classify":
-        refuse(task, pretrained=pretrained, new_head=new_head, distill=distill,
+        refuse(f"--task {task}", pretrained=pretrained, new_head=new_head, distill=distill,
                teacher_size=teacher_size)  # fmt: skip
         if data == DIGITS:
             raise InvalidValue(
@@ -229,7 +229,7 @@ def train(
             overwrite=overwrite, trunk=trunk, checkpoint=checkpoint, start_from=start_from,
             teacher=teacher, teacher_checkpoint=teacher_checkpoint,
         )  # fmt: skip
-    refuse(task, start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
+    refuse(f"--task {task}", start_from=start_from, trunk=trunk, synthetic_share=synthetic_share)
     model = model or "fbnet_c"
     config = load_recipe(
         recipe or ("digits" if data == DIGITS else "small-cpu"),
