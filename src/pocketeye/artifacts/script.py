@@ -11,6 +11,8 @@ from types import ModuleType
 
 from pocketeye.artifacts import detection_numpy, mask_rcnn_numpy, roi_numpy, semantic_numpy
 
+# The script opens ONNX files; a torch artefact needs torch, and so pocketeye, anyway.
+SCRIPT_RUNTIME = "onnxruntime"
 _MODULES: dict[str, tuple[ModuleType, ...]] = {
     "detect": (semantic_numpy, detection_numpy),
     "instance": (semantic_numpy, detection_numpy, roi_numpy, mask_rcnn_numpy),

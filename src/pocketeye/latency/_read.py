@@ -16,7 +16,8 @@ _MAX_BYTES = 64 * 2**20
 # Annotations are texts under `from __future__ import annotations`.
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "Clock": (str,), "bool": (bool,),
-    "dict[str, Any]": (dict,), "str | None": (str, type(None)),
+    "dict[str, Any]": (dict,), "str | None": (str, type(None)), "int | None": (int, type(None)),
+    "float | None": (int, float, type(None)), "tuple[str, ...]": (list, tuple),
 }  # fmt: skip
 
 
@@ -80,12 +81,16 @@ def build(cls: type[T], data: Any, *, signed: Collection[str] = ()) -> T:
     expected = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
     if odd := sorted({*data} ^ {*expected}):
         raise BadData(f"the keys {', '.join(map(str, odd[:5]))} are missing or unknown")
+    values = dict(data)
     for name, kind in expected.items():
         kinds = _KINDS.get(str(kind))
         if kinds is None:
             continue  # built and checked by the caller
-        if not isinstance(data[name], kinds) or (bool not in kinds and data[name] is True):
-            raise BadData(f"{name} is {str(data[name])[:40]!r}")
-        if float in kinds or int in kinds:
-            number(data[name], signed=name in signed)
-    return cls(**data)
+        value = values[name]
+        if not isinstance(value, kinds) or (bool not in kinds and isinstance(value, bool)):
+            raise BadData(f"{name} is {str(value)[:40]!r}")
+        if value is not None and (float in kinds or int in kinds):
+            number(value, signed=name in signed)
+        if list in kinds:
+            values[name] = tuple(text(item) for item in data[name])
+    return cls(**values)

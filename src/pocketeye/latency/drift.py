@@ -15,7 +15,6 @@ import numpy as np
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import measure_networks
 from pocketeye.latency.protocol import Measured, Protocol
-from pocketeye.latency.record import choose_clock, latency_ms
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.runtimes.base import PRECISIONS, Runtime
@@ -63,8 +62,7 @@ def measure_session(
         segmenter=table.segmenter.spec if table.segmenter else None,
         seed=seed,
     )
-    clock = choose_clock(header.threads)
-    latencies = [latency_ms(m.timing, clock) for m in measured]
+    latencies = [m.timing.latency_ms for m in measured]
     then = dict(zip(table.calibration.networks, table.calibration.measured_ms, strict=True))
     num = len(architectures)
     ratios = [ms / then[str(a)] for ms, a in zip(latencies[num:], again, strict=True)]

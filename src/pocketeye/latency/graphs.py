@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,26 +22,10 @@ from pocketeye.models.dense.raw_heads import RawSemantic
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.size import sides, size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.runtimes.base import Artifact, Executable, Precision, Runtime
+from pocketeye.runtimes.base import Boundary, Executable, ExportRequest, Precision, Runtime
 
-BoundaryIO = Literal["float", "quantized"]
 Shape = tuple[int, int, int]
 _Module = TypeVar("_Module", bound=nn.Module)
-
-
-@runtime_checkable
-class _WritesGraphs(Protocol):
-    """A runtime with a fast writer for plain convolutional graphs."""
-
-    def export_graph(
-        self,
-        module: nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        folder: Path,
-        *,
-        precision: Precision = ...,
-        io: BoundaryIO = ...,
-    ) -> Artifact: ...
 
 
 def graph_key(placed: PlacedBlock) -> str:
@@ -126,20 +110,21 @@ def open_graph(
     *,
     runtime: Runtime,
     precision: Precision,
-    io: BoundaryIO = "float",
+    boundary: Boundary = "float",
     threads: int = 1,
 ) -> Executable:
     """Export for a batch of one image, BN folded as in a network to ship, and load.
 
     Quantised ends only where the runtime has them.
     """
-    module = fuse(nn.Sequential(module))  # whose parts fuse in a copy
-    example = (torch.zeros(1, *input_shape),)
-    if isinstance(runtime, _WritesGraphs):
-        artifact = runtime.export_graph(module, example, folder, precision=precision, io=io)
-    else:
-        artifact = runtime.export(module, example, folder, precision=precision)
-    return runtime.load(artifact, threads=threads)
+    request = ExportRequest(
+        fuse(nn.Sequential(module)),  # whose parts fuse in a copy
+        (torch.zeros(1, *input_shape),),
+        precision=precision,
+        for_timing=True,
+        boundary=boundary,
+    )
+    return runtime.load(runtime.export(request, folder), threads=threads)
 
 
 def open_shipped(
@@ -156,11 +141,10 @@ def open_shipped(
     names = [f"map{number}" for number in range(len(examples))]
     rng = np.random.default_rng(0)
     noise = [rng.standard_normal(x.shape).astype(np.float32) for x in examples]
-    artifact = runtime.export(
-        fuse(module), examples, folder, precision=precision, calibration=[tuple(noise)],
-        input_names=names,
-    )  # fmt: skip
-    return runtime.load(artifact, threads=threads)
+    request = ExportRequest(
+        fuse(module), examples, precision=precision, calibration=[tuple(noise)], input_names=names
+    )
+    return runtime.load(runtime.export(request, folder), threads=threads)
 
 
 def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -208,8 +192,8 @@ class Bench:
 
     def block(self, placed: PlacedBlock) -> Call:
         """A block alone; in int8 its input and output are bytes, as inside an int8 network."""
-        io: BoundaryIO = "quantized" if self.precision == "int8" else "float"
-        return bind(self._open(block_module(placed), placed.input_shape, io))
+        boundary: Boundary = "quantized" if self.precision == "int8" else "float"
+        return bind(self._open(block_module(placed), placed.input_shape, boundary))
 
     def network(self, architecture: Architecture) -> Call:
         """A whole network, floats in and out."""
@@ -246,14 +230,14 @@ class Bench:
             f"{placed}: the exported graph differs, rel {report.rel:.1e}"
         )
 
-    def _open(self, module: nn.Module, shape: Shape, io: BoundaryIO = "float") -> Executable:
+    def _open(self, module: nn.Module, shape: Shape, boundary: Boundary = "float") -> Executable:
         return open_graph(
             module,
             shape,
             self._folder(),
             runtime=self.runtime,
             precision=self.precision,
-            io=io,
+            boundary=boundary,
             threads=self.threads,
         )
 

@@ -51,7 +51,7 @@ def plot_check(report: CheckReport) -> Figure:
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
     """What every candidate adds at every layer, in calibrated milliseconds."""
-    matrix, _ = table.matrix(space)
+    matrix = table.matrix(space).ms
     header = table.header
     figure = _figure(0.36 * space.num_layers + 2.2, 0.36 * len(space.ops) + 1.8)
     axes = figure.add_subplot()

@@ -42,7 +42,7 @@ class Conv:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Linear:
+class Gemm:
     """Weight (O, I) and bias (O,)."""
 
     weight: np.ndarray
@@ -66,7 +66,7 @@ class Simple:
     kind: str
 
 
-Op = Conv | Linear | Shuffle | Simple
+Op = Conv | Gemm | Shuffle | Simple
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ from pocketeye.runtimes._store import eval_mode
 from pocketeye.runtimes.onnx.convnet import (
     Conv,
     ConvNet,
-    Linear,
+    Gemm,
     Op,
     Shape,
     Shuffle,
@@ -204,7 +204,7 @@ class _Lowering:
         if len(shape) != 2:
             raise UnsupportedModule(f"Linear on {len(shape)} dimensions ({node.target!r})")
         weight, bias = _values(m)
-        self._emit(node, Linear(weight=weight, bias=bias), [source], (shape[0], m.out_features))
+        self._emit(node, Gemm(weight=weight, bias=bias), [source], (shape[0], m.out_features))
 
     def _relu(self, node: fx.Node, *, inplace: bool) -> None:
         source = _only(node)

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
+from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Gemm, Shape, Shuffle, Simple, Step
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.onnx.lowering import lower
 
@@ -110,7 +110,7 @@ def _fp32_step(builder: GraphBuilder, step: Step, inputs: list[str]) -> str:
         return builder.shuffle(name, inputs[0], step.shape, op.groups)
     weight = builder.constant(f"{name}_weight", op.weight)
     bias = builder.constant(f"{name}_bias", op.bias)
-    if isinstance(op, Linear):
+    if isinstance(op, Gemm):
         return builder.add("Gemm", [inputs[0], weight, bias], name, transB=1)
     return builder.add("Conv", [inputs[0], weight, bias], name, **conv_attributes(op))
 

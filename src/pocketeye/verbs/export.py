@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.inputs import sample_inputs
-from pocketeye.exporting.network import LATENCY, write_artifact
-from pocketeye.latency.protocol import Protocol, measure_interleaved
-from pocketeye.latency.record import LatencyRecord, choose_clock
+from pocketeye.exporting.dense import export_dense
+from pocketeye.exporting.exported import AGREEMENT, LATENCY, Exported, ExportOptions
+from pocketeye.exporting.network import export_network
 from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import is_dense
 from pocketeye.predicting.network import open_network
-from pocketeye.runtimes import (
-    Artifact,
-    ParityReport,
-    Precision,
-    check_parity,
-    get_runtime,
-)
+from pocketeye.runtimes import Precision
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.export.dense import DenseExportResult, export_dense
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportResult(VerbResult):
-    """An artefact on disk with its parity report and its latency record."""
-
-    name: str
-    artifact: Artifact
-    parity: ParityReport
-    latency: LatencyRecord
-    trained: bool
+class ExportResult(Exported, VerbResult):
+    """An artefact on disk with its proof, as `pocketeye export` shows it."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "folder": self.artifact.folder,
             "file": self.artifact.path,
-            "size_bytes": self.artifact.size_bytes,
+            "size_bytes": self.size_bytes,
             "runtime": self.artifact.runtime,
             "precision": self.artifact.precision,
             "trained": self.trained,
+            "canvas": list(self.canvas) if self.canvas else None,
             "parity": self.parity.to_dict(),
+            "agreement": asdict(self.agreement) if self.agreement else None,
+            "calibration": self.int8_images.to_dict() if self.int8_images else None,
             "latency": self.latency.to_dict(),
         }
 
     def lines(self) -> list[str]:
-        timing, record = self.latency.timing, self.latency
-        threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
-        lines = [
-            *self.parity.lines(),
-            f"latency p50 {timing.p50_ms:.3g} ms (p10 {timing.p10_ms:.3g}, p90 {timing.p90_ms:.3g}) · "
-            f"{record.runtime} {record.runtime_version} · {record.precision} · {threads} · "
-            f"{record.device.cpu}",
-        ]
+        lines = [self.int8_images.line()] if self.int8_images else []
+        lines += self.parity.lines()
+        if self.agreement is not None:
+            num = self.agreement.num_images
+            lines.append(f"against torch on {num} images: {self.agreement.line()}")
+        lines += self.latency.lines()
         if self.parity.status == "FAIL":
             lines.append(
                 "[bold red]parity failed[/bold red]: the artefact is kept, but it does not compute "
@@ -70,10 +57,14 @@ class ExportResult(VerbResult):
 
     def written(self) -> list[Path]:
         folder = self.artifact.folder
-        return [self.artifact.path, folder / PARITY, folder / LATENCY]
+        script = [self.script] if self.script else []
+        agreement = [folder / AGREEMENT] if self.agreement else []
+        return [self.artifact.path, *script, folder / PARITY, *agreement, folder / LATENCY]
 
     def next_commands(self) -> list[str]:
-        return [f"pocketeye bench {self.artifact.folder}"]
+        folder = self.artifact.folder
+        predict = [f"pocketeye predict {folder} IMAGE"] if self.agreement else []
+        return [*predict, f"pocketeye bench {folder}"]
 
     @property
     def exit_code(self) -> int:
@@ -93,7 +84,7 @@ def export(
     samples: int = 64,
     threads: int = 1,
     fuse: bool = True,
-) -> ExportResult | DenseExportResult:
+) -> ExportResult:
     """Export a network to a runtime, prove that it computes the same, and time it.
 
     Args:
@@ -117,68 +108,19 @@ def export(
         InvalidValue: unknown model, runtime or precision; weights that do not fit; a full disk.
         MissingFile: no network, weights or data at a path.
     """
-    if is_dense(Path(located(model))):
+    options = ExportOptions(
+        to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
+        threads=threads, fuse=fuse,
+    )  # fmt: skip
+    folder = Path(located(model))
+    if is_dense(folder):
         refuse("detect, instance or semantic", checkpoint=checkpoint, pretrained=pretrained)
         if not fuse:
             raise InvalidValue(
                 "graphs of detectors and segmenters are always folded: leave --no-fuse out"
             )
-        return export_dense(
-            Path(located(model)), to=to, precision=precision, out=out, input_size=input_size, data=data,
-            samples=samples, threads=threads,
-        )  # fmt: skip
-    return export_network(
-        model, to=to, precision=precision, out=out, input_size=input_size, checkpoint=checkpoint,
-        pretrained=pretrained, data=data, samples=samples, threads=threads, fuse=fuse,
-    )  # fmt: skip
-
-
-def export_network(
-    model: str,
-    *,
-    to: str = "onnxruntime",
-    precision: Precision = "fp32",
-    out: Path | None = None,
-    input_size: int | None = None,
-    checkpoint: Path | None = None,
-    pretrained: bool = False,
-    data: str | None = None,
-    samples: int = 64,
-    threads: int = 1,
-    fuse: bool = True,
-) -> ExportResult:
-    """Of a classifier; see :func:`export`."""
-    runtime = get_runtime(to)
+        return ExportResult(**vars(export_dense(folder, options)))
     network = open_network(
         model, input_size=input_size, checkpoint=checkpoint, pretrained=pretrained
     )
-    inputs = sample_inputs(network, data, samples)
-    folder = out or Path("out") / network.name / f"{to}-{precision}"
-    artifact = write_artifact(network, runtime, precision, folder, inputs, fuse=fuse)
-    executable = runtime.load(artifact, threads=threads)
-    network.info.save(folder)  # `eval` and `predict` of the artefact see images as training did
-    parity = check_parity(network.module, executable, inputs, precision)
-    parity.save(folder / PARITY)
-    call = executable.bind(*inputs[0])
-    protocol = Protocol()
-    measured = measure_interleaved({network.name: call}, protocol, threads=threads)
-    record = LatencyRecord(
-        subject=network.name,
-        runtime=runtime.name,
-        runtime_version=runtime.version(),
-        threads=threads,
-        precision=precision,
-        clock=choose_clock(threads),
-        timing=measured[network.name].timing,
-        flags=runtime.flags(),
-        protocol=protocol.to_dict(),
-        input_size=network.input_size,
-    )
-    record.save(folder / LATENCY)
-    return ExportResult(
-        name=network.name,
-        artifact=artifact,
-        parity=parity,
-        latency=record,
-        trained=network.trained,
-    )
+    return ExportResult(**vars(export_network(network, options)))
