@@ -29,7 +29,7 @@ BOX_HEAD, MASK_HEAD = "box_head", "mask_head"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenseManifest:
-    """What one must know to use the graphs.
+    """The facts that one needs to use the graphs.
 
     Attributes:
         task: ``detect``, ``instance`` or ``semantic``.
@@ -76,7 +76,7 @@ Found = dict[str, np.ndarray] | np.ndarray
 
 
 class DenseExecutable:
-    """Images in, boxes, masks or label maps out; graphs in their runtime, the rest in numpy."""
+    """A detector or segmenter as a function of images: graphs in their runtime, the rest in numpy."""
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
         self.manifest, self.graphs = manifest, tuple(graphs)
@@ -88,12 +88,12 @@ class DenseExecutable:
 
     @property
     def artifact(self) -> Artifact:
-        """Of the first graph."""
+        """Return the artefact of the first graph."""
         return self.graphs[0].artifact
 
     @property
     def size_bytes(self) -> int:
-        """Of the files of all graphs."""
+        """Return the size of the files of all graphs."""
         return sum(graph.artifact.size_bytes for graph in self.graphs)
 
     def __call__(self, image: np.ndarray) -> Found:
@@ -168,7 +168,7 @@ class DenseExecutable:
 
 
 def is_dense_artifact(folder: Path) -> bool:
-    """Whether a folder is such an artefact."""
+    """Tell whether a folder is such an artefact."""
     return (folder / FILE).is_file()
 
 

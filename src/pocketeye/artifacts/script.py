@@ -87,7 +87,7 @@ if __name__ == "__main__":
 
 
 def dense_script(task: str, version: str) -> str:
-    """The text of ``predict.py`` for a task."""
+    """Return the text of ``predict.py`` for a task."""
     parts = [_HEAD.format(version=version)]
     for module in _MODULES[task]:
         source = _IMPORT.sub("", _DOCSTRING.sub("", inspect.getsource(module)))

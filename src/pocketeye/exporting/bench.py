@@ -22,7 +22,7 @@ from pocketeye.runtimes import Precision, get_runtime
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """What is timed beside what, and how long.
+    """The choice of what is timed beside what, and how long.
 
     Attributes:
         runtimes, precisions: that networks are exported to; artefacts keep their own.
@@ -40,7 +40,7 @@ class BenchOptions:
     out: Path
 
     def exports(self) -> list[ExportOptions]:
-        """One for every runtime and precision."""
+        """Return one for every runtime and precision."""
         return [
             replace(self.export, to=to, precision=precision)
             for to in self.runtimes
@@ -119,7 +119,7 @@ def _bench_networks(models: Sequence[str], options: BenchOptions) -> BenchTable:
 
 
 def _numbered(cells: Sequence[Cell]) -> dict[str, Cell]:
-    """Cells by label; the same network twice (two runs of one name) gets a number."""
+    """Name cells by label; the same network twice (two runs of one name) gets a number."""
     named: dict[str, Cell] = {}
     for cell in cells:
         again = sum(label.partition(" #")[0] == cell.label for label in named)

@@ -47,7 +47,7 @@ class BenchRow:
     problem: str | None = None
 
     def cells(self, dense: bool) -> dict[str, str]:
-        """Texts by column."""
+        """Return texts by column."""
         size = "" if self.size_bytes is None else human_bytes(self.size_bytes)
         cells = {
             "model": self.model, "runtime": self.runtime, "precision": self.precision, "size": size,
@@ -76,7 +76,7 @@ class BenchRow:
         return dict(zip(_KEPT, texts, strict=True)) | {"ratio": ratio + mark}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they are stored."""
+        """Return plain values, as they are stored."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {**data, "record": self.record.to_dict() if self.record else None}
 
@@ -94,7 +94,7 @@ class BenchRow:
 
 
 def with_ratios(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:
-    """Rows with their latency over that of the first that was measured."""
+    """Return rows with their latency over that of the first that was measured."""
     first = next((row.record.latency_ms for row in rows if row.record), 1.0)
     return tuple(
         replace(row, ratio=row.record.latency_ms / first) if row.record else row for row in rows
@@ -103,7 +103,7 @@ def with_ratios(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedImages:
-    """What detectors and segmenters were shown: ``count`` images of ``data``, or a photograph.
+    """The images that were timed: ``count`` of ``data``, or a photograph.
 
     ``split`` is None where the user named none: then it is the part for validation, if there is one.
     """
@@ -113,7 +113,7 @@ class TimedImages:
     split: str | None
 
     def line(self) -> str:
-        """Say it in half a sentence."""
+        """Describe the images in a few words."""
         if self.data is None:
             return "one bundled photograph again and again (your own images: --data)"
         part = f" ({self.split})" if self.split else ""
@@ -132,7 +132,7 @@ class BenchTable:
     images: TimedImages | None = None
 
     def header(self) -> tuple[str, ...]:
-        """Names of the columns; those with a ``ms`` hold milliseconds."""
+        """Return the names of the columns; those with a ``ms`` hold milliseconds."""
         rows = [row.cells(self.images is not None) for row in self.rows]
         unknown = ms_text(None)
         return tuple(
@@ -142,17 +142,17 @@ class BenchTable:
         )
 
     def cells(self) -> list[tuple[str, ...]]:
-        """Texts of all rows."""
+        """Return the texts of all rows."""
         header = self.header()
         rows = (row.cells(self.images is not None) for row in self.rows)
         return [tuple(row[name] for name in header) for row in rows]
 
     def numbers(self) -> range:
-        """Columns that lean to the right."""
+        """Return the columns that lean to the right."""
         return range(3, len(self.header()))
 
     def captions(self) -> list[str]:
-        """How it was measured, and what the columns are."""
+        """Say how it was measured, and what the columns are."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         how = f"measured on {self.device}, {threads}, batch 1, warm, interleaved"
         timings = [row.record.timing for row in self.rows if row.record]
@@ -177,20 +177,20 @@ class BenchTable:
         return [how, "; ".join(columns)]
 
     def problems(self) -> list[str]:
-        """Why cells have no numbers."""
+        """Say why cells have no numbers."""
         return [
             f"{r.model}, {r.runtime}, {r.precision}: {r.problem}" for r in self.rows if r.problem
         ]
 
     def markdown(self) -> str:
-        """The table with its captions and the reasons of failed cells."""
+        """Return the table with its captions and the reasons of failed cells."""
         lines = markdown_table(self.header(), self.cells(), right=self.numbers())
         captions = [line for caption in self.captions() for line in ("", caption)]
         problems = [f"- {text}" for text in self.problems()]
         return "\n".join([*lines, *captions, *(["", *problems] if problems else [])]) + "\n"
 
     def csv(self) -> str:
-        """The same numbers, unrounded, one row a cell."""
+        """Return the same numbers as CSV, unrounded, one row a cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_CSV)
@@ -205,7 +205,7 @@ class BenchTable:
         return text.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they are stored."""
+        """Return plain values, as they are stored."""
         return {
             "schema": SCHEMA,
             "device": asdict(self.device),
@@ -231,7 +231,7 @@ class BenchTable:
         return cls.from_dict(_read.json_file(path, SCHEMA, "benchmark"))
 
     def paths(self, folder: Path) -> list[Path]:
-        """Files of :meth:`save`: a record names the device it is of."""
+        """Return the files of :meth:`save`: a record names the device it is of."""
         return [folder / f"bench-{self.device.slug}.{suffix}" for suffix in ("md", "csv", "json")]
 
     def save(self, folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What is timed: an executable and its input, or ``problem``, the sentence why there is none."""
+    """An executable that is timed and its input, or ``problem``, the sentence why there is none."""
 
     model: str
     runtime: str
@@ -38,12 +38,12 @@ class Cell:
 
 
 def is_artifact(model: str) -> bool:
-    """Whether ``model`` is the folder of an exported artefact."""
+    """Tell whether ``model`` is the folder of an exported artefact."""
     return (Path(model) / MANIFEST).is_file()
 
 
 def artifact_cell(folder: Path, threads: int) -> Cell:
-    """A cell for what is already exported; its runtime and precision are those of the artefact."""
+    """Open what is already exported; runtime and precision are those of the artefact."""
     artifact = Artifact.load(folder)
     origin = folder / ORIGIN
     known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}

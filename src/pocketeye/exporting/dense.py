@@ -71,7 +71,7 @@ _TIMED, _ROUNDS = 4, 3
 def canvas_for(
     images: Sequence[np.ndarray], shorter: int, longer: int, divisor: int
 ) -> tuple[int, int]:
-    """Height and width of the graph's input, in multiples of ``divisor``: the shape of most images.
+    """Choose height and width of the graph's input: multiples of ``divisor``, shaped as most images.
 
     Args:
         shorter: its shorter side,
@@ -128,7 +128,7 @@ def _write_heads(
     network: MaskRCNN, runtime: Runtime, precision: Precision, folder: Path,
     crops: HeadCrops | None, manifest: DenseManifest,
 ) -> None:  # fmt: skip
-    """The two heads; without crops only their shapes are needed."""
+    """Write the two heads; without crops only their shapes are needed."""
     box, mask = manifest.crops_per_run
     channels = network.backbone.out_channels
     for part, head, shape, taken in (

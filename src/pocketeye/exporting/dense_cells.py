@@ -22,7 +22,7 @@ _IMAGES = 8
 
 
 def are_dense(models: Sequence[str]) -> list[bool]:
-    """Which of them are runs or artefacts of detectors and segmenters."""
+    """Tell which of them are runs or artefacts of detectors and segmenters."""
     folders = [Path(located(model)) for model in models]
     return [is_dense(folder) or is_dense_artifact(folder) for folder in folders]
 
@@ -54,7 +54,7 @@ def images_for(
 def dense_artifacts(
     folder: Path, exports: Sequence[ExportOptions], out: Path
 ) -> list[tuple[str, Path]]:
-    """(Name, folder) of what is timed; a run is exported in every asked for way below ``out``."""
+    """Return (name, folder) of what is timed; a run is exported in every asked for way below ``out``."""
     if is_dense_artifact(folder):
         origin = folder / ORIGIN
         known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}

@@ -15,7 +15,7 @@ LATENCY, ORIGIN, AGREEMENT, SCRIPT = "latency.json", "export.json", "agreement.j
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """How to export, whatever the network.
+    """The choices of an export, whatever the network.
 
     Attributes:
         to: name of the runtime.
@@ -39,13 +39,13 @@ class ExportOptions:
     fuse: bool = True
 
     def folder(self, name: str) -> Path:
-        """Where the artefact of a network of this name goes."""
+        """Return where the artefact of a network of this name goes."""
         return self.out or Path("out") / name / f"{self.to}-{self.precision}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Images:
-    """What int8 took its ranges from.
+    """The images that int8 took its ranges from.
 
     Attributes:
         data: as the user named it; None: the photographs that come with scikit-learn.

@@ -22,11 +22,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 class BadData(Exception):  # noqa: N818 - becomes an InvalidValue that names the file
-    """Something in the file is not what it should be."""
+    """A value in the file is not what it should be."""
 
 
 def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
-    """The object in ``path``, which must name ``schema``.
+    """Return the object in ``path``, which must name ``schema``.
 
     Raises:
         InvalidValue: too large, truncated, not JSON, or another schema.
@@ -46,7 +46,7 @@ def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
 
 
 def number(value: Any, *, signed: bool = False) -> float:
-    """A finite number, not negative unless ``signed``."""
+    """Return a finite number, not negative unless ``signed``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadData(f"{str(value)[:40]!r} is not a number")
     if value < 0 and not signed:
@@ -55,7 +55,7 @@ def number(value: Any, *, signed: bool = False) -> float:
 
 
 def numbers(values: Any, length: int) -> Any:
-    """A tuple of ``length`` numbers."""
+    """Return a tuple of ``length`` numbers."""
     if not isinstance(values, list) or len(values) != length:
         raise BadData(f"{length} numbers expected, got {str(values)[:40]}")
     return tuple(number(v) for v in values)
@@ -68,14 +68,14 @@ def text(value: Any) -> str:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """A copy of an object of JSON."""
+    """Return a copy of a JSON object."""
     if not isinstance(value, dict):
         raise BadData(f"{str(value)[:40]!r} is not a mapping")
     return dict(value)
 
 
 def build(cls: type[T], data: Any, *, signed: Collection[str] = ()) -> T:
-    """A dataclass of plain values, every field checked by its annotation."""
+    """Build a dataclass of plain values; every field is checked by its annotation."""
     if not isinstance(data, Mapping):
         raise BadData(f"{cls.__name__} is not a mapping")
     expected = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]

@@ -129,7 +129,7 @@ def measure_architectures(
     protocol: Protocol | None = None,
     seed: int = 0,
 ) -> list[Timing]:
-    """Latency of whole networks with random weights, timed side by side as tables are.
+    """Measure whole networks with random weights, side by side as tables are.
 
     Compare their undisturbed times (:mod:`pocketeye.latency.protocol`) with a table's predictions.
     """
@@ -154,7 +154,7 @@ def measure_networks(
     segmenter: SegmenterSpec | None = None,
     seed: int = 0,
 ) -> list[Measured]:
-    """The same with everything that is known about each network; of segmenters on them, if given."""
+    """Measure whole networks, or segmenters on them, and keep all that is known of each."""
     with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
         bench = Bench(Path(folder), runtime, threads, precision, segmenter)
         calls = {_net_name(i): bench.network(a) for i, a in enumerate(architectures)}
@@ -169,7 +169,7 @@ def measure_networks(
 
 
 def _distinct(space: SearchSpace, with_head: bool) -> dict[str, list[PlacedBlock]]:
-    """Blocks by graph: equal graphs are timed once, skips never."""
+    """Group blocks by graph: equal graphs are timed once, skips never."""
     groups: dict[str, list[PlacedBlock]] = {}
     for placed in space.placed(with_head):
         if key := graph_key(placed):
@@ -253,7 +253,7 @@ def _row(measured: Measured) -> Row:
 
 
 class _Partial:
-    """What an unfinished build has measured, with the settings it was begun with."""
+    """The file of an unfinished build: its settings and the samples so far."""
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
         self.path = out.with_name(out.name + ".partial")

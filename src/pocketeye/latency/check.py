@@ -38,13 +38,13 @@ class Point:
 
     @property
     def error(self) -> float:
-        """Signed, as a fraction of what was measured."""
+        """Return the signed error as a fraction of what was measured."""
         return self.predicted_ms / self.measured_ms - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport:
-    """How far the table's predictions are from fresh networks of its space.
+    """The distance of a table's predictions from fresh networks of its space.
 
     Errors are fractions of the measured latency. ``mape``, ``bias``, ``max_error`` and ``spearman``
     are over ``n`` uniform draws, ``mape_extremes`` over the networks drawn towards both ends of the
@@ -83,7 +83,7 @@ class CheckReport:
         return runs.write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     def lines(self) -> list[str]:
-        """What a person reads."""
+        """Return the sentences that a person reads."""
         verdict = "usable" if self.usable else "TOO NOISY to search with"
         return [
             f"held-out error over {self.n} random networks: MAPE {self.mape:.1%}, bias "

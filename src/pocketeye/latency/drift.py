@@ -34,7 +34,7 @@ class Session:
     drift: float
 
     def at_table_speed(self) -> tuple[float, ...]:
-        """``latency_ms`` with the drift taken out."""
+        """Return ``latency_ms`` with the drift taken out."""
         return tuple(ms / (1 + self.drift) for ms in self.latency_ms)
 
 
@@ -74,7 +74,7 @@ def measure_session(
 
 
 def calibration_networks(table: LatencyTable) -> list[Architecture]:
-    """A few networks of the calibration, from the fastest to the slowest."""
+    """Return a few networks of the calibration, from the fastest to the slowest."""
     pairs = sorted(zip(table.calibration.measured_ms, table.calibration.networks, strict=True))
     if not pairs:
         raise InvalidValue("the latency table holds no calibration networks: measure it again")
@@ -83,5 +83,5 @@ def calibration_networks(table: LatencyTable) -> list[Architecture]:
 
 
 def describe_drift(drift: float) -> str:
-    """``3.8% slower than when the table was made``."""
+    """Return a phrase such as ``3.8% slower than when the table was made``."""
     return f"{abs(drift):.1%} {'slower' if drift > 0 else 'faster'} than when the table was made"

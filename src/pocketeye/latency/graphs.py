@@ -29,7 +29,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def graph_key(placed: PlacedBlock) -> str:
-    """Equal for blocks that are the same graph, however their ops are spelled; "" for a skip."""
+    """Return a key that blocks of the same graph share, however their ops are spelled; "" for a skip."""
     spec = placed.spec
     if isinstance(spec.parsed, SkipOp):
         return ""
@@ -37,7 +37,7 @@ def graph_key(placed: PlacedBlock) -> str:
 
 
 def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
-    """The block in eval mode, weights and statistics drawn from ``seed`` and its own name."""
+    """Build the block in eval mode, weights and statistics drawn from ``seed`` and its own name."""
     spec = placed.spec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{placed}".encode()))
@@ -47,7 +47,7 @@ def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
 def network_module(
     architecture: Architecture, seed: int = 0, segmenter: SegmenterSpec | None = None
 ) -> nn.Module:
-    """The whole network in eval mode, drawn likewise: the classifier, or a segmenter on its maps."""
+    """Build the whole network in eval mode: the classifier, or a segmenter on its maps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{architecture}".encode()))
         if segmenter is None:
@@ -60,7 +60,7 @@ def network_module(
 
 
 def input_shape(architecture: Architecture) -> Shape:
-    """(channels, height, width) of the images."""
+    """Return (channels, height, width) of the images."""
     return (architecture.in_chans, *sides(architecture.input_size))
 
 
@@ -76,7 +76,7 @@ class MapsToPixels(nn.Module):
 
 
 def neck_and_head(space: SearchSpace, spec: SegmenterSpec, seed: int = 0) -> nn.Module:
-    """Those of a segmenter in eval mode, drawn from ``seed``."""
+    """Build pyramid and head of a segmenter in eval mode, drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{spec}/{space.name}".encode()))
         return settle(MapsToPixels(space, spec), *map_shapes(space))
@@ -148,7 +148,7 @@ def open_shipped(
 
 
 def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """N(0, 1) for floats, the whole range for bytes."""
+    """Draw inputs: N(0, 1) for floats, the whole range for bytes."""
     rng = np.random.default_rng(seed)
     arrays = []
     array: np.ndarray
@@ -163,7 +163,7 @@ def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ..
 
 
 def bind(executable: Executable) -> Call:
-    """The call that is timed."""
+    """Return the call that is timed."""
     return executable.bind(*random_inputs(executable))
 
 
@@ -191,12 +191,12 @@ class Bench:
         self._count = 0
 
     def block(self, placed: PlacedBlock) -> Call:
-        """A block alone; in int8 its input and output are bytes, as inside an int8 network."""
+        """Open a block alone; in int8 its input and output are bytes, as inside an int8 network."""
         boundary: Boundary = "quantized" if self.precision == "int8" else "float"
         return bind(self._open(block_module(placed), placed.input_shape, boundary))
 
     def network(self, architecture: Architecture) -> Call:
-        """A whole network, floats in and out."""
+        """Open a whole network, floats in and out."""
         module, shape = (
             network_module(architecture, segmenter=self.segmenter),
             input_shape(architecture),
@@ -206,12 +206,12 @@ class Bench:
         )
 
     def neck_and_head(self, space: SearchSpace) -> Call:
-        """Pyramid and head of the segmenter alone, on maps of the sizes they have in ``space``."""
+        """Open pyramid and head of the segmenter alone, on maps of the sizes they have in ``space``."""
         assert self.segmenter is not None
         return bind(self._ship(neck_and_head(space, self.segmenter), *map_shapes(space)))
 
     def empty(self) -> Call:
-        """A graph that does nothing: what a call costs by itself."""
+        """Open a graph that does nothing, to time what a call costs by itself."""
         return bind(self._open(nn.Identity(), (1, 1, 1)))
 
     def verify(self, placed: PlacedBlock) -> None:

@@ -24,11 +24,11 @@ class LatencyMatrix:
     fixed_ms: float
 
     def predict(self, choices: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Latency (N,) of networks given as op columns (N, layers)."""
+        """Return the latency (N,) of networks given as op columns (N, layers)."""
         return np.asarray(self.ms[np.arange(len(self.ms)), choices].sum(-1) + self.fixed_ms)
 
     @property
     def range_ms(self) -> tuple[float, float]:
-        """Fastest and slowest network of the space."""
+        """Return milliseconds of the fastest and the slowest network of the space."""
         low, high = np.nanmin(self.ms, axis=1).sum(), np.nanmax(self.ms, axis=1).sum()
         return float(low + self.fixed_ms), float(high + self.fixed_ms)

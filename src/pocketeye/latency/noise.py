@@ -37,7 +37,7 @@ class TableNoise:
 
 
 def table_noise(table: LatencyTable, space: SearchSpace) -> TableNoise:
-    """Noise against gaps, over the layers of ``space``."""
+    """Compare noise with gaps over the layers of ``space``."""
     gain = table.calibration.gain
     noise, gaps, weights = [], [], []
     for position in space.positions:

@@ -98,7 +98,7 @@ class Samples:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Samples:
-        """Inverse of :meth:`to_dict`; raises KeyError, TypeError or ValueError on anything else."""
+        """Read back what :meth:`to_dict` gave; KeyError, TypeError or ValueError on anything else."""
         return cls(
             rounds=int(data["rounds"]),
             inner={str(k): int(v) for k, v in data["inner"].items()},
@@ -119,7 +119,7 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What became of one subject.
+    """The result of one subject.
 
     Attributes:
         timing: percentiles of all samples, and the undisturbed time (see the module's text).
@@ -135,7 +135,7 @@ class Measured:
 
     @property
     def split_half(self) -> float:
-        """Disagreement of the two halves as a fraction of their mean."""
+        """Return the disagreement of the two halves as a fraction of their mean."""
         first, second = self.halves_ms
         return abs(first - second) / max((first + second) / 2, 1e-12)
 

@@ -63,7 +63,7 @@ class Timing:
 
     @property
     def latency_ms(self) -> float:
-        """The number that stands for the call: undisturbed, or the median where only that is known.
+        """Return the number that stands for the call: undisturbed, or the median if only that is known.
 
         Raises:
             ValueError: neither is known.
@@ -121,14 +121,14 @@ class LatencyRecord:
 
     @property
     def latency_ms(self) -> float:
-        """The number that stands for it: of the whole, or the sum of known stages."""
+        """Return the number that stands for it: of the whole, or the sum of known stages."""
         if self.stages and self.timing.undisturbed_ms is None and self.timing.p50_ms is None:
             return sum(stage.latency_ms for stage in self.stages.values())
         return self.timing.latency_ms
 
     @property
     def setup(self) -> str:
-        """Everything but subject, precision and time: latencies of one setup may be compared."""
+        """Describe all but subject, precision and time: latencies of one setup may be compared."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         clock = "CPU time of the thread" if self.clock == "thread_cpu" else "wall time"
         return f"{self.runtime} {self.runtime_version}, {threads}, {self.device}, {clock}"
@@ -158,7 +158,7 @@ class LatencyRecord:
         return [*lines, f"of that, undisturbed: {shares}"] if shares else lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they are stored."""
+        """Return plain values, as they are stored."""
         return {"schema": SCHEMA, "latency_ms": self.latency_ms, **asdict(self)}
 
     @classmethod

@@ -21,7 +21,7 @@ class FiledRecord(NamedTuple):
     file: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for ``--json``."""
+        """Return plain values, for ``--json``."""
         return {**self.record.to_dict(), "setup": self.record.setup, "file": self.file}
 
 

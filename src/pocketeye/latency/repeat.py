@@ -49,7 +49,7 @@ def measure_again(name: str, space: SearchSpace, table: LatencyTable, path: Path
 
 
 def _segmenter_options(table: LatencyTable) -> dict[str, Any]:
-    """Options that give the segmenter of a table again, other than the classes."""
+    """Return the options that give the segmenter of a table again, other than the classes."""
     if table.segmenter is None:
         return {}
     spec = table.segmenter.spec

@@ -86,7 +86,7 @@ class Segmenter:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """Rows by ``str(PlacedBlock)``; a skip has none and costs nothing.
+    """The latency of every block of a space; rows by ``str(PlacedBlock)``, a skip costs nothing.
 
     With a ``segmenter`` whole networks are segmenters: its row stands in the place of the head that
     labels images, which then has no row.
@@ -98,7 +98,7 @@ class LatencyTable:
     segmenter: Segmenter | None = None
 
     def block_ms(self, placed: PlacedBlock) -> float:
-        """The block alone as measured, without the cost of a call; 0 for a skip.
+        """Return the block alone as measured, without the cost of a call; 0 for a skip.
 
         Raises:
             InvalidValue: the table has no such block.
@@ -124,18 +124,18 @@ class LatencyTable:
         }
 
     def calibrated_ms(self, placed: PlacedBlock) -> float:
-        """What the block adds to a network; 0 for a skip."""
+        """Return what the block adds to a network; 0 for a skip."""
         raw = self.block_ms(placed)
         return 0.0 if raw == 0.0 else self._calibrated(raw)
 
     def layer_ms(self, architecture: Architecture) -> list[float]:
-        """What every layer adds, from the stem to the head (of a segmenter its pyramid and head)."""
+        """Return what every layer adds, from stem to head (of a segmenter its pyramid and head)."""
         *layers, head = architecture.placed()
         return [*map(self.calibrated_ms, layers), self._head_ms(head)]
 
     @property
     def head_ms(self) -> float:
-        """What pyramid and head of a segmenter add to every network; 0 for tables of classifiers."""
+        """Return what pyramid and head of a segmenter add to every network; 0 for classifiers."""
         if self.segmenter is None:
             return 0.0
         return self._calibrated(self._without_call(self.segmenter.row))
@@ -151,7 +151,7 @@ class LatencyTable:
         return max(row.timing.latency_ms - self.header.overhead_ms, 1e-6)
 
     def predict(self, architecture: Architecture) -> float:
-        """Latency of a whole network in milliseconds.
+        """Predict the latency of a whole network in milliseconds.
 
         Raises:
             InvalidValue: it has a block that is not in the table.
@@ -166,7 +166,7 @@ class LatencyTable:
         return self.calibration.constant_ms + self.calibrated_ms(stem) + self._head_ms(head)
 
     def matrix(self, space: SearchSpace) -> LatencyMatrix:
-        """What every candidate of ``space`` adds at every layer, and what all networks share.
+        """Return what every candidate of ``space`` adds at every layer, and what all networks share.
 
         Raises:
             InvalidValue: the table lacks a block of the space.
@@ -179,7 +179,7 @@ class LatencyTable:
         return LatencyMatrix(ms=matrix, fixed_ms=self._fixed_ms(first, last))
 
     def space(self) -> SearchSpace:
-        """The space it was measured for.
+        """Return the space it was measured for.
 
         Raises:
             InvalidValue: the header holds no space, or one that is not that of the rows.

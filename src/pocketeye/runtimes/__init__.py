@@ -48,7 +48,7 @@ class RuntimePackage:
 
     @property
     def install(self) -> str:
-        """The command that installs it."""
+        """Return the command that installs it."""
         return (
             f'pip install "pocketeye[{self.extra}]"'
             if self.extra
@@ -56,7 +56,7 @@ class RuntimePackage:
         )
 
     def version(self) -> str | None:
-        """Version that is installed here; None where it is missing."""
+        """Return the version that is installed here; None where it is missing."""
         try:
             return metadata.version(self.package)
         except metadata.PackageNotFoundError:

@@ -134,29 +134,29 @@ class Executable(ABC):
 
     @abstractmethod
     def bind(self, *arrays: np.ndarray) -> Callable[[], None]:
-        """A call without arguments that runs once on these inputs, input and output bound before.
+        """Return a call without arguments that runs once on these inputs, bound before.
 
         This is what gets timed: it does no copying and no checking of its own.
         """
 
     @abstractmethod
     def profile(self, *arrays: np.ndarray, runs: int = 20) -> list[OpTiming]:
-        """Time per operator, mean over ``runs`` runs."""
+        """Return the time per operator, the mean over ``runs`` runs."""
 
 
 class Runtime(ABC):
-    """Exports modules and loads artefacts of one runtime. Strings are parsed at the edge only."""
+    """A way to run networks: it exports modules and loads artefacts."""
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
 
     @abstractmethod
     def version(self) -> str:
-        """Version of the runtime that would run the artefact."""
+        """Return the version of the runtime that would run the artefact."""
 
     @abstractmethod
     def flags(self) -> dict[str, Any]:
-        """Settings that change the latency (optimisation level, layout); part of every record."""
+        """Return settings that change the latency (optimisation level, layout); part of every record."""
 
     @abstractmethod
     def export(self, request: ExportRequest, folder: Path) -> Artifact:

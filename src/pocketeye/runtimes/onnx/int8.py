@@ -39,7 +39,7 @@ _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
 def boundary_shape(shape: Shape, boundary: Boundary) -> Shape:
-    """Shape that a value of this (N, C, H, W) or (N, C) shape has as an input or output."""
+    """Return the shape that a value of this (N, C, H, W) or (N, C) shape has as an input or output."""
     if boundary == "float" or len(shape) != 4:
         return shape
     return tuple(shape[i] for i in _TO_NHWC)
@@ -54,7 +54,7 @@ class QuantParams:
 
     @classmethod
     def of(cls, low: float, high: float) -> QuantParams:
-        """Parameters that cover [low, high] and represent zero exactly."""
+        """Return parameters that cover [low, high] and represent zero exactly."""
         low, high = min(low, 0.0), max(high, 0.0)
         scale = float(np.float32((high - low) / 255)) or 1.0
         return cls(scale=scale, zero_point=round(-low / scale))
@@ -76,7 +76,7 @@ def write_int8(
     output_names: Sequence[str],
     boundary: Boundary,
 ) -> Int8Model:
-    """The network as static QDQ ONNX.
+    """Write the network as static QDQ ONNX.
 
     ``ranges`` comes from :func:`pocketeye.runtimes.onnx.convnet.value_ranges`. With
     ``boundary="quantized"`` inputs and outputs are uint8, as between the layers of a whole int8 network.
@@ -204,7 +204,7 @@ class _Writer:
 def quantize_weight(
     weight: np.ndarray, bias: np.ndarray, input_scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """int8 weight, its scale per output channel (axis 0), and the int32 bias that fits them."""
+    """Give int8 weight, scale per output channel (axis 0), and the int32 bias that fits them."""
     flat = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
     scale = np.maximum(flat / 127, 1e-9)
     # A channel that is (almost) dead must not push its bias out of the range of int32.

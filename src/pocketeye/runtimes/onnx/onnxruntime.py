@@ -50,7 +50,7 @@ FILE = "model.onnx"
 
 
 class OnnxRuntime(Runtime):
-    """Exports to ``model.onnx`` and runs it with the CPU provider."""
+    """ONNX Runtime: exports to ``model.onnx`` and runs it with the CPU provider."""
 
     name: ClassVar[str] = "onnxruntime"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
@@ -235,7 +235,7 @@ def _quantize(
 
 @contextmanager
 def _quiet_root_logger() -> Iterator[None]:
-    """onnxruntime's quantiser warns on the root logger of every weight without an output channel."""
+    """Silence the root logger: the quantiser warns of every weight without an output channel."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -44,7 +44,7 @@ _WARM_UP = 3
 
 
 class TorchRuntime(Runtime):
-    """Exports to ``model.pt2`` and runs it eagerly."""
+    """PyTorch itself: exports to ``model.pt2`` and runs it eagerly."""
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
