@@ -169,6 +169,16 @@ def test_bench_times_the_whole_way(exported: ExportResult, tmp_path: Path) -> No
         bench([str(exported.artifact.folder), "fbnet_a"], out=tmp_path)
 
 
+def test_a_torch_artefact_has_its_size_and_no_script(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "semantic")
+    result = export(str(run), to="torch", samples=1, out=tmp_path / "artefact")
+    assert result.size_bytes == (tmp_path / "artefact" / "model.pt2").stat().st_size > 0
+    assert result.parity.status == "PASS"
+    assert not (tmp_path / "artefact" / "predict.py").exists()
+    assert all(path.is_file() for path in result.written())
+    assert result.latency.runtime == "torch"
+
+
 def test_the_input_has_the_shape_of_most_images() -> None:
     wide, tall = np.zeros((360, 480, 3), np.uint8), np.zeros((640, 480, 3), np.uint8)
     assert canvas_for([wide, wide, tall], 360, 999, 1) == (360, 480)

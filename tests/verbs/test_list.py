@@ -38,7 +38,7 @@ def test_counts_and_records(tmp_path) -> None:
         "fbnet_96_035_1", "1.85", "M", "12.9", "M", "96", "50.2", "0.5", "fp32", "·", "0.25", "fp32",
     ]  # fmt: skip
     assert below[0].startswith("ms measured, undisturbed: onnxruntime 1, 1 thread, ")
-    assert "a.json (" in " ".join(below)
+    assert "a.json (" in " ".join(" ".join(below).split())
 
 
 def test_latencies_of_several_setups_are_told_apart(tmp_path) -> None:

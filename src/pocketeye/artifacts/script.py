@@ -52,9 +52,9 @@ def graph(path):
     return lambda x: session.run(None, {name: np.ascontiguousarray(x)})
 
 
-def main(image):
+def main(path):
     said = json.loads((HERE / "dense.json").read_text(encoding="utf-8"))
-    image = np.asarray(ImageOps.exif_transpose(Image.open(image)).convert("RGB"))
+    image = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
     canvas = tuple(said["canvas"])
     x, size = prepare(image, canvas, said["mean"], said["std"])
     first = graph(HERE / "model.onnx")
@@ -72,7 +72,7 @@ _ENDS = {
         print(said["classes"][label], f"{score:.4f}", *(f"{side:.2f}" for side in box), area)
 """,
     "semantic": """    labels = label_map(first(x)[0][0], canvas, size, image.shape[:2])
-    target = Path(image).with_suffix(".labels.png")
+    target = Path(path).with_suffix(".labels.png")
     Image.fromarray(labels.astype(np.uint8)).save(target)
     print("wrote", target)
 """,
