@@ -1,6 +1,6 @@
 """What CAS-ViT costs in every form, beside its peers, in one interleaved table.
 
-    python benchmarks/casvit_latency.py --results results/casvit-224
+    python benchmarks/casvit_latency.py --results results/casvit-224-amd-epyc
 
 Forms, all with the same weights: ``eager`` is torch as it comes (NCHW), ``eager fused`` has its BN
 folded and its maps in NHWC, ``plain`` is the export of the unfused network, ``fused`` the one that

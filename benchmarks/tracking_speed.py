@@ -1,6 +1,6 @@
 """What a tracked frame costs, ours beside the plain way, in one interleaved table.
 
-    python benchmarks/tracking_speed.py --results results/tracking-speed
+    python benchmarks/tracking_speed.py --results results/tracking-speed-amd-epyc
 
 ``plain`` computes as the authors' code does: windows filled up, every key and value of the memory
 projected again in every frame, one object at a time. ``ours`` has the same weights. Other forms are

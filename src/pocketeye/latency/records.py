@@ -49,7 +49,7 @@ def by_setup(records: Iterable[FiledRecord]) -> dict[str, list[FiledRecord]]:
 
 
 def origin(records: Iterable[FiledRecord]) -> str:
-    """Name files and days of records: ``bench.json (2026-11-22)``."""
+    """Name files and days of records: ``bench-amd-epyc.json (2026-11-22)``."""
     return ", ".join(dict.fromkeys(f"{r.file} ({r.record.date[:10]})" for r in records))
 
 
