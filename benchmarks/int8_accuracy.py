@@ -11,24 +11,24 @@ GELU left in float or the logits in 8 bits. Latencies are interleaved over all f
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
+from tables import int8, write_results
 
 from pocketeye.data import load_images
 from pocketeye.exporting.inputs import sample_inputs
+from pocketeye.exporting.timing import record_of
+from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
-from pocketeye.latency.record import Device
 from pocketeye.models import fuse
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import environment, now, write_atomic
-from pocketeye.runtimes import Executable, get_runtime
+from pocketeye.runs import environment, now
+from pocketeye.runtimes import Executable, ExportRequest, get_runtime
 from pocketeye.runtimes.onnx import onnxruntime as backend
-from pocketeye.text import markdown_table
 
 # What is left out of the export; the only way to these forms, which are worse and no options of ours.
 _WITHOUT = {
@@ -44,11 +44,13 @@ def export(network: Network, form: str, folder: Path, calibration: list[np.ndarr
     step = _WITHOUT[form]
     with mock.patch.object(backend, step, return_value=0) if step else nullcontext():
         artifact = runtime.export(
-            fuse(network.module),
-            (network.example(),),
+            ExportRequest(
+                fuse(network.module),
+                (network.example(),),
+                precision="fp32" if form == "fp32" else "int8",
+                calibration=[(image,) for image in calibration],
+            ),
             folder,
-            precision="fp32" if form == "fp32" else "int8",
-            calibration=[(image,) for image in calibration],
         )
     return runtime.load(artifact, threads=1)
 
@@ -100,34 +102,25 @@ def main() -> None:
             )
             calls[f"{network.info.name} {form}"] = executable.bind(images[0])
             print(rows[-1], flush=True)
-    measured = measure_interleaved(calls, Protocol(rounds=args.rounds), threads=1)
+    protocol = Protocol(rounds=args.rounds)
+    measured = measure_interleaved(calls, protocol, threads=1)
     for row in rows:
-        row["cpu_p50_ms"] = measured[f"{row['network']} {row['form']}"].timing.cpu_p50_ms
+        record = record_of(
+            row["network"], measured[f"{row['network']} {row['form']}"],
+            runtime=get_runtime("onnxruntime"), precision=row["form"][:4], threads=1,
+            protocol=protocol,
+        )  # fmt: skip
+        row["record"] = record.to_dict()
     _write(rows, args)
 
 
 def _write(rows: list[dict], args: argparse.Namespace) -> None:
-    base = {row["network"]: row["cpu_p50_ms"] for row in rows if row["form"] == "fp32"}
-    header = ("network", "file", "top-1 %", "same answer as the network %", "SQNR dB", "ms", "×")
-    lines = markdown_table(
-        header,
-        [
-            (r["network"], r["form"], f"{100 * r['top1']:.2f}", f"{100 * r['agreement']:.2f}",
-             f"{r['sqnr_db']:.1f}", f"{r['cpu_p50_ms']:.3f}",
-             f"{base[r['network']] / r['cpu_p50_ms']:.2f}")
-            for r in rows
-        ],
-        right=range(2, len(header)),
-    )  # fmt: skip
     record = {
         "rows": rows, "data": Path(args.data).name, "calibration": args.calibration,
         "calibrated_on": args.calibrate_on,
         "device": str(Device.here()), "measured_at": now(), "environment": environment(),
     }  # fmt: skip
-    args.results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_results(args.results, record, int8)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes import ExportRequest, get_runtime
 from pocketeye.runtimes.onnx.passes import GELU_SLOPE, pool_globally
 
 
@@ -40,9 +40,14 @@ def test_int8_runs_in_int8_and_stays_near(keepdim: bool, tmp_path: Path) -> None
     runtime = get_runtime("onnxruntime")
     images = np.random.default_rng(0).normal(size=(16, 1, 3, 16, 16)).astype(np.float32)
     artifact = runtime.export(
-        net, (torch.zeros(1, 3, 16, 16),), tmp_path, precision="int8",
-        calibration=[(image,) for image in images],
-    )  # fmt: skip
+        ExportRequest(
+            net,
+            (torch.zeros(1, 3, 16, 16),),
+            precision="int8",
+            calibration=[(image,) for image in images],
+        ),
+        tmp_path,
+    )
     executable = runtime.load(artifact)
     ops = {row.op for row in executable.profile(images[0], runs=1)}
     assert {"QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearMul"} <= ops

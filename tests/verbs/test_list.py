@@ -5,15 +5,14 @@ from importlib import metadata
 import pytest
 
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.record import LatencyRecord
+from pocketeye.latency.record import LatencyRecord, Timing
 from pocketeye.models import count, create_model
 from pocketeye.models.backbones import packaged
-from pocketeye.runtimes import Timing
 from pocketeye.verbs.list_models import list_models
 
 
 def record(ms: float, threads: int = 1) -> LatencyRecord:
-    timing = Timing(n=3, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
+    timing = Timing(n=3, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, undisturbed_ms=ms)
     return LatencyRecord(
         subject="fbnet_96_035_1",
         runtime="onnxruntime",
@@ -34,14 +33,14 @@ def test_counts_and_records(tmp_path) -> None:
     result = list_models("fbnet_96*", results=tmp_path)
     (row,) = result.models
     assert (row.params, row.input_size) == (1_845_384, 96)
-    assert [kept.latency_ms for kept in row.measured] == [0.5, 0.25]
+    assert [filed.record.latency_ms for filed in row.measured] == [0.5, 0.25]
     header, line, *below = result.lines()
     assert header.split() == ["[bold]model", "params", "MACs", "input", "top-1", "ms[/bold]"]
     assert line.split() == [
         "fbnet_96_035_1", "1.85", "M", "12.9", "M", "96", "50.2", "0.5", "fp32", "·", "0.25", "fp32",
     ]  # fmt: skip
-    assert below[0].startswith("ms measured, median: onnxruntime 1, 1 thread, ")
-    assert "a.json (" in " ".join(below)
+    assert below[0].startswith("ms measured, undisturbed: onnxruntime 1, 1 thread, ")
+    assert "a.json (" in " ".join(" ".join(below).split())
 
 
 def test_latencies_of_several_setups_are_told_apart(tmp_path) -> None:
@@ -52,8 +51,8 @@ def test_latencies_of_several_setups_are_told_apart(tmp_path) -> None:
     assert second.endswith("  b 0.25 fp32")
     assert second.startswith(" " * 40), "the second line belongs to the network above"
     text = " ".join(" ".join(below).split())
-    assert "ms a measured, median: onnxruntime 1, 1 thread, " in text
-    assert "ms b measured, median: onnxruntime 1, 2 threads, " in text
+    assert "ms a measured, undisturbed: onnxruntime 1, 1 thread, " in text
+    assert "ms b measured, undisturbed: onnxruntime 1, 2 threads, " in text
     assert text.index("CPU time of the thread") < text.index("wall time")
 
 

@@ -24,7 +24,7 @@ def sample_images(
     count: int,
     split: str | None = None,
 ) -> list[np.ndarray]:
-    """uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
+    """Return uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
 
     Args:
         described: whose task and classes say how the set is read.

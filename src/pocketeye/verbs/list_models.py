@@ -11,7 +11,7 @@ import torch
 
 from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
-from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies, origin
+from pocketeye.latency.records import FiledRecord, by_setup, origin, records_in
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.models.reference import known_names
@@ -34,11 +34,13 @@ class ModelRow:
     params: int | None
     macs: int | None
     input_size: int | None
-    measured: tuple[KeptLatency, ...] = ()
+    measured: tuple[FiledRecord, ...] = ()
     card: Card | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
+        measured = [filed.to_dict() for filed in self.measured]
+        card = self.card.to_dict() if self.card else None
+        return {**asdict(self), "measured": measured, "card": card}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +73,13 @@ class ListResult(VerbResult):
         if any(row.macs is None for row in self.models):
             rows = [(row.name, top1_text(row.card)) for row in self.models]
             return [*text_table(("model", "top-1 "), rows, right=(1,)), *self._notes()]
-        setups = by_setup(k for row in self.models for k in row.measured)
+        setups = by_setup(f for row in self.models for f in row.measured)
         letters = dict(zip(setups, _LETTERS if len(setups) > 1 else " ", strict=False))
         lines = []
         for row in self.models:
             cost = (human_count(row.params or 0), human_count(row.macs or 0), str(row.input_size))
             texts = [
-                f"{letters[setup]} {' · '.join(k.brief(row.input_size) for k in group)}".strip()
+                f"{letters[setup]} {' · '.join(f.record.brief(row.input_size) for f in group)}".strip()
                 for setup, group in by_setup(row.measured).items()
             ] or [""]
             lines.append((row.name, *cost, top1_text(row.card, row.input_size), texts[0]))
@@ -86,7 +88,9 @@ class ListResult(VerbResult):
         table = text_table(header, lines, right=(1, 2, 3, 4))
         for setup, group in setups.items():
             mark = f"ms {letters[setup]}".strip()
-            table += wrapped(f"measured, median: {setup}; {origin(group)}", mark, len(mark) + 1)
+            table += wrapped(
+                f"measured, undisturbed: {setup}; {origin(group)}", mark, len(mark) + 1
+            )
         return [*table, *self._notes()]
 
     def next_commands(self) -> list[str]:
@@ -130,11 +134,11 @@ def list_models(
             for n in names
         ]
         return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
-    kept = kept_latencies(results)
+    filed = records_in(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
-            rows.append(_counted(name, kept))
+            rows.append(_counted(name, filed))
             bar.advance()
     return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
 
@@ -148,7 +152,7 @@ def _bundled_table(names: tuple[str, ...]) -> list[str]:
     return text_table(("trained, comes along", "what"), rows)
 
 
-def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:
+def _counted(name: str, filed: list[FiledRecord]) -> ModelRow:
     with torch.device("meta"):  # shapes are all that counting needs
         module: Any = models.create_model(name)
     shape = tuple(module.pretrained_cfg["input_size"])
@@ -158,7 +162,7 @@ def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:
         params=counts.params,
         macs=counts.macs,
         input_size=shape[-1],
-        measured=tuple(k for k in kept if k.subject == name),
+        measured=tuple(f for f in filed if f.record.subject == name),
         card=card_for(name),
     )
 

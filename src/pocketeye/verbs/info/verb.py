@@ -10,7 +10,8 @@ from typing import Any
 from rich.markup import escape
 
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies
+from pocketeye.latency.record import ms_text
+from pocketeye.latency.records import FiledRecord, by_setup, records_in
 from pocketeye.models import (
     Architecture,
     Card,
@@ -87,11 +88,13 @@ class InfoResult(VerbResult):
     run: RunCard | None
     bundled: BundledCard | None
     packaged: PackagedRow | None
-    measured: tuple[KeptLatency, ...]
+    measured: tuple[FiledRecord, ...]
     counter: str = COUNTER
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
+        measured = [filed.to_dict() for filed in self.measured]
+        card = self.card.to_dict() if self.card else None
+        return {**asdict(self), "measured": measured, "card": card}
 
     def lines(self) -> list[str]:
         described = self.card or self.bundled
@@ -161,16 +164,17 @@ class InfoResult(VerbResult):
         if not self.measured:
             return []
         rows = [
-            (k.precision, f"{k.latency_ms:.3g}{' est.' if k.estimated else ''}",
-             f"{k.p10_ms:.3g}–{k.p90_ms:.3g}", str(k.input_size or ""), k.date[:10], k.file)
-            for k in self.measured
+            (r.precision, f"{r.latency_ms:.3g}{' est.' if r.estimated else ''}",
+             ms_text(r.timing.p50_ms), ms_text(r.timing.p90_ms), str(r.input_size or ""),
+             r.date[:10], file)
+            for r, file in self.measured
         ]  # fmt: skip
-        header = ("measured", "ms", "wall p10–p90", "input", "date", "record")
-        table = text_table(header, rows, right=(1, 2, 3))
+        header = ("measured", "undisturbed ms", "p50", "p90", "input", "date", "record")
+        table = text_table(header, rows, right=(1, 2, 3, 4))
         return table + [
             line
             for setup, group in by_setup(self.measured).items()
-            for line in wrapped(f"{', '.join(k.precision for k in group)}: {setup}", "  ", 2)
+            for line in wrapped(f"{', '.join(f.record.precision for f in group)}: {setup}", "  ", 2)
         ]
 
     def _layers(self) -> list[str]:
@@ -256,7 +260,7 @@ def info(
         run=read_run_card(folder) if folder else None,
         bundled=bundled_card(folder) if folder else None,
         packaged=packaged_row(network.name) if isinstance(named, Named | TimmName) else None,
-        measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
+        measured=tuple(f for f in records_in(results) if f.record.subject == network.name),
     )
 
 
