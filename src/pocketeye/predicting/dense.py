@@ -135,7 +135,7 @@ def open_dense_predictor(
     path = Path(located(str(model)))
     if not path.is_dir():
         raise MissingFile(
-            f"no run at {model}: give the folder of a run of pocketeye train --task detect, instance "
+            f"no run at {model}: give the folder of a run of pocketeye train detect, instance "
             "or semantic, or of an artefact exported from one"
         )
     if is_dense_artifact(path):

@@ -122,7 +122,7 @@ class DenseDescription:
         except (ValueError, TypeError) as error:
             raise InvalidValue(
                 f"{path} does not describe a detector or segmenter of pocketeye ({error}): give the "
-                f"folder of a run of pocketeye train --task {', '.join(DENSE_TASKS)}"
+                f"folder of a run of pocketeye train {', '.join(DENSE_TASKS)}"
             ) from error
 
 

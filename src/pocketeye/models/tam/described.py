@@ -60,7 +60,7 @@ class TrackerDescription:
         except (ValueError, TypeError) as error:
             raise InvalidValue(
                 f"{path} does not describe a tracker of pocketeye ({error}): give the folder of a run "
-                "of pocketeye train --task track or segment-anything"
+                "of pocketeye train track or segment-anything"
             ) from error
 
 

@@ -15,7 +15,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.start import classes_in, fixed_size
 
 _RUN_WEIGHTS = "best.safetensors"
@@ -83,7 +83,7 @@ class Teacher:
         self.module.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-def open_teacher(config: TrainConfig, student: ModelInfo) -> Teacher | None:
+def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
     """The teacher of a recipe, None where there is none; refused here if it does not fit the data.
 
     ``config.teacher`` is a run folder; an ``architecture.json`` with ``teacher_checkpoint``; or a

@@ -13,13 +13,13 @@ from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
-from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.recipe import ClassifyRecipe
 
 
 def start_network(
     model: str,
     images: ImageSet,
-    config: TrainConfig,
+    config: ClassifyRecipe,
     *,
     pretrained: bool = False,
     checkpoint: Path | None = None,

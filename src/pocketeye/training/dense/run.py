@@ -13,13 +13,21 @@ from torch import nn
 
 from pocketeye.data.detection.samples import load_detection
 from pocketeye.data.semantic.samples import load_semantic
+from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
-from pocketeye.models.dense.described import DenseNetwork, is_dense
+from pocketeye.models.bundled import located
+from pocketeye.models.dense.described import DenseDescription, DenseNetwork, DenseTask, is_dense
 from pocketeye.predicting.info import FILE, ModelInfo
 from pocketeye.runs import ARCHITECTURE, WEIGHTS
-from pocketeye.training.dense.config import DenseConfig
-from pocketeye.training.dense.fit import DenseSet
+from pocketeye.training.dense.fit import DenseSet, fit_dense
+from pocketeye.training.dense.recipe import DenseRecipe
+from pocketeye.training.dense.report import next_commands
+from pocketeye.training.engine.loop import check_device, open_run
+from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+
+# torchvision's ratio of the longer to the shorter side, for --input-size.
+_LONGEST = 1333 / 800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +40,89 @@ class _Backbone:
     weights: Path | None
 
 
-def open_sets(config: DenseConfig, data: str, classes: str | None) -> tuple[DenseSet, DenseSet]:
+def run_dense(
+    task: DenseTask,
+    backbone: str,
+    *,
+    data: str,
+    recipe: str,
+    classes: str | None = None,
+    input_size: int | None = None,
+    pretrained: bool = False,
+    checkpoint: Path | None = None,
+    start_from: Path | None = None,
+    options: RunOptions,
+) -> TrainedRun:
+    """Open data and network, train, and say what came of it.
+
+    See :func:`pocketeye.train_detector` for the arguments and the errors.
+    """
+    place, changes = split_options(options)
+    config = DenseRecipe.load(recipe, task, **changes, **sizes_of(task, input_size))
+    _require_device(config)
+    named = _backbone(located(backbone))
+    train, val = open_sets(config, data, classes)
+    description = DenseDescription(
+        task=config.task, backbone=named.name, architecture=named.architecture,
+        classes=train.classes, category_ids=getattr(train, "category_ids", ()),
+        min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
+        head_channels=config.head_channels, norms=config.norms, data=data, **named.statistics,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = description.make(**network_options(config, pretrained))
+    started = _begin(network, named, pretrained, checkpoint, start_from)
+    folder = place.folder(f"{description.network}-{named.name}-on-{Path(data).stem}")
+    asked = {
+        "backbone": backbone,
+        "data": data,
+        "classes": classes,
+        "pretrained": pretrained,
+        "checkpoint": as_text(checkpoint),
+        "start_from": as_text(start_from),
+    }
+    run = open_run(
+        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
+    )
+    fitted = fit_dense(network, train, val, config, run, place.resume, description=description)
+    return TrainedRun(
+        task=config.task,
+        network=f"{description.network} with {description.backbone}",
+        data=data,
+        out=folder,
+        fitted=fitted,
+        validation=f"{len(val)} images",
+        input_size=config.input_size,
+        num_train=len(train),
+        num_val=len(val),
+        params=sum(p.numel() for p in network.parameters()),
+        started=started,
+        problems=(*train.problems, *val.problems),
+        commands=tuple(next_commands(folder, description)),
+    )
+
+
+def _require_device(config: DenseRecipe) -> None:
+    """Refuse a device that cannot do what the recipe asks for."""
+    check_device(config.device, precision=config.precision, num_processes=config.num_processes)
+    if config.needs_sync and resolve_device(config.device).type != "cuda":
+        raise InvalidValue(
+            "this recipe takes the statistics of BN over all processes (norms or head_norms: sync), "
+            "which needs CUDA devices: use a copy of it that says live"
+        )
+
+
+def open_sets(config: DenseRecipe, data: str, classes: str | None) -> tuple[DenseSet, DenseSet]:
     """The parts ``train`` and ``val`` of a set of the task's kind."""
     if config.task == "semantic":
         train, val = (load_semantic(data, split, classes=classes) for split in ("train", "val"))
         return train, val
-    if classes is not None:
-        raise InvalidValue("--classes says what the masks of --task semantic mean: leave it out")
     masks = config.task == "instance"
     first, second = (load_detection(data, split, masks=masks) for split in ("train", "val"))
     return first, second
 
 
-def network_options(config: DenseConfig, pretrained: bool = False) -> dict[str, Any]:
+def network_options(config: DenseRecipe, pretrained: bool = False) -> dict[str, Any]:
     """What a recipe says of the network, for :meth:`DenseDescription.make`."""
     options: dict[str, Any] = {
         "pretrained": pretrained,
@@ -54,7 +132,7 @@ def network_options(config: DenseConfig, pretrained: bool = False) -> dict[str, 
         options["backbone_kwargs"] = {"drop_path_rate": config.drop_path_rate}
     if config.task == "semantic":
         return {**options, "head_norms": config.head_norms, "drop_rate": config.drop_rate}
-    return {**options, "min_size": config.min_sizes}
+    return {**options, "min_size": config.train_sizes}
 
 
 def _backbone(name: str) -> _Backbone:
@@ -127,5 +205,5 @@ def sizes_of(task: str, input_size: int | None) -> dict[str, Any]:
     """What ``--input-size`` means: the shorter side, in training and use; a segmenter's crops stay."""
     if input_size is None:
         return {}
-    sizes: dict[str, Any] = {"min_size": input_size, "min_sizes": (input_size,)}
+    sizes: dict[str, Any] = {"input_size": input_size, "train_sizes": (input_size,)}
     return sizes if task == "semantic" else {**sizes, "max_size": round(input_size * 1333 / 800)}

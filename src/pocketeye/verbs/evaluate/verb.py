@@ -117,7 +117,8 @@ def evaluate(
         task: classify, detect (boxes), instance (boxes and masks), semantic (a class for every pixel)
             or vos (video object segmentation: objects shown once, then followed). By default what the
             run was trained for.
-        data: as in `pocketeye train`; of vos a folder laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
+        data: as in `pocketeye train classify`; of vos a folder laid out as DAVIS, YouTube-VOS, MOSE or
+            SA-V.
         split: which part of the data: train or val (val by default); of vos any list of clips, such
             as dev or 2016/val (all clips by default).
         classes: text file with the names of the network's classes, one a line, where the weights

@@ -12,9 +12,8 @@ import yaml
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.runs import CONFIG, ENVIRONMENT, RunFolder
+from pocketeye.runs import CONFIG, ENVIRONMENT, RESULT, RunFolder
 from pocketeye.text import human_seconds
-from pocketeye.training.classify.fit import RESULT
 from pocketeye.verbs.info.card_text import wrapped
 
 EVALUATION = "eval.json"
