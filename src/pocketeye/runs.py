@@ -24,7 +24,14 @@ REPORT, RECIPE, RESULT, CURVES, SAMPLES, ANSWERS = (
     "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png", "validation.png",
 )  # fmt: skip
 
-ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
+ARCHITECTURE, MODEL, EVALUATION, CARD = (
+    "architecture.json", "model.json", "eval.json", "card.yaml",
+)  # fmt: skip
+
+# Of artefacts: the graph, what a detector or segmenter has around it, what it was made of.
+MANIFEST, DENSE_MANIFEST, ORIGIN, LATENCY = (
+    "artifact.json", "dense.json", "export.json", "latency.json",
+)  # fmt: skip
 
 CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
     "config.yaml", "environment.json", "metrics.csv", "last.ckpt",
@@ -47,24 +54,6 @@ def write_atomic(path: Path, text: str | bytes) -> Path:
             f"cannot write {path}: {error.strerror}; what was there before is unchanged"
         ) from error
     return path
-
-
-def read_record(path: Path, schema: str, tuples: Sequence[str] = ()) -> dict[str, Any]:
-    """The object in a JSON file that names its ``schema``, without that name.
-
-    Args:
-        tuples: keys whose lists become tuples.
-
-    Raises:
-        ValueError: why it is no such file, in a few words for the caller's sentence.
-    """
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if data.pop("schema") != schema:
-            raise KeyError("schema")
-        return {**data, **{key: tuple(data[key]) for key in tuples}}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(str(error)) from error
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

@@ -19,6 +19,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace, StageSpec
+from pocketeye.models.task import SEMANTIC
 from pocketeye.runs import RunFolder
 from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.run import SearchOutcome, run_search
@@ -60,7 +61,7 @@ def problem(tmp_path: Path) -> Segmentation:
     root = write_semantic_discs(tmp_path / "discs", {"train": 10, "val": 2})
     train = load_semantic(root, "train")
     described = DenseDescription(
-        task="semantic", backbone="tiny", architecture=None, classes=train.classes,
+        task=SEMANTIC, backbone="tiny", architecture=None, classes=train.classes,
         category_ids=(), min_size=64, max_size=512, fpn_channels=16, head_channels=8, norms="live",
         data=str(root),
     )  # fmt: skip

@@ -115,7 +115,9 @@ def test_an_artefact_evaluates_like_its_run(run: Path, digits: Sets, tmp_path: P
     model = create_model(run).eval()
     runtime.export(model, (torch.zeros(1, 1, 16, 16),), tmp_path / "one")
     plain = evaluate(open_predictor(run, device="cpu"), digits[1])
-    exported = evaluate(open_predictor(tmp_path / "one", classes=digits[1].classes), digits[1])
+    artifact = open_predictor(tmp_path / "one")
+    artifact.adopt_names(digits[1].classes)
+    exported = evaluate(artifact, digits[1])
     assert exported.report.confusion.tolist() == plain.report.confusion.tolist()
     with pytest.raises(InvalidValue, match="was exported for 16 pixels, not 32"):
         open_predictor(tmp_path / "one", input_size=32)
@@ -141,13 +143,13 @@ def test_labels_are_matched_by_name(run: Path, digits: Sets) -> None:
 def test_opening_mistakes(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="has no trained weights"):
         open_predictor("fbnet_c")
-    with pytest.raises(MissingFile, match=r"model\.json is missing"):
+    with pytest.raises(MissingFile, match=r"no network at .*: the folder has no model\.json"):
         open_predictor(tmp_path)
     ModelInfo.load(run).save(tmp_path)
     with pytest.raises(MissingFile, match="finish its training"):
         open_predictor(tmp_path)
     (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(InvalidValue, match="is not a model description"):
+    with pytest.raises(InvalidValue, match="describes no network of pocketeye"):
         open_predictor(tmp_path)
 
 

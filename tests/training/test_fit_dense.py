@@ -17,6 +17,7 @@ from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.models.task import DETECT, SEMANTIC, task_named
 from pocketeye.runs import RunFolder
 from pocketeye.training.dense.fit import fit_dense, validation_batch
 from pocketeye.training.dense.optim import make_dense_optimizer
@@ -59,7 +60,7 @@ def run_dense(
     config = DenseRecipe(task=task, **{**SHORT, **changes})  # type: ignore[arg-type]
     train, val = opened(root, task)
     described = DenseDescription(
-        task=config.task, backbone="tiny", classes=train.classes, data=str(root),
+        task=task_named(config.task), backbone="tiny", classes=train.classes, data=str(root),
         architecture=json.loads(Architecture.parse(BACKBONE).to_json()),
         min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
         head_channels=config.head_channels, norms=config.norms,
@@ -85,7 +86,7 @@ def test_a_run_explains_itself(tmp_path: Path, sets: dict[str, Path], task: str)
     best = load_file(run / "best.safetensors")
     assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
     again, described = open_dense(run.path)
-    assert described.task == task
+    assert described.task.name == task
     assert torch.equal(next(again.parameters()), next(model.parameters()))
     said = json.loads((run / "result.json").read_text())
     assert (said["value"], said["num_train"], said["num_val"]) == (result.value, 6, 3)
@@ -178,14 +179,14 @@ def test_sets_of_other_classes_are_refused(tmp_path: Path, sets: dict[str, Path]
     path = root / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text().replace('"blue"', '"green"'))
     val = load_detection(root, "val")
-    described = DenseDescription(task="detect", backbone="fbnet_a", classes=train.classes)
+    described = DenseDescription(task=DETECT, backbone="fbnet_a", classes=train.classes)
     run = RunFolder.open(tmp_path / "run", {})
     with pytest.raises(InvalidValue, match="have other classes"):
         fit_dense(described.make(), train, val, DenseRecipe(**SHORT), run, description=described)
 
 
 def test_the_optimiser_tells_the_backbone_from_the_rest() -> None:
-    described = DenseDescription(task="semantic", backbone="fbnet_a", classes=("a", "b"))
+    described = DenseDescription(task=SEMANTIC, backbone="fbnet_a", classes=("a", "b"))
     model = described.make()
     config = DenseRecipe(task="semantic", backbone_lr=1e-5, decay_norms=False, weight_decay=0.1)
     groups = make_dense_optimizer(model, config).param_groups

@@ -14,6 +14,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
 from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.models.task import DETECT
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.verbs.train import train_detector, train_segmenter
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
@@ -84,7 +85,7 @@ def test_from_a_classifier_to_a_detector_and_on(
     data = first.to_dict()
     json.dumps(data, default=str)
     assert all(path.is_file() for path in first.written())
-    assert first.next_commands()[0].startswith(f"pocketeye eval {first.out} --task detect")
+    assert first.next_commands()[0].startswith(f"pocketeye eval {first.out} --data")
     second = train_detector(
         backbone="fbnet_a", checkpoint=first.out, out=tmp_path / "second", **options
     )
@@ -152,7 +153,7 @@ def test_mistakes_are_one_sentence_and_exit_2(
 
 def test_weights_of_other_classes_do_not_fit(coco: Path, tmp_path: Path) -> None:
     described = DenseDescription(
-        task="detect", backbone="fbnet_a", classes=("a", "b", "c"), fpn_channels=16
+        task=DETECT, backbone="fbnet_a", classes=("a", "b", "c"), fpn_channels=16
     )
     save_file(described.make().state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(

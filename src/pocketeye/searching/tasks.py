@@ -23,6 +23,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
+from pocketeye.models.task import SEMANTIC
 from pocketeye.runs import RESULT, RunFolder
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.outcome import Trained
@@ -216,7 +217,7 @@ def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs
         )
     _require_size(train, space, shorter)
     described = DenseDescription(
-        task="semantic", backbone="searched", classes=train.classes, min_size=shorter,
+        task=SEMANTIC, backbone="searched", classes=train.classes, min_size=shorter,
         max_size=longer, fpn_channels=spec.fpn_channels, head_channels=spec.head_channels,
         norms=chosen.norms, data=data,
     )  # fmt: skip

@@ -95,7 +95,7 @@ def next_commands(
     return [
         f"pocketeye export {folder} --to {runtime} --precision {precision} "
         f"--data {shlex.quote(data)}",
-        f"pocketeye eval {folder}{semantic} --data {shlex.quote(data)}",
+        f"pocketeye eval {folder} --data {shlex.quote(data)}",
         f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if semantic else ""),
     ]
 

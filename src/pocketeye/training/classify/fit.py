@@ -19,7 +19,7 @@ from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import ARCHITECTURE, SAMPLES, RunFolder
 from pocketeye.training.classify.distill import Teacher, open_teacher
 from pocketeye.training.classify.recipe import ClassifyRecipe
-from pocketeye.training.classify.report import METRICS, write_classify_report
+from pocketeye.training.classify.report import write_classify_report
 from pocketeye.training.classify.start import fixed_size, require_drop_path
 from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
 from pocketeye.training.engine.figures import save_samples
@@ -83,7 +83,6 @@ def fit(
         title=f"{info.name} on {info.data}, {info.input_size} px",
         task=ClassificationTask(model, config, info, teacher),
         loaders=loaders,
-        metrics=METRICS,
         describe=lambda folder: _describe_run(model, loaders[0], info, folder),
         report=write_classify_report,
         recipe=asked,

@@ -11,8 +11,6 @@ from pocketeye.runs import RESULT, SAMPLES, RunFolder, read_json
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.report import ReportWords, resume_command, write_report
 
-METRICS = {"val/top1": "top-1"}
-
 
 def write_classify_report(run: RunFolder) -> Path:
     """Write ``report.html`` into a finished run's folder, from its files alone.
@@ -35,7 +33,7 @@ def write_classify_report(run: RunFolder) -> Path:
         data_sha256=info.data_sha256,
         digits=2,
     )
-    return write_report(run, ClassifyRecipe, METRICS, words)
+    return write_report(run, ClassifyRecipe, words)
 
 
 def next_commands(folder: Path, data: str) -> list[tuple[str, str]]:

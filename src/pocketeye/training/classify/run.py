@@ -12,6 +12,7 @@ from pocketeye.data import ImageSet, load_images
 from pocketeye.data.classification.images import DIGITS
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
+from pocketeye.models.reference import ArchitectureFile, Run, resolve
 from pocketeye.training.classify.distill import open_teacher
 from pocketeye.training.classify.fit import choose_input_size, describe, fit, require_fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
@@ -98,7 +99,7 @@ def run_classifier(
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
     """Return an architecture file's own size, or else the one that suits network and images."""
     architecture: Any = getattr(module, "architecture", None)
-    from_file = Path(model).suffix == ".json" or Path(model).is_dir()
+    from_file = isinstance(resolve(model), ArchitectureFile | Run)
     if from_file and isinstance(architecture, Architecture):
         return architecture.side
     return choose_input_size(module, images)
@@ -106,7 +107,4 @@ def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
 
 def _name(model: str) -> str:
     """Return a registered name itself; of a file ``NAME/architecture.json`` the folder's name."""
-    path = Path(model)
-    if path.suffix == ".json":
-        return path.resolve().parent.name if path.stem == "architecture" else path.stem
-    return path.resolve().name if path.is_dir() else model
+    return resolve(model).name

@@ -91,7 +91,7 @@ class DetectionDraws(SeededDataset[DetectionItem]):
 
     def __init__(self, images: DetectionSet, config: DenseRecipe) -> None:
         super().__init__(config.seed)
-        self.images, self.masks = images, config.task == "instance"
+        self.images, self.masks = images, config.record.outlines_objects
         self.length = samples_per_epoch(config, len(images))
         self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
 

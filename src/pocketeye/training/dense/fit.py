@@ -21,7 +21,7 @@ from pocketeye.training.dense.data import (
 )
 from pocketeye.training.dense.figures import SaveDenseImage
 from pocketeye.training.dense.recipe import DenseRecipe
-from pocketeye.training.dense.report import METRICS, write_dense_report
+from pocketeye.training.dense.report import write_dense_report
 from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask
 from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
 
@@ -57,7 +57,6 @@ def fit_dense(
         title=f"{description.network} with {description.backbone} on {description.data}",
         task=task,
         loaders=loaders,
-        metrics=METRICS[config.task],
         describe=lambda folder: description.save(folder.path),
         report=write_dense_report,
         recipe=config,

@@ -91,7 +91,7 @@ class DenseRecipe(SteppedRecipe):
             raise InvalidValue("train_sizes is empty: give one shorter side or several")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise InvalidValue(f"scale must rise from above 0, got {list(self.scale)}")
-        if self.task != "semantic" and self.head_norms == "sync":
+        if not self.record.labels_pixels and self.head_norms == "sync":
             raise InvalidValue(
                 f"head_norms are of task semantic: the heads of {self.task} have none"
             )

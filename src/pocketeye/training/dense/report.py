@@ -6,22 +6,17 @@ import shlex
 from pathlib import Path
 
 from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC
 from pocketeye.runs import ANSWERS, RESULT, RunFolder, read_json
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.engine.report import ReportWords, resume_command, write_report
 
-# What counts first, and what is drawn beside it.
-METRICS: dict[str, dict[str, str]] = {
-    "detect": {"val/ap": "box AP", "val/ap50": "box AP at 0.5"},
-    "instance": {"val/ap": "mask AP", "val/ap50": "mask AP at 0.5", "val/box_ap": "box AP"},
-    "semantic": {"val/miou": "mean IoU", "val/accuracy": "pixels right"},
-}
 _CAPTIONS = {
-    "detect": "Images of validation: the truth in green, what was found with a score of "
+    DETECT: "Images of validation: the truth in green, what was found with a score of "
     "0.3 or more in the colours of its class.",
-    "instance": "Images of validation: boxes of the truth in green, what was found with a "
+    INSTANCE: "Images of validation: boxes of the truth in green, what was found with a "
     "score of 0.3 or more in the colours of its class.",
-    "semantic": "Images of validation, below each the answer and the truth; black counts "
+    SEMANTIC: "Images of validation, below each the answer and the truth; black counts "
     "for nothing.",
 }
 
@@ -45,14 +40,14 @@ def write_dense_report(run: RunFolder) -> Path:
         samples_caption=_CAPTIONS[described.task],
         commands=[*next_commands(run.path, described), *([resume] if resume else [])],
     )
-    return write_report(run, DenseRecipe, METRICS[described.task], words)
+    return write_report(run, DenseRecipe, words)
 
 
 def next_commands(folder: Path, described: DenseDescription) -> list[tuple[str, str]]:
     """Return (what for, command) that make sense after a training."""
     run, data = shlex.quote(str(folder)), shlex.quote(described.data)
     return [
-        ("judge it", f"pocketeye eval {run} --task {described.task} --data {data}"),
+        ("judge it", f"pocketeye eval {run} --data {data}"),
         ("use it on images", f"pocketeye predict {run} IMAGE"),
         ("export it", f"pocketeye export {run} --data {data}"),
     ]

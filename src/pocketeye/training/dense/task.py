@@ -74,7 +74,7 @@ class DetectionTask(DenseTraining):
         self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: DetectionSet
     ) -> None:
         super().__init__(model, config, steps_per_epoch, len(val))
-        self.val, self.masks = val, config.task == "instance"
+        self.val, self.masks = val, config.record.outlines_objects
 
     def training_step(self, batch: list[DetectionItem], batch_idx: int) -> Tensor:
         parts = self.model([item.image / 255 for item in batch], [_target(item) for item in batch])

@@ -59,7 +59,6 @@ class TrainingPlan:
         title: network and data, for the heading of the curves.
         task: the Lightning module around the network.
         loaders: of training and of validation.
-        metrics: label of each column of ``metrics.csv`` that counts, the most important first.
         describe: writes the files that say what the network is (``model.json`` and others).
         report: writes ``report.html`` from the files of the finished run.
         recipe: as the user gave it; it is kept in the folder.
@@ -74,7 +73,6 @@ class TrainingPlan:
     title: str
     task: AveragedTask
     loaders: tuple[Any, Any]
-    metrics: Mapping[str, str]
     describe: Callable[[RunFolder], object]
     report: Callable[[RunFolder], object]
     recipe: Recipe
@@ -115,7 +113,7 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
             precision=recipe.precision,
             sync_bn=plan.sync_bn,
             description=plan.progress,
-            callbacks=[SaveWeights(run, next(iter(plan.metrics))), *plan.callbacks],
+            callbacks=[SaveWeights(run, next(iter(recipe.record.metrics))), *plan.callbacks],
             all_used=plan.all_used,
             gradient_clip_val=recipe.clip_grad or None,
             accumulate_grad_batches=recipe.accumulate,
@@ -152,7 +150,8 @@ def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
     """Load the best weights, and let the first process write what the run came to."""
     load_checkpoint(model, run / BEST)
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    rows, (key, label) = run.metrics(), next(iter(plan.metrics.items()))
+    rows, metrics = run.metrics(), plan.recipe.record.metrics
+    key, label = next(iter(metrics.items()))
     best = max(rows, key=lambda row: row[key])
     result = FitResult(
         metric=label,
@@ -162,8 +161,8 @@ def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
         seconds=round(sum(row["seconds"] for row in rows), 3),
     )
     if is_first_process():
-        save_curves(rows, run / CURVES, plan.title, plan.metrics)
-        columns = {name.partition("/")[2]: best[name] for name in plan.metrics if name in best}
+        save_curves(rows, run / CURVES, plan.title, metrics)
+        columns = {name.partition("/")[2]: best[name] for name in metrics if name in best}
         run.write_json(RESULT, {
             **asdict(result), **columns, "last_value": rows[-1][key], **plan.counts,
             "weights": BEST, "params": sum(p.numel() for p in model.parameters()),

@@ -17,13 +17,14 @@ import yaml
 
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models.task import CLASSIFY, Task, task_named
 from pocketeye.training.engine.convert import dataclass_of, plain
 from pocketeye.training.engine.ranges import Count, Range, Rate, Share, require_ranges
 
 TrainPrecision = Literal["fp32", "bf16", "fp16"]
 # What changes where and how fast a training runs, but not its result.
 _MACHINE = ("device", "workers", "threads")
-_DEFAULT_TASK = "classify"
+_DEFAULT_TASK = CLASSIFY.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,11 @@ class Recipe:
                 "the same thing in two units: set one of them to 0"
             )
         _require_optimizer(self.optimizer)
+
+    @property
+    def record(self) -> Task:
+        """What everyone knows of the task."""
+        return task_named(self.task)
 
     @classmethod
     def tasks(cls) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from pocketeye import pages
+from pocketeye.models.task import task_named
 from pocketeye.runs import (
     CURVES,
     ENVIRONMENT,
@@ -50,19 +51,17 @@ class ReportWords:
     digits: int = 1
 
 
-def write_report(
-    run: RunFolder, recipe: type[Recipe], metrics: Mapping[str, str], words: ReportWords
-) -> Path:
+def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path:
     """Write ``report.html`` into a finished run's folder, from its files alone.
 
     Args:
-        recipe: the class whose defaults the settings are compared with.
-        metrics: label of each column of ``metrics.csv`` that counts, the most important first.
+        kind: the class of recipes whose defaults the settings are compared with.
 
     Raises:
         InvalidValue: no room.
     """
-    result, settings = read_json(run / RESULT), _settings(stored_recipe(run), recipe)
+    result, recipe = read_json(run / RESULT), stored_recipe(run)
+    settings, metrics = _settings(recipe, kind), task_named(recipe["task"]).metrics
     first, *others = metrics
     html = pages.render(
         "train.html.j2",

@@ -7,19 +7,20 @@ from pocketeye.data.loaders.clips import make_clip_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM
 from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.models.task import SEGMENT_ANYTHING, TRACK, Task
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.figures import SaveStrip
-from pocketeye.training.tam.recipe import TamRecipe, TamTask, samples_per_epoch
-from pocketeye.training.tam.report import METRICS, write_tracker_report
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
+from pocketeye.training.tam.report import write_tracker_report
 from pocketeye.training.tam.segment_anything import SegmentAnythingTask
 from pocketeye.training.tam.task import TamTraining
 from pocketeye.training.tam.track import TrackTask
 
-_TASKS: dict[TamTask, type[TamTraining]] = {
-    "segment-anything": SegmentAnythingTask,
-    "track": TrackTask,
+_TASKS: dict[Task, type[TamTraining]] = {
+    SEGMENT_ANYTHING: SegmentAnythingTask,
+    TRACK: TrackTask,
 }
 
 
@@ -53,12 +54,11 @@ def fit_tracker(
     assert len(train) == samples_per_epoch(config), "the source is made for this recipe"
     plan = TrainingPlan(
         title=f"{description.variant} on {description.data}, {require_square(model)} px",
-        task=_TASKS[config.task](model, config, teacher),
+        task=_TASKS[config.record](model, config, teacher),
         loaders=(
             make_clip_loader(train, config.batch_size, training=True, workers=config.workers),
             make_clip_loader(val, config.batch_size, training=False, workers=config.workers),
         ),
-        metrics=METRICS,
         describe=lambda folder: description.save(folder.path),
         report=write_tracker_report,
         recipe=config,

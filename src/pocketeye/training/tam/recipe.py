@@ -7,12 +7,14 @@ from typing import Annotated, Literal, get_args
 
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
+from pocketeye.models.task import SEGMENT_ANYTHING, TRACK
 from pocketeye.training.engine.ranges import Count, Range, Rate, Share
 from pocketeye.training.engine.recipe import Recipe
 from pocketeye.training.tam.losses import LossWeights
 
 TamTask = Literal["segment-anything", "track"]
 TAM_TASKS: tuple[TamTask, ...] = get_args(TamTask)
+_LEAST_FRAMES = {SEGMENT_ANYTHING: 1, TRACK: 2}
 Weight = Annotated[float, Range(0, 1e4)]
 # A clip of 64 frames with all its features already fills a large GPU.
 Few = Annotated[int, Range(1, 64)]
@@ -104,8 +106,16 @@ class TamRecipe(Recipe):
                 f"mask_prob and box_prob are shares of one whole, and {self.mask_prob:g} and "
                 f"{self.box_prob:g} are more"
             )
-        if self.task == "track" and self.num_frames < 2:
-            raise InvalidValue("task track needs num_frames of 2 or more: a memory has to be read")
+        least = _LEAST_FRAMES[self.record]
+        if self.num_frames < least:
+            raise InvalidValue(
+                f"task {self.task} needs num_frames of {least} or more: a memory has to be read"
+            )
+
+    @property
+    def trains_memory(self) -> bool:
+        """Whether clips have later frames, which read a memory."""
+        return _LEAST_FRAMES[self.record] > 1
 
     @property
     def loss_weights(self) -> LossWeights:

@@ -9,20 +9,21 @@ import torch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.models.task import Task
 from pocketeye.tracking import open_model
 from pocketeye.training.engine.loop import check_device, open_run
 from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.fit import fit_tracker, require_square
 from pocketeye.training.tam.init import look_near_first
-from pocketeye.training.tam.recipe import TamRecipe, TamTask
+from pocketeye.training.tam.recipe import TamRecipe
 from pocketeye.training.tam.report import VALIDATION, next_commands
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam.start import begin_with
 
 
 def run_tracker(
-    task: TamTask,
+    task: Task,
     model: str,
     *,
     data: str,
@@ -42,7 +43,7 @@ def run_tracker(
     """
     place, changes = split_options(options)
     config = TamRecipe.load(
-        recipe, task, input_size=input_size, synthetic_share=synthetic_share, **changes
+        recipe, task.name, input_size=input_size, synthetic_share=synthetic_share, **changes
     )
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
     with torch.random.fork_rng(devices=[]):
@@ -70,7 +71,7 @@ def run_tracker(
         folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
     )
     description = TrackerDescription(
-        variant=model, image_size=network.image_size, trunk=trunk, data=data
+        task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data
     )
     fitted = fit_tracker(
         network, train, val, config, run, place.resume, description=description, teacher=taught
@@ -81,13 +82,13 @@ def run_tracker(
         data=data,
         out=folder,
         fitted=fitted,
-        validation=VALIDATION[config.task],
+        validation=VALIDATION[task],
         input_size=size,
         params=sum(p.numel() for p in network.parameters()),
         started=started,
         sets=tuple(sets.lines()),
         problems=tuple(sets.problems),
-        commands=tuple(next_commands(folder, model, config.task)),
+        commands=tuple(next_commands(folder, model, task)),
     )
 
 

@@ -132,7 +132,7 @@ def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
         length,
         config.seed,
     )  # fmt: skip
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         return images
     clips = _moving(sets, galleries, config, size, length)
     if not config.image_share:
@@ -177,7 +177,7 @@ def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
     galleries: list[WorstImages] = [*sets.val_images, *frames]
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
                           geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(gallery)))

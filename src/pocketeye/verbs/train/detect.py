@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+from pocketeye.models.task import DETECT
 from pocketeye.training.dense.run import run_dense
 from pocketeye.training.engine.run import RunOptions
 from pocketeye.verbs.train.result import TrainResult
@@ -41,7 +42,7 @@ def train_detector(
     """
     return TrainResult.of(
         run_dense(
-            "detect", backbone, data=data, recipe=recipe, input_size=input_size, pretrained=pretrained,
+            DETECT, backbone, data=data, recipe=recipe, input_size=input_size, pretrained=pretrained,
             checkpoint=checkpoint, start_from=start_from, options=options,
         )
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+from pocketeye.models.task import SEGMENT_ANYTHING
 from pocketeye.training.engine.run import RunOptions
 from pocketeye.training.tam.run import run_tracker
 from pocketeye.verbs.train.result import TrainResult
@@ -45,7 +46,7 @@ def train_segment_anything(
     """
     return TrainResult.of(
         run_tracker(
-            "segment-anything", model, data=data, recipe=recipe, input_size=input_size, trunk=trunk,
+            SEGMENT_ANYTHING, model, data=data, recipe=recipe, input_size=input_size, trunk=trunk,
             checkpoint=checkpoint, start_from=start_from, teacher=teacher,
             teacher_checkpoint=teacher_checkpoint, options=options,
         )

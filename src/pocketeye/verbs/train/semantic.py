@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+from pocketeye.models.task import SEMANTIC
 from pocketeye.training.dense.run import run_dense
 from pocketeye.training.engine.run import RunOptions
 from pocketeye.verbs.train.result import TrainResult
@@ -44,7 +45,7 @@ def train_segmenter(
     """
     return TrainResult.of(
         run_dense(
-            "semantic", backbone, data=data, recipe=recipe, classes=classes,
+            SEMANTIC, backbone, data=data, recipe=recipe, classes=classes,
             input_size=input_size, pretrained=pretrained, checkpoint=checkpoint, start_from=start_from,
             options=options,
         )

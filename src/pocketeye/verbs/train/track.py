@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+from pocketeye.models.task import TRACK
 from pocketeye.training.engine.run import RunOptions
 from pocketeye.training.tam.run import run_tracker
 from pocketeye.verbs.train.result import TrainResult
@@ -48,7 +49,7 @@ def train_tracker(
     """
     return TrainResult.of(
         run_tracker(
-            "track", model, data=data, recipe=recipe, input_size=input_size, trunk=trunk,
+            TRACK, model, data=data, recipe=recipe, input_size=input_size, trunk=trunk,
             checkpoint=checkpoint, start_from=start_from, teacher=teacher,
             teacher_checkpoint=teacher_checkpoint, synthetic_share=synthetic_share, options=options,
         )
