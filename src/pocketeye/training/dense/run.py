@@ -25,7 +25,13 @@ from pocketeye.training.dense.fit import DenseSet, fit_dense
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
 from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+from pocketeye.training.engine.run import (
+    RunOptions,
+    TrainedRun,
+    add_args_of,
+    as_text,
+    split_options,
+)
 
 # torchvision's ratio of the longer to the shorter side, for --input-size.
 _LONGEST = 1333 / 800
@@ -41,6 +47,25 @@ class _Backbone:
     weights: Path | None
 
 
+class DenseOptions(RunOptions, total=False):
+    """Options of the training of a detector or segmenter.
+
+    Args:
+        input_size: shorter side of the images in pixels, in training and use.
+        pretrained: begin with the published weights of the backbone.
+        checkpoint: begin with all weights of this run or file, of the same network and classes.
+        start_from: begin with the backbone of this run or file.
+    """
+
+    input_size: int
+    pretrained: bool
+    checkpoint: Path
+    start_from: Path
+
+
+add_args_of(RunOptions, DenseOptions)
+
+
 def run_dense(
     task: Task,
     backbone: str,
@@ -48,18 +73,17 @@ def run_dense(
     data: str,
     recipe: str,
     classes: str | None = None,
-    input_size: int | None = None,
-    pretrained: bool = False,
-    checkpoint: Path | None = None,
-    start_from: Path | None = None,
-    options: RunOptions,
+    options: DenseOptions,
 ) -> TrainedRun:
     """Open data and network, train, and say what came of it.
 
     See :func:`pocketeye.train_detector` for the arguments and the errors.
     """
     place, changes = split_options(options)
-    config = DenseRecipe.load(recipe, task.name, **changes, **sizes_of(task, input_size))
+    pretrained = changes.pop("pretrained", False)
+    checkpoint, start_from = changes.pop("checkpoint", None), changes.pop("start_from", None)
+    sizes = sizes_of(task, changes.pop("input_size", None))
+    config = DenseRecipe.load(recipe, task.name, **changes, **sizes)
     _require_device(config)
     named = _backbone(backbone)
     train, val = open_sets(config, data, classes)

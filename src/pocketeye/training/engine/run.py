@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -42,6 +44,15 @@ class RunOptions(TypedDict, total=False):
     num_processes: int
     workers: int
     threads: int
+
+
+def add_args_of(base: type, options: type) -> None:
+    """Append the Args of one class of options to the docstring of another that extends it.
+
+    Helps for the command line are read from the docstring of a TypedDict itself, not of its bases.
+    """
+    own, shared = (inspect.cleandoc(kind.__doc__ or "") for kind in (options, base))
+    options.__doc__ = f"{own}\n{shared.partition('Args:')[2].lstrip(chr(10))}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +106,8 @@ class Place:
         return Path("out") / "train" / name if self.out is None else self.out
 
 
-def split_options(options: RunOptions) -> tuple[Place, dict[str, Any]]:
-    """Return where the run goes, and the fields of its recipe that were given."""
+def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
+    """Return where the run goes, and what else was given: fields of the recipe, mostly."""
     changes: dict[str, Any] = dict(options)
     out = changes.pop("out", None)
     place = Place(

@@ -12,7 +12,13 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import Task
 from pocketeye.tracking import open_model
 from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+from pocketeye.training.engine.run import (
+    RunOptions,
+    TrainedRun,
+    add_args_of,
+    as_text,
+    split_options,
+)
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.fit import fit_tracker, require_square
 from pocketeye.training.tam.init import look_near_first
@@ -22,29 +28,49 @@ from pocketeye.training.tam.sources import open_sets, training_clips, validation
 from pocketeye.training.tam.start import begin_with
 
 
+class TamOptions(RunOptions, total=False):
+    """Options of the training of a tracker.
+
+    Args:
+        input_size: side of the input in pixels; by default the recipe's or the network's.
+        trunk: another image encoder, any timm backbone.
+        checkpoint: begin with all weights of this run or file, of the same network.
+        start_from: begin with what fits of a relative: the run of a classifier (its backbone goes into
+            the image encoder), or a file of EfficientSAM, SAM 2 or EfficientTAM.
+        teacher: a tracker whose image features are learnt too: a run folder or a name.
+        teacher_checkpoint: weights of the teacher.
+    """
+
+    input_size: int
+    trunk: str
+    checkpoint: Path
+    start_from: Path
+    teacher: str
+    teacher_checkpoint: Path
+
+
+add_args_of(RunOptions, TamOptions)
+
+
 def run_tracker(
     task: Task,
     model: str,
     *,
     data: str,
     recipe: str,
-    trunk: str | None = None,
-    checkpoint: Path | None = None,
-    start_from: Path | None = None,
-    teacher: str | None = None,
-    teacher_checkpoint: Path | None = None,
-    input_size: int | None = None,
     synthetic_share: float | None = None,
-    options: RunOptions,
+    options: TamOptions,
 ) -> TrainedRun:
     """Open data and network, train, and say what came of it.
 
     See :func:`pocketeye.train_tracker` for the arguments and the errors.
     """
     place, changes = split_options(options)
-    config = TamRecipe.load(
-        recipe, task.name, input_size=input_size, synthetic_share=synthetic_share, **changes
+    trunk, checkpoint, start_from, teacher, teacher_checkpoint = (
+        changes.pop(name, None)
+        for name in ("trunk", "checkpoint", "start_from", "teacher", "teacher_checkpoint")
     )
+    config = TamRecipe.load(recipe, task.name, synthetic_share=synthetic_share, **changes)
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
