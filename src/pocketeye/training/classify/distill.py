@@ -35,7 +35,7 @@ class Teacher:
 
     @property
     def sha256(self) -> str:
-        """Of its weights."""
+        """SHA-256 of the weights, in the order of the state dict."""
         digest = hashlib.sha256()
         for name, value in self.module.state_dict().items():
             digest.update(name.encode())
@@ -65,7 +65,7 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, x: Tensor, student: ModelInfo) -> Tensor:
-        """``(N, K)`` for a batch ``(N, C, S, S)`` normalised as the student's are."""
+        """Return ``(N, K)`` for a batch ``(N, C, S, S)`` normalised as the student's are."""
         own = self.info
         if (student.mean, student.std) != (own.mean, own.std):
             mean, std, own_mean, own_std = (
@@ -84,7 +84,7 @@ class Teacher:
 
 
 def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
-    """The teacher of a recipe, None where there is none; refused here if it does not fit the data.
+    """Open the teacher of a recipe, or return None where it names none.
 
     ``config.teacher`` is a run folder; an ``architecture.json`` with ``teacher_checkpoint``; or a
     name, with ``teacher_checkpoint``, or else with the published weights, which naming it fetches.
@@ -124,7 +124,7 @@ def _from_run(run: Run, checkpoint: Path | None) -> Teacher:
 
 
 def _of(module: nn.Module, name: str, info: ModelInfo | None = None) -> Teacher:
-    """A teacher that expects what ``info`` says, or else its ``pretrained_cfg``."""
+    """Make a teacher that expects what ``info`` says, or else its ``pretrained_cfg``."""
     cfg: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     if info is not None:
         return Teacher(module, info)
@@ -147,7 +147,7 @@ def distilled_loss(
     base: Tensor, student: Tensor, teacher: Tensor, *, kind: Literal["soft", "hard"],
     alpha: float, tau: float,
 ) -> Tensor:  # fmt: skip
-    """``(1 - alpha) base + alpha d`` of DeiT, where ``d`` compares with the teacher.
+    """Return ``(1 - alpha) base + alpha d`` of DeiT, where ``d`` compares with the teacher.
 
     soft (eq. 2): ``d = tau^2 KL(softmax(teacher/tau) || softmax(student/tau))``, mean over the
     batch (DeiT's code divides by the number of classes too). hard (eq. 3, with ``alpha`` 1/2): cross

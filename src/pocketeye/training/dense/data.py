@@ -31,7 +31,7 @@ from pocketeye.training.dense.recipe import DenseRecipe
 
 logger = logging.getLogger(__name__)
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
-_CROPS = 10
+_CROPS = 10  # as mmsegmentation tries, before it takes the last one
 
 
 class DetectionItem(NamedTuple):
@@ -67,14 +67,14 @@ class SemanticItem(NamedTuple):
 
 
 def steps_per_epoch(config: DenseRecipe, count: int) -> int:
-    """Steps of the optimiser: the recipe's, or one pass over ``count`` images at least."""
+    """Return the recipe's steps of the optimiser, or as many as one pass over ``count`` images needs."""
     world = max(rank_and_world()[1], config.num_processes)
     whole = config.batch_size * config.accumulate * world
     return config.steps_per_epoch or max(math.ceil(count / whole), 1)
 
 
 def samples_per_epoch(config: DenseRecipe, count: int) -> int:
-    """Images of an epoch, of all processes."""
+    """Return the number of images of an epoch, of all processes."""
     world = max(rank_and_world()[1], config.num_processes)
     return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
 
@@ -123,7 +123,7 @@ class DetectionDraws(SeededDataset[DetectionItem]):
 
 
 class DetectionOrder(SeededDataset[DetectionItem | None]):
-    """Images as they are, in order, for judging; None for a damaged one, which is named in the set."""
+    """Give images as they are, in order, for judging; None for a damaged one, which the set names."""
 
     def __init__(self, images: DetectionSet) -> None:
         super().__init__()
@@ -218,12 +218,12 @@ class SemanticOrder(SeededDataset[SemanticItem | None]):
 
 
 def collate_items(items: Sequence[Any]) -> list[Any]:
-    """A batch of items of different sizes, without the damaged ones."""
+    """Return a batch of items of different sizes, without the damaged ones."""
     return [item for item in items if item is not None]
 
 
 def collate_crops(items: Sequence[SemanticItem]) -> tuple[Tensor, Tensor]:
-    """uint8 ``(B, 3, S, S)`` and ``(B, S, S)``."""
+    """Stack crops to uint8 ``(B, 3, S, S)`` and labels ``(B, S, S)``."""
     return torch.stack([item.image for item in items]), torch.stack([item.labels for item in items])
 
 
@@ -239,7 +239,7 @@ def _pixels(image: Image.Image) -> Tensor:
 
 
 def _as_tv(item: DetectionItem) -> dict[str, Any]:
-    """Boxes and masks as what they are, for transforms that move pixels."""
+    """Mark boxes and masks as what they are, for transforms that move pixels."""
     size = (item.image.shape[-2], item.image.shape[-1])
     boxes = tv_tensors.BoundingBoxes(item.boxes, format="XYXY", canvas_size=size)  # type: ignore[call-arg]
     target: dict[str, Any] = {"boxes": boxes}
@@ -249,7 +249,7 @@ def _as_tv(item: DetectionItem) -> dict[str, Any]:
 
 
 def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
-    """At least ``side`` high and wide: black to the right and below, where labels are ignored."""
+    """Pad to ``side`` pixels: black to the right and below, where labels are ignored."""
     height, width = image.shape[-2:]
     amount = [0, 0, max(side - width, 0), max(side - height, 0)]
     if not any(amount):
@@ -258,7 +258,7 @@ def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
 
 
 def _crop_place(mask: Tensor, config: DenseRecipe, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if one is found."""
+    """Choose the upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if it can."""
     rows, columns = (length - config.crop + 1 for length in mask.shape[-2:])
     labels = np.asarray(mask)
     place = (0, 0)

@@ -16,7 +16,7 @@ TamTask = Literal["segment-anything", "track"]
 TAM_TASKS: tuple[TamTask, ...] = get_args(TamTask)
 _LEAST_FRAMES = {SEGMENT_ANYTHING: 1, TRACK: 2}
 Weight = Annotated[float, Range(0, 1e4)]
-# A clip of 64 frames with all its features already fills a large GPU.
+# A clip is learnt from as a whole, with the features of all its frames in memory.
 Few = Annotated[int, Range(1, 64)]
 
 
