@@ -24,12 +24,13 @@ from pocketeye.runs import ARCHITECTURE, BEST
 from pocketeye.training.dense.fit import DenseSet, fit_dense
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
-from pocketeye.training.engine.loop import check_device, open_run
+from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import (
     RunOptions,
     TrainedRun,
     add_args_of,
     as_text,
+    num_params,
     split_options,
 )
 
@@ -87,17 +88,11 @@ def run_dense(
     _require_device(config)
     named = _backbone(backbone)
     train, val = open_sets(config, data, classes)
-    description = DenseDescription(
-        task=task, backbone=named.name, architecture=named.architecture,
-        classes=train.classes, category_ids=getattr(train, "category_ids", ()),
-        min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
-        head_channels=config.head_channels, norms=config.norms, data=data, **named.statistics,
-    )  # fmt: skip
+    description = _description(task, named, train, config, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = description.make(**network_options(config, pretrained))
     started = _begin(network, named, pretrained, checkpoint, start_from)
-    folder = place.folder(f"{description.network}-{named.name}-on-{Path(data).stem}")
     asked = {
         "backbone": backbone,
         "data": data,
@@ -106,25 +101,35 @@ def run_dense(
         "checkpoint": as_text(checkpoint),
         "start_from": as_text(start_from),
     }
-    run = open_run(
-        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
-    )
+    run = place.open(f"{description.network}-{named.name}-on-{Path(data).stem}", asked, config)
     fitted = fit_dense(network, train, val, config, run, place.resume, description=description)
     return TrainedRun(
         task=config.task,
         network=f"{description.network} with {description.backbone}",
         data=data,
-        out=folder,
+        out=run.path,
         fitted=fitted,
         validation=f"{len(val)} images",
         input_size=config.input_size,
         num_train=len(train),
         num_val=len(val),
-        params=sum(p.numel() for p in network.parameters()),
+        params=num_params(network),
         started=started,
         problems=(*train.problems, *val.problems),
-        commands=tuple(next_commands(folder, description)),
+        commands=tuple(next_commands(run.path, description)),
     )
+
+
+def _description(
+    task: Task, named: _Backbone, train: DenseSet, config: DenseRecipe, data: str
+) -> DenseDescription:
+    """Return what one must know of the network to use it."""
+    return DenseDescription(
+        task=task, backbone=named.name, architecture=named.architecture,
+        classes=train.classes, category_ids=getattr(train, "category_ids", ()),
+        min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
+        head_channels=config.head_channels, norms=config.norms, data=data, **named.statistics,
+    )  # fmt: skip
 
 
 def _require_device(config: DenseRecipe) -> None:

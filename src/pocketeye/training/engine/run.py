@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from torch import nn
+
 from pocketeye.devices import Device
+from pocketeye.runs import RunFolder
 from pocketeye.training.engine.fit import FitResult
-from pocketeye.training.engine.recipe import TrainPrecision
+from pocketeye.training.engine.loop import open_run
+from pocketeye.training.engine.recipe import Recipe, TrainPrecision
 
 
 class RunOptions(TypedDict, total=False):
@@ -101,9 +105,18 @@ class Place:
     resume: bool
     overwrite: bool
 
-    def folder(self, name: str) -> Path:
-        """Return the run folder, by default ``out/train/NAME``."""
-        return Path("out") / "train" / name if self.out is None else self.out
+    def open(self, name: str, asked: Mapping[str, Any], recipe: Recipe) -> RunFolder:
+        """Open the run folder, by default ``out/train/NAME``.
+
+        Args:
+            asked: what decides the run besides its recipe; it must be the same to go on.
+
+        Raises:
+            InvalidValue: a run is there and may not be, or it was begun otherwise.
+        """
+        folder = Path("out") / "train" / name if self.out is None else self.out
+        config = {**asked, **recipe.to_dict()}
+        return open_run(folder, config, resume=self.resume, overwrite=self.overwrite)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
@@ -116,6 +129,11 @@ def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
         overwrite=changes.pop("overwrite", False),
     )
     return place, changes
+
+
+def num_params(network: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def as_text(path: Path | str | None) -> str | None:

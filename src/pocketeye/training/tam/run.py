@@ -11,12 +11,13 @@ from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import Task
 from pocketeye.tracking import open_model
-from pocketeye.training.engine.loop import check_device, open_run
+from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import (
     RunOptions,
     TrainedRun,
     add_args_of,
     as_text,
+    num_params,
     split_options,
 )
 from pocketeye.training.tam.distill import FeatureTeacher
@@ -82,7 +83,6 @@ def run_tracker(
     taught = _open_teacher(teacher, teacher_checkpoint)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
-    folder = place.folder(f"{model}-{task}")
     asked = {
         "model": model,
         "data": data,
@@ -93,9 +93,7 @@ def run_tracker(
         "teacher_checkpoint": as_text(teacher_checkpoint),
         "teacher_sha256": taught.sha256 if taught else None,
     }
-    run = open_run(
-        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
-    )
+    run = place.open(f"{model}-{task}", asked, config)
     description = TrackerDescription(
         task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data
     )
@@ -106,15 +104,15 @@ def run_tracker(
         task=config.task,
         network=model,
         data=data,
-        out=folder,
+        out=run.path,
         fitted=fitted,
         validation=VALIDATION[task],
         input_size=size,
-        params=sum(p.numel() for p in network.parameters()),
+        params=num_params(network),
         started=started,
         sets=tuple(sets.lines()),
         problems=tuple(sets.problems),
-        commands=tuple(next_commands(folder, model, task)),
+        commands=tuple(next_commands(run.path, model, task)),
     )
 
 
