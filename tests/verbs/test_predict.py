@@ -19,7 +19,7 @@ from pocketeye.data import load_images
 from pocketeye.models.backbones import packaged
 from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, PACKAGED
 from pocketeye.verbs.predict.verb import predict
-from pocketeye.verbs.train.verb import TrainResult
+from pocketeye.verbs.train.result import TrainResult
 
 
 @pytest.fixture

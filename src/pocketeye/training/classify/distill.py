@@ -23,7 +23,7 @@ from pocketeye.predicting.class_names import (
     of_imagenet,
 )
 from pocketeye.predicting.info import ModelInfo, input_stats
-from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.start import fixed_size
 
 _REMEDY = "take one that was trained on such data, for example a run folder of pocketeye train"
@@ -50,7 +50,7 @@ class Teacher:
 
     @property
     def sha256(self) -> str:
-        """Of its weights."""
+        """SHA-256 of the weights, in the order of the state dict."""
         digest = hashlib.sha256()
         for name, value in self.module.state_dict().items():
             digest.update(name.encode())
@@ -115,8 +115,8 @@ class Teacher:
         self.module.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-def open_teacher(config: TrainConfig, student: ModelInfo) -> Teacher | None:
-    """The teacher of a recipe, None where there is none; refused here if it does not fit the data.
+def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
+    """Open the teacher of a recipe, or return None where it names none.
 
     ``config.teacher`` is a run folder, or the name of a run that comes along; an ``architecture.json``
     with ``teacher_checkpoint``; or a name, with ``teacher_checkpoint``, or else with the published
@@ -162,7 +162,7 @@ def _from_run(run: Run, checkpoint: Path | None) -> Teacher:
 def _of(
     module: nn.Module, name: str, info: ModelInfo | None = None, *, published: bool = False
 ) -> Teacher:
-    """A teacher that expects what ``info`` says, or else its ``pretrained_cfg``.
+    """Make a teacher that expects what ``info`` says, or else its ``pretrained_cfg``.
 
     ``published`` says that its 1000 classes, if it has as many, are those of ImageNet.
     """
@@ -189,7 +189,7 @@ def distilled_loss(
     base: Tensor, student: Tensor, teacher: Tensor, *, kind: Literal["soft", "hard"],
     alpha: float, tau: float,
 ) -> Tensor:  # fmt: skip
-    """``(1 - alpha) base + alpha d`` of DeiT, where ``d`` compares with the teacher.
+    """Return ``(1 - alpha) base + alpha d`` of DeiT, where ``d`` compares with the teacher.
 
     soft (eq. 2): ``d = tau^2 KL(softmax(teacher/tau) || softmax(student/tau))``, mean over the
     batch (DeiT's code divides by the number of classes too). hard (eq. 3, with ``alpha`` 1/2): cross

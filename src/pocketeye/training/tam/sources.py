@@ -34,7 +34,7 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 
 _VAL = ("dev", "val", "valid")
 _EVERY = 10
@@ -160,7 +160,7 @@ def is_video_set(root: Path) -> bool:
     return framed or next(root.glob("**/*_manual.json"), None) is not None
 
 
-def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
+def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     """The mixture that a recipe asks for, with :func:`samples_per_epoch` samples.
 
     Raises:
@@ -176,7 +176,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
         length,
         config.seed,
     )  # fmt: skip
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         return images
     clips = _moving(sets, galleries, config, size, length)
     if not config.image_share:
@@ -189,7 +189,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[MaskedImages], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[MaskedImages], config: TamRecipe, size: int, length: int
 ) -> ClipSource:
     """Clips of ``num_frames`` frames: real ones, real ones with something laid over, synthetic ones."""
     synthetic_share = config.synthetic_share if sets.videos else 1.0
@@ -223,7 +223,7 @@ def _moving(
     return MixedClips([part for part in parts if part[1] > 0], length, config.seed)
 
 
-def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
+def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     """``val_clips`` samples, always the same, without augmentation.
 
     For ``track`` of the videos kept for it, or, with images alone, synthetic clips of those.
@@ -231,7 +231,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
     galleries: list[MaskedImages] = [*sets.val_images, *frames]
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
                           geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(gallery)))

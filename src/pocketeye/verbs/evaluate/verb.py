@@ -116,8 +116,8 @@ def evaluate(
         model: a run folder, an exported artefact, a name or architecture.json with weights, or a
             tracker's name; or still or flow, which follow objects and learnt nothing. Without a model
             videos are followed by the tracker of `pocketeye track`.
-        data: as in `pocketeye train`; the digits by default for a classifier. Of trackers a folder laid
-            out as DAVIS, YouTube-VOS, MOSE or SA-V.
+        data: as in `pocketeye train TASK`; the digits by default for a classifier. Of trackers a folder
+            laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
         split: which part of the data: train or val (val by default); of trackers any list of clips,
             such as dev or 2016/val (all clips by default).
         classes: text file with the names of the network's classes, one a line, where the weights
