@@ -20,8 +20,8 @@ from pocketeye.errors import InvalidValue
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
-REPORT, RECIPE, RESULT, CURVES, SAMPLES = (
-    "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png",
+REPORT, RECIPE, RESULT, CURVES, SAMPLES, ANSWERS = (
+    "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png", "validation.png",
 )  # fmt: skip
 
 ARCHITECTURE, MODEL, EVALUATION, CARD = (
@@ -155,14 +155,12 @@ class RunFolder:
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make the folder {path}: {error.strerror}") from error
+        make_folder(path)
         for name in (METRICS, CHECKPOINT):
             (path / name).unlink(missing_ok=True)
-        write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
+        # config.yaml last: it is what makes a folder a run, also for one that is killed here
         write_atomic(path / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
         return run
 
     def __truediv__(self, name: str) -> Path:
@@ -207,7 +205,7 @@ def _plain(value: Any) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Raises InvalidValue where it cannot be made."""
+    """Make a folder and those above it; raise InvalidValue where that cannot be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

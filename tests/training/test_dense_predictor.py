@@ -19,8 +19,8 @@ from pocketeye.models.task import task_named
 from pocketeye.predicting.dense import TorchDensePredictor, open_dense_predictor
 from pocketeye.predicting.evaluation.semantic import evaluate_semantic
 from pocketeye.results import Result
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import SemanticOrder
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import SemanticTask
 from tests.data.mask_layouts import big_labels, photo, write_labels
 
@@ -94,7 +94,7 @@ def test_it_is_judged_as_in_training(tmp_path: Path) -> None:
     predictor = open_dense_predictor(write_run(tmp_path / "run", "semantic"), device="cpu")
     assert isinstance(predictor, TorchDensePredictor)
     described = predictor.description
-    task = SemanticTask(predictor.network, DenseConfig(task="semantic"), 1, samples, described)
+    task = SemanticTask(predictor.network, DenseRecipe(task="semantic"), 1, samples, described)
     task.on_validation_epoch_start()
     order = SemanticOrder(samples)
     with torch.inference_mode():

@@ -23,7 +23,7 @@ from pocketeye.searching import stages
 from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
 from pocketeye.searching.tasks import usual_batch
-from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.search import SearchResult, search
 
@@ -48,8 +48,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    recipe = DenseConfig(
-        task="semantic", crop=32, min_sizes=(64,), min_size=64, max_size=512, batch_size=4, lr=1e-2,
+    recipe = DenseRecipe(
+        task="semantic", crop=32, train_sizes=(64,), input_size=64, max_size=512, batch_size=4, lr=1e-2,
         norms="live", warmup_steps=2, epochs=2, drop_rate=0.0,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
@@ -118,10 +118,10 @@ def test_next_commands_name_the_task(finished: SearchResult) -> None:
     assert untrained == [["pocketeye", "train", "--task", "semantic", "--backbone",
                           str(finished.out / "architecture.json"), "--data", finished.data,
                           "--recipe", str(recipe)]]  # fmt: skip
-    as_used = load_dense_recipe(
+    as_used = DenseRecipe.load(
         recipe, "semantic"
     )  # sizes and widths of the table, not the recipe's
-    assert (as_used.min_size, as_used.max_size) == (72, 96)
+    assert (as_used.input_size, as_used.max_size) == (72, 96)
     assert (as_used.fpn_channels, as_used.head_channels) == (16, 8)
 
 

@@ -111,7 +111,7 @@ SEGMENT_ANYTHING = Task(
     goal="segment what is clicked",
     answers="a mask for every click",
     verbs=("segment",),
-    metrics={"val/iou": "IoU"},
+    metrics={"val/iou": "IoU", "val/iou_corrected": "IoU after corrections"},
     data="images with masks (COCO, SA-1B, label maps)",
     takes_prompts=True,
 )

@@ -60,7 +60,7 @@ def open_vos_model(
     """A tracker or a baseline by name.
 
     Args:
-        name: one of :func:`pocketeye.models.list_tams`, the folder of a run of ``pocketeye train --task
+        name: one of :func:`pocketeye.models.list_tams`, the folder of a run of ``pocketeye train
             track``, or ``still``, ``flow`` (:mod:`pocketeye.tracking.evaluation.baselines`).
         checkpoint: weights of a named tracker, as in :func:`load_tracker`.
         device: where the network runs.

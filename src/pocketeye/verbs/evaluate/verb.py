@@ -116,14 +116,15 @@ def evaluate(
         model: a run folder, an exported artefact, a name or architecture.json with weights, or a
             tracker's name; or still or flow, which follow objects and learnt nothing. Without a model
             videos are followed by the tracker of `pocketeye track`.
-        data: as in `pocketeye train`; the digits by default for a classifier. Of trackers a folder laid
-            out as DAVIS, YouTube-VOS, MOSE or SA-V.
+        data: as in `pocketeye train TASK`; the digits by default for a classifier. Of trackers a folder
+            laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
         split: which part of the data: train or val (val by default); of trackers any list of clips,
             such as dev or 2016/val (all clips by default).
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them; of segmenters what the masks mean: a yaml, or camvid11, cityscapes.
         checkpoint: weights for a name or an architecture.json.
-        pretrained: fetch the published weights of a classifier's name.
+        pretrained: take the published weights of a classifier's name: from their pip package, or
+            fetched.
         input_size: of classifiers: another side of the input in pixels than the network's.
         batch_size: of classifiers: images at once, by default 128 (an artefact has its own).
         device: where a torch network runs.
