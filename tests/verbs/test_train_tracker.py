@@ -82,7 +82,10 @@ def test_a_teacher_is_part_of_the_run(davis, tmp_path):
     ("arguments", "message"),
     [
         (["track"], "--data needs a value"),
-        (["track", "--data", "x", "--teacher", "fbnet_c"], "unknown tracker 'fbnet_c'"),
+        (
+            ["track", "--data", "x", "--teacher", "fbnet_c"],
+            "fbnet_c is a registered network, which",
+        ),
         (["track", "--data", "x", "--teacher-checkpoint", "y.pt"], "without a teacher"),
         (["track", "--data", "x", "--distill", "soft"], "unknown option '--distill'"),
         (["segment-anything", "--synthetic-share", "0.1", "--data", "x"], "unknown option"),
