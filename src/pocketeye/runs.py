@@ -166,10 +166,7 @@ class RunFolder:
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make the folder {path}: {error.strerror}") from error
+        make_folder(path)
         for name in (METRICS, CHECKPOINT):
             (path / name).unlink(missing_ok=True)
         write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
@@ -218,7 +215,11 @@ def _plain(value: Any) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Raises InvalidValue where it cannot be made."""
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        InvalidValue: it cannot be made, such as below a file.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

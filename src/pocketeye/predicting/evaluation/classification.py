@@ -19,7 +19,7 @@ from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.evaluation import figures
 from pocketeye.predicting.predictor import Predictor
-from pocketeye.runs import write_atomic, write_table
+from pocketeye.runs import make_folder, write_atomic, write_table
 
 MOST_IN_JSON = 100
 """Classes up to which ``eval.json`` holds the whole confusion matrix (``confusion.csv`` always does)."""
@@ -77,10 +77,7 @@ class EvalResult:
         Raises:
             InvalidValue: the folder cannot be made or written.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+        make_folder(folder)
         report = self.report
         title = f"{self.model} on {self.data}: top-1 {100 * self.top1:.2f} %"
         cells = np.argwhere(report.confusion)

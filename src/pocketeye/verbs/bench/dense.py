@@ -147,7 +147,7 @@ def bench_dense(
         )
         for name, executable, stages in zip(names, executables, found, strict=True)
     )
-    out.mkdir(parents=True, exist_ok=True)
+    runs.make_folder(out)
     timed = TimedImages(count=len(images), data=data, split=split)
     result = DenseBenchResult(
         rows=rows, images=timed, threads=threads, device=Device.here(), out=out

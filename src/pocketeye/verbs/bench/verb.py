@@ -255,10 +255,7 @@ def _measure(cells: dict[str, Cell], protocol: Protocol, threads: int) -> tuple[
 
 
 def _write(result: BenchResult) -> None:
-    try:
-        result.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {result.out}: {error.strerror}") from error
+    runs.make_folder(result.out)
     markdown, table, records = result.written()
     runs.write_atomic(markdown, result.markdown())
     runs.write_atomic(table, result.csv())
