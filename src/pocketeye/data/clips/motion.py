@@ -68,7 +68,7 @@ class Camera:
 def object_path(
     rng: np.random.Generator, times: np.ndarray, aspect: float, near: np.ndarray | None
 ) -> np.ndarray:
-    """Where the middle of an object is: ``(T, 2)``, inside the view at some time.
+    """Draw the way of an object's middle: ``(T, 2)``, inside the view at some time.
 
     Args:
         near: a path that it meets at that time, to pass before or behind it; None for none.

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pocketeye.data.clips.clips import Clip, ClipSource
-from pocketeye.data.clips.cutouts import Cutout, Pool, Scene
+from pocketeye.data.clips.cutouts import Cutout, CutoutPool, Scene
 from pocketeye.data.clips.light import Colours, shine
 from pocketeye.data.clips.motion import (
     Camera,
@@ -32,15 +32,17 @@ from pocketeye.data.mask_sets.samples import MaskedImages
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
-_TRIES = 16
-_EXPOSURES = 5
+_TRIES = (
+    16  # draws without a visible object in a row: then the masks are too small to ever show one
+)
+_EXPOSURES = 5  # moments averaged into a blurred frame; each costs the rendering of a whole one
 _SHUTTER = 0.6  # share of the time between frames over which a blurred one takes its moments
 _ENLARGED = 1.8  # small cut-outs enlarged further are blots
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticOptions:
-    """What is drawn how often.
+    """Shares and sizes of what is drawn.
 
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
@@ -97,7 +99,7 @@ class SyntheticClips(ClipSource):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(seed)
-        self.pool = Pool(galleries, size, cache_bytes)
+        self.pool = CutoutPool(galleries, size, cache_bytes)
         self.length, self.num_frames, self.size = length, num_frames, size
         self.max_objects = max_objects
         self.options, self.colours = options or SyntheticOptions(), colours or Colours()
@@ -106,7 +108,7 @@ class SyntheticClips(ClipSource):
         return self.length
 
     def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """A new clip; ``index`` is of no account, all comes from ``rng``.
+        """Draw a new clip; everything comes from ``rng``, nothing from ``index``.
 
         Raises:
             InvalidValue: the images give no object that is to be seen.

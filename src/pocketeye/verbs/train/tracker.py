@@ -141,5 +141,5 @@ def train_tracker(
         params=sum(p.numel() for p in network.parameters()),
         started=started,
         sets=tuple(sets.lines()),
-        problems=tuple(sets.problems),
+        problems=sets.problems,
     )
