@@ -30,7 +30,7 @@ def start_network(
         model: as :func:`pocketeye.create_model` takes it.
         images: training set: gives classes and channels.
         config: gives ``drop_path_rate``, ``distill_head`` and ``seed``.
-        pretrained: the published weights, fetched by name.
+        pretrained: the published weights of that name, see :func:`pocketeye.create_model`.
         checkpoint: a file of weights to begin with instead.
         new_head: leave the file's classifier, so that it may be for other classes.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.detection.samples import DetectionSet
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.metrics.detection import CocoAP
@@ -92,7 +92,7 @@ class DetectionTask(DenseTraining):
             return
         answers = self._answers([item.image / 255 for item in batch])
         for item, answer in zip(batch, answers, strict=True):
-            sample: DetectionSample = self.val[item.number]
+            sample = self.val.targets(item.number)
             key = item.number
             truth = sample.masks() if self.masks else None
             self.metric.add_truth(
