@@ -21,6 +21,7 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Runtime
 
 SCHEMA = "pocketeye.latency-check/1"
+# A rank correlation of two networks is always +1 or -1.
 MIN_NETS = 3
 # Besides the uniform draws, which crowd around the middle of the range.
 NUM_EXTREMES = 8
