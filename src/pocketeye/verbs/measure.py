@@ -11,10 +11,9 @@ from typing import Any, Literal
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import CheckReport
-from pocketeye.latency.check_file import check_file
 from pocketeye.latency.noise import TableNoise, table_noise
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.repeat import measure_again
+from pocketeye.latency.saved_table import check_file, measure_again
 from pocketeye.latency.table import LatencyTable, table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
