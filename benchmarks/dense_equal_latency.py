@@ -3,7 +3,7 @@
     python benchmarks/dense_equal_latency.py --table T.latency.json --data camvid --out results/NAME \
       "searched for pixels=out/search" "searched for classes=out/classes"
 
-Each entry is NAME=RUN, a run of `pocketeye search --task semantic` or of `pocketeye train --task
+Each entry is NAME=RUN, a run of `pocketeye search --task semantic` or of `pocketeye train
 semantic` with a backbone of the table's space. All are measured in one session beside networks of the
 table's calibration, and judged on the parts val and test. Writes OUT.json and OUT.md.
 """
@@ -51,8 +51,7 @@ def row_of(name: str, run: Path, data: str) -> dict[str, Any]:
     recipe = yaml.safe_load((training / "recipe.yaml").read_text())
     result = json.loads((training / "result.json").read_text())
     judged: Any = [
-        evaluate(str(run), task="semantic", data=data, split=split, device="cpu").to_dict()
-        for split in _SPLITS
+        evaluate(str(run), data=data, split=split, device="cpu").to_dict() for split in _SPLITS
     ]
     return {
         "name": name,

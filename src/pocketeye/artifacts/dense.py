@@ -7,28 +7,30 @@ two more graphs in ``box_head`` and ``mask_head``. ``predict.py`` in it does the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pocketeye.artifacts.detection_numpy import RetinaDecoder
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.artifacts.semantic_numpy import label_map, prepare
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import read_record, write_atomic
+from pocketeye.models.described import Description
+from pocketeye.models.task import DENSE, DETECT, INSTANCE, Task
+from pocketeye.runs import DENSE_MANIFEST
 from pocketeye.runtimes.base import Artifact, Executable
 
-FILE = "dense.json"
-SCHEMA = "pocketeye.dense-artifact/1"
 BOX_HEAD, MASK_HEAD = "box_head", "mask_head"
+# What turns the outputs of the graphs into objects; a segmenter's output is its answer.
+_DECODERS: Mapping[Task, type[RetinaDecoder] | type[MaskRCNNDecoder]] = {
+    DETECT: RetinaDecoder, INSTANCE: MaskRCNNDecoder,
+}  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DenseManifest:
+@dataclass(frozen=True, kw_only=True)
+class DenseManifest(Description):
     """The facts that one needs to use the graphs.
 
     Attributes:
@@ -38,37 +40,18 @@ class DenseManifest:
         crops_per_run: of ``instance``: crops that the box head and the mask head take at once.
     """
 
-    task: str
+    FILE: ClassVar[str] = DENSE_MANIFEST
+    SCHEMA: ClassVar[str] = "pocketeye.dense-artifact/1"
+    WHAT: ClassVar[str] = "an artefact of a detector or segmenter"
+    TASKS: ClassVar[tuple[Task, ...]] = DENSE
+
+    task: Task
     classes: tuple[str, ...]
     canvas: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     decoder: dict[str, Any]
     crops_per_run: tuple[int, int] = (0, 0)
-
-    def save(self, folder: Path) -> Path:
-        """Write ``folder/dense.json``."""
-        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
-        return write_atomic(folder / FILE, text + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> DenseManifest:
-        """Read ``folder/dense.json``.
-
-        Raises:
-            MissingFile: not there. InvalidValue: not one of ours.
-        """
-        path = folder / FILE
-        if not path.is_file():
-            raise MissingFile(
-                f"{folder} is no artefact of a detector or segmenter: {FILE} is missing"
-            )
-        try:
-            return cls(
-                **read_record(path, SCHEMA, ("classes", "canvas", "mean", "std", "crops_per_run"))
-            )
-        except (ValueError, TypeError) as error:
-            raise InvalidValue(f"{path} is no artefact of pocketeye: {error}") from error
 
 
 Graph = Callable[..., tuple[np.ndarray, ...]]
@@ -80,11 +63,8 @@ class DenseExecutable:
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
         self.manifest, self.graphs = manifest, tuple(graphs)
-        self._decoder: Any = None
-        if manifest.task == "detect":
-            self._decoder = RetinaDecoder(**manifest.decoder)
-        elif manifest.task == "instance":
-            self._decoder = MaskRCNNDecoder(**manifest.decoder)
+        decoder = _DECODERS.get(manifest.task)
+        self._decoder: Any = decoder(**manifest.decoder) if decoder else None
 
     @property
     def artifact(self) -> Artifact:
@@ -153,23 +133,19 @@ class DenseExecutable:
         original: tuple[int, ...],
     ) -> Found:
         said, shape = self.manifest, (original[0], original[1])
-        if said.task == "semantic":
+        if said.task.labels_pixels:
             return label_map(graphs[0](prepared)[0][0], said.canvas, size, shape)
-        if said.task == "detect":
-            [one] = self._decoder(graphs[0](prepared), size, shape)
-            return dict(one._asdict())
-        return dict(self._decoder(prepared, *graphs, said.crops_per_run, size, shape)._asdict())
+        if said.task.outlines_objects:
+            found = self._decoder(prepared, *graphs, said.crops_per_run, size, shape)
+            return dict(found._asdict())
+        [one] = self._decoder(graphs[0](prepared), size, shape)
+        return dict(one._asdict())
 
     def _graph(self, number: int) -> Graph:
         def run(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
             return self.graphs[number](*(np.ascontiguousarray(array) for array in arrays))
 
         return run
-
-
-def is_dense_artifact(folder: Path) -> bool:
-    """Tell whether a folder is such an artefact."""
-    return (folder / FILE).is_file()
 
 
 def load_dense_artifact(folder: Path, *, threads: int = 1) -> DenseExecutable:
@@ -182,7 +158,7 @@ def load_dense_artifact(folder: Path, *, threads: int = 1) -> DenseExecutable:
 
     manifest = DenseManifest.load(folder)
     parts = [folder]
-    if manifest.task == "instance":
+    if manifest.task.outlines_objects:
         parts += [folder / BOX_HEAD, folder / MASK_HEAD]
     artifacts = [Artifact.load(part) for part in parts]
     runtime = get_runtime(artifacts[0].runtime)

@@ -25,10 +25,10 @@ class ImageInput(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user would call it: a path, an address, ``standard input``."""
+        """The name that the user would use: a path, an address, ``standard input``."""
 
     def read(self) -> bytes:
-        """The encoded image; raises ``UnreadableImage``."""
+        """Return the encoded image; raises ``UnreadableImage``."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class BytesInput:
 def find_inputs(
     named: Sequence[str | Path], stdin: BinaryIO | None = None
 ) -> tuple[list[ImageInput], list[str]]:
-    """(Images in the order they were named, sentences about names that lead nowhere).
+    """Return images in the order they were named, and sentences about names that lead nowhere.
 
     A name is a file, a folder (all images below it, sorted), a pattern with ``*``, ``?``, ``[]`` or
     ``**``, an http(s) address, or ``-``: standard input, which holds one image or, as text, names
@@ -99,6 +99,24 @@ def find_inputs(
             raise MissingFile(problems[0] + listed)
         raise InvalidValue((problems or ["no images in an empty list"])[0] + listed)
     return found, problems
+
+
+def names_images(name: str) -> bool:
+    """Return whether a name is one that :func:`find_inputs` finds images by, as far as it shows.
+
+    A folder is where there are images in it, and a file whatever its ending, but for ``.json``.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return any(Path(p).suffix.lower() in SUFFIXES for p, _ in walk(path))
+    suffix = path.suffix.lower()
+    return (
+        name in STDIN
+        or is_address(name)
+        or suffix in SUFFIXES
+        or (path.is_file() and suffix != ".json")
+        or glob.has_magic(name)
+    )
 
 
 def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
@@ -155,7 +173,7 @@ def _is_image(data: bytes) -> bool:
 
 
 def _lines(data: bytes) -> list[str] | None:
-    """The lines of a text, or None where the bytes are no text."""
+    """Return the lines of a text, or None where the bytes are no text."""
     if b"\0" in data:
         return None
     try:

@@ -9,13 +9,14 @@ from pathlib import Path
 from pocketeye.artifacts.dense import DenseExecutable, load_dense_artifact
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.bench_table import BenchRow, BenchTable, TimedImages, with_ratios
-from pocketeye.exporting.cells import Cell, artifact_cell, is_artifact, model_cells
-from pocketeye.exporting.dense_cells import are_dense, dense_artifacts, images_for
+from pocketeye.exporting.cells import Cell, artifact_cell, model_cells
+from pocketeye.exporting.dense_cells import dense_artifacts, images_for
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of, time_dense
 from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
-from pocketeye.models.bundled import located
+from pocketeye.models.reference import ArtifactFolder, Reference, Run, expect
+from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision, get_runtime
 
@@ -61,11 +62,12 @@ def bench_models(models: Sequence[str], options: BenchOptions) -> BenchTable:
         raise InvalidValue(f"threads must be at least 1, not {options.export.threads}")
     for name in options.runtimes:
         get_runtime(name)
-    dense = are_dense(models)
-    if all(dense):
-        return _bench_dense(models, options)
-    if any(dense):
-        other = models[dense.index(False)]
+    named = [expect(model, "pocketeye bench", (CLASSIFY, *DENSE)) for model in models]
+    whole = [one for one in named if isinstance(one, Run | ArtifactFolder) and one.task.is_dense]
+    if len(whole) == len(models):
+        return _bench_dense(whole, options)
+    if whole:
+        other = next(m for m, one in zip(models, named, strict=True) if one not in whole)
         raise InvalidValue(
             f"{other} is no detector or segmenter, whose whole way is timed: bench it by itself"
         )
@@ -75,29 +77,31 @@ def bench_models(models: Sequence[str], options: BenchOptions) -> BenchTable:
                 f"{flag} is for detectors and segmenters, and {models[0]} is none: leave it out, as the "
                 "image has no say in a classifier's time"
             )
-    return _bench_networks(models, options)
+    return _bench_networks(models, named, options)
 
 
-def _bench_networks(models: Sequence[str], options: BenchOptions) -> BenchTable:
+def _bench_networks(
+    models: Sequence[str], named: Sequence[Reference], options: BenchOptions
+) -> BenchTable:
     threads = options.export.threads
     cells: list[Cell] = []
     with task("preparing", len(models)) as bar:
-        for index, model in enumerate(models):
-            if is_artifact(model):
-                cells.append(artifact_cell(Path(model), threads))
+        for index, (model, one) in enumerate(zip(models, named, strict=True)):
+            if isinstance(one, ArtifactFolder):
+                cells.append(artifact_cell(one.folder, threads))
             else:
                 folder = options.out / "artifacts" / str(index)
                 cells += model_cells(model, options.exports(), folder)
             bar.advance()
-    named, protocol = _numbered(cells), Protocol(rounds=options.rounds)
+    labelled, protocol = _numbered(cells), Protocol(rounds=options.rounds)
     calls = {
         label: cell.executable.bind(*cell.arrays)
-        for label, cell in named.items()
+        for label, cell in labelled.items()
         if cell.executable
     }
     measured = measure_interleaved(calls, protocol, threads=threads)
     rows = []
-    for label, cell in named.items():
+    for label, cell in labelled.items():
         row = BenchRow(
             model=cell.model,
             runtime=cell.runtime,
@@ -127,18 +131,17 @@ def _numbered(cells: Sequence[Cell]) -> dict[str, Cell]:
     return named
 
 
-def _bench_dense(models: Sequence[str], options: BenchOptions) -> BenchTable:
+def _bench_dense(models: Sequence[Run | ArtifactFolder], options: BenchOptions) -> BenchTable:
     data, split, threads = options.export.data, options.split, options.export.threads
     if data is None and split is not None:
         raise InvalidValue("--split says which part of --data: give both")
     if options.rounds < 1:
         raise InvalidValue(f"--rounds must be at least 1, not {options.rounds}")
-    folders = [Path(located(model)) for model in models]
-    images = images_for(folders, data, split, options.rounds)
+    images = images_for(models, data, split, options.rounds)
     names: list[str] = []
     executables: dict[str, DenseExecutable] = {}
-    for folder in folders:
-        for name, artifact in dense_artifacts(folder, options.exports(), options.out):
+    for model in models:
+        for name, artifact in dense_artifacts(model, options.exports(), options.out):
             # Two runs of one name are two rows.
             executables[f"{name}\t{len(names)}"] = load_dense_artifact(artifact, threads=threads)
             names.append(name)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.errors import UserError
-from pocketeye.exporting.exported import ORIGIN, ExportOptions
+from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs
 from pocketeye.exporting.network import write_artifact
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
+from pocketeye.runs import ORIGIN
+from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,6 @@ class Cell:
     @property
     def label(self) -> str:
         return f"{self.model} · {self.runtime} · {self.precision}"
-
-
-def is_artifact(model: str) -> bool:
-    """Tell whether ``model`` is the folder of an exported artefact."""
-    return (Path(model) / MANIFEST).is_file()
 
 
 def artifact_cell(folder: Path, threads: int) -> Cell:

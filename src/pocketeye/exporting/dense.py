@@ -18,7 +18,6 @@ from pocketeye.artifacts.dense import (
     BOX_HEAD,
     MASK_HEAD,
     DenseManifest,
-    is_dense_artifact,
     load_dense_artifact,
 )
 from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
@@ -28,8 +27,6 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import agreement_of
 from pocketeye.exporting.exported import (
     AGREEMENT,
-    LATENCY,
-    ORIGIN,
     SCRIPT,
     Exported,
     ExportOptions,
@@ -49,8 +46,10 @@ from pocketeye.models import (
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.task import Task
 from pocketeye.predicting.dense import TorchDensePredictor
 from pocketeye.progress import task
+from pocketeye.runs import LATENCY, ORIGIN
 from pocketeye.runtimes import (
     Artifact,
     ExportRequest,
@@ -151,13 +150,11 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
         MissingFile: no such data.
     """
     runtime, precision, data = get_runtime(options.to), options.precision, options.data
-    if is_dense_artifact(folder):
-        raise InvalidValue(f"{folder} is an artefact already: export the run that it was made of")
     network, described = open_dense(folder)
     name = folder.resolve().name
     images = sample_images(described, data, options.samples)
     # a detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets
-    divisor = 1 if described.task == "semantic" else _DIVISOR
+    divisor = 1 if described.task.labels_pixels else _DIVISOR
     shorter = options.input_size or described.min_size
     canvas = canvas_for(images, shorter, described.max_size, divisor)
     target = options.folder(name)
@@ -205,7 +202,7 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
     )
 
 
-def _write_script(kind: str, artifact: Artifact) -> Path | None:
+def _write_script(kind: Task, artifact: Artifact) -> Path | None:
     """Write what runs the artefact without pocketeye and torch; a torch artefact cannot do without."""
     if artifact.runtime != SCRIPT_RUNTIME:
         return None

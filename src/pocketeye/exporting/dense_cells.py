@@ -9,26 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.artifacts.dense import DenseManifest, is_dense_artifact
+from pocketeye.artifacts.dense import DenseManifest
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
-from pocketeye.exporting.exported import ORIGIN, ExportOptions
+from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.sample_images import sample_images
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.reference import ArtifactFolder, Run
+from pocketeye.runs import ORIGIN
 
 # Decoding takes longer the more is found: a few images tell that, more would only take longer.
 _IMAGES = 8
 
 
-def are_dense(models: Sequence[str]) -> list[bool]:
-    """Tell which of them are runs or artefacts of detectors and segmenters."""
-    folders = [Path(located(model)) for model in models]
-    return [is_dense(folder) or is_dense_artifact(folder) for folder in folders]
-
-
 def images_for(
-    folders: Sequence[Path], data: str | None, split: str | None, rounds: int
+    models: Sequence[Run | ArtifactFolder], data: str | None, split: str | None, rounds: int
 ) -> list[np.ndarray]:
     """Return the same images for all, so that times can be compared; no more than there are rounds.
 
@@ -36,14 +31,16 @@ def images_for(
         InvalidValue, MissingFile: no such data, or models that read data in different ways.
     """
     described = [
-        DenseManifest.load(folder) if is_dense_artifact(folder) else DenseDescription.load(folder)
-        for folder in folders
+        DenseDescription.load(model.folder)
+        if isinstance(model, Run)
+        else DenseManifest.load(model.folder)
+        for model in models
     ]
     if data is None:
         return sample_images(described[0], None, 1)
-    by_maps = [one.task == "semantic" for one in described]
+    by_maps = [model.task.labels_pixels for model in models]
     if any(by_maps) and not all(by_maps):
-        boxes, maps = (folders[by_maps.index(kind)].name for kind in (False, True))
+        boxes, maps = (models[by_maps.index(kind)].name for kind in (False, True))
         raise InvalidValue(
             f"{boxes} finds objects and {maps} labels pixels, and their data is not read alike: "
             "bench them one by one, or without --data"
@@ -52,16 +49,16 @@ def images_for(
 
 
 def dense_artifacts(
-    folder: Path, exports: Sequence[ExportOptions], out: Path
+    model: Run | ArtifactFolder, exports: Sequence[ExportOptions], out: Path
 ) -> list[tuple[str, Path]]:
     """Return (name, folder) of what is timed; a run is exported in every asked for way below ``out``."""
-    if is_dense_artifact(folder):
-        origin = folder / ORIGIN
+    if isinstance(model, ArtifactFolder):
+        origin = model.folder / ORIGIN
         known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
-        return [(known.get("name", folder.name), folder)]
+        return [(known.get("name", model.name), model.folder)]
     found = []
     for options in exports:
-        target = out / folder.name / f"{options.to}-{options.precision}"
-        export_dense(folder, replace(options, out=target))
-        found.append((folder.name, target))
+        target = out / model.name / f"{options.to}-{options.precision}"
+        export_dense(model.folder, replace(options, out=target))
+        found.append((model.name, target))
     return found

@@ -10,7 +10,7 @@ from pocketeye.exporting.head_crops import HeadCrops
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.runtimes import Artifact, ParityReport, Precision
 
-LATENCY, ORIGIN, AGREEMENT, SCRIPT = "latency.json", "export.json", "agreement.json", "predict.py"
+AGREEMENT, SCRIPT = "agreement.json", "predict.py"
 
 
 @dataclass(frozen=True, kw_only=True)

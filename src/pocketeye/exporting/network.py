@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pocketeye import runs
-from pocketeye.exporting.exported import LATENCY, ORIGIN, Exported, ExportOptions
+from pocketeye.exporting.exported import Exported, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.exporting.timing import record_of
 from pocketeye.latency.protocol import Protocol, measure_interleaved
@@ -14,6 +14,7 @@ from pocketeye.models import count
 from pocketeye.models import fuse as fuse_network
 from pocketeye.predicting.network import Network
 from pocketeye.progress import task
+from pocketeye.runs import LATENCY, ORIGIN
 from pocketeye.runtimes import (
     Artifact,
     ExportRequest,

@@ -1,33 +1,26 @@
-"""Predictions of classifiers, written to files."""
+"""Write the predictions of classifiers to files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path, PurePath
 
-from pocketeye.errors import InvalidValue
 from pocketeye.predicting.contact_sheet import save_contact_sheet
 from pocketeye.predicting.predict import Prediction
-from pocketeye.runs import write_atomic, write_table
+from pocketeye.runs import make_folder, write_atomic, write_table
+from pocketeye.text import file_stem
 
 SHEET, FOLDER = "predictions.png", "predictions"
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
 def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
-    """The sheet, and a JSON file of each image: ``predictions/0001-cat.json``."""
-    _make(out / FOLDER)
+    """Write the sheet, and a JSON file for each image: ``predictions/0001-cat.json``."""
+    make_folder(out / FOLDER)
     for old in (out / FOLDER).glob("[0-9]*-*.json"):
         old.unlink()
     digits = max(4, len(str(len(predictions))))
     for number, row in enumerate(predictions, 1):
-        stem = "".join(c if c.isalnum() else "-" for c in PurePath(row.name).stem)[:60]
+        stem = file_stem(PurePath(row.name).stem, 60)
         path = out / FOLDER / f"{number:0{digits}}-{stem}.json"
         write_atomic(path, json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n")
     title = f"{name} · {len(predictions)} image{'s' if len(predictions) > 1 else ''}"
@@ -35,8 +28,8 @@ def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
 
 
 def _save_csv(predictions: list[Prediction], path: Path) -> Path:
-    """A row per image: its path, then class and probability from the likeliest down."""
-    _make(path.parent)
+    """Write a row per image: its path, then class and probability from the likeliest down."""
+    make_folder(path.parent)
     count = max(len(row.classes) for row in predictions)
     header = ["path"]
     for place in range(1, count + 1):

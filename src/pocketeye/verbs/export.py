@@ -8,11 +8,12 @@ from typing import Any
 
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
-from pocketeye.exporting.exported import AGREEMENT, LATENCY, Exported, ExportOptions
+from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import is_dense
+from pocketeye.models.reference import Run, expect
+from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.network import open_network
+from pocketeye.runs import LATENCY
 from pocketeye.runtimes import Precision
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.verbs._options import refuse
@@ -96,7 +97,7 @@ def export(
         input_size: side of the image in pixels; the network's own by default. Of detectors and
             segmenters the shorter side of the graph's input, whose shape is that of most images.
         checkpoint: weights to load; a run folder brings its own.
-        pretrained: fetch the published weights of a named model.
+        pretrained: take the published weights of a named model: from their pip package, or fetched.
         data: images for parity and calibration: an image folder, a parquet file or 'digits';
             by default images that come with scikit-learn. Of detectors and segmenters a set as in
             pocketeye train.
@@ -105,21 +106,23 @@ def export(
         fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
 
     Raises:
-        InvalidValue: unknown model, runtime or precision; weights that do not fit; a full disk.
+        InvalidValue: unknown model, runtime or precision; a tracker or an artefact; weights that do
+            not fit; a full disk.
         MissingFile: no network, weights or data at a path.
     """
     options = ExportOptions(
         to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
         threads=threads, fuse=fuse,
     )  # fmt: skip
-    folder = Path(located(model))
-    if is_dense(folder):
-        refuse("detect, instance or semantic", checkpoint=checkpoint, pretrained=pretrained)
+    named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
+    if named.task.is_dense:
+        assert isinstance(named, Run)  # no name stands for a whole detector
+        refuse(named.task.kind, checkpoint=checkpoint, pretrained=pretrained)
         if not fuse:
             raise InvalidValue(
                 "graphs of detectors and segmenters are always folded: leave --no-fuse out"
             )
-        return ExportResult(**vars(export_dense(folder, options)))
+        return ExportResult(**vars(export_dense(named.folder, options)))
     network = open_network(
         model, input_size=input_size, checkpoint=checkpoint, pretrained=pretrained
     )

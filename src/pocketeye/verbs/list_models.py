@@ -14,8 +14,10 @@ from pocketeye.errors import InvalidValue, nearest
 from pocketeye.latency.record import FiledRecord, by_setup, origin, records_in
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
+from pocketeye.models.reference import known_names
 from pocketeye.progress import task
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._packaged import PackagedRow, packaged_rows, packaged_table
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs.info.trackers import TrackerRow, tracker_row, tracker_table
@@ -43,23 +45,28 @@ class ModelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ListResult(VerbResult):
-    """The networks, trackers and trained runs that come along, as far as they match, by name."""
+    """Trained runs that come along, networks (those with weights in a pip package among them) and
+    trackers, as far as they match, by name."""
 
     models: tuple[ModelRow, ...]
+    packaged: tuple[PackagedRow, ...] = ()
     trackers: tuple[TrackerRow, ...] = ()
     bundled: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "models": [row.to_dict() for row in self.models],
+            "packaged": [row.to_dict() for row in self.packaged],
             "trackers": [row.to_dict() for row in self.trackers],
             "bundled": list(self.bundled),
         }
 
     def lines(self) -> list[str]:
-        tables = [self._networks()] if self.models else []
+        # what works at once comes first
+        tables = [_bundled_table(self.bundled)] if self.bundled else []
+        tables += [packaged_table(self.packaged)] if self.packaged else []
+        tables += [self._networks()] if self.models else []
         tables += [tracker_table(self.trackers)] if self.trackers else []
-        tables += [_bundled_table(self.bundled)] if self.bundled else []
         return [line for table in tables for line in (*table, "")][:-1]
 
     def _networks(self) -> list[str]:
@@ -88,7 +95,7 @@ class ListResult(VerbResult):
 
     def next_commands(self) -> list[str]:
         names = [row.name for row in self.models] + [row.name for row in self.trackers]
-        return [f"pocketeye info {[*names, *self.bundled][0]}"]
+        return [f"pocketeye info {[*self.bundled, *names][0]}"]
 
     def _notes(self) -> list[str]:
         cards = [row.card for row in self.models if row.card]
@@ -103,7 +110,7 @@ class ListResult(VerbResult):
 def list_models(
     pattern: str = "*", *, include_timm: bool = False, results: Path = Path("results")
 ) -> ListResult:
-    """List networks and trackers: cost, input size, published accuracy, measured latency, weights.
+    """List trained runs that come along, networks, trackers: cost, accuracy, latency, weights.
 
     Args:
         pattern: names to show, shell-style: 'fbnet_*'.
@@ -113,7 +120,9 @@ def list_models(
     Raises:
         InvalidValue: nothing matches.
     """
+    packaged = packaged_rows(pattern)
     names = models.list_models(pattern, include_timm=include_timm)
+    names += [row.name for row in packaged if row.name not in names]
     trackers = models.list_tams(pattern)
     runs = tuple(name for name in bundled_runs() if fnmatch(name, pattern))
     if not names and not trackers and not runs:
@@ -124,14 +133,14 @@ def list_models(
             ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
             for n in names
         ]
-        return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
+        return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
     filed = records_in(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
             rows.append(_counted(name, filed))
             bar.advance()
-    return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
+    return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
 
 
 def _bundled_table(names: tuple[str, ...]) -> list[str]:
@@ -162,7 +171,6 @@ def _nothing(pattern: str) -> str:
     theirs = models.list_models(pattern, include_timm=True)
     if theirs:
         return f"no network of ours matches {pattern!r}, {len(theirs)} of timm's do: --include-timm"
-    names = [*models.list_models(include_timm=True), *models.list_tams()]
-    close = nearest(pattern.strip("*"), names)
+    close = nearest(pattern.strip("*"), known_names())
     guess = f" Did you mean {close!r}?" if close else ""
     return f"no network matches {pattern!r}.{guess} (all: pocketeye list)"

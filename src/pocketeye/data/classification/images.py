@@ -18,25 +18,26 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pocketeye import progress
-from pocketeye.data.classification.layouts import SPLIT_SEED, VAL_FRACTION, Split, list_split
+from pocketeye.data.classification.layouts import Split, list_split
 from pocketeye.data.files.decode import UnreadableImage, decode
-from pocketeye.data.files.listing import Listing, Problems, stratified_split
-from pocketeye.data.files.stores import EncodedStore, Gathering, MemoryStore, Store
+from pocketeye.data.files.listing import Listing
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.splits import HOLD_OUT, HOLD_OUT_SEED, stratified_split
+from pocketeye.data.files.stores import EncodedStore, ImageGathering, MemoryStore, Store
+from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
 
 logger = logging.getLogger(__name__)
 DIGITS = "digits"
 MEMORY_BYTES = 2 << 30
-DAMAGED = -100
-"""Label that cross entropy passes over (its ``ignore_index``)."""
+"""Budget for decoded images: a laptop of 8 GB can spare it, and CIFAR-10 fits 13 times."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,11 +50,9 @@ class ImageSet:
         source: what the user named.
         sha256: hash of what it is (bytes, labels, class names); for a set that is not held in memory
             names and sizes stand for the bytes.
-        problems: what was left out and why, one sentence each.
+        collector: what was left out and why; the subsets of a set share it.
         in_chans: 3 (``RGB``) or 1 (``L``).
         mirrored_alike: whether an image and its mirror image mean the same (not so for digits).
-        lenient: whether a damaged image comes as one grey pixel with the label ``DAMAGED``, so that
-            judging a large set goes on without it.
     """
 
     classes: tuple[str, ...]
@@ -63,31 +62,33 @@ class ImageSet:
     store: Store
     indices: np.ndarray
     in_chans: int = 3
-    problems: tuple[str, ...] = ()
+    collector: Problems = field(default_factory=Problems, repr=False)
     mirrored_alike: bool = True
-    lenient: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        """Image and label; raises ``UnreadableImage`` if it is damaged and was not decoded yet."""
-        try:
-            image = self.store.image(int(self.indices[index]))
-        except UnreadableImage as error:
-            if not self.lenient:
-                raise
-            logger.warning("%s cannot be read (%s), left out", self.name(index), error)
-            grey = Image.new("L" if self.in_chans == 1 else "RGB", (1, 1))
-            return grey, DAMAGED
-        return image, int(self.labels[index])
+    def read(self, index: int) -> Sample[int]:
+        """Read an image and its label.
+
+        Raises:
+            UnreadableImage: it is damaged (in a set that is too large to be decoded at once).
+        """
+        image = self.store.image(int(self.indices[index]))
+        label = int(self.labels[index])
+        return Sample(index=index, name=self.name(index), image=image, targets=label)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences about what was left out and why."""
+        return tuple(self.collector)
 
     def name(self, index: int) -> str:
-        """File or row the sample came from."""
+        """Return the file or row the sample came from."""
         return self.store.name(int(self.indices[index]))
 
     def pixels(self, indices: np.ndarray) -> np.ndarray | None:
-        """uint8 ``(n, H, W, C)``, or None where the set is not one array in memory."""
+        """Return uint8 ``(n, H, W, C)``, or None where the set is not one array in memory."""
         stacked = self.store.stacked()
         return None if stacked is None else stacked[self.indices[indices]]
 
@@ -97,11 +98,11 @@ class ImageSet:
         return self.store.stacked() is not None
 
     def class_counts(self) -> np.ndarray:
-        """Samples per class, int64 ``(num_classes,)``."""
+        """Count the samples of each class, int64 ``(num_classes,)``."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
     def subset(self, indices: np.ndarray) -> ImageSet:
-        """The samples at ``indices``, in that order; nothing is copied."""
+        """Return the samples at ``indices``, in that order; nothing is copied."""
         indices = np.asarray(indices, np.int64)
         digest = hashlib.sha256(self.sha256.encode() + indices.astype("<i8").tobytes())
         return replace(
@@ -111,12 +112,8 @@ class ImageSet:
             sha256=digest.hexdigest(),
         )
 
-    def tolerate_damage(self) -> ImageSet:
-        """The same set, ``lenient``: for judging, where one damaged image must not end it all."""
-        return replace(self, lenient=True)
-
     def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-        """(The rest, ``fraction`` of every class), drawn by ``seed``."""
+        """Return (the rest, ``fraction`` of every class), drawn by ``seed``."""
         rest, part = stratified_split(self.labels, fraction, seed)
         return self.subset(rest), self.subset(part)
 
@@ -168,7 +165,7 @@ def _open(
     """Decode the images, or look at them if they do not fit; leave out those that are damaged."""
     fits = _fits(listing, in_chans, memory_bytes)
     total = len(listing.labels)
-    gathering = Gathering(total)
+    gathering = ImageGathering(total)
     digests: list[bytes] = []
     with progress.task(f"reading {source} ({split})", total) as bar:
         if fits:
@@ -195,14 +192,14 @@ def _open(
         ),
         indices=np.arange(len(good.labels)),
         in_chans=in_chans,
-        problems=problems,
+        collector=Problems(source, problems),
     )
 
 
 def _decode_all(
     listing: Listing,
     in_chans: int,
-    gathering: Gathering,
+    gathering: ImageGathering,
     digests: list[bytes],
     advance: Callable[[int], None],
 ) -> dict[int, str]:
@@ -278,5 +275,5 @@ def _digits(split: Split, in_chans: int) -> ImageSet:
         in_chans=in_chans,
         mirrored_alike=False,
     )
-    train, val = whole.split(VAL_FRACTION, SPLIT_SEED)
+    train, val = whole.split(HOLD_OUT, HOLD_OUT_SEED)
     return train if split == "train" else val

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye import progress
-from pocketeye.data.detection.objects import Gathering, Objects
+from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.files.coco_json import (
     image_flaw,
     image_folder,
@@ -25,7 +25,7 @@ Rows = dict[Any, list[dict[str, Any]]]
 def read_coco_boxes(
     root: Path, split: str | None, masks: bool
 ) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
-    """Names of the classes, COCO's ids of them (ascending; gaps close up), and what is in the images.
+    """Read the classes' names, COCO's ids of them (ascending), and what is in the images.
 
     Raises:
         MissingFile: no json of that split.
@@ -36,7 +36,7 @@ def read_coco_boxes(
     names = _categories(file, content.get("categories"))
     labels = {category: label for label, category in enumerate(names)}
     images = content["images"]
-    gathering = Gathering(image_folder(file, images), masks)
+    gathering = ObjectGathering(image_folder(file, images), masks)
     rows = _by_image(content, labels, gathering)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
@@ -58,8 +58,8 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: Gathering) -> Rows:
-    """The annotations of each image that is in the file, by its id."""
+def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: ObjectGathering) -> Rows:
+    """Return the annotations of each image that is in the file, by its id."""
     known: set[Any] = set()
     for image in content["images"]:
         number = image.get("id")
@@ -82,7 +82,7 @@ def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: Gather
 
 
 def _add_image(
-    gathering: Gathering, image: dict[str, Any], rows: Rows, labels: dict[int, int]
+    gathering: ObjectGathering, image: dict[str, Any], rows: Rows, labels: dict[int, int]
 ) -> None:
     name, number = str(image.get("file_name")), image.get("id")
     if not isinstance(number, int | str):
@@ -98,7 +98,7 @@ def _add_image(
 
 
 def _add_object(
-    gathering: Gathering, annotation: dict[str, Any], size: tuple[int, int], label: int
+    gathering: ObjectGathering, annotation: dict[str, Any], size: tuple[int, int], label: int
 ) -> None:
     name = f"annotation {annotation.get('id')}"
     outline = annotation.get("segmentation")
@@ -125,7 +125,7 @@ def _add_object(
 def _box_of(
     annotation: dict[str, Any], outline: Any, size: tuple[int, int]
 ) -> tuple[float, float, float, float] | None:
-    """COCO's x, y, width, height as corners; of an annotation without it, round its outline."""
+    """Return COCO's x, y, width, height as corners; of an annotation without it, round its outline."""
     box = annotation.get("bbox")
     numbers = isinstance(box, list) and all(isinstance(value, int | float) for value in box)
     if numbers and box is not None and len(box) == 4:

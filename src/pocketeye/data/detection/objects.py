@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.listing import Problems
 from pocketeye.data.files.names import Names
+from pocketeye.data.files.problems import Problems
 
 OUTSIDE = 1.0
 """A box may reach so many pixels out without being counted (rounding, numbers from 1 or from 0)."""
@@ -57,7 +57,7 @@ class Objects:
 
 
 @dataclass
-class Gathering:
+class ObjectGathering:
     """Objects as a reader finds them, image after image.
 
     Args:
@@ -91,7 +91,7 @@ class Gathering:
         crowd: bool = False,
         difficult: bool = False,
     ) -> None:
-        """One object of the image that :meth:`image` closes; left out and named if it is unsound."""
+        """Add an object of the image that :meth:`image` closes; an unsound one is named instead."""
         self.offered += 1
         inside, wrong = inside_of(box, size)
         if wrong is not None:
@@ -142,7 +142,7 @@ class Gathering:
 def inside_of(
     box: Sequence[float], size: tuple[int, int]
 ) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """The part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
+    """Return the part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
 
     None with the reason where nothing is left: not four finite numbers, reversed, without area, or
     wholly outside. A box that reaches more than a pixel out is cut off and named.

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from pocketeye import progress
-from pocketeye.data.detection.objects import Gathering, Objects
+from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.files.decode import (
     SUFFIXES,
     UnreadableImage,
@@ -16,7 +16,8 @@ from pocketeye.data.files.decode import (
     no_comments,
     upright_size,
 )
-from pocketeye.data.files.listing import Problems, some
+from pocketeye.data.files.listing import some
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.errors import InvalidValue, MissingFile
 
@@ -43,7 +44,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where things lie: images and xmls by stem."""
+    """The files of a set: images and xmls by stem."""
 
     root: Path
     images: dict[str, str]
@@ -56,13 +57,13 @@ def is_voc(root: Path) -> bool:
 
 
 def voc_splits(root: Path) -> tuple[str, ...]:
-    """The lists in ``ImageSets/Main`` that name images, or the folders of splits."""
+    """Return the lists in ``ImageSets/Main`` that name images, or the folders of splits."""
     lists = {file.stem for file in (root / "ImageSets" / "Main").glob("*.txt")}
     return splits_among(lists) or splits_among({folder.name for folder in _page_folders(root)})
 
 
 def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[str, ...], Objects]:
-    """Names of the classes and what is in the images.
+    """Read the names of the classes and what is in the images.
 
     The classes are those of ``classes.txt`` (or ``labels.txt``), else the names in all xmls of the set,
     sorted, so that every split has the same. VOC counts pixels from 1 and its last one is inside: the
@@ -73,7 +74,7 @@ def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[st
         InvalidValue: no class at all.
     """
     place, stems = _find(root, split)
-    gathering = Gathering(place.root, masks)
+    gathering = ObjectGathering(place.root, masks)
     pages = {stem: _read(place.pages[stem], gathering.problems) for stem in _of_split(place, stems)}
     classes = _classes(root, place, pages)
     labels = {name: label for label, name in enumerate(classes)}
@@ -99,7 +100,7 @@ def _page_folders(root: Path) -> list[Path]:
 
 
 def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
-    """The files, and the names of the images of a split."""
+    """Return the files, and the names of the images of a split."""
     if (root / "Annotations").is_dir():
         images = _images(root / "JPEGImages")
         if not images:
@@ -187,7 +188,9 @@ def _numbers(item: ElementTree.Element | None, names: tuple[str, ...]) -> tuple[
         return None
 
 
-def _add(gathering: Gathering, stem: str, image: str, page: _Page, labels: dict[str, int]) -> None:
+def _add(
+    gathering: ObjectGathering, stem: str, image: str, page: _Page, labels: dict[str, int]
+) -> None:
     path = gathering.root / image
     try:
         size = upright_size(path)

@@ -43,7 +43,7 @@ from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
 from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
-from pocketeye.runtimes.onnx.passes import pool_globally, tabulate_gelu
+from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 
 FILE = "model.onnx"
@@ -229,7 +229,7 @@ def _quantize(
             per_channel=True,
         )
     quantized = onnx.load(target)
-    if tabulate_gelu(quantized):
+    if tabulate_gelu(quantized) + answer_in_float(quantized):
         onnx.save(quantized, target)
 
 
