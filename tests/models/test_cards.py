@@ -148,10 +148,10 @@ def test_nothing_published_is_said_by_an_empty_list() -> None:
     start = GOOD.index("    metrics:")
     (card,) = _cards.read_cards(GOOD[:start] + "    metrics: []\n", "x.yaml")
     assert card.metrics == ()
-    with pytest.raises(ValueError, match="net: metrics: a list of rows is wanted, not None"):
+    with pytest.raises(ValueError, match=r"net: metrics: .*list .*None"):
         _cards.read_cards(GOOD[:start], "x.yaml")
     start = GOOD.index("    costs:")
-    with pytest.raises(ValueError, match=r"net: costs: a list of rows is wanted, not \[\]"):
+    with pytest.raises(ValueError, match=r"net: costs: .*list .*\[\]"):
         _cards.read_cards(GOOD[:start] + "    costs: []\n    metrics: []\n", "x.yaml")
 
 
@@ -190,5 +190,6 @@ def test_our_mistakes_are_named(before: str, after: str, sentence: str) -> None:
 def test_the_document_shows_the_cards() -> None:
     script = runpy.run_path(str(ROOT / "benchmarks" / "fill_cards.py"))
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in script["block"]() for name in CARDS)
+    block = script["block"]()
+    assert all(f"`{name}`" in block for name in CARDS)
     assert script["filled"](text) == text, "run benchmarks/fill_cards.py"

@@ -51,12 +51,12 @@ def test_a_searched_backbone_is_in_the_description(tmp_path: Path) -> None:
 
 
 def test_what_is_no_dense_run(tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match="is no run of a detector or segmenter"):
+    with pytest.raises(MissingFile, match=r"no run .*detector"):
         DenseDescription.load(tmp_path)
     assert not is_dense(tmp_path)
     for text in ("{", "[]", '{"schema": "pocketeye.model/1"}', '{"schema": "pocketeye.dense/1"}'):
         (tmp_path / "model.json").write_text(text)
-        with pytest.raises(InvalidValue, match="does not describe a detector or segmenter"):
+        with pytest.raises(InvalidValue, match=r"not describe .*detector"):
             DenseDescription.load(tmp_path)
     text = described().save(tmp_path).read_text().replace('"detect"', '"detects"')
     (tmp_path / "model.json").write_text(text)

@@ -188,7 +188,7 @@ def test_backbone_with_an_odd_map_and_without_context():
 
 def test_backbone_without_stride_16():
     backbone = timm.create_model("casvit_xs", features_only=True, out_indices=(0, 1, 3))
-    with pytest.raises(InvalidValue, match="gives strides 4, 8, 32"):
+    with pytest.raises(InvalidValue, match="strides 4, 8, 32"):
         BackboneTrunk(backbone)
 
 

@@ -6,6 +6,7 @@ tells which it is but its name and its sha256.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -182,15 +183,15 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[s
 
 def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
     """Names of the trackers whose weights have these names and shapes (ours)."""
-    fitting = []
-    for name in list_tams():
-        with torch.device("meta"):
-            own = create_tam(name).state_dict()
-        if own.keys() == state_dict.keys() and all(
-            state_dict[key].shape == value.shape for key, value in own.items()
-        ):
-            fitting.append(name)
-    return fitting
+    shapes = {key: value.shape for key, value in state_dict.items()}
+    return [name for name in list_tams() if _shapes(name) == shapes]
+
+
+@functools.cache  # a quarter of a second each
+def _shapes(name: str) -> dict[str, torch.Size]:
+    """The names and shapes of a tracker's weights."""
+    with torch.device("meta"):
+        return {key: value.shape for key, value in create_tam(name).state_dict().items()}
 
 
 def _renamed(key: str) -> str:
