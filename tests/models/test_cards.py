@@ -49,7 +49,7 @@ def test_every_network_of_ours_has_a_card_and_a_paper() -> None:
 
 def test_peers_have_cards() -> None:
     peers = set(CARDS) - set(OWN) - set(TRACKERS)
-    assert len(peers) == 9
+    assert len(peers) == 12
     assert peers <= set(models.list_models(include_timm=True))
     assert all(CARDS[name].top1 for name in peers)
 

@@ -9,6 +9,7 @@ import numpy as np
 from pocketeye.data.detection.samples import DetectionSet
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.models.dense.described import DenseDescription, DenseTask
+from pocketeye.models.task import task_named
 from pocketeye.results import Result
 
 Change = Callable[[int, Result], Result]
@@ -27,13 +28,12 @@ class Oracle:
         self.name = "the oracle"
         self.samples, self.change, self.seen = samples, change, 0
         self.description = DenseDescription(
-            task=task, backbone="none", classes=classes or samples.classes
+            task=task_named(task), backbone="none", classes=classes or samples.classes
         )
         self.numbers = {}
         for index in range(len(samples)):
             try:
-                one = samples[index]
-                image = one.image() if task != "semantic" else samples.read(index)[0]
+                image = samples.read(index).image
             except Exception:  # noqa: BLE001 - a damaged one is never asked for
                 continue
             self.numbers[np.asarray(image).tobytes()] = index
@@ -46,15 +46,15 @@ class Oracle:
         names, samples = self.samples.classes, self.samples
         if isinstance(samples, SemanticSet):
             places = np.array([self.description.classes.index(n) for n in names] + [0])
-            labels = samples.labels(index)
+            labels = samples.targets(index)
             return self.change(index, places[np.minimum(labels, len(names))])
-        sample = samples[index]
+        sample = samples.targets(index)
         found = Result(
             size=sample.size,
             boxes=sample.boxes,
             scores=np.linspace(0.9, 0.6, len(sample)),
             labels=[names[label] for label in sample.labels],
-            masks=sample.masks() if self.description.task == "instance" else None,
+            masks=sample.masks() if self.description.task.outlines_objects else None,
             image=image,
         )
         return self.change(index, found)

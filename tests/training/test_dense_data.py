@@ -13,7 +13,6 @@ import torch
 from pocketeye.data.detection.samples import DetectionSet, load_detection
 from pocketeye.data.seeded import turn
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import (
     DetectionDraws,
     DetectionOrder,
@@ -23,11 +22,18 @@ from pocketeye.training.dense.data import (
     collate_items,
     samples_per_epoch,
 )
+from pocketeye.training.dense.recipe import DenseRecipe
 from tests.training.dense_sets import COLOURS, write_coco_discs, write_semantic_discs
 
-INSTANCE = DenseConfig(task="instance", batch_size=2, flip=0.5)
-SEMANTIC = DenseConfig(
-    task="semantic", batch_size=2, crop=64, min_sizes=(64, 80), min_size=64, max_size=512, flip=0.5
+INSTANCE = DenseRecipe(task="instance", batch_size=2, flip=0.5)
+SEMANTIC = DenseRecipe(
+    task="semantic",
+    batch_size=2,
+    crop=64,
+    train_sizes=(64, 80),
+    input_size=64,
+    max_size=512,
+    flip=0.5,
 )
 
 
@@ -57,7 +63,7 @@ def test_boxes_and_masks_stay_on_their_objects(discs: DetectionSet) -> None:
             rows, columns = torch.nonzero(mask, as_tuple=True)
             found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert (box - torch.tensor([int(side) for side in found])).abs().max() <= 1
-        plain = np.asarray(discs[item.number].image()).transpose(2, 0, 1)
+        plain = np.asarray(discs.read(item.number).image).transpose(2, 0, 1)
         mirrored += not np.array_equal(item.image, plain)
     assert 3 < mirrored < 17
     assert not any(type(x).__name__ == "Image" for x in source[0][:3])  # plain tensors
@@ -73,7 +79,7 @@ def test_every_image_comes_once_before_any_comes_again(discs: DetectionSet) -> N
     assert len(orders) > 3
 
 
-def source_config(source: DetectionDraws) -> DenseConfig:
+def source_config(source: DetectionDraws) -> DenseRecipe:
     return replace(INSTANCE, steps_per_epoch=len(source) // 2)
 
 
@@ -102,13 +108,13 @@ def test_crops_and_their_labels(labelled: SemanticSet) -> None:
     assert ((red - blue > 60) == (labels == 1)).float().mean() > 0.97
     assert ((blue - red > 60) == (labels == 2)).float().mean() > 0.97
     # an image smaller than the crop is filled up with what counts for nothing
-    small = SemanticDraws(labelled, replace(SEMANTIC, min_sizes=(32,), scale=(0.5, 0.6)))
+    small = SemanticDraws(labelled, replace(SEMANTIC, train_sizes=(32,), scale=(0.5, 0.6)))
     assert all((small[k].labels == 255).float().mean() > 0.5 for k in range(5))
 
 
 def test_no_class_fills_a_crop_if_another_can_be_had(labelled: SemanticSet) -> None:
     def fullest(ratio: float) -> float:
-        large = replace(SEMANTIC, cat_max_ratio=ratio, crop=32, min_sizes=(72,), scale=(1.0, 1.0))
+        large = replace(SEMANTIC, cat_max_ratio=ratio, crop=32, train_sizes=(72,), scale=(1.0, 1.0))
         source = SemanticDraws(labelled, large)
         shares = []
         for k in range(60):
@@ -124,7 +130,7 @@ def test_validation_is_in_order_and_leaves_damaged_images_out(
 ) -> None:
     order = DetectionOrder(discs)
     assert [item.number for item in order if item is not None] == [0, 1, 2, 3, 4]
-    (discs[1].path).write_bytes(b"no image")
+    discs.path(1).write_bytes(b"no image")
     assert order[1] is None
     assert len(collate_items([order[0], order[1]])) == 1
     assert any("001.png" in problem for problem in discs.problems)
@@ -135,5 +141,5 @@ def test_validation_is_in_order_and_leaves_damaged_images_out(
     item = whole[0]
     assert item is not None
     assert item.image.shape[1:] == item.labels.shape == (72, 96)
-    labelled[2].mask_path.write_bytes(b"no mask")
+    labelled.mask_path(2).write_bytes(b"no mask")
     assert whole[2] is None

@@ -35,7 +35,7 @@ from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models._registry import register_model
+from pocketeye.models._registry import checkpoint_filter, register_model
 from pocketeye.models.architecture import Architecture, HeadOp
 from pocketeye.models.backbones.fbnet_keys import checkpoint_filter_fn
 from pocketeye.models.blocks import build_block, init_weights
@@ -300,6 +300,9 @@ default_cfgs = generate_default_cfgs(
         "fbnet_c_mobile_cv.untrained": _cfg(),
     }
 )
+
+
+checkpoint_filter(FBNet)(checkpoint_filter_fn)
 
 
 def _create_fbnet(variant: str, pretrained: bool = False, **kwargs: Any) -> FBNet:

@@ -1,4 +1,4 @@
-"""How good a classifier is on a labelled set."""
+"""Judge a classifier on a labelled set."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from pocketeye import progress
-from pocketeye.data import DAMAGED, ImageSet
-from pocketeye.data.loaders.images import make_loader
+from pocketeye.data import ImageSet
+from pocketeye.data.loaders.images import IGNORED, make_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.evaluation import figures
 from pocketeye.predicting.predictor import Predictor
-from pocketeye.runs import write_atomic, write_table
+from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 
 MOST_IN_JSON = 100
 """Classes up to which ``eval.json`` holds the whole confusion matrix (``confusion.csv`` always does)."""
@@ -42,16 +42,16 @@ class EvalResult:
 
     @property
     def images_per_second(self) -> float:
-        """Reading and transforming included."""
+        """Speed with reading and transforming included."""
         return self.report.n / self.seconds
 
     def worst(self, count: int = 5) -> list[ClassRow]:
-        """Classes of the lowest recall, lowest first."""
+        """Return the classes of the lowest recall, lowest first."""
         seen = [row for row in self.report.rows if row.recall is not None]
         return sorted(seen, key=lambda row: row.recall or 0.0)[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         report = self.report
         small = len(self.classes) <= MOST_IN_JSON
         return {
@@ -77,15 +77,12 @@ class EvalResult:
         Raises:
             InvalidValue: the folder cannot be made or written.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+        make_folder(folder)
         report = self.report
         title = f"{self.model} on {self.data}: top-1 {100 * self.top1:.2f} %"
         cells = np.argwhere(report.confusion)
         return [
-            write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n"),
+            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
             write_table(
                 folder / "classes.csv",
                 ("class", "n", "correct", "recall", "precision"),
@@ -124,16 +121,16 @@ def evaluate(
             f"{images.in_chans}"
         )
     loader = make_loader(
-        images.tolerate_damage(), info.transform(), batch_size,
-        shuffle=False, seed=0, drop_last=False, workers=workers,
+        images, info.transform(), batch_size,
+        shuffle=False, seed=0, drop_last=False, workers=workers, on_damage="ignore",
     )  # fmt: skip
     start = time.perf_counter()
     tally, damaged, seen = Tally(info.classes), list[int](), 0
     with progress.task(f"evaluating {info.name}", len(images)) as bar:
         for x, y in loader:
             labels = y.numpy()
-            good = np.flatnonzero(labels != DAMAGED)
-            damaged += [seen + int(i) for i in np.flatnonzero(labels == DAMAGED)]
+            good = np.flatnonzero(labels != IGNORED)
+            damaged += [seen + int(i) for i in np.flatnonzero(labels == IGNORED)]
             seen += len(labels)
             if len(good):
                 tally.add(predictor.logits(x[torch.from_numpy(good)]), places[labels[good]])
