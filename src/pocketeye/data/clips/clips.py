@@ -1,4 +1,4 @@
-"""What the training of a promptable tracker eats: clips of frames with the masks of their objects.
+"""Clips of frames with the masks of their objects, which promptable trackers are trained on.
 
 An image is a clip of one frame, so one training code serves both.
 """
@@ -29,7 +29,7 @@ class Clip(NamedTuple):
     annotated: Tensor
 
     def visible(self) -> Tensor:
-        """Bool ``(K, T)``: annotated, and at least one pixel is to be seen."""
+        """Return bool ``(K, T)``: annotated, and at least one pixel is to be seen."""
         return self.annotated & self.masks.flatten(2).any(-1)
 
 
@@ -49,7 +49,7 @@ class ClipBatch(NamedTuple):
     clip_of: Tensor
 
     def visible(self) -> Tensor:
-        """Bool ``(N, T)``: annotated, and at least one pixel is to be seen."""
+        """Return bool ``(N, T)``: annotated, and at least one pixel is to be seen."""
         return self.annotated & self.masks.flatten(2).any(-1)
 
 

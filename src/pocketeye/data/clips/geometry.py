@@ -1,4 +1,4 @@
-"""Where the paper's augmentation takes a whole clip: crop, flip, rotation and shear."""
+"""The paper's augmentation of geometry, alike for a whole clip: crop, flip, rotation and shear."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Geometry:
     still: float = 0.25
 
     def theta(self, rng: np.random.Generator, aspect: float) -> np.ndarray:
-        """``(1, 2, 3)`` from points of the square output to points of the image.
+        """Return ``(1, 2, 3)`` from points of the square output to points of the image.
 
         Args:
             aspect: width over height of the image, so that a rotation is one in its pixels.
@@ -54,7 +54,7 @@ class Geometry:
 
 
 def warp_clip(frames: Tensor, masks: Tensor, theta: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-    """All frames and masks through one map; what lies outside the image is of its mean colour.
+    """Warp all frames and masks by one map; what lies outside the image has its mean colour.
 
     Args:
         frames: uint8 ``(T, 3, H, W)``.

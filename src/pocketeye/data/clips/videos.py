@@ -22,11 +22,11 @@ from pocketeye.data.mask_sets.samples import ObjectMasks
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue
 
-_TRIES = 16
+_TRIES = 16  # as many as for images (pocketeye.data.sample.TRIES)
 
 
 class Video(Protocol):
-    """What is needed of a ``VideoSequence``."""
+    """The part of a ``VideoSequence`` that clips need."""
 
     @property
     def name(self) -> str: ...
@@ -36,14 +36,14 @@ class Video(Protocol):
         """Frames that have a mask, ascending."""
 
     def frame(self, index: int) -> np.ndarray:
-        """uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
+        """Return uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
 
     def object_masks(self, index: int) -> Mapping[int, np.ndarray] | None:
-        """Bool ``(H, W)`` of each object that is in the frame; None where the mask is damaged."""
+        """Return a mask, bool ``(H, W)``, of each object there; None where it is damaged."""
 
 
 class Videos(Protocol):
-    """What is needed of a ``VideoSet``."""
+    """The part of a ``VideoSet`` that clips need."""
 
     @property
     def source(self) -> str: ...
@@ -58,7 +58,7 @@ class Videos(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSampling:
-    """How frames are taken from a video; of one with masks on some frames only those count.
+    """A rule that takes frames from a video; where only some frames have masks, only those count.
 
     Attributes:
         num_frames: of a clip. A shorter video is run through to and fro; one of a single frame stands
@@ -72,7 +72,7 @@ class VideoSampling:
     reversed: float = 0.5
 
     def frames(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        """Places, int64 ``(num_frames,)``, among ``length`` frames."""
+        """Return the places, int64 ``(num_frames,)``, among ``length`` frames."""
         most = min(self.max_stride, (length - 1) // max(self.num_frames - 1, 1))
         if most < 1:
             there = np.arange(length)
@@ -124,7 +124,7 @@ class VideoClips(ClipSource):
         return self.length
 
     def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """A clip of video ``index``; where its frames are damaged or empty, another part or video.
+        """Draw a clip of video ``index``, or of another part or video where its frames are damaged.
 
         Raises:
             InvalidValue: nothing usable in many tries.
@@ -209,7 +209,7 @@ class VideoFrames:
         return len(self.frames)
 
     def name(self, index: int) -> str:
-        """``frame 5 of bear``."""
+        """Return ``frame 5 of bear``."""
         place, time = self.frames[index]
         return f"frame {time} of {self.videos[place].name}"
 
@@ -236,7 +236,7 @@ class VideoFrames:
 
 
 def annotated_frames(videos: Videos) -> dict[int, tuple[int, ...]]:
-    """The frames with a mask of each video that has any, by the video's number.
+    """Return the frames with a mask of each video that has any, by the video's number.
 
     They are taken once, as a video forgets a frame whose mask turns out to be damaged: what is drawn
     must not depend on what was read before.
@@ -257,7 +257,7 @@ def _masks(
     size: tuple[int, int],
     near: tuple[int, int],
 ) -> np.ndarray:
-    """Bool ``(K, h, w)``; all False where the object is not to be seen."""
+    """Return bool ``(K, h, w)``; all False where the object is not to be seen."""
     masks = np.zeros((len(ids), near[1], near[0]), bool)
     for place, k in enumerate(ids):
         if k in objects:

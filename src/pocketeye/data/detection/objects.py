@@ -91,7 +91,7 @@ class ObjectGathering:
         crowd: bool = False,
         difficult: bool = False,
     ) -> None:
-        """One object of the image that :meth:`image` closes; left out and named if it is unsound."""
+        """Add an object of the image that :meth:`image` closes; an unsound one is named instead."""
         self.offered += 1
         inside, wrong = inside_of(box, size)
         if wrong is not None:
@@ -142,7 +142,7 @@ class ObjectGathering:
 def inside_of(
     box: Sequence[float], size: tuple[int, int]
 ) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """The part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
+    """Return the part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
 
     None with the reason where nothing is left: not four finite numbers, reversed, without area, or
     wholly outside. A box that reaches more than a pixel out is cut off and named.

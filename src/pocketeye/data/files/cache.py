@@ -23,7 +23,7 @@ class ByteCache(Generic[T]):
         self.bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of ``key``, made if it is not there; what ``make`` raises is passed on."""
+        """Return the value of ``key``, made if it is not there; what ``make`` raises is passed on."""
         if key in self.values:
             self.values.move_to_end(key)
             return self.values[key]

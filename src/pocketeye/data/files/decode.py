@@ -51,7 +51,7 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
 
 
 def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
-    """RGB of (width, height): upright, or as it is stored where only that has this size.
+    """Decode to RGB of (width, height), upright, or as stored where only that has this size.
 
     Annotations are made on one or the other, and their size tells which.
 
@@ -85,13 +85,13 @@ def no_comments() -> Iterator[None]:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """RGB as it stands: no orientation, no transparency (the quick way for most images)."""
+    """Whether this is RGB without orientation or transparency, as most images are."""
     special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
     return image.mode == "RGB" and not special
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height from the header alone (Pillow may warn, see ``no_comments``).
+    """Read width and height from the header alone (Pillow may warn, see ``no_comments``).
 
     Raises:
         UnreadableImage: not an image (a truncated one may pass).
@@ -104,7 +104,7 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height as :func:`decode` gives them, from the header alone (Pillow may warn).
+    """Read width and height as :func:`decode` gives them, from the header alone.
 
     Raises:
         UnreadableImage: not an image (a truncated one may pass).
@@ -118,7 +118,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def read_pixels(path: Path) -> tuple[str, np.ndarray]:
-    """Mode and pixels as they are stored (a palette's indices): where values mean something.
+    """Read mode and pixels as they are stored (a palette's indices), where values mean something.
 
     Raises:
         UnreadableImage: empty, truncated or not an image.

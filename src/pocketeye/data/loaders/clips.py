@@ -51,7 +51,7 @@ def make_clip_loader(
     workers: int = 0,
     collate: Callable[[Sequence[Any]], Any] = collate_clips,
 ) -> DataLoader[Any]:
-    """Batches of ``source``, as ``collate`` makes them."""
+    """Make a loader of batches of ``source``, as ``collate`` puts them together."""
     return SampleLoader(
         source,
         batch_size=batch_size,

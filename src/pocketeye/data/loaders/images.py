@@ -44,7 +44,7 @@ def make_loader(
     scales: Sequence[tuple[Transform, int]] = (),
     on_damage: OnDamage | None = None,
 ) -> DataLoader[Batch]:
-    """Batches of (float32 ``(N, C, S, S)``, int64 ``(N,)``).
+    """Make a loader of batches of (float32 ``(N, C, S, S)``, int64 ``(N,)``).
 
     With a transform that has a ``batch`` way and a set in memory a whole batch is made at once. In
     several processes each gets its share, of equal size: with ``shuffle`` a few samples come twice,

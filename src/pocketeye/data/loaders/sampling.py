@@ -1,4 +1,4 @@
-"""What an epoch consists of: samples, and batches of several input sizes, all from (seed, epoch).
+"""Samplers: the samples of an epoch, and batches of several input sizes, from (seed, epoch).
 
 Lightning calls ``loader.sampler.set_epoch`` (or that of the batch sampler's ``sampler``).
 """
@@ -96,7 +96,7 @@ class MultiScaleBatches(Sampler[list[Key]]):
             yield [Key(key.sample, key.seed, scale) for key in islice(keys, self.batches[scale])]
 
     def _scales(self) -> list[int]:
-        """Places of the sizes of an epoch's batches, unshuffled."""
+        """Return the places of the sizes of an epoch's batches, unshuffled."""
         rounds, left = divmod(len(self.sampler), sum(self.batches))
         scales = list(range(len(self.batches))) * rounds
         for scale, batch in enumerate(self.batches):

@@ -72,7 +72,7 @@ class TransformRecipe:
 
 
 def default_stats(in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation for values 0 to 1: ImageNet's for colour, 0.5 and 0.5 for grey."""
+    """Return mean and standard deviation of values 0 to 1: ImageNet's, or 0.5 and 0.5 for grey."""
     if in_chans == 3:
         return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     return (0.5,) * in_chans, (0.5,) * in_chans
@@ -102,7 +102,7 @@ def build_transform(
     std: Sequence[float] | None,
     recipe: TransformRecipe,
 ) -> ImageTransform:
-    """The transform of one split; deterministic given the state of torch's generator.
+    """Build the transform of one split; it follows from the state of torch's generator.
 
     Raises:
         InvalidValue: an input size below 4, or statistics that do not match the channels.
@@ -133,7 +133,7 @@ def build_transform(
 def _single_steps(
     input_size: int, mean: Sequence[float], recipe: TransformRecipe
 ) -> list[Callable[..., object]]:
-    """The way over PIL images, on which timm's operations work."""
+    """Return the steps over PIL images, on which timm's operations work."""
     mode = InterpolationMode(recipe.interpolation)
     whole = [v2.Resize(round(input_size / recipe.crop_pct), mode), v2.CenterCrop(input_size)]
     if recipe.crop_mode == "warp":
@@ -179,7 +179,7 @@ class OneByBatch:
 
 
 def pil_to_tensor(image: Image.Image) -> Tensor:
-    """uint8 ``(C, H, W)``, a copy."""
+    """Return uint8 ``(C, H, W)``, a copy."""
     pixels = np.array(image)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
 
