@@ -115,7 +115,7 @@ def test_next_commands_name_the_task(finished: SearchResult) -> None:
     assert ["pocketeye", "eval", str(finished.out), "--data", finished.data] in commands  # fmt: skip
     untrained = [shlex.split(c) for c in replace(finished, trained=None).next_commands()]
     recipe = finished.out / "recipe.yaml"
-    assert untrained == [["pocketeye", "train", "--task", "semantic", "--backbone",
+    assert untrained == [["pocketeye", "train", "semantic",
                           str(finished.out / "architecture.json"), "--data", finished.data,
                           "--recipe", str(recipe)]]  # fmt: skip
     as_used = DenseRecipe.load(
