@@ -92,7 +92,7 @@ def test_from_a_classifier_to_a_detector_and_on(
     assert second.started == f"all weights are those of {first.out}"
     with pytest.raises(InvalidValue, match="already holds a run"):
         train_detector(backbone="fbnet_a", out=tmp_path / "second", **options)
-    with pytest.raises(InvalidValue, match="is a run of a detector, which a training"):
+    with pytest.raises(InvalidValue, match="is a run of a detector, which"):
         train_detector(backbone=str(first.out), out=tmp_path / "third", **options)
 
 

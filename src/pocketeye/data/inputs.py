@@ -17,7 +17,7 @@ from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidValue, MissingFile
 
 STDIN = frozenset(("-", "/dev/stdin"))
-MOST_STDIN_BYTES = 256 << 20
+MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fill the memory
 
 
 class ImageInput(Protocol):

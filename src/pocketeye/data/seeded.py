@@ -32,6 +32,7 @@ class SeededDataset(Dataset[T], ABC, Generic[T]):
 
     def __getitem__(self, index: int) -> T:
         epoch, place = divmod(index, len(self))
+        # numpy's seeds are not negative; one below zero wraps around.
         return self.draw(place, np.random.default_rng((self.seed % (1 << 63), epoch, place)))
 
     def __iter__(self) -> Iterator[T]:

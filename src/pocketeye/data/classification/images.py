@@ -104,6 +104,7 @@ class ImageSet:
     def subset(self, indices: np.ndarray) -> ImageSet:
         """Return the samples at ``indices``, in that order; nothing is copied."""
         indices = np.asarray(indices, np.int64)
+        # Of the whole and the choice: the pixels need not be hashed again for every subset.
         digest = hashlib.sha256(self.sha256.encode() + indices.astype("<i8").tobytes())
         return replace(
             self,
@@ -224,6 +225,7 @@ def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) 
     if listing.source.total_bytes > memory_bytes:
         return False  # pixels take more than what they are stored as
     sizes = []
+    # Evenly spread, as the images of a class are often of one size.
     for row in listing.rows[:: max(1, total // sample)]:
         try:
             image = decode(listing.source.read(int(row)), in_chans)
@@ -257,7 +259,7 @@ def _digit_arrays() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    pixels = np.rint(data.images * (255.0 / 16.0)).astype(np.uint8)
+    pixels = np.rint(data.images * (255.0 / 16.0)).astype(np.uint8)  # they come as 0 to 16
     return pixels[..., None], data.target.astype(np.int64)
 
 
@@ -273,7 +275,7 @@ def _digits(split: Split, in_chans: int) -> ImageSet:
         store=MemoryStore(pixels, names),
         indices=np.arange(len(labels)),
         in_chans=in_chans,
-        mirrored_alike=False,
+        mirrored_alike=False,  # a mirrored 2 is no 2
     )
     train, val = whole.split(HOLD_OUT, HOLD_OUT_SEED)
     return train if split == "train" else val

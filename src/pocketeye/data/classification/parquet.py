@@ -89,6 +89,7 @@ class ParquetSource:
             return self._kept[group]
         values = self.column_of(group, self.column)
         self._kept[group] = values
+        # The group in use stays, however large it is.
         while len(self._kept) > 1 and sum(v.nbytes for v in self._kept.values()) > CACHE_BYTES:
             self._kept.popitem(last=False)
         return values

@@ -234,6 +234,7 @@ def _classes(
     given = names or known
     if numeric and (given is None or not set(texts) <= set(given)):
         values = np.asarray([int(text) for text in texts], np.int64)
+        # One absurd number must not make a hundred million classes.
         usable = values[(values >= 0) & (values < _MOST_CLASSES)]
         count = len(given) if given else int(usable.max(initial=-1)) + 1
         if names is None and known is not None:

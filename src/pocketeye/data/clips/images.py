@@ -72,6 +72,7 @@ class ImageClips(ClipSource):
         theta = self.geometry.theta(rng, width / height)
         # no more pixels than the output needs: sampling then neither aliases nor blurs much
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
+        # twice as many as needed: some are too small or outside the crop
         order = _drawn(whole, rng)[: 2 * self.max_objects]
         masks = [coverage(shapes[k](), near) > 127 for k in order]
         frames, warped = warp_clip(

@@ -76,7 +76,7 @@ class VideoSampling:
         most = min(self.max_stride, (length - 1) // max(self.num_frames - 1, 1))
         if most < 1:
             there = np.arange(length)
-            both = np.concatenate([there, there[-2:0:-1]])
+            both = np.concatenate([there, there[-2:0:-1]])  # to and fro, no frame twice in a row
             taken = np.resize(both, self.num_frames)
         else:
             stride = int(rng.integers(1, most + 1))
@@ -156,7 +156,9 @@ class VideoClips(ClipSource):
         images = {index: video.frame(index) for index in objects}
         height, width = images[taken[0]].shape[:2]
         theta = self.geometry.theta(rng, width / height)
+        # no more pixels than the output needs: sampling then neither aliases nor blurs much
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
+        # twice as many as needed: some are too small or outside the crop
         chosen = [ids[k] for k in rng.permutation(len(ids))[: 2 * self.max_objects]]
         masks = {
             index: _masks(found or {}, chosen, (width, height), near)
@@ -171,6 +173,7 @@ class VideoClips(ClipSource):
         warped = warped[warped.flatten(2).sum(-1).amax(1) >= MIN_PIXELS][: self.max_objects]
         if not len(warped):
             return None
+        # A damaged mask says nothing: its frame is there, but not annotated.
         known = torch.tensor([objects[index] is not None for index in taken])
         return Clip(self.colours(frames, rng), warped, known.repeat(len(warped), 1))
 

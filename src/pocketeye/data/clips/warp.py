@@ -29,6 +29,7 @@ def points_of(theta: np.ndarray, size: int, box: Box) -> Tensor:
     """
     x0, y0, x1, y1 = box
     maps = torch.from_numpy(np.ascontiguousarray(theta, np.float32))
+    # Half a pixel in: grid_sample's -1 and 1 are edges of pixels, not their centres.
     x = (torch.arange(x0, x1) + 0.5) * (2.0 / size) - 1.0
     y = (torch.arange(y0, y1) + 0.5) * (2.0 / size) - 1.0
     across = maps[:, :, 0, None] * x  # T 2 w
@@ -52,6 +53,7 @@ def bend(points: Tensor, control: np.ndarray) -> Tensor:
 @lru_cache(maxsize=8)
 def _cubics(coarse: int, fine: int = 17) -> Tensor:
     """Return the matrix ``(fine, coarse)`` of a cubic interpolation from edge to edge."""
+    # Interpolating the unit vectors gives the matrix; it is the same for every clip.
     eye = torch.eye(coarse)[None, None]
     rows = F.interpolate(eye, (fine, coarse), mode="bicubic", align_corners=True)
     return rows[0, 0]
@@ -86,6 +88,7 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a bool ``(H, W)`` to (width, height): uint8, 255 where a pixel is covered wholly."""
+    # Resizing 0 and 255 keeps the share that is covered; a threshold is for the caller to choose.
     return resized(np.where(mask, np.uint8(255), np.uint8(0)), size)
 
 

@@ -105,6 +105,7 @@ def _add_object(
     if outline and (wrong := flaw(outline, size)) is not None:
         gathering.problems.add(name, f"{wrong}: no outline")
         outline = None
+    # A box alone is enough to detect; an outline without box has one around it.
     box = _box_of(annotation, outline or None, size)
     area = annotation.get("area")
     if box is None:

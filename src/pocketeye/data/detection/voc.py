@@ -154,7 +154,7 @@ def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[
         if (root / name).is_file():
             lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
             return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    quiet = Problems()
+    quiet = Problems()  # of other splits: they are named when those are opened
     others = (_read(file, quiet) for stem, file in place.pages.items() if stem not in read)
     pages = [*read.values(), *others]
     names = {thing.name for page in pages if page for thing in page.things}
@@ -212,6 +212,7 @@ def _add(
             gathering.offered += 1
             gathering.problems.add(name, "of an unknown class: left out")
         else:
+            # VOC counts pixels from 1 and its last one is inside; here the last edge is outside.
             x0, y0, x1, y1 = thing.corners
             corner = (1.0 if x1 > x0 else 0.0), (1.0 if y1 > y0 else 0.0)  # no area stays none
             box = (x0 - corner[0], y0 - corner[1], x1, y1)

@@ -35,4 +35,5 @@ class ByteCache(Generic[T]):
         return value
 
     def __getstate__(self) -> dict[str, Any]:
+        # What fills a cache would be sent to each process of a loader.
         return {**self.__dict__, "values": OrderedDict(), "bytes": 0}

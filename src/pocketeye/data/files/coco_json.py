@@ -35,6 +35,7 @@ def json_of(root: Path, split: str | None) -> Path:
     names = some([_word(file) for file in files])
     if not fitting:
         raise MissingFile(f"{root} has no json of the split {split!r}; there is {names or 'none'}")
+    # `train` is in `minitrain` too: the exact name wins.
     exact = [file for file in fitting if _word(file) == f"instances_{split}"]
     if len(exact or fitting) > 1:
         raise InvalidValue(f"{root} has several jsons ({names}): name the split, such as 'train'")
@@ -78,7 +79,7 @@ def image_folder(file: Path, images: list[dict[str, Any]]) -> Path:
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     word = file.stem.removeprefix("instances_")
     places = [root / word, root / "images" / word, root / "images", root]
-    first = [str(image.get("file_name")) for image in images[:20]]
+    first = [str(image.get("file_name")) for image in images[:20]]  # a few may be missing
     for place in places:
         if any((place / name).is_file() for name in first):
             return place

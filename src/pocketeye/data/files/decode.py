@@ -19,7 +19,7 @@ _RAISED = (
     OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
     Image.DecompressionBombError,
 )  # fmt: skip
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # of EXIF
 # Pillow opens these with another program, or with none
 _NO_PIXELS = frozenset(("EPS", "WMF"))
 
@@ -111,6 +111,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
+            # 5 to 8 lie on their side; 1 to 4 are upright, mirrored or upside down.
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size[::-1] if turned else image.size
     except _RAISED as error:
@@ -165,5 +166,5 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" and pixels.size and pixels.max() <= 1.0:
         pixels = pixels * 255.0
     elif image.mode.startswith("I;16") or (pixels.size and pixels.max() > 255):
-        pixels = pixels / 257.0
+        pixels = pixels / 257.0  # 65535 becomes 255
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -13,7 +13,7 @@ from pocketeye.data.files.decode import UnreadableImage
 TIMEOUT_S = 20.0
 """Without an answer; the whole image may take three times as long."""
 MOST_BYTES = 64 << 20
-_CHUNK = 1 << 16
+_CHUNK = 1 << 16  # bytes between two looks at the clock
 
 
 def is_address(name: str) -> bool:

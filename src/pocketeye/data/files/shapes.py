@@ -48,6 +48,7 @@ def _filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     (x0, y0), (x1, y1) = points[edge].T, ends[edge].T
     crossed = x0 + (rows + 0.5 - y0) / (y1 - y0) * (x1 - x0)
     columns = np.clip(np.ceil(crossed - 0.5), 0, width).astype(int)
+    # One more column, for edges that are crossed beyond the right border.
     turns = np.bincount(rows * (width + 1) + columns, minlength=height * (width + 1))
     turns = turns.reshape(height, width + 1)[:, :width].astype(np.uint8)
     return np.bitwise_and(np.cumsum(turns, 1, dtype=np.uint8), 1) > 0

@@ -83,6 +83,7 @@ class ImageGathering:
         if self._count == 0:  # memory is taken as it is filled
             self._block = np.empty((self._most, *pixels.shape), np.uint8)
         if self._block is not None and self._block.shape[1:] != pixels.shape:
+            # Copies, so that the block is given back.
             self._loose = [row.copy() for row in self._block[: self._count]]
             self._block = None
         if self._block is None:

@@ -51,6 +51,7 @@ class EpochSampler(Sampler[Key]):
         rank, world = rank_and_world()
         rng = np.random.default_rng((self.seed % (1 << 63), self.epoch))
         order = rng.permutation(self.length) if self.shuffle else np.arange(self.length)
+        # For all samples, whoever reads them: so the number of processes changes no augmentation.
         seeds = rng.integers(1 << 62, size=self.length)
         if self.once:
             order = order[: len(self) * world]

@@ -73,6 +73,7 @@ def _looked_up(codes: np.ndarray, known: dict[int, int]) -> np.ndarray:
     """Return int16 labels of many codes, ``_UNKNOWN`` for those that are not ``known``."""
     if not known:
         return np.full(codes.shape, _UNKNOWN, np.int16)
+    # Colours are 24 bits: a table of all would be 32 MB, a search among the few known is enough.
     keys = np.array(sorted(known), np.int64)
     values = np.array([known[key] for key in keys.tolist()], np.int16)
     places = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)

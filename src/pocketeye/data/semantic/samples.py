@@ -191,7 +191,7 @@ def _refuse_other_masks(opened: SemanticSet) -> None:
         try:
             _, pixels = read_pixels(opened.mask_path(index))
         except UnreadableImage:
-            continue  # named when it is drawn
+            continue  # named when it is read
         total += pixels.shape[0] * pixels.shape[1]
         for value, count in opened.class_map.labels(pixels)[1].items():
             strange[value] = strange.get(value, 0) + count

@@ -70,7 +70,7 @@ class AutoAugment:
         require_policy(policy)
         fill = tuple(min(255, round(255 * value)) for value in mean)
         hparams = {
-            "translate_const": int(input_size * 0.45),
+            "translate_const": int(input_size * 0.45),  # as timm.data.create_transform has it
             "img_mean": fill if len(fill) > 1 else fill[0],
         }
         make = {"rand": rand_augment_transform, "augmix": augment_and_mix_transform}.get(

@@ -16,7 +16,7 @@ from pocketeye.data.files.decode import UnreadableImage, decode, to_mode
 from pocketeye.errors import InvalidType, InvalidValue
 
 CACHE_BYTES = 64 * 2**20
-"""Ten frames of full HD (6.2 MB each): a session reads the same few again and again."""
+"""Ten frames of full HD (6.2 MB each): going backwards, what was decoded on the way is wanted next."""
 
 
 class Frames(ABC):
@@ -79,7 +79,7 @@ class Frames(ABC):
             raise InvalidValue(
                 f"{self.name} has no frame {index}: its {count} frames are 0 to {count - 1}"
             )
-        return index % count
+        return index % count  # -1 is the last frame, as in a list
 
 
 class Cache:

@@ -164,8 +164,9 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
 def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
     weights = np.array([65536, 256, 1], np.int64)
     codes, where = np.unique(pixels.astype(np.int64) @ weights, return_inverse=True)
-    greys = codes % 256 * 65793  # 0x010101
+    greys = codes % 256 * 65793  # 0x010101: red, green and blue alike
     palette = np.array(davis_palette(), np.int64).reshape(-1, 3) @ weights
+    # White alone is 255, DAVIS-2016's object; the palette has no white.
     if set(codes) <= {0, 0xFFFFFF}:
         ids = codes % 256
     elif np.isin(codes, palette).all():

@@ -143,7 +143,7 @@ def _measure(path: Path) -> tuple[int, tuple[int, int]] | str:
         return str(error)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # one clip is read, and perhaps one beside it
 def _open_file(path: Path) -> VideoFile:
     return VideoFile(path)
 
