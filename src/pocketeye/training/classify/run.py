@@ -83,7 +83,8 @@ def run_classifier(
         num_train=len(train),
         num_val=len(val),
         params=num_params(module),
-        problems=(*train.problems, *val.problems),
+        # Those of validation first: that a test split chose the epoch must not be cut off.
+        problems=(*val.problems, *train.problems),
         commands=tuple(next_commands(run.path, data)),
     )
 
