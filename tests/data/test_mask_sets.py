@@ -13,7 +13,7 @@ from PIL import Image
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.files.shapes import polygon_mask
-from pocketeye.data.mask_sets.samples import load_masks
+from pocketeye.data.mask_sets.samples import load_masks, split_layout
 from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import (
@@ -149,10 +149,31 @@ def test_labels_give_the_whole_and_its_parts(tmp_path: Path) -> None:
     labels[0, 0] = 9  # too small to click on
     found = load_masks(write_labels(tmp_path, {"a": labels}))
     image = found.read(0).targets
-    assert found.layout == "labels"
+    assert found.layout == "parts"
     assert image.whole == (True, False, False, False)
     assert [int(shape().sum()) for shape in image.shapes] == [1201, 400, 600, 200]
     assert (image.shapes[0]() == (labels > 0)).all()
+
+
+def test_labels_that_are_objects_are_things_of_their_own(tmp_path: Path) -> None:
+    labels = np.zeros((64, 96), int)
+    labels[10:30, 10:30] = 2
+    labels[40:60, 50:80] = 2  # apart from the first, but of the same number
+    labels[10:30, 30:40] = 7
+    root = write_labels(tmp_path, {"a": labels})
+    image = load_masks(root, layout="objects").read(0).targets
+    assert image.whole == (True, True)
+    assert [int(shape().sum()) for shape in image.shapes] == [1000, 200]
+
+
+def test_an_entry_of_data_may_end_in_its_layout(tmp_path: Path) -> None:
+    assert split_layout(f"{tmp_path}/photos:objects") == (f"{tmp_path}/photos", "objects")
+    assert split_layout("photos") == ("photos", "auto")
+    assert split_layout(r"C:\photos") == (r"C:\photos", "auto")
+    (tmp_path / "a:parts").mkdir()
+    assert split_layout(f"{tmp_path}/a:parts") == (f"{tmp_path}/a:parts", "auto")
+    with pytest.raises(InvalidValue, match=r"unknown layout 'object'.*'objects'"):
+        split_layout("photos:object")
 
 
 def test_labels_name_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,17 +13,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from pocketeye.artifacts.dense import DenseManifest, is_dense_artifact, load_dense_artifact
+from pocketeye.artifacts.dense import DenseManifest, load_dense_artifact
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.agreement import _matched
 from pocketeye.exporting.dense import canvas_for
+from pocketeye.latency.record import LatencyRecord
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.task import task_named
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.verbs.bench.verb import bench
-from pocketeye.verbs.export.dense import DenseExportResult
-from pocketeye.verbs.export.verb import export
+from pocketeye.verbs.bench import bench
+from pocketeye.verbs.export import ExportResult, export
 from pocketeye.verbs.predict.verb import predict
 from tests.conftest import randomise_bn
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
@@ -41,7 +42,8 @@ runpy.run_path({script!r}, run_name="__main__")
 def write_run(folder: Path, task: str) -> Path:
     """A run with weights that are drawn, whose scores are spread out."""
     described = DenseDescription(
-        task=task, backbone="tiny", classes=("ground", "red", "blue"), min_size=96, max_size=160,  # type: ignore[arg-type]
+        task=task_named(task), backbone="tiny", classes=("ground", "red", "blue"), min_size=96,
+        max_size=160,
         architecture=json.loads(Architecture.parse(BACKBONE).to_json()), fpn_channels=16,
         head_channels=16, category_ids=(1, 2, 3),
     )  # fmt: skip
@@ -78,16 +80,17 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 )
 def exported(
     request: pytest.FixtureRequest, sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> DenseExportResult:
+) -> ExportResult:
     root = tmp_path_factory.mktemp(request.param)
     run = write_run(root / "run", request.param)
     result = export(str(run), data=str(sets[request.param]), samples=3, out=root / "artefact")
-    assert isinstance(result, DenseExportResult)
+    assert isinstance(result, ExportResult)
     return result
 
 
-def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
+def test_an_artefact_answers_as_torch_does(exported: ExportResult) -> None:
     assert exported.parity.status == "PASS"
+    assert exported.agreement is not None
     assert exported.agreement.num_images == 3
     assert exported.agreement.total > 10
     assert exported.agreement.found > 0.97
@@ -101,12 +104,11 @@ def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
     assert all(path.is_file() for path in exported.written())
     assert exported.exit_code == 0
     assert "prepare" in exported.lines()[-1]
+    assert LatencyRecord.load(exported.artifact.folder / "latency.json") == exported.latency
     json.dumps(exported.to_dict(), default=str)
 
 
-def test_an_artefact_alone(
-    exported: DenseExportResult, tmp_path: Path, sets: dict[str, Path]
-) -> None:
+def test_an_artefact_alone(exported: ExportResult, tmp_path: Path, sets: dict[str, Path]) -> None:
     """predict.py in its folder, without torch and pocketeye, says what pocketeye says."""
     folder = exported.artifact.folder
     image = next((sets["detect"] / "val2017").glob("*.png"))
@@ -129,7 +131,7 @@ def test_an_artefact_alone(
 
 
 def test_predict_and_eval_take_the_folder(
-    exported: DenseExportResult, sets: dict[str, Path], tmp_path: Path,
+    exported: ExportResult, sets: dict[str, Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     folder = str(exported.artifact.folder)
@@ -151,17 +153,32 @@ def test_predict_and_eval_take_the_folder(
     assert capsys.readouterr().out
 
 
-def test_bench_times_the_whole_way(exported: DenseExportResult, tmp_path: Path) -> None:
+def test_bench_times_the_whole_way(exported: ExportResult, tmp_path: Path) -> None:
     result = bench([str(exported.artifact.folder)] * 2, rounds=2, out=tmp_path)
     rows = result.to_dict()["rows"]
     assert len(rows) == 2
     assert rows[0]["ratio"] == 1
-    assert all(min(row["stages"].values()) > 0 for row in rows)
+    assert [row["model"] for row in rows] == ["run", "run"]
+    for row in rows:
+        stages = row["record"]["stages"]
+        assert list(stages) == ["prepare", "network", "decode"]
+        whole = row["record"]["timing"]["undisturbed_ms"]
+        assert 0.3 * whole < sum(stage["undisturbed_ms"] for stage in stages.values()) < 3 * whole
     assert all(path.is_file() for path in result.written())
     assert result.to_dict()["images"] == {"count": 1, "data": None, "split": None}
-    assert "one bundled photograph again and again" in result.markdown()
+    assert "one bundled photograph again and again" in result.table.markdown()
     with pytest.raises(InvalidValue, match="is no detector or segmenter"):
         bench([str(exported.artifact.folder), "fbnet_a"], out=tmp_path)
+
+
+def test_a_torch_artefact_has_its_size_and_no_script(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "semantic")
+    result = export(str(run), to="torch", samples=1, out=tmp_path / "artefact")
+    assert result.size_bytes == (tmp_path / "artefact" / "model.pt2").stat().st_size > 0
+    assert result.parity.status == "PASS"
+    assert not (tmp_path / "artefact" / "predict.py").exists()
+    assert all(path.is_file() for path in result.written())
+    assert result.latency.runtime == "torch"
 
 
 def test_the_input_has_the_shape_of_most_images() -> None:
@@ -199,11 +216,11 @@ def test_what_is_damaged_or_missing_is_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidValue, match=message):
             export(str(run), out=tmp_path / "out", **options)  # type: ignore[arg-type]
-    assert not is_dense_artifact(tmp_path / "out")
-    with pytest.raises(MissingFile, match="is no artefact of a detector"):
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(MissingFile, match="is not an artefact of a detector"):
         DenseManifest.load(tmp_path)
     (tmp_path / "dense.json").write_text('{"schema": "other"}')
-    with pytest.raises(InvalidValue, match="is no artefact of pocketeye"):
+    with pytest.raises(InvalidValue, match="does not describe an artefact of a detector"):
         DenseManifest.load(tmp_path)
     (run / "best.safetensors").unlink()
     with pytest.raises(MissingFile, match="has no weights yet"):

@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pocketeye.errors import UserError
-from pocketeye.models import TAM
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
-from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker
+from pocketeye.training.engine.fit import FitResult
+from pocketeye.training.tam.fit import fit_tracker
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.task import TamTraining
+from pocketeye.training.tam.track import TrackTask
 from tests.training.tam_clips import SIZE, DiscClips, tiny_tam
 
 SHORT = {
@@ -26,8 +28,8 @@ SHORT = {
 }  # fmt: skip
 
 
-def run_tracker(folder: Path, resume: bool = False, **changes) -> tuple[TAM, TrackerFitResult]:
-    config = TamConfig(**{**SHORT, **changes})
+def run_tracker(folder: Path, resume: bool = False, **changes) -> tuple[TAM, FitResult]:
+    config = TamRecipe(**{**SHORT, **changes})
     model = tiny_tam()
     frames = config.num_frames if config.task == "track" else 1
     run = RunFolder.open(folder, config.to_dict(), resume=resume)
@@ -48,22 +50,22 @@ def test_a_run_explains_itself(tmp_path, task):
     changes = {"task": task, "num_frames": 3 if task == "track" else 1}
     model, result = run_tracker(tmp_path / "run", **changes)
     run = RunFolder(tmp_path / "run")
-    assert 0 <= result.iou <= 1
+    assert 0 <= result.value <= 1
     rows = run.metrics()
     assert [row["epoch"] for row in rows] == [0, 1]
     parts = {"train/focal", "train/dice", "train/iou", "train/object"}
     assert parts | {"train/loss", "val/loss", "val/iou", "lr", "seconds"} <= set(rows[0])
     assert ("val/iou_corrected" in rows[0]) == (task == "segment-anything")
-    assert result.iou == max(row["val/iou"] for row in rows)
+    assert result.value == max(row["val/iou"] for row in rows)
     best = load_file(run / "best.safetensors")
     assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
-    assert json.loads((run / "result.json").read_text())["iou"] == result.iou
+    assert json.loads((run / "result.json").read_text())["iou"] == result.value
     assert TrackerDescription.load(run.path).variant == "pocketeye_tam_pico"
     for name in ("validation.png", "curves.png"):
         with Image.open(run / name) as image:
             assert image.size[0] > 100
     html = (run / "report.html").read_text()
-    assert f"{100 * result.iou:.1f} %" in html
+    assert f"{100 * result.value:.1f} %" in html
     assert html.count("data:image/png;base64,") == 2
     assert '<code>steps_per_epoch</code></td><td class="left wrap">2</td>' in html
     assert (run / "recipe.yaml").is_file()
@@ -118,6 +120,17 @@ def test_a_frozen_encoder_stays_as_it_is(tmp_path):
     assert not [name for name in changed if name.startswith("image_encoder.")]
 
 
+def test_early_layers_are_frozen_up_to_a_stride():
+    model = create_tam("pocketeye_tam_pico", 64)
+    TrackTask(model, TamRecipe(frozen_stride=4))
+    trunk = model.image_encoder.trunk
+    early = {id(p) for p in trunk.parameters_up_to(4)}
+    assert early
+    assert {id(p) for p in model.parameters() if not p.requires_grad} == early
+    with pytest.raises(InvalidValue, match="frozen_stride 4 freezes layers of a timm backbone"):
+        TrackTask(tiny_tam(), TamRecipe(frozen_stride=4))
+
+
 def test_frozen_bn_keeps_its_statistics(tmp_path):
     before = tiny_tam().state_dict()
     run_tracker(tmp_path, epochs=1, freeze_bn=True)
@@ -140,4 +153,4 @@ def test_it_learns_to_follow_a_disc(tmp_path):
         tmp_path, epochs=4, steps_per_epoch=60, batch_size=4, lr=3e-3, num_frames=4, val_clips=8,
         val_frames=4, clip_grad=1.0, ema_decay=0.0, correction_prob=0.3, weight_decay=0.01,
     )  # fmt: skip
-    assert result.iou > 0.6
+    assert result.value > 0.6

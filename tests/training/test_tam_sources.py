@@ -15,13 +15,13 @@ from pocketeye.data.files.splits import hold_out
 from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam.task import startable
 from tests.training.tam_clips import DiscClips, tiny_batch
 from tests.training.tam_sets import SIZE, write_davis, write_images
 
-CONFIG = TamConfig(
+CONFIG = TamRecipe(
     epochs=1, steps_per_epoch=4, batch_size=2, num_frames=3, val_clips=4, val_frames=4,
     synthetic_share=0.5,
 )  # fmt: skip
@@ -52,6 +52,9 @@ def test_a_fifth_is_held_out_where_there_are_no_lists(images, tmp_path):
     held = {first_readable(sets.val_images[0], k).image.tobytes() for k in range(2)}
     assert len(trained | held) == 12
     lone = write_davis(tmp_path / "lone", {"train": ["only"]})
+    mixed = open_sets([str(images), str(lone)])
+    assert [len(videos) for videos in mixed.videos] == [1]
+    assert not mixed.val_videos
     with pytest.raises(InvalidValue, match="one sample is too few"):
         open_sets([str(lone)])
 
@@ -69,6 +72,13 @@ def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
     assert numbers == [0, 1, 2, 3, 4, 5, 6, 7, 9, 9]
     assert not validated & {first_readable(ours, k).image.tobytes() for k in range(len(ours))}
     assert caplog.text.count(f"{damaged.name}: ") == 1
+
+
+def test_it_is_said_how_label_numbers_are_read(images):
+    assert "parts of one thing" in open_sets([str(images)]).lines()[0]
+    objects = open_sets([f"{images}:objects"])
+    assert "each number is an object" in objects.lines()[0]
+    assert all(objects.images[0].read(0).targets.whole)
 
 
 def test_clips_of_both_kinds_in_one_epoch(davis, images):

@@ -15,7 +15,7 @@ Inputs = list[tuple[np.ndarray, ...]]
 
 
 def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
-    """``num`` inputs of shape (1, C, H, W), float32, normalised as the network expects; seeded.
+    """Return ``num`` inputs (1, C, H, W), float32, normalised as the network expects; seeded.
 
     Without ``data``: handwritten digits for one channel, crops of two photographs for three.
 

@@ -24,7 +24,7 @@ def sample_images(
     count: int,
     split: str | None = None,
 ) -> list[np.ndarray]:
-    """uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
+    """Return uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
 
     Args:
         described: whose task and classes say how the set is read.
@@ -51,7 +51,7 @@ def _open(
     described: DenseDescription | DenseManifest, data: str, split: str | None
 ) -> SampleSet[Any]:
     def load(part: str | None) -> SampleSet[Any]:
-        if described.task == "semantic":
+        if described.task.labels_pixels:
             return load_maps(data, part, None, described.classes)
         return load_detection(data, part)
 

@@ -1,4 +1,4 @@
-"""Predictions of classifiers, written to files."""
+"""Write the predictions of classifiers to files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHEET, FOLDER = "predictions.png", "predictions"
 
 
 def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
-    """The sheet, and a JSON file of each image: ``predictions/0001-cat.json``."""
+    """Write the sheet, and a JSON file for each image: ``predictions/0001-cat.json``."""
     make_folder(out / FOLDER)
     for old in (out / FOLDER).glob("[0-9]*-*.json"):
         old.unlink()
@@ -28,7 +28,7 @@ def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
 
 
 def _save_csv(predictions: list[Prediction], path: Path) -> Path:
-    """A row per image: its path, then class and probability from the likeliest down."""
+    """Write a row per image: its path, then class and probability from the likeliest down."""
     make_folder(path.parent)
     count = max(len(row.classes) for row in predictions)
     header = ["path"]

@@ -117,12 +117,13 @@ def cut_out(sample: Sample[ObjectMasks], size: int) -> tuple[Cutout, ...]:
     """The objects of an image that can be cut out, no larger than the clips of side ``size`` need."""
     found, pixels = [], np.asarray(sample.image)
     for shape, whole in zip(*sample.targets, strict=True):
-        if whole and (cutout := _cut(pixels, shape(), size)) is not None:
+        if whole and (cutout := cut(pixels, shape(), size)) is not None:
             found.append(cutout)
     return tuple(found)
 
 
-def _cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
+def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
+    """One object of ``pixels``, uint8 ``(H, W, 3)``; None where it is small or cut off by the border."""
     side = float(np.sqrt(np.count_nonzero(mask)))
     border = sum(map(np.count_nonzero, (mask[0], mask[-1], mask[:, 0], mask[:, -1])))
     if side < LEAST_SIDE or border > 0.05 * side:

@@ -1,14 +1,20 @@
 """Images with the masks of what is in them, to train promptable segmentation on.
 
-=========  ====================================================  ==================================
-layout     files                                                 objects of an image
-=========  ====================================================  ==================================
-``coco``   ``ROOT/annotations/instances_*.json`` with polygons    its annotations; crowds left out
-           or run lengths, images in a folder of that name
-``sa-1b``  ``sa_*.jpg`` each with ``sa_*.json``, also deeper      its annotations
-``labels`` ``ROOT/images/*`` and ``ROOT/masks/*.png`` of label    the union of all labels above 0,
-           numbers, 0 for the background                         and each connected part of a label
-=========  ====================================================  ==================================
+===========  ==================================================  ==================================
+layout       files                                               objects of an image
+===========  ==================================================  ==================================
+``coco``     ``ROOT/annotations/instances_*.json`` with          its annotations; crowds left out
+             polygons or run lengths, images in a folder of
+             that name
+``sa-1b``    ``sa_*.jpg`` each with ``sa_*.json``, also deeper   its annotations
+``parts``    ``ROOT/images/*`` and ``ROOT/masks/*.png`` of       the union of all numbers above 0,
+             label numbers, 0 for the background                 and each connected part of a number
+``objects``  the same files                                      each number above 0, a thing of its
+                                                                 own
+===========  ==================================================  ==================================
+
+The files do not tell ``parts`` from ``objects``: a folder of label numbers is read as ``parts`` unless
+its layout is given, in ``--data`` as ``FOLDER:objects``.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ from pocketeye.data.files.splits import find_split
 from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
-LAYOUTS = ("coco", "sa-1b", "labels")
+LAYOUTS = ("coco", "sa-1b", "parts", "objects")
 
 
 class ObjectMasks(NamedTuple):
@@ -145,7 +151,7 @@ def load_masks(source: str | Path, split: str | None = None, layout: str = "auto
     elif found == "sa-1b":
         reader = Sa1bReader(_inside(root, split))
     else:
-        reader = LabelReader(_inside(root, split))
+        reader = LabelReader(_inside(root, split), objects=found == "objects")
     require_some(source, len(reader), reader.problems, "image with a usable mask")
     return MaskSet(
         source=str(source), layout=found, reader=reader,
@@ -153,18 +159,33 @@ def load_masks(source: str | Path, split: str | None = None, layout: str = "auto
     )  # fmt: skip
 
 
+def split_layout(source: str) -> tuple[str, str]:
+    """Folder and layout of an entry of ``--data``, ``FOLDER:LAYOUT``; without layout it is ``auto``.
+
+    Raises:
+        InvalidValue: an unknown layout (with the nearest spelling).
+    """
+    folder, colon, layout = source.rpartition(":")
+    # a path may have a colon itself, as on Windows
+    if not colon or Path(source).exists() or set(layout) & set("/\\"):
+        return source, "auto"
+    if layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS, "write FOLDER:LAYOUT")
+    return folder, layout
+
+
 def _layout_of(root: Path, split: str | None) -> str:
     if root.suffix == ".json" or list((root / "annotations").glob("*.json")):
         return "coco"
     folder = _inside(root, split)
     if (folder / "masks").is_dir() and (folder / "images").is_dir():
-        return "labels"
+        return "parts"
     if next(folder.glob("**/sa_*.json"), None) is not None:
         return "sa-1b"
     raise InvalidValue(
         f"{folder} is no set of images with masks that can be told by its files: expected "
         "annotations/instances_*.json (coco), sa_*.jpg with sa_*.json (sa-1b), or the folders images "
-        "and masks (labels)"
+        "and masks (parts, objects)"
     )
 
 

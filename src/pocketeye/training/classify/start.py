@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
-from pocketeye.models._weights import read_state_dict
-from pocketeye.training.classify.config import TrainConfig
+from pocketeye.models._weights import classes_in, head_names, read_state_dict
+from pocketeye.training.classify.recipe import ClassifyRecipe
 
 
 def start_network(
     model: str,
     images: ImageSet,
-    config: TrainConfig,
+    config: ClassifyRecipe,
     *,
     pretrained: bool = False,
     checkpoint: Path | None = None,
     new_head: bool = False,
 ) -> nn.Module:
-    """The network of a run before its first step; its random weights follow from the seed.
+    """Make the network of a run as it is before the first step; random weights follow from the seed.
 
     Args:
         model: as :func:`pocketeye.create_model` takes it.
         images: training set: gives classes and channels.
         config: gives ``drop_path_rate``, ``distill_head`` and ``seed``.
-        pretrained: the published weights, fetched by name.
+        pretrained: the published weights of that name, see :func:`pocketeye.create_model`.
         checkpoint: a file of weights to begin with instead.
         new_head: leave the file's classifier, so that it may be for other classes.
 
@@ -61,7 +60,7 @@ def start_network(
 
 
 def _explain(error: TypeError, model: str) -> None:
-    """Make a sentence of an argument that the constructor of a network does not have."""
+    """Raise InvalidValue for an argument that the constructor of a network does not have."""
     for argument, field, what in (
         ("drop_path_rate", "drop_path_rate", "no stochastic depth: set drop_path_rate to 0"),
         ("distilled", "distill_head", "no second head: leave out distill_head"),
@@ -81,28 +80,16 @@ def require_drop_path(model: nn.Module, rate: float, name: str) -> None:
 
 
 def fixed_size(model: nn.Module) -> int | None:
-    """The only input size a network takes (plain transformers: of their position table), or None."""
+    """Return the only input size a network takes, or None where it takes several.
+
+    Plain transformers have a table of positions of one size.
+    """
     cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     patches = getattr(model, "patch_embed", None)
     if not cfg.get("fixed_input_size") or not getattr(patches, "strict_img_size", True):
         return None
     own = getattr(patches, "img_size", None) or cfg["input_size"][-2:]
     return int(own[0])
-
-
-def head_names(model: nn.Module) -> tuple[str, ...]:
-    """Names of the layers that give the classes, as timm's ``default_cfg`` has them."""
-    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
-    names = cfg.get("classifier") or ()
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def classes_in(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
-    """How many classes the weights of a file are for; None where it has no head under our names."""
-    for name in head_names(model):
-        if f"{name}.weight" in state:
-            return int(state[f"{name}.weight"].shape[0])
-    return None
 
 
 def _load(module: nn.Module, checkpoint: Path, num_classes: int, new_head: bool) -> None:

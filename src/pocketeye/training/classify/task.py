@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.loaders.images import IGNORED
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.distill import Teacher, distilled_loss
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.optim import create_optimizer
 
 
 class ClassificationTask(AveragedTask):
-    """Trains ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
+    """Train ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
 
     Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1). With
     ``ema_decay`` the averaged weights are validated. With a teacher ``train/loss`` is the blend; the
@@ -37,7 +37,7 @@ class ClassificationTask(AveragedTask):
     def __init__(
         self,
         model: nn.Module,
-        config: TrainConfig,
+        config: ClassifyRecipe,
         info: ModelInfo,
         teacher: Teacher | None = None,
     ) -> None:
@@ -98,25 +98,14 @@ class ClassificationTask(AveragedTask):
         loss, correct, count = self.gathered(self.sums)
         self.log_dict({"val/loss": loss / count, "val/top1": correct / count})
 
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """timm leaves biases and one-dimensional parameters without weight decay."""
-        config = self.config
-        return create_optimizer_v2(
-            self.model,
-            opt=config.optimizer,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            momentum=config.momentum,
-        )
-
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer()
+        optimizer = create_optimizer(self.model, self.config)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, learning_rate_factor(self.config, steps))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
 def has_distilled_head(model: nn.Module) -> bool:
-    """Whether a network has a second head for a teacher, under the names of timm's DeiT."""
+    """Return whether a network has a second head for a teacher, under the names of timm's DeiT."""
     named = any(name.rpartition(".")[2] == "head_dist" for name, _ in model.named_modules())
     return named and hasattr(model, "set_distilled_training")

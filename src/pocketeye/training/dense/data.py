@@ -26,10 +26,10 @@ from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet, require_a_class
 from pocketeye.devices import rank_and_world
 from pocketeye.models.dense.preprocess import fitted
-from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.recipe import DenseRecipe
 
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
-_CROPS = 10
+_CROPS = 10  # as mmsegmentation tries, before it takes the last one
 T = TypeVar("T")
 
 
@@ -65,15 +65,15 @@ class SemanticItem(NamedTuple):
     number: int
 
 
-def steps_per_epoch(config: DenseConfig, count: int) -> int:
-    """Steps of the optimiser: the recipe's, or one pass over ``count`` images at least."""
+def steps_per_epoch(config: DenseRecipe, count: int) -> int:
+    """Return the recipe's steps of the optimiser, or as many as one pass over ``count`` images needs."""
     world = max(rank_and_world()[1], config.num_processes)
     whole = config.batch_size * config.accumulate * world
     return config.steps_per_epoch or max(math.ceil(count / whole), 1)
 
 
-def samples_per_epoch(config: DenseConfig, count: int) -> int:
-    """Images of an epoch, of all processes."""
+def samples_per_epoch(config: DenseRecipe, count: int) -> int:
+    """Return the number of images of an epoch, of all processes."""
     world = max(rank_and_world()[1], config.num_processes)
     return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
 
@@ -88,9 +88,9 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         config: the recipe; of it the augmentation and the length of an epoch.
     """
 
-    def __init__(self, images: DetectionSet, config: DenseConfig) -> None:
+    def __init__(self, images: DetectionSet, config: DenseRecipe) -> None:
         super().__init__(config.seed)
-        self.images, self.masks = images, config.task == "instance"
+        self.images, self.masks = images, config.record.outlines_objects
         self.length = samples_per_epoch(config, len(images))
         self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
 
@@ -122,7 +122,7 @@ class DetectionDraws(SeededDataset[DetectionItem]):
 
 
 class DetectionOrder(SeededDataset[DetectionItem | None]):
-    """Images as they are, in order, for judging; None for a damaged one, which is named in the set."""
+    """Give images as they are, in order, for judging; None for a damaged one, which the set names."""
 
     def __init__(self, images: DetectionSet) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ def detection_item(sample: Sample[ImageObjects], *, masks: bool, crowds: bool) -
 class SemanticDraws(SeededDataset[SemanticItem]):
     """Augmented crops: every image once before any comes again. See :class:`DetectionDraws`."""
 
-    def __init__(self, images: SemanticSet, config: DenseConfig) -> None:
+    def __init__(self, images: SemanticSet, config: DenseRecipe) -> None:
         super().__init__(config.seed)
         self.images, self.config = images, config
         self.length = samples_per_epoch(config, len(images))
@@ -179,7 +179,7 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         sample = first_readable(self.images, index, require_a_class)
         image = tv_tensors.Image(_pixels(sample.image))
         mask = tv_tensors.Mask(torch.from_numpy(sample.targets))
-        shorter = int(config.min_sizes[int(rng.integers(len(config.min_sizes)))])
+        shorter = int(config.train_sizes[int(rng.integers(len(config.train_sizes)))])
         factor = float(rng.uniform(*config.scale))
         base = fitted((image.shape[-2], image.shape[-1]), shorter, config.max_size)
         size = [max(round(side * factor), 1) for side in base]
@@ -211,16 +211,16 @@ class SemanticOrder(SeededDataset[SemanticItem | None]):
 
 
 def collate_items(items: Sequence[Any]) -> list[Any]:
-    """A batch of items of different sizes, without the damaged ones."""
+    """Return a batch of items of different sizes, without the damaged ones."""
     return [item for item in items if item is not None]
 
 
 def collate_crops(items: Sequence[SemanticItem]) -> tuple[Tensor, Tensor]:
-    """uint8 ``(B, 3, S, S)`` and ``(B, S, S)``."""
+    """Stack crops to uint8 ``(B, 3, S, S)`` and labels ``(B, S, S)``."""
     return torch.stack([item.image for item in items]), torch.stack([item.labels for item in items])
 
 
-def _jitter(config: DenseConfig) -> list[Any]:
+def _jitter(config: DenseRecipe) -> list[Any]:
     amounts = {
         name: getattr(config, name) for name in ("brightness", "contrast", "saturation", "hue")
     }
@@ -232,7 +232,7 @@ def _pixels(image: Image.Image) -> Tensor:
 
 
 def _as_tv(item: DetectionItem) -> dict[str, Any]:
-    """Boxes and masks as what they are, for transforms that move pixels."""
+    """Mark boxes and masks as what they are, for transforms that move pixels."""
     size = (item.image.shape[-2], item.image.shape[-1])
     boxes = tv_tensors.BoundingBoxes(item.boxes, format="XYXY", canvas_size=size)  # type: ignore[call-arg]
     target: dict[str, Any] = {"boxes": boxes}
@@ -242,7 +242,7 @@ def _as_tv(item: DetectionItem) -> dict[str, Any]:
 
 
 def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
-    """At least ``side`` high and wide: black to the right and below, where labels are ignored."""
+    """Pad to ``side`` pixels: black to the right and below, where labels are ignored."""
     height, width = image.shape[-2:]
     amount = [0, 0, max(side - width, 0), max(side - height, 0)]
     if not any(amount):
@@ -250,8 +250,8 @@ def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
     return VF.pad(image, amount, fill=0), VF.pad(mask, amount, fill=IGNORE)
 
 
-def _crop_place(mask: Tensor, config: DenseConfig, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if one is found."""
+def _crop_place(mask: Tensor, config: DenseRecipe, rng: np.random.Generator) -> tuple[int, int]:
+    """Choose the upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if it can."""
     rows, columns = (length - config.crop + 1 for length in mask.shape[-2:])
     labels = np.asarray(mask)
     place = (0, 0)

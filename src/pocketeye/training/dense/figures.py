@@ -1,4 +1,4 @@
-"""``validation.png`` and the curves of a detector's or segmenter's run."""
+"""``validation.png`` of a detector's or segmenter's run."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from PIL import Image, ImageDraw
 
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.results.colors import color_of
-from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
-from pocketeye.runs import RunFolder
+from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
 
-STRIP = "validation.png"
-_COLUMNS, _WIDTH = 4, 300
-_SURE = 0.3  # scores below are not drawn
+_COLUMNS, _WIDTH = 4, 300  # pixels of a tile; four make a row of 1,200
+_SURE = 0.3  # lower scores are many, and hide the image
 _TRUTH = (0, 220, 110)
 
 
 class SaveDenseImage(Callback):
-    """``validation.png`` after every epoch: some images of validation, answers and the truth."""
+    """Save ``validation.png`` after every epoch: some images, their answers and the truth."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -32,11 +30,11 @@ class SaveDenseImage(Callback):
         assert isinstance(pl_module, DenseTraining)
         if trainer.is_global_zero and pl_module.shown:
             draw = _detections if isinstance(pl_module, DetectionTask) else _labels
-            save_tiles([draw(item, found) for item, found in pl_module.shown], self.run / STRIP)
+            save_tiles([draw(item, found) for item, found in pl_module.shown], self.run / ANSWERS)
 
 
 def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
-    """Images of one width in rows."""
+    """Save images of one width, in rows."""
     rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
     heights = [max(tile.height for tile in row) for row in rows]
     sheet = Image.new("RGB", (_COLUMNS * _WIDTH, sum(heights)), "white")
@@ -52,7 +50,7 @@ def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
 
 
 def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
-    """The truth in green, what was found in the colours of its classes."""
+    """Draw the truth in green, and what was found in the colours of its classes."""
     image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy())
     keep = np.flatnonzero(found["scores"] >= _SURE)
     if "masks" in found:
@@ -73,7 +71,7 @@ def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
 
 
 def _labels(item: Any, guess: np.ndarray) -> Image.Image:
-    """Image, answer and truth below each other."""
+    """Draw image, answer and truth below each other."""
     truth = item.labels.cpu().numpy()
     size = (_WIDTH, max(round(truth.shape[0] * _WIDTH / truth.shape[1]), 1))
     image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)
@@ -91,35 +89,3 @@ def _painted(labels: np.ndarray) -> np.ndarray:
 
 def _colour(label: int) -> tuple[int, int, int]:
     return color_of(int(label) + 1)
-
-
-def save_dense_curves(
-    rows: Sequence[Mapping[str, float]], path: Path, title: str, metrics: Mapping[str, str]
-) -> Path:
-    """Training loss and validation by epoch, from the rows of ``metrics.csv``.
-
-    Args:
-        metrics: label of each column that is drawn, the one that counts first.
-    """
-    figure = make_figure(8, 3.2)
-    loss, value = figure.subplots(1, 2)
-    epochs = [row["epoch"] + 1 for row in rows]
-    marker = "." if len(rows) < 20 else ""
-    loss.plot(epochs, [row["train/loss"] for row in rows], color=TRAIN_COLOUR, marker=marker)
-    for colour, (key, label) in zip(
-        (VAL_COLOUR, TRAIN_COLOUR, "0.5"), metrics.items(), strict=False
-    ):
-        points = [100 * row[key] for row in rows]
-        value.plot(epochs, points, color=colour, label=label, marker=marker)
-    loss.set(xlabel="epoch", ylabel="training loss")
-    first = next(iter(metrics))
-    value.set(xlabel="epoch", ylabel="validation (%)")
-    value.set_title(f"best {100 * max(row[first] for row in rows):.1f} %", fontsize=10)
-    value.legend(frameon=False)
-    for axes in (loss, value):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    return path

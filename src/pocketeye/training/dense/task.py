@@ -19,25 +19,25 @@ from pocketeye.metrics.semantic import MeanIoU
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.models.dense.preprocess import label_map, normalised
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import DetectionItem, SemanticItem
 from pocketeye.training.dense.optim import make_dense_optimizer
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
 
-MASK_THRESHOLD = 0.5
-_DRAWN = 8
+MASK_THRESHOLD = 0.5  # a pixel is the object's where that is likelier than not
+_DRAWN = 8  # images of a validation: two rows of four
 
 
 class DenseTraining(AveragedTask):
-    """What detectors and segmenters share: optimiser, schedule, the averaged weights.
+    """Hold what detectors and segmenters share: optimiser, schedule, the averaged weights.
 
     Attributes:
         shown: some images of a validation with what was said of them, to be drawn.
     """
 
     def __init__(
-        self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, num_val: int
+        self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, num_val: int
     ) -> None:
         if config.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -52,7 +52,7 @@ class DenseTraining(AveragedTask):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def gathered_objects(self, mine: Any) -> list[Any]:
-        """Of every process, in order."""
+        """Return the object of every process, in order."""
         if self.trainer.world_size == 1:
             return [mine]
         found: list[Any] = [None] * self.trainer.world_size
@@ -64,17 +64,17 @@ class DenseTraining(AveragedTask):
 
 
 class DetectionTask(DenseTraining):
-    """Trains RetinaNet or Mask R-CNN on lists of :class:`DetectionItem`.
+    """Train RetinaNet or Mask R-CNN on lists of :class:`DetectionItem`.
 
     Logs ``train/loss`` and its parts, ``val/ap`` and ``val/ap50`` (COCO's, 0 to 1): of boxes, and for
     ``instance`` of masks, with ``val/box_ap`` beside them.
     """
 
     def __init__(
-        self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, val: DetectionSet
+        self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: DetectionSet
     ) -> None:
         super().__init__(model, config, steps_per_epoch, len(val))
-        self.val, self.masks = val, config.task == "instance"
+        self.val, self.masks = val, config.record.outlines_objects
 
     def training_step(self, batch: list[DetectionItem], batch_idx: int) -> Tensor:
         parts = self.model([item.image / 255 for item in batch], [_target(item) for item in batch])
@@ -106,10 +106,10 @@ class DetectionTask(DenseTraining):
                 self.shown.append((item, found))
 
     def _answers(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
-        """At the size of use; torchvision would take the last one of training."""
+        """Answer at the size of use; torchvision would take the last size of training."""
         model: Any = self.best_model.eval()
         of_training = model.transform.min_size
-        model.transform.min_size = (self.config.min_size,)
+        model.transform.min_size = (self.config.input_size,)
         try:
             return model(images)  # type: ignore[no-any-return]
         finally:
@@ -128,7 +128,7 @@ class DetectionTask(DenseTraining):
 
 
 class SemanticTask(DenseTraining):
-    """Trains Semantic FPN on uint8 crops ``(B, 3, S, S)`` with labels ``(B, S, S)``.
+    """Train Semantic FPN on uint8 crops ``(B, 3, S, S)`` with labels ``(B, S, S)``.
 
     Logs ``train/loss`` (cross entropy of the pixels that have a class), ``val/miou`` and
     ``val/accuracy`` (0 to 1), where logits are brought to the size of the labels.
@@ -137,7 +137,7 @@ class SemanticTask(DenseTraining):
     model: SemanticFPN
 
     def __init__(
-        self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, val: SemanticSet,
+        self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: SemanticSet,
         described: DenseDescription,
     ) -> None:  # fmt: skip
         super().__init__(model, config, steps_per_epoch, len(val))
@@ -175,7 +175,10 @@ class SemanticTask(DenseTraining):
 
 
 def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy ``(N, K, H, W)`` against uint8 ``(N, H, W)``; 0 where no pixel has a class."""
+    """Return the mean cross entropy of ``(N, K, H, W)`` with uint8 ``(N, H, W)``.
+
+    It is 0 where no pixel has a class.
+    """
     wanted = labels.long()
     loss = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORE, reduction="sum")
     return loss / (wanted != IGNORE).sum().clamp(min=1)
@@ -189,5 +192,5 @@ def _target(item: DetectionItem) -> dict[str, Tensor]:
 
 
 def _or_zero(value: float) -> float:
-    """Where nothing is true there is no AP; a run has to go on all the same."""
+    """Return 0 for a value that is not defined: there is no AP without an object, and a run goes on."""
     return 0.0 if np.isnan(value) else value

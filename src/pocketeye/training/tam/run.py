@@ -4,12 +4,122 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from pocketeye.errors import InvalidValue
+from pocketeye.models.tam import create_tam
+from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.models.task import Task
 from pocketeye.tracking import open_model
+from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine.run import (
+    RunOptions,
+    TrainedRun,
+    add_args_of,
+    as_text,
+    num_params,
+    split_options,
+)
 from pocketeye.training.tam.distill import FeatureTeacher
+from pocketeye.training.tam.fit import fit_tracker, require_square
+from pocketeye.training.tam.init import look_near_first
+from pocketeye.training.tam.recipe import TamRecipe
+from pocketeye.training.tam.report import VALIDATION, next_commands
+from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
+from pocketeye.training.tam.start import begin_with, measure_maps
+
+
+class TamOptions(RunOptions, total=False):
+    """Options of the training of a tracker.
+
+    Args:
+        input_size: side of the input in pixels; by default the recipe's or the network's.
+        trunk: another image encoder, any timm backbone.
+        checkpoint: begin with all weights of this run or file, of the same network.
+        start_from: begin with what fits of a relative: the run of a classifier (its backbone goes into
+            the image encoder), or a file of EfficientSAM, SAM 2 or EfficientTAM.
+        teacher: a tracker whose image features are learnt too: a run folder or a name.
+        teacher_checkpoint: weights of the teacher.
+    """
+
+    input_size: int
+    trunk: str
+    checkpoint: Path
+    start_from: Path
+    teacher: str
+    teacher_checkpoint: Path
+
+
+add_args_of(RunOptions, TamOptions)
+
+
+def run_tracker(
+    task: Task,
+    model: str,
+    *,
+    data: str,
+    recipe: str,
+    synthetic_share: float | None = None,
+    options: TamOptions,
+) -> TrainedRun:
+    """Open data and network, train, and say what came of it.
+
+    See :func:`pocketeye.train_tracker` for the arguments and the errors.
+    """
+    place, changes = split_options(options)
+    trunk, checkpoint, start_from, teacher, teacher_checkpoint = (
+        changes.pop(name, None)
+        for name in ("trunk", "checkpoint", "start_from", "teacher", "teacher_checkpoint")
+    )
+    config = TamRecipe.load(recipe, task.name, synthetic_share=synthetic_share, **changes)
+    check_device(config.device, precision=config.precision, num_processes=config.num_processes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = create_tam(model, config.input_size, trunk=trunk)
+    size = require_square(network)
+    if checkpoint is None:
+        look_near_first(network)
+    started = begin_with(network, checkpoint=checkpoint, start_from=start_from)
+    taught = _open_teacher(teacher, teacher_checkpoint)
+    sets = open_sets([path for path in data.split(",") if path])
+    train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
+    asked = {
+        "model": model,
+        "data": data,
+        "trunk": trunk,
+        "checkpoint": as_text(checkpoint),
+        "start_from": as_text(start_from),
+        "teacher": teacher,
+        "teacher_checkpoint": as_text(teacher_checkpoint),
+        "teacher_sha256": taught.sha256 if taught else None,
+    }
+    run = place.open(f"{model}-{task}", asked, config)
+    if checkpoint is None and not place.resume:
+        measure_maps(network, train)
+    description = TrackerDescription(
+        task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data
+    )
+    fitted = fit_tracker(
+        network, train, val, config, run, place.resume, description=description, teacher=taught
+    )
+    return TrainedRun(
+        task=config.task,
+        network=model,
+        data=data,
+        out=run.path,
+        fitted=fitted,
+        validation=VALIDATION[task],
+        input_size=size,
+        params=num_params(network),
+        started=started,
+        sets=tuple(sets.lines()),
+        problems=tuple(sets.problems),
+        commands=tuple(next_commands(run.path, model, task)),
+    )
 
 
 def _open_teacher(name: str | None, checkpoint: Path | None) -> FeatureTeacher | None:
+    """Return the tracker whose features are learnt, or None where none was named."""
     if name is None:
         if checkpoint is not None:
             raise InvalidValue("--teacher-checkpoint is given without a teacher: name one")

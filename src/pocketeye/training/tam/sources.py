@@ -2,7 +2,8 @@
 
 Each set is told by its files: images with masks (COCO, SA-1B, label maps) or videos (DAVIS,
 YouTube-VOS, MOSE, SA-V). Its own lists divide it into training and validation; of a set without such
-lists a fifth of the samples is held out (:mod:`pocketeye.data.files.splits`).
+lists a fifth of the samples is held out (:mod:`pocketeye.data.files.splits`); a set of one sample
+trains only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,17 +19,24 @@ from pocketeye.data.clips.clips import ClipSource, MixedClips
 from pocketeye.data.clips.geometry import Geometry
 from pocketeye.data.clips.images import ImageClips
 from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.overlaid import OverlaidClips
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import SPLITS, hold_out
-from pocketeye.data.mask_sets.samples import MaskedImages, MaskSet, ObjectMasks, load_masks
+from pocketeye.data.mask_sets.samples import (
+    MaskedImages,
+    MaskSet,
+    ObjectMasks,
+    load_masks,
+    split_layout,
+)
 from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 
 _AS_IS = Geometry(degrees=0, shear=0, scale=(1.0, 1.0), flip=0, still=1)
 _UNTOUCHED = Colours(brightness=0, contrast=0, saturation=0, grey=0)
@@ -88,7 +97,7 @@ class DataSets:
     def lines(self) -> list[str]:
         """What there is, a line for each set."""
         return [
-            *(f"{gallery.source}: {len(gallery):,} images with masks" for gallery in self.images),
+            *(_line_of(gallery) for gallery in self.images),
             *(f"{videos.source}: {len(videos):,} videos" for videos in self.videos),
         ]
 
@@ -102,23 +111,49 @@ def open_sets(paths: Sequence[str]) -> DataSets:
     sets = DataSets()
     for path in paths:
         if is_video_set(Path(path)):
-            train, val = _divided(path, load_videos)
-            if val is not None:  # a list of first frames alone validates nothing
-                val = _only(val, [len(video.annotated) > 1 for video in val])
-            if val is None or not len(val):
-                train, val = _held_out_videos(train)
-            sets.videos.append(train)
-            sets.val_videos.append(val)
+            _open_videos(path, sets)
         else:
-            images, held = _divided(path, load_masks)
-            if held is None:
-                ours, theirs = _held_out(len(images))
-                sets.images.append(Part(images, ours))
-                sets.val_images.append(Part(images, theirs))
-            else:
-                sets.images.append(images)
-                sets.val_images.append(held)
+            _open_images(path, sets)
+    if not sets.val_images and not sets.val_videos:
+        raise InvalidValue(
+            f"{', '.join(paths)}: one sample is too few, as one part trains and another validates"
+        )
     return sets
+
+
+def _open_videos(path: str, sets: DataSets) -> None:
+    train, val = _divided(path, load_videos)
+    if val is not None:  # a list of first frames alone validates nothing
+        val = _only(val, [len(video.annotated) > 1 for video in val])
+    if val is None or not len(val):
+        train, val = _held_out_videos(train)
+    sets.videos.append(train)
+    if len(val):
+        sets.val_videos.append(val)
+
+
+def _open_images(path: str, sets: DataSets) -> None:
+    folder, layout = split_layout(path)
+    images, held = _divided(folder, partial(load_masks, layout=layout))
+    if held is not None:
+        sets.images.append(images)
+        sets.val_images.append(held)
+        return
+    ours, theirs = hold_out(len(images))
+    sets.images.append(Part(images, ours))
+    if theirs:
+        sets.val_images.append(Part(images, theirs))
+
+
+def _line_of(gallery: MaskedImages) -> str:
+    """How many images there are, and how label numbers are read, which their files do not tell."""
+    whole = gallery.whole if isinstance(gallery, Part) else gallery
+    layout = whole.layout if isinstance(whole, MaskSet) else ""
+    note = {
+        "parts": f" (numbers are parts of one thing; else give {gallery.source}:objects)",
+        "objects": " (each number is an object)",
+    }.get(layout, "")
+    return f"{gallery.source}: {len(gallery):,} images with masks{note}"
 
 
 def is_video_set(root: Path) -> bool:
@@ -129,7 +164,7 @@ def is_video_set(root: Path) -> bool:
     return framed or next(root.glob("**/*_manual.json"), None) is not None
 
 
-def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
+def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     """The mixture that a recipe asks for, with :func:`samples_per_epoch` samples.
 
     Raises:
@@ -145,7 +180,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
         length,
         config.seed,
     )  # fmt: skip
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         return images
     clips = _moving(sets, galleries, config, size, length)
     if not config.image_share:
@@ -158,31 +193,41 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[MaskedImages], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[MaskedImages], config: TamRecipe, size: int, length: int
 ) -> ClipSource:
-    parts: list[tuple[ClipSource, float]] = []
+    """Clips of ``num_frames`` frames: real ones, real ones with something laid over, synthetic ones."""
     synthetic_share = config.synthetic_share if sets.videos else 1.0
-    if sets.videos and synthetic_share < 1:
+    real_share = (1 - synthetic_share) * (1 - config.overlaid_share)
+    overlaid_share = (1 - synthetic_share) * config.overlaid_share
+    synthetic = SyntheticClips(
+        [(gallery, _weight(len(gallery))) for gallery in galleries],
+        length,
+        num_frames=config.num_frames,
+        size=size,
+        max_objects=config.max_objects,
+    )
+    parts: list[tuple[ClipSource, float]] = [(synthetic, synthetic_share)]
+    if sets.videos:
         sampling = VideoSampling(num_frames=config.num_frames)
-        videos = [
+        videos: list[tuple[ClipSource, float]] = [
             (VideoClips(each, size=size, max_objects=config.max_objects, sampling=sampling),
              _weight(len(each)))
             for each in sets.videos
         ]  # fmt: skip
-        parts.append((MixedClips(videos, length, config.seed), 1 - synthetic_share))
-    if synthetic_share > 0:
-        synthetic = SyntheticClips(
-            [(gallery, _weight(len(gallery))) for gallery in galleries],
+        real = MixedClips(videos, length, config.seed)
+        overlaid = OverlaidClips(
+            real,
+            synthetic.pool,
             length,
             num_frames=config.num_frames,
             size=size,
             max_objects=config.max_objects,
         )
-        parts.append((synthetic, synthetic_share))
-    return MixedClips(parts, length, config.seed)
+        parts += [(real, real_share), (overlaid, overlaid_share)]
+    return MixedClips([part for part in parts if part[1] > 0], length, config.seed)
 
 
-def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
+def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     """``val_clips`` samples, always the same, without augmentation.
 
     For ``track`` of the videos kept for it, or, with images alone, synthetic clips of those.
@@ -190,7 +235,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
     galleries: list[MaskedImages] = [*sets.val_images, *frames]
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
                           geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(gallery)))
@@ -234,14 +279,8 @@ def _divided(path: str, load: Callable[..., T]) -> tuple[T, T | None]:
         return train, None
 
 
-def _held_out(count: int) -> tuple[list[int], list[int]]:
-    if count < 2:
-        raise InvalidValue(f"one sample is too few: one part trains, another validates ({count})")
-    return hold_out(count)
-
-
 def _held_out_videos(videos: VideoSet) -> tuple[VideoSet, VideoSet]:
-    ours, _ = _held_out(len(videos))
+    ours, _ = hold_out(len(videos))
     keep = [place in set(ours) for place in range(len(videos))]
     return _only(videos, keep), _only(videos, [not kept for kept in keep])
 

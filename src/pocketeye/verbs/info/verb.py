@@ -9,23 +9,25 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.errors import InvalidValue, nearest, unknown
-from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies
+from pocketeye.errors import InvalidValue
+from pocketeye.latency.record import ms_text
+from pocketeye.latency.records import FiledRecord, by_setup, records_in
 from pocketeye.models import (
     Architecture,
     Card,
     build_block,
     card_for,
     count,
-    list_models,
-    list_tams,
 )
-from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
-from pocketeye.models.dense.described import is_dense
+from pocketeye.models.bundled import BundledCard, bundled_card
+from pocketeye.models.reference import ArtifactFolder, Named, Run, TimmName, resolve
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._options import refuse
+from pocketeye.verbs._packaged import PackagedRow, packaged_row
 from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.info.artifact import ArtifactInfo, artifact_info
 from pocketeye.verbs.info.card_text import published_table, wrapped
 from pocketeye.verbs.info.data import DataInfo, data_info
 from pocketeye.verbs.info.dense import DenseInfo, dense_info
@@ -64,6 +66,7 @@ class InfoResult(VerbResult):
         card: what was published; None where nobody wrote that down, and for files.
         run: of a run folder.
         bundled: what else is to be said of weights that come along.
+        packaged: the pip package that brings weights of this network; None without one.
         measured: records of this network in the folder of results.
     """
 
@@ -84,11 +87,14 @@ class InfoResult(VerbResult):
     card: Card | None
     run: RunCard | None
     bundled: BundledCard | None
-    measured: tuple[KeptLatency, ...]
+    packaged: PackagedRow | None
+    measured: tuple[FiledRecord, ...]
     counter: str = COUNTER
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
+        measured = [filed.to_dict() for filed in self.measured]
+        card = self.card.to_dict() if self.card else None
+        return {**asdict(self), "measured": measured, "card": card}
 
     def lines(self) -> list[str]:
         described = self.card or self.bundled
@@ -110,6 +116,8 @@ class InfoResult(VerbResult):
         commands = [f"pocketeye export {model}", f"pocketeye bench {model}"]
         if self.run and self.run.top1 is not None and self.run.evaluation is None:
             commands.insert(0, f"pocketeye eval {model} --data {shlex.quote(self.run.data)}")
+        if self.packaged:
+            commands[0] += " --pretrained"
         return commands
 
     def _costs(self) -> list[str]:
@@ -136,7 +144,7 @@ class InfoResult(VerbResult):
             return ["no card: nothing published of this network is written down here"]
         load = {
             "": "",
-            "--pretrained": f" (pocketeye export {self.name}.TAG --pretrained)",
+            "--pretrained": f" (pocketeye export {self._with_weights} --pretrained)",
             "--checkpoint": f" (pocketeye export {self.name} --checkpoint FILE)",
         }[card.load]
         return _labelled(
@@ -144,22 +152,29 @@ class InfoResult(VerbResult):
             ("origin", card.origin),
             ("licence", f"code {card.code_license}; weights {card.weights_license}"),
             ("weights", f"{card.weights}{load}"),
+            *([("package", self.packaged.sentence)] if self.packaged else []),
         )
+
+    @property
+    def _with_weights(self) -> str:
+        """The name that stands for published weights: with timm's tag, unless a package has them."""
+        return self.name if self.packaged else f"{self.name}.TAG"
 
     def _measured(self) -> list[str]:
         if not self.measured:
             return []
         rows = [
-            (k.precision, f"{k.latency_ms:.3g}{' est.' if k.estimated else ''}",
-             f"{k.p10_ms:.3g}–{k.p90_ms:.3g}", str(k.input_size or ""), k.date[:10], k.file)
-            for k in self.measured
+            (r.precision, f"{r.latency_ms:.3g}{' est.' if r.estimated else ''}",
+             ms_text(r.timing.p50_ms), ms_text(r.timing.p90_ms), str(r.input_size or ""),
+             r.date[:10], file)
+            for r, file in self.measured
         ]  # fmt: skip
-        header = ("measured", "ms", "wall p10–p90", "input", "date", "record")
-        table = text_table(header, rows, right=(1, 2, 3))
+        header = ("measured", "undisturbed ms", "p50", "p90", "input", "date", "record")
+        table = text_table(header, rows, right=(1, 2, 3, 4))
         return table + [
             line
             for setup, group in by_setup(self.measured).items()
-            for line in wrapped(f"{', '.join(k.precision for k in group)}: {setup}", "  ", 2)
+            for line in wrapped(f"{', '.join(f.record.precision for f in group)}: {setup}", "  ", 2)
         ]
 
     def _layers(self) -> list[str]:
@@ -182,17 +197,19 @@ def info(
     classes: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
-) -> InfoResult | TrackerInfo | DenseInfo | DataInfo:
-    """Show what a network or a data set is.
+) -> InfoResult | TrackerInfo | DenseInfo | ArtifactInfo | DataInfo:
+    """Show what a network, an artefact or a data set is.
 
     Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
-    parts, what was published, and which file of weights belongs where. Of a data set: images, classes
-    with counts, sizes, and what is wrong with it.
+    parts, what was published, and which file of weights belongs where. Of an artefact: what it was
+    made of, its runtime, and its parity. Of a data set: images, classes with counts, sizes, and what is
+    wrong with it.
 
     Args:
-        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, or a
-            data set.
-        input_size: side of the image in pixels; the network's own by default.
+        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, the
+            folder of an artefact, or a data set.
+        input_size: of classifiers and trackers: side of the image in pixels; the network's own by
+            default.
         results: folder of latency records, where there is one.
         split: of a data set only this one, such as train; all by default.
         classes: what the masks of a data set mean: a yaml, or camvid11, cityscapes.
@@ -211,19 +228,19 @@ def info(
         raise InvalidValue(
             f"{model} is no data set that is known: --split, --classes and --out are for those"
         )
-    if not Path(model).exists():
-        trackers = list_tams()
-        if model in trackers:
-            return tracker_info(model, input_size)
-        close = nearest(model, [*list_models(include_timm=True), *trackers, *bundled_runs()])
-        if close in trackers and model != close:
-            raise unknown("tracker", model, trackers, "see `pocketeye list`")
-    found = located(model)
-    if is_dense(Path(found)):
-        return dense_info(model, Path(found))
-    network = open_network(found, input_size=input_size, any_shape=True)
+    named = resolve(model)
+    if isinstance(named, ArtifactFolder):
+        refuse("an artefact", input_size=input_size)
+        return artifact_info(model, named)
+    if named.task.takes_prompts:
+        return tracker_info(model, named, input_size)
+    if named.task.is_dense:
+        assert isinstance(named, Run)  # no name stands for a whole detector
+        refuse(named.task.kind, input_size=input_size)
+        return dense_info(model, named.folder)
+    network = open_network(model, input_size=input_size, any_shape=True)
     counts = count(network.module, network.input_shape)
-    path = Path(found)
+    folder = named.folder if isinstance(named, Run) else None
     return InfoResult(
         name=network.name,
         model=model,
@@ -239,10 +256,11 @@ def info(
         interpolation=network.info.interpolation,
         blocks=_rows(network.architecture) if network.architecture else (),
         stages=stage_rows(network.module, network.own_size or network.input_size),
-        card=None if path.exists() else card_for(network.name),
-        run=read_run_card(path) if path.is_dir() else None,
-        bundled=bundled_card(path),
-        measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
+        card=card_for(network.name) if isinstance(named, Named | TimmName) else None,
+        run=read_run_card(folder) if folder else None,
+        bundled=bundled_card(folder) if folder else None,
+        packaged=packaged_row(network.name) if isinstance(named, Named | TimmName) else None,
+        measured=tuple(f for f in records_in(results) if f.record.subject == network.name),
     )
 
 
