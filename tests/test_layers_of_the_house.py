@@ -39,11 +39,7 @@ LAYOUTS = {
     "data/vos": {"label_files", "sav"},
 }
 # Circles of types alone (TYPE_CHECKING), which no program runs into: to be mended, not to grow.
-TYPES_ALONE = (
-    {"pocketeye.models.backbones.casvit", "pocketeye.models.backbones.casvit_keys"},
-    {"pocketeye.tracking.video.session", "pocketeye.tracking.video.tracker"},
-    {f"pocketeye.predicting.evaluation.{n}" for n in ("detection", "semantic", "worst_images")},
-)
+TYPES_ALONE = ({"pocketeye.tracking.video.session", "pocketeye.tracking.video.tracker"},)
 # Floors inside ``data``: files < samples < annotations < what is made of them.
 DATA_FLOORS = {
     "files": 0, "sample": 1, "seeded": 1, "inputs": 1, "video": 1,

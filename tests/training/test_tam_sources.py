@@ -78,7 +78,7 @@ def test_it_is_said_how_label_numbers_are_read(images):
     assert "parts of one thing" in open_sets([str(images)]).lines()[0]
     objects = open_sets([f"{images}:objects"])
     assert "each number is an object" in objects.lines()[0]
-    assert all(objects.images[0].usable(0)[1].whole)
+    assert all(objects.images[0].read(0).targets.whole)
 
 
 def test_clips_of_both_kinds_in_one_epoch(davis, images):
