@@ -17,7 +17,7 @@ from pocketeye.data.clips.clips import Clip, ClipSource
 from pocketeye.data.clips.cutouts import Cutout, Pool, cut
 from pocketeye.data.clips.motion import Camera
 from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions, lay_over, times_of
-from pocketeye.data.mask_sets.samples import WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages
 
 _ASPECTS = (1.0, 1.8)  # clips are stretched to squares and do not tell what they were
 
@@ -34,7 +34,7 @@ class OverlaidClips(SyntheticClips):
     def __init__(
         self,
         videos: ClipSource,
-        galleries: Sequence[tuple[WorstImages, float]] | Pool,
+        galleries: Sequence[tuple[MaskedImages, float]] | Pool,
         length: int,
         *,
         num_frames: int = 8,

@@ -13,7 +13,7 @@ from torch import Tensor
 from pocketeye.data.clips.warp import channels_first, coverage, resized
 from pocketeye.data.files.cache import ByteCache
 from pocketeye.data.mask_sets.samples import MaskedImage
-from pocketeye.data.mask_sets.samples import WorstImages as WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages as MaskedImages
 from pocketeye.errors import InvalidValue
 
 LEAST_SIDE = 40
@@ -56,7 +56,7 @@ class Pool:
     """
 
     def __init__(
-        self, galleries: Sequence[tuple[WorstImages, float]], size: int, cache_bytes: int
+        self, galleries: Sequence[tuple[MaskedImages, float]], size: int, cache_bytes: int
     ) -> None:
         weights = np.asarray([weight for _, weight in galleries], np.float64)
         self.galleries = tuple(gallery for gallery, _ in galleries)

@@ -11,7 +11,7 @@ from pocketeye.data.clips.clips import Clip, ClipSource
 from pocketeye.data.clips.geometry import Geometry, warp_clip
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.warp import channels_first, coverage, resized
-from pocketeye.data.mask_sets.samples import MaskedImage, WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImage, MaskedImages
 from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
@@ -32,7 +32,7 @@ class ImageClips(ClipSource):
 
     def __init__(
         self,
-        images: WorstImages,
+        images: MaskedImages,
         *,
         size: int = 256,
         max_objects: int = 3,

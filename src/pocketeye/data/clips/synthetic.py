@@ -28,7 +28,7 @@ from pocketeye.data.clips.motion import (
     view_to_object,
 )  # fmt: skip
 from pocketeye.data.clips.warp import Box, bend, inverse, points_of, sample
-from pocketeye.data.mask_sets.samples import WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
@@ -92,7 +92,7 @@ class SyntheticClips(ClipSource):
 
     def __init__(
         self,
-        galleries: Sequence[tuple[WorstImages, float]] | Pool,
+        galleries: Sequence[tuple[MaskedImages, float]] | Pool,
         length: int,
         *,
         num_frames: int = 8,

@@ -47,7 +47,7 @@ class MaskedImage(NamedTuple):
     whole: tuple[bool, ...]
 
 
-class WorstImages(Protocol):
+class MaskedImages(Protocol):
     """Annotated images, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
 
     @property

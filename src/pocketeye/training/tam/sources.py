@@ -23,8 +23,8 @@ from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.files.readable import first_readable
 from pocketeye.data.mask_sets.samples import (
     MaskedImage,
+    MaskedImages,
     MaskSet,
-    WorstImages,
     load_masks,
     split_layout,
 )
@@ -71,9 +71,9 @@ class Part:
 class DataSets:
     """What was opened: for training, and for validation."""
 
-    images: list[WorstImages] = field(default_factory=list)
+    images: list[MaskedImages] = field(default_factory=list)
     videos: list[VideoSet] = field(default_factory=list)
-    val_images: list[WorstImages] = field(default_factory=list)
+    val_images: list[MaskedImages] = field(default_factory=list)
     val_videos: list[VideoSet] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -131,7 +131,7 @@ def _open_images(path: str, sets: DataSets) -> None:
         sets.val_images.append(Part(images, theirs))
 
 
-def _line_of(gallery: WorstImages) -> str:
+def _line_of(gallery: MaskedImages) -> str:
     """How many images there are, and how label numbers are read, which their files do not tell."""
     whole = gallery.whole if isinstance(gallery, Part) else gallery
     layout = whole.layout if isinstance(whole, MaskSet) else ""
@@ -179,7 +179,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[WorstImages], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[MaskedImages], config: TamConfig, size: int, length: int
 ) -> ClipSource:
     """Clips of ``num_frames`` frames: real ones, real ones with something laid over, synthetic ones."""
     synthetic_share = config.synthetic_share if sets.videos else 1.0
@@ -220,7 +220,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
     """
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
-    galleries: list[WorstImages] = [*sets.val_images, *frames]
+    galleries: list[MaskedImages] = [*sets.val_images, *frames]
     if config.task == "segment-anything":
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
