@@ -86,7 +86,9 @@ SPECS: Mapping[str, TAMSpec] = {
     **_published("s", ViTSpec(dim=384, num_heads=6)),
     **_published("ti", ViTSpec(dim=192, num_heads=3)),
     "pocketeye_tam_pico": _NARROW,
-    "pocketeye_tam_nano": replace(_NARROW, trunk="casvit_xs", mem_dim=64, num_mem_layers=2),
+    "pocketeye_tam_nano": replace(
+        _NARROW, trunk="tf_efficientnet_lite0", mem_dim=64, num_mem_layers=2
+    ),
     "pocketeye_tam_small": replace(
         _NARROW,
         trunk=ViTSpec(dim=192, num_heads=3),
