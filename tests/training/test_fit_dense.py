@@ -36,15 +36,22 @@ SHORT: dict[str, Any] = {
     "scale": (0.9, 1.3),
 }  # fmt: skip
 TASKS = ["detect", "instance", "semantic"]
+# A hundred masks an image take Mask R-CNN most of a second: it is judged by one.
+COUNTS = {
+    "detect": {"train": 6, "val": 3},
+    "instance": {"train": 2, "val": 1},
+    "semantic": {"train": 6, "val": 3},
+}
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("dense")
-    counts = {"train": 6, "val": 3}
-    coco = write_coco_discs(root / "coco", counts)
-    return {"detect": coco, "instance": coco,
-            "semantic": write_semantic_discs(root / "semantic", counts)}  # fmt: skip
+    return {
+        "detect": write_coco_discs(root / "detect", COUNTS["detect"]),
+        "instance": write_coco_discs(root / "instance", COUNTS["instance"]),
+        "semantic": write_semantic_discs(root / "semantic", COUNTS["semantic"]),
+    }
 
 
 def opened(root: Path, task: str) -> Any:
@@ -89,7 +96,8 @@ def test_a_run_explains_itself(tmp_path: Path, sets: dict[str, Path], task: str)
     assert described.task.name == task
     assert torch.equal(next(again.parameters()), next(model.parameters()))
     said = json.loads((run / "result.json").read_text())
-    assert (said["value"], said["num_train"], said["num_val"]) == (result.value, 6, 3)
+    assert said["value"] == result.value
+    assert {"train": said["num_train"], "val": said["num_val"]} == COUNTS[task]
     for name in ("validation.png", "curves.png"):
         with Image.open(run / name) as image:
             assert image.size[0] > 100
@@ -155,16 +163,16 @@ def test_an_epoch_survives_damaged_images(tmp_path: Path) -> None:
 
 
 def test_images_without_objects_are_learnt_from(tmp_path: Path) -> None:
-    root = write_coco_discs(tmp_path / "coco", {"train": 4, "val": 2})
+    root = write_coco_discs(tmp_path / "coco", {"train": 2, "val": 2})
     for split in ("train", "val"):
         path = root / "annotations" / f"instances_{split}2017.json"
         data = json.loads(path.read_text())
         data["annotations"] = [row for row in data["annotations"] if row["image_id"] > 1]
         path.write_text(json.dumps(data))
-    for task in ("detect", "instance"):  # all four in a pass
+    for task in ("detect", "instance"):  # both in a pass
         changes = {
             "epochs": 1,
-            "steps_per_epoch": 4,
+            "steps_per_epoch": 2,
             "batch_size": 1,
             "input_size": 48,
             "train_sizes": (48,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pocketeye import runs
@@ -15,10 +16,16 @@ from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models import Architecture
 from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.models.space import SearchSpace
+from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runtimes import get_runtime
-from tests.searching.toys import SPACE
+from tests.searching.toys import SPACE as TOY
 
+# One layer more, and without the grouped block.
+SPACE = replace(
+    TOY,
+    stages=(StageSpec(chs=8, depth=2), StageSpec(chs=16, depth=3, stride=2)),
+    candidates=("k3_e1", "k3_e3", "k5_e3", "k3_e6", "skip"),
+)
 HEAD_MS = 0.7
 
 
