@@ -39,10 +39,11 @@ class SkyClip(FlowerClip):
 
 
 def _moment(t: float) -> _Moment:
-    """``t`` from 0 to 1. The path stays right of the temple, whose colours are the flower's."""
+    """``t`` from 0 to 1. The path stays right of the temple, whose colours are the flower's; the
+    camera stays inside the photograph."""
     turn = 2 * math.pi * t
     return _Moment(
-        camera=(390 + 40 * t, 170 - 20 * math.sin(turn)),
+        camera=(380 + 30 * t, 170 - 20 * math.sin(turn)),
         seen=440 - 40 * math.sin(math.pi * t),
         flower=(575 - 190 * t, 95 + 75 * math.sin(math.pi * t)),
         scale=0.62 + 0.10 * math.sin(turn),
