@@ -54,7 +54,7 @@ def train(args: argparse.Namespace) -> None:
             if (folder / "result.json").is_file():
                 continue
             begun = (folder / "last.ckpt").is_file()
-            result = pocketeye.train(
+            result = pocketeye.train_classifier(
                 network, data=str(args.data), recipe=args.recipe, epochs=args.epochs, seed=seed,
                 device=args.device, workers=args.workers, threads=args.threads, out=folder,
                 resume=begun, overwrite=not begun,

@@ -3,7 +3,7 @@
     python -m benchmarks.bundle_tracker out/track-nano
 
 Prints the size, and how far rounding moves the masks of a click and of a tracked frame on noise, in
-standard deviations of the logits; what it costs in J&F is measured by ``pocketeye eval --task vos`` with
+standard deviations of the logits; what it costs in J&F is measured by ``pocketeye eval`` with
 the run and with the bundled name.
 """
 

@@ -29,8 +29,8 @@ from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import count, fuse
 from pocketeye.models._cards import card_for
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import environment, write_atomic
-from pocketeye.runtimes import MANIFEST, Artifact, get_runtime
+from pocketeye.runs import MANIFEST, environment, write_atomic
+from pocketeye.runtimes import Artifact, get_runtime
 from pocketeye.text import human_count, markdown_table
 
 CASVIT = ("casvit_xs", "casvit_s", "casvit_m", "casvit_t")

@@ -175,12 +175,14 @@ def _pin(cores: Any) -> None:
 
 def _train_one(job: tuple[str, int, argparse.Namespace]) -> str:
     from pocketeye.data.classification.images import load_images
-    from pocketeye.training.classify.config import load_recipe
     from pocketeye.training.classify.fit import fit
+    from pocketeye.training.classify.recipe import ClassifyRecipe
 
     name, seed, args = job
     train = load_images(args.data, "train")
-    config = load_recipe(args.recipe, epochs=args.epochs, seed=seed, device="cpu", threads=1)
+    config = ClassifyRecipe.load(
+        args.recipe, epochs=args.epochs, seed=seed, device="cpu", threads=1
+    )
     folder = args.out / f"{name}-{seed}"
     run = RunFolder.open(folder, config.to_dict(), overwrite=True)
     import torch
@@ -190,11 +192,11 @@ def _train_one(job: tuple[str, int, argparse.Namespace]) -> str:
     result = fit(model, train, load_images(args.data, "val"), config, run)
     write_atomic(
         args.out / f"{name}-{seed}.result.json",
-        json.dumps({"name": name, "seed": seed, "top1": result.top1, "seconds": result.seconds,
+        json.dumps({"name": name, "seed": seed, "top1": result.value, "seconds": result.seconds,
                     "images": len(train), "epochs": config.epochs, "recipe": config.to_dict(),
                     "data": str(Path(args.data).name)}) + "\n",
     )  # fmt: skip
-    return f"{name} seed {seed}: top-1 {result.top1:.4f} in {result.seconds:.0f} s"
+    return f"{name} seed {seed}: top-1 {result.value:.4f} in {result.seconds:.0f} s"
 
 
 def table(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What each choice in a tracker's training bought: runs of ``pocketeye train --task track``.
+"""What each choice in a tracker's training bought: runs of ``pocketeye train track``.
 
     python benchmarks/tracker_training.py --data ../shared/datasets/davis2016-train \
         --out results/tracker-ablations "the small recipe=out/base" "from nothing=out/scratch"

@@ -33,12 +33,19 @@ if TYPE_CHECKING:
     from pocketeye.verbs.search import search as search
     from pocketeye.verbs.segment import segment as segment
     from pocketeye.verbs.track import track as track
-    from pocketeye.verbs.train.verb import train as train
+    from pocketeye.verbs.train import train_classifier as train_classifier
+    from pocketeye.verbs.train import train_detector as train_detector
+    from pocketeye.verbs.train import train_instance_segmenter as train_instance_segmenter
+    from pocketeye.verbs.train import train_segment_anything as train_segment_anything
+    from pocketeye.verbs.train import train_segmenter as train_segmenter
+    from pocketeye.verbs.train import train_tracker as train_tracker
 
 __version__ = "0.1.0"
 
 _VERBS = ("bench", "demo", "doctor", "evaluate", "export", "info", "measure", "predict", "search",
-          "segment", "track", "train")  # fmt: skip
+          "segment", "track")  # fmt: skip
+_TRAININGS = ("train_classifier", "train_detector", "train_instance_segmenter",
+              "train_segment_anything", "train_segmenter", "train_tracker")  # fmt: skip
 _TRACKING = ("ImageSegmenter", "MaskGenerator", "load_tracker")
 
 
@@ -46,10 +53,12 @@ def __getattr__(name: str) -> Any:
     # Verbs import lightning, onnx and matplotlib, and tracking PyAV; `import pocketeye` must not.
     if name in _VERBS:
         return getattr(import_module(f"pocketeye.verbs.{name}"), name)
+    if name in _TRAININGS:
+        return getattr(import_module("pocketeye.verbs.train"), name)
     if name in _TRACKING:
         return getattr(import_module("pocketeye.tracking"), name)
     raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_VERBS, *_TRACKING})
+    return sorted({*globals(), *_VERBS, *_TRAININGS, *_TRACKING})

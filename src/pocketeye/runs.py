@@ -20,11 +20,18 @@ from pocketeye.errors import InvalidValue
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
-REPORT, RECIPE, RESULT, CURVES, SAMPLES = (
-    "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png",
+REPORT, RECIPE, RESULT, CURVES, SAMPLES, ANSWERS = (
+    "report.html", "recipe.yaml", "result.json", "curves.png", "samples.png", "validation.png",
 )  # fmt: skip
 
-ARCHITECTURE, MODEL, WEIGHTS = "architecture.json", "model.json", "best.safetensors"
+ARCHITECTURE, MODEL, EVALUATION, CARD = (
+    "architecture.json", "model.json", "eval.json", "card.yaml",
+)  # fmt: skip
+
+# Of artefacts: the graph, what a detector or segmenter has around it, what it was made of.
+MANIFEST, DENSE_MANIFEST, ORIGIN, LATENCY = (
+    "artifact.json", "dense.json", "export.json", "latency.json",
+)  # fmt: skip
 
 CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
     "config.yaml", "environment.json", "metrics.csv", "last.ckpt",
@@ -47,24 +54,6 @@ def write_atomic(path: Path, text: str | bytes) -> Path:
             f"cannot write {path}: {error.strerror}; what was there before is unchanged"
         ) from error
     return path
-
-
-def read_record(path: Path, schema: str, tuples: Sequence[str] = ()) -> dict[str, Any]:
-    """The object in a JSON file that names its ``schema``, without that name.
-
-    Args:
-        tuples: keys whose lists become tuples.
-
-    Raises:
-        ValueError: why it is no such file, in a few words for the caller's sentence.
-    """
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if data.pop("schema") != schema:
-            raise KeyError("schema")
-        return {**data, **{key: tuple(data[key]) for key in tuples}}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(str(error)) from error
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
@@ -166,14 +155,12 @@ class RunFolder:
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make the folder {path}: {error.strerror}") from error
+        make_folder(path)
         for name in (METRICS, CHECKPOINT):
             (path / name).unlink(missing_ok=True)
-        write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
+        # config.yaml last: it is what makes a folder a run, also for one that is killed here
         write_atomic(path / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
         return run
 
     def __truediv__(self, name: str) -> Path:
@@ -218,7 +205,7 @@ def _plain(value: Any) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Raises InvalidValue where it cannot be made."""
+    """Make a folder and those above it; raise InvalidValue where that cannot be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -101,4 +101,4 @@ def toy_verb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketeye.verbs.toy", module)
     monkeypatch.setitem(cli_app.VERBS, "toy", "toy")
     real = cli_app.summary
-    monkeypatch.setattr(cli_app, "summary", lambda m: "Toy." if m == "toy" else real(m))
+    monkeypatch.setattr(cli_app, "summary", lambda m, f: "Toy." if m == "toy" else real(m, f))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import bundled
-from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs, located
+from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.verbs.info.verb import info
@@ -41,19 +41,6 @@ def test_every_run_is_complete_and_small(name: str) -> None:
     for path in folder.iterdir():
         if path.suffix in (".json", ".yaml", ".csv"):  # no place on somebody's machine
             assert not re.search(r"(?m)[\s\"'](/|\.\./)\w", path.read_text()), path
-
-
-def test_names_are_found_and_a_users_own_folder_wins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert CLASSIFIER in bundled_runs()
-    assert Path(located(CLASSIFIER)) == bundled_run(CLASSIFIER)
-    for name in ("casvit_xs", "nowhere", "..", ""):
-        assert bundled_run(name) is None
-        assert located(name) == name
-    (tmp_path / CLASSIFIER).mkdir()
-    assert located(CLASSIFIER) == CLASSIFIER
 
 
 def test_the_classifier_does_something_true() -> None:

@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, MaskRCNN, RetinaNet, SemanticFPN
-from pocketeye.models.dense.described import DenseDescription, DenseTask, is_dense, open_dense
+from pocketeye.models.dense.described import DenseDescription, DenseTask, open_dense
+from pocketeye.models.reference import Run, resolve
+from pocketeye.models.task import task_named
 
 SEARCHED = (
     "found@64=conv3:3>16/2|k3_e3:16>16/2|k3_e3:16>24/2|k3_e3:24>32/2|k3_e3:32>48/2|head96:48>10/1"
@@ -21,7 +23,7 @@ SEARCHED = (
 def described(task: DenseTask = "detect", **changes: object) -> DenseDescription:
     given = {"backbone": "fbnet_a", "classes": ("a", "b"), "fpn_channels": 16, "head_channels": 16,
              "min_size": 64, "max_size": 96, **changes}  # fmt: skip
-    return DenseDescription(task=task, **given)  # type: ignore[arg-type]
+    return DenseDescription(task=task_named(task), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def test_it_makes_the_network_again(tmp_path: Path, task: DenseTask, kind: type)
     again, said = open_dense(tmp_path)
     assert said == described(task)
     assert not again.training
-    assert is_dense(tmp_path)
+    assert resolve(tmp_path) == Run(folder=tmp_path, task=described(task).task)
     ours, theirs = network.state_dict(), again.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
@@ -51,12 +53,13 @@ def test_a_searched_backbone_is_in_the_description(tmp_path: Path) -> None:
 
 
 def test_what_is_no_dense_run(tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match="is no run of a detector or segmenter"):
+    with pytest.raises(MissingFile, match="is not a run of a detector or segmenter"):
         DenseDescription.load(tmp_path)
-    assert not is_dense(tmp_path)
     for text in ("{", "[]", '{"schema": "pocketeye.model/1"}', '{"schema": "pocketeye.dense/1"}'):
         (tmp_path / "model.json").write_text(text)
-        with pytest.raises(InvalidValue, match="does not describe a detector or segmenter"):
+        with pytest.raises(
+            InvalidValue, match=r"model\.json does not describe a run of a detector"
+        ):
             DenseDescription.load(tmp_path)
     text = described().save(tmp_path).read_text().replace('"detect"', '"detects"')
     (tmp_path / "model.json").write_text(text)

@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from pocketeye.artifacts.dense import DenseManifest, is_dense_artifact, load_dense_artifact
+from pocketeye.artifacts.dense import DenseManifest, load_dense_artifact
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.agreement import _matched
 from pocketeye.exporting.dense import canvas_for
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.task import task_named
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.verbs.bench.verb import bench
 from pocketeye.verbs.export.dense import DenseExportResult
@@ -41,7 +42,8 @@ runpy.run_path({script!r}, run_name="__main__")
 def write_run(folder: Path, task: str) -> Path:
     """A run with weights that are drawn, whose scores are spread out."""
     described = DenseDescription(
-        task=task, backbone="tiny", classes=("ground", "red", "blue"), min_size=96, max_size=160,  # type: ignore[arg-type]
+        task=task_named(task), backbone="tiny", classes=("ground", "red", "blue"), min_size=96,
+        max_size=160,
         architecture=json.loads(Architecture.parse(BACKBONE).to_json()), fpn_channels=16,
         head_channels=16, category_ids=(1, 2, 3),
     )  # fmt: skip
@@ -199,11 +201,11 @@ def test_what_is_damaged_or_missing_is_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidValue, match=message):
             export(str(run), out=tmp_path / "out", **options)  # type: ignore[arg-type]
-    assert not is_dense_artifact(tmp_path / "out")
-    with pytest.raises(MissingFile, match="is no artefact of a detector"):
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(MissingFile, match="is not an artefact of a detector"):
         DenseManifest.load(tmp_path)
     (tmp_path / "dense.json").write_text('{"schema": "other"}')
-    with pytest.raises(InvalidValue, match="is no artefact of pocketeye"):
+    with pytest.raises(InvalidValue, match="does not describe an artefact of a detector"):
         DenseManifest.load(tmp_path)
     (run / "best.safetensors").unlink()
     with pytest.raises(MissingFile, match="has no weights yet"):

@@ -19,12 +19,13 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace, StageSpec
+from pocketeye.models.task import SEMANTIC
 from pocketeye.runs import RunFolder
 from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.segmentation import Segmentation
 from pocketeye.searching.supernet.supernet import SuperNet
-from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import pixel_loss
 
 from ..training.dense_sets import write_semantic_discs
@@ -43,8 +44,8 @@ SPACE = SearchSpace(
     num_classes=10,
 )
 HEAD = SegmenterSpec(num_classes=3, fpn_channels=16, head_channels=8)
-RECIPE = DenseConfig(
-    task="semantic", crop=32, min_sizes=(64,), min_size=64, max_size=512, fpn_channels=16,
+RECIPE = DenseRecipe(
+    task="semantic", crop=32, train_sizes=(64,), input_size=64, max_size=512, fpn_channels=16,
     head_channels=8, drop_rate=0.1,
 )  # fmt: skip
 
@@ -60,7 +61,7 @@ def problem(tmp_path: Path) -> Segmentation:
     root = write_semantic_discs(tmp_path / "discs", {"train": 10, "val": 2})
     train = load_semantic(root, "train")
     described = DenseDescription(
-        task="semantic", backbone="tiny", architecture=None, classes=train.classes,
+        task=SEMANTIC, backbone="tiny", architecture=None, classes=train.classes,
         category_ids=(), min_size=64, max_size=512, fpn_channels=16, head_channels=8, norms="live",
         data=str(root),
     )  # fmt: skip
@@ -77,7 +78,7 @@ def search(folder: Path, problem: Segmentation, *, resume: bool = False) -> Sear
 
 
 def test_a_path_is_the_segmenter_on_its_backbone(net: SuperNet) -> None:
-    """Weights of a path, in the network that `train --task semantic` makes of its architecture."""
+    """Weights of a path, in the network that `train semantic` makes of its architecture."""
     choices = random_choices(SPACE, random.Random(1))
     architecture = SPACE.architecture([SPACE.ops[c] for c in choices], "path")
     path = net.subnet(architecture).eval()

@@ -9,6 +9,7 @@ import numpy as np
 from pocketeye.data.detection.samples import DetectionSet
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.models.dense.described import DenseDescription, DenseTask
+from pocketeye.models.task import task_named
 from pocketeye.results import Result
 
 Change = Callable[[int, Result], Result]
@@ -27,7 +28,7 @@ class Oracle:
         self.name = "the oracle"
         self.samples, self.change, self.seen = samples, change, 0
         self.description = DenseDescription(
-            task=task, backbone="none", classes=classes or samples.classes
+            task=task_named(task), backbone="none", classes=classes or samples.classes
         )
         self.numbers = {}
         for index in range(len(samples)):
@@ -54,7 +55,7 @@ class Oracle:
             boxes=sample.boxes,
             scores=np.linspace(0.9, 0.6, len(sample)),
             labels=[names[label] for label in sample.labels],
-            masks=sample.masks() if self.description.task == "instance" else None,
+            masks=sample.masks() if self.description.task.outlines_objects else None,
             image=image,
         )
         return self.change(index, found)

@@ -8,21 +8,21 @@ import pytest
 import yaml
 
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
-from pocketeye.training.classify.config import TrainConfig, config_from_dict, load_recipe
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
 from pocketeye.training.engine.recipe import list_recipes
 
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_loads_and_round_trips(name: str) -> None:
-    config = load_recipe(name)
+    config = ClassifyRecipe.load(name)
     data = yaml.safe_load(yaml.safe_dump(config.to_dict()))
-    again = config_from_dict(data)
+    again = ClassifyRecipe.from_dict(data)
     assert again.to_dict() == config.to_dict()
 
 
 def test_fbnet_recipe_is_the_papers() -> None:
-    config = load_recipe("fbnet-imagenet")
+    config = ClassifyRecipe.load("fbnet-imagenet")
     factor = learning_rate_factor(config, steps=360)
     rates = [config.lr * factor(epoch) for epoch in (0, 89, 90, 179, 180, 269, 270, 359)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
@@ -31,17 +31,17 @@ def test_fbnet_recipe_is_the_papers() -> None:
 
 
 def test_cosine_with_warmup() -> None:
-    factor = learning_rate_factor(TrainConfig(epochs=10, warmup_epochs=2), steps=100)
+    factor = learning_rate_factor(ClassifyRecipe(epochs=10, warmup_epochs=2), steps=100)
     assert factor(0) == pytest.approx(0.01)
     assert factor(20) == pytest.approx(1.0)
     assert factor(60) == pytest.approx(0.5)
     assert factor(100) == pytest.approx(0.0)
-    short = learning_rate_factor(TrainConfig(epochs=1, warmup_epochs=5), steps=10)
+    short = learning_rate_factor(ClassifyRecipe(epochs=1, warmup_epochs=5), steps=10)
     assert short(5) == pytest.approx(1.0), "warm-up takes at most half of the steps"
 
 
 def test_cosine_between_absolute_rates() -> None:
-    config = TrainConfig(epochs=10, lr=0.2, min_lr=0.02, warmup_epochs=2, warmup_lr=0.0)
+    config = ClassifyRecipe(epochs=10, lr=0.2, min_lr=0.02, warmup_epochs=2, warmup_ratio=0.0)
     factor = learning_rate_factor(config, steps=100)
     rates = [config.lr * factor(step) for step in (0, 10, 20, 60, 100)]
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.11, 0.02])
@@ -49,8 +49,8 @@ def test_cosine_between_absolute_rates() -> None:
 
 def test_casvit_recipe_is_the_official_codes() -> None:
     """The table of the official code: main.py, engine.py and the README's command."""
-    config = load_recipe("casvit-official")
-    assert (config.epochs, config.warmup_epochs, config.warmup_lr) == (300, 20, 0.0)
+    config = ClassifyRecipe.load("casvit-official")
+    assert (config.epochs, config.warmup_epochs, config.warmup_ratio) == (300, 20, 0.0)
     assert (config.optimizer, config.lr, config.min_lr, config.weight_decay) == (
         "adamw", 6e-3, 1e-6, 0.05,
     )  # fmt: skip
@@ -63,7 +63,7 @@ def test_casvit_recipe_is_the_official_codes() -> None:
     assert config.multi_scale == (
         (160, 248), (192, 176), (224, 128), (256, 128), (288, 128), (320, 128),
     )  # fmt: skip
-    fine = load_recipe("casvit-384")
+    fine = ClassifyRecipe.load("casvit-384")
     assert (fine.epochs, fine.lr, fine.min_lr, fine.crop_mode) == (30, 5e-5, 5e-5, "warp")
     assert fine.num_processes * fine.batch_size * fine.accumulate == 1024
 
@@ -71,9 +71,9 @@ def test_casvit_recipe_is_the_official_codes() -> None:
 def test_overrides_win_and_none_does_not(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("epochs: 3\nweight_decay: 4e-5\nmilestones: [1]\nschedule: step\n")
-    config = load_recipe(path, epochs=7, lr=None)
+    config = ClassifyRecipe.load(path, epochs=7, lr=None)
     assert (config.epochs, config.weight_decay, config.milestones) == (7, 4e-5, (1,))
-    assert config.lr == TrainConfig().lr
+    assert config.lr == ClassifyRecipe().lr
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,10 @@ def test_overrides_win_and_none_does_not(tmp_path: Path) -> None:
         ("crop_mode: wrap", "unknown crop_mode 'wrap'. Did you mean 'warp'"),
         ("accumulate: 0", "accumulate must be from 1"),
         ("drop_path_rate: 1", "drop_path_rate must be from 0 to 0.99"),
-        ("min_lr: 0.2", "min_lr must be from 0 to 0.1, got 0.2"),
+        ("min_lr: 0.2", "min_lr must be from 0 to lr (0.1), got 0.2"),
         ("min_lr: 0.01\nschedule: step\nmilestones: [1]", "leave it out with 'step'"),
-        ("warmup_lr: 0.2", "warmup_lr must be from 0 to 0.1"),
+        ("warmup_ratio: 2", "warmup_ratio must be from 0 to 1"),
+        ("warmup_epochs: 1\nwarmup_steps: 9", "in two units: set one of them to 0"),
         ("precision: fp8", "unknown precision 'fp8'. (bf16, fp16, fp32)"),
         ("mixup_prob: 2", "mixup_prob must be from 0 to 1"),
         ("teacher: a\ndistill: sof", "unknown distill 'sof'. Did you mean 'soft'"),
@@ -126,12 +127,12 @@ def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises((InvalidValue, InvalidType)) as caught:
-        load_recipe(path)
+        ClassifyRecipe.load(path)
     assert message in str(caught.value)
 
 
 def test_unknown_recipe() -> None:
     with pytest.raises(InvalidValue, match="Did you mean 'digits'"):
-        load_recipe("digts")
+        ClassifyRecipe.load("digts")
     with pytest.raises(MissingFile):
-        load_recipe("nowhere/mine.yaml")
+        ClassifyRecipe.load("nowhere/mine.yaml")

@@ -10,7 +10,8 @@ from PIL import Image
 
 from pocketeye.data import load_images
 from pocketeye.runs import RunFolder
-from pocketeye.training.classify.fit import fit, load_recipe
+from pocketeye.training.classify.fit import fit
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from tests.training.conftest import tiny_net
 
 
@@ -27,10 +28,10 @@ def test_validation_goes_on_without_it(tmp_path: Path, caplog: pytest.LogCapture
     broken.write_bytes(broken.read_bytes()[:120])  # its header is whole
     sets = [load_images(tmp_path / "data", s, memory_bytes=0) for s in ("train", "val")]
     assert not any(images.in_memory for images in sets)
-    config = load_recipe("small-cpu", epochs=1, batch_size=8, input_size=32, device="cpu")
+    config = ClassifyRecipe.load("small-cpu", epochs=1, batch_size=8, input_size=32, device="cpu")
     run = RunFolder.open(tmp_path / "run", config.to_dict())
     result = fit(tiny_net(in_chans=3, num_classes=2), *sets, config, run)
     assert "a/1.png cannot be read" in caplog.text
-    assert 5 * result.top1 == pytest.approx(round(5 * result.top1), abs=1e-6), (
+    assert 5 * result.value == pytest.approx(round(5 * result.value), abs=1e-6), (
         "a share of the five images that are whole"
     )

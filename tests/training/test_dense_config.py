@@ -6,7 +6,7 @@ import pytest
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.dense.described import DENSE_TASKS
-from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.recipe import list_recipes
 
@@ -15,23 +15,23 @@ ALL = [(task, name) for task in DENSE_TASKS for name in list_recipes(task)]
 
 @pytest.mark.parametrize(("task", "name"), ALL)
 def test_every_recipe_can_be_read(task, name) -> None:
-    config = load_dense_recipe(name, task)
+    config = DenseRecipe.load(name, task)
     assert config.task == task
-    assert load_dense_recipe(name, task, epochs=3).epochs == 3
+    assert DenseRecipe.load(name, task, epochs=3).epochs == 3
 
 
 def test_the_recipes_of_the_authors() -> None:
     """The numbers of CAS-ViT's configs for mmdetection 2.24 and mmsegmentation 0.24."""
     for task, name in (("detect", "retinanet-1x"), ("instance", "mask-rcnn-1x")):
-        config = load_dense_recipe(name, task)
+        config = DenseRecipe.load(name, task)
         assert (config.epochs, config.milestones, config.gamma) == (12, (8, 11), 0.1)
         assert config.batch_size * config.num_processes == 32
         assert (config.lr, config.weight_decay, config.decay_norms) == (2e-4, 1e-4, True)
         assert (config.warmup_steps, config.warmup_ratio, config.clip_grad) == (500, 1e-6, 0)
-        assert (config.min_sizes, config.min_size, config.max_size) == ((800,), 800, 1333)
+        assert (config.train_sizes, config.input_size, config.max_size) == ((800,), 800, 1333)
         assert (config.norms, config.trainable_stages, config.fpn_channels) == ("eval", 4, 256)
     for name, steps, batch in (("semantic-fpn-40k", 40_000, 32), ("semantic-fpn-80k", 80_000, 16)):
-        config = load_dense_recipe(name, "semantic")
+        config = DenseRecipe.load(name, "semantic")
         assert config.epochs * config.steps_per_epoch == steps
         assert config.batch_size * config.num_processes == batch
         assert (config.schedule, config.power, config.min_lr, config.warmup_steps) == (
@@ -45,17 +45,17 @@ def test_the_recipes_of_the_authors() -> None:
 
 
 def test_the_learning_rate_by_step() -> None:
-    factor = dense_learning_rate_factor(load_dense_recipe("retinanet-1x", "detect"), 100)
+    factor = dense_learning_rate_factor(DenseRecipe.load("retinanet-1x", "detect"), 100)
     assert factor(0) == pytest.approx(1e-6)
     assert factor(250) == pytest.approx(0.5, abs=1e-3)
     assert factor(500) == factor(799) == 1
     assert factor(800) == pytest.approx(0.1)
     assert factor(1199) == pytest.approx(0.01)
-    factor = dense_learning_rate_factor(load_dense_recipe("semantic-fpn-40k", "semantic"), 4000)
+    factor = dense_learning_rate_factor(DenseRecipe.load("semantic-fpn-40k", "semantic"), 4000)
     assert factor(0) == 1
     assert factor(20_000) == pytest.approx(0.5**0.9)
     assert factor(40_000) == 0
-    cosine = DenseConfig(schedule="cosine", epochs=2, warmup_steps=0)
+    cosine = DenseRecipe(schedule="cosine", epochs=2, warmup_steps=0)
     assert dense_learning_rate_factor(cosine, 10)(10) == pytest.approx(0.5)
 
 
@@ -64,8 +64,8 @@ def test_the_learning_rate_by_step() -> None:
     [
         ({"task": "detects"}, "task"),
         ({"norms": "life"}, "norms"),
-        ({"min_sizes": ()}, "min_sizes is empty"),
-        ({"min_sizes": (16,)}, "min_sizes"),
+        ({"train_sizes": ()}, "train_sizes is empty"),
+        ({"train_sizes": (16,)}, "train_sizes"),
         ({"max_size": 100}, "max_size"),
         ({"scale": (2.0, 0.5)}, "scale must rise"),
         ({"backbone_lr": -1.0}, "backbone_lr"),
@@ -76,26 +76,23 @@ def test_the_learning_rate_by_step() -> None:
 )
 def test_mistakes_are_named(change, message) -> None:
     with pytest.raises(InvalidValue, match=message):
-        DenseConfig(**change)
+        DenseRecipe(**change)
 
 
 def test_files(tmp_path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("task: detect\nmin_sizes: [320, 352]\nlr: 1e-4\n")
-    config = load_dense_recipe(path, "detect")
-    assert (config.min_sizes, config.lr) == ((320, 352), 1e-4)
-    with pytest.raises(InvalidValue, match="is a recipe for --task detect, not for semantic"):
-        load_dense_recipe(path, "semantic")
-    path.write_text("task: detect\nmin_size: [320]\n")
-    with pytest.raises(InvalidType, match="min_size"):
-        load_dense_recipe(path, "detect")
+    path.write_text("task: detect\ntrain_sizes: [320, 352]\nlr: 1e-4\n")
+    config = DenseRecipe.load(path, "detect")
+    assert (config.train_sizes, config.lr) == ((320, 352), 1e-4)
+    with pytest.raises(
+        InvalidValue, match="is a recipe of pocketeye train detect, not of semantic"
+    ):
+        DenseRecipe.load(path, "semantic")
+    path.write_text("task: detect\ninput_size: [320]\n")
+    with pytest.raises(InvalidType, match="input_size"):
+        DenseRecipe.load(path, "detect")
     path.write_text("task: detect\nmin_sizs: [320]\n")
-    with pytest.raises(InvalidValue, match="did you mean 'min_sizes'"):
-        load_dense_recipe(path, "detect")
+    with pytest.raises(InvalidValue, match="did you mean 'train_sizes'"):
+        DenseRecipe.load(path, "detect")
     with pytest.raises(InvalidValue, match="Did you mean 'retinanet-1x'"):
-        load_dense_recipe("retinanet-2x", "detect")
-
-
-def test_runs_from_before_channels_last_can_go_on() -> None:
-    assert DenseConfig().to_dict()["channels_last"] is True
-    assert "channels_last" not in DenseConfig(channels_last=False).to_dict()
+        DenseRecipe.load("retinanet-2x", "detect")

@@ -13,7 +13,6 @@ import torch
 from pocketeye.data.detection.samples import DetectionSet, load_detection
 from pocketeye.data.seeded import turn
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import (
     DetectionDraws,
     DetectionOrder,
@@ -23,11 +22,18 @@ from pocketeye.training.dense.data import (
     collate_items,
     samples_per_epoch,
 )
+from pocketeye.training.dense.recipe import DenseRecipe
 from tests.training.dense_sets import COLOURS, write_coco_discs, write_semantic_discs
 
-INSTANCE = DenseConfig(task="instance", batch_size=2, flip=0.5)
-SEMANTIC = DenseConfig(
-    task="semantic", batch_size=2, crop=64, min_sizes=(64, 80), min_size=64, max_size=512, flip=0.5
+INSTANCE = DenseRecipe(task="instance", batch_size=2, flip=0.5)
+SEMANTIC = DenseRecipe(
+    task="semantic",
+    batch_size=2,
+    crop=64,
+    train_sizes=(64, 80),
+    input_size=64,
+    max_size=512,
+    flip=0.5,
 )
 
 
@@ -73,7 +79,7 @@ def test_every_image_comes_once_before_any_comes_again(discs: DetectionSet) -> N
     assert len(orders) > 3
 
 
-def source_config(source: DetectionDraws) -> DenseConfig:
+def source_config(source: DetectionDraws) -> DenseRecipe:
     return replace(INSTANCE, steps_per_epoch=len(source) // 2)
 
 
@@ -102,13 +108,13 @@ def test_crops_and_their_labels(labelled: SemanticSet) -> None:
     assert ((red - blue > 60) == (labels == 1)).float().mean() > 0.97
     assert ((blue - red > 60) == (labels == 2)).float().mean() > 0.97
     # an image smaller than the crop is filled up with what counts for nothing
-    small = SemanticDraws(labelled, replace(SEMANTIC, min_sizes=(32,), scale=(0.5, 0.6)))
+    small = SemanticDraws(labelled, replace(SEMANTIC, train_sizes=(32,), scale=(0.5, 0.6)))
     assert all((small[k].labels == 255).float().mean() > 0.5 for k in range(5))
 
 
 def test_no_class_fills_a_crop_if_another_can_be_had(labelled: SemanticSet) -> None:
     def fullest(ratio: float) -> float:
-        large = replace(SEMANTIC, cat_max_ratio=ratio, crop=32, min_sizes=(72,), scale=(1.0, 1.0))
+        large = replace(SEMANTIC, cat_max_ratio=ratio, crop=32, train_sizes=(72,), scale=(1.0, 1.0))
         source = SemanticDraws(labelled, large)
         shares = []
         for k in range(60):

@@ -15,11 +15,12 @@ from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense.described import DenseDescription, DenseTask
 from pocketeye.models.dense.preprocess import best_class, normalised
-from pocketeye.predicting.dense import TorchDensePredictor, open_dense_predictor, require_task
+from pocketeye.models.task import task_named
+from pocketeye.predicting.dense import TorchDensePredictor, open_dense_predictor
 from pocketeye.predicting.evaluation.semantic import evaluate_semantic
 from pocketeye.results import Result
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import SemanticOrder
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import SemanticTask
 from tests.data.mask_layouts import big_labels, photo, write_labels
 
@@ -28,7 +29,7 @@ def write_run(folder: Path, task: DenseTask, classes: tuple[str, ...] = ("a", "b
     """An untrained network that finds much: its scores are not pushed down."""
     side = 32 if task == "instance" else 64  # masks are what costs time
     described = DenseDescription(
-        task=task, backbone="mobilenetv3_small_050", classes=classes, min_size=side,
+        task=task_named(task), backbone="mobilenetv3_small_050", classes=classes, min_size=side,
         max_size=side * 3 // 2,
         category_ids=() if task == "semantic" else (5, 7), fpn_channels=16, head_channels=16,
     )  # fmt: skip
@@ -93,7 +94,7 @@ def test_it_is_judged_as_in_training(tmp_path: Path) -> None:
     predictor = open_dense_predictor(write_run(tmp_path / "run", "semantic"), device="cpu")
     assert isinstance(predictor, TorchDensePredictor)
     described = predictor.description
-    task = SemanticTask(predictor.network, DenseConfig(task="semantic"), 1, samples, described)
+    task = SemanticTask(predictor.network, DenseRecipe(task="semantic"), 1, samples, described)
     task.on_validation_epoch_start()
     order = SemanticOrder(samples)
     with torch.inference_mode():
@@ -110,11 +111,11 @@ def test_many_classes_are_compared_in_parts() -> None:
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match=r"no run at .*nowhere: give the folder of a run"):
+    with pytest.raises(MissingFile, match=r"no network at .*nowhere"):
         open_dense_predictor(tmp_path / "nowhere")
     run = write_run(tmp_path / "run", "detect")
-    with pytest.raises(InvalidValue, match=r"was trained to detect objects: use --task detect"):
-        require_task(open_dense_predictor(run, device="cpu"), "semantic")
+    with pytest.raises(InvalidValue, match="fbnet_c is a registered network, which"):
+        open_dense_predictor("fbnet_c")
     (run / "best.safetensors").unlink()
     with pytest.raises(MissingFile, match="has no weights yet"):
         open_dense_predictor(run)

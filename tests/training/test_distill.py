@@ -16,9 +16,9 @@ from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.distill import Teacher, distilled_loss, open_teacher
 from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
 from pocketeye.training.engine.loop import open_run
 
@@ -32,10 +32,10 @@ INFO = ModelInfo(
 SMALL = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32), "num_classes": 10, "in_chans": 1}
 
 
-def config(**values: object) -> TrainConfig:
+def config(**values: object) -> ClassifyRecipe:
     usual = {"teacher": "t", "distill": "hard", "epochs": 2, "lr": 0.05, "input_size": 32,
              "device": "cpu", "flip": 0.0}  # fmt: skip
-    return TrainConfig(**{**usual, **values})  # type: ignore[arg-type]
+    return ClassifyRecipe(**{**usual, **values})  # type: ignore[arg-type]
 
 
 def teacher(seed: int = 7, **info: object) -> Teacher:
@@ -111,7 +111,7 @@ def test_the_teacher_sees_images_its_own_way() -> None:
 def test_teachers_come_from_runs_files_and_names(tmp_path: Path, digits: Sets) -> None:
     run = open_run(tmp_path / "run", {})
     student = create_model("casvit_xs", **SMALL)
-    plain = TrainConfig(epochs=1, input_size=32, device="cpu")
+    plain = ClassifyRecipe(epochs=1, input_size=32, device="cpu")
     fit(tiny_net(), *digits, plain, run, name="resnet10t")
     with pytest.raises(InvalidValue, match="does not fit"):
         open_teacher(config(teacher=str(tmp_path / "run")), INFO)  # a TinyNet is no ResNet
@@ -200,11 +200,11 @@ def test_the_teacher_is_neither_trained_nor_saved(
 def test_a_student_imitates(tmp_path: Path, digits: Sets) -> None:
     """Labels count for nothing here, so what is learnt comes from the teacher."""
     taught = tiny_net(3)
-    usual = TrainConfig(epochs=12, batch_size=32, lr=0.3, input_size=8, crop="none", flip=0,
+    usual = ClassifyRecipe(epochs=12, batch_size=32, lr=0.3, input_size=8, crop="none", flip=0,
                         device="cpu")  # fmt: skip
     first = fit(taught, *digits, usual, open_run(tmp_path / "teacher", {}))
     own = Teacher(taught, replace(INFO, input_size=8))
     asked = replace(usual, teacher="t", distill="soft", distill_alpha=1.0, label_smoothing=0.0)
     second = fit(TinyNet(), *digits, asked, open_run(tmp_path / "student", {}), teacher=own)
-    assert first.top1 > 0.6
-    assert second.top1 > 0.6
+    assert first.value > 0.6
+    assert second.value > 0.6

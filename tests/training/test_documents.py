@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
 
-from pocketeye.training.classify.config import TrainConfig
-from pocketeye.training.engine.recipe import list_recipes
-from pocketeye.training.tam.config import TAM_TASKS, TamConfig
+from pocketeye.data.transforms.transforms import TransformRecipe
+from pocketeye.training.classify.recipe import ClassifyRecipe
+from pocketeye.training.dense.recipe import DenseRecipe
+from pocketeye.training.engine.ranges import Range
+from pocketeye.training.engine.recipe import Recipe, list_recipes
+from pocketeye.training.tam.recipe import TAM_TASKS, TamRecipe
 
 
 def rows(page: str) -> set[str]:
@@ -19,20 +23,35 @@ def rows(page: str) -> set[str]:
             for name in re.findall(r"`([\w-]+)`", line.split("|")[1])}  # fmt: skip
 
 
+DENSE = [name for task in DenseRecipe.tasks() for name in list_recipes(task)]
 TRACKERS = [name for task in TAM_TASKS for name in list_recipes(task)]
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(TrainConfig)] + list_recipes())
+@pytest.mark.parametrize("name", [field.name for field in fields(ClassifyRecipe)] + list_recipes())
 def test_it_has_a_row(name: str) -> None:
     assert name in rows("training.md")
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(TamConfig)] + TRACKERS)
+@pytest.mark.parametrize("name", [field.name for field in fields(TamRecipe)] + TRACKERS)
 def test_trackers_have_a_row(name: str) -> None:
     assert name in rows("training-trackers.md")
 
 
-@pytest.mark.parametrize("name", list_recipes() + TRACKERS)
+@pytest.mark.parametrize("name", [field.name for field in fields(DenseRecipe)] + DENSE)
+def test_detectors_and_segmenters_have_a_row(name: str) -> None:
+    assert name in rows("dense.md")
+
+
+@pytest.mark.parametrize("kind", [ClassifyRecipe, DenseRecipe, TamRecipe])
+def test_every_number_of_ours_has_its_range_beside_it(kind: type[Recipe]) -> None:
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        numbers = {int, float} & {hint, *get_args(hint)}
+        checked_elsewhere = name in {field.name for field in fields(TransformRecipe)} | {"scale"}
+        if numbers and get_origin(hint) is not Annotated and not checked_elsewhere:
+            pytest.fail(f"{kind.__name__}.{name} has no {Range.__name__}")
+
+
+@pytest.mark.parametrize("name", list_recipes() + DENSE + TRACKERS)
 def test_every_recipe_says_what_it_is(name: str) -> None:
     path = Path(__file__).parents[2] / "src" / "pocketeye" / "recipes" / f"{name}.yaml"
     assert path.read_text(encoding="utf-8").startswith("# ")

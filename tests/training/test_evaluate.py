@@ -19,8 +19,8 @@ from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runtimes import get_runtime
-from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.fit import fit
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.loop import open_run
 
 Sets = tuple[ImageSet, ImageSet]
@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, digits: Sets) -> Path:
     file = path.parent / "architecture.json"
     Architecture.parse("net@16=conv3:1>16/2|k3_e3:16>24/2|head32:24>10/1").save(file)
     torch.manual_seed(0)
-    config = TrainConfig(epochs=4, batch_size=32, lr=0.2, flip=0.0, crop="none", device="cpu")
+    config = ClassifyRecipe(epochs=4, batch_size=32, lr=0.2, flip=0.0, crop="none", device="cpu")
     fit(create_model(file), *digits, config, open_run(path, config.to_dict()))
     return path
 
@@ -115,7 +115,9 @@ def test_an_artefact_evaluates_like_its_run(run: Path, digits: Sets, tmp_path: P
     model = create_model(run).eval()
     runtime.export(model, (torch.zeros(1, 1, 16, 16),), tmp_path / "one")
     plain = evaluate(open_predictor(run, device="cpu"), digits[1])
-    exported = evaluate(open_predictor(tmp_path / "one", classes=digits[1].classes), digits[1])
+    artifact = open_predictor(tmp_path / "one")
+    artifact.adopt_names(digits[1].classes)
+    exported = evaluate(artifact, digits[1])
     assert exported.report.confusion.tolist() == plain.report.confusion.tolist()
     with pytest.raises(InvalidValue, match="was exported for 16 pixels, not 32"):
         open_predictor(tmp_path / "one", input_size=32)
@@ -141,13 +143,13 @@ def test_labels_are_matched_by_name(run: Path, digits: Sets) -> None:
 def test_opening_mistakes(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="has no trained weights"):
         open_predictor("fbnet_c")
-    with pytest.raises(MissingFile, match=r"model\.json is missing"):
+    with pytest.raises(MissingFile, match=r"no network at .*: the folder has no model\.json"):
         open_predictor(tmp_path)
     ModelInfo.load(run).save(tmp_path)
     with pytest.raises(MissingFile, match="finish its training"):
         open_predictor(tmp_path)
     (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(InvalidValue, match="is not a model description"):
+    with pytest.raises(InvalidValue, match="describes no network of pocketeye"):
         open_predictor(tmp_path)
 
 

@@ -20,22 +20,23 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture, create_model
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import RunFolder
-from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.distill import Teacher
-from pocketeye.training.classify.fit import FitResult, describe, fit
+from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
+from pocketeye.training.engine.fit import FitResult
 from pocketeye.training.engine.loop import make_trainer, open_run
 
 from .conftest import TinyNet, tiny_net
 
 Sets = tuple[ImageSet, ImageSet]
-CONFIG = TrainConfig(
+CONFIG = ClassifyRecipe(
     epochs=4, batch_size=64, lr=0.3, input_size=8, crop="pad", pad=1, flip=0.5, random_erasing=0.2,
     ema_decay=0.9, mixup=0.2, drop_rate=0.1, device="cpu",
 )  # fmt: skip
 
 
-def run_fit(path: Path, digits: Sets, config: TrainConfig = CONFIG, **options: Any) -> FitResult:
+def run_fit(path: Path, digits: Sets, config: ClassifyRecipe = CONFIG, **options: Any) -> FitResult:
     resume = bool(options.pop("resume", False))
     run = open_run(path, config.to_dict(), resume=resume)
     return fit(tiny_net(), *digits, config, run, resume, **options)
@@ -64,25 +65,25 @@ def test_a_run_explains_itself(tmp_path: Path, digits: Sets) -> None:
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
     assert set(rows[0]) == {"epoch", "lr", "train/loss", "val/loss", "val/top1", "seconds"}
     assert rows[-1]["train/loss"] < rows[0]["train/loss"]
-    assert result.top1 == max(row["val/top1"] for row in rows)
-    assert result.top1 == rows[result.best_epoch - 1]["val/top1"]
+    assert result.value == max(row["val/top1"] for row in rows)
+    assert result.value == rows[result.best_epoch - 1]["val/top1"]
     for name in ("best.safetensors", "last.safetensors", "last.ckpt", "curves.png", "samples.png",
                  "config.yaml", "recipe.yaml", "environment.json", "report.html"):  # fmt: skip
         assert (tmp_path / "run" / name).stat().st_size > 0, name
     assert not list((tmp_path / "run").glob(".*")), "no half-written file is left"
     stored = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (stored["top1"], stored["weights"]) == (result.top1, "best.safetensors")
+    assert (stored["top1"], stored["weights"]) == (result.value, "best.safetensors")
     info = ModelInfo.load(tmp_path / "run")
     assert (info.name, info.input_size, info.classes) == ("tiny", 8, tuple("0123456789"))
 
 
 def test_it_learns(tmp_path: Path, digits: Sets) -> None:
-    config = TrainConfig(epochs=12, batch_size=32, lr=0.3, input_size=8, crop="none", flip=0,
+    config = ClassifyRecipe(epochs=12, batch_size=32, lr=0.3, input_size=8, crop="none", flip=0,
                          device="cpu")  # fmt: skip
-    assert run_fit(tmp_path / "run", digits, config).top1 > 0.6
+    assert run_fit(tmp_path / "run", digits, config).value > 0.6
 
 
-EVERYTHING = TrainConfig(
+EVERYTHING = ClassifyRecipe(
     epochs=4, batch_size=64, accumulate=3, multi_scale=((32, 32), (48, 16)), lr=2e-3, min_lr=1e-5,
     optimizer="adamw", input_size=32, crop="rrc", flip=0.0, auto_augment="rand-m9-mstd0.5",
     random_erasing=0.2, ema_decay=0.9, mixup=0.2, cutmix=1.0, mixup_prob=0.8, drop_rate=0.1,
@@ -91,7 +92,7 @@ EVERYTHING = TrainConfig(
 
 
 def fit_everything(
-    path: Path, digits: Sets, resume: bool = False, config: TrainConfig = EVERYTHING
+    path: Path, digits: Sets, resume: bool = False, config: ClassifyRecipe = EVERYTHING
 ) -> FitResult:
     """A small CAS-ViT of two heads with a teacher."""
     torch.manual_seed(0)
@@ -112,7 +113,7 @@ def test_interrupted_and_continued_equals_uninterrupted(
         train(tmp_path / "parts", digits)
     torch.rand(7)  # the second process has another past
     parts = train(tmp_path / "parts", digits, resume=True)
-    assert (parts.top1, parts.best_epoch) == (whole.top1, whole.best_epoch)
+    assert (parts.value, parts.best_epoch) == (whole.value, whole.best_epoch)
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
     for name in ("best.safetensors", "last.safetensors"):
         one, other = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
@@ -138,6 +139,27 @@ def test_resume_before_the_first_checkpoint_and_after_the_end(
         run_fit(tmp_path / "run", digits, config)
     first = run_fit(tmp_path / "run", digits, config, resume=True)
     assert run_fit(tmp_path / "run", digits, config, resume=True) == first
+
+
+def test_resume_completes_the_folder(
+    tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there was no run yet, and where the files of another network are left."""
+    config = replace(CONFIG, epochs=2)
+    files = {"model.json", "samples.png", "recipe.yaml", "environment.json", "config.yaml"}
+    stop_at(monkeypatch, 0, 1, KeyboardInterrupt())
+    with pytest.raises(UserError, match="nothing is saved yet"):
+        run_fit(tmp_path / "run", digits, config, resume=True, name="first")
+    assert files <= {path.name for path in (tmp_path / "run").iterdir()}
+    (tmp_path / "run" / "samples.png").unlink()
+    stop_at(monkeypatch, 1, 1, KeyboardInterrupt())
+    with pytest.raises(UserError, match="epoch 1 of 2 is saved"):
+        run_fit(tmp_path / "run", digits, config, resume=True, name="second")
+    assert ModelInfo.load(tmp_path / "run").name == "second"
+    (tmp_path / "run" / "model.json").unlink()
+    result = run_fit(tmp_path / "run", digits, config, resume=True, name="second")
+    assert result.epochs == 2
+    assert (tmp_path / "run" / "model.json").is_file()
 
 
 def test_damaged_checkpoint(tmp_path: Path, digits: Sets) -> None:
@@ -270,7 +292,7 @@ def test_digits_are_never_mirrored(
     seen = []
     original = ClassificationTask.__init__
 
-    def init(self: ClassificationTask, model: Any, config: TrainConfig, *rest: Any) -> None:
+    def init(self: ClassificationTask, model: Any, config: ClassifyRecipe, *rest: Any) -> None:
         seen.append(config.flip)
         original(self, model, config, *rest)
 
@@ -325,7 +347,7 @@ def test_two_processes(tmp_path: Path, digits: Sets, capfd: pytest.CaptureFixtur
     result = run_fit(tmp_path / "run", digits, config)
     rows = metrics(tmp_path / "run")
     assert [row["epoch"] for row in rows] == [0, 1]
-    assert round(result.top1 * 101) == pytest.approx(result.top1 * 101, abs=1e-4), (
+    assert round(result.value * 101) == pytest.approx(result.value * 101, abs=1e-4), (
         "every one of the 101 validation images counts once"
     )
     exploding = replace(config, lr=1e3, weight_decay=10.0, warmup_epochs=0, epochs=30)
@@ -342,6 +364,6 @@ def test_two_processes_of_everything(tmp_path: Path, digits: Sets) -> None:
     result = fit_everything(tmp_path / "run", digits, config=config)
     rows = metrics(tmp_path / "run")
     assert [row["epoch"] for row in rows] == [0, 1]
-    assert result.top1 == max(row["val/top1"] for row in rows)
+    assert result.value == max(row["val/top1"] for row in rows)
     with pytest.raises(InvalidValue, match=r"48 in all\) in each of 9 processes"):
         fit_everything(tmp_path / "many", digits, config=replace(config, num_processes=9))

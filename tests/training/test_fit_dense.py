@@ -17,11 +17,13 @@ from pocketeye.data.semantic.samples import load_semantic
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.models.task import DETECT, SEMANTIC, task_named
 from pocketeye.runs import RunFolder
-from pocketeye.training.dense.config import DenseConfig
-from pocketeye.training.dense.fit import DenseFitResult, fit_dense, validation_batch
+from pocketeye.training.dense.fit import fit_dense, validation_batch
 from pocketeye.training.dense.optim import make_dense_optimizer
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask, pixel_loss
+from pocketeye.training.engine.fit import FitResult
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 
 BACKBONE = (
@@ -29,7 +31,7 @@ BACKBONE = (
 )
 SHORT: dict[str, Any] = {
     "epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "lr": 1e-3, "warmup_steps": 1, "device": "cpu",
-    "norms": "live", "fpn_channels": 16, "head_channels": 16, "min_sizes": (72,), "min_size": 72,
+    "norms": "live", "fpn_channels": 16, "head_channels": 16, "train_sizes": (72,), "input_size": 72,
     "max_size": 120, "crop": 64, "schedule": "cosine", "ema_decay": 0.9, "decay_norms": False,
     "scale": (0.9, 1.3),
 }  # fmt: skip
@@ -54,13 +56,13 @@ def opened(root: Path, task: str) -> Any:
 
 def run_dense(
     folder: Path, root: Path, task: str, resume: bool = False, **changes: Any
-) -> tuple[torch.nn.Module, DenseFitResult]:
-    config = DenseConfig(task=task, **{**SHORT, **changes})  # type: ignore[arg-type]
+) -> tuple[torch.nn.Module, FitResult]:
+    config = DenseRecipe(task=task, **{**SHORT, **changes})  # type: ignore[arg-type]
     train, val = opened(root, task)
     described = DenseDescription(
-        task=config.task, backbone="tiny", classes=train.classes, data=str(root),
+        task=task_named(config.task), backbone="tiny", classes=train.classes, data=str(root),
         architecture=json.loads(Architecture.parse(BACKBONE).to_json()),
-        min_size=config.min_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
+        min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
         head_channels=config.head_channels, norms=config.norms,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -84,7 +86,7 @@ def test_a_run_explains_itself(tmp_path: Path, sets: dict[str, Path], task: str)
     best = load_file(run / "best.safetensors")
     assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
     again, described = open_dense(run.path)
-    assert described.task == task
+    assert described.task.name == task
     assert torch.equal(next(again.parameters()), next(model.parameters()))
     said = json.loads((run / "result.json").read_text())
     assert (said["value"], said["num_train"], said["num_val"]) == (result.value, 6, 3)
@@ -139,7 +141,7 @@ def test_a_segmenter_learns_its_colours(tmp_path: Path, sets: dict[str, Path]) -
 def test_a_detector_learns_its_colours(tmp_path: Path, sets: dict[str, Path]) -> None:
     """RetinaNet; Mask R-CNN, minutes long, learns an image in ``tests/models/test_detection.py``."""
     changes = {"epochs": 3, "steps_per_epoch": 100, "batch_size": 4, "lr": 2e-3, "fpn_channels": 32,
-               "min_sizes": (144,), "min_size": 144, "max_size": 240, "clip_grad": 5.0}  # fmt: skip
+               "train_sizes": (144,), "input_size": 144, "max_size": 240, "clip_grad": 5.0}  # fmt: skip
     _, result = run_dense(tmp_path / "run", sets["detect"], "detect", **changes)
     assert result.value > 0.4
 
@@ -164,8 +166,8 @@ def test_images_without_objects_are_learnt_from(tmp_path: Path) -> None:
             "epochs": 1,
             "steps_per_epoch": 4,
             "batch_size": 1,
-            "min_size": 48,
-            "min_sizes": (48,),
+            "input_size": 48,
+            "train_sizes": (48,),
         }
         _, result = run_dense(tmp_path / task, root, task, **changes)
         assert result.epochs == 1
@@ -177,16 +179,16 @@ def test_sets_of_other_classes_are_refused(tmp_path: Path, sets: dict[str, Path]
     path = root / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text().replace('"blue"', '"green"'))
     val = load_detection(root, "val")
-    described = DenseDescription(task="detect", backbone="fbnet_a", classes=train.classes)
+    described = DenseDescription(task=DETECT, backbone="fbnet_a", classes=train.classes)
     run = RunFolder.open(tmp_path / "run", {})
     with pytest.raises(InvalidValue, match="have other classes"):
-        fit_dense(described.make(), train, val, DenseConfig(**SHORT), run, description=described)
+        fit_dense(described.make(), train, val, DenseRecipe(**SHORT), run, description=described)
 
 
 def test_the_optimiser_tells_the_backbone_from_the_rest() -> None:
-    described = DenseDescription(task="semantic", backbone="fbnet_a", classes=("a", "b"))
+    described = DenseDescription(task=SEMANTIC, backbone="fbnet_a", classes=("a", "b"))
     model = described.make()
-    config = DenseConfig(task="semantic", backbone_lr=1e-5, decay_norms=False, weight_decay=0.1)
+    config = DenseRecipe(task="semantic", backbone_lr=1e-5, decay_norms=False, weight_decay=0.1)
     groups = make_dense_optimizer(model, config).param_groups
     assert {(group["lr"], group["weight_decay"]) for group in groups} == {
         (2e-4, 0.1), (2e-4, 0.0), (1e-5, 0.1), (1e-5, 0.0),
@@ -194,7 +196,7 @@ def test_the_optimiser_tells_the_backbone_from_the_rest() -> None:
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     for group in groups:
         assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
-    official = make_dense_optimizer(model, DenseConfig(task="semantic")).param_groups
+    official = make_dense_optimizer(model, DenseRecipe(task="semantic")).param_groups
     assert {group["weight_decay"] for group in official} == {1e-4}
 
 
@@ -209,28 +211,32 @@ def test_ignored_pixels_count_for_nothing() -> None:
 
 @pytest.mark.parametrize("task", ["detect", "semantic"])
 def test_the_memory_layout_changes_nothing_but_the_time(
-    tmp_path: Path, sets: dict[str, Path], task: str
+    tmp_path: Path, sets: dict[str, Path], task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
+    found, seen = [], []
+
+    def on_train_end(self: DenseTraining) -> None:
+        weight = next(p for p in self.model.parameters() if p.ndim == 4 and p.shape[1] > 1)
+        seen.append(weight.is_contiguous(memory_format=torch.channels_last))
+
+    monkeypatch.setattr(DenseTraining, "on_train_end", on_train_end, raising=False)
     for channels_last in (True, False):
-        model, _ = run_dense(
-            tmp_path / f"{channels_last}", sets[task], task, channels_last=channels_last, epochs=1
-        )
-        weight = next(p for p in model.parameters() if p.ndim == 4 and p.shape[1] > 1)
-        assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
-        found.append(RunFolder(tmp_path / f"{channels_last}").metrics()[0]["train/loss"])
+        folder = tmp_path / f"{channels_last}"
+        run_dense(folder, sets[task], task, channels_last=channels_last, epochs=1)
+        found.append(RunFolder(folder).metrics()[0]["train/loss"])
+    assert seen == [True, False]
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 @pytest.mark.parametrize(("processes", "count"), [(1, 1), (2, 3), (4, 10), (8, 8), (8, 9)])
 def test_every_process_has_something_to_validate(processes: int, count: int) -> None:
-    config = DenseConfig(task="semantic", batch_size=4, num_processes=processes)
+    config = DenseRecipe(task="semantic", batch_size=4, num_processes=processes)
     size = validation_batch(config, count)
     assert 1 <= size <= 4
     assert all(rank * size < count for rank in range(processes))
 
 
 def test_more_processes_than_images_are_refused() -> None:
-    config = DenseConfig(task="semantic", num_processes=3)
+    config = DenseRecipe(task="semantic", num_processes=3)
     with pytest.raises(InvalidValue, match="3 processes need an image each"):
         validation_batch(config, 2)

@@ -15,8 +15,9 @@ from pocketeye.errors import UserError
 from pocketeye.models import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
-from pocketeye.training.tam.fit import TrackerFitResult, fit_tracker
+from pocketeye.training.engine.fit import FitResult
+from pocketeye.training.tam.fit import fit_tracker
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.task import TamTraining
 from tests.training.tam_clips import SIZE, DiscClips, tiny_tam
 
@@ -26,8 +27,8 @@ SHORT = {
 }  # fmt: skip
 
 
-def run_tracker(folder: Path, resume: bool = False, **changes) -> tuple[TAM, TrackerFitResult]:
-    config = TamConfig(**{**SHORT, **changes})
+def run_tracker(folder: Path, resume: bool = False, **changes) -> tuple[TAM, FitResult]:
+    config = TamRecipe(**{**SHORT, **changes})
     model = tiny_tam()
     frames = config.num_frames if config.task == "track" else 1
     run = RunFolder.open(folder, config.to_dict(), resume=resume)
@@ -48,22 +49,22 @@ def test_a_run_explains_itself(tmp_path, task):
     changes = {"task": task, "num_frames": 3 if task == "track" else 1}
     model, result = run_tracker(tmp_path / "run", **changes)
     run = RunFolder(tmp_path / "run")
-    assert 0 <= result.iou <= 1
+    assert 0 <= result.value <= 1
     rows = run.metrics()
     assert [row["epoch"] for row in rows] == [0, 1]
     parts = {"train/focal", "train/dice", "train/iou", "train/object"}
     assert parts | {"train/loss", "val/loss", "val/iou", "lr", "seconds"} <= set(rows[0])
     assert ("val/iou_corrected" in rows[0]) == (task == "segment-anything")
-    assert result.iou == max(row["val/iou"] for row in rows)
+    assert result.value == max(row["val/iou"] for row in rows)
     best = load_file(run / "best.safetensors")
     assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
-    assert json.loads((run / "result.json").read_text())["iou"] == result.iou
+    assert json.loads((run / "result.json").read_text())["iou"] == result.value
     assert TrackerDescription.load(run.path).variant == "pocketeye_tam_pico"
     for name in ("validation.png", "curves.png"):
         with Image.open(run / name) as image:
             assert image.size[0] > 100
     html = (run / "report.html").read_text()
-    assert f"{100 * result.iou:.1f} %" in html
+    assert f"{100 * result.value:.1f} %" in html
     assert html.count("data:image/png;base64,") == 2
     assert '<code>steps_per_epoch</code></td><td class="left wrap">2</td>' in html
     assert (run / "recipe.yaml").is_file()
@@ -140,4 +141,4 @@ def test_it_learns_to_follow_a_disc(tmp_path):
         tmp_path, epochs=4, steps_per_epoch=60, batch_size=4, lr=3e-3, num_frames=4, val_clips=8,
         val_frames=4, clip_grad=1.0, ema_decay=0.0, correction_prob=0.3, weight_decay=0.01,
     )  # fmt: skip
-    assert result.iou > 0.6
+    assert result.value > 0.6

@@ -24,7 +24,7 @@ from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predict import predict
-from pocketeye.predicting.predictor import Predictor, info_of, open_predictor
+from pocketeye.predicting.predictor import Predictor, TorchPredictor, info_of, open_predictor
 from pocketeye.results.figures import short
 from tests.data.layouts import encoded, samples, write_tar
 
@@ -125,7 +125,14 @@ def test_class_names_of_imagenet() -> None:
     # a network trained on folders of ids, judged on names
     assert match_classes(("barn",), ("n01440764", "n02793495"), "x").tolist() == [1]
     foreign = tuple(f"mine {i}" for i in range(1000))
-    assert info_of(module, "fbnet_c", foreign).classes == foreign
+    predictor = TorchPredictor(
+        module, info_of(module, "fbnet_c"), torch.device("cpu"), assumed=True
+    )
+    predictor.adopt_names(wnids)  # too few to be all
+    predictor.adopt_names(tuple(str(i) for i in range(1000)))  # ImageNet's by number
+    assert predictor.info.classes == names
+    predictor.adopt_names(foreign)
+    assert predictor.info.classes == foreign
     with pytest.raises(InvalidValue, match=r"1 classes the network was not trained on \(gnu\?\)"):
         match_classes(("barn", "gnu?"), names, "x")
     with pytest.raises(InvalidValue, match="one class of the network"):
@@ -172,7 +179,7 @@ def test_class_names_for_a_bare_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"5\.txt names 5 classes, but .* has 3"):
         open_predictor(path, checkpoint=tmp_path / "3.safetensors", names=tmp_path / "5.txt")
     (tmp_path / "4.txt").write_text("a\nb\nc\nd")
-    with pytest.raises(InvalidValue, match=r"does not fit net: .*4\.txt names 4 classes"):
+    with pytest.raises(InvalidValue, match=r"4\.txt names 4 classes, but .* has 5"):
         open_predictor(path, checkpoint=tmp_path / "5.safetensors", names=tmp_path / "4.txt")
 
 

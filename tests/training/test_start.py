@@ -12,11 +12,11 @@ from torch import nn
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.training.classify.config import TrainConfig
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.start import start_network
 
 Sets = tuple[ImageSet, ImageSet]
-CONFIG = TrainConfig()
+CONFIG = ClassifyRecipe()
 
 
 def saved(path: Path, name: str, **options: object) -> dict[str, torch.Tensor]:
@@ -52,20 +52,20 @@ def test_other_classes_only_when_asked(tmp_path: Path, digits: Sets, name: str, 
 def test_a_student_of_two_heads_from_a_file_of_one(tmp_path: Path, digits: Sets) -> None:
     file = tmp_path / "a.safetensors"
     saved(file, "casvit_xs", num_classes=7)
-    config = TrainConfig(teacher="t", distill="soft", distill_head=True)
+    config = ClassifyRecipe(teacher="t", distill="soft", distill_head=True)
     module = start_network("casvit_xs", digits[0], config, checkpoint=file, new_head=True)
     assert isinstance(module.head_dist, nn.Linear)
     assert module.head.out_features == module.head_dist.out_features == 10
 
 
 def test_stochastic_depth_and_second_head(digits: Sets) -> None:
-    module = start_network("casvit_xs", digits[0], TrainConfig(drop_path_rate=0.25))
+    module = start_network("casvit_xs", digits[0], ClassifyRecipe(drop_path_rate=0.25))
     assert max(getattr(m, "drop_prob", 0.0) for m in module.modules()) == 0.25
     with pytest.raises(
         InvalidValue, match="vgg11 has no stochastic depth: set drop_path_rate to 0"
     ):
-        start_network("vgg11", digits[0], TrainConfig(drop_path_rate=0.1))
-    config = TrainConfig(teacher="t", distill="soft", distill_head=True)
+        start_network("vgg11", digits[0], ClassifyRecipe(drop_path_rate=0.1))
+    config = ClassifyRecipe(teacher="t", distill="soft", distill_head=True)
     assert start_network("casvit_xs", digits[0], config).head_dist is not None
     with pytest.raises(InvalidValue, match="fbnet_a has no second head: leave out distill_head"):
         start_network("fbnet_a", digits[0], config)

@@ -8,15 +8,13 @@ import yaml
 
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.training.classify.config import load_recipe
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.recipe import list_recipes
-from pocketeye.training.tam.config import (
-    TAM_TASKS,
-    TamConfig,
-    load_tam_recipe,
-    tam_config_from_dict,
-)
 from pocketeye.training.tam.optim import make_optimizer, parameter_groups
+from pocketeye.training.tam.recipe import (
+    TAM_TASKS,
+    TamRecipe,
+)
 from pocketeye.training.tam.schedule import tam_learning_rate_factor
 from tests.training.tam_clips import tiny_tam
 
@@ -25,10 +23,10 @@ RECIPES = [(task, name) for task in TAM_TASKS for name in list_recipes(task)]
 
 @pytest.mark.parametrize(("task", "name"), RECIPES)
 def test_every_recipe_loads_and_round_trips(task, name):
-    config = load_tam_recipe(name, task)
+    config = TamRecipe.load(name, task)
     assert config.task == task
     data = yaml.safe_load(yaml.safe_dump(config.to_dict()))
-    assert tam_config_from_dict(data).to_dict() == config.to_dict()
+    assert TamRecipe.from_dict(data).to_dict() == config.to_dict()
 
 
 def test_there_are_recipes_of_the_paper_and_small_ones():
@@ -38,7 +36,7 @@ def test_there_are_recipes_of_the_paper_and_small_ones():
 
 
 def test_the_papers_second_stage():
-    config = load_tam_recipe("track-sav", "track")
+    config = TamRecipe.load("track-sav", "track")
     assert config.epochs * config.steps_per_epoch == 300_000
     assert config.batch_size * config.num_processes == 256
     assert (config.lr, config.encoder_lr, config.layer_decay) == (3e-4, 6e-5, 0.8)
@@ -48,7 +46,7 @@ def test_the_papers_second_stage():
 
 
 def test_the_papers_first_stage():
-    config = load_tam_recipe("segment-anything-sa1b", "segment-anything")
+    config = TamRecipe.load("segment-anything-sa1b", "segment-anything")
     factor = tam_learning_rate_factor(config, 90_000)
     assert config.epochs * config.steps_per_epoch == 90_000
     assert factor(999) == pytest.approx(1.0, abs=2e-3)
@@ -59,34 +57,34 @@ def test_the_papers_first_stage():
 
 
 def test_cosine_falls_to_its_floor():
-    config = TamConfig(lr=1e-3, min_lr=1e-4, warmup_steps=10)
+    config = TamRecipe(lr=1e-3, min_lr=1e-4, warmup_steps=10)
     factor = tam_learning_rate_factor(config, 110)
     assert [factor(step) for step in (10, 60, 110)] == pytest.approx([1.0, 0.55, 0.1])
     assert 0 < factor(0) < factor(5) < factor(9) < 1
-    constant = tam_learning_rate_factor(TamConfig(schedule="constant", cooldown_steps=20), 100)
+    constant = tam_learning_rate_factor(TamRecipe(schedule="constant", cooldown_steps=20), 100)
     assert [constant(step) for step in (0, 79, 90, 100)] == pytest.approx([1, 1, 0.5, 0])
 
 
 def test_mistakes_in_a_recipe():
     with pytest.raises(InvalidValue, match="did you mean 'clip_grad'"):
-        tam_config_from_dict({"clip_gard": 1})
+        TamRecipe.from_dict({"clip_gard": 1})
     with pytest.raises(InvalidType, match="epochs must be a whole number"):
-        tam_config_from_dict({"epochs": "many"})
+        TamRecipe.from_dict({"epochs": "many"})
     with pytest.raises(InvalidValue, match="shares of one whole"):
-        TamConfig(mask_prob=0.8, box_prob=0.4)
+        TamRecipe(mask_prob=0.8, box_prob=0.4)
     with pytest.raises(InvalidValue, match="num_frames of 2 or more"):
-        TamConfig(num_frames=1)
-    with pytest.raises(InvalidValue, match="is a recipe for --task track, not for classify"):
-        load_recipe("track-small")
-    with pytest.raises(InvalidValue, match="is a recipe for --task classify, not for track"):
-        load_tam_recipe("digits", "track")
+        TamRecipe(num_frames=1)
+    with pytest.raises(InvalidValue, match="is a recipe of pocketeye train track, not of classify"):
+        ClassifyRecipe.load("track-small")
+    with pytest.raises(InvalidValue, match="is a recipe of pocketeye train classify, not of track"):
+        TamRecipe.load("digits", "track")
     with pytest.raises(InvalidValue, match="Did you mean 'track-small'"):
-        load_tam_recipe("track-smal", "track")
+        TamRecipe.load("track-smal", "track")
 
 
 def test_every_parameter_is_in_one_group_with_its_rate():
     model = tiny_tam()
-    config = TamConfig(lr=1e-3, encoder_lr=1e-4, layer_decay=0.5, weight_decay=0.1)
+    config = TamRecipe(lr=1e-3, encoder_lr=1e-4, layer_decay=0.5, weight_decay=0.1)
     groups = parameter_groups(model, config)
     members = [p for group in groups for p in group["params"]]
     assert {id(p) for p in members} == {id(p) for p in model.parameters()}
@@ -107,7 +105,7 @@ def test_every_parameter_is_in_one_group_with_its_rate():
 def test_layers_of_a_vit_decay_block_by_block():
     with torch.device("meta"):
         model = create_tam("efficienttam_ti_512x512")
-    groups = parameter_groups(model, TamConfig(lr=1e-3, encoder_lr=1e-4, layer_decay=0.8))
+    groups = parameter_groups(model, TamRecipe(lr=1e-3, encoder_lr=1e-4, layer_decay=0.8))
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     blocks = model.image_encoder.trunk.blocks
     rates = [rate[id(block.attn.qkv.weight)] for block in blocks]

@@ -7,8 +7,8 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
-from pocketeye.training.tam.config import TamConfig
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
+from pocketeye.training.tam.recipe import TamRecipe
 from pocketeye.training.tam.track import TrackTask
 
 PICO, NANO = "pocketeye_tam_pico", "pocketeye_tam_nano"
@@ -64,7 +64,7 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
 
 
 def test_the_task_trains_the_layer_between_and_saves_the_student_alone() -> None:
-    task = TrackTask(create_tam(PICO, 64), TamConfig(), teacher_of())
+    task = TrackTask(create_tam(PICO, 64), TamRecipe(), teacher_of())
     names = {name for name, _ in task.named_parameters()}
     assert "projection.weight" in names
     assert not any("teacher" in name for name in (*names, *task.state_dict()))
@@ -77,4 +77,4 @@ def test_the_task_trains_the_layer_between_and_saves_the_student_alone() -> None
 
 def test_a_frozen_encoder_has_nothing_to_learn() -> None:
     with pytest.raises(InvalidValue, match="encoder_lr 0 keeps as it is"):
-        TrackTask(create_tam(PICO, 64), TamConfig(encoder_lr=0), teacher_of())
+        TrackTask(create_tam(PICO, 64), TamRecipe(encoder_lr=0), teacher_of())

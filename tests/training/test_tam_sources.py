@@ -13,13 +13,13 @@ from PIL import Image
 
 from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
 from pocketeye.training.tam.task import startable
 from tests.training.tam_clips import DiscClips, tiny_batch
 from tests.training.tam_sets import SIZE, write_davis, write_images
 
-CONFIG = TamConfig(
+CONFIG = TamRecipe(
     epochs=1, steps_per_epoch=4, batch_size=2, num_frames=3, val_clips=4, val_frames=4,
     synthetic_share=0.5,
 )  # fmt: skip

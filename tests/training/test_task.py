@@ -13,10 +13,11 @@ from timm.layers import BatchNormAct2d
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
-from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.fit import describe, fit
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
 from pocketeye.training.engine.loop import check_device, make_trainer, open_run
+from pocketeye.training.engine.optim import create_optimizer
 from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
 from .conftest import tiny_net
@@ -28,9 +29,9 @@ Sets = tuple[ImageSet, ImageSet]
 def test_average_and_schedule_count_steps_of_the_optimiser(
     tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
-    config = TrainConfig(
+    config = ClassifyRecipe(
         epochs=2, batch_size=32, accumulate=accumulate, ema_decay=0.9, ema_warmup=False,
-        warmup_epochs=1, warmup_lr=0.0, min_lr=0.01, input_size=8, device="cpu",
+        warmup_epochs=1, warmup_ratio=0.0, min_lr=0.01, input_size=8, device="cpu",
     )  # fmt: skip
     steps: list[int | None] = []
     rates: list[float] = []
@@ -52,7 +53,7 @@ def test_average_and_schedule_count_steps_of_the_optimiser(
 
 
 def test_constant_decay_is_exactly_that(tmp_path: Path, digits: Sets) -> None:
-    config = TrainConfig(ema_decay=0.75, ema_warmup=False, input_size=8)
+    config = ClassifyRecipe(ema_decay=0.75, ema_warmup=False, input_size=8)
     model = tiny_net()
     task = ClassificationTask(model, config, describe(model, digits[0], config, "tiny"))
     before = model.classifier.weight.detach().clone()
@@ -68,9 +69,9 @@ def test_constant_decay_is_exactly_that(tmp_path: Path, digits: Sets) -> None:
 @pytest.mark.parametrize("name", ["casvit_xs", "mobilenetv3_small_050", "deit_tiny_patch16_224"])
 def test_no_weight_decay_on_biases_and_vectors(name: str, digits: Sets) -> None:
     model = create_model(name, num_classes=10, in_chans=1)
-    config = TrainConfig(optimizer="adamw", weight_decay=0.05, input_size=32)
+    config = ClassifyRecipe(optimizer="adamw", weight_decay=0.05, input_size=32)
     task = ClassificationTask(model, config, describe(model, digits[0], config, name))
-    groups = task.make_optimizer().param_groups
+    groups = create_optimizer(task.model, config).param_groups
     assert {group["weight_decay"] for group in groups} == {0.0, 0.05}
     names = {id(p): name for name, p in model.named_parameters()}
     spared = {names[id(p)] for g in groups if g["weight_decay"] == 0 for p in g["params"]}
@@ -107,7 +108,7 @@ def test_synchronous_norms_come_and_go() -> None:
 def test_recipes_that_cannot_be_followed_here(
     tmp_path: Path, digits: Sets, values: dict[str, object], message: str
 ) -> None:
-    config = TrainConfig(input_size=8, device="cpu", **values)  # type: ignore[arg-type]
+    config = ClassifyRecipe(input_size=8, device="cpu", **values)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match=message):
         fit(tiny_net(), *digits, config, open_run(tmp_path / "run", {}))
 
@@ -117,7 +118,7 @@ def test_networks_of_one_size_say_so(
     tmp_path: Path, digits: Sets, values: dict[str, object]
 ) -> None:
     model = create_model("deit_tiny_patch16_224", num_classes=10, in_chans=1)
-    config = TrainConfig(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
+    config = ClassifyRecipe(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="takes images of 224 pixels only"):
         fit(model, *digits, config, open_run(tmp_path / "run", {}))
 

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from pocketeye.models import Architecture, BlockSpec, create_tam
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs.train.verb import TrainResult, train
+from pocketeye.verbs.train import train_classifier
+from pocketeye.verbs.train.result import TrainResult
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     folder = tmp_path_factory.mktemp("verbs")
     text = "net@16=conv3:1>16/2|k3_e3:16>24/2|head32:24>10/1"
     Architecture.parse(text).save(folder / "architecture.json")
-    return train(
+    return train_classifier(
         str(folder / "architecture.json"), out=folder / "run", epochs=2, batch_size=32, device="cpu"
     )
 

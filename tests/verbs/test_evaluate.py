@@ -11,12 +11,12 @@ import pytest
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.verbs.evaluate.verb import evaluate
-from pocketeye.verbs.train.verb import TrainResult
+from pocketeye.verbs.train.result import TrainResult
 
 
 def test_eval(trained: TrainResult) -> None:
     result = evaluate(str(trained.out), device="cpu")
-    assert result.to_dict()["top1"] == pytest.approx(trained.top1)
+    assert result.to_dict()["top1"] == pytest.approx(trained.value)
     assert [path.name for path in result.written()] == [
         "eval.json",
         "classes.csv",
@@ -33,7 +33,7 @@ def test_eval_of_an_artefact(trained: TrainResult, tmp_path: Path) -> None:
 
     export(str(trained.out), out=tmp_path / "artefact", data="digits", samples=4)
     result = evaluate(str(tmp_path / "artefact"))
-    assert result.to_dict()["top1"] == pytest.approx(trained.top1)
+    assert result.to_dict()["top1"] == pytest.approx(trained.value)
     assert result.next_commands() == [f"pocketeye bench {tmp_path / 'artefact'}"]
 
 
@@ -93,4 +93,4 @@ def test_eval_prints_one_json_object(
 ) -> None:
     assert main(["eval", str(trained.out), "--device", "cpu", "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["top1"] == pytest.approx(trained.top1)
+    assert json.loads(captured.out)["top1"] == pytest.approx(trained.value)

@@ -1,4 +1,4 @@
-"""`pocketeye eval --task detect|instance|semantic` as a user calls it."""
+"""`pocketeye eval` of detectors and segmenters as a user calls it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def test_a_detector(pets: Path, tmp_path: Path) -> None:
         f"pocketeye predict {run} IMAGE{threshold}",
         f"pocketeye export {run} --data {pets}",
     ]
-    again = evaluate(
-        task="detect", data=str(pets), results=run / "detections.json", out=tmp_path / "again"
-    )
+    again = evaluate(data=str(pets), results=run / "detections.json", out=tmp_path / "again")
     assert isinstance(again, DetectionEvaluateResult)
     assert again.result.reports[0].values == pytest.approx(
         result.result.reports[0].values, nan_ok=True
@@ -60,7 +58,7 @@ def test_instances(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_coco(tmp_path / "set", [row], 2, categories)
     run = run_of(tmp_path, "instance")
     arguments = ["eval", str(run), "--data", str(data), "--split", "train", "--device", "cpu"]
-    assert main([*arguments, "--task", "instance", "--out", str(tmp_path / "o"), "--json"]) == 0
+    assert main([*arguments, "--out", str(tmp_path / "o"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert set(said) >= {"box", "mask", "voc", "best_f1", "classes"}
     assert [row["name"] for row in said["classes"]] == ["b", "a"]  # the data's order
@@ -74,7 +72,7 @@ def test_a_segmenter(tmp_path: Path) -> None:
     data = write_labels(tmp_path / "set" / "val", {"x": labels})
     (data.parent / "classes.yaml").write_text("names: [a, b]\n")
     run = run_of(tmp_path, "semantic")
-    result = evaluate(str(run), task="semantic", data=str(data.parent), device="cpu")
+    result = evaluate(str(run), data=str(data.parent), device="cpu")
     assert isinstance(result, SemanticEvaluateResult)
     assert [row.pixels for row in result.result.report.rows] == [30 * 96, 34 * 96]
     assert result.lines()[0].startswith("mean IoU [bold]")
@@ -98,12 +96,11 @@ def test_what_masks_mean_is_the_networks_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--task", "semantic"], "was trained to detect objects: use --task detect"),
         (["--split", "nowhere"], "no list of the split 'nowhere'; there is train, val"),
-        (["--classes", "camvid11"], "--classes means nothing to --task detect"),
-        (["--batch-size", "4"], "--batch-size means nothing to --task detect"),
+        (["--classes", "camvid11"], "--classes means nothing to a detector"),
+        (["--batch-size", "4"], "--batch-size means nothing to a detector"),
         (["--results", "x.json"], "score either a model"),
-        (["--data", "digits"], "--task detect needs annotated images"),
+        (["--data", "digits"], "no data at digits"),
         (["--data", "nowhere"], "no data at nowhere"),
     ],
 )
@@ -129,5 +126,7 @@ def test_a_set_of_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (root / "ImageSets" / "Main" / "val.txt").write_text("")
     assert main(["eval", str(run), "--data", str(root), "--device", "cpu"]) == 2
     assert "image that can be used" in capsys.readouterr().err
-    assert main(["eval", "--task", "instance", "--data", str(root)]) == 2
-    assert "say what to judge" in capsys.readouterr().err
+    assert main(["eval", "--data", str(root), "--results", "nowhere.json"]) == 2
+    assert "--results nowhere.json" in capsys.readouterr().err
+    assert main(["eval", str(run)]) == 2
+    assert "a detector is judged on images with boxes" in capsys.readouterr().err

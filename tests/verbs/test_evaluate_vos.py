@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_baselines_in_one_table(root: Path, tmp_path: Path) -> None:
-    result = evaluate("still", task="vos", data=str(root), split="val", baselines=True,
+    result = evaluate("still", data=str(root), split="val", baselines=True,
                       out=tmp_path / "out")  # fmt: skip
     assert isinstance(result, VosEvaluateResult)
     # squares of 4x4 that go right by a pixel a frame: 12/20 after one, 8/24 after two, 4/28
@@ -51,7 +51,7 @@ def test_masks_made_elsewhere(
 ) -> None:
     for name, objects in CLIPS.items():
         save_masks(tmp_path / "mine" / name, objects)
-    arguments = ["eval", "--task", "vos", "--data", str(root), "--results", str(tmp_path / "mine"),
+    arguments = ["eval", "--data", str(root), "--results", str(tmp_path / "mine"),
                  "--out", str(tmp_path / "out")]  # fmt: skip
     assert main([*arguments, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
@@ -66,7 +66,7 @@ def test_masks_made_elsewhere(
 
 def test_data_problems_are_shown_and_kept(root: Path, tmp_path: Path) -> None:
     (root / "Annotations/480p/a/00002.png").write_bytes(b"")
-    result = evaluate("still", task="vos", data=str(root), out=tmp_path / "out")
+    result = evaluate("still", data=str(root), out=tmp_path / "out")
     assert any("a: masks that cannot be used: 1 (00002.png: empty file)" in line
                for line in result.lines())  # fmt: skip
     kept = json.loads((tmp_path / "out" / "vos.json").read_text())["problems"]
@@ -87,7 +87,7 @@ def test_data_problems_are_shown_and_kept(root: Path, tmp_path: Path) -> None:
         (["--results", "SET", "--data", "SET", "--checkpoint", "x.pt"], "a model (x.pt) or the"),
         (["still", "--data", "SET", "--prompt", "click"], "still can be shown a mask only"),
         (["--results", "SET", "--data", "SET", "--protocol", "online"], "leave --prompt and"),
-        (["still", "--data", "SET", "--pretrained"], "--pretrained means nothing to --task vos"),
+        (["still", "--data", "SET", "--pretrained"], "--pretrained means nothing to a tracker"),
         (["still", "--data", "SET", "--corrected-frames", "3"], "belongs to --protocol offline"),
         (["--data", "SET", "--protocol", "online", "--corrected-frames", "0"], "or more, got 0"),
         (["pocketeye_tam_pico", "--data", "SET"], "no weights of pocketeye_tam_pico"),
@@ -100,7 +100,7 @@ def test_mistakes_are_one_sentence_and_exit_2(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path))
     given = [str(root) if argument == "SET" else argument for argument in arguments]
-    assert main(["eval", "--task", "vos", *given, "--out", "out"]) == 2
+    assert main(["eval", *given, "--out", "out"]) == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert (captured.out, captured.err.count("\n")) == ("", 1)
@@ -111,7 +111,7 @@ def test_mistakes_are_one_sentence_and_exit_2(
     ("arguments", "message"),
     [
         ([], "say what to judge"),
-        (["fbnet_c", "--baselines"], "--baselines means nothing to --task classify"),
+        (["fbnet_c", "--baselines"], "--baselines means nothing to a classifier"),
         (["fbnet_c", "--split", "dev"], "dev"),
     ],
 )

@@ -17,6 +17,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import _write_heads
 from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
+from pocketeye.models.task import INSTANCE
 from pocketeye.runtimes import Artifact, get_runtime
 from pocketeye.verbs.export.dense import DenseExportResult
 from pocketeye.verbs.export.verb import export
@@ -103,7 +104,7 @@ def input_range(path: Path) -> tuple[float, float]:
 def test_the_heads_are_quantised_with_them_and_the_better_for_it(tmp_path: Path) -> None:
     model, _, crops = taken(0.3, 2)
     runtime = get_runtime("onnxruntime")
-    manifest = DenseManifest(task="instance", classes=("a", "b", "c"), canvas=CANVAS, mean=(0, 0, 0),
+    manifest = DenseManifest(task=INSTANCE, classes=("a", "b", "c"), canvas=CANVAS, mean=(0, 0, 0),
                              std=(1, 1, 1), decoder={}, crops_per_run=PER_RUN)  # fmt: skip
     generator = np.random.default_rng(0)
     mean, std = crops.box[0].mean(), crops.box[0].std()

@@ -15,7 +15,7 @@ from pocketeye.runtimes import Timing
 from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.info.stages import stage_rows
 from pocketeye.verbs.info.verb import info
-from pocketeye.verbs.train.verb import train
+from pocketeye.verbs.train import train_classifier
 
 
 def test_blocks_add_up_to_the_network() -> None:
@@ -127,7 +127,7 @@ def trained(tmp_path_factory) -> Path:
     text = "net@16=conv3:1>8/2|k3_e3:8>8/1|head16:8>10/1"
     folder = tmp_path_factory.mktemp("info")
     pocketeye.Architecture.parse(text).save(folder / "architecture.json")
-    train(str(folder / "architecture.json"), out=folder / "run", epochs=1, device="cpu")
+    train_classifier(str(folder / "architecture.json"), out=folder / "run", epochs=1, device="cpu")
     return folder / "run"
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.data import load_images
 from pocketeye.verbs.predict.verb import predict
-from pocketeye.verbs.train.verb import TrainResult
+from pocketeye.verbs.train.result import TrainResult
 
 
 @pytest.fixture

@@ -113,8 +113,8 @@ def test_a_threshold_above_everything_is_explained(tmp_path: Path, photos: Path)
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--topk", "3"], "--topk means nothing to --task detect"),
-        (["--csv", "x.csv"], "--csv means nothing to --task detect"),
+        (["--topk", "3"], "--topk means nothing to a detector"),
+        (["--csv", "x.csv"], "--csv means nothing to a detector"),
         (["--score-threshold", "7"], "--score-threshold lies from 0 to 1, got 7"),
         (["--out", "photos/a.png"], "--out takes a folder, and photos/a.png is a file"),
     ],
@@ -138,4 +138,4 @@ def test_no_image_at_all(tmp_path: Path, photos: Path, capsys: pytest.CaptureFix
     assert main(["predict", model, str(photos / "c.jpg"), "--out", out, "--device", "cpu"]) == 2
     assert "none of 1 images can be read; first: " in capsys.readouterr().err
     assert main(["predict", "fbnet_c", "x.png", "--score-threshold", "0.5"]) == 2
-    assert "--score-threshold means nothing to --task classify" in capsys.readouterr().err
+    assert "--score-threshold means nothing to a classifier" in capsys.readouterr().err

@@ -170,7 +170,7 @@ def test_overwriting_forgets_every_stage(
     assert not (tmp_path / "best.safetensors").exists()
     assert not (tmp_path / "train").exists()
     assert second.next_commands() == [
-        f"pocketeye train {tmp_path / 'architecture.json'} --data digits"
+        f"pocketeye train classify {tmp_path / 'architecture.json'} --data digits"
     ]
     assert "training" not in json.loads((tmp_path / "costs.json").read_text())
 

@@ -18,11 +18,12 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.models.dense.pixel_head import SegmenterSpec
+from pocketeye.models.task import SEMANTIC
 from pocketeye.searching import stages
 from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
 from pocketeye.searching.tasks import usual_batch
-from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.search import SearchResult, search
 
@@ -47,8 +48,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    recipe = DenseConfig(
-        task="semantic", crop=32, min_sizes=(64,), min_size=64, max_size=512, batch_size=4, lr=1e-2,
+    recipe = DenseRecipe(
+        task="semantic", crop=32, train_sizes=(64,), input_size=64, max_size=512, batch_size=4, lr=1e-2,
         norms="live", warmup_steps=2, epochs=2, drop_rate=0.0,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
@@ -72,7 +73,7 @@ def finished(
 def test_the_run_is_a_segmenter_with_the_found_backbone(finished: SearchResult) -> None:
     network, described = open_dense(finished.out)
     assert described == DenseDescription.load(finished.out)
-    assert described.task == "semantic"
+    assert described.task is SEMANTIC
     assert (described.min_size, described.max_size) == (72, 96)
     assert (described.fpn_channels, described.head_channels) == (16, 8)
     stored = Architecture.load(finished.out / "architecture.json")
@@ -89,7 +90,7 @@ def test_it_is_ranked_and_reported_by_mean_iou(finished: SearchResult, data: Pat
     assert "top1" not in said
     assert finished.comparison.metric == "mean IoU"
     assert finished.trained is not None
-    judged = evaluate(str(finished.out), data=str(data), task="semantic", split="val")
+    judged = evaluate(str(finished.out), data=str(data), split="val")
     assert judged.to_dict()["miou"] == pytest.approx(finished.trained.value, abs=1e-4)
     text = "\n".join(finished.lines())
     assert f"mean IoU {finished.trained.value:.2%} on 3 validation images" in text
@@ -111,17 +112,16 @@ def test_latency_is_that_of_the_whole_segmenter(finished: SearchResult, table: P
 
 def test_next_commands_name_the_task(finished: SearchResult) -> None:
     commands = [shlex.split(command) for command in finished.next_commands()]
-    assert ["pocketeye", "eval", str(finished.out), "--task", "semantic", "--data",
-            finished.data] in commands  # fmt: skip
+    assert ["pocketeye", "eval", str(finished.out), "--data", finished.data] in commands  # fmt: skip
     untrained = [shlex.split(c) for c in replace(finished, trained=None).next_commands()]
     recipe = finished.out / "recipe.yaml"
     assert untrained == [["pocketeye", "train", "--task", "semantic", "--backbone",
                           str(finished.out / "architecture.json"), "--data", finished.data,
                           "--recipe", str(recipe)]]  # fmt: skip
-    as_used = load_dense_recipe(
+    as_used = DenseRecipe.load(
         recipe, "semantic"
     )  # sizes and widths of the table, not the recipe's
-    assert (as_used.min_size, as_used.max_size) == (72, 96)
+    assert (as_used.input_size, as_used.max_size) == (72, 96)
     assert (as_used.fpn_channels, as_used.head_channels) == (16, 8)
 
 
@@ -206,7 +206,7 @@ def test_nothing_to_rank_on_is_one_sentence(data: Path, tmp_path: Path) -> None:
     for victim in (spoilt / "train" / "images").iterdir():
         victim.write_bytes(victim.read_bytes()[:200])
     images = load_semantic(str(spoilt), "train")
-    described = DenseDescription(task="semantic", backbone="none", classes=images.classes)
+    described = DenseDescription(task=SEMANTIC, backbone="none", classes=images.classes)
     with pytest.raises(InvalidValue, match=r"none of the 10 images .* kept to rank networks"):
         list(_Whole(images, described))
 

@@ -11,36 +11,39 @@ import torch
 
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
-from pocketeye.verbs.train.verb import TrainResult, train
+from pocketeye.verbs.train import train_classifier
+from pocketeye.verbs.train.result import TrainResult
 
 
 def test_train(trained: TrainResult) -> None:
     data = trained.to_dict()
     json.dumps(data, default=str)
-    assert data["top1"] > 0.3  # a tenth is chance; what two epochs reach differs between processors
-    assert data["top1_interval"][0] < data["top1"] < data["top1_interval"][1]
+    assert (
+        data["value"] > 0.3
+    )  # a tenth is chance; what two epochs reach differs between processors
+    assert data["interval"][0] < data["value"] < data["interval"][1]
     assert (data["epochs"], data["input_size"], data["num_val"]) == (2, 16, trained.num_val)
     assert all(path.is_file() for path in trained.written())
     assert trained.next_commands() == [
         f"pocketeye eval {trained.out} --data digits",
         f"pocketeye export {trained.out} --data digits",
     ]
-    assert "images) in epoch" in trained.lines()[0]
+    assert "images, in epoch" in trained.lines()[0]
 
 
 def test_a_run_is_not_overwritten(trained: TrainResult) -> None:
     model = str(trained.out.parent / "architecture.json")
     with pytest.raises(InvalidValue, match="already holds a run"):
-        train(model, out=trained.out, epochs=2, batch_size=32, device="cpu")
+        train_classifier(model, out=trained.out, epochs=2, batch_size=32, device="cpu")
     with pytest.raises(InvalidValue, match=r"begun with another epochs \(2, now 3\)"):
-        train(model, out=trained.out, epochs=3, batch_size=32, device="cpu", resume=True)
+        train_classifier(model, out=trained.out, epochs=3, batch_size=32, device="cpu", resume=True)
 
 
 def test_report(trained: TrainResult) -> None:
     assert trained.written()[0] == trained.out / "report.html"
     html = (trained.out / "report.html").read_text()
     assert '<code>batch_size</code></td><td class="left wrap">32</td>' in html
-    assert f"{100 * trained.top1:.2f} %" in html
+    assert f"{100 * trained.value:.2f} %" in html
     assert html.count("data:image/png;base64,") == 2
     assert "http" not in html, "nothing is fetched"
     commands = [line.partition("</pre>")[0] for line in html.split("<pre>")[1:]]
@@ -54,7 +57,7 @@ def test_the_reports_command_goes_on(trained: TrainResult) -> None:
     command = next(c for c in html.split("<pre>") if "--resume" in c).partition("</pre>")[0]
     assert main(shlex.split(command)[1:]) == 0
     stored = json.loads((trained.out / "result.json").read_text())
-    assert stored["top1"] == trained.top1
+    assert stored["top1"] == trained.value
 
 
 def test_teacher_and_start_weights_are_part_of_the_run(
@@ -65,32 +68,49 @@ def test_teacher_and_start_weights_are_part_of_the_run(
     options = {"out": tmp_path / "run", "epochs": 1, "lr": 1e-3, "device": "cpu"}
     taught = {"teacher": str(trained.out), "distill": "soft"}
     start = {"checkpoint": trained.out / "best.safetensors"}
-    result = train(model, **options, **taught, **start)  # type: ignore[arg-type]
-    assert result.top1 > trained.top1 - 0.05, "begun with trained weights"
+    result = train_classifier(model, **options, **taught, **start)  # type: ignore[arg-type]
+    assert result.value > trained.value - 0.05, "begun with trained weights"
     for changed, message in (
         ({**taught, "distill": "hard", **start}, r"another distill \('soft', now 'hard'\)"),
         (taught, r"another checkpoint \('.*', now None\)"),
         (start, r"another distill \('soft', now 'none'\); teacher \(.*\); teacher_sha256"),
     ):
         with pytest.raises(InvalidValue, match=message):
-            train(model, **options, **changed, resume=True)  # type: ignore[arg-type]
+            train_classifier(model, **options, **changed, resume=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "fbnet_x"], "unknown model 'fbnet_x'"),
-        (["train", "--data", "nowhere"], "no data at nowhere"),
-        (["train", "--recipe", "digit"], "Did you mean 'digits'"),
-        (["train", "--epochs", "0"], "epochs must be from 1"),
-        (["train", "--optimiser", "sgd"], "optimiser"),
-        (["train", "--teacher", "nowhere"], "but distill is 'none': choose soft or hard"),
-        (["train", "--distill", "soft"], "distill 'soft' needs a teacher"),
-        (["train", "--teacher", "casvit_x", "--distill", "soft"], "Did you mean 'casvit_xs'"),
-        (["train", "--checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
-        (["train", "--new-head"], "give --checkpoint too"),
-        (["train", "--batch-size", "5000"], "has 1438 images, fewer than one batch of 5000"),
-        (["train", "--precision", "fp16", "--device", "cpu"], "fp16 needs a CUDA device"),
+        (["train", "classify", "fbnet_x"], "unknown model 'fbnet_x'"),
+        (["train", "classify", "--data", "nowhere"], "no data at nowhere"),
+        (["train", "classify", "--recipe", "digit"], "Did you mean 'digits'"),
+        (["train", "classify", "--epochs", "0"], "epochs must be from 1"),
+        (["train", "classify", "--optimiser", "sgd"], "optimiser"),
+        (
+            ["train", "classify", "--teacher", "nowhere"],
+            "but distill is 'none': choose soft or hard",
+        ),
+        (["train", "classify", "--distill", "soft"], "distill 'soft' needs a teacher"),
+        (
+            ["train", "classify", "--teacher", "casvit_x", "--distill", "soft"],
+            "Did you mean 'casvit_xs'",
+        ),
+        (["train", "classify", "--checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
+        (["train", "classify", "--new-head"], "give --checkpoint too"),
+        (["train", "classify", "--input-size", "0"], "input_size must be from 1"),
+        (["train", "classify", "--threads", "0"], "threads must be from 1"),
+        (["train", "classify", "--trunk", "fbnet_a"], "unknown option '--trunk'"),
+        (["train", "fbnet_c"], "unknown train task 'fbnet_c'"),
+        (["train", "clasify"], "Did you mean 'classify'"),
+        (
+            ["train", "classify", "--batch-size", "5000"],
+            "has 1438 images, fewer than one batch of 5000",
+        ),
+        (
+            ["train", "classify", "--precision", "fp16", "--device", "cpu"],
+            "fp16 needs a CUDA device",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_2(

@@ -1,4 +1,4 @@
-"""`pocketeye train --task detect|instance|semantic` as a user calls it."""
+"""`pocketeye train detect|instance|semantic` as a user calls it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
 from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.models.dense.described import DenseDescription, open_dense
+from pocketeye.models.task import DETECT
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.verbs.train.verb import train
+from pocketeye.verbs.train import train_detector, train_segmenter
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 from tests.training.test_fit_dense import BACKBONE
 
@@ -27,8 +28,8 @@ batch_size: 2
 norms: live
 fpn_channels: 16
 head_channels: 16
-min_sizes: [72]
-min_size: 72
+train_sizes: [72]
+input_size: 72
 max_size: 120
 crop: 64
 """
@@ -67,9 +68,9 @@ def recipe(folder: Path, task: str) -> str:
 def test_from_a_classifier_to_a_detector_and_on(
     coco: Path, classifier: Path, tmp_path: Path
 ) -> None:
-    options = {"data": str(coco), "device": "cpu", "task": "detect"}
+    options = {"data": str(coco), "device": "cpu"}
     options["recipe"] = recipe(tmp_path, "detect")
-    first = train(backbone=str(classifier), out=tmp_path / "first", lr=1e-9, **options)
+    first = train_detector(backbone=str(classifier), out=tmp_path / "first", lr=1e-9, **options)
     assert first.started.startswith("the backbone's weights are those of")
     described = DenseDescription.load(first.out)
     assert (described.backbone, described.classes) == ("fbnet_a", ("red", "blue"))
@@ -84,21 +85,23 @@ def test_from_a_classifier_to_a_detector_and_on(
     data = first.to_dict()
     json.dumps(data, default=str)
     assert all(path.is_file() for path in first.written())
-    assert first.next_commands()[0].startswith(f"pocketeye eval {first.out} --task detect")
-    second = train(backbone="fbnet_a", checkpoint=first.out, out=tmp_path / "second", **options)
+    assert first.next_commands()[0].startswith(f"pocketeye eval {first.out} --data")
+    second = train_detector(
+        backbone="fbnet_a", checkpoint=first.out, out=tmp_path / "second", **options
+    )
     assert second.started == f"all weights are those of {first.out}"
     with pytest.raises(InvalidValue, match="already holds a run"):
-        train(backbone="fbnet_a", out=tmp_path / "second", **options)
+        train_detector(backbone="fbnet_a", out=tmp_path / "second", **options)
     with pytest.raises(InvalidValue, match="not of a classifier"):
-        train(backbone=str(first.out), out=tmp_path / "third", **options)
+        train_detector(backbone=str(first.out), out=tmp_path / "third", **options)
 
 
 def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
     from pocketeye.models import Architecture
 
     path = Architecture.parse(BACKBONE).save(tmp_path / "architecture.json")
-    result = train(
-        backbone=str(path or tmp_path / "architecture.json"), task="semantic", data=str(labelled),
+    result = train_segmenter(
+        backbone=str(path or tmp_path / "architecture.json"), data=str(labelled),
         recipe=recipe(tmp_path, "semantic"), out=tmp_path / "run", device="cpu", input_size=64,
     )  # fmt: skip
     described = DenseDescription.load(result.out)
@@ -111,31 +114,28 @@ def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "detect"], "needs annotated images: give their folder with --data"),
-        (["--backbone", "fbnet_a"], "--backbone means nothing to --task classify"),
+        (["detect"], "--data needs a value"),
+        (["classify", "--backbone", "fbnet_a"], "unknown option '--backbone'"),
+        (["detect", "--data", "COCO", "--model", "fbnet_a"], "unknown option '--model'"),
+        (["detect", "--data", "nowhere"], "no data at nowhere"),
         (
-            ["fbnet_a", "--task", "detect", "--data", "COCO"],
-            "--model means nothing to --task detect",
-        ),
-        (["--task", "detect", "--data", "nowhere"], "no data at nowhere"),
-        (
-            ["--task", "detect", "--data", "COCO", "--backbone", "fbnet_d"],
+            ["detect", "--data", "COCO", "--backbone", "fbnet_d"],
             "Did you mean 'fbnetv3_d'",
         ),
-        (["--task", "detect", "--data", "COCO", "--backbone", "deit_tiny_patch16_224"], "strides"),
-        (["--task", "detect", "--data", "COCO", "--backbone", "gone.json"], "no architecture at"),
-        (["--task", "detect", "--data", "COCO", "--classes", "camvid11"], "leave it out"),
+        (["detect", "--data", "COCO", "--backbone", "deit_tiny_patch16_224"], "strides"),
+        (["detect", "--data", "COCO", "--backbone", "gone.json"], "no architecture at"),
+        (["detect", "--data", "COCO", "--classes", "camvid11"], "unknown option '--classes'"),
         (
-            ["--task", "detect", "--data", "COCO", "--recipe", "semantic-small"],
-            "for --task semantic",
+            ["detect", "--data", "COCO", "--recipe", "semantic-small"],
+            "is a recipe of pocketeye train semantic",
         ),
-        (["--task", "detect", "--data", "COCO", "--checkpoint", "x.pt"], "no checkpoint at x.pt"),
-        (["--task", "semantic", "--data", "COCO"], "is no set of images with labels"),
+        (["detect", "--data", "COCO", "--checkpoint", "x.pt"], "no checkpoint at x.pt"),
+        (["semantic", "--data", "COCO"], "is no set of images with labels"),
         (
-            ["--task", "semantic", "--data", "SEM", "--recipe", "semantic-fpn-40k"],
+            ["semantic", "--data", "SEM", "--recipe", "semantic-fpn-40k"],
             "use a copy of it that says live",
         ),
-        (["--task", "detection", "--data", "COCO"], "detect"),
+        (["detection", "--data", "COCO"], "Did you mean 'detect'"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_2(
@@ -153,13 +153,13 @@ def test_mistakes_are_one_sentence_and_exit_2(
 
 def test_weights_of_other_classes_do_not_fit(coco: Path, tmp_path: Path) -> None:
     described = DenseDescription(
-        task="detect", backbone="fbnet_a", classes=("a", "b", "c"), fpn_channels=16
+        task=DETECT, backbone="fbnet_a", classes=("a", "b", "c"), fpn_channels=16
     )
     save_file(described.make().state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(
         InvalidValue, match=r"does not fit retinanet on fbnet_a: .* of another shape"
     ):
-        train(
-            backbone="fbnet_a", task="detect", data=str(coco), recipe=recipe(tmp_path, "detect"),
+        train_detector(
+            backbone="fbnet_a", data=str(coco), recipe=recipe(tmp_path, "detect"),
             checkpoint=tmp_path / "other.safetensors", out=tmp_path / "run", device="cpu",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`pocketeye train --task …` as a user calls it."""
+"""`pocketeye train segment-anything|track` as a user calls it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
 from pocketeye.tracking import load_tracker
-from pocketeye.verbs.train.verb import train
+from pocketeye.verbs.train import train_segment_anything, train_tracker
 from tests.training.tam_sets import write_davis
 
 RECIPE = """
@@ -43,56 +43,56 @@ def recipe(folder: Path, task: str) -> str:
 
 def test_images_then_clips(davis, tmp_path):
     options = {"data": str(davis), "input_size": 64, "device": "cpu"}
-    first = train(
-        "pocketeye_tam_pico", task="segment-anything", out=tmp_path / "first",
+    first = train_segment_anything(
+        "pocketeye_tam_pico", out=tmp_path / "first",
         recipe=recipe(tmp_path, "segment-anything"), **options,
     )  # fmt: skip
     assert first.next_commands()[1].endswith(f"--checkpoint {first.out}")
-    second = train(
-        "pocketeye_tam_pico", task="track", out=tmp_path / "second", checkpoint=first.out,
+    second = train_tracker(
+        "pocketeye_tam_pico", out=tmp_path / "second", checkpoint=first.out,
         recipe=recipe(tmp_path, "track"), synthetic_share=0.0, **options,
     )  # fmt: skip
     data = second.to_dict()
     json.dumps(data, default=str)
-    assert (data["task"], data["image_size"]) == ("track", 64)
+    assert (data["task"], data["input_size"]) == ("track", 64)
     assert data["started"] == f"all weights are those of {first.out}"
     assert all(path.is_file() for path in second.written())
     assert any("IoU" in line and "first frame's mask" in line for line in second.lines())
     assert load_tracker(str(second.out), device="cpu").image_size == (64, 64)
     with pytest.raises(InvalidValue, match="already holds a run"):
-        train("pocketeye_tam_pico", task="track", out=second.out,
+        train_tracker("pocketeye_tam_pico", out=second.out,
               recipe=recipe(tmp_path, "track"), **options)  # fmt: skip
 
 
 def test_a_teacher_is_part_of_the_run(davis, tmp_path):
-    options = {"data": str(davis), "input_size": 64, "device": "cpu", "task": "track",
+    options = {"data": str(davis), "input_size": 64, "device": "cpu",
                "recipe": recipe(tmp_path, "track"), "out": tmp_path / "run"}  # fmt: skip
     weights = tmp_path / "teacher.safetensors"
     save_file(create_tam("pocketeye_tam_nano", 64).state_dict(), weights)
     taught = {"teacher": "pocketeye_tam_nano", "teacher_checkpoint": weights}
-    result = train("pocketeye_tam_pico", **options, **taught)
+    result = train_tracker("pocketeye_tam_pico", **options, **taught)
     assert "train/feature" in (result.out / "metrics.csv").read_text().splitlines()[0]
     saved = load_file(result.out / "best.safetensors")
     assert set(saved) == set(create_tam("pocketeye_tam_pico", 64).state_dict())
     with pytest.raises(InvalidValue, match=r"another teacher \('pocketeye_tam_nano', now None\)"):
-        train("pocketeye_tam_pico", resume=True, **options)
+        train_tracker("pocketeye_tam_pico", resume=True, **options)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "track"], "give their folders with --data"),
-        (["--task", "track", "--data", "x", "--teacher", "fbnet_c"], "unknown tracker 'fbnet_c'"),
-        (["--task", "track", "--data", "x", "--teacher-checkpoint", "y.pt"], "without a teacher"),
-        (["--task", "track", "--data", "x", "--distill", "soft"], "--distill means nothing to"),
-        (["--trunk", "fbnet_a"], "--trunk means nothing to --task classify"),
-        (["--task", "track", "--data", "nowhere"], "no data at nowhere"),
+        (["track"], "--data needs a value"),
+        (["track", "--data", "x", "--teacher", "fbnet_c"], "unknown tracker 'fbnet_c'"),
+        (["track", "--data", "x", "--teacher-checkpoint", "y.pt"], "without a teacher"),
+        (["track", "--data", "x", "--distill", "soft"], "unknown option '--distill'"),
+        (["segment-anything", "--synthetic-share", "0.1", "--data", "x"], "unknown option"),
+        (["track", "--data", "nowhere"], "no data at nowhere"),
         (
-            ["--task", "track", "--data", "x", "--recipe", "digits"],
-            "is a recipe for --task classify",
+            ["track", "--data", "x", "--recipe", "digits"],
+            "is a recipe of pocketeye train classify",
         ),
-        (["fbnet_c", "--task", "track", "--data", "x"], "unknown tracker 'fbnet_c'"),
-        (["--task", "track", "--data", "x", "--checkpoint", "y.pt"], "no checkpoint at y.pt"),
+        (["track", "fbnet_c", "--data", "x"], "unknown tracker 'fbnet_c'"),
+        (["track", "--data", "x", "--checkpoint", "y.pt"], "no checkpoint at y.pt"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_2(arguments, message, tmp_path, monkeypatch, capsys):

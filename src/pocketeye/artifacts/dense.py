@@ -7,29 +7,31 @@ two more graphs in ``box_head`` and ``mask_head``. ``predict.py`` in it does the
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from pocketeye.artifacts.detection_numpy import RetinaDecoder
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.artifacts.semantic_numpy import label_map, prepare
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import read_record, write_atomic
+from pocketeye.models.described import Description
+from pocketeye.models.task import DENSE, DETECT, INSTANCE, Task
+from pocketeye.runs import DENSE_MANIFEST
 from pocketeye.runtimes.base import Artifact, Executable
 
-FILE = "dense.json"
-SCHEMA = "pocketeye.dense-artifact/1"
 BOX_HEAD, MASK_HEAD = "box_head", "mask_head"
+# What turns the outputs of the graphs into objects; a segmenter's output is its answer.
+_DECODERS: Mapping[Task, type[RetinaDecoder] | type[MaskRCNNDecoder]] = {
+    DETECT: RetinaDecoder, INSTANCE: MaskRCNNDecoder,
+}  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DenseManifest:
+@dataclass(frozen=True, kw_only=True)
+class DenseManifest(Description):
     """What one must know to use the graphs.
 
     Attributes:
@@ -39,37 +41,18 @@ class DenseManifest:
         crops_per_run: of ``instance``: crops that the box head and the mask head take at once.
     """
 
-    task: str
+    FILE: ClassVar[str] = DENSE_MANIFEST
+    SCHEMA: ClassVar[str] = "pocketeye.dense-artifact/1"
+    WHAT: ClassVar[str] = "an artefact of a detector or segmenter"
+    TASKS: ClassVar[tuple[Task, ...]] = DENSE
+
+    task: Task
     classes: tuple[str, ...]
     canvas: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     decoder: dict[str, Any]
     crops_per_run: tuple[int, int] = (0, 0)
-
-    def save(self, folder: Path) -> Path:
-        """Write ``folder/dense.json``."""
-        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
-        return write_atomic(folder / FILE, text + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> DenseManifest:
-        """Read ``folder/dense.json``.
-
-        Raises:
-            MissingFile: not there. InvalidValue: not one of ours.
-        """
-        path = folder / FILE
-        if not path.is_file():
-            raise MissingFile(
-                f"{folder} is no artefact of a detector or segmenter: {FILE} is missing"
-            )
-        try:
-            return cls(
-                **read_record(path, SCHEMA, ("classes", "canvas", "mean", "std", "crops_per_run"))
-            )
-        except (ValueError, TypeError) as error:
-            raise InvalidValue(f"{path} is no artefact of pocketeye: {error}") from error
 
 
 class Stages(NamedTuple):
@@ -95,11 +78,8 @@ class DenseExecutable:
         self.manifest, self.graphs = manifest, tuple(graphs)
         self.stages = Stages(0.0, 0.0, 0.0)
         self._network_ms = 0.0
-        self._decoder: Any = None
-        if manifest.task == "detect":
-            self._decoder = RetinaDecoder(**manifest.decoder)
-        elif manifest.task == "instance":
-            self._decoder = MaskRCNNDecoder(**manifest.decoder)
+        decoder = _DECODERS.get(manifest.task)
+        self._decoder: Any = decoder(**manifest.decoder) if decoder else None
 
     @property
     def artifact(self) -> Artifact:
@@ -124,14 +104,14 @@ class DenseExecutable:
         prepared, size = prepare(image, said.canvas, said.mean, said.std)
         ready = time.perf_counter()
         found: dict[str, np.ndarray] | np.ndarray
-        if said.task == "semantic":
+        if said.task.labels_pixels:
             found = label_map(self._timed(0)(prepared)[0][0], said.canvas, size, original)
-        elif said.task == "detect":
-            [one] = self._decoder(self._timed(0)(prepared), size, original)
-            found = one._asdict()
-        else:
+        elif said.task.outlines_objects:
             graphs = [self._timed(number) for number in range(3)]
             found = self._decoder(prepared, *graphs, said.crops_per_run, size, original)._asdict()
+        else:
+            [one] = self._decoder(self._timed(0)(prepared), size, original)
+            found = one._asdict()
         spent = 1000 * (time.perf_counter() - ready) - self._network_ms
         self.stages = Stages(1000 * (ready - start), self._network_ms, spent)
         return found
@@ -148,11 +128,6 @@ class DenseExecutable:
         return run
 
 
-def is_dense_artifact(folder: Path) -> bool:
-    """Whether a folder is such an artefact."""
-    return (folder / FILE).is_file()
-
-
 def load_dense_artifact(folder: Path, *, threads: int = 1) -> DenseExecutable:
     """Open the graphs of an artefact in the runtime they were made for.
 
@@ -163,7 +138,7 @@ def load_dense_artifact(folder: Path, *, threads: int = 1) -> DenseExecutable:
 
     manifest = DenseManifest.load(folder)
     parts = [folder]
-    if manifest.task == "instance":
+    if manifest.task.outlines_objects:
         parts += [folder / BOX_HEAD, folder / MASK_HEAD]
     artifacts = [Artifact.load(part) for part in parts]
     runtime = get_runtime(artifacts[0].runtime)

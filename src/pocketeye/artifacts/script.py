@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from types import ModuleType
 
 from pocketeye.artifacts import detection_numpy, mask_rcnn_numpy, roi_numpy, semantic_numpy
+from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC, Task
 
-_MODULES: dict[str, tuple[ModuleType, ...]] = {
-    "detect": (semantic_numpy, detection_numpy),
-    "instance": (semantic_numpy, detection_numpy, roi_numpy, mask_rcnn_numpy),
-    "semantic": (semantic_numpy,),
+_MODULES: Mapping[Task, tuple[ModuleType, ...]] = {
+    DETECT: (semantic_numpy, detection_numpy),
+    INSTANCE: (semantic_numpy, detection_numpy, roi_numpy, mask_rcnn_numpy),
+    SEMANTIC: (semantic_numpy,),
 }
 _IMPORT = re.compile(r"^from (\S+) import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 _DOCSTRING = re.compile(r'\A""".*?"""\n', re.DOTALL)
@@ -57,19 +59,19 @@ def main(image):
     x, size = prepare(image, canvas, said["mean"], said["std"])
     first = graph(HERE / "model.onnx")
 '''
-_ENDS = {
-    "detect": """    [found] = RetinaDecoder(**said["decoder"])(first(x), size, image.shape[:2])
+_ENDS: Mapping[Task, str] = {
+    DETECT: """    [found] = RetinaDecoder(**said["decoder"])(first(x), size, image.shape[:2])
     for box, score, label in zip(found.boxes, found.scores, found.labels):
         print(said["classes"][label], f"{score:.4f}", *(f"{side:.2f}" for side in box))
 """,
-    "instance": """    heads = [graph(HERE / part / "model.onnx") for part in ("box_head", "mask_head")]
+    INSTANCE: """    heads = [graph(HERE / part / "model.onnx") for part in ("box_head", "mask_head")]
     decoder = MaskRCNNDecoder(**said["decoder"])
     found = decoder(x, first, *heads, said["crops_per_run"], size, image.shape[:2])
     for box, score, label, mask in zip(found.boxes, found.scores, found.labels, found.masks):
         area = int((mask > 0.5).sum())
         print(said["classes"][label], f"{score:.4f}", *(f"{side:.2f}" for side in box), area)
 """,
-    "semantic": """    labels = label_map(first(x)[0][0], canvas, size, image.shape[:2])
+    SEMANTIC: """    labels = label_map(first(x)[0][0], canvas, size, image.shape[:2])
     target = Path(image).with_suffix(".labels.png")
     Image.fromarray(labels.astype(np.uint8)).save(target)
     print("wrote", target)
@@ -84,7 +86,7 @@ if __name__ == "__main__":
 """
 
 
-def dense_script(task: str, version: str) -> str:
+def dense_script(task: Task, version: str) -> str:
     """The text of ``predict.py`` for a task."""
     parts = [_HEAD.format(version=version)]
     for module in _MODULES[task]:

@@ -36,9 +36,12 @@ def load_config(path: Path) -> ConfigSource:
     options = {str(k): v for k, v in data.items()}
 
     def fill(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        # Below the verb's name, because cyclopts drops top-level keys that are also a verb (train).
-        for verb in commands[:1]:
-            Dict({verb: options}, source=str(path))(app, commands, arguments)
+        # Below the names of verb and task, because cyclopts drops top-level keys that are also a verb.
+        nested: dict[str, Any] = options
+        for word in reversed(commands):
+            nested = {word: nested}
+        if commands:
+            Dict(nested, source=str(path))(app, commands, arguments)
 
     return fill
 

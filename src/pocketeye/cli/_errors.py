@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from cyclopts.exceptions import (
     CoercionError,
@@ -14,6 +15,7 @@ from cyclopts.exceptions import (
 )
 
 from pocketeye.cli._config import unknown_key
+from pocketeye.cli._verbs import VERBS
 from pocketeye.errors import UserError, nearest, unknown
 
 # Refusals of the operating system that the user can put right.
@@ -26,7 +28,9 @@ def sentence(error: BaseException, verbs: list[str]) -> str | None:
         case UserError():
             return str(error)
         case UnknownCommandError():
-            return _unknown_verb((error.unused_tokens or ["?"])[0], verbs)
+            return _unknown_verb(
+                (error.unused_tokens or ["?"])[0], verbs, error.command_chain or ()
+            )
         case UnknownOptionError():
             return _unknown_option(error)
         case UnusedCliTokensError():
@@ -48,10 +52,13 @@ def sentence(error: BaseException, verbs: list[str]) -> str | None:
     return None
 
 
-def _unknown_verb(got: str, verbs: list[str]) -> str:
+def _unknown_verb(got: str, verbs: list[str], chain: Sequence[str]) -> str:
+    """Say which verbs there are, or after ``chain`` which tasks of its verb."""
+    what = "task" if chain else "verb"
     if got.startswith("-"):
-        return f"unknown option {got!r} before the verb (see pocketeye --help)"
-    return str(unknown("verb", got, verbs))
+        return f"unknown option {got!r} before the {what} (see pocketeye {' '.join([*chain, '--help'])})"
+    tasks = VERBS[chain[0]] if chain else verbs
+    return str(unknown(f"{' '.join(chain)} {what}".strip(), got, tasks))
 
 
 def _unknown_option(error: UnknownOptionError) -> str:

@@ -28,7 +28,14 @@ from pocketeye.cli._output import (
     stdout_kept_clean,
     write_json,
 )
-from pocketeye.cli._verbs import STDIN, STDIN_PATH, VERBS, import_path, summary
+from pocketeye.cli._verbs import (
+    STDIN,
+    STDIN_PATH,
+    VERBS,
+    group_summary,
+    import_path,
+    summary,
+)
 from pocketeye.verbs._result import VerbResult
 
 _BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
@@ -77,6 +84,13 @@ def _attached(tokens: Sequence[str]) -> list[str]:
     return attached
 
 
+def _register(app: App, word: str, place: tuple[str, str], order: int) -> None:
+    """Add the function at (module, name) under ``word``, where it is in this installation."""
+    text = summary(*place)
+    if text is not None:
+        app.command(import_path(*place), name=word, help=text, sort_key=order)
+
+
 def build_app() -> App:
     """The cyclopts application. Verbs are registered by name and imported when called."""
     app = App(
@@ -89,9 +103,13 @@ def build_app() -> App:
         default_parameter=Parameter(negative_iterable=(), consume_multiple=True),
     )
     for order, (verb, module) in enumerate(VERBS.items()):
-        text = summary(module)
-        if text is not None:
-            app.command(import_path(module), name=verb, help=text, sort_key=order)
+        if isinstance(module, str):
+            _register(app, verb, (module, module), order)
+            continue
+        tasks = App(name=verb, help=group_summary(verb), sort_key=order)
+        for number, (task, place) in enumerate(module.items()):
+            _register(tasks, task, place, number)
+        app.command(tasks)
 
     app.meta.suppress_keyboard_interrupt = False  # main() has a sentence for it
 
@@ -117,7 +135,7 @@ def build_app() -> App:
         # cyclopts takes a lone hyphen for an option that it does not know
         tokens = tuple(STDIN_PATH if token == STDIN else token for token in _attached(tokens))
         verb, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
-        if getattr(verb, "__self__", None) is app:  # no verb at all: the help
+        if isinstance(getattr(verb, "__self__", None), App):  # no verb or no task: the help
             verb(*bound.args, **bound.kwargs)
             return 0
         start = time.perf_counter()

@@ -54,7 +54,7 @@ def agreement_of(
     predictor: TorchDensePredictor, executable: DenseExecutable, images: Sequence[np.ndarray]
 ) -> Agreement:
     """Ask both of all images."""
-    semantic = predictor.description.task == "semantic"
+    semantic = predictor.description.task.labels_pixels
     classes = predictor.description.classes
     pairs: list[tuple[float, float]] = []
     total = equal = surplus = 0

@@ -11,9 +11,10 @@ import numpy as np
 
 from pocketeye.errors import UserError
 from pocketeye.exporting.inputs import Inputs, sample_inputs
-from pocketeye.exporting.network import ORIGIN, write_artifact
+from pocketeye.exporting.network import write_artifact
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runtimes import MANIFEST, Artifact, Executable, Precision, Runtime, get_runtime
+from pocketeye.runs import ORIGIN
+from pocketeye.runtimes import Artifact, Executable, Precision, Runtime, get_runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,6 @@ class Cell:
     @property
     def label(self) -> str:
         return f"{self.model} · {self.runtime} · {self.precision}"
-
-
-def is_artifact(model: str) -> bool:
-    """Whether ``model`` is the folder of an exported artefact."""
-    return (Path(model) / MANIFEST).is_file()
 
 
 def artifact_cell(folder: Path, threads: int) -> Cell:

@@ -21,7 +21,6 @@ from pocketeye.artifacts.dense import (
     DenseExecutable,
     DenseManifest,
     Stages,
-    is_dense_artifact,
     load_dense_artifact,
 )
 from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
@@ -44,11 +43,11 @@ from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.predicting.dense import TorchDensePredictor
 from pocketeye.progress import task
+from pocketeye.runs import ORIGIN
 from pocketeye.runtimes import Artifact, ParityReport, Precision, Runtime, check_parity, get_runtime
 from pocketeye.runtimes.parity import PARITY
 
 AGREEMENT, STAGES, SCRIPT = "agreement.json", "stages.json", "predict.py"
-_ORIGIN = "export.json"
 _DIVISOR = 32
 _BOX_CROPS, _MASK_CROPS = 250, 25
 _CALIBRATION = 32
@@ -201,12 +200,10 @@ def export_dense(
         MissingFile: no such data.
     """
     runtime = get_runtime(to)
-    if is_dense_artifact(folder):
-        raise InvalidValue(f"{folder} is an artefact already: export the run that it was made of")
     network, described = open_dense(folder)
     images = sample_images(described, data, samples)
     # a detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets
-    divisor = 1 if described.task == "semantic" else _DIVISOR
+    divisor = 1 if described.task.labels_pixels else _DIVISOR
     canvas = canvas_for(images, input_size or described.min_size, described.max_size, divisor)
     target = out or Path("out") / folder.resolve().name / f"{to}-{precision}"
     fits = [prepare(p, canvas, described.mean, described.std) for p in images]
@@ -236,7 +233,7 @@ def export_dense(
     origin = {"name": folder.resolve().name, "trained": True, "fused": True, "params": params,
               "calibration": calibration.to_dict() if calibration else None,
               "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
-    runs.write_atomic(target / _ORIGIN, json.dumps(origin, indent=1) + "\n")
+    runs.write_atomic(target / ORIGIN, json.dumps(origin, indent=1) + "\n")
     return DenseExport(
         name=folder.resolve().name,
         artifact=artifact,

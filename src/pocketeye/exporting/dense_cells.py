@@ -9,27 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.artifacts.dense import DenseExecutable, DenseManifest, Stages, is_dense_artifact
+from pocketeye.artifacts.dense import DenseExecutable, DenseManifest, Stages
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
 from pocketeye.exporting.sample_images import sample_images
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.models.dense.described import DenseDescription
+from pocketeye.models.reference import ArtifactFolder, Run
 from pocketeye.progress import task
+from pocketeye.runs import ORIGIN
 from pocketeye.runtimes import Precision
 
 _WARM_UP = 2
 _IMAGES = 8
 
 
-def are_dense(models: Sequence[str]) -> list[bool]:
-    """Which of them are runs or artefacts of detectors and segmenters."""
-    folders = [Path(located(model)) for model in models]
-    return [is_dense(folder) or is_dense_artifact(folder) for folder in folders]
-
-
 def _images(
-    folders: Sequence[Path], data: str | None, split: str | None, rounds: int
+    models: Sequence[Run | ArtifactFolder], data: str | None, split: str | None, rounds: int
 ) -> list[np.ndarray]:
     """The same for all, so that their times can be compared; no more than there are rounds.
 
@@ -37,14 +32,16 @@ def _images(
         InvalidValue, MissingFile: no such data, or models that read data in different ways.
     """
     described = [
-        DenseManifest.load(folder) if is_dense_artifact(folder) else DenseDescription.load(folder)
-        for folder in folders
+        DenseDescription.load(model.folder)
+        if isinstance(model, Run)
+        else DenseManifest.load(model.folder)
+        for model in models
     ]
     if data is None:
         return sample_images(described[0], None, 1)
-    by_maps = [one.task == "semantic" for one in described]
+    by_maps = [model.task.labels_pixels for model in models]
     if any(by_maps) and not all(by_maps):
-        boxes, maps = (folders[by_maps.index(kind)].name for kind in (False, True))
+        boxes, maps = (models[by_maps.index(kind)].name for kind in (False, True))
         raise InvalidValue(
             f"{boxes} finds objects and {maps} labels pixels, and their data is not read alike: "
             "bench them one by one, or without --data"
@@ -53,21 +50,21 @@ def _images(
 
 
 def _artifacts(
-    folder: Path, runtimes: Sequence[str], precisions: Sequence[Precision], threads: int,
+    model: Run | ArtifactFolder, runtimes: Sequence[str], precisions: Sequence[Precision], threads: int,
     input_size: int | None, data: str | None, samples: int, out: Path,
 ) -> list[tuple[str, Path]]:  # fmt: skip
     """(Name, folder) of what is timed; a run is exported to every runtime and precision."""
-    if is_dense_artifact(folder):
-        origin = folder / "export.json"
+    if isinstance(model, ArtifactFolder):
+        origin = model.folder / ORIGIN
         known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
-        return [(known.get("name", folder.name), folder)]
+        return [(known.get("name", model.name), model.folder)]
     found = []
     for to in runtimes:
         for precision in precisions:
-            target = out / folder.name / f"{to}-{precision}"
-            export_dense(folder, to=to, precision=precision, out=target, input_size=input_size,
+            target = out / model.name / f"{to}-{precision}"
+            export_dense(model.folder, to=to, precision=precision, out=target, input_size=input_size,
                          data=data, samples=samples, threads=threads)  # fmt: skip
-            found.append((folder.name, target))
+            found.append((model.name, target))
     return found
 
 

@@ -11,9 +11,9 @@ from pocketeye.models import count
 from pocketeye.models import fuse as fuse_network
 from pocketeye.predicting.network import Network
 from pocketeye.progress import task
+from pocketeye.runs import ORIGIN
 from pocketeye.runtimes import Artifact, Precision, Runtime
 
-LATENCY, ORIGIN = "latency.json", "export.json"
 _MAX_CALIBRATION = 32
 
 

@@ -45,7 +45,7 @@ def sample_images(
         np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
     ):
         try:
-            image = images.read(index)[0] if described.task == "semantic" else images[index].image()
+            image = images.read(index)[0] if described.task.labels_pixels else images[index].image()
         except UnreadableImage:
             continue
         found.append(np.asarray(image))
@@ -56,7 +56,7 @@ def sample_images(
 
 def _open(described: DenseDescription | DenseManifest, data: str, split: str | None) -> Any:
     def load(part: str | None) -> Any:
-        if described.task == "semantic":
+        if described.task.labels_pixels:
             return load_maps(data, part, None, described.classes)
         return load_detection(data, part)
 

@@ -21,6 +21,9 @@ from pocketeye.models.backbones.casvit import CASViT as CASViT
 from pocketeye.models.backbones.fbnet import FBNet as FBNet
 from pocketeye.models.backbones.vit import PlainViT as PlainViT
 from pocketeye.models.blocks import build_block as build_block
+
+# These register how checkpoints of their families are read; nobody else imports them here.
+from pocketeye.models.dense import keys as keys
 from pocketeye.models.dense.backbone import NORM_MODES as NORM_MODES
 from pocketeye.models.dense.backbone import DenseBackbone as DenseBackbone
 from pocketeye.models.dense.backbone import NormMode as NormMode
@@ -40,5 +43,6 @@ from pocketeye.models.dense.semantic_fpn import SemanticFPN as SemanticFPN
 from pocketeye.models.space import SearchSpace as SearchSpace
 from pocketeye.models.space import load_space as load_space
 from pocketeye.models.tam import TAM as TAM
+from pocketeye.models.tam import checkpoints as checkpoints
 from pocketeye.models.tam import create_tam as create_tam
 from pocketeye.models.tam import list_tams as list_tams

@@ -1,27 +1,42 @@
-"""From a name or a file to a network."""
+"""Make a network from a name or a file."""
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from timm.models._features import FeatureGetterNet
 from torch import nn
 
-from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import own_models
-from pocketeye.models._weights import load_checkpoint
+from pocketeye.models._weights import (
+    backbone_state_dict,
+    classes_in,
+    load_checkpoint,
+    read_state_dict,
+)
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones import fbnet
+from pocketeye.models.described import read_fields
+from pocketeye.models.reference import (
+    ArchitectureFile,
+    Named,
+    Run,
+    TimmName,
+    expect,
+)
 from pocketeye.models.size import sides
-from pocketeye.runs import ARCHITECTURE, MODEL, WEIGHTS
+from pocketeye.models.task import CLASSIFY
+from pocketeye.runs import ARCHITECTURE, BEST, MODEL
 
 
 def list_models(pattern: str = "*", *, include_timm: bool = False) -> list[str]:
-    """Names of the networks, sorted.
+    """Return the names of the networks, sorted.
 
     Args:
         pattern: shell-style, for example ``fbnet_*``.
@@ -32,68 +47,84 @@ def list_models(pattern: str = "*", *, include_timm: bool = False) -> list[str]:
 
 
 def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """Make a network.
+    """Make a classifier or backbone.
 
     Args:
-        name: a registered name (``fbnet_c``, any timm name), the path of an ``architecture.json``,
-            or a run folder, whose best weights are then loaded.
+        name: what :func:`pocketeye.models.reference.resolve` takes: a registered name (``fbnet_c``, any
+            timm name), the path of an ``architecture.json``, or a classifier's run: its folder or,
+            where it comes along, its name (``casvit_xs.tiny_imagenet_24``). A run's best weights are
+            loaded.
         pretrained: fetch the published weights by name (needs a network).
         kwargs: ``num_classes``, ``in_chans``, ``drop_rate``, ``features_only`` … as timm has them.
 
     Raises:
-        InvalidValue: unknown name (with the nearest spelling), or no published weights to fetch.
+        InvalidValue: unknown name (with the nearest spelling), a network of another kind, or no
+            published weights to fetch.
         MissingFile: the path holds no network.
     """
-    path = Path(name)
-    if path.suffix == ".json" or path.is_dir() or len(path.parts) > 1:
+    named = expect(name, "create_model", (CLASSIFY,), artifacts=False)
+    if isinstance(named, Named | TimmName):
         if pretrained:
-            raise InvalidValue(f"{name}: pretrained weights go with names, not with files")
-        return _from_path(path, **kwargs)
-    text = str(name)
-    base = text.partition(".")[0]
-    if not timm.is_model(base):
-        raise _unknown(text, list_models(include_timm=True))
-    tags = timm.list_models(f"{base}.*", include_tags=True)
-    if text != base and text not in tags and not _has_cfg(text):
-        raise _unknown(text, tags)
-    if not pretrained:
-        return timm.create_model(text, pretrained=False, **kwargs)  # type: ignore[no-any-return]
-    return _pretrained(text, **kwargs)
-
-
-def _unknown(name: str, known: list[str]) -> InvalidValue:
-    """The sentence on a name that is none; those that come along are near ones too."""
-    from pocketeye.models.bundled import bundled_runs
-
-    return unknown("model", name, [*known, *bundled_runs()], "see `pocketeye list`")
-
-
-def _has_cfg(name: str) -> bool:
-    """Whether timm knows the tag, with published weights or without."""
-    try:
-        return timm.get_pretrained_cfg(name) is not None
-    except RuntimeError:  # its word for an unknown tag
-        return False
-
-
-def _from_path(path: Path, **kwargs: Any) -> nn.Module:
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir() and not (path / ARCHITECTURE).is_file() and (path / MODEL).is_file():
-        described = json.loads((path / MODEL).read_text(encoding="utf-8"))
-        known = {k: described[k] for k in ("num_classes", "in_chans") if k in described}
-        model = create_model(described["name"], **{**known, **kwargs})
+            return _pretrained(named.name, **kwargs)
+        return timm.create_model(named.name, pretrained=False, **kwargs)  # type: ignore[no-any-return]
+    if pretrained and not (isinstance(named, Run) and named.bundled):
+        raise InvalidValue(f"{name}: pretrained weights go with names, not with files")
+    if isinstance(named, ArchitectureFile):
+        model = build_network(Architecture.load(named.path), **kwargs)
+        weights = named.weights
     else:
-        file = path if path.suffix == ".json" else path / ARCHITECTURE
-        if not file.is_file():
-            raise MissingFile(f"no network at {path}: {file} is missing")
-        model = build_network(Architecture.load(file), **kwargs)
-    if path.is_dir() and (folder / WEIGHTS).is_file() and not kwargs.get("features_only"):
-        load_checkpoint(model, folder / WEIGHTS)
+        assert isinstance(named, Run)
+        model = _network_of(named.folder, **kwargs)
+        weights = named.folder / BEST if (named.folder / BEST).is_file() else None
+    if weights is not None:
+        _load(model, weights, maps_only=bool(kwargs.get("features_only")))
     return model
 
 
+def _network_of(folder: Path, **kwargs: Any) -> nn.Module:
+    """Make the network of a classifier's run, without its weights."""
+    if (folder / ARCHITECTURE).is_file():
+        return build_network(Architecture.load(folder / ARCHITECTURE), **kwargs)
+    described = read_fields(folder / MODEL, name=str, num_classes=int, in_chans=int)
+    return create_model(described.pop("name"), **{**described, **kwargs})
+
+
+def _load(model: nn.Module, weights: Path, *, maps_only: bool) -> None:
+    """Load a run's weights; into a network that only gives maps, those of its backbone."""
+    if not maps_only:
+        load_checkpoint(model, weights)
+        return
+    network = model.model if isinstance(model, FeatureGetterNet) else model
+    network.load_state_dict(backbone_state_dict(network, weights))
+
+
+def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
+    """Make a network for as many classes and channels as the weights in a file are, and load them.
+
+    Args:
+        name: as :func:`create_model` takes it.
+        checkpoint: a file of weights.
+
+    Raises:
+        InvalidValue, MissingFile: as :func:`create_model` and :func:`pocketeye.load_checkpoint`.
+    """
+    state = read_state_dict(checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        module = create_model(name)
+        held = classes_in(state, module)
+        known: dict[str, Any] = {}
+        if held not in (None, getattr(module, "num_classes", None)):
+            known["num_classes"] = held
+        stem = next((k for k, p in module.named_parameters() if p.ndim == 4), "")
+        if stem in state and state[stem].shape[1] != module.get_parameter(stem).shape[1]:
+            known["in_chans"] = int(state[stem].shape[1])
+        if known:
+            module = create_model(name, **known)
+    return load_checkpoint(module, checkpoint)
+
+
 def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
-    """The network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
+    """Build the network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
     model: nn.Module = timm.create_model("fbnet_c", architecture=architecture, **kwargs)
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
     if cfg is not None and isinstance(model, fbnet.FBNet):

@@ -1,15 +1,40 @@
-"""Models register with timm under their function's name; a taken name is an error."""
+"""Register what a family of networks brings: its models with timm, and how it reads checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
 _Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
+_Filter = TypeVar("_Filter", bound=Callable[..., dict[str, Tensor]])
 _names: dict[str, str] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointFilter:
+    """How a family reads checkpoints.
+
+    Attributes:
+        kinds: classes of its networks.
+        rename: brings a state dict, ours or somebody else's, to the keys of a network.
+        relatives: names of the networks whose weights a state dict holds, for the sentence on one that
+            does not fit; None where a family cannot tell.
+        after: is called with the file and the network once weights are loaded, to warn of what
+            only shows then.
+    """
+
+    kinds: tuple[type[nn.Module], ...]
+    rename: Callable[..., dict[str, Tensor]]
+    relatives: Callable[[Mapping[str, Tensor]], list[str]] | None = None
+    after: Callable[[Path, Any], None] | None = None
+
+
+_filters: list[CheckpointFilter] = []
 
 
 def register_model(fn: _Builder) -> _Builder:
@@ -26,5 +51,35 @@ def register_model(fn: _Builder) -> _Builder:
 
 
 def own_models() -> list[str]:
-    """Names of the models registered by pocketeye."""
+    """Return the names of the models registered by pocketeye."""
     return sorted(_names)
+
+
+def checkpoint_filter(
+    *kinds: type[nn.Module],
+    relatives: Callable[[Mapping[str, Tensor]], list[str]] | None = None,
+    after: Callable[[Path, Any], None] | None = None,
+) -> Callable[[_Filter], _Filter]:
+    """Register a function ``(state_dict, network) -> state_dict`` for networks of these classes.
+
+    See :class:`CheckpointFilter` for the arguments.
+
+    Raises:
+        ValueError: a class already has a filter.
+    """
+
+    def register(rename: _Filter) -> _Filter:
+        for kind in kinds:
+            if any(kind in known.kinds for known in _filters):
+                raise ValueError(f"{kind.__name__} already has a checkpoint filter")
+        _filters.append(
+            CheckpointFilter(kinds=kinds, rename=rename, relatives=relatives, after=after)
+        )
+        return rename
+
+    return register
+
+
+def filter_of(network: nn.Module) -> CheckpointFilter | None:
+    """Return how checkpoints of a network's family are read; None where nothing is registered."""
+    return next((known for known in _filters if isinstance(network, known.kinds)), None)

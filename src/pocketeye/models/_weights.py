@@ -1,4 +1,4 @@
-"""Loading weights: our own safetensors and the official checkpoints, strictly and safely."""
+"""Load weights, our own safetensors and the official checkpoints, strictly and safely."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import pickle
 import struct
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,10 @@ from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.backbones import casvit_keys, fbnet_keys
-from pocketeye.models.backbones.casvit import CASViT
-from pocketeye.models.backbones.fbnet import FBNet
-from pocketeye.models.dense import keys
-from pocketeye.models.dense.mask_rcnn import MaskRCNN
-from pocketeye.models.dense.retinanet import RetinaNet
-from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.models.tam import checkpoints as tam_checkpoints
-from pocketeye.models.tam.tam import TAM
+from pocketeye.models._registry import filter_of
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
-# Who knows the layouts that others use for our networks.
-_FILTERS: tuple[tuple[type[nn.Module], Callable[..., dict[str, Tensor]]], ...] = (
-    (FBNet, fbnet_keys.checkpoint_filter_fn),
-    (CASViT, casvit_keys.checkpoint_filter_fn),
-    (TAM, tam_checkpoints.checkpoint_filter_fn),
-    (RetinaNet, keys.checkpoint_filter_fn),
-    (MaskRCNN, keys.checkpoint_filter_fn),
-    (SemanticFPN, keys.checkpoint_filter_fn),
-)
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
 
@@ -72,14 +55,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _detail(error: Exception) -> str:
-    """The first sentence of what torch or safetensors says, where it says something."""
+    """Return the first sentence of what torch or safetensors says, where it says something."""
     if isinstance(error, KeyError) or not str(error):  # a byte that is no instruction of pickle
         return ""
     return f": {str(error).splitlines()[0].partition('. ')[0]}"
 
 
 def unwrap(content: Any, source: str = "the state dict") -> dict[str, Tensor]:
-    """The bare state dict inside the usual containers and prefixes.
+    """Return the bare state dict inside the usual containers and prefixes.
 
     Raises:
         InvalidValue: there is no mapping of names to tensors in it.
@@ -125,15 +108,16 @@ def load_checkpoint(
     state_dict, source = _filtered(network, path_or_state_dict)
     _require_fit(network, state_dict, source)
     network.load_state_dict(state_dict)
-    if isinstance(model, TAM) and not isinstance(path_or_state_dict, Mapping):
-        tam_checkpoints.warn_of_other_variant(Path(path_or_state_dict), model)
+    known = filter_of(network)
+    if known and known.after and not isinstance(path_or_state_dict, Mapping):
+        known.after(Path(path_or_state_dict), network)
     return model
 
 
 def backbone_state_dict(
     network: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """The weights in a file for all of ``network``, without what it has for a head.
+    """Return the weights in a file for all of ``network``, without what it has for a head.
 
     Raises:
         MissingFile, InvalidValue: as for :func:`load_checkpoint`, but for unexpected keys.
@@ -145,6 +129,21 @@ def backbone_state_dict(
     return state_dict
 
 
+def head_names(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the layers that give the classes, as timm's ``default_cfg`` has them."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    names = cfg.get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def classes_in(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
+    """Count the classes the weights of a file are for; None where it has no head under our names."""
+    for name in head_names(model):
+        if f"{name}.weight" in state:
+            return int(state[f"{name}.weight"].shape[0])
+    return None
+
+
 def _filtered(
     network: nn.Module, path_or_state_dict: str | Path | Mapping[str, Any]
 ) -> tuple[dict[str, Tensor], str]:
@@ -154,10 +153,10 @@ def _filtered(
     else:
         source = str(path_or_state_dict)
         state_dict = read_state_dict(Path(path_or_state_dict))
+    known = filter_of(network)
     try:
-        for kind, filter_fn in _FILTERS:
-            if isinstance(network, kind):
-                state_dict = filter_fn(state_dict, network)
+        if known:
+            state_dict = known.rename(state_dict, network)
     except InvalidValue as error:
         raise InvalidValue(f"{source} does not fit {_name(network)}: {error}") from error
     return state_dict, source
@@ -183,7 +182,8 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         if names
     ]
     if problems:
-        others = tam_checkpoints.fitting_trackers(state_dict) if isinstance(model, TAM) else []
+        known = filter_of(model)
+        others = known.relatives(state_dict) if known and known.relatives else []
         problem = f"it is of {' or '.join(others)}" if others else "; ".join(problems)
         raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
     if isinstance(state_dict, dict):

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from pocketeye.runs import MODEL
+from pocketeye.runs import CARD, MODEL
 
-CARD = "card.yaml"
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -39,7 +38,7 @@ class BundledCard:
     limits: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """(label, text), the summary left out."""
+        """Return (label, text) of all but the summary."""
         named = {
             key.replace("weights_license", "licence"): text for key, text in asdict(self).items()
         }
@@ -48,28 +47,17 @@ class BundledCard:
 
 
 def bundled_runs() -> list[str]:
-    """Their names, sorted."""
+    """Return their names, sorted."""
     return sorted(path.parent.name for path in _FOLDER.glob(f"*/{MODEL}"))
 
 
 def bundled_run(name: str) -> Path | None:
-    """The folder of one of :func:`bundled_runs`; None for any other name."""
+    """Return the folder of one of :func:`bundled_runs`; None for any other name."""
     return _FOLDER / name if name in bundled_runs() else None
 
 
 def bundled_card(folder: Path) -> BundledCard | None:
-    """The card in a folder; None where there is none, as in the runs of users."""
+    """Read the card in a folder; None where there is none, as in the runs of users."""
     if not (folder / CARD).is_file():
         return None
     return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))
-
-
-def located(model: str) -> str:
-    """The folder where ``model`` names a network that comes along; a file or folder of the user's wins.
-
-    Every other name or path is given back as it is.
-    """
-    if Path(model).exists():
-        return model
-    folder = bundled_run(model)
-    return model if folder is None else str(folder)

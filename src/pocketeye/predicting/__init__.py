@@ -1,1 +1,1 @@
-"""Using trained networks on images; `evaluation` judges them."""
+"""Use trained networks on images; `evaluation` judges them."""

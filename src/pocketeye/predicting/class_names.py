@@ -1,4 +1,4 @@
-"""What the classes of a network and of a data set are called, and which of them are the same."""
+"""Name the classes of networks and data sets, and tell which of them are the same."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NUM_IMAGENET = 1000
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names of classes that have none."""
+    """Number classes that have no names."""
     return tuple(str(index) for index in range(count))
 
 
 @lru_cache(maxsize=1)
 def imagenet_classes() -> tuple[str, ...]:
-    """The 1000 classes of ImageNet-1k in words; the two cranes carry their WordNet id."""
+    """Return the 1000 classes of ImageNet-1k in words; the two cranes carry their WordNet id."""
     info = ImageNetInfo()
     words, ids = info.label_descriptions(), info.label_names()
     times = Counter(words)
@@ -34,7 +34,7 @@ def imagenet_classes() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _imagenet_places() -> dict[str, int]:
-    """WordNet id, full name or one of its synonyms -> class; synonyms of two classes are left out."""
+    """Map WordNet ids, full names and synonyms to classes; synonyms of two classes are left out."""
     info = ImageNetInfo()
     places: dict[str, int] = {}
     synonyms = [
@@ -56,13 +56,13 @@ def _imagenet_places() -> dict[str, int]:
 
 
 def of_imagenet(classes: Sequence[str]) -> bool:
-    """Whether all of these are classes of ImageNet-1k, by one of their names or by number."""
+    """Tell whether all of these are classes of ImageNet-1k, by one of their names or by number."""
     known = _imagenet_places()
     return tuple(classes) == numbered(NUM_IMAGENET) or all(n.lower() in known for n in classes)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Names of classes from a text file, one a line, in the order of the network's outputs.
+    """Read names of classes from a text file, one a line, in the order of the network's outputs.
 
     Raises:
         MissingFile: no such file. InvalidValue: no text, no names, or one twice.
@@ -82,7 +82,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def match_classes(data: Sequence[str], network: Sequence[str], source: str) -> np.ndarray:
-    """For every class of the data its place among those of the network, int64.
+    """Find the place of every class of the data among those of the network, int64.
 
     By name; else by number, where the data has numbers only and as many as the network has classes;
     else by what ImageNet calls them (``n02123045``, ``tabby, tabby cat`` or ``tabby``).

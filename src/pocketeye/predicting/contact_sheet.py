@@ -44,7 +44,7 @@ def save_contact_sheet(predictions: Sequence[Prediction], path: Path, title: str
 
 
 def _columns(count: int) -> int:
-    """About half as many rows again as columns would be too long to look at: 4 to 3, at most 10."""
+    """Choose the number of columns: 4 for 3 rows, and 10 at most, so that no sheet is a ribbon."""
     return min(10, max(1, round((count * 4 / 3) ** 0.5)), count)
 
 
@@ -76,7 +76,7 @@ def _draw_cell(
 
 
 def _fit(text: str, font: Any, width: int) -> str:
-    """As much of ``text`` as fits into ``width`` pixels."""
+    """Cut ``text`` to what fits into ``width`` pixels."""
     text = " ".join(text.split())
     for most in range(len(text), 0, -1):
         candidate = short(text, most)

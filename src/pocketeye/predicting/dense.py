@@ -1,4 +1,4 @@
-"""A trained detector or segmenter ready for use: images in, results or label maps out."""
+"""Open a trained detector or segmenter for use: images in, results or label maps out."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pocketeye.artifacts.dense import is_dense_artifact, load_dense_artifact
+from pocketeye.artifacts.dense import load_dense_artifact
 from pocketeye.devices import Device, resolve_device
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models.bundled import located
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork, open_dense
 from pocketeye.models.dense.preprocess import label_map
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
+from pocketeye.models.reference import ArtifactFolder, Run, expect
+from pocketeye.models.task import DENSE
 from pocketeye.results import Masks, Result
-
-"""Classes whose logits are resized at once: 150 of them would fill gigabytes."""
 
 
 class DensePredictor(Protocol):
-    """What judges and draws: a run in torch, or an artefact in its runtime.
+    """A detector or segmenter ready for use: a run in torch, or an artefact in its runtime.
 
     ``predict`` takes uint8 RGB ``(H, W, 3)`` and gives a :class:`Result` each, best object first,
     with boxes, scores, names in ``labels`` and the image itself, of ``instance`` with masks; of
@@ -85,7 +83,7 @@ class ArtifactDensePredictor:
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
         found = [self.executable(image) for image in images]
         maps = [each for each in found if isinstance(each, np.ndarray)]
-        if self.description.task == "semantic":
+        if self.description.task.labels_pixels:
             return maps
         classes = self.description.classes
         return [
@@ -96,7 +94,7 @@ class ArtifactDensePredictor:
 
 
 def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.ndarray) -> Result:
-    """A :class:`Result` from ``boxes``, ``scores``, ``labels`` and, if any, ``masks``.
+    """Make a :class:`Result` from ``boxes``, ``scores``, ``labels`` and, if any, ``masks``.
 
     Args:
         found: of one image; masks ``(N, H, W)`` or ``(N, 1, H, W)`` as probabilities.
@@ -122,35 +120,19 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
 def open_dense_predictor(
     model: str | Path, *, device: Device = "auto", threads: int = 1
 ) -> DensePredictor:
-    """Open the run folder of a detector or segmenter, or an artefact made of one.
+    """Open the run of a detector or segmenter, or an artefact made of one.
 
     Args:
-        model: the folder.
+        model: the folder, or the name of a run that comes along.
         device: for torch networks.
         threads: for artefacts.
 
     Raises:
-        MissingFile, InvalidValue: no such folder, not one of a detector or segmenter, or not finished.
+        MissingFile, InvalidValue: no such network, another kind of network, or not finished.
     """
-    path = Path(located(str(model)))
-    if not path.is_dir():
-        raise MissingFile(
-            f"no run at {model}: give the folder of a run of pocketeye train --task detect, instance "
-            "or semantic, or of an artefact exported from one"
-        )
-    if is_dense_artifact(path):
-        return ArtifactDensePredictor(path, threads)
-    network, description = open_dense(path, resolve_device(device))
+    named = expect(model, "a predictor of objects and pixels", DENSE)
+    if isinstance(named, ArtifactFolder):
+        return ArtifactDensePredictor(named.folder, threads)
+    assert isinstance(named, Run)  # no name and no architecture stands for a whole detector
+    network, description = open_dense(named.folder, resolve_device(device))
     return TorchDensePredictor(network, description, resolve_device(device))
-
-
-def require_task(predictor: DensePredictor, task: str) -> None:
-    """Raise InvalidValue for a network of another task."""
-    own = predictor.description.task
-    if own != task:
-        raise InvalidValue(f"{predictor.name} was trained to {_VERBS[own]}: use --task {own}")
-
-
-_VERBS = {
-    "detect": "detect objects", "instance": "outline objects", "semantic": "name every pixel",
-}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Predictions of detectors and segmenters on many files, and what is written of them."""
+"""Gather what detectors and segmenters find in many files, to write it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DensePrediction:
     rows: tuple[dict[str, Any], ...]
 
     def text(self) -> str:
-        """In a line."""
+        """Say in one line what was found."""
         if self.rows and "share" in self.rows[0]:
             best = [f"{short(r['label'], 20)} {100 * r['share']:.0f} %" for r in self.rows[:4]]
             return ", ".join(best) + (" …" if len(self.rows) > 4 else "")
@@ -37,7 +37,7 @@ class DensePrediction:
 
 
 def _found(predictor: DensePredictor, image: np.ndarray, score_threshold: float) -> Found:
-    """With the image it is drawn on."""
+    """Look into one image; the image goes along to be drawn on."""
     found = predictor.predict([image])[0]
     if isinstance(found, Result):
         return found.above(score_threshold).with_image(image)
@@ -45,7 +45,7 @@ def _found(predictor: DensePredictor, image: np.ndarray, score_threshold: float)
 
 
 class _Gathered:
-    """What was found, as COCO's json and in short."""
+    """Gathers what was found, as COCO's json and in short."""
 
     def __init__(self, description: DenseDescription) -> None:
         classes = description.classes
@@ -78,7 +78,7 @@ class _Gathered:
 
 
 def _stems(images: Sequence[ImageInput]) -> list[str]:
-    """Names of the files to write: those of the images, numbered where two are the same."""
+    """Name the files to write after the images, with numbers where two would be the same."""
     stems = [
         "".join(c if c.isalnum() or c in "_-." else "-" for c in PurePath(image.name).stem)[:100]
         for image in images

@@ -1,28 +1,20 @@
-"""Predictions of classifiers, written to files."""
+"""Write the predictions of classifiers to files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path, PurePath
 
-from pocketeye.errors import InvalidValue
 from pocketeye.predicting.contact_sheet import save_contact_sheet
 from pocketeye.predicting.predict import Prediction
-from pocketeye.runs import write_atomic, write_table
+from pocketeye.runs import make_folder, write_atomic, write_table
 
 SHEET, FOLDER = "predictions.png", "predictions"
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
 def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
-    """The sheet, and a JSON file of each image: ``predictions/0001-cat.json``."""
-    _make(out / FOLDER)
+    """Write the sheet, and a JSON file for each image: ``predictions/0001-cat.json``."""
+    make_folder(out / FOLDER)
     for old in (out / FOLDER).glob("[0-9]*-*.json"):
         old.unlink()
     digits = max(4, len(str(len(predictions))))
@@ -35,8 +27,8 @@ def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
 
 
 def _save_csv(predictions: list[Prediction], path: Path) -> Path:
-    """A row per image: its path, then class and probability from the likeliest down."""
-    _make(path.parent)
+    """Write a row per image: its path, then class and probability from the likeliest down."""
+    make_folder(path.parent)
     count = max(len(row.classes) for row in predictions)
     header = ["path"]
     for place in range(1, count + 1):

@@ -1,11 +1,9 @@
-"""``model.json``: what one must know of a trained network to use it elsewhere."""
+"""``model.json`` of a trained classifier: what one must know of it to use it elsewhere."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from pocketeye.data.transforms.transforms import (
     CropMode,
@@ -15,15 +13,12 @@ from pocketeye.data.transforms.transforms import (
     build_transform,
     default_stats,
 )
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import read_record, write_atomic
-
-FILE = "model.json"
-SCHEMA = "pocketeye.model/1"
+from pocketeye.models.described import Description
+from pocketeye.models.task import CLASSIFY, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelInfo:
+class ModelInfo(Description):
     """Name, shape and preprocessing of a classifier.
 
     Attributes:
@@ -34,6 +29,10 @@ class ModelInfo:
             :class:`~pocketeye.data.transforms.transforms.TransformRecipe`.
         data: what it was trained on, as the user named it, and ``data_sha256``.
     """
+
+    SCHEMA: ClassVar[str] = "pocketeye.model/1"
+    WHAT: ClassVar[str] = "a run of a classifier"
+    TASKS: ClassVar[tuple[Task, ...]] = (CLASSIFY,)
 
     name: str
     num_classes: int
@@ -52,7 +51,7 @@ class ModelInfo:
     def default(
         cls, name: str, classes: tuple[str, ...], in_chans: int, input_size: int
     ) -> ModelInfo:
-        """Usual preprocessing, where nothing is known."""
+        """Assume the usual preprocessing, where nothing is known."""
         mean, std = default_stats(in_chans)
         return cls(
             name=name,
@@ -65,32 +64,8 @@ class ModelInfo:
         )
 
     def transform(self) -> ImageTransform:
-        """The evaluation transform."""
+        """Build the transform of evaluation."""
         recipe = TransformRecipe(
             crop_pct=self.crop_pct, interpolation=self.interpolation, crop_mode=self.crop_mode
         )
         return build_transform(False, self.input_size, self.in_chans, self.mean, self.std, recipe)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
-
-    def save(self, folder: Path) -> Path:
-        """Write ``folder/model.json``."""
-        return write_atomic(folder / FILE, json.dumps(self.to_dict(), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> ModelInfo:
-        """Read ``folder/model.json``.
-
-        Raises:
-            MissingFile: not there. InvalidValue: not one of ours.
-        """
-        path = folder / FILE
-        if not path.is_file():
-            raise MissingFile(f"{folder} does not say how to use its network: {FILE} is missing")
-        try:
-            return cls(**read_record(path, SCHEMA, ("classes", "mean", "std")))
-        except (ValueError, TypeError) as error:
-            raise InvalidValue(
-                f"{path} is not a model description of pocketeye: {error}"
-            ) from error

@@ -1,4 +1,4 @@
-"""From what the user typed (a name, an ``architecture.json``, a run folder) to a network."""
+"""Open a classifier or backbone from what the user typed, to look at it, export it or time it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_checkpoint
-from pocketeye.models.bundled import located
+from pocketeye.models.reference import ArchitectureFile, Named, Run, TimmName, resolve
 from pocketeye.models.size import Size, sides
-from pocketeye.predicting.info import FILE as MODEL_FILE
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predictor import info_of
-
-_WEIGHTS = "best.safetensors"
+from pocketeye.runs import BEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,7 @@ class Network:
         return self.info.in_chans, *sides(self.own_size or self.input_size)
 
     def example(self) -> torch.Tensor:
-        """One input of the right shape, seeded noise: ``(1, C, H, W)``."""
+        """Make one input of the right shape, ``(1, C, H, W)``, of seeded noise."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(1, *self.input_shape, generator=generator)
 
@@ -57,51 +55,52 @@ def open_network(
     pretrained: bool = False,
     any_shape: bool = False,
 ) -> Network:
-    """Make the network, on the CPU and in eval mode; random weights are those of seed 0.
+    """Make a classifier or backbone on the CPU, in eval mode; random weights are those of seed 0.
 
-    The name of a run that comes along (:mod:`pocketeye.models.bundled`) is as good as a run folder.
-
-    A run folder says itself how its network sees images; of others the usual is assumed.
+    A run says itself how its network sees images; of others the usual is assumed.
 
     Args:
+        model: as :func:`pocketeye.create_model` takes it.
+        input_size: side of the image in pixels; the network's own by default.
+        checkpoint: a file of weights.
+        pretrained: fetch the published weights of a name.
         any_shape: keep the input of an architecture that is no square.
 
     Raises:
         InvalidValue, MissingFile: as :func:`pocketeye.create_model` and ``load_checkpoint``; or an
             input size below 1.
     """
-    model = located(model)
     if input_size is not None and input_size < 1:
         raise InvalidValue(f"the input size must be at least 1 pixel, not {input_size}")
+    named = resolve(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = create_model(model, pretrained=pretrained)
     if checkpoint is not None:
         load_checkpoint(module, checkpoint)
-    path = Path(model)
-    name = _name_of(model, path)
-    described = path.is_dir() and (path / MODEL_FILE).is_file()
+    name = named.base if isinstance(named, Named | TimmName) else named.name
     own: Any = getattr(module, "architecture", None)
     own_size = None
-    if any_shape and input_size is None and not described and isinstance(own, Architecture):
-        own_size = own.input_size
-        input_size = max(sides(own_size))
-    info = ModelInfo.load(path) if described else _usual(module, name, input_size)
+    weights: Path | None = None
+    if isinstance(named, Run):
+        info = ModelInfo.load(named.folder)
+        weights = named.folder / BEST
+    else:
+        if any_shape and input_size is None and isinstance(own, Architecture):
+            own_size = own.input_size
+            input_size = max(sides(own_size))
+        info = _usual(module, name, input_size)
+        if isinstance(named, ArchitectureFile):
+            weights = named.weights
     size = input_size or info.input_size
     return Network(
         name=name,
         module=module.eval(),
         info=replace(info, input_size=size),
         architecture=_architecture(module, own_size or size),
-        trained=pretrained or checkpoint is not None or (path / _WEIGHTS).is_file(),
+        trained=pretrained or checkpoint is not None or (weights is not None and weights.is_file()),
         own_size=own_size,
     )
-
-
-def _name_of(model: str, path: Path) -> str:
-    if path.is_dir():
-        return path.resolve().name
-    return path.resolve().parent.name if path.name == "architecture.json" else path.stem
 
 
 def _architecture(module: nn.Module, input_size: Size) -> Architecture | None:

@@ -1,4 +1,4 @@
-"""Class probabilities of images that have no labels."""
+"""Tell the likeliest classes of images that have no labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Prediction:
     thumbnail: Image.Image | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {
             "path": self.name,
             "classes": list(self.classes),
@@ -50,7 +50,7 @@ def predict(
     thumbnails: int = 0,
     thumbnail_size: int = 192,
 ) -> tuple[list[Prediction], list[str]]:
-    """(Predictions, sentences about images that cannot be read).
+    """Return predictions, and a sentence about each image that cannot be read.
 
     Args:
         predictor: from ``open_predictor``.
@@ -95,7 +95,7 @@ def predict(
 
 
 def _small(image: Image.Image, size: int) -> Image.Image:
-    """At most ``size`` pixels long; tiny images are enlarged in whole steps."""
+    """Shrink an image to at most ``size`` pixels; tiny ones are enlarged in whole steps."""
     if max(image.size) * 2 <= size:
         factor = size // max(image.size)
         wanted = image.width * factor, image.height * factor

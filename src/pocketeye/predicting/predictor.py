@@ -1,4 +1,4 @@
-"""A trained classifier ready for use: a run folder, an exported artefact, or a network with weights."""
+"""Open a trained classifier for use: a run, an exported artefact, or a network with weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from pocketeye.data.transforms.transforms import Interpolation
 from pocketeye.devices import Device, resolve_device
-from pocketeye.errors import InvalidValue, MissingFile, require_range
+from pocketeye.errors import InvalidValue, require_range
 from pocketeye.models import create_model, load_checkpoint
-from pocketeye.models.bundled import bundled_runs, located
+from pocketeye.models._create import create_for_checkpoint
+from pocketeye.models.bundled import bundled_runs
+from pocketeye.models.reference import ArchitectureFile, ArtifactFolder, Run, expect
+from pocketeye.models.task import CLASSIFY
 from pocketeye.predicting.class_names import (
     NUM_IMAGENET,
     imagenet_classes,
@@ -24,27 +27,40 @@ from pocketeye.predicting.class_names import (
     of_imagenet,
     read_classes,
 )
-from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.runs import BEST
-from pocketeye.runtimes import MANIFEST, Artifact, Executable, get_runtime
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.runs import MODEL
+from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
 class Predictor(ABC):
-    """``logits`` of normalised inputs, and ``info`` about how to make them."""
+    """``logits`` of normalised inputs, and ``info`` about how to make them.
 
-    def __init__(self, info: ModelInfo) -> None:
-        self.info = info
+    ``assumed`` says that the names of its classes are a guess: a network of 1000 outputs that goes by a
+    registered name is taken to be ImageNet's.
+    """
+
+    def __init__(self, info: ModelInfo, *, assumed: bool = False) -> None:
+        self.info, self.assumed = info, assumed
+
+    def adopt_names(self, classes: tuple[str, ...]) -> None:
+        """Take the data's names of classes where the network does not know its own and has as many."""
+        own = self.info.classes
+        foreign = self.assumed and not of_imagenet(classes)
+        if len(classes) == len(own) and (foreign or own == numbered(len(own))):
+            self.info = replace(self.info, classes=classes)
 
     @abstractmethod
     def logits(self, x: Tensor) -> np.ndarray:
-        """float32 ``(N, num_classes)`` of float32 ``(N, C, S, S)``."""
+        """Return float32 logits ``(N, num_classes)`` of normalised float32 images ``(N, C, S, S)``."""
 
 
 class TorchPredictor(Predictor):
     """A module on a device."""
 
-    def __init__(self, module: nn.Module, info: ModelInfo, device: torch.device) -> None:
-        super().__init__(info)
+    def __init__(
+        self, module: nn.Module, info: ModelInfo, device: torch.device, *, assumed: bool = False
+    ) -> None:
+        super().__init__(info, assumed=assumed)
         self.device = device
         self.module = module.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -77,7 +93,6 @@ class ArtifactPredictor(Predictor):
 def open_predictor(
     model: str | Path,
     *,
-    classes: tuple[str, ...] | None = None,
     names: Path | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
@@ -85,78 +100,74 @@ def open_predictor(
     device: Device = "auto",
     threads: int = 1,
 ) -> Predictor:
-    """Open what ``model`` names.
+    """Open a classifier.
 
     Args:
         model: a run folder, the name of one that comes along, an artefact folder, or a name or
             ``architecture.json`` with weights.
-        classes: of the data; used where the network does not know its own.
         names: file with the names of the network's classes, one a line; it wins over what the
             network says.
-        checkpoint: weights for a name or ``architecture.json``.
+        checkpoint: weights for a name or ``architecture.json``; the network gets as many classes and
+            channels as they are for.
         pretrained: fetch the published weights of a name.
         input_size: another input side in pixels than the network's (not for artefacts).
         device: for torch networks.
         threads: for artefacts.
 
     Raises:
-        MissingFile, InvalidValue: nothing usable there, weights that do not fit, or another number of
-            names than the network has classes.
+        MissingFile, InvalidValue: nothing usable there, a network of another kind, weights that do not
+            fit, or another number of names than the network has classes.
     """
     if input_size is not None:
         require_range("input_size", input_size, 4, 4096)
-    if names is not None:
-        given = read_classes(names)
-        try:
-            predictor = open_predictor(
-                model, classes=given, checkpoint=checkpoint, pretrained=pretrained,
-                input_size=input_size, device=device, threads=threads,
-            )  # fmt: skip
-        except InvalidValue as error:
-            raise InvalidValue(f"{error} ({names} names {len(given)} classes)") from error
+    given = None if names is None else read_classes(names)
+    predictor = _open(model, checkpoint, pretrained, input_size, device, threads)
+    if given is not None:
         if len(given) != predictor.info.num_classes:
             raise InvalidValue(
                 f"{names} names {len(given)} classes, but {model} has {predictor.info.num_classes}"
             )
         predictor.info = replace(predictor.info, classes=given)
-        return predictor
-    model = located(str(model))
-    path = Path(model)
-    if path.is_dir() and (path / MANIFEST).is_file():
-        return _open_artifact(path, classes, threads, input_size)
+    return predictor
+
+
+def _open(
+    model: str | Path,
+    checkpoint: Path | None,
+    pretrained: bool,
+    input_size: int | None,
+    device: Device,
+    threads: int,
+) -> Predictor:
+    named = expect(model, "a classifier's command", (CLASSIFY,))
+    if isinstance(named, ArtifactFolder):
+        return _open_artifact(named.folder, threads, input_size)
     place = resolve_device(device)
-    if path.is_dir() and checkpoint is None:
-        return _open_run(path, input_size, place)
-    if checkpoint is None and not pretrained:
+    if isinstance(named, Run) and checkpoint is None:
+        info = ModelInfo.load(named.folder)
+        assert named.weights  # says so where there are none yet
+        info = replace(info, input_size=input_size or info.input_size)
+        return TorchPredictor(create_model(model), info, place)
+    own = named.weights if isinstance(named, ArchitectureFile) else None
+    if checkpoint is None and own is None and not pretrained:
         raise InvalidValue(
             f"{model} has no trained weights: name a run folder or an artefact, add "
             f"--checkpoint FILE or --pretrained, or take {bundled_runs()[0]}, which comes along"
         )
-    return _open_network(model, classes, checkpoint, pretrained, input_size, place)
+    return _open_network(model, checkpoint, pretrained, input_size, place)
 
 
-def _open_run(path: Path, input_size: int | None, device: torch.device) -> Predictor:
-    info = ModelInfo.load(path)
-    if not (path / BEST).is_file():
-        raise MissingFile(f"{path} has no weights yet ({BEST} is missing): finish its training")
-    info = replace(info, input_size=input_size or info.input_size)
-    return TorchPredictor(create_model(path), info, device)
-
-
-def _open_artifact(
-    path: Path, classes: tuple[str, ...] | None, threads: int, input_size: int | None
-) -> Predictor:
+def _open_artifact(path: Path, threads: int, input_size: int | None) -> Predictor:
     artifact = Artifact.load(path)
     if len(artifact.inputs) != 1 or len(artifact.inputs[0].shape) != 4:
         raise InvalidValue(f"{path} is no classifier: it should take one image (N, C, H, W)")
     _, channels, size, _ = artifact.inputs[0].shape
     if input_size not in (None, size):
         raise InvalidValue(f"{path} was exported for {size} pixels, not {input_size}")
-    outputs = artifact.outputs[0].shape[-1]
-    if (path / FILE).is_file():
+    if (path / MODEL).is_file():
         info = ModelInfo.load(path)
     else:
-        names = classes if classes and len(classes) == outputs else numbered(outputs)
+        names = numbered(artifact.outputs[0].shape[-1])
         info = ModelInfo.default(path.resolve().name, names, channels, size)
     executable = get_runtime(artifact.runtime).load(artifact, threads=threads)
     return ArtifactPredictor(executable, info)
@@ -164,38 +175,28 @@ def _open_artifact(
 
 def _open_network(
     model: str | Path,
-    classes: tuple[str, ...] | None,
     checkpoint: Path | None,
     pretrained: bool,
     input_size: int | None,
     device: torch.device,
 ) -> Predictor:
-    beside = checkpoint.parent if checkpoint is not None else Path()
-    info = ModelInfo.load(beside) if checkpoint and (beside / FILE).is_file() else None
-    if info is not None:
-        module = create_model(model, num_classes=info.num_classes, in_chans=info.in_chans)
-    else:
+    """Open a name or an architecture; a ``model.json`` beside the weights says how it sees images."""
+    info = None
+    if checkpoint is None:
         module = create_model(model, pretrained=pretrained)
-    if checkpoint is not None:
-        module = _load(module, model, checkpoint, None if info else classes)
-    info = info or info_of(module, str(model), classes)
-    return TorchPredictor(module, replace(info, input_size=input_size or info.input_size), device)
+    elif (checkpoint.parent / MODEL).is_file():
+        info = ModelInfo.load(checkpoint.parent)
+        module = create_model(model, num_classes=info.num_classes, in_chans=info.in_chans)
+        load_checkpoint(module, checkpoint)
+    else:
+        module = create_for_checkpoint(model, checkpoint)
+    found = info or info_of(module, str(model))
+    found = replace(found, input_size=input_size or found.input_size)
+    return TorchPredictor(module, found, device, assumed=info is None)
 
 
-def _load(
-    module: nn.Module, model: str | Path, checkpoint: Path, classes: tuple[str, ...] | None
-) -> nn.Module:
-    """The network with the weights in ``checkpoint``: as it is, or made for as many ``classes``."""
-    try:
-        return load_checkpoint(module, checkpoint)
-    except InvalidValue:
-        if classes is None or len(classes) == getattr(module, "num_classes", None):
-            raise
-    return load_checkpoint(create_model(model, num_classes=len(classes)), checkpoint)
-
-
-def info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None = None) -> ModelInfo:
-    """What timm's ``pretrained_cfg`` says of a network.
+def info_of(module: nn.Module, name: str) -> ModelInfo:
+    """Return what timm's ``pretrained_cfg`` says of a network.
 
     Networks known by a name that have 1000 outputs are ImageNet's; other classes get numbers.
     """
@@ -204,15 +205,8 @@ def info_of(module: nn.Module, name: str, classes: tuple[str, ...] | None = None
     channels, size, _ = cfg.get("input_size", (3, 224, 224))
     stem = next((p for p in module.parameters() if p.ndim == 4), None)
     channels = channels if stem is None else int(stem.shape[1])
-    fitting = classes if classes and len(classes) == outputs else None
-    if (
-        outputs == NUM_IMAGENET
-        and is_model(name.partition(".")[0])
-        and (fitting is None or of_imagenet(fitting))
-    ):
-        names = imagenet_classes()
-    else:
-        names = fitting or numbered(outputs)
+    of_1000 = outputs == NUM_IMAGENET and is_model(name.partition(".")[0])
+    names = imagenet_classes() if of_1000 else numbered(outputs)
     info = ModelInfo.default(name, names, channels, size)
     usual = cfg.get("interpolation")
     return replace(

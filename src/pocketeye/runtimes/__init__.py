@@ -9,7 +9,6 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from pocketeye.errors import unknown
-from pocketeye.runtimes.base import MANIFEST as MANIFEST
 from pocketeye.runtimes.base import PRECISIONS as PRECISIONS
 from pocketeye.runtimes.base import Artifact as Artifact
 from pocketeye.runtimes.base import Executable as Executable

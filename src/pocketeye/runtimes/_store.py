@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runtimes.base import MANIFEST, PRECISIONS, Artifact, Runtime, TensorSpec
+from pocketeye.runs import MANIFEST
+from pocketeye.runtimes.base import PRECISIONS, Artifact, Runtime, TensorSpec
 
 SHA256 = "sha256"
 

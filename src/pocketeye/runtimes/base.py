@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.runs import MANIFEST
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-MANIFEST = "artifact.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,8 +28,8 @@ from pocketeye.searching.deriving.ranking import Batch, Loss
 from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import PixelIoU
 from pocketeye.searching.problem import batch_of, kept
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import SemanticDraws, SemanticOrder
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import pixel_loss
 
 _RECALIBRATION_IMAGES = 256
@@ -46,7 +46,7 @@ class Segmentation:
     """
 
     images: SemanticSet
-    recipe: DenseConfig
+    recipe: DenseRecipe
     described: DenseDescription
     _parts: list[SemanticSet] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -116,7 +116,7 @@ class Segmentation:
             kept(_Whole(held_out, self.described), 13 * height * width * len(held_out)),
         )
 
-    def _augmented(self, config: SearchConfig) -> DenseConfig:
+    def _augmented(self, config: SearchConfig) -> DenseRecipe:
         return self.recipe if config.augment else replace(self.recipe, flip=0.0, scale=(1.0, 1.0))
 
 
@@ -146,7 +146,7 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
     """Normalised crops (3, S, S) and their labels uint8 (S, S), by the keys of a sampler."""
 
     def __init__(
-        self, images: SemanticSet, recipe: DenseConfig, described: DenseDescription
+        self, images: SemanticSet, recipe: DenseRecipe, described: DenseDescription
     ) -> None:
         self.draws, self.described = SemanticDraws(images, recipe), described
 

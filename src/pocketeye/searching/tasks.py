@@ -23,13 +23,15 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
+from pocketeye.models.task import SEMANTIC
 from pocketeye.runs import RESULT, RunFolder
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.outcome import Trained
 from pocketeye.searching.problem import Classification, Problem, side
 from pocketeye.searching.segmentation import Segmentation
-from pocketeye.training.classify.config import TrainConfig, load_recipe
-from pocketeye.training.dense.config import DenseConfig, load_dense_recipe
+from pocketeye.training.classify.recipe import ClassifyRecipe
+from pocketeye.training.classify.run import usual_recipe
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.run import network_options
 
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16
@@ -39,7 +41,7 @@ SearchableTask = Literal["classify", "semantic"]
 class Retraining(ABC):
     """The training of the chosen network from scratch, by ``recipe``."""
 
-    recipe: TrainConfig | DenseConfig
+    recipe: ClassifyRecipe | DenseRecipe
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe, as run folders keep it."""
@@ -68,7 +70,7 @@ class SearchInputs:
     train: ImageSet | SemanticSet
     val: ImageSet | SemanticSet
     retraining: Retraining | None
-    recipe: DenseConfig | None = None
+    recipe: DenseRecipe | None = None
     decisive: dict[str, Any]
 
 
@@ -91,7 +93,7 @@ class ClassifierRetraining(Retraining):
 
     images: ImageSet
     val: ImageSet
-    recipe: TrainConfig
+    recipe: ClassifyRecipe
 
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
         from pocketeye.training.classify.fit import fit
@@ -111,7 +113,7 @@ class SegmenterRetraining(Retraining):
 
     images: SemanticSet
     val: SemanticSet
-    recipe: DenseConfig
+    recipe: DenseRecipe
     described: DenseDescription
 
     def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
@@ -159,7 +161,7 @@ def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
     """
     if task == "classify":
         return None
-    return load_dense_recipe(recipe or _RECIPE, "semantic").batch_size
+    return DenseRecipe.load(recipe or _RECIPE, "semantic").batch_size
 
 
 def open_classification(asked: SearchRequest) -> SearchInputs:
@@ -169,8 +171,8 @@ def open_classification(asked: SearchRequest) -> SearchInputs:
         raise InvalidValue("--classes says what the masks of --task semantic mean: leave it out")
     chosen = None
     if asked.retrain:
-        chosen = load_recipe(
-            asked.recipe or ("digits" if data == "digits" else "small-cpu"),
+        chosen = ClassifyRecipe.load(
+            asked.recipe or usual_recipe(data),
             epochs=asked.epochs, input_size=side(space), **_machine(config),
         )  # fmt: skip
     train, val = (load_images(data, split, in_chans=space.in_chans) for split in ("train", "val"))
@@ -195,9 +197,9 @@ def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs
     space, config, data = asked.space, asked.config, asked.data
     spec = table.segmenter.spec
     shorter, longer = min(sides(space.input_size)), max(sides(space.input_size))
-    chosen = load_dense_recipe(
-        asked.recipe or _RECIPE, "semantic", epochs=asked.epochs, min_sizes=(shorter,),
-        min_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
+    chosen = DenseRecipe.load(
+        asked.recipe or _RECIPE, "semantic", epochs=asked.epochs, train_sizes=(shorter,),
+        input_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
         head_channels=spec.head_channels, **_machine(config),
     )  # fmt: skip
     if asked.retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
@@ -215,7 +217,7 @@ def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs
         )
     _require_size(train, space, shorter)
     described = DenseDescription(
-        task="semantic", backbone="searched", classes=train.classes, min_size=shorter,
+        task=SEMANTIC, backbone="searched", classes=train.classes, min_size=shorter,
         max_size=longer, fpn_channels=spec.fpn_channels, head_channels=spec.head_channels,
         norms=chosen.norms, data=data,
     )  # fmt: skip

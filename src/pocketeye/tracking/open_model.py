@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from pocketeye.devices import resolve_device
-from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import TAM, list_tams, load_checkpoint
+from pocketeye.models.reference import Run, expect
 from pocketeye.models.tam.checkpoints import (
     PUBLISHED,
     bundled_weights,
@@ -16,6 +17,7 @@ from pocketeye.models.tam.checkpoints import (
     checkpoint_path,
 )
 from pocketeye.models.tam.described import TrackerDescription, weights_in
+from pocketeye.models.task import SEGMENT_ANYTHING, TRACK
 
 DEFAULT = "pocketeye_tam_nano"
 """The tracker whose weights come with the package."""
@@ -42,16 +44,18 @@ def open_model(
 
     Raises:
         MissingFile: no weights; the sentence says which file to put where.
-        InvalidValue: unknown name or device, or weights that are damaged or do not fit.
+        InvalidValue: unknown name or device, a network that is no tracker, or weights that are damaged
+            or do not fit.
     """
-    run = Path(name) if name not in list_tams() and Path(name).is_dir() else None
-    if run is None and name not in list_tams():
-        raise unknown("tracker", name, list_tams())
+    named = expect(name, "a tracker's command", (TRACK, SEGMENT_ANYTHING), artifacts=False)
     if untrained and checkpoint is not None:
         raise InvalidValue(f"give either untrained or a checkpoint ({checkpoint}), not both")
     place = resolve_device(device)
-    described = TrackerDescription.load(run) if run else TrackerDescription(variant=name)
-    weights = None if untrained else _weights(name, run if checkpoint is None else checkpoint)
+    if isinstance(named, Run):
+        described, own = TrackerDescription.load(named.folder), named.folder
+    else:
+        described, own = TrackerDescription(variant=named.name), None
+    weights = None if untrained else _weights(name, own if checkpoint is None else checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = described.make(image_size)

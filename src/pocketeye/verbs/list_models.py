@@ -14,6 +14,7 @@ from pocketeye.errors import InvalidValue, nearest
 from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies, origin
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
+from pocketeye.models.reference import known_names
 from pocketeye.progress import task
 from pocketeye.text import human_count, text_table
 from pocketeye.verbs._result import VerbResult
@@ -41,7 +42,7 @@ class ModelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ListResult(VerbResult):
-    """The networks, trackers and trained runs that come along, as far as they match, by name."""
+    """Trained runs that come along, networks and trackers, as far as they match, by name."""
 
     models: tuple[ModelRow, ...]
     trackers: tuple[TrackerRow, ...] = ()
@@ -55,9 +56,10 @@ class ListResult(VerbResult):
         }
 
     def lines(self) -> list[str]:
-        tables = [self._networks()] if self.models else []
+        # what works at once comes first
+        tables = [_bundled_table(self.bundled)] if self.bundled else []
+        tables += [self._networks()] if self.models else []
         tables += [tracker_table(self.trackers)] if self.trackers else []
-        tables += [_bundled_table(self.bundled)] if self.bundled else []
         return [line for table in tables for line in (*table, "")][:-1]
 
     def _networks(self) -> list[str]:
@@ -84,7 +86,7 @@ class ListResult(VerbResult):
 
     def next_commands(self) -> list[str]:
         names = [row.name for row in self.models] + [row.name for row in self.trackers]
-        return [f"pocketeye info {[*names, *self.bundled][0]}"]
+        return [f"pocketeye info {[*self.bundled, *names][0]}"]
 
     def _notes(self) -> list[str]:
         cards = [row.card for row in self.models if row.card]
@@ -99,7 +101,7 @@ class ListResult(VerbResult):
 def list_models(
     pattern: str = "*", *, include_timm: bool = False, results: Path = Path("results")
 ) -> ListResult:
-    """List networks and trackers: cost, input size, published accuracy, measured latency, weights.
+    """List trained runs that come along, networks, trackers: cost, accuracy, latency, weights.
 
     Args:
         pattern: names to show, shell-style: 'fbnet_*'.
@@ -158,7 +160,6 @@ def _nothing(pattern: str) -> str:
     theirs = models.list_models(pattern, include_timm=True)
     if theirs:
         return f"no network of ours matches {pattern!r}, {len(theirs)} of timm's do: --include-timm"
-    names = [*models.list_models(include_timm=True), *models.list_tams()]
-    close = nearest(pattern.strip("*"), names)
+    close = nearest(pattern.strip("*"), known_names())
     guess = f" Did you mean {close!r}?" if close else ""
     return f"no network matches {pattern!r}.{guess} (all: pocketeye list)"

@@ -232,7 +232,7 @@ def _segmenter(
 ) -> SegmenterSpec | None:
     """What whole networks end with, None for classifiers; says what is missing or means nothing."""
     if task == "classify":
-        refuse(task, fpn_channels=fpn_channels, head_channels=head_channels)
+        refuse(f"--task {task}", fpn_channels=fpn_channels, head_channels=head_channels)
         if not isinstance(space.input_size, int):
             raise InvalidValue(
                 f"classifiers see squares, got the size {size_text(space.input_size)}: give one "

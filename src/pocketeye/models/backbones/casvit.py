@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import fold_before
-from pocketeye.models._registry import register_model
+from pocketeye.models._registry import checkpoint_filter, register_model
 from pocketeye.models.additive import AdditiveBlock, ConvNorm
 from pocketeye.models.backbones.casvit_keys import checkpoint_filter_fn
 
@@ -294,6 +294,9 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {f"casvit_{variant}.untrained": _cfg() for variant in ("xs", "s", "m", "t")}
 )
+
+
+checkpoint_filter(CASViT)(checkpoint_filter_fn)
 
 
 def _create_casvit(variant: str, pretrained: bool, **kwargs: Any) -> CASViT:

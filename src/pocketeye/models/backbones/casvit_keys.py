@@ -10,15 +10,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
-
-if TYPE_CHECKING:
-    from pocketeye.models.backbones.casvit import CASViT
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +41,8 @@ _LEAVES = (
 )
 
 
-def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: CASViT) -> dict[str, Tensor]:
-    """Rename a state dict, ours or official, and leave out what ``model`` has no place for.
+def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Rename a state dict, ours or official, and leave out what a CAS-ViT has no place for.
 
     * A file of two heads for a network of one: the heads are averaged, which is what the official
       network outputs in eval mode.

@@ -33,7 +33,7 @@ from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_c
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from pocketeye.models._registry import register_model
+from pocketeye.models._registry import checkpoint_filter, register_model
 from pocketeye.models.architecture import Architecture, HeadOp
 from pocketeye.models.backbones.fbnet_keys import checkpoint_filter_fn
 from pocketeye.models.blocks import build_block, init_weights
@@ -278,6 +278,9 @@ default_cfgs = generate_default_cfgs(
         "fbnet_c_mobile_cv.untrained": _cfg(),
     }
 )
+
+
+checkpoint_filter(FBNet)(checkpoint_filter_fn)
 
 
 def _create_fbnet(variant: str, pretrained: bool = False, **kwargs: Any) -> FBNet:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import nn
 
-from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.errors import MissingFile
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.backbone import NormMode
@@ -19,20 +19,17 @@ from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.runs import MODEL, WEIGHTS, read_record, write_atomic
+from pocketeye.models.described import Description
+from pocketeye.models.task import DENSE, Task
+from pocketeye.runs import BEST
 
 DenseTask = Literal["detect", "instance", "semantic"]
 DENSE_TASKS: tuple[DenseTask, ...] = get_args(DenseTask)
 DenseNetwork = RetinaNet | MaskRCNN | SemanticFPN
-SCHEMA = "pocketeye.dense/1"
-_TUPLES = ("classes", "category_ids", "mean", "std")
-_NETWORKS: dict[DenseTask, str] = {
-    "detect": "retinanet", "instance": "mask_rcnn", "semantic": "semantic_fpn",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseDescription:
+class DenseDescription(Description):
     """Task, backbone, classes and sizes of a detector or segmenter.
 
     Attributes:
@@ -50,7 +47,11 @@ class DenseDescription:
         data: what it was trained on, as the user named it.
     """
 
-    task: DenseTask
+    SCHEMA: ClassVar[str] = "pocketeye.dense/1"
+    WHAT: ClassVar[str] = "a run of a detector or segmenter"
+    TASKS: ClassVar[tuple[Task, ...]] = DENSE
+
+    task: Task
     backbone: str
     classes: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
@@ -64,21 +65,17 @@ class DenseDescription:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     data: str = ""
 
-    def __post_init__(self) -> None:
-        if self.task not in DENSE_TASKS:
-            raise unknown("task", self.task, DENSE_TASKS)
-
     @property
     def network(self) -> str:
         """``retinanet``, ``mask_rcnn`` or ``semantic_fpn``."""
-        return _NETWORKS[self.task]
+        return self.task.network
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
 
     def make(self, **kwargs: Any) -> DenseNetwork:
-        """The network, with fresh weights.
+        """Make the network, with fresh weights.
 
         Args:
             kwargs: for ``create_detector`` or ``create_semantic``, for example ``backbone_kwargs``.
@@ -90,7 +87,7 @@ class DenseDescription:
         if self.architecture is not None:
             backbone = Architecture.from_json(json.dumps(self.architecture))
         options: dict[str, Any] = {"norms": self.norms, "fpn_channels": self.fpn_channels, **kwargs}
-        if self.task == "semantic":
+        if self.task.labels_pixels:
             return create_semantic(
                 backbone, self.num_classes, channels=self.head_channels, **options
             )
@@ -100,53 +97,19 @@ class DenseDescription:
             image_mean=list(self.mean), image_std=list(self.std), **options,
         )  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
-
-    def save(self, folder: Path) -> Path:
-        """Write ``folder/model.json``."""
-        return write_atomic(folder / MODEL, json.dumps(self.to_dict(), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> DenseDescription:
-        """Read ``folder/model.json``.
-
-        Raises:
-            MissingFile: not there. InvalidValue: not one of a detector or segmenter.
-        """
-        path = folder / MODEL
-        if not path.is_file():
-            raise MissingFile(f"{folder} is no run of a detector or segmenter: {MODEL} is missing")
-        try:
-            return cls(**read_record(path, SCHEMA, _TUPLES))
-        except (ValueError, TypeError) as error:
-            raise InvalidValue(
-                f"{path} does not describe a detector or segmenter of pocketeye ({error}): give the "
-                f"folder of a run of pocketeye train --task {', '.join(DENSE_TASKS)}"
-            ) from error
-
-
-def is_dense(folder: Path) -> bool:
-    """Whether a folder's ``model.json`` says that it is of a detector or segmenter."""
-    try:
-        data = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
-        return False
-    return isinstance(data, dict) and data.get("schema") == SCHEMA
-
 
 def open_dense(
     run: Path, device: torch.device | str = "cpu"
 ) -> tuple[DenseNetwork, DenseDescription]:
-    """The network of a finished run with its best weights, in eval mode, and its description.
+    """Open the network of a finished run, with its best weights and in eval mode, and its description.
 
     Raises:
         MissingFile: no such run, or no weights yet. InvalidValue: damaged, or not a dense run.
     """
     described = DenseDescription.load(run)
-    if not (run / WEIGHTS).is_file():
-        raise MissingFile(f"{run} has no weights yet ({WEIGHTS} is missing): finish its training")
+    if not (run / BEST).is_file():
+        raise MissingFile(f"{run} has no weights yet ({BEST} is missing): finish its training")
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = described.make()
-    load_checkpoint(network, run / WEIGHTS)
+    load_checkpoint(network, run / BEST)
     return network.eval().to(device), described  # type: ignore[return-value]

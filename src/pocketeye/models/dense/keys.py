@@ -46,8 +46,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from pocketeye.models._registry import checkpoint_filter
 from pocketeye.models.backbones import casvit_keys
 from pocketeye.models.backbones.casvit import CASViT
+from pocketeye.models.dense.mask_rcnn import MaskRCNN
+from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.dense.semantic_fpn import SemanticFPN
 
 _BODY = "backbone.body.model."
 _OFFICIAL = re.compile(r"(neck|bbox_head|rpn_head|roi_head|decode_head)\.")
@@ -78,6 +82,7 @@ _RENAMED = tuple(
 _EXTRA = re.compile(r"backbone\.fpn\.layer_blocks\.(\d+)\.0\.")
 
 
+@checkpoint_filter(RetinaNet, MaskRCNN, SemanticFPN)
 def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Rename a state dict, ours or official, of a RetinaNet, Mask R-CNN or Semantic FPN.
 

@@ -21,6 +21,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Offl
 from torch import Tensor
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.models._registry import checkpoint_filter
 from pocketeye.models.tam.create import create_tam, list_tams
 from pocketeye.models.tam.tam import TAM
 
@@ -162,6 +163,20 @@ def warn_of_other_variant(path: Path, model: TAM) -> None:
         )
 
 
+def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Names of the trackers whose weights have these names and shapes (ours)."""
+    fitting = []
+    for name in list_tams():
+        with torch.device("meta"):
+            own = create_tam(name).state_dict()
+        if own.keys() == state_dict.keys() and all(
+            state_dict[key].shape == value.shape for key, value in own.items()
+        ):
+            fitting.append(name)
+    return fitting
+
+
+@checkpoint_filter(TAM, relatives=fitting_trackers, after=warn_of_other_variant)
 def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[str, Tensor]:
     """The official names or ours, to ours.
 
@@ -178,19 +193,6 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[s
             f"{model.variant or 'this network'} is {here.shape[0]}: {remedy} instead"
         )
     return ours
-
-
-def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
-    """Names of the trackers whose weights have these names and shapes (ours)."""
-    fitting = []
-    for name in list_tams():
-        with torch.device("meta"):
-            own = create_tam(name).state_dict()
-        if own.keys() == state_dict.keys() and all(
-            state_dict[key].shape == value.shape for key, value in own.items()
-        ):
-            fitting.append(name)
-    return fitting
 
 
 def _renamed(key: str) -> str:

@@ -1,1 +1,1 @@
-"""Judging classifiers, detectors and segmenters on data with truth."""
+"""Judge classifiers, detectors and segmenters on annotated data."""

@@ -1,4 +1,4 @@
-"""How good a classifier is on a labelled set."""
+"""Judge a classifier on a labelled set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.evaluation import figures
 from pocketeye.predicting.predictor import Predictor
-from pocketeye.runs import write_atomic, write_table
+from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 
 MOST_IN_JSON = 100
 """Classes up to which ``eval.json`` holds the whole confusion matrix (``confusion.csv`` always does)."""
@@ -42,16 +42,16 @@ class EvalResult:
 
     @property
     def images_per_second(self) -> float:
-        """Reading and transforming included."""
+        """Speed with reading and transforming included."""
         return self.report.n / self.seconds
 
     def worst(self, count: int = 5) -> list[ClassRow]:
-        """Classes of the lowest recall, lowest first."""
+        """Return the classes of the lowest recall, lowest first."""
         seen = [row for row in self.report.rows if row.recall is not None]
         return sorted(seen, key=lambda row: row.recall or 0.0)[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         report = self.report
         small = len(self.classes) <= MOST_IN_JSON
         return {
@@ -77,15 +77,12 @@ class EvalResult:
         Raises:
             InvalidValue: the folder cannot be made or written.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+        make_folder(folder)
         report = self.report
         title = f"{self.model} on {self.data}: top-1 {100 * self.top1:.2f} %"
         cells = np.argwhere(report.confusion)
         return [
-            write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n"),
+            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
             write_table(
                 folder / "classes.csv",
                 ("class", "n", "correct", "recall", "precision"),

@@ -1,4 +1,4 @@
-"""Found objects as the json that COCO's server takes, and back."""
+"""Write found objects as the json that COCO's server takes, and read such files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ImageId = int | str
 
 
 def image_ids(samples: DetectionSet) -> tuple[ImageId, ...]:
-    """By what the images of a set are known; their numbers where the set's ids are not unique."""
+    """Return the ids of a set's images; their numbers where the ids are not unique."""
     ids = samples.objects.image_ids
     return ids if len(set(ids)) == len(ids) else tuple(range(len(ids)))
 
@@ -27,7 +27,7 @@ def image_ids(samples: DetectionSet) -> tuple[ImageId, ...]:
 def result_rows(
     found: Mapping[ImageId, FoundObjects], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """``image_id, category_id, bbox, score`` and, with masks, ``segmentation``: a row per object."""
+    """Return per object ``image_id, category_id, bbox, score`` and, with masks, ``segmentation``."""
     rows: list[dict[str, Any]] = []
     for image_id, objects in found.items():
         sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
@@ -43,7 +43,7 @@ def result_rows(
 
 
 def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[ImageId, FoundObjects]:
-    """Results of another program, in the labels of ``samples``.
+    """Read the results of another program, in the labels of ``samples``.
 
     Args:
         path: a json list of results, or COCO's json whose annotations have scores.
@@ -70,6 +70,15 @@ def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[Imag
         image_id: _found(path, own, labels, (sizes[image_id][0], sizes[image_id][1]), masks)
         for image_id, own in by_image.items()
     }
+
+
+def has_masks(path: Path) -> bool:
+    """Tell whether the objects in a file of COCO results have segmentations.
+
+    Raises:
+        InvalidValue, MissingFile: as :func:`read_results`.
+    """
+    return any("segmentation" in row for row in _rows(path))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -116,7 +125,7 @@ def _found(
     size: tuple[int, int],
     masks: bool,
 ) -> FoundObjects:
-    """The results of one image of (width, height)."""
+    """Read the results of one image of (width, height)."""
     items: list[CompactMask] = []
     corners, scores = [], []
     try:

@@ -1,4 +1,4 @@
-"""How good a detector is on annotated images: average precision, F1, confusion, the worst of them."""
+"""Judge a detector on annotated images: average precision, F1, confusion, the worst of them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,24 @@ from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.detection import ApReport, coco_ap
 from pocketeye.metrics.matching import MatchReport, match_report, with_background
-from pocketeye.metrics.objects import FoundObjects, TrueObjects, found_objects, known, true_objects
+from pocketeye.metrics.objects import (
+    NOTHING,
+    FoundObjects,
+    TrueObjects,
+    found_objects,
+    known,
+    true_objects,
+)
 from pocketeye.metrics.voc import VocReport, voc_ap
+from pocketeye.models.task import DETECT, INSTANCE
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
 from pocketeye.predicting.evaluation.coco_results import ImageId, image_ids, result_rows
 from pocketeye.predicting.evaluation.pr_curve import save_pr
+from pocketeye.predicting.evaluation.worst_images import WorstDetection, in_words
 from pocketeye.results import Result
-from pocketeye.runs import environment, make_folder, write_atomic, write_table
+from pocketeye.runs import EVALUATION, environment, make_folder, write_atomic, write_table
 
 DETECTIONS = "detections.json"
 MOST_IN_JSON = 100
@@ -76,7 +85,7 @@ class DetectionEval:
 
     @property
     def task(self) -> str:
-        return "detect" if len(self.reports) == 1 else "instance"
+        return (DETECT if len(self.reports) == 1 else INSTANCE).name
 
     @property
     def data(self) -> str:
@@ -102,7 +111,7 @@ class DetectionEval:
         return ConfusionTable(names=with_background(self.classes), counts=self.matches.confusion)
 
     def rows(self) -> list[DetectionRow]:
-        """One per class."""
+        """Return one row per class."""
         return [self._row(label) for label in range(len(self.classes))]
 
     def _row(self, label: int) -> DetectionRow:
@@ -124,7 +133,7 @@ class DetectionEval:
         )
 
     def worst(self, count: int = 8) -> list[ImageId]:
-        """Images of the lowest F1, those with most mistakes first; only ones with a mistake."""
+        """Return the images of the lowest F1, most mistakes first; only ones with a mistake."""
         of = self.matches.images
 
         def order(name: ImageId) -> tuple[float, int]:
@@ -133,8 +142,28 @@ class DetectionEval:
 
         return sorted((name for name in of if of[name].f1 < 1), key=order)[:count]
 
+    def worst_rows(self) -> list[WorstDetection]:
+        """Return those images with pixels, truth and what was found at the score of the best F1."""
+        rows = []
+        for image_id in self.worst():
+            number = self.numbers[image_id]
+            try:
+                image = np.asarray(self.samples[number].image())
+            except UnreadableImage:
+                continue  # of results made elsewhere: nobody has read the images yet
+            rows.append(
+                WorstDetection(
+                    sentence=f"{self.samples.name(number)}: "
+                    f"{in_words(self.matches.images[image_id])}",
+                    image=image,
+                    truth=self.truths[image_id],
+                    found=self.found.get(image_id, NOTHING).above(self.matches.score),
+                )
+            )
+        return rows
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; shares that do not exist are None."""
+        """Return plain values for JSON; shares that do not exist are None."""
         matches, small = self.matches, len(self.classes) < MOST_IN_JSON
         return {
             "task": self.task,
@@ -177,7 +206,7 @@ class DetectionEval:
         names, title = confusion.names, f"{self.model} on {self.data}"
         results = result_rows(self.found, self.samples.category_ids)
         return [
-            write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n"),
+            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
             write_table(
                 folder / "classes.csv",
                 ("class", *list(rows[0])[1:]),
@@ -194,7 +223,9 @@ class DetectionEval:
                 f"{title}: F1 {self.matches.f1:.2f} at scores from {self.matches.score:.2f}",
                 "objects",
             ),
-            *worst_images.save_worst_detections(self, folder / "worst.png"),
+            *worst_images.save_worst_detections(
+                self.worst_rows(), self.classes, title, self.matches.score, folder / "worst.png"
+            ),
             write_atomic(folder / DETECTIONS, json.dumps(results) + "\n"),
         ]  # fmt: skip
 
@@ -209,7 +240,7 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
         InvalidValue: a class the network does not know, or not one image that can be read.
     """
     description = predictor.description
-    masks = description.task == "instance"
+    masks = description.task.outlines_objects
     places = match_classes(samples.classes, description.classes, samples.source)
     labels = {description.classes[place]: label for label, place in enumerate(places.tolist())}
     truths, found, problems = {}, {}, []
@@ -262,7 +293,7 @@ def judge(
     seconds: float | None = None,
     problems: tuple[str, ...] = (),
 ) -> DetectionEval:
-    """All numbers of what was found."""
+    """Compute all numbers of what was found."""
     classes = samples.classes
     reports = [coco_ap(truths, found, classes, "box")]
     if masks:
@@ -282,7 +313,7 @@ def judge(
 
 
 def truth_of(sample: DetectionSample, *, masks: bool) -> TrueObjects:
-    """The annotations of an image, as metrics take them."""
+    """Return the annotations of an image as metrics take them."""
     return true_objects(
         sample.boxes,
         sample.labels,
@@ -294,7 +325,7 @@ def truth_of(sample: DetectionSample, *, masks: bool) -> TrueObjects:
 
 
 def found_in(result: Result, labels: Mapping[str, int], *, masks: bool) -> tuple[FoundObjects, int]:
-    """A result as metrics take it, and how many of its objects are of no class in ``labels``."""
+    """Return a result as metrics take it, and how many objects are of no class in ``labels``."""
     names = result.labels or ()
     kept = result.only([i for i, name in enumerate(names) if name in labels])
     found = found_objects(

@@ -1,4 +1,4 @@
-"""What an evaluation looks like: where the classes are confused, and whether confidence is earned."""
+"""Draw an evaluation: where classes are confused, and whether confidence is earned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_NAMED = 30
 
 
 def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "images") -> Path:
-    """Confusion matrix as shares of each true class.
+    """Draw the confusion matrix as shares of each true class.
 
     With up to 30 classes all names and counts are written; with more the colours are those of the
     mistakes, and the commonest of them are listed beside. Of pixels, whose counts say little, shares
@@ -50,7 +50,7 @@ def _shares(table: ConfusionTable) -> np.ndarray:
 
 
 def _pooled(share: np.ndarray, most: int = 200) -> np.ndarray:
-    """At most ``most`` cells a side, each the largest of a block: single cells would be too small."""
+    """Pool to at most ``most`` cells a side, the largest of each block: cells would be too small."""
     block = -(-len(share) // most)
     filler = (0, -len(share) % block)
     padded = np.pad(share, (filler, filler), constant_values=np.nan)
@@ -67,7 +67,7 @@ def _colours() -> Any:
 
 
 def _emphasis(share: np.ndarray) -> Any:
-    """Small shares are to be seen beside large ones."""
+    """Stretch shares so that small ones are seen beside large ones."""
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(0.5, vmin=0, vmax=max(float(np.nanmax(share)), 1e-3))
@@ -111,12 +111,12 @@ def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -
 
 
 def _percent(share: float) -> str:
-    """In a cell: nothing for what rounds to nothing."""
+    """Write a share for a cell; nothing for what rounds to nothing."""
     return f"{100 * share:.0f}" if share >= 0.005 else ""
 
 
 def save_calibration(report: ClassReport, path: Path, title: str) -> Path:
-    """Reliability diagram: accuracy by confidence; below it how many predictions each bar is of."""
+    """Draw accuracy by confidence, and below it how many predictions each bar is of."""
     figure = make_figure(5.2, 5.6)
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     full = [row for row in report.bins if row.accuracy is not None]

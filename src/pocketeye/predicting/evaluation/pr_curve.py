@@ -1,4 +1,4 @@
-"""Precision over recall: of each class at an IoU of 0.5, and of their mean at five."""
+"""Draw precision over recall: of each class at an IoU of 0.5, and of their mean at five."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def save_pr(reports: Sequence[ApReport], classes: Sequence[str], path: Path, title: str) -> Path:
-    """A row for boxes, and one for masks if they were judged.
+    """Draw a row for boxes, and one for masks if they were judged.
 
     With up to 12 classes each has its colour (that of its objects in images); with more the curves
     are grey, and the best and the worst are named.

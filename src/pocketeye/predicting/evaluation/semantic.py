@@ -1,4 +1,4 @@
-"""How good a segmenter is on labelled images: mean IoU, per class, confusion, the worst of them."""
+"""Judge a segmenter on labelled images: mean IoU, per class, confusion, the worst of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.objects import known
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
+from pocketeye.models.task import SEMANTIC
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
-from pocketeye.predicting.evaluation.worst_images import WorstImage
-from pocketeye.runs import environment, make_folder, write_atomic, write_table
+from pocketeye.predicting.evaluation.worst_images import WorstMap
+from pocketeye.runs import EVALUATION, environment, make_folder, write_atomic, write_table
 
 _MOST_IN_JSON, _WORST = 100, 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]
@@ -46,7 +47,7 @@ class SemanticEval:
     classes: tuple[str, ...]
     report: SemanticReport
     images: dict[str, float] = field(repr=False)
-    worst: tuple[WorstImage, ...] = field(repr=False)
+    worst: tuple[WorstMap, ...] = field(repr=False)
     seconds: float | None = None
     problems: tuple[str, ...] = ()
 
@@ -69,10 +70,10 @@ class SemanticEval:
         return ConfusionTable(names=self.classes, counts=self.report.confusion)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; shares that do not exist are None."""
+        """Return plain values for JSON; shares that do not exist are None."""
         report = self.report
         return {
-            "task": "semantic",
+            "task": SEMANTIC.name,
             "model": self.model,
             "data": self.samples.source,
             "split": self.samples.split,
@@ -102,7 +103,7 @@ class SemanticEval:
         report, title = self.report, f"{self.model} on {self.data}"
         cells = np.argwhere(report.confusion)
         return [
-            write_atomic(folder / "eval.json", json.dumps(self.to_dict(), indent=1) + "\n"),
+            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
             write_table(
                 folder / "classes.csv",
                 ("class", "pixels", "iou", "accuracy"),
@@ -117,7 +118,9 @@ class SemanticEval:
                 self.confusion, folder / "confusion.png",
                 f"{title}: mean IoU {100 * report.miou:.1f} %", "pixels",
             ),
-            *worst_images.save_worst_maps(self, folder / "worst.png"),
+            *worst_images.save_worst_maps(
+                self.worst, self.classes, title, folder / "worst.png"
+            ),
         ]  # fmt: skip
 
 
@@ -190,7 +193,7 @@ def _judged(
     table = np.full(256, samples.ignore_index)
     table[: len(places)] = places
     images: dict[str, float] = {}
-    worst: list[WorstImage] = []
+    worst: list[WorstMap] = []
     problems: list[str] = []
     with progress.task(f"evaluating {name}", len(samples)) as bar:
         for index in range(len(samples)):
@@ -212,7 +215,7 @@ def _judged(
             images[samples.name(index)] = miou
             if miou < 1:
                 right = float(np.trace(counts) / counts.sum())
-                one = WorstImage(
+                one = WorstMap(
                     name=samples.name(index), miou=miou, accuracy=right, image=image,
                     truth=truth, found=found,
                 )  # fmt: skip

@@ -1,25 +1,19 @@
-"""The worst images of an evaluation: what is true beside what was said."""
+"""Draw the worst images of an evaluation: what is true beside what was said."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pocketeye.data import UnreadableImage
 from pocketeye.metrics.matching import Mistakes, match
-from pocketeye.metrics.objects import NOTHING, FoundObjects, TrueObjects
+from pocketeye.metrics.objects import FoundObjects, TrueObjects
 from pocketeye.results import LabelMap, Result
 from pocketeye.results.legend import legend
 from pocketeye.results.result import save_image
-
-if TYPE_CHECKING:
-    from pocketeye.predicting.evaluation.detection import DetectionEval
-    from pocketeye.predicting.evaluation.semantic import SemanticEval
 
 PAIR, TRIPLE = 460, 380
 """Width of an image in pixels, of two side by side and of three."""
@@ -32,54 +26,83 @@ _WRONG, _GREY = (213, 94, 0), 0.65
 Row = tuple[str, Sequence[Image.Image]]
 
 
-def save_worst_detections(result: DetectionEval, path: Path) -> list[Path]:
-    """Truth beside prediction of the images of the lowest F1; nothing where none has a mistake.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstDetection:
+    """An image, uint8 RGB ``(H, W, 3)``, its objects, those found, and a sentence on the mistakes."""
+
+    sentence: str
+    image: np.ndarray
+    truth: TrueObjects
+    found: FoundObjects
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorstMap:
+    """An image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+
+    name: str
+    miou: float
+    accuracy: float
+    image: np.ndarray
+    truth: np.ndarray
+    found: np.ndarray
+
+
+def save_worst_detections(
+    worst: Sequence[WorstDetection], classes: Sequence[str], title: str, score: float, path: Path
+) -> list[Path]:
+    """Draw truth beside prediction of each image; write nothing where there is none.
 
     Only mistakes are named: in the truth what was missed, in the prediction what is wrong. In a set of
     one class the colours tell them.
+
+    Args:
+        worst: worst first.
+        classes: names in the order of the labels.
+        title: what was judged on what.
+        score: from which on objects were counted.
+        path: of the image.
+
+    Returns:
+        The path, or nothing.
     """
     rows: list[Row] = []
     labels: set[int] = set()
-    for image_id in result.worst():
-        number = result.numbers[image_id]
-        try:
-            image = np.asarray(result.samples[number].image())
-        except UnreadableImage:
-            continue  # of results made elsewhere
-        found = result.found.get(image_id, NOTHING).above(result.matches.score)
-        pair = _detection_pair(image, result.truths[image_id], found, result.classes)
-        text = f"{result.samples.name(number)}: {said(result.matches.images[image_id])}"
-        rows.append((text, pair))
-        labels |= {*result.truths[image_id].labels.tolist(), *found.labels.tolist()}
-    alone = len(result.classes) == 1
+    for one in worst:
+        rows.append((one.sentence, _detection_pair(one.image, one.truth, one.found, classes)))
+        labels |= {*one.truth.labels.tolist(), *one.found.labels.tolist()}
+    alone = len(classes) == 1
     how = ("", "") if alone else (", named where missed", ", named where wrong")
     head = (
-        f"{result.model} on {result.data}: worst images at scores from {result.matches.score:.2f}. "
-        f"Left: true{how[0]}. Right: found{how[1]}."
+        f"{title}: worst images at scores from {score:.2f}. Left: true{how[0]}. Right: "
+        f"found{how[1]}."
     )
     if alone:
-        named = [(f"{result.classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
+        named = [(f"{classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
         return _save(rows, head, named, path)
-    return _save(rows, head, _named(result.classes, labels), path)
+    return _save(rows, head, _named(classes, labels), path)
 
 
-def save_worst_maps(result: SemanticEval, path: Path) -> list[Path]:
-    """Truth, prediction and mistakes of the images of the lowest mean IoU; none for no mistake."""
+def save_worst_maps(
+    worst: Sequence[WorstMap], classes: Sequence[str], title: str, path: Path
+) -> list[Path]:
+    """Draw truth, prediction and mistakes of each image; write nothing where there is none.
+
+    The arguments are those of :func:`save_worst_detections`.
+    """
     rows: list[Row] = []
     labels: set[int] = set()
-    for worst in result.worst:
-        triple, seen = _semantic_triple(worst, result.classes)
-        text = (
-            f"{worst.name}: mean IoU {100 * worst.miou:.1f} %, {100 * worst.accuracy:.1f} % right"
-        )
+    for one in worst:
+        triple, seen = _semantic_triple(one, classes)
+        text = f"{one.name}: mean IoU {100 * one.miou:.1f} %, {100 * one.accuracy:.1f} % right"
         rows.append((text, triple))
         labels |= seen
-    head = f"{result.model} on {result.data}: worst images. True, found, mistakes."
-    return _save(rows, head, _named(result.classes, labels), path)
+    head = f"{title}: worst images. True, found, mistakes."
+    return _save(rows, head, _named(classes, labels), path)
 
 
-def said(mistakes: Mistakes) -> str:
-    """In words, zeros left out."""
+def in_words(mistakes: Mistakes) -> str:
+    """Return the F1 and the numbers behind it in words, zeros left out."""
     parts = {
         "right": mistakes.right, "missed": mistakes.missed, "superfluous": mistakes.superfluous,
         "of a wrong class": mistakes.wrong,
@@ -114,7 +137,7 @@ def _drawn(
     colours: np.ndarray,
     size: tuple[int, int],
 ) -> Image.Image:
-    """At the size it is shown, so that lines and letters keep theirs."""
+    """Draw at the size that is shown, so that lines and letters keep theirs."""
     result = Result(
         size=(image.shape[1], image.shape[0]), boxes=objects.boxes, masks=objects.masks,
         labels=names, class_ids=colours.tolist(), image=image,
@@ -128,7 +151,7 @@ def _named(classes: Sequence[str], labels: set[int]) -> list[tuple[str, int]]:
 
 
 def _semantic_triple(
-    worst: WorstImage, classes: Sequence[str]
+    worst: WorstMap, classes: Sequence[str]
 ) -> tuple[tuple[Image.Image, ...], set[int]]:
     size = _fitted((worst.image.shape[1], worst.image.shape[0]), TRIPLE)
     maps = [
@@ -145,7 +168,7 @@ def _semantic_triple(
 
 
 def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
-    """Of ``width``, or less where it would be too tall."""
+    """Fit a size into ``width``, or less where it would be too tall."""
     scale = min(width / size[0], _TALLEST * width / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
@@ -153,7 +176,7 @@ def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
 def _save(
     rows: Sequence[Row], head: str, named: Sequence[tuple[str, int]], path: Path
 ) -> list[Path]:
-    """Two to a line, the legend below."""
+    """Save the sheet: two rows to a line, the legend below."""
     if not rows:
         path.unlink(missing_ok=True)
         return []
@@ -180,15 +203,3 @@ def _save(
         top += height
     sheet.paste(key, (_GAP, top))
     return [save_image(sheet, path)]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WorstImage:
-    """An image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
-
-    name: str
-    miou: float
-    accuracy: float
-    image: np.ndarray
-    truth: np.ndarray
-    found: np.ndarray

@@ -88,15 +88,14 @@ def next_commands(
     folder = shlex.quote(str(out))
     semantic = " --task semantic" if task == "semantic" else ""
     if not trained:
-        words = ["pocketeye", "train", str(out / stages.ARCHITECTURE), "--data", data]
+        words = ["pocketeye", "train", task, str(out / stages.ARCHITECTURE), "--data", data]
         if semantic:
-            words[2:3] = ["--task", "semantic", "--backbone", words[2]]
             words += ["--recipe", str(out / RECIPE), *(["--classes", classes] if classes else [])]
         return [shlex.join(words)]
     return [
         f"pocketeye export {folder} --to {runtime} --precision {precision} "
         f"--data {shlex.quote(data)}",
-        f"pocketeye eval {folder}{semantic} --data {shlex.quote(data)}",
+        f"pocketeye eval {folder} --data {shlex.quote(data)}",
         f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if semantic else ""),
     ]
 

@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from pocketeye.devices import Device
-from pocketeye.errors import InvalidValue, unknown
-from pocketeye.models import list_tams
+from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.tracking.evaluation.baselines import FlowMask, StillMask
 from pocketeye.tracking.video.tracker import load_tracker
@@ -60,7 +59,7 @@ def open_vos_model(
     """A tracker or a baseline by name.
 
     Args:
-        name: one of :func:`pocketeye.models.list_tams`, the folder of a run of ``pocketeye train --task
+        name: one of :func:`pocketeye.models.list_tams`, the folder of a run of ``pocketeye train
             track``, or ``still``, ``flow`` (:mod:`pocketeye.tracking.evaluation.baselines`).
         checkpoint: weights of a named tracker, as in :func:`load_tracker`.
         device: where the network runs.
@@ -73,6 +72,4 @@ def open_vos_model(
         if checkpoint is not None:
             raise InvalidValue(f"{name} has no weights: leave {checkpoint} out")
         return StillMask() if name == "still" else FlowMask()
-    if not Path(name).is_dir() and name not in list_tams():
-        raise unknown("model to follow with", name, [*list_tams(), *BASELINES])
     return load_tracker(name, checkpoint, device=device)

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from pocketeye.data.transforms.transforms import default_stats
 from pocketeye.errors import InvalidValue
-from pocketeye.models import create_model, load_checkpoint
-from pocketeye.models._weights import read_state_dict
-from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.training.classify.config import TrainConfig
-from pocketeye.training.classify.start import classes_in, fixed_size
-
-_RUN_WEIGHTS = "best.safetensors"
+from pocketeye.models import create_model
+from pocketeye.models._create import create_for_checkpoint
+from pocketeye.models.reference import ArchitectureFile, Run, expect
+from pocketeye.models.task import CLASSIFY
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.training.classify.recipe import ClassifyRecipe
+from pocketeye.training.classify.start import fixed_size
 
 
 class Teacher:
@@ -83,7 +83,7 @@ class Teacher:
         self.module.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-def open_teacher(config: TrainConfig, student: ModelInfo) -> Teacher | None:
+def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
     """The teacher of a recipe, None where there is none; refused here if it does not fit the data.
 
     ``config.teacher`` is a run folder; an ``architecture.json`` with ``teacher_checkpoint``; or a
@@ -94,47 +94,33 @@ def open_teacher(config: TrainConfig, student: ModelInfo) -> Teacher | None:
     """
     if config.teacher is None:
         return None
-    path = Path(config.teacher)
     checkpoint = Path(config.teacher_checkpoint) if config.teacher_checkpoint else None
-    if path.is_dir():
-        teacher = _from_run(path, checkpoint)
-    elif path.suffix == ".json" or len(path.parts) > 1:
-        if checkpoint is None:
+    named = expect(config.teacher, "a training as its teacher", (CLASSIFY,), artifacts=False)
+    if isinstance(named, Run):
+        teacher = _from_run(named, checkpoint)
+    elif checkpoint is not None:
+        teacher = _of(create_for_checkpoint(config.teacher, checkpoint), config.teacher)
+    elif isinstance(named, ArchitectureFile):
+        if named.weights is None:
             raise InvalidValue(
-                f"the teacher {path} has no weights: give teacher_checkpoint, or a run folder"
+                f"the teacher {config.teacher} has no weights: give teacher_checkpoint, or a run "
+                "folder"
             )
-        teacher = _of(load_checkpoint(create_model(path), checkpoint), str(path))
+        teacher = _of(create_model(config.teacher), config.teacher)
     else:
-        teacher = _of(_named(config.teacher, checkpoint), config.teacher)
+        teacher = _of(create_model(config.teacher, pretrained=True), config.teacher)
     teacher.require_fit(student)
     return teacher
 
 
-def _from_run(folder: Path, checkpoint: Path | None) -> Teacher:
+def _from_run(run: Run, checkpoint: Path | None) -> Teacher:
     if checkpoint is not None:
         raise InvalidValue(
-            f"the teacher {folder} is a run folder and has its own weights: leave out "
+            f"the teacher {run.folder} is a run folder and has its own weights: leave out "
             "teacher_checkpoint"
         )
-    if not (folder / _RUN_WEIGHTS).is_file():
-        raise InvalidValue(f"the teacher {folder} has no trained weights ({_RUN_WEIGHTS})")
-    module = create_model(folder)
-    info = ModelInfo.load(folder) if (folder / FILE).is_file() else None
-    return _of(module, str(folder), info)
-
-
-def _named(name: str, checkpoint: Path | None) -> nn.Module:
-    if checkpoint is None:
-        return create_model(name, pretrained=True)
-    state = read_state_dict(checkpoint)
-    with torch.random.fork_rng(devices=[]):
-        held = classes_in(state, create_model(name))
-        known: dict[str, Any] = {} if held is None else {"num_classes": held}
-        module = create_model(name, **known)
-        first = next((k for k, p in module.named_parameters() if p.ndim == 4), "")
-        if first in state and state[first].shape[1] != module.get_parameter(first).shape[1]:
-            module = create_model(name, **known, in_chans=int(state[first].shape[1]))
-    return load_checkpoint(module, checkpoint)
+    assert run.weights  # says so where there are none yet
+    return _of(create_model(run.folder), str(run.folder), ModelInfo.load(run.folder))
 
 
 def _of(module: nn.Module, name: str, info: ModelInfo | None = None) -> Teacher:

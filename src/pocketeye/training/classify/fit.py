@@ -3,65 +3,41 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
 from torch import nn
 
 from pocketeye.data import ImageSet
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.loaders.sampling import EpochSampler
 from pocketeye.data.transforms.transforms import build_transform, default_stats
-from pocketeye.devices import is_first_process, rank_and_world
+from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.runs import BEST as BEST
-from pocketeye.runs import (
-    CHECKPOINT,
-    CURVES,
-    LAST,
-    RECIPE,
-    REPORT,
-    SAMPLES,
-    RunFolder,
-    write_atomic,
-)
-from pocketeye.runs import RESULT as RESULT
-from pocketeye.training.classify.config import TrainConfig as TrainConfig
-from pocketeye.training.classify.config import load_recipe as load_recipe
+from pocketeye.runs import ARCHITECTURE, SAMPLES, RunFolder
 from pocketeye.training.classify.distill import Teacher, open_teacher
-from pocketeye.training.classify.report import write_report
+from pocketeye.training.classify.recipe import ClassifyRecipe
+from pocketeye.training.classify.report import write_classify_report
 from pocketeye.training.classify.start import fixed_size, require_drop_path
 from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
-from pocketeye.training.engine import figures
-from pocketeye.training.engine.fit import threads
-from pocketeye.training.engine.loop import fit_resumable, make_trainer
-from pocketeye.training.engine.recipe import list_recipes as list_recipes
-from pocketeye.training.engine.weights import SaveWeights
+from pocketeye.training.engine.figures import save_samples
+from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """What a training came to; ``top1`` is 0 to 1, on validation, of the best epoch (from 1)."""
-
-    top1: float
-    best_epoch: int
-    epochs: int
-    seconds: float
-    weights: Path
+# Validation keeps no gradients, so its batches may be larger than those of a small recipe.
+_VAL_BATCH = 128
+# Eight columns of four rows fill the width of a report.
+_NUM_SAMPLES = 32
 
 
 def fit(
     model: nn.Module,
     train: ImageSet,
     val: ImageSet,
-    config: TrainConfig,
+    config: ClassifyRecipe,
     run: RunFolder,
     resume: bool = False,
     *,
@@ -71,10 +47,8 @@ def fit(
 ) -> FitResult:
     """Train ``model`` and leave it with its best weights.
 
-    Writes ``best.safetensors`` (highest validation top-1), ``last.safetensors``, ``last.ckpt``,
-    ``metrics.csv``, ``curves.png``, ``samples.png`` (augmented inputs), ``model.json``,
-    ``architecture.json`` (of networks that have one), ``recipe.yaml``, ``result.json`` and
-    ``report.html``.
+    Besides the files of :func:`~pocketeye.training.engine.fit.fit_run` it writes ``samples.png``
+    (augmented inputs), ``model.json`` and ``architecture.json`` (of networks that have one).
 
     Args:
         model: outputs ``(N, len(train.classes))``.
@@ -104,32 +78,30 @@ def fit(
     teacher = teacher or open_teacher(config, info)
     if config.drop_rate and hasattr(model, "drop_rate"):
         model.drop_rate = config.drop_rate  # type: ignore[assignment]
-    with threads(config.threads):
-        loaders = _loaders(train, val, config, info)
-        if not resume and is_first_process():
-            _begin(model, loaders[0], info, asked, run)
-        task = ClassificationTask(model, config, info, teacher)
-        trainer = make_trainer(
-            run,
-            max_epochs=config.epochs,
-            seed=config.seed,
-            device=config.device,
-            num_processes=config.num_processes,
-            precision=config.precision,
-            description=description,
-            sync_bn=config.sync_bn,
-            callbacks=[SaveWeights(run)],
-            gradient_clip_val=config.clip_grad or None,
-            accumulate_grad_batches=config.accumulate,
-        )
-        fit_resumable(trainer, task, loaders, run, resume)
-    return _finish(model, run, info, {"num_train": len(train), "num_val": len(val)})
+    loaders = _loaders(train, val, config, info)
+    plan = TrainingPlan(
+        title=f"{info.name} on {info.data}, {info.input_size} px",
+        task=ClassificationTask(model, config, info, teacher),
+        loaders=loaders,
+        describe=lambda folder: _describe_run(model, loaders[0], info, folder),
+        report=write_classify_report,
+        recipe=asked,
+        counts={"num_train": len(train), "num_val": len(val)},
+        drawings=(SAMPLES,),
+        sync_bn=config.sync_bn,
+        progress=description,
+    )
+    result = fit_run(model, plan, run, resume)
+    if has_distilled_head(model):
+        model.set_distilled_training(False)  # type: ignore[operator]
+    return result
 
 
 def choose_input_size(model: nn.Module, images: ImageSet) -> int:
-    """Side of the input in pixels, where the user named none.
+    """Return the side of the input in pixels, where the user named none.
 
-    The network's own size, but not more than the stored images hold (and not below 32).
+    It is the network's own, but not more than the stored images hold (and not below 32, which
+    networks halve five times).
     """
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None) or {}
     own = int((cfg.get("input_size") or (3, 224, 224))[-1])
@@ -138,8 +110,10 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
     return min(own, max(32, *images[0][0].size))
 
 
-def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str | None) -> ModelInfo:
-    """What one must know of the network to use it; ``config.input_size`` is set."""
+def describe(
+    model: nn.Module, train: ImageSet, config: ClassifyRecipe, name: str | None
+) -> ModelInfo:
+    """Return what one must know of the network to use it; ``config.input_size`` is set."""
     architecture = getattr(model, "architecture", None)
     mean, std = default_stats(train.in_chans)
     assert config.input_size is not None
@@ -160,7 +134,7 @@ def describe(model: nn.Module, train: ImageSet, config: TrainConfig, name: str |
 
 
 def require_fit(
-    model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo, config: TrainConfig
+    model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo, config: ClassifyRecipe
 ) -> None:
     """Raise InvalidValue for sets, network and recipe that do not fit together."""
     if train.classes != val.classes or train.in_chans != val.in_chans:
@@ -194,7 +168,7 @@ def require_fit(
         raise InvalidValue(f"{train.source} has {len(train)} images, fewer than {wanted}{each}")
 
 
-def _require_sizes(model: nn.Module, info: ModelInfo, config: TrainConfig) -> None:
+def _require_sizes(model: nn.Module, info: ModelInfo, config: ClassifyRecipe) -> None:
     own = fixed_size(model)
     if own is None:
         return
@@ -207,7 +181,7 @@ def _require_sizes(model: nn.Module, info: ModelInfo, config: TrainConfig) -> No
 
 
 def _loaders(
-    train: ImageSet, val: ImageSet, config: TrainConfig, info: ModelInfo
+    train: ImageSet, val: ImageSet, config: ClassifyRecipe, info: ModelInfo
 ) -> tuple[Any, Any]:
     transform, *scaled = (
         build_transform(True, size, info.in_chans, info.mean, info.std, config)
@@ -220,53 +194,22 @@ def _loaders(
             workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
         make_loader(
-            val.tolerate_damage(), info.transform(), max(config.batch_size, 128),
+            val.tolerate_damage(), info.transform(), max(config.batch_size, _VAL_BATCH),
             shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,
         ),
     )  # fmt: skip
 
 
-def _begin(
-    model: nn.Module, loader: Any, info: ModelInfo, config: TrainConfig, run: RunFolder
-) -> None:
-    """Describe the run before its first step, and take away what another one left in the folder."""
-    for name in (BEST, LAST, RESULT, REPORT, CURVES, CHECKPOINT):
-        (run / name).unlink(missing_ok=True)
-    write_atomic(run / RECIPE, yaml.safe_dump(config.to_dict(), sort_keys=False))
+def _describe_run(model: nn.Module, loader: Any, info: ModelInfo, run: RunFolder) -> None:
+    """Write ``model.json``, ``architecture.json`` and, where it is missing, ``samples.png``."""
     info.save(run.path)
     architecture = getattr(model, "architecture", None)
     if architecture is not None:
         adapted = architecture.with_(input_size=info.input_size, num_classes=info.num_classes)
-        adapted.save(run / "architecture.json")
+        adapted.save(run / ARCHITECTURE)
+    if (run / SAMPLES).is_file():
+        return
     sampler: EpochSampler = loader.batch_sampler.sampler
-    keys = list(islice(sampler, 32))
-    x, y = loader.dataset.__getitems__(keys)
+    x, y = loader.dataset.__getitems__(list(islice(sampler, _NUM_SAMPLES)))
     names = [info.classes[int(label)] for label in y]
-    figures.save_samples(x, names, info.mean, info.std, run / SAMPLES)
-
-
-def _finish(model: nn.Module, run: RunFolder, info: ModelInfo, counts: dict[str, int]) -> FitResult:
-    from pocketeye.models import load_checkpoint
-
-    load_checkpoint(model, run / BEST)
-    if has_distilled_head(model):
-        model.set_distilled_training(False)  # type: ignore[operator]
-    model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    rows = run.metrics()
-    best = max(rows, key=lambda row: row["val/top1"])
-    result = FitResult(
-        top1=best["val/top1"],
-        best_epoch=int(best["epoch"]) + 1,
-        epochs=len(rows),
-        seconds=round(sum(row["seconds"] for row in rows), 3),
-        weights=run / BEST,
-    )
-    if is_first_process():
-        title = f"{info.name} on {info.data}, {info.input_size} px"
-        figures.save_curves(rows, run / CURVES, title)
-        summary = {**asdict(result), "weights": BEST, "last_top1": rows[-1]["val/top1"], **counts}
-        run.write_json(RESULT, {**summary, "params": sum(p.numel() for p in model.parameters())})
-        write_report(run)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()  # under torchrun nobody returns before the files are there
-    return result
+    save_samples(x, names, info.mean, info.std, run / SAMPLES)

@@ -2,27 +2,109 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pocketeye.data import ImageSet
+from pocketeye.data import ImageSet, load_images
+from pocketeye.data.classification.images import DIGITS
+from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
-from pocketeye.training.classify.fit import choose_input_size
+from pocketeye.models.reference import ArchitectureFile, Run, resolve
+from pocketeye.training.classify.distill import open_teacher
+from pocketeye.training.classify.fit import choose_input_size, describe, fit, require_fit
+from pocketeye.training.classify.recipe import ClassifyRecipe
+from pocketeye.training.classify.report import next_commands
+from pocketeye.training.classify.start import start_network
+from pocketeye.training.engine.loop import check_device, open_run
+from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+
+
+def usual_recipe(data: str) -> str:
+    """Return the name of the recipe for data of which the user says nothing more."""
+    return "digits" if data == DIGITS else "small-cpu"
+
+
+def run_classifier(
+    model: str,
+    *,
+    data: str,
+    recipe: str | None = None,
+    pretrained: bool = False,
+    checkpoint: Path | None = None,
+    new_head: bool = False,
+    options: RunOptions,
+    **fields: Any,
+) -> TrainedRun:
+    """Open data and network, train, and say what came of it.
+
+    Args:
+        fields: further fields of the recipe; None leaves the recipe's.
+
+    See :func:`pocketeye.train_classifier` for the other arguments and the errors.
+    """
+    place, changes = split_options(options)
+    config = ClassifyRecipe.load(recipe or usual_recipe(data), **changes, **fields)
+    check_device(
+        config.device, precision=config.precision, sync_bn=config.sync_bn,
+        num_processes=config.num_processes,
+    )  # fmt: skip
+    train, val = load_images(data, "train"), load_images(data, "val")
+    module = start_network(
+        model, train, config, pretrained=pretrained, checkpoint=checkpoint, new_head=new_head
+    )
+    if config.input_size is None:
+        config = replace(config, input_size=_input_size(model, module, train))
+    assert config.input_size is not None
+    name = _name(model)
+    info = describe(module, train, config, name)
+    require_fit(module, train, val, info, config)
+    teacher = open_teacher(config, info)
+    folder = place.folder(f"{name}-on-{Path(data).stem}")
+    asked = {
+        "model": model,
+        "data": data,
+        "data_sha256": train.sha256,
+        "pretrained": pretrained,
+        "checkpoint": as_text(checkpoint),
+        "new_head": new_head,
+        "teacher_sha256": teacher.sha256 if teacher else None,
+    }
+    run = open_run(
+        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
+    )
+    fitted = fit(
+        module, train, val, config, run, place.resume,
+        name=name, description=f"training {name}", teacher=teacher,
+    )  # fmt: skip
+    return TrainedRun(
+        task=config.task,
+        network=name,
+        data=data,
+        out=folder,
+        fitted=fitted,
+        validation=f"{len(val)} images",
+        interval=wilson_interval(round(fitted.value * len(val)), len(val)),
+        input_size=config.input_size,
+        num_train=len(train),
+        num_val=len(val),
+        params=sum(p.numel() for p in module.parameters()),
+        problems=(*train.problems, *val.problems),
+        commands=tuple(next_commands(folder, data)),
+    )
 
 
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
+    """Return an architecture file's own size, or else the one that suits network and images."""
     architecture: Any = getattr(module, "architecture", None)
-    from_file = Path(model).suffix == ".json" or Path(model).is_dir()
+    from_file = isinstance(resolve(model), ArchitectureFile | Run)
     if from_file and isinstance(architecture, Architecture):
         return architecture.side
     return choose_input_size(module, images)
 
 
 def _name(model: str) -> str:
-    """Of a file ``NAME/architecture.json`` the folder counts; a registered name is its own."""
-    path = Path(model)
-    if path.suffix == ".json":
-        return path.resolve().parent.name if path.stem == "architecture" else path.stem
-    return path.resolve().name if path.is_dir() else model
+    """Return a registered name itself; of a file ``NAME/architecture.json`` the folder's name."""
+    return resolve(model).name

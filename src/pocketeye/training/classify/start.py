@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
-from pocketeye.models._weights import read_state_dict
-from pocketeye.training.classify.config import TrainConfig
+from pocketeye.models._weights import classes_in, head_names, read_state_dict
+from pocketeye.training.classify.recipe import ClassifyRecipe
 
 
 def start_network(
     model: str,
     images: ImageSet,
-    config: TrainConfig,
+    config: ClassifyRecipe,
     *,
     pretrained: bool = False,
     checkpoint: Path | None = None,
@@ -88,21 +87,6 @@ def fixed_size(model: nn.Module) -> int | None:
         return None
     own = getattr(patches, "img_size", None) or cfg["input_size"][-2:]
     return int(own[0])
-
-
-def head_names(model: nn.Module) -> tuple[str, ...]:
-    """Names of the layers that give the classes, as timm's ``default_cfg`` has them."""
-    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
-    names = cfg.get("classifier") or ()
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def classes_in(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
-    """How many classes the weights of a file are for; None where it has no head under our names."""
-    for name in head_names(model):
-        if f"{name}.weight" in state:
-            return int(state[f"{name}.weight"].shape[0])
-    return None
 
 
 def _load(module: nn.Module, checkpoint: Path, num_classes: int, new_head: bool) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.loaders.images import IGNORED
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.training.classify.config import TrainConfig
 from pocketeye.training.classify.distill import Teacher, distilled_loss
+from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.optim import create_optimizer
 
 
 class ClassificationTask(AveragedTask):
@@ -37,7 +37,7 @@ class ClassificationTask(AveragedTask):
     def __init__(
         self,
         model: nn.Module,
-        config: TrainConfig,
+        config: ClassifyRecipe,
         info: ModelInfo,
         teacher: Teacher | None = None,
     ) -> None:
@@ -98,19 +98,8 @@ class ClassificationTask(AveragedTask):
         loss, correct, count = self.gathered(self.sums)
         self.log_dict({"val/loss": loss / count, "val/top1": correct / count})
 
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """timm leaves biases and one-dimensional parameters without weight decay."""
-        config = self.config
-        return create_optimizer_v2(
-            self.model,
-            opt=config.optimizer,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            momentum=config.momentum,
-        )
-
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer()
+        optimizer = create_optimizer(self.model, self.config)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, learning_rate_factor(self.config, steps))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]

@@ -27,7 +27,7 @@ from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import rank_and_world
 from pocketeye.models.dense.preprocess import fitted
-from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.recipe import DenseRecipe
 
 logger = logging.getLogger(__name__)
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
@@ -66,14 +66,14 @@ class SemanticItem(NamedTuple):
     number: int
 
 
-def steps_per_epoch(config: DenseConfig, count: int) -> int:
+def steps_per_epoch(config: DenseRecipe, count: int) -> int:
     """Steps of the optimiser: the recipe's, or one pass over ``count`` images at least."""
     world = max(rank_and_world()[1], config.num_processes)
     whole = config.batch_size * config.accumulate * world
     return config.steps_per_epoch or max(math.ceil(count / whole), 1)
 
 
-def samples_per_epoch(config: DenseConfig, count: int) -> int:
+def samples_per_epoch(config: DenseRecipe, count: int) -> int:
     """Images of an epoch, of all processes."""
     world = max(rank_and_world()[1], config.num_processes)
     return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
@@ -89,9 +89,9 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         config: the recipe; of it the augmentation and the length of an epoch.
     """
 
-    def __init__(self, images: DetectionSet, config: DenseConfig) -> None:
+    def __init__(self, images: DetectionSet, config: DenseRecipe) -> None:
         super().__init__(config.seed)
-        self.images, self.masks = images, config.task == "instance"
+        self.images, self.masks = images, config.record.outlines_objects
         self.length = samples_per_epoch(config, len(images))
         self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
 
@@ -166,7 +166,7 @@ def detection_item(
 class SemanticDraws(SeededDataset[SemanticItem]):
     """Augmented crops: every image once before any comes again. See :class:`DetectionDraws`."""
 
-    def __init__(self, images: SemanticSet, config: DenseConfig) -> None:
+    def __init__(self, images: SemanticSet, config: DenseRecipe) -> None:
         super().__init__(config.seed)
         self.images, self.config = images, config
         self.length = samples_per_epoch(config, len(images))
@@ -184,7 +184,7 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         config = self.config
         at, pixels, labels = self.images.usable(index)
         image, mask = tv_tensors.Image(_pixels(pixels)), tv_tensors.Mask(torch.from_numpy(labels))
-        shorter = int(config.min_sizes[int(rng.integers(len(config.min_sizes)))])
+        shorter = int(config.train_sizes[int(rng.integers(len(config.train_sizes)))])
         factor = float(rng.uniform(*config.scale))
         base = fitted((image.shape[-2], image.shape[-1]), shorter, config.max_size)
         size = [max(round(side * factor), 1) for side in base]
@@ -227,7 +227,7 @@ def collate_crops(items: Sequence[SemanticItem]) -> tuple[Tensor, Tensor]:
     return torch.stack([item.image for item in items]), torch.stack([item.labels for item in items])
 
 
-def _jitter(config: DenseConfig) -> list[Any]:
+def _jitter(config: DenseRecipe) -> list[Any]:
     amounts = {
         name: getattr(config, name) for name in ("brightness", "contrast", "saturation", "hue")
     }
@@ -257,7 +257,7 @@ def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
     return VF.pad(image, amount, fill=0), VF.pad(mask, amount, fill=IGNORE)
 
 
-def _crop_place(mask: Tensor, config: DenseConfig, rng: np.random.Generator) -> tuple[int, int]:
+def _crop_place(mask: Tensor, config: DenseRecipe, rng: np.random.Generator) -> tuple[int, int]:
     """Upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if one is found."""
     rows, columns = (length - config.crop + 1 for length in mask.shape[-2:])
     labels = np.asarray(mask)

@@ -1,4 +1,4 @@
-"""``validation.png`` and the curves of a detector's or segmenter's run."""
+"""``validation.png`` of a detector's or segmenter's run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from PIL import Image, ImageDraw
 
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.results.colors import color_of
-from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
-from pocketeye.runs import RunFolder
+from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
 
-STRIP = "validation.png"
 _COLUMNS, _WIDTH = 4, 300
 _SURE = 0.3  # scores below are not drawn
 _TRUTH = (0, 220, 110)
@@ -32,7 +30,7 @@ class SaveDenseImage(Callback):
         assert isinstance(pl_module, DenseTraining)
         if trainer.is_global_zero and pl_module.shown:
             draw = _detections if isinstance(pl_module, DetectionTask) else _labels
-            save_tiles([draw(item, found) for item, found in pl_module.shown], self.run / STRIP)
+            save_tiles([draw(item, found) for item, found in pl_module.shown], self.run / ANSWERS)
 
 
 def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
@@ -91,35 +89,3 @@ def _painted(labels: np.ndarray) -> np.ndarray:
 
 def _colour(label: int) -> tuple[int, int, int]:
     return color_of(int(label) + 1)
-
-
-def save_dense_curves(
-    rows: Sequence[Mapping[str, float]], path: Path, title: str, metrics: Mapping[str, str]
-) -> Path:
-    """Training loss and validation by epoch, from the rows of ``metrics.csv``.
-
-    Args:
-        metrics: label of each column that is drawn, the one that counts first.
-    """
-    figure = make_figure(8, 3.2)
-    loss, value = figure.subplots(1, 2)
-    epochs = [row["epoch"] + 1 for row in rows]
-    marker = "." if len(rows) < 20 else ""
-    loss.plot(epochs, [row["train/loss"] for row in rows], color=TRAIN_COLOUR, marker=marker)
-    for colour, (key, label) in zip(
-        (VAL_COLOUR, TRAIN_COLOUR, "0.5"), metrics.items(), strict=False
-    ):
-        points = [100 * row[key] for row in rows]
-        value.plot(epochs, points, color=colour, label=label, marker=marker)
-    loss.set(xlabel="epoch", ylabel="training loss")
-    first = next(iter(metrics))
-    value.set(xlabel="epoch", ylabel="validation (%)")
-    value.set_title(f"best {100 * max(row[first] for row in rows):.1f} %", fontsize=10)
-    value.legend(frameon=False)
-    for axes in (loss, value):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    return path

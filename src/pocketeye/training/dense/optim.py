@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from pocketeye.models.dense.backbone import DenseBackbone
-from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.recipe import DenseRecipe
+from pocketeye.training.engine.optim import create_optimizer
 
 
-def make_dense_optimizer(model: nn.Module, config: DenseConfig) -> torch.optim.Optimizer:
+def make_dense_optimizer(model: nn.Module, config: DenseRecipe) -> torch.optim.Optimizer:
     """timm's optimiser of that name; the backbone may have a rate of its own."""
-    from timm.optim import create_optimizer_v2, get_optimizer_info
-
     body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
     inside = {id(p) for p in body.parameters()}
     backbone_lr = config.lr if config.backbone_lr is None else config.backbone_lr
@@ -29,7 +28,4 @@ def make_dense_optimizer(model: nn.Module, config: DenseConfig) -> torch.optim.O
             decay = config.weight_decay if decayed else 0.0
             if params:
                 groups.append({"params": params, "lr": lr, "weight_decay": decay})
-    options: dict[str, Any] = {}
-    if get_optimizer_info(config.optimizer).has_betas:
-        options["betas"] = config.betas
-    return create_optimizer_v2(groups, opt=config.optimizer, lr=config.lr, **options)
+    return create_optimizer(groups, config)

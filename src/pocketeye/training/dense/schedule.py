@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-from pocketeye.training.dense.config import DenseConfig
+from pocketeye.training.dense.recipe import DenseRecipe
+from pocketeye.training.engine.schedule import cosine, rise, warmup_length
 
 
-def dense_learning_rate_factor(config: DenseConfig, steps_per_epoch: int) -> Callable[[int], float]:
-    """The same for detectors and segmenters: warm-up, then steps, cosine, or a falling power.
+def dense_learning_rate_factor(recipe: DenseRecipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """Return the factor of the peak rate at a step: warm-up, then steps, cosine or a falling power.
 
-    The warm-up rises to what the schedule asks for at that step (mmcv's rule).
+    The warm-up rises to what the schedule asks for at that step (mmcv's rule), so the schedule counts
+    from the first step on.
     """
-    steps = max(config.epochs * steps_per_epoch, 1)
-    warmup = min(config.warmup_steps, steps // 2)
-    floor = config.min_lr / config.lr
+    steps = max(recipe.epochs * steps_per_epoch, 1)
+    warmup = warmup_length(recipe, steps, steps_per_epoch)
+    floor = recipe.min_lr / recipe.lr
 
     def curve(step: int) -> float:
-        if config.schedule == "step":
-            return config.gamma ** sum(step >= m * steps_per_epoch for m in config.milestones)
-        left = 1 - min(step / steps, 1.0)
-        if config.schedule == "poly":
-            return floor + (1 - floor) * left**config.power
-        return floor + (1 - floor) * 0.5 * (1 - math.cos(math.pi * left))
+        if recipe.schedule == "step":
+            return recipe.gamma ** sum(step >= m * steps_per_epoch for m in recipe.milestones)
+        if recipe.schedule == "poly":
+            return floor + (1 - floor) * (1 - min(step / steps, 1.0)) ** recipe.power
+        return cosine(step / steps, floor)
 
     def factor(step: int) -> float:
         if step >= warmup:
             return curve(step)
-        return curve(step) * (1 - (1 - step / warmup) * (1 - config.warmup_ratio))
+        return curve(step) * rise(step, warmup, recipe.warmup_ratio)
 
     return factor

@@ -19,9 +19,9 @@ from pocketeye.metrics.semantic import MeanIoU
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.models.dense.preprocess import label_map, normalised
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.training.dense.config import DenseConfig
 from pocketeye.training.dense.data import DetectionItem, SemanticItem
 from pocketeye.training.dense.optim import make_dense_optimizer
+from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
 
@@ -37,7 +37,7 @@ class DenseTraining(AveragedTask):
     """
 
     def __init__(
-        self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, num_val: int
+        self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, num_val: int
     ) -> None:
         if config.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -71,10 +71,10 @@ class DetectionTask(DenseTraining):
     """
 
     def __init__(
-        self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, val: DetectionSet
+        self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: DetectionSet
     ) -> None:
         super().__init__(model, config, steps_per_epoch, len(val))
-        self.val, self.masks = val, config.task == "instance"
+        self.val, self.masks = val, config.record.outlines_objects
 
     def training_step(self, batch: list[DetectionItem], batch_idx: int) -> Tensor:
         parts = self.model([item.image / 255 for item in batch], [_target(item) for item in batch])
@@ -109,7 +109,7 @@ class DetectionTask(DenseTraining):
         """At the size of use; torchvision would take the last one of training."""
         model: Any = self.best_model.eval()
         of_training = model.transform.min_size
-        model.transform.min_size = (self.config.min_size,)
+        model.transform.min_size = (self.config.input_size,)
         try:
             return model(images)  # type: ignore[no-any-return]
         finally:
@@ -137,7 +137,7 @@ class SemanticTask(DenseTraining):
     model: SemanticFPN
 
     def __init__(
-        self, model: DenseNetwork, config: DenseConfig, steps_per_epoch: int, val: SemanticSet,
+        self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: SemanticSet,
         described: DenseDescription,
     ) -> None:  # fmt: skip
         super().__init__(model, config, steps_per_epoch, len(val))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,36 +12,52 @@ from torch import Tensor
 
 from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
 
+# Fewer epochs than this get a dot each: a line through two points hides how few they are.
+_DOTTED = 20
 
-def save_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> Path:
-    """Loss and top-1 by epoch, from the rows of ``metrics.csv``."""
+
+def save_curves(
+    rows: Sequence[Mapping[str, float]], path: Path, title: str, metrics: Mapping[str, str]
+) -> Path:
+    """Draw loss and validation by epoch, from the rows of ``metrics.csv``.
+
+    Args:
+        metrics: label of each column that is drawn, the one that counts first.
+    """
     figure = make_figure(8, 3.2)
-    loss, top1 = figure.subplots(1, 2)
-    for axes, key, label, colour in (
-        (loss, "train/loss", "training", TRAIN_COLOUR),
-        (loss, "val/loss", "validation", VAL_COLOUR),
-        (top1, "val/top1", "validation", VAL_COLOUR),
+    loss, value = figure.subplots(1, 2)
+    _draw(loss, rows, "train/loss", "training", TRAIN_COLOUR)
+    _draw(loss, rows, "val/loss", "validation", VAL_COLOUR)
+    for colour, (key, label) in zip(
+        (VAL_COLOUR, TRAIN_COLOUR, "0.5"), metrics.items(), strict=False
     ):
-        points = [(row["epoch"] + 1, row[key]) for row in rows if key in row]
-        scale = 100.0 if key == "val/top1" else 1.0
-        if points:
-            x, y = np.asarray(points).T
-            axes.plot(x, y * scale, color=colour, label=label, marker="." if len(x) < 20 else "")
+        _draw(value, rows, key, label, colour, 100)
     loss.set(xlabel="epoch", ylabel="loss")
-    loss.legend(frameon=False)
     if high := _loss_limit(rows):
         loss.set_ylim(0, high)
-    top1.set(xlabel="epoch", ylabel="validation top-1 (%)")
-    best = max((row["val/top1"] for row in rows if "val/top1" in row), default=None)
+    value.set(xlabel="epoch", ylabel="validation (%)")
+    first = next(iter(metrics))
+    best = max((row[first] for row in rows if first in row), default=None)
     if best is not None:
-        top1.set_title(f"best {100 * best:.2f} %", fontsize=10)
-    for axes in (loss, top1):
+        value.set_title(f"best {100 * best:.2f} %", fontsize=10)
+    for axes in (loss, value):
+        axes.legend(frameon=False)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)
     return path
+
+
+def _draw(
+    axes: Any, rows: Sequence[Mapping[str, float]], key: str, label: str, colour: str,
+    scale: float = 1.0,
+) -> None:  # fmt: skip
+    points = [(row["epoch"] + 1, scale * row[key]) for row in rows if key in row]
+    if points:
+        x, y = np.asarray(points).T
+        axes.plot(x, y, color=colour, label=label, marker="." if len(x) < _DOTTED else "")
 
 
 def _loss_limit(rows: Sequence[Mapping[str, float]]) -> float:

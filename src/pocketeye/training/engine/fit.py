@@ -1,19 +1,173 @@
-"""What every training does before its first step and after its last."""
+"""One training of any task: a complete run folder, the steps, the best weights, the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
+import yaml
+from lightning.pytorch import Callback
+from torch import nn
+
+from pocketeye.devices import is_first_process
+from pocketeye.models import load_checkpoint
+from pocketeye.runs import (
+    BEST,
+    CHECKPOINT,
+    CURVES,
+    LAST,
+    RECIPE,
+    REPORT,
+    RESULT,
+    RunFolder,
+    write_atomic,
+)
+from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.figures import save_curves
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.recipe import Recipe
+from pocketeye.training.engine.weights import SaveWeights
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a training came to.
+
+    Attributes:
+        metric: name of what counts, for a person (``top-1``, ``box AP``, ``mean IoU``, ``IoU``).
+        value: of the best epoch on validation, 0 to 1.
+        best_epoch: counted from 1.
+        epochs: how many there were.
+        seconds: of all epochs together.
+    """
+
+    metric: str
+    value: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What a task tells :func:`fit_run` of one training.
+
+    Attributes:
+        title: network and data, for the heading of the curves.
+        task: the Lightning module around the network.
+        loaders: of training and of validation.
+        describe: writes the files that say what the network is (``model.json`` and others).
+        report: writes ``report.html`` from the files of the finished run.
+        recipe: as the user gave it; it is kept in the folder.
+        counts: further whole numbers for ``result.json``.
+        drawings: names of the images that the task draws while it trains.
+        callbacks: further Lightning callbacks.
+        sync_bn: BN statistics over all processes.
+        all_used: every parameter has a gradient in every step.
+        progress: text of the progress bar.
+    """
+
+    title: str
+    task: AveragedTask
+    loaders: tuple[Any, Any]
+    describe: Callable[[RunFolder], object]
+    report: Callable[[RunFolder], object]
+    recipe: Recipe
+    counts: Mapping[str, int] = field(default_factory=dict)
+    drawings: Sequence[str] = ()
+    callbacks: Sequence[Callback] = ()
+    sync_bn: bool = False
+    all_used: bool = True
+    progress: str = "training"
+
+
+def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) -> FitResult:
+    """Train ``model`` into ``run`` and leave it with its best weights, in eval mode.
+
+    Writes ``best.safetensors`` (of the epoch where the first metric is highest),
+    ``last.safetensors``, ``last.ckpt``, ``metrics.csv``, ``recipe.yaml``, ``curves.png``,
+    ``result.json`` and ``report.html``, besides what the plan describes.
+
+    Args:
+        model: the network inside ``plan.task``.
+        resume: go on from ``last.ckpt``, or begin where there is none; the result is bit for bit that
+            of one go (on a CPU).
+
+    Raises:
+        InvalidValue: a loss that is not finite, or no room.
+        UserError: interrupted; says how to go on.
+    """
+    recipe = plan.recipe
+    with threads(recipe.threads):
+        if is_first_process():
+            _begin(plan, run, resume)
+        trainer = make_trainer(
+            run,
+            max_epochs=recipe.epochs,
+            seed=recipe.seed,
+            device=recipe.device,
+            num_processes=recipe.num_processes,
+            precision=recipe.precision,
+            sync_bn=plan.sync_bn,
+            description=plan.progress,
+            callbacks=[SaveWeights(run, next(iter(recipe.record.metrics))), *plan.callbacks],
+            all_used=plan.all_used,
+            gradient_clip_val=recipe.clip_grad or None,
+            accumulate_grad_batches=recipe.accumulate,
+        )
+        fit_resumable(trainer, plan.task, plan.loaders, run, resume)
+    return _finish(model, plan, run)
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """torch with so many threads inside the block; None: as it is."""
+    """Give torch ``count`` threads inside the block; None leaves them as they are."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(before if count is None else count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
+    """Complete the folder before the first step.
+
+    A resumed run gets its files too: the first attempt may have been killed before it wrote them, or
+    after ``--overwrite`` while those of another network were still there.
+    """
+    if not (resume and (run / CHECKPOINT).is_file()):
+        for name in (BEST, LAST, RESULT, REPORT, CURVES, CHECKPOINT, *plan.drawings):
+            (run / name).unlink(missing_ok=True)
+    write_atomic(run / RECIPE, yaml.safe_dump(plan.recipe.to_dict(), sort_keys=False))
+    plan.describe(run)
+
+
+def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
+    """Load the best weights, and let the first process write what the run came to."""
+    load_checkpoint(model, run / BEST)
+    model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    rows, metrics = run.metrics(), plan.recipe.record.metrics
+    key, label = next(iter(metrics.items()))
+    best = max(rows, key=lambda row: row[key])
+    result = FitResult(
+        metric=label,
+        value=best[key],
+        best_epoch=int(best["epoch"]) + 1,
+        epochs=len(rows),
+        seconds=round(sum(row["seconds"] for row in rows), 3),
+    )
+    if is_first_process():
+        save_curves(rows, run / CURVES, plan.title, metrics)
+        columns = {name.partition("/")[2]: best[name] for name in metrics if name in best}
+        run.write_json(RESULT, {
+            **asdict(result), **columns, "last_value": rows[-1][key], **plan.counts,
+            "weights": BEST, "params": sum(p.numel() for p in model.parameters()),
+        })  # fmt: skip
+        plan.report(run)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()  # under torchrun nobody returns before the files are there
+    return result

@@ -2,22 +2,129 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from pocketeye import pages
+from pocketeye.models.task import task_named
 from pocketeye.runs import (
+    CURVES,
     ENVIRONMENT,
+    RECIPE,
+    REPORT,
+    RESULT,
     RunFolder,
     read_json,
+    write_atomic,
 )
+from pocketeye.text import human_count, human_seconds
 from pocketeye.training.engine.convert import plain
+from pocketeye.training.engine.recipe import Recipe
 
 
-def settings_of(recipe: dict[str, Any], config: type[Any]) -> list[tuple[str, str, str]]:
-    """(Field, value, default) of a recipe of the dataclass ``config``, as text."""
+@dataclass(frozen=True, kw_only=True)
+class ReportWords:
+    """What a task says on the page of its runs.
+
+    Attributes:
+        title, subtitle: of the page.
+        facts: (name, value) after the first number.
+        samples: file of the image that is shown, with its title and caption.
+        commands: (what for, command).
+        data_sha256: of the data, where it is known.
+        digits: of the metrics, in percent.
+    """
+
+    title: str
+    subtitle: str
+    facts: Sequence[tuple[str, str]] = ()
+    samples: str
+    samples_title: str
+    samples_caption: str
+    commands: Sequence[tuple[str, str]]
+    data_sha256: str | None = None
+    digits: int = 1
+
+
+def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path:
+    """Write ``report.html`` into a finished run's folder, from its files alone.
+
+    Args:
+        kind: the class of recipes whose defaults the settings are compared with.
+
+    Raises:
+        InvalidValue: no room.
+    """
+    result, recipe = read_json(run / RESULT), stored_recipe(run)
+    settings, metrics = _settings(recipe, kind), task_named(recipe["task"]).metrics
+    first, *others = metrics
+    html = pages.render(
+        "train.html.j2",
+        metric=metrics[first],
+        title=words.title,
+        subtitle=words.subtitle,
+        facts=[
+            (f"{metrics[first]} on validation", f"{100 * result['value']:.{words.digits}f} %"),
+            *(
+                (metrics[name], f"{100 * result[short]:.{words.digits}f} %")
+                for name in others
+                if (short := name.partition("/")[2]) in result
+            ),
+            *words.facts,
+            ("best epoch", f"{result['best_epoch']} of {result['epochs']}"),
+            ("parameters", human_count(result["params"])),
+            ("training time", human_seconds(result["seconds"])),
+        ],
+        curves=pages.embedded(run / CURVES),
+        samples=pages.embedded(run / words.samples),
+        samples_title=words.samples_title,
+        samples_caption=words.samples_caption,
+        changed=[row for row in settings if row[1] != row[2]],
+        same=[row for row in settings if row[1] == row[2]],
+        epochs=_epoch_rows(run, result["best_epoch"], first, words.digits),
+        environment=_environment_rows(run, words.data_sha256),
+        commands=words.commands,
+        created=read_json(run / ENVIRONMENT)["created"],
+    )
+    return write_atomic(run / REPORT, html)
+
+
+def stored_recipe(run: RunFolder) -> dict[str, Any]:
+    """Return the values of ``recipe.yaml`` of a run."""
+    recipe: dict[str, Any] = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+    return recipe
+
+
+def resume_command(run: RunFolder, network: str, options: Sequence[str]) -> tuple[str, str] | None:
+    """Return (what for, command) to go on with a run; None unless ``pocketeye train`` began it.
+
+    Args:
+        network: key of ``config.yaml`` under which the first argument stands.
+        options: keys of further options; those that were not given are left out.
+    """
+    asked = run.config()
+    if network not in asked:
+        return None
+    words = ["pocketeye", "train", stored_recipe(run)["task"], shlex.quote(str(asked[network]))]
+    for name in options:
+        value = asked.get(name)
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [shlex.quote(str(value))]
+    words += ["--recipe", shlex.quote(str(run / RECIPE)), "--out", shlex.quote(str(run.path))]
+    return "go on after an interruption", " ".join([*words, "--resume"])
+
+
+def _settings(recipe: dict[str, Any], kind: type[Recipe]) -> list[tuple[str, str, str]]:
+    """Return (field, value, default) of a recipe, as text."""
     return [
         (field.name, _text(recipe[field.name]), _text(plain(field.default)))
-        for field in fields(config)
+        for field in fields(kind)
         if field.name in recipe
     ]
 
@@ -32,8 +139,8 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dict[str, Any]]:
-    """The table of epochs, ``metric`` in percent."""
+def _epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dict[str, Any]]:
+    """Return the table of epochs, ``metric`` in percent."""
     return [
         {
             "number": int(row["epoch"]) + 1,
@@ -48,23 +155,9 @@ def epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dict
     ]
 
 
-def environment_rows(run: RunFolder, data_sha256: str | None = None) -> list[tuple[str, str]]:
-    """Machine and versions of a run."""
+def _environment_rows(run: RunFolder, data_sha256: str | None = None) -> list[tuple[str, str]]:
+    """Return machine and versions of a run."""
     stored = read_json(run / ENVIRONMENT)
     rows = {**stored, **stored["packages"], "sha256 of the data": data_sha256}
     shown = (row for row in rows.items() if row[0] not in ("packages", "created"))
     return [(name, str(value)) for name, value in shown if value is not None]
-
-
-def millions(count: int) -> str:
-    """``4.62 M``."""
-    return f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count:,}"
-
-
-def duration(seconds: float) -> str:
-    """``1 h 3 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,10 +1,8 @@
-"""Images of a tracker's training: what it answered in validation, and its curves."""
+"""``validation.png`` of a tracker's run: what it answered in validation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +10,9 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
-from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
-from pocketeye.runs import RunFolder
+from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.tam.task import Shown, TamTraining
 
-STRIP = "validation.png"
 _ROWS, _SIDE = 6, 128
 _ANSWER, _TRUTH = (255, 140, 0), (0, 255, 120)
 
@@ -30,7 +26,7 @@ class SaveStrip(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TamTraining)
         if trainer.is_global_zero and pl_module.shown is not None:
-            save_strip(pl_module.shown, self.run / STRIP)
+            save_strip(pl_module.shown, self.run / ANSWERS)
 
 
 def save_strip(shown: Shown, path: Path) -> Path:
@@ -62,38 +58,3 @@ def _tile(pixels: torch.Tensor, truth: torch.Tensor, answer: torch.Tensor | None
     edge = F.max_pool2d(shown, 3, 1, 1) != shown
     tile[edge[0, 0].cpu().numpy()] = _TRUTH
     return tile.round().astype(np.uint8)
-
-
-def save_tracker_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> Path:
-    """Loss and validation IoU by epoch, from the rows of ``metrics.csv``."""
-    figure = make_figure(8, 3.2)
-    loss, iou = figure.subplots(1, 2)
-    for key, label, colour in (
-        ("train/loss", "training", TRAIN_COLOUR), ("val/loss", "validation", VAL_COLOUR),
-    ):  # fmt: skip
-        _draw(loss, rows, key, label, colour)
-    _draw(iou, rows, "val/iou", "first answer", VAL_COLOUR, 100)
-    _draw(iou, rows, "val/iou_corrected", "corrected", TRAIN_COLOUR, 100)
-    loss.set(xlabel="epoch", ylabel="loss")
-    iou.set(xlabel="epoch", ylabel="validation IoU (%)")
-    best = max((row["val/iou"] for row in rows if "val/iou" in row), default=None)
-    if best is not None:
-        iou.set_title(f"best {100 * best:.1f} %", fontsize=10)
-    for axes in (loss, iou):
-        axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    return path
-
-
-def _draw(
-    axes: Any, rows: Sequence[Mapping[str, float]], key: str, label: str, colour: str,
-    scale: float = 1.0,
-) -> None:  # fmt: skip
-    points = [(row["epoch"] + 1, scale * row[key]) for row in rows if key in row]
-    if points:
-        x, y = np.asarray(points).T
-        axes.plot(x, y, color=colour, label=label, marker="." if len(x) < 20 else "")

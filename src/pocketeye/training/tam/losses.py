@@ -18,8 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STRIDES = (1, 2, 4)
-
 
 class MaskPrediction(NamedTuple):
     """One answer of the network in one frame, before absence wipes out the masks."""

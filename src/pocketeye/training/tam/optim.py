@@ -6,30 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, get_optimizer_info, param_groups_layer_decay
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from pocketeye.models.tam import TAM
-from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.engine.optim import create_optimizer
+from pocketeye.training.tam.recipe import TamRecipe
 
 _ENCODER = "image_encoder."
 _NO_DECAY = ("pos_embed",)
 
 
 def make_optimizer(
-    model: TAM, config: TamConfig, extra: Sequence[nn.Parameter] = ()
+    model: TAM, config: TamRecipe, extra: Sequence[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
     """timm's optimiser of that name over :func:`parameter_groups`, and ``extra`` at the peak rate."""
-    options: dict[str, Any] = {}
-    if get_optimizer_info(config.optimizer).has_betas:
-        options["betas"] = config.betas
     groups = parameter_groups(model, config)
     if extra:
         groups.append({"params": list(extra), "lr": config.lr, "weight_decay": 0.0})
-    return create_optimizer_v2(groups, opt=config.optimizer, lr=config.lr, **options)
+    return create_optimizer(groups, config)
 
 
-def parameter_groups(model: TAM, config: TamConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: TAM, config: TamRecipe) -> list[dict[str, Any]]:
     """The rest first (its rate is the one that is logged), then neck and trunk of the image encoder.
 
     Biases, norms and other one-dimensional parameters have no weight decay.
@@ -52,7 +50,7 @@ def parameter_groups(model: TAM, config: TamConfig) -> list[dict[str, Any]]:
 
 
 def _by_decay(
-    parameters: list[tuple[str, nn.Parameter]], lr: float, config: TamConfig
+    parameters: list[tuple[str, nn.Parameter]], lr: float, config: TamRecipe
 ) -> list[dict[str, Any]]:
     split: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for name, p in parameters:

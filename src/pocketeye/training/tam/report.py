@@ -1,39 +1,30 @@
-"""``report.html`` of a tracker's run, from what its folder holds."""
+"""The report of a trained tracker."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from pocketeye import pages
 from pocketeye.models.tam.described import TrackerDescription
-from pocketeye.runs import (
-    CURVES,
-    ENVIRONMENT,
-    RECIPE,
-    REPORT,
-    RESULT,
-    RunFolder,
-    read_json,
-    write_atomic,
-)
+from pocketeye.models.task import SEGMENT_ANYTHING, TRACK, Task
+from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.engine.report import (
-    duration,
-    environment_rows,
-    epoch_rows,
-    millions,
-    settings_of,
+    ReportWords,
+    resume_command,
+    stored_recipe,
+    write_report,
 )
-from pocketeye.training.tam.config import TamConfig
-from pocketeye.training.tam.figures import STRIP
+from pocketeye.training.tam.recipe import TamRecipe
 
+# What the IoU is measured on, in words.
+VALIDATION = {
+    SEGMENT_ANYTHING: "objects of validation, from one click",
+    TRACK: "the frames after the first frame's mask, of validation",
+}
 _CAPTIONS = {
-    "track": "The first objects of validation, a row each: in orange what follows from the first mask, "
+    TRACK: "The first objects of validation, a row each: in orange what follows from the first mask, "
     "the truth outlined in green.",
-    "segment-anything": "The first objects of validation, a row each: answers in orange after the last "
+    SEGMENT_ANYTHING: "The first objects of validation, a row each: answers in orange after the last "
     "click, the truth outlined in green.",
 }
 
@@ -44,49 +35,40 @@ def write_tracker_report(run: RunFolder) -> Path:
     Raises:
         InvalidValue: no room.
     """
-    described, result = TrackerDescription.load(run.path), read_json(run / RESULT)
-    recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    settings = settings_of(recipe, TamConfig)
+    described, recipe = TrackerDescription.load(run.path), stored_recipe(run)
     assert described.image_size is not None  # a run was made at some size
     size = " × ".join(map(str, described.image_size))
-    html = pages.render(
-        "train.html.j2",
-        metric="IoU",
-        title=f"{described.variant}, trained to {recipe['task'].replace('-', ' ')}",
+    options = ("data", "trunk", "checkpoint", "start_from", "teacher", "teacher_checkpoint")
+    resume = resume_command(run, "model", options)
+    words = ReportWords(
+        title=f"{described.variant}, trained to {described.task.goal}",
         subtitle=f"on {described.data or 'data of its own'}; input 3 × {size}",
-        facts=[
-            ("IoU on validation", f"{100 * result['iou']:.1f} %"),
-            ("best epoch", f"{result['best_epoch']} of {result['epochs']}"),
-            ("steps in all", f"{recipe['epochs'] * recipe['steps_per_epoch']:,}"),
-            ("parameters", millions(result["params"])),
-            ("training time", duration(result["seconds"])),
-        ],
-        curves=pages.embedded(run / CURVES),
-        samples=pages.embedded(run / STRIP),
+        facts=[("steps in all", f"{recipe['epochs'] * recipe['steps_per_epoch']:,}")],
+        samples=ANSWERS,
         samples_title="What it answered at the end",
-        samples_caption=_CAPTIONS[recipe["task"]],
-        changed=[row for row in settings if row[1] != row[2]],
-        same=[row for row in settings if row[1] == row[2]],
-        epochs=epoch_rows(run, result["best_epoch"], "val/iou", 1),
-        environment=environment_rows(run),
-        commands=_commands(run, recipe),
-        created=read_json(run / ENVIRONMENT)["created"],
+        samples_caption=_CAPTIONS[described.task],
+        commands=[
+            *next_commands(run.path, described.variant, described.task),
+            *([resume] if resume else []),
+        ],
     )
-    return write_atomic(run / REPORT, html)
+    return write_report(run, TamRecipe, words)
 
 
-def _commands(run: RunFolder, recipe: dict[str, Any]) -> list[tuple[str, str]]:
-    """(What for, command); going on only for runs that ``pocketeye train`` began."""
-    folder, asked = shlex.quote(str(run.path)), run.config()
-    commands = [
-        ("segment an image", f"pocketeye segment IMAGE --point X,Y --model {folder}"),
-        ("track through a video", f"pocketeye track VIDEO --point X,Y --model {folder}"),
-    ]
-    if "model" not in asked:
-        return commands
-    begin = f"pocketeye train {shlex.quote(asked['model'])} --task {recipe['task']}"
-    for name in ("data", "trunk", "checkpoint", "start_from"):
-        if asked.get(name):
-            begin += f" --{name.replace('_', '-')} {shlex.quote(str(asked[name]))}"
-    begin += f" --recipe {shlex.quote(str(run / RECIPE))}"
-    return [*commands, ("go on after an interruption", f"{begin} --out {folder} --resume")]
+def next_commands(folder: Path, variant: str, task: Task) -> list[tuple[str, str]]:
+    """Return (what for, command) that make sense after a training."""
+    run = shlex.quote(str(folder))
+    segment = ("segment an image", f"pocketeye segment IMAGE --point X,Y --model {run}")
+    return {
+        SEGMENT_ANYTHING: [
+            segment,
+            (
+                "learn to track",
+                f"pocketeye train track {variant} --data DAVIS_ROOT --checkpoint {run}",
+            ),
+        ],
+        TRACK: [
+            ("track through a video", f"pocketeye track VIDEO --point X,Y --model {run}"),
+            segment,
+        ],
+    }[task]

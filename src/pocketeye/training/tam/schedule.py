@@ -5,32 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from pocketeye.training.tam.config import TamConfig
+from pocketeye.training.engine.schedule import cosine, rise, warmup_length
+from pocketeye.training.tam.recipe import TamRecipe
 
 
-def tam_learning_rate_factor(config: TamConfig, steps: int) -> Callable[[int], float]:
-    """The same for trackers: warm-up, cosine or the inverse root of the step, and a cool-down.
+def tam_learning_rate_factor(recipe: TamRecipe, steps: int) -> Callable[[int], float]:
+    """Return the factor of the peak rate at a step: warm-up, a schedule, and a cool-down to ``min_lr``.
 
     Args:
+        recipe: gives the schedule.
         steps: of the optimiser in the whole training.
     """
-    warmup = min(config.warmup_steps, steps // 2)
-    cooldown = min(config.cooldown_steps, steps // 2)
-    floor = config.min_lr / config.lr
+    warmup = warmup_length(recipe, steps, recipe.steps_per_epoch)
+    cooldown = min(recipe.cooldown_steps, steps // 2)
+    floor = recipe.min_lr / recipe.lr
     end = steps - cooldown
 
     def curve(step: float) -> float:
-        if config.schedule == "constant":
+        if recipe.schedule == "constant":
             return 1.0
-        if config.schedule == "inverse_sqrt":
+        if recipe.schedule == "inverse_sqrt":
+            # Vaswani et al. 2017, eq. 3: the root falls from the end of the warm-up on.
             scale = max(warmup, 1)
             return max(floor, math.sqrt(scale / max(step, scale)))
-        done = (step - warmup) / max(end - warmup, 1)
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return cosine((step - warmup) / max(end - warmup, 1), floor)
 
     def factor(step: int) -> float:
         if step < warmup:
-            return (step + 1) / (warmup + 1)
+            return rise(step, warmup, recipe.warmup_ratio)
         if step < end or not cooldown:
             return curve(step)
         left = max(steps - step, 0) / cooldown

@@ -25,7 +25,7 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.training.tam.config import TamConfig, samples_per_epoch
+from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 
 _VAL = ("dev", "val", "valid")
 _EVERY = 10
@@ -116,7 +116,7 @@ def is_video_set(root: Path) -> bool:
     return framed or next(root.glob("**/*_manual.json"), None) is not None
 
 
-def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
+def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     """The mixture that a recipe asks for, with :func:`samples_per_epoch` samples.
 
     Raises:
@@ -132,7 +132,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
         length,
         config.seed,
     )  # fmt: skip
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         return images
     clips = _moving(sets, galleries, config, size, length)
     if not config.image_share:
@@ -145,7 +145,7 @@ def training_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[WorstImages], config: TamConfig, size: int, length: int
+    sets: DataSets, galleries: Sequence[WorstImages], config: TamRecipe, size: int, length: int
 ) -> ClipSource:
     parts: list[tuple[ClipSource, float]] = []
     synthetic_share = config.synthetic_share if sets.videos else 1.0
@@ -169,7 +169,7 @@ def _moving(
     return MixedClips(parts, length, config.seed)
 
 
-def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource:
+def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     """``val_clips`` samples, always the same, without augmentation.
 
     For ``track`` of the videos kept for it, or, with images alone, synthetic clips of those.
@@ -177,7 +177,7 @@ def validation_clips(sets: DataSets, config: TamConfig, size: int) -> ClipSource
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
     galleries: list[WorstImages] = [*sets.val_images, *frames]
-    if config.task == "segment-anything":
+    if not config.trains_memory:
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
                           geometry=_AS_IS, colours=_UNTOUCHED), _weight(len(gallery)))

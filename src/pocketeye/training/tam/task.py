@@ -17,10 +17,10 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM
 from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
-from pocketeye.training.tam.config import TamConfig
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss
 from pocketeye.training.tam.optim import make_optimizer
+from pocketeye.training.tam.recipe import TamRecipe
 from pocketeye.training.tam.schedule import tam_learning_rate_factor
 
 
@@ -51,7 +51,7 @@ class TamTraining(AveragedTask):
     model: TAM
 
     def __init__(
-        self, model: TAM, config: TamConfig, teacher: FeatureTeacher | None = None
+        self, model: TAM, config: TamRecipe, teacher: FeatureTeacher | None = None
     ) -> None:
         if config.channels_last:
             model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -16,7 +16,7 @@ from pocketeye.artifacts.dense import (
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense_cells import _artifacts, _images, _measured
 from pocketeye.latency.record import Device
-from pocketeye.models.bundled import located
+from pocketeye.models.reference import ArtifactFolder, Run
 from pocketeye.runtimes import Precision
 from pocketeye.text import human_bytes, markdown_table, text_table
 from pocketeye.verbs._result import VerbResult
@@ -108,7 +108,7 @@ class DenseBenchResult(VerbResult):
 
 
 def bench_dense(
-    models: Sequence[str],
+    models: Sequence[Run | ArtifactFolder],
     *,
     runtimes: Sequence[str],
     precisions: Sequence[Precision],
@@ -125,12 +125,11 @@ def bench_dense(
         raise InvalidValue("--split says which part of --data: give both")
     if rounds < 1:
         raise InvalidValue(f"--rounds must be at least 1, not {rounds}")
-    folders = [Path(located(model)) for model in models]
-    images = _images(folders, data, split, rounds)
+    images = _images(models, data, split, rounds)
     names, executables = [], []
-    for folder in folders:
+    for model in models:
         for name, artifact in _artifacts(
-            folder, runtimes, precisions, threads, input_size, data, samples, out
+            model, runtimes, precisions, threads, input_size, data, samples, out
         ):
             names.append(name)
             executables.append(load_dense_artifact(artifact, threads=threads))

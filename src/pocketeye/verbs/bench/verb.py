@@ -12,10 +12,11 @@ from typing import Any
 
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.cells import Cell, artifact_cell, is_artifact, model_cells
-from pocketeye.exporting.dense_cells import are_dense
+from pocketeye.exporting.cells import Cell, artifact_cell, model_cells
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import Device, LatencyRecord, choose_clock
+from pocketeye.models.reference import ArtifactFolder, Run, expect
+from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.progress import task
 from pocketeye.runtimes import Precision, get_runtime
 from pocketeye.text import human_bytes, human_count, markdown_table, text_table
@@ -171,15 +172,16 @@ def bench(
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, not {threads}")
     chosen = [get_runtime(name) for name in runtimes]
-    dense = are_dense(models)
-    if any(dense):
-        if not all(dense):
-            other = models[dense.index(False)]
+    named = [expect(model, "pocketeye bench", (CLASSIFY, *DENSE)) for model in models]
+    whole = [one for one in named if isinstance(one, Run | ArtifactFolder) and one.task.is_dense]
+    if whole:
+        if len(whole) < len(models):
+            other = next(m for m, one in zip(models, named, strict=True) if one not in whole)
             raise InvalidValue(
                 f"{other} is no detector or segmenter, whose whole way is timed: bench it by itself"
             )
         return bench_dense(
-            models, runtimes=runtimes, precisions=precisions, threads=threads, input_size=input_size,
+            whole, runtimes=runtimes, precisions=precisions, threads=threads, input_size=input_size,
             rounds=rounds, data=data, split=split, samples=samples, out=out,
         )  # fmt: skip
     for flag, given in (("--data", data), ("--split", split)):
@@ -190,9 +192,9 @@ def bench(
             )
     cells: list[Cell] = []
     with task("preparing", len(models)) as bar:
-        for index, model in enumerate(models):
-            if is_artifact(model):
-                cells.append(artifact_cell(Path(model), threads))
+        for index, (model, one) in enumerate(zip(models, named, strict=True)):
+            if isinstance(one, ArtifactFolder):
+                cells.append(artifact_cell(one.folder, threads))
             else:
                 cells += model_cells(
                     model, chosen, precisions, out / "artifacts" / str(index),

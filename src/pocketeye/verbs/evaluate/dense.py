@@ -1,4 +1,4 @@
-"""``pocketeye eval --task detect|instance|semantic``: how good detectors and segmenters are."""
+"""``pocketeye eval`` of detectors and segmenters: how good they are."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.matching import MatchReport
-from pocketeye.models.dense.described import DenseTask
+from pocketeye.models.reference import ArtifactFolder, own_folder, resolve
+from pocketeye.models.task import Task
 from pocketeye.predicting.dense import (
     DensePredictor,
     open_dense_predictor,
-    require_task,
 )
 from pocketeye.predicting.evaluation.coco_results import read_results
 from pocketeye.predicting.evaluation.detection import (
@@ -35,7 +35,6 @@ from pocketeye.predicting.evaluation.semantic import (
     judge_label_maps,
 )
 from pocketeye.results.figures import short
-from pocketeye.runtimes import MANIFEST
 from pocketeye.text import human_seconds, problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
 
@@ -135,7 +134,7 @@ class SemanticEvaluateResult(VerbResult):
 
 
 def evaluate_dense(
-    task: DenseTask,
+    task: Task,
     model: str | None,
     *,
     data: str,
@@ -156,9 +155,8 @@ def evaluate_dense(
     predictor = None
     if model is not None:
         predictor = open_dense_predictor(model, device=device, threads=threads)
-        require_task(predictor, task)
-    folder = out or (Path(model) if model is not None and Path(model).is_dir() else None)
-    if task == "semantic":
+    folder = out or (None if model is None else own_folder(model))
+    if task.labels_pixels:
         names = predictor.description.classes if predictor else ()
         maps = _semantic(predictor, results, load_maps(data, split or "val", classes, names))
         return SemanticEvaluateResult(
@@ -168,9 +166,9 @@ def evaluate_dense(
             problems=_unique(maps.samples.problems, maps.problems),
         )
     if classes is not None:
-        raise InvalidValue(f"--classes means nothing to --task {task}: leave it out")
-    samples = load_detection(data, split or "val", masks=task == "instance")
-    found = _detection(predictor, results, samples, task)
+        raise InvalidValue(f"--classes means nothing to {task.kind}: leave it out")
+    samples = load_detection(data, split or "val", masks=task.outlines_objects)
+    found = _detection(predictor, results, samples, task.outlines_objects)
     return DetectionEvaluateResult(
         model=model,
         result=found,
@@ -180,12 +178,11 @@ def evaluate_dense(
 
 
 def _detection(
-    predictor: DensePredictor | None, results: Path | None, samples: DetectionSet, task: str
+    predictor: DensePredictor | None, results: Path | None, samples: DetectionSet, masks: bool
 ) -> DetectionEval:
     if predictor is not None:
         return evaluate_detection(predictor, samples)
     assert results is not None
-    masks = task == "instance"
     found = read_results(results, samples, masks=masks)
     return judge_results(samples, found, results.name, masks=masks)
 
@@ -231,7 +228,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _onwards(model: str, data: str) -> list[str]:
     quoted = shlex.quote(model)
-    if (Path(model) / MANIFEST).is_file():
+    if isinstance(resolve(model), ArtifactFolder):
         return [f"pocketeye bench {quoted}"]
     return [f"pocketeye export {quoted} --data {shlex.quote(data)}"]
 

@@ -11,16 +11,18 @@ from rich.markup import escape
 
 from pocketeye.data import load_images
 from pocketeye.data.classification.images import DIGITS
+from pocketeye.data.semantic.layouts import semantic_layout
 from pocketeye.devices import Device
-from pocketeye.errors import InvalidValue
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models.reference import ArtifactFolder, Run, own_folder, resolve
+from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC, TRACK, Task
 from pocketeye.predicting.evaluation.classification import EvalResult
 from pocketeye.predicting.evaluation.classification import evaluate as run_evaluation
+from pocketeye.predicting.evaluation.coco_results import has_masks
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
-from pocketeye.runtimes import MANIFEST
 from pocketeye.text import human_seconds, problem_lines, text_table
+from pocketeye.tracking.evaluation.vos_models import BASELINES
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.evaluate.dense import (
@@ -73,10 +75,10 @@ class EvaluateResult(VerbResult):
 
     def next_commands(self) -> list[str]:
         model, data = shlex.quote(self.model), shlex.quote(self.result.data)
-        path = Path(self.model)
-        if (path / MANIFEST).is_file():
+        named = resolve(self.model)
+        if isinstance(named, ArtifactFolder):
             return [f"pocketeye bench {model}"]
-        return [f"pocketeye export {model} --data {data}"] if path.is_dir() else []
+        return [f"pocketeye export {model} --data {data}"] if isinstance(named, Run) else []
 
 
 def _percent(share: float | None) -> str:
@@ -86,19 +88,18 @@ def _percent(share: float | None) -> str:
 def evaluate(
     model: str | None = None,
     *,
-    task: Literal["classify", "detect", "instance", "semantic", "vos"] | None = None,
-    data: str = DIGITS,
+    data: str | None = None,
     split: str | None = None,
     classes: Path | None = None,
     checkpoint: Path | None = None,
     pretrained: bool = False,
     input_size: int | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    threads: int = 1,
-    workers: int = 0,
-    prompt: Literal["mask", "click", "3-clicks", "box"] = "mask",
-    protocol: Literal["semi", "offline", "online"] = "semi",
+    threads: int | None = None,
+    workers: int | None = None,
+    prompt: Literal["mask", "click", "3-clicks", "box"] | None = None,
+    protocol: Literal["semi", "offline", "online"] | None = None,
     corrected_frames: int | None = None,
     baselines: bool = False,
     results: Path | None = None,
@@ -106,80 +107,72 @@ def evaluate(
 ) -> EvaluateResult | DetectionEvaluateResult | SemanticEvaluateResult | VosEvaluateResult:
     """Judge a classifier, a detector or a segmenter on images, or a tracker on annotated videos.
 
-    A classifier: top-1 with its interval, top-5, per class, confusion, calibration. A detector: AP of
-    COCO (boxes and masks, by size) and of VOC, F1, confusion. A segmenter: mean IoU, per class,
-    confusion. A tracker: J, F and J&F of the DAVIS benchmark, per clip and in the mean.
+    What is measured follows from what the network was trained for. A classifier: top-1 with its
+    interval, top-5, per class, confusion, calibration. A detector: AP of COCO (boxes and masks, by
+    size) and of VOC, F1, confusion. A segmenter: mean IoU, per class, confusion. A tracker: J, F and
+    J&F of the DAVIS benchmark, per clip and in the mean.
 
     Args:
-        model: a run folder, an exported artefact, or a name or architecture.json with weights. Of
-            vos a tracker's name, the folder of its run, or still or flow, which learnt nothing; by
-            default the tracker of `pocketeye track`.
-        task: classify, detect (boxes), instance (boxes and masks), semantic (a class for every pixel)
-            or vos (video object segmentation: objects shown once, then followed). By default what the
-            run was trained for.
-        data: as in `pocketeye train`; of vos a folder laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
-        split: which part of the data: train or val (val by default); of vos any list of clips, such
-            as dev or 2016/val (all clips by default).
+        model: a run folder, an exported artefact, a name or architecture.json with weights, or a
+            tracker's name; or still or flow, which follow objects and learnt nothing. Without a model
+            videos are followed by the tracker of `pocketeye track`.
+        data: as in `pocketeye train TASK`; the digits by default for a classifier. Of trackers a folder
+            laid out as DAVIS, YouTube-VOS, MOSE or SA-V.
+        split: which part of the data: train or val (val by default); of trackers any list of clips,
+            such as dev or 2016/val (all clips by default).
         classes: text file with the names of the network's classes, one a line, where the weights
-            come without them; of semantic what the masks mean: a yaml, or camvid11, cityscapes.
+            come without them; of segmenters what the masks mean: a yaml, or camvid11, cityscapes.
         checkpoint: weights for a name or an architecture.json.
-        pretrained: fetch the published weights of a name.
-        input_size: another side of the input in pixels than the network's.
-        batch_size: of classify: images at once (an artefact has its own).
+        pretrained: fetch the published weights of a classifier's name.
+        input_size: of classifiers: another side of the input in pixels than the network's.
+        batch_size: of classifiers: images at once, by default 128 (an artefact has its own).
         device: where a torch network runs.
-        threads: threads of an artefact's runtime.
-        workers: processes that prepare images.
-        prompt: of vos: how objects are shown in their first frame.
-        protocol: of vos: semi is DAVIS's, one pass and no help. With offline one clicks after each
-            pass in the worst frame, with online wherever the IoU falls below 0.75.
+        threads: threads of an artefact's runtime, by default 1.
+        workers: of classifiers: processes that prepare images, by default none beside this one.
+        prompt: of trackers: how objects are shown in their first frame, by default as a mask.
+        protocol: of trackers: semi, the default, is DAVIS's, one pass and no help. With offline one
+            clicks after each pass in the worst frame, with online wherever the IoU falls below 0.75.
         corrected_frames: of offline and online: frames in which an object is shown or corrected at
             most, by default 8.
-        baselines: of vos: score the first mask kept still, and carried by optical flow, as well.
-        results: in place of a model what was found elsewhere. Of vos a folder of masks,
-            SEQ/00000.png; of detect and instance a json of COCO results; of semantic a folder of
-            label images.
-        out: folder for eval.json, classes.csv, confusion.csv and the images confusion.png,
-            calibration.png (classify), pr.png and worst.png (the dense tasks); of vos for vos.json,
-            vos.csv and worst.png. The folder of the run or artefact by default, and nothing is written
-            for a name.
+        baselines: of trackers: score the first mask kept still, and carried by optical flow, as well.
+        results: in place of a model what was found elsewhere: a json of COCO results, a folder of
+            label images, or of masks of videos, SEQ/00000.png.
+        out: folder for eval.json, classes.csv, confusion.csv and images: confusion.png,
+            calibration.png (classifiers), pr.png and worst.png (detectors and segmenters); of trackers
+            for vos.json, vos.csv and worst.png. The folder of the run or artefact by default, and
+            nothing is written for a name.
 
     Raises:
         InvalidValue: no weights, or data of other classes than the network knows; results that are
-            missing or of another size; an option of the other task.
+            missing or of another size; an option that means nothing to this kind of network.
         MissingFile: no such network or data.
         MissingExtra: flow without OpenCV.
     """
-    task = task or _task_of(model)
-    if task == "vos":
-        refuse(task, classes=classes, pretrained=pretrained, input_size=input_size,
-               batch_size=batch_size != 128, threads=threads != 1, workers=workers)  # fmt: skip
-        if data == DIGITS:
-            raise InvalidValue("--task vos needs annotated videos: give their folder with --data")
+    task = _task_of(model, data, results)
+    follows = {"prompt": prompt, "protocol": protocol, "baselines": baselines,
+               "corrected_frames": corrected_frames}  # fmt: skip
+    classifies = {"pretrained": pretrained, "input_size": input_size, "batch_size": batch_size,
+                  "workers": workers}  # fmt: skip
+    if task.takes_prompts:
+        refuse(task.kind, classes=classes, threads=threads, **classifies)
         return evaluate_following(
-            model, data=data, split=split, prompt=prompt, protocol=protocol,
-            max_frames=corrected_frames, checkpoint=checkpoint, baselines=baselines,
-            results=results, device=device, out=out,
+            model, data=_required(data, task), split=split, prompt=prompt or "mask",
+            protocol=protocol or "semi", max_frames=corrected_frames, checkpoint=checkpoint,
+            baselines=baselines, results=results, device=device, out=out,
         )  # fmt: skip
-    refuse(task, prompt=prompt != "mask", protocol=protocol != "semi", baselines=baselines,
-           corrected_frames=corrected_frames is not None)  # fmt: skip
-    if task != "classify":
-        refuse(task, checkpoint=checkpoint, pretrained=pretrained, input_size=input_size,
-               batch_size=batch_size != 128, workers=workers)  # fmt: skip
-        if data == DIGITS:
-            raise InvalidValue(
-                f"--task {task} needs annotated images: give their folder with --data"
-            )
+    refuse(task.kind, **follows)
+    if task.is_dense:
+        refuse(task.kind, checkpoint=checkpoint, **classifies)
         return evaluate_dense(
-            task, model, data=data, split=split, classes=classes, results=results, device=device,
-            threads=threads, out=out,
+            task, model, data=_required(data, task), split=split, classes=classes, results=results,
+            device=device, threads=threads or 1, out=out,
         )  # fmt: skip
-    refuse(task, results=results)
-    if model is None:
-        raise InvalidValue("say what to judge: a run folder, an artefact, or a name with weights")
+    assert model is not None  # results of a classifier are no task's
+    refuse(task.kind, results=results)
     return evaluate_classifier(
-        model, data=data, split=split or "val", classes=classes, checkpoint=checkpoint,
-        pretrained=pretrained, input_size=input_size, batch_size=batch_size, device=device,
-        threads=threads, workers=workers, out=out,
+        model, data=data or DIGITS, split=split or "val", classes=classes, checkpoint=checkpoint,
+        pretrained=pretrained, input_size=input_size, batch_size=batch_size or 128, device=device,
+        threads=threads or 1, workers=workers or 0, out=out,
     )  # fmt: skip
 
 
@@ -198,27 +191,18 @@ def evaluate_classifier(
     workers: int = 0,
     out: Path | None = None,
 ) -> EvaluateResult:
-    """:func:`evaluate` with ``--task classify``."""
-    part = cast(Literal["train", "val"], split)  # load_images refuses others
+    """Judge a classifier; see :func:`evaluate`."""
     # the network first: a mistake there should not wait for the data
-    predictor = None
-    if classes is not None or (Path(model).is_dir() and checkpoint is None):
-        predictor = open_predictor(
-            model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
-            input_size=input_size, device=device, threads=threads,
-        )  # fmt: skip
-    images = load_images(data, part, in_chans=predictor.info.in_chans if predictor else None)
-    if predictor is None or (
-        classes is None and _lacks_names(predictor.info.classes, images.classes)
-    ):
-        predictor = open_predictor(
-            model, classes=images.classes, checkpoint=checkpoint, pretrained=pretrained,
-            input_size=input_size, device=device, threads=threads,
-        )  # fmt: skip
-        if predictor.info.in_chans != images.in_chans:
-            images = load_images(data, part, in_chans=predictor.info.in_chans)
+    predictor = open_predictor(
+        model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
+        input_size=input_size, device=device, threads=threads,
+    )  # fmt: skip
+    part = cast(Literal["train", "val"], split)  # load_images refuses others
+    images = load_images(data, part, in_chans=predictor.info.in_chans)
+    if classes is None:
+        predictor.adopt_names(images.classes)
     result = run_evaluation(predictor, images, batch_size=batch_size, workers=workers)
-    folder = out or (Path(model) if Path(model).is_dir() else None)
+    folder = out or own_folder(model)
     return EvaluateResult(
         model=model,
         result=result,
@@ -227,15 +211,37 @@ def evaluate_classifier(
     )
 
 
-def _task_of(model: str | None) -> Literal["classify", "detect", "instance", "semantic"]:
-    """What the run or artefact in a folder is for."""
-    folder = None if model is None else Path(located(model))
-    if folder is None or not is_dense(folder):
-        return "classify"
-    return DenseDescription.load(folder).task
+def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
+    """Find out what is judged: the model knows; without one the results and the data tell.
+
+    Raises:
+        InvalidValue: nothing was given that could be judged. InvalidValue, MissingFile: no such model.
+    """
+    if model in BASELINES:
+        return TRACK
+    if model is not None:
+        return resolve(model).task
+    if results is not None and results.is_file():
+        return INSTANCE if has_masks(results) else DETECT
+    if data is not None and Path(data).is_dir():
+        labels = semantic_layout(Path(data)) is not None
+        if results is not None:
+            return SEMANTIC if labels else TRACK
+        if not labels and any(Path(data).glob("JPEGImages*")):
+            return TRACK
+    if results is not None:
+        raise MissingFile(
+            f"no results to judge: give --results {results} that is there, and the annotated data "
+            "with --data"
+        )
+    raise InvalidValue(
+        "say what to judge: a run folder, an artefact, a name with weights, or --results of another "
+        "program"
+    )
 
 
-def _lacks_names(classes: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether an artefact knows its classes by number only."""
-    numbers = tuple(str(index) for index in range(len(classes)))
-    return classes == numbers != wanted and len(classes) == len(wanted)
+def _required(data: str | None, task: Task) -> str:
+    """Return the data that the user gave; only classifiers do without."""
+    if data is None:
+        raise InvalidValue(f"{task.kind} is judged on {task.data}: give their folder with --data")
+    return data

@@ -1,4 +1,4 @@
-"""``pocketeye eval --task vos``: how well objects are followed through annotated clips."""
+"""``pocketeye eval`` of trackers: how well objects are followed through annotated clips."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.models.reference import own_folder
 from pocketeye.text import problem_lines, text_table
 from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
@@ -122,7 +123,8 @@ def evaluate_following(
         assert results is not None
         first = evaluate_folder(results, videos)
     found = [first, *(evaluate_vos(other, videos, name=name) for name, other in others.items())]
-    folder = out or (Path(model) if model is not None and Path(model).is_dir() else None)
+    learnt = model is not None and model not in BASELINES
+    folder = out or (own_folder(str(model)) if learnt else None)
     return _finish(
         found, videos, folder, _command(model, data, split, prompt, protocol, checkpoint)
     )
@@ -131,7 +133,7 @@ def evaluate_following(
 def _check_alone(
     model: str | None, checkpoint: Path | None, shown: tuple[PromptKind, Protocol]
 ) -> None:
-    """Raises InvalidValue for what means nothing to masks made elsewhere."""
+    """Raise InvalidValue for what means nothing to masks made elsewhere."""
     if model is not None or checkpoint is not None:
         raise InvalidValue(
             f"score either a model ({model or checkpoint}) or the masks of --results, not both"
@@ -164,10 +166,10 @@ def _command(
     model: str | None, data: str, split: str | None, prompt: str, protocol: str,
     checkpoint: Path | None,
 ) -> tuple[str, ...]:  # fmt: skip
-    """The same again; empty for masks made elsewhere."""
+    """Spell the command out; empty for masks made elsewhere."""
     if model is None:
         return ()
-    words = ["pocketeye", "eval", model, "--task", "vos", "--data", data]
+    words = ["pocketeye", "eval", model, "--data", data]
     words += ["--split", split] if split else []
     words += ["--prompt", prompt] if prompt != "mask" else []
     words += ["--protocol", protocol] if protocol != "semi" else []

@@ -8,12 +8,13 @@ from typing import Any
 
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.inputs import sample_inputs
-from pocketeye.exporting.network import LATENCY, write_artifact
+from pocketeye.exporting.network import write_artifact
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import is_dense
+from pocketeye.models.reference import Run, expect
+from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.network import open_network
+from pocketeye.runs import LATENCY
 from pocketeye.runtimes import (
     Artifact,
     ParityReport,
@@ -114,17 +115,20 @@ def export(
         fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
 
     Raises:
-        InvalidValue: unknown model, runtime or precision; weights that do not fit; a full disk.
+        InvalidValue: unknown model, runtime or precision; a tracker or an artefact; weights that do
+            not fit; a full disk.
         MissingFile: no network, weights or data at a path.
     """
-    if is_dense(Path(located(model))):
-        refuse("detect, instance or semantic", checkpoint=checkpoint, pretrained=pretrained)
+    named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
+    if named.task.is_dense:
+        assert isinstance(named, Run)  # no name stands for a whole detector
+        refuse(named.task.kind, checkpoint=checkpoint, pretrained=pretrained)
         if not fuse:
             raise InvalidValue(
                 "graphs of detectors and segmenters are always folded: leave --no-fuse out"
             )
         return export_dense(
-            Path(located(model)), to=to, precision=precision, out=out, input_size=input_size, data=data,
+            named.folder, to=to, precision=precision, out=out, input_size=input_size, data=data,
             samples=samples, threads=threads,
         )  # fmt: skip
     return export_network(

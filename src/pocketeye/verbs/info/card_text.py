@@ -15,14 +15,14 @@ _HEADER = ("published", "on", "value", "at", "by", "note")
 
 
 def wrapped(text: str, label: str = "", indent: int = 0) -> list[str]:
-    """A paragraph for a narrow terminal; ``label`` stands before it, ``indent`` columns wide."""
+    """Wrap a paragraph for a narrow terminal; ``label`` stands before it, ``indent`` columns wide."""
     body = textwrap.wrap(text, WIDTH - indent, break_on_hyphens=False, break_long_words=False)
     first = label.ljust(indent)
     return [escape(first + body[0]), *(escape(" " * indent + line) for line in body[1:])]
 
 
 def top1_text(card: Card | None, input_size: int | None = None) -> str:
-    """``78.3*``, ``74.53@256 ``: the published ImageNet top-1, a star where a note matters."""
+    """Write the published ImageNet top-1 as ``78.3*`` or ``74.53@256 ``, a star where a note matters."""
     if card is None:
         return "no card "
     if card.top1 is None:
@@ -33,7 +33,7 @@ def top1_text(card: Card | None, input_size: int | None = None) -> str:
 
 
 def top1_notes(cards: Iterable[Card]) -> list[str]:
-    """The notes behind the stars, each once, with the networks it is about."""
+    """Return the notes behind the stars, each once, with the networks it is about."""
     names: dict[str, list[str]] = {}
     for card in cards:
         for note in card.top1.notes if card.top1 else ():
@@ -44,7 +44,7 @@ def top1_notes(cards: Iterable[Card]) -> list[str]:
 
 
 def published_table(card: Card) -> list[str]:
-    """Everything others printed about the network; sources and notes are listed below."""
+    """List everything others printed about the network, with sources and notes below."""
     sources = _Labels("abcdefghijklmnopqrstuvwxyz")
     notes = _Labels("123456789")
     rows = [
@@ -80,7 +80,7 @@ def published_table(card: Card) -> list[str]:
 
 
 class _Labels(dict[str, str]):
-    """A short label for every text, in the order they come; none for the empty text."""
+    """Gives every text a short label, in the order they come; none to the empty text."""
 
     def __init__(self, alphabet: str) -> None:
         super().__init__()

@@ -13,13 +13,14 @@ from pocketeye.data.describing.description import DataDescription, SplitDescript
 from pocketeye.data.describing.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import is_architecture
+from pocketeye.runs import ARCHITECTURE, CONFIG, ENVIRONMENT, MANIFEST, MODEL
 from pocketeye.text import problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import wrapped
 
 _MOST_CLASSES = 30
 # A folder with one of these is a network's.
-_NETWORKS = ("architecture.json", "model.json", "config.yaml", "environment.json", "artifact.json")
+_NETWORKS = (ARCHITECTURE, MODEL, CONFIG, ENVIRONMENT, MANIFEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def _in_words(split: SplitDescription, data: DataDescription) -> str:
 
 
 def _problems(split: SplitDescription) -> list[str]:
-    """How often each kind came, then the first of them."""
+    """Say how often each kind of problem came, then the first of them."""
     kinds = Counter(problem.partition(": ")[2] or problem for problem in split.problems)
     counted = [f"  {count} × {escape(kind)}" for kind, count in kinds.most_common(10)]
     head, *first = problem_lines(split.problems)

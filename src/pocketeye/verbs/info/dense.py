@@ -1,4 +1,4 @@
-"""The card of a detector or segmenter: a run, one that comes along, or an artefact made of one."""
+"""The card of a detector or segmenter: of a run, also of one that comes along."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from pocketeye.text import human_count, human_seconds
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import wrapped
 
-_DOES = {"detect": "boxes with classes", "instance": "boxes and outlines with classes",
-         "semantic": "a class for every pixel"}  # fmt: skip
 _ASPECT = 4 / 3
 
 
@@ -44,14 +42,15 @@ class DenseInfo(VerbResult):
     bundled: BundledCard | None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "description": self.description.to_dict(),
+                "bundled": asdict(self.bundled) if self.bundled else None}  # fmt: skip
 
     def lines(self) -> list[str]:
         said = self.description
-        first = f"[bold]{said.network}[/bold] with {escape(said.backbone)}: {_DOES[said.task]}"
+        first = f"[bold]{said.network}[/bold] with {escape(said.backbone)}: {said.task.answers}"
         names = ", ".join(said.classes[:8]) + (", …" if said.num_classes > 8 else "")
         height, width = self.size
-        heads = " (without the heads on crops)" if said.task == "instance" else ""
+        heads = " (without the heads on crops)" if said.task.outlines_objects else ""
         rows = [
             ("params", f"{human_count(self.params)} ({self.params:,})"),
             ("MACs", f"{human_count(self.macs)} for an image of 3×{height}×{width}{heads}"),
@@ -78,7 +77,7 @@ class DenseInfo(VerbResult):
 
 
 def dense_info(model: str, folder: Path) -> DenseInfo:
-    """The card of what lies in ``folder``; ``model`` is what the user called it.
+    """Describe the run in ``folder``; ``model`` is what the user called it.
 
     Raises:
         InvalidValue: a damaged description.

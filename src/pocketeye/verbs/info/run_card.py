@@ -11,13 +11,11 @@ import yaml
 
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
-from pocketeye.predicting.info import FILE, ModelInfo
-from pocketeye.runs import CONFIG, ENVIRONMENT, RunFolder
+from pocketeye.predicting.info import ModelInfo
+from pocketeye.runs import CONFIG, ENVIRONMENT, EVALUATION, MODEL, RESULT, RunFolder
 from pocketeye.text import human_seconds
-from pocketeye.training.classify.fit import RESULT
 from pocketeye.verbs.info.card_text import wrapped
 
-EVALUATION = "eval.json"
 _SEARCHED = "train"
 _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "seed")
 
@@ -52,7 +50,7 @@ class RunCard:
     device: str
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Lay the card out for a person."""
         names = ", ".join(self.classes[:6]) + (", …" if len(self.classes) > 6 else "")
         recipe = ", ".join(f"{k} {self.recipe[k]}" for k in _RECIPE if k in self.recipe)
         made = " on ".join(filter(None, (self.date.replace("T", " "), self.device)))
@@ -90,14 +88,14 @@ class RunCard:
 
 
 def read_run_card(folder: Path) -> RunCard | None:
-    """The card of a run folder, or of the training in the folder of a search; None without one.
+    """Read the card of a run folder, or of the training in the folder of a search; None without one.
 
     Raises:
         InvalidValue: one of its files is damaged.
     """
-    if not (folder / FILE).is_file():
+    if not (folder / MODEL).is_file():
         return None
-    if (folder / _SEARCHED / FILE).is_file():
+    if (folder / _SEARCHED / MODEL).is_file():
         folder = folder / _SEARCHED
     info = ModelInfo.load(folder)
     result, environment = _json(folder / RESULT), _json(folder / ENVIRONMENT)
@@ -136,7 +134,7 @@ def _evaluation(path: Path) -> Evaluation | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a file, empty where there is no file."""
+    """Read the object in a file; empty where there is no file."""
     if not path.is_file():
         return {}
     try:

@@ -28,7 +28,7 @@ class StageRow:
 
 
 def stage_rows(module: nn.Module, input_size: Size) -> tuple[StageRow, ...]:
-    """One row a resolution; none for networks that do not say."""
+    """Return one row for each resolution; none for networks that do not say."""
     info: Any = getattr(module, "feature_info", None) or ()
     modules, rows = dict(module.named_modules()), list[StageRow]()
     for stage in getattr(info, "info", info):
@@ -46,7 +46,7 @@ def stage_rows(module: nn.Module, input_size: Size) -> tuple[StageRow, ...]:
 
 
 def stage_table(rows: tuple[StageRow, ...]) -> list[str]:
-    """The rows for a person."""
+    """Lay the rows out for a person."""
     texts = [
         (
             r.module,
@@ -61,7 +61,7 @@ def stage_table(rows: tuple[StageRow, ...]) -> list[str]:
 
 
 def _num_blocks(modules: Mapping[str, nn.Module], name: str, previous: str) -> int | None:
-    """Blocks in ``blocks.4``, and in ``blocks.3`` where the stage before ended with ``blocks.2``."""
+    """Count blocks in ``blocks.4``, and ``blocks.3`` where the stage before ended with ``blocks.2``."""
     parent, _, number = name.rpartition(".")
     before, _, last = previous.rpartition(".")
     if not number.isdecimal():
@@ -72,7 +72,7 @@ def _num_blocks(modules: Mapping[str, nn.Module], name: str, previous: str) -> i
 
 
 def _length(stage: nn.Module | None, parent: str) -> int | None:
-    """None for a layer, and where a network names a module that it makes only for ``features_only``."""
+    """Count a stage's blocks; None for a layer, and for a module made only for ``features_only``."""
     blocks = getattr(stage, "blocks", stage)
     if isinstance(blocks, nn.Sequential | nn.ModuleList):
         # Convolution, BN and activation in a row are no blocks.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ import torch
 from rich.markup import escape
 from torch.utils.flop_counter import FlopCounterMode
 
-from pocketeye.models import Card, card_for, create_tam
+from pocketeye.models import TAM, Card, card_for, create_tam
+from pocketeye.models.described import read_fields
+from pocketeye.models.reference import Reference, Run
 from pocketeye.models.tam.checkpoints import (
     PUBLISHED,
     PublishedFile,
     bundled_weights,
     checkpoint_folder,
 )
-from pocketeye.text import human_bytes, human_count, text_table
+from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.runs import BEST, RESULT
+from pocketeye.text import human_bytes, human_count, human_seconds, text_table
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import published_table, wrapped
 
@@ -65,15 +70,29 @@ class TrackerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerInfo(VerbResult):
-    """A tracker's card: ``image_macs`` are spent once per image, ``click_macs`` once per prompt."""
+    """The card of a tracker: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
 
+    Attributes:
+        model: what the user called it.
+        description: of a run; None for a name.
+        trained: what the run's ``result.json`` says; empty until its training is finished.
+    """
+
+    model: str
     tracker: TrackerRow
     image_macs: int
     click_macs: int
+    description: TrackerDescription | None = None
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        macs = {"image_macs": self.image_macs, "click_macs": self.click_macs}
-        return {**self.tracker.to_dict(), **macs}
+        return {
+            **self.tracker.to_dict(),
+            "image_macs": self.image_macs,
+            "click_macs": self.click_macs,
+            "description": self.description.to_dict() if self.description else None,
+            "trained": dict(self.trained),
+        }
 
     def lines(self) -> list[str]:
         row, card = self.tracker, self.tracker.card
@@ -82,16 +101,32 @@ class TrackerInfo(VerbResult):
         sections = [
             [first.replace(name, f"[bold]{name}[/bold]", 1), *more],
             self._costs(),
-            self._card(),
-            self._weights(),
-            _published(card),
-        ]
+            *([self._run(self.description)] if self.description else
+              [self._card(), self._weights(), _published(card)]),
+        ]  # fmt: skip
         return [line for section in sections if section for line in (*section, "")][:-1]
 
     def next_commands(self) -> list[str]:
-        name = self.tracker.name
+        name = shlex.quote(self.model)
         weights = "" if self.tracker.here else " --checkpoint FILE"
         return [f"pocketeye segment IMAGE --point X,Y --model {name}{weights}"]
+
+    def _run(self, said: TrackerDescription) -> list[str]:
+        """Say what was trained, on what, and what came of it."""
+        result = "the training is not finished"
+        if self.trained:
+            result = (
+                f"IoU {100 * self.trained['iou']:.1f} % on validation, epoch "
+                f"{self.trained['best_epoch']} of {self.trained['epochs']}, "
+                f"{human_seconds(self.trained['seconds'])}"
+            )
+        rows = [
+            ("run", f"{self.model}, trained to {said.task.goal}"),
+            ("trunk", said.trunk or "the network's own"),
+            ("trained on", said.data or "unknown"),
+            ("result", result),
+        ]
+        return [line for label, text in rows for line in wrapped(text, label, 12)]
 
     def _costs(self) -> list[str]:
         row = self.tracker
@@ -139,13 +174,19 @@ class TrackerInfo(VerbResult):
 
 
 def tracker_row(name: str, image_size: int | None = None) -> TrackerRow:
-    """The row of one of :func:`pocketeye.models.list_tams`."""
+    """Describe one of :func:`pocketeye.models.list_tams` for a table."""
     with torch.device("meta"):  # shapes are all that counting needs
         model = create_tam(name, image_size)
-    parts = {label: _params(getattr(model, part)) for part, label in _PARTS.items()}
-    params = _params(model)
     file = PUBLISHED.get(name)
     path = checkpoint_folder() / file.file_name if file else bundled_weights(name)
+    return _row(name, model, file, path, card_for(name))
+
+
+def _row(
+    name: str, model: TAM, file: PublishedFile | None, path: Path | None, card: Card | None
+) -> TrackerRow:
+    parts = {label: _params(getattr(model, part)) for part, label in _PARTS.items()}
+    params = _params(model)
     return TrackerRow(
         name=name,
         params=params,
@@ -154,29 +195,58 @@ def tracker_row(name: str, image_size: int | None = None) -> TrackerRow:
         file=file,
         path=path,
         here=path is not None and path.is_file(),
-        card=card_for(name),
+        card=card,
     )
 
 
-def tracker_info(name: str, image_size: int | None = None) -> TrackerInfo:
-    """The card of one of :func:`pocketeye.models.list_tams`, at another size of image if given."""
+def tracker_info(model: str, named: Reference, image_size: int | None = None) -> TrackerInfo:
+    """Describe a tracker, at another size of image if given.
+
+    Args:
+        model: what the user called it.
+        named: one of :func:`pocketeye.models.list_tams`, or the run of a tracker.
+        image_size: side of the image in pixels.
+
+    Raises:
+        InvalidValue: a size that does not fit, or a run whose description or result is damaged.
+    """
+    described, trained, variant = None, dict[str, Any](), named.name
+    if isinstance(named, Run):
+        described = TrackerDescription.load(named.folder)
+        trained, variant = _result_of(named.folder), described.variant
     with torch.device("meta"):
-        model = create_tam(name, image_size).eval().requires_grad_(False)
-        image = torch.empty(1, 3, *model.image_size)
+        network = described.make(image_size) if described else create_tam(variant, image_size)
+        network = network.eval().requires_grad_(False)
+        image = torch.empty(1, 3, *network.image_size)
         point, label = torch.empty(1, 1, 2), torch.ones(1, 1, dtype=torch.int64)
         with FlopCounterMode(display=False) as looking:
-            feat, details = model.encode_image(image)
+            feat, details = network.encode_image(image)
         with FlopCounterMode(display=False) as answering:
-            model.predict(model.without_memory(feat), point, label, details=details)
+            network.predict(network.without_memory(feat), point, label, details=details)
+    if isinstance(named, Run):
+        row = _row(variant, network, None, named.folder / BEST, None)
+    else:
+        row = tracker_row(variant, image_size)
     return TrackerInfo(
-        tracker=tracker_row(name, image_size),
+        model=model,
+        tracker=row,
         image_macs=looking.get_total_flops() // 2,
         click_macs=answering.get_total_flops() // 2,
+        description=described,
+        trained=trained,
     )
+
+
+def _result_of(folder: Path) -> dict[str, Any]:
+    """Read what a finished training came to; empty for one that is not finished."""
+    path = folder / RESULT
+    if not path.is_file():
+        return {}
+    return read_fields(path, iou=float, best_epoch=int, epochs=int, seconds=float)
 
 
 def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
-    """A line per tracker, and where weights belong."""
+    """Write a line per tracker, and where weights belong."""
     cells = [
         (row.name, human_count(row.params), str(row.image_size[0]),
          *_weights_of(row))
@@ -193,7 +263,7 @@ def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
 
 
 def _weights_of(row: TrackerRow) -> tuple[str, str]:
-    """Which, and whether they are here."""
+    """Say which weights there are, and whether they are here."""
     if row.file is None:
         return ("come with pocketeye", "yes") if row.here else ("none published", "")
     return row.file.file_name, "yes" if row.here else "no"

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.errors import InvalidValue, nearest, unknown
+from pocketeye.errors import InvalidValue
 from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies
 from pocketeye.models import (
     Architecture,
@@ -17,15 +17,15 @@ from pocketeye.models import (
     build_block,
     card_for,
     count,
-    list_models,
-    list_tams,
 )
-from pocketeye.models.bundled import BundledCard, bundled_card, bundled_runs, located
-from pocketeye.models.dense.described import is_dense
+from pocketeye.models.bundled import BundledCard, bundled_card
+from pocketeye.models.reference import ArtifactFolder, Named, Run, TimmName, resolve
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs.info.artifact import ArtifactInfo, artifact_info
 from pocketeye.verbs.info.card_text import published_table, wrapped
 from pocketeye.verbs.info.data import DataInfo, data_info
 from pocketeye.verbs.info.dense import DenseInfo, dense_info
@@ -182,17 +182,19 @@ def info(
     classes: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
-) -> InfoResult | TrackerInfo | DenseInfo | DataInfo:
-    """Show what a network or a data set is.
+) -> InfoResult | TrackerInfo | DenseInfo | ArtifactInfo | DataInfo:
+    """Show what a network, an artefact or a data set is.
 
     Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
-    parts, what was published, and which file of weights belongs where. Of a data set: images, classes
-    with counts, sizes, and what is wrong with it.
+    parts, what was published, and which file of weights belongs where. Of an artefact: what it was
+    made of, its runtime, and its parity. Of a data set: images, classes with counts, sizes, and what is
+    wrong with it.
 
     Args:
-        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, or a
-            data set.
-        input_size: side of the image in pixels; the network's own by default.
+        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, the
+            folder of an artefact, or a data set.
+        input_size: of classifiers and trackers: side of the image in pixels; the network's own by
+            default.
         results: folder of latency records, where there is one.
         split: of a data set only this one, such as train; all by default.
         classes: what the masks of a data set mean: a yaml, or camvid11, cityscapes.
@@ -211,19 +213,19 @@ def info(
         raise InvalidValue(
             f"{model} is no data set that is known: --split, --classes and --out are for those"
         )
-    if not Path(model).exists():
-        trackers = list_tams()
-        if model in trackers:
-            return tracker_info(model, input_size)
-        close = nearest(model, [*list_models(include_timm=True), *trackers, *bundled_runs()])
-        if close in trackers and model != close:
-            raise unknown("tracker", model, trackers, "see `pocketeye list`")
-    found = located(model)
-    if is_dense(Path(found)):
-        return dense_info(model, Path(found))
-    network = open_network(found, input_size=input_size, any_shape=True)
+    named = resolve(model)
+    if isinstance(named, ArtifactFolder):
+        refuse("an artefact", input_size=input_size)
+        return artifact_info(model, named)
+    if named.task.takes_prompts:
+        return tracker_info(model, named, input_size)
+    if named.task.is_dense:
+        assert isinstance(named, Run)  # no name stands for a whole detector
+        refuse(named.task.kind, input_size=input_size)
+        return dense_info(model, named.folder)
+    network = open_network(model, input_size=input_size, any_shape=True)
     counts = count(network.module, network.input_shape)
-    path = Path(found)
+    folder = named.folder if isinstance(named, Run) else None
     return InfoResult(
         name=network.name,
         model=model,
@@ -239,9 +241,9 @@ def info(
         interpolation=network.info.interpolation,
         blocks=_rows(network.architecture) if network.architecture else (),
         stages=stage_rows(network.module, network.own_size or network.input_size),
-        card=None if path.exists() else card_for(network.name),
-        run=read_run_card(path) if path.is_dir() else None,
-        bundled=bundled_card(path),
+        card=card_for(network.name) if isinstance(named, Named | TimmName) else None,
+        run=read_run_card(folder) if folder else None,
+        bundled=bundled_card(folder) if folder else None,
         measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
     )
 

@@ -16,6 +16,8 @@ from pocketeye.data import UnreadableImage, decode
 from pocketeye.data.inputs import ImageInput
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.models.reference import Run, resolve
+from pocketeye.models.task import Task
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.dense_files import DensePrediction, _found, _Gathered, _stems
 from pocketeye.results import LabelMap
@@ -33,7 +35,7 @@ class DensePredictResult(VerbResult):
     """Predictions in the order of the images, and images that could not be read."""
 
     model: str
-    task: str
+    task: Task
     predictions: tuple[DensePrediction, ...]
     problems: tuple[str, ...]
     files: tuple[Path, ...]
@@ -42,8 +44,8 @@ class DensePredictResult(VerbResult):
     def to_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
-            "task": self.task,
-            "score_threshold": self.score_threshold if self.task != "semantic" else None,
+            "task": self.task.name,
+            "score_threshold": self.score_threshold if self.task.finds_objects else None,
             "predictions": [
                 {"path": row.name, "found": list(row.rows)} for row in self.predictions
             ],
@@ -57,7 +59,7 @@ class DensePredictResult(VerbResult):
         lines = text_table(("image", "found"), rows)
         if len(self.predictions) > _MOST_SHOWN:
             lines.append(f"… and {len(self.predictions) - _MOST_SHOWN} more (all with --json)")
-        if self.task != "semantic" and not any(row.rows for row in self.predictions):
+        if self.task.finds_objects and not any(row.rows for row in self.predictions):
             lines.append(
                 f"nothing has a score from {self.score_threshold:g}: lower --score-threshold"
             )
@@ -67,7 +69,7 @@ class DensePredictResult(VerbResult):
         return list(self.files)
 
     def next_commands(self) -> list[str]:
-        if (Path(self.model) / "best.safetensors").is_file():
+        if isinstance(resolve(self.model), Run):
             return [f"pocketeye export {shlex.quote(self.model)}"]
         return []
 

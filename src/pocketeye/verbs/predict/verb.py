@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.errors import InvalidValue
-from pocketeye.models.bundled import located
-from pocketeye.models.dense.described import DenseDescription, is_dense
+from pocketeye.models.reference import Run, expect, resolve
+from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
 from pocketeye.predicting.files import FOLDER, SHEET, _save, _save_csv
 from pocketeye.predicting.predict import Prediction
@@ -62,8 +62,7 @@ class PredictResult(VerbResult):
         return list(self.files)
 
     def next_commands(self) -> list[str]:
-        path = Path(self.model)
-        if (path / "best.safetensors").is_file():
+        if isinstance(resolve(self.model), Run):
             return [f"pocketeye export {shlex.quote(self.model)}"]
         return []
 
@@ -72,7 +71,7 @@ def predict(
     model: str,
     images: list[str],
     *,
-    topk: int = 5,
+    topk: int | None = None,
     csv: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -80,8 +79,8 @@ def predict(
     checkpoint: Path | None = None,
     pretrained: bool = False,
     input_size: int | None = None,
-    batch_size: int = 32,
-    score_threshold: float = SCORE,
+    batch_size: int | None = None,
+    score_threshold: float | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
 ) -> PredictResult | DensePredictResult:
@@ -92,7 +91,7 @@ def predict(
             kind a run is, its model.json says.
         images: image files, folders of them, patterns, http(s) addresses (fetched because they
             are named), or - for standard input: one image, or names one a line.
-        topk: of a classifier: classes per image.
+        topk: of a classifier: classes per image, by default 5.
         csv: of a classifier: file for a table with a row per image.
         out: folder for a sheet of the images with their classes, and a JSON file of each. Of a
             detector or a segmenter for each image drawn, detections.json as COCO has it, and label
@@ -103,38 +102,41 @@ def predict(
         checkpoint: weights for a name or an architecture.json.
         pretrained: fetch the published weights of a name.
         input_size: another side of the input in pixels than the network's.
-        batch_size: of a classifier: images at once (an artefact has its own).
-        score_threshold: of a detector: objects of a lower score are left out.
+        batch_size: of a classifier: images at once, by default 32 (an artefact has its own).
+        score_threshold: of a detector: objects of a lower score are left out, by default those below
+            0.3.
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
 
     Raises:
-        InvalidValue: no weights, none of the images can be read, or files would be overwritten.
+        InvalidValue: no weights, a tracker, none of the images can be read, an option that means
+            nothing to this kind of network, or files would be overwritten.
         MissingFile: no such network, or no image at all.
     """
-    dense = is_dense(Path(located(model)))
-    if dense:
+    task = expect(model, "pocketeye predict", (CLASSIFY, *DENSE)).task
+    if task.is_dense:
         refuse(
-            DenseDescription.load(Path(located(model))).task, topk=topk != 5, csv=csv,
-            classes=classes, checkpoint=checkpoint, pretrained=pretrained, input_size=input_size,
-            batch_size=batch_size != 32,
+            task.kind, topk=topk, csv=csv, classes=classes, checkpoint=checkpoint,
+            pretrained=pretrained, input_size=input_size, batch_size=batch_size,
         )  # fmt: skip
+        if task.labels_pixels:
+            refuse(task.kind, score_threshold=score_threshold)
     else:
-        refuse("classify", score_threshold=score_threshold != SCORE)
+        refuse(task.kind, score_threshold=score_threshold)
         _require_free(csv, out, overwrite)
     stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
     inputs, missing = find_inputs(images, stdin)
-    if dense:
+    if task.is_dense:
         return predict_dense(
-            model, inputs, missing, score_threshold=score_threshold, out=out,
-            overwrite=overwrite, device=device, threads=threads,
+            model, inputs, missing, out=out, overwrite=overwrite, device=device, threads=threads,
+            score_threshold=SCORE if score_threshold is None else score_threshold,
         )  # fmt: skip
     predictor = open_predictor(
         model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
         input_size=input_size, device=device, threads=threads,
     )  # fmt: skip
     predictions, problems = run_prediction(
-        predictor, inputs, topk=topk, batch_size=batch_size,
+        predictor, inputs, topk=5 if topk is None else topk, batch_size=batch_size or 32,
         thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
     )  # fmt: skip
     files = _save(predictions, predictor.info.name, out) if out else []

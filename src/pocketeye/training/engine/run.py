@@ -1,0 +1,112 @@
+"""From what a user names to a run folder: options that every training has, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pocketeye.devices import Device
+from pocketeye.training.engine.fit import FitResult
+from pocketeye.training.engine.recipe import TrainPrecision
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of every training; a recipe says what those that are left out are.
+
+    Args:
+        out: folder of the run; by default one below out/train, named for network and data.
+        resume: go on with an interrupted run; begin it where there is none.
+        overwrite: start again in a folder that holds a run.
+        epochs: how many; each ends with validation and a checkpoint.
+        batch_size: samples per step and process.
+        lr: peak learning rate.
+        seed: of the weights, the order and the augmentation.
+        device: auto takes CUDA, then MPS, then the CPU.
+        precision: bf16 and fp16 are mixed precision (bf16 is slower than fp32 on CPUs without matrix
+            units, fp16 needs CUDA).
+        num_processes: data-parallel processes on this machine.
+        workers: processes that prepare samples.
+        threads: threads of torch.
+    """
+
+    out: Path
+    resume: bool
+    overwrite: bool
+    epochs: int
+    batch_size: int
+    lr: float
+    seed: int
+    device: Device
+    precision: TrainPrecision
+    num_processes: int
+    workers: int
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A finished training.
+
+    Attributes:
+        task: name of the task.
+        network: name of what was trained.
+        data: as the user named them.
+        out: the run folder.
+        fitted: what it came to.
+        validation: what ``fitted.value`` was measured on, in words: ``360 images``.
+        interval: 95 % interval of ``fitted.value`` where it is a share of independent images.
+        input_size: side of the input in pixels; of detectors and segmenters the shorter side.
+        num_train, num_val: samples; None where a recipe draws as many as it likes.
+        params: number of parameters.
+        started: what the weights began with, in words; empty for random ones.
+        sets: what the data were, a line for each; empty where ``data`` says it all.
+        problems: what was left out of the data.
+        commands: (what for, command) that make sense now.
+    """
+
+    task: str
+    network: str
+    data: str
+    out: Path
+    fitted: FitResult
+    validation: str
+    interval: tuple[float, float] | None = None
+    input_size: int
+    num_train: int | None = None
+    num_val: int | None = None
+    params: int
+    started: str = ""
+    sets: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run goes, and whether one may be there."""
+
+    out: Path | None
+    resume: bool
+    overwrite: bool
+
+    def folder(self, name: str) -> Path:
+        """Return the run folder, by default ``out/train/NAME``."""
+        return Path("out") / "train" / name if self.out is None else self.out
+
+
+def split_options(options: RunOptions) -> tuple[Place, dict[str, Any]]:
+    """Return where the run goes, and the fields of its recipe that were given."""
+    changes: dict[str, Any] = dict(options)
+    out = changes.pop("out", None)
+    place = Place(
+        out=None if out is None else Path(out),
+        resume=changes.pop("resume", False),
+        overwrite=changes.pop("overwrite", False),
+    )
+    return place, changes
+
+
+def as_text(path: Path | str | None) -> str | None:
+    """Return a path as ``config.yaml`` holds it."""
+    return None if path is None else str(path)

@@ -1,0 +1,23 @@
+"""What the learning rates of all tasks are made of: a linear warm-up and a cosine."""
+
+from __future__ import annotations
+
+import math
+
+from pocketeye.training.engine.recipe import Recipe
+
+
+def warmup_length(recipe: Recipe, steps: int, steps_per_epoch: float) -> float:
+    """Return the length of the warm-up in steps, at most half of the training's ``steps``."""
+    asked = recipe.warmup_steps or recipe.warmup_epochs * steps_per_epoch
+    return min(asked, steps // 2)
+
+
+def rise(step: int, warmup: float, ratio: float) -> float:
+    """Return the factor at a step of the warm-up, which begins at ``ratio`` and ends at 1."""
+    return ratio + (1 - ratio) * step / warmup
+
+
+def cosine(done: float, floor: float) -> float:
+    """Return the factor after the share ``done`` of the training, from 1 down to ``floor``."""
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
