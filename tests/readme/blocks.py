@@ -67,8 +67,12 @@ class Block:
         return found
 
     def argv(self, command: Command) -> list[str]:
-        """The arguments of a command with those that keep it short."""
-        return [*command.argv, *self.options.get(command.argv[0], ())]
+        """The arguments of a command; those that keep it short replace its own."""
+        argv, short = list(command.argv), self.options.get(command.argv[0], ())
+        for option in short:
+            if option.startswith("--") and option in argv:
+                del argv[argv.index(option) : argv.index(option) + 2]
+        return [*argv, *short]
 
 
 def blocks(document: Path) -> Iterator[Block]:

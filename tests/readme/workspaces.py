@@ -96,11 +96,14 @@ def _clips(folder: Path) -> None:
 
 
 def _files(folder: Path) -> None:
-    """Single files that commands name: a photograph, a street, a folder of images, a clip."""
+    """Files that commands name: a photograph, a street, a folder of images, a clip, its frames."""
     examples = ROOT / "examples"
     shutil.copy(examples / "flower.jpg", folder / "photo.jpg")
     shutil.copy(examples / "temple.jpg", folder / "street.jpg")
     shutil.copy(examples / "flower.mp4", folder / "clip.mp4")
+    if not (folder / "frames").exists():
+        _clips(folder / "made")
+        shutil.move(folder / "made/clips/JPEGImages/480p/disc", folder / "frames")
     (folder / "images").mkdir(exist_ok=True)
     for number in range(2):
         _discs(number)[0].save(folder / "images" / f"{number}.png")
