@@ -27,7 +27,7 @@ _MARKED = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _NUMBER = re.compile(r"\d[\d.,]*")
-_UNIT = re.compile(r"# (?:min|ms|s|B|kB|MB)\b")
+_UNIT = re.compile(r"(?:# (?:h|min|ms|s|B|kB|MB)\b ?)+")  # also 1 min 04 s
 
 
 @dataclass(frozen=True, kw_only=True)

