@@ -8,14 +8,15 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all docs bench
+.PHONY: help install demo test test-all docs bench results
 
 help:
 	@echo "make demo       measure this machine, search a network for it, train, export, prove, track (again each time)"
 	@echo "make test       ruff, mypy, pytest (minutes)"
 	@echo "make test-all   the same with the slow tests"
 	@echo "make docs       the documentation, into site/"
-	@echo "make bench      latency of the published networks on this machine, into out/bench/"
+	@echo "make bench      latency of the published networks on this machine, into out/bench/ (minutes, when it is quiet)"
+	@echo "make results    every table of results/ and the documents from its record; says what measuring again needs"
 
 install: $(STAMP)
 
@@ -55,3 +56,6 @@ docs: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/pocketeye bench fbnet_c fbnet_a fbnet_b fbnet_96_035_1 mobilenetv2_100 \
 	  --runtimes onnxruntime --precisions fp32 int8
+
+results: $(STAMP)
+	@$(BIN)/python benchmarks/results.py

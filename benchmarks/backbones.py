@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tables import backbones, write_results
+
 import pocketeye
-from pocketeye.latency.record import Device
-from pocketeye.runs import RunFolder, environment, write_atomic
-from pocketeye.text import human_count, markdown_table
+from pocketeye.latency.device import Device
+from pocketeye.runs import RunFolder, environment
+from pocketeye.text import human_count
 
 _PRECISIONS = ("fp32", "int8")
 _MARKERS = "DosvP^Xhp*<>"
@@ -78,7 +80,7 @@ def table(args: argparse.Namespace) -> None:
     )  # fmt: skip
     rows = []
     for name in names:
-        cells = [row for row in timed.rows if row.model == first[name].name]
+        cells = [row for row in timed.table.rows if row.model == first[name].name]
         assert all(cell.record for cell in cells), [cell.problem for cell in cells]
         results = [
             json.loads((run / "result.json").read_text())
@@ -101,25 +103,14 @@ def table(args: argparse.Namespace) -> None:
 
 
 def _write(rows: list[Row], config: dict[str, Any], timed: dict[str, Any], out: Path) -> None:
-    header = ("network", "params", "MACs", "ms fp32", "ms int8", "top-1 %", "± std", "seeds")
-    cells = [
-        (r.name, human_count(r.params), human_count(r.macs), f"{r.latency_ms['fp32']:.3f}",
-         f"{r.latency_ms['int8']:.3f}", f"{r.mean:.2f}", f"{r.std:.2f}", str(len(r.top1)))
-        for r in rows
-    ]  # fmt: skip
-    lines = markdown_table(header, cells, right=range(1, len(header)))
     recipe = {k: v for k, v in config.items() if k not in ("model", "seed", "data", "out")}
-    device = str(Device.here())
     record = {
-        "data": Path(config["data"]).name, "recipe": recipe, "device": device,
+        "data": Path(config["data"]).name, "recipe": recipe, "device": str(Device.here()),
         "rows": [{**vars(r), "mean": r.mean, "std": r.std} for r in rows],
         "latency": timed, "environment": environment(),
     }  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(out.with_suffix(".md"), "\n".join(lines) + "\n")
-    _image(rows, record, out.with_suffix(".png"))
-    print("\n".join(lines))
+    write_results(out, record, backbones)
+    _image(rows, record, out.with_name(out.name + ".png"))
 
 
 def _image(rows: list[Row], record: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,6 @@
 """What CAS-ViT costs in every form, beside its peers, in one interleaved table.
 
-    python benchmarks/casvit_latency.py --results results/casvit-224
+    python benchmarks/casvit_latency.py --results results/casvit-224-amd-epyc
 
 Forms, all with the same weights: ``eager`` is torch as it comes (NCHW), ``eager fused`` has its BN
 folded and its maps in NHWC, ``plain`` is the export of the unfused network, ``fused`` the one that
@@ -12,7 +12,6 @@ does not depend on the weights, which are random with the BN statistics of real 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,24 +20,23 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from tables import CASVIT_FORMS, casvit, write_results
 from torch import nn
 
 from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
+from pocketeye.exporting.timing import record_of
+from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
-from pocketeye.latency.record import Device, LatencyRecord, choose_clock
 from pocketeye.models import count, fuse
-from pocketeye.models._cards import card_for
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import MANIFEST, environment, write_atomic
-from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.text import human_count, markdown_table
+from pocketeye.runs import MANIFEST, environment
+from pocketeye.runtimes import Artifact, ExportRequest, get_runtime
 
 CASVIT = ("casvit_xs", "casvit_s", "casvit_m", "casvit_t")
 PEERS = (
     "mobilenetv4_conv_small", "mobilenetv4_conv_medium", "efficientnet_b0", "ghostnetv3_100",
     "fastvit_t8", "efficientvit_b1", "swiftformer_xs", "repvit_m0_9", "repvit_m1_0", "fbnet_c",
 )  # fmt: skip
-FORMS = ("eager", "eager fused", "plain", "fused", "int8")
 _CALIBRATION = 16
 
 
@@ -72,11 +70,13 @@ def cells_of(network: Network, folder: Path, forms: tuple[str, ...]) -> list[Cel
             artifact = Artifact.load(target)
         else:
             artifact = runtime.export(
-                network.module if form == "plain" else fused,
-                (network.example(),),
+                ExportRequest(
+                    network.module if form == "plain" else fused,
+                    (network.example(),),
+                    precision=precision,
+                    calibration=inputs,
+                ),
                 target,
-                precision=precision,
-                calibration=inputs,
             )
         call = runtime.load(artifact, threads=1).bind(*inputs[0])
         cells.append(
@@ -113,7 +113,7 @@ def main() -> None:
     for name in (*args.networks, *args.peers):
         if name.startswith("fbnet") or name.startswith("casvit") or timm.is_model(name):
             networks[name] = network = open_network(name, input_size=224)
-            forms = FORMS if name in args.networks else ("fused", "int8")
+            forms = CASVIT_FORMS if name in args.networks else ("fused", "int8")
             cells += cells_of(network, args.scratch, forms)
             print(f"exported {name}", flush=True)
         else:
@@ -125,64 +125,30 @@ def main() -> None:
     records = []
     for cell in cells:
         found = measured[f"{cell.model} {cell.form}"]
-        record = LatencyRecord(
-            subject=cell.model,
-            runtime=cell.runtime,
-            runtime_version=get_runtime(cell.runtime).version(),
-            threads=1,
-            precision=cell.precision,
-            clock=choose_clock(1),
-            timing=found.timing,
-            flags=get_runtime(cell.runtime).flags(),
-            protocol=protocol.to_dict(),
-            input_size=224,
-        )
-        records.append(
-            {"model": cell.model, "form": cell.form, "disturbed": found.disturbed,
-             "record": record.to_dict()}
+        record = record_of(
+            cell.model, found, runtime=get_runtime(cell.runtime), precision=cell.precision, threads=1,
+            protocol=protocol, input_size=224,
         )  # fmt: skip
+        records.append({"model": cell.model, "form": cell.form, "record": record.to_dict()})
     _write(networks, records, args)
 
 
 def _write(
     networks: dict[str, Network], records: list[dict[str, Any]], args: argparse.Namespace
 ) -> None:
-    ms = {(r["model"], r["form"]): r["record"]["latency_ms"] for r in records}
-    header = ("network", "params", "MACs", "published top-1 %", *(f"{form} ms" for form in FORMS),
-              "fused ×", "int8 ×")  # fmt: skip
-    rows, costs = [], {}
-    order = sorted(networks, key=lambda name: ms[name, "fused"])
-    for name in order:
-        module = networks[name].module
-        counts = count(module, (3, 224, 224))
-        deployed = sum(p.numel() for p in fuse(module).parameters())
+    costs = {}
+    for name, network in networks.items():
+        deployed = sum(p.numel() for p in fuse(network.module).parameters())
+        counts = count(network.module, (3, 224, 224))
         costs[name] = {**asdict(counts), "deployed_params": deployed}
-        plain = ms.get((name, "plain"))
-        ratios = [f"{plain / ms[name, form]:.2f}" if plain else "" for form in ("fused", "int8")]
-        rows.append(
-            (name, human_count(deployed), human_count(counts.macs), _published(name),
-             *(f"{ms[name, f]:.2f}" if (name, f) in ms else "" for f in FORMS), *ratios)
-        )  # fmt: skip
-    lines = markdown_table(header, rows, right=range(1, len(header)))
-    lines += [
-        "",
+    caption = (
         f"{Device.here()}, ONNX Runtime {get_runtime('onnxruntime').version()}, torch "
-        f"{torch.__version__}, 224 pixels, one image, one thread, warm, interleaved; × is over plain. "
-        "Published accuracies are their authors', at the size in brackets where it is not 224.",
-    ]
-    record = {"rows": records, "costs": costs, "environment": environment()}
-    args.results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
-
-
-def _published(name: str) -> str:
-    card = card_for(name)
-    metric = card.top1 if card else None
-    if metric is None:
-        return ""
-    return f"{metric.value}" + (f" ({metric.at})" if metric.at not in ("", "224") else "")
+        f"{torch.__version__}, 224 pixels, one image, one thread, warm, interleaved, undisturbed ms; × "
+        "is over plain. Published accuracies are their authors', at the size in brackets where it is "
+        "not 224."
+    )
+    record = {"rows": records, "costs": costs, "caption": caption, "environment": environment()}
+    write_results(args.results, record, casvit)
 
 
 if __name__ == "__main__":

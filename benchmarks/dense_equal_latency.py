@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tables import dense_equal_latency, write_results
 
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.table import LatencyTable
@@ -27,8 +28,6 @@ from pocketeye.runtimes import get_runtime
 from pocketeye.verbs.evaluate.verb import evaluate
 
 _SPLITS = ("val", "test")
-_HEADER = ("backbone", "params", "predicted ms", "measured ms", "backbone alone ms", "steps",
-           *(f"mean IoU {split}" for split in _SPLITS))  # fmt: skip
 
 
 def backbone_of(run: Path, table: LatencyTable) -> Architecture:
@@ -52,8 +51,7 @@ def row_of(name: str, run: Path, data: str) -> dict[str, Any]:
     recipe = yaml.safe_load((training / "recipe.yaml").read_text())
     result = json.loads((training / "result.json").read_text())
     judged: Any = [
-        evaluate(str(run), task="semantic", data=data, split=split, device="cpu").to_dict()
-        for split in _SPLITS
+        evaluate(str(run), data=data, split=split, device="cpu").to_dict() for split in _SPLITS
     ]
     return {
         "name": name,
@@ -64,14 +62,6 @@ def row_of(name: str, run: Path, data: str) -> dict[str, Any]:
         "miou": {split: one["miou"] for split, one in zip(_SPLITS, judged, strict=True)},
         "classes": {split: one["classes"] for split, one in zip(_SPLITS, judged, strict=True)},
     }
-
-
-def cells(row: dict[str, Any]) -> list[str]:
-    return [
-        row["name"], f"{row['params'] / 1e6:.2f} M", f"{row['predicted_ms']:.2f}",
-        f"{row['measured_ms']:.2f}", f"{row['backbone_ms']:.2f}", str(row["steps"]),
-        *(f"{100 * row['miou'][split]:.1f}" for split in _SPLITS),
-    ]  # fmt: skip
 
 
 def main() -> None:
@@ -92,13 +82,9 @@ def main() -> None:
             {**row_of(name, run, args.data), "architecture": str(network), "measured_ms": ms,
              "predicted_ms": predicted, "backbone_ms": predicted - table.head_ms}
         )  # fmt: skip
-    lines = [f"| {' | '.join(_HEADER)} |", "| :-- |" + " --: |" * (len(_HEADER) - 1)]
-    lines += [f"| {' | '.join(cells(row))} |" for row in rows]
     record = {"rows": rows, "drift": session.drift, "device": str(table.header.device),
               "date": now(), "git": git_hash(), "environment": environment()}  # fmt: skip
-    args.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_results(args.out, record, dense_equal_latency)
 
 
 if __name__ == "__main__":

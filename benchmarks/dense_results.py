@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tables import dense, write_results
 
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.runs import RunFolder
 from pocketeye.verbs.evaluate.verb import evaluate
 
-_HEADER = ("data", "part", "images", "network", "backbone", "params", "side", "epochs", "minutes",
-           "box AP", "box AP50", "mask AP", "mean IoU", "pixels right")  # fmt: skip
-
 
 def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
     described = DenseDescription.load(run)
-    judged: Any = evaluate(str(run), task=described.task, data=data, split=split, device="cpu")
+    judged: Any = evaluate(str(run), data=data, split=split, device="cpu")
     found = judged.to_dict()
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     rows = RunFolder(run).metrics()
@@ -34,7 +32,7 @@ def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
         "data": Path(data).name,
         "split": split,
         "n": found["n"],
-        "task": described.task,
+        "task": described.task.name,
         "network": described.network,
         "backbone": described.backbone,
         "params": sum(p.numel() for p in described.make().parameters()),
@@ -51,16 +49,6 @@ def row_of(run: Path, data: str, split: str) -> dict[str, Any]:
 
 def identity(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[key] for key in ("data", "split", "network", "backbone", "min_size"))
-
-
-def cells(row: dict[str, Any]) -> list[str]:
-    box, mask = row["box"] or {}, row["mask"] or {}
-    shares = (box.get("ap"), box.get("ap50"), mask.get("ap"), row["miou"], row["accuracy"])
-    return [
-        row["data"], row["split"], str(row["n"]), row["network"], row["backbone"],
-        f"{row['params'] / 1e6:.2f} M", str(row["min_size"]), str(row["epochs"]),
-        f"{row['seconds'] / 60:.0f}", *("" if s is None else f"{100 * s:.1f}" for s in shares),
-    ]  # fmt: skip
 
 
 def main() -> None:
@@ -80,11 +68,7 @@ def main() -> None:
     new = {identity(row) for row in found}
     found = [*(row for row in before if identity(row) not in new), *found]
     found.sort(key=lambda row: (row["data"], row["network"], row["backbone"]))
-    lines = [f"| {' | '.join(_HEADER)} |", "| :-- | :-- | --: | :-- | :-- |" + " --: |" * 9]
-    lines += [f"| {' | '.join(cells(row))} |" for row in found]
-    record.write_text(json.dumps({"runs": found}, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_results(args.out, {"runs": found}, dense)
 
 
 if __name__ == "__main__":

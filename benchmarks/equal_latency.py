@@ -25,9 +25,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tables import equal_latency as render_table
+from tables import write_results
+
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
 from pocketeye.models.backbones.fbnet import architectures
@@ -206,28 +209,11 @@ def table(args: argparse.Namespace) -> None:
         scores = [r["top1"] for r in results if r["name"] == row["name"]]
         row |= {"top1": scores, "mean": statistics.mean(scores), "seeds": len(scores),
                 "std": statistics.stdev(scores) if len(scores) > 1 else 0.0}  # fmt: skip
-    rivals = [row for row in record["rows"] if row["name"].startswith("random")]
-    lines = ["| network | latency ms | of target | MMACs | weights M | top-1 % mean ± std | seeds |",
-             "|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
-    for row in sorted(record["rows"], key=lambda row: -row["mean"]):
-        lines.append(
-            f"| {row['name']} | {row['latency_ms']:.3f} | {row['latency_ms'] / record['target_ms']:.3f} "
-            f"| {row['macs'] / 1e6:.2f} | {row['weights'] / 1e6:.3f} "
-            f"| {100 * row['mean']:.2f} ± {100 * row['std']:.2f} | {row['seeds']} |"
-        )
-    means = [100 * row["mean"] for row in rivals]
-    lines.append(
-        f"\nRandom networks together: mean {statistics.mean(means):.2f} %, standard deviation over "
-        f"networks {statistics.stdev(means):.2f}, best {max(means):.2f} %."
-    )
     record |= {"training": {k: results[0][k] for k in ("data", "images", "epochs", "recipe")},
                "seconds_per_training": statistics.mean(r["seconds"] for r in results),
                "environment": environment()}  # fmt: skip
-    args.results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
-    _image(record, args.results.with_suffix(".png"))
-    print("\n".join(lines))
+    write_results(args.results, record, render_table)
+    _image(record, args.results.with_name(args.results.name + ".png"))
 
 
 def _image(record: dict[str, Any], path: Path) -> None:

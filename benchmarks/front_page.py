@@ -1,6 +1,6 @@
 """Make the picture of the first page: a photograph named, one outlined, a clip followed.
 
-    python benchmarks/front_page.py --out docs/assets/front-page.png --results results/front-page
+    python benchmarks/front_page.py --out docs/assets/front-page.png --results results/front-page-intel-xeon
 
 The networks are those that come along, or with the extra ``pretrained``. The costs below the panels
 are measured while it runs, on one thread, as CPU time of this process, and written with the machine
@@ -166,7 +166,7 @@ def _median_ms(call: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs/assets/front-page.png")
-    parser.add_argument("--results", type=Path, default=ROOT / "results/front-page")
+    parser.add_argument("--results", type=Path, default=ROOT / "results/front-page-intel-xeon")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     panels = [named_photo(), outlined_photo(), followed_clip()]

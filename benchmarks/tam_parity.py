@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from tables import tam_parity, write_results
 from tests.parity import test_tam, test_tam_clip
 from tests.parity.official import draw, filled
 from tests.parity.tam_keys import tam_keys
 
-from pocketeye.latency.record import Device
+from pocketeye.latency.device import Device
 from pocketeye.layers import onednn_products
 from pocketeye.models import create_tam, load_checkpoint
-from pocketeye.runs import environment, write_atomic
-from pocketeye.text import markdown_table
+from pocketeye.runs import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = ((1, 0), (1, 4), (2, 4), (7, 64))
@@ -103,32 +102,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
     args = parser.parse_args()
-    table: list[tuple[str, ...]] = []
     record: dict[str, Any] = {"environment": environment()}
     for name in ("efficienttam_ti_512x512", "efficienttam_ti_1"):
         plain = stages(name)
         with onednn_products():
-            fast = stages(name)
-        record[name] = {"plain": plain, "onednn": fast}
-        table += [
-            (name, stage, f"{plain[stage][0]:.0e}", f"{fast[stage][0]:.0e}",
-             "" if plain[stage][1] is None else f"{plain[stage][1]:.0e}")
-            for stage in plain
-        ]  # fmt: skip
+            record[name] = {"plain": plain, "onednn": stages(name)}
     raw = clip(args.data, prepared=False)
     with onednn_products():
         ours = clip(args.data, prepared=True)
     record["clip"] = {"plain": raw, "onednn": ours}
-    table.append(
-        ("efficienttam_ti_512x512", "8 frames of a clip, 1 click", f"{raw:.0e}", f"{ours:.0e}", "")
-    )
-    header = ("network", "stage", "as the authors compute", "as a session computes", "rounding")
-    lines = markdown_table(header, table, right=range(2, 5))
-    lines += ["", f"{Device.here()}, torch {torch.__version__}. Shares of the standard deviation."]
-    args.results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    device = f"{Device.here()}, torch {torch.__version__}"
+    record["caption"] = f"{device}. Shares of the standard deviation."
+    write_results(args.results, record, tam_parity)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 import yaml
+from tables import tracker_ablations, write_results
 
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.models.tam.described import TrackerDescription
@@ -76,23 +77,6 @@ def row_of(name: str, run: Path, data: str, split: str) -> dict[str, Any]:
     }
 
 
-def table(record: dict[str, Any]) -> str:
-    lines = [
-        "| run | params | pixels | look ms | steps | val IoU | J&F mask | J&F click |",
-        "| :-- | --: | --: | --: | --: | --: | --: | --: |",
-    ]
-    for row in record["runs"]:
-        mask, click = (100 * row["scores"][prompt]["jf"] for prompt in ("mask", "click"))
-        lines.append(
-            f"| {row['name']} | {row['params'] / 1e6:.2f} M | {row['image_size'][0]} | "
-            f"{row['look_ms']:.1f} | {row['steps']} | {100 * row['val_iou']:.1f} | {mask:.1f} | "
-            f"{click:.1f} |"
-        )
-    for name, found in record["baselines"].items():
-        lines.append(f"| {name} |  |  |  |  |  | {100 * found['mask']['jf']:.1f} |  |")
-    return "\n".join(lines) + "\n"
-
-
 def draw_curve(runs: list[Path], out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -145,9 +129,7 @@ def main() -> None:
         row["look_ms"] = ms
     baselines = {name: scored(name, args.data, args.split, ("mask",)) for name in BASELINES}
     record = {"split": args.split, "runs": rows, "baselines": baselines}
-    args.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(table(record))
-    print(table(record))
+    write_results(args.out, record, tracker_ablations)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ Weights are random: what is held does not depend on them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -28,9 +27,9 @@ import numpy as np
 import psutil
 import torch
 from matplotlib.figure import Figure
+from tables import tracking_memory, write_results
 
-from pocketeye.runs import cpu_name, environment, write_atomic
-from pocketeye.text import markdown_table
+from pocketeye.runs import cpu_name, environment
 from pocketeye.tracking import Session, Tracker, load_tracker, open_model
 
 mpl.use("Agg")
@@ -137,25 +136,13 @@ def plot(watch: Watch, at: Callable[[int], float], xlabel: str, title: str, path
 
 
 def report(watch: Watch, title: str, path: Path) -> None:
-    mb, flat = watch.resident_mb, watch.is_flat()
-    half = len(mb) // 2
-    header = ("frames", "ms per frame", "objects added", "MB at first", "MB at most in the 1st half",
-              "MB at most in the 2nd half", "MB at the end", "")  # fmt: skip
-    row = (str(watch.num_frames), f"{watch.ms_per_frame:.1f}", str(watch.added),
-           *(f"{value:.0f}" for value in (mb[0], max(mb[:half]), max(mb[half:]), mb[-1])),
-           "flat" if flat else "it grew")  # fmt: skip
-    lines = [
-        *markdown_table(header, [row], right=range(len(header) - 1)),
-        "",
-        f"{title}. {cpu_name()}, torch {torch.__version__}, one thread.",
-    ]
     record = {
-        "title": title, "frames": watch.frames, "resident_mb": mb, "objects_added": watch.added,
-        "ms_per_frame": watch.ms_per_frame, "flat": flat, "environment": environment(),
+        "title": title, "num_frames": watch.num_frames, "frames": watch.frames,
+        "resident_mb": watch.resident_mb, "objects_added": watch.added,
+        "ms_per_frame": watch.ms_per_frame, "flat": watch.is_flat(), "environment": environment(),
+        "caption": f"{title}. {cpu_name()}, torch {torch.__version__}, one thread.",
     }  # fmt: skip
-    write_atomic(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(path.with_suffix(".md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_results(path, record, tracking_memory)
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """What a tracked frame costs, ours beside the plain way, in one interleaved table.
 
-    python benchmarks/tracking_speed.py --results results/tracking-speed
+    python benchmarks/tracking_speed.py --results results/tracking-speed-amd-epyc
 
 ``plain`` computes as the authors' code does: windows filled up, every key and value of the memory
 projected again in every frame, one object at a time. ``ours`` has the same weights. Other forms are
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from tables import tracking_speed, write_results
 
+from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
-from pocketeye.latency.record import Device, LatencyRecord, choose_clock
+from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
-from pocketeye.runs import environment, write_atomic
-from pocketeye.text import markdown_table
+from pocketeye.runs import environment
 from pocketeye.tracking import Session, Tracker
 
 NETWORKS = ("efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2")
@@ -140,45 +140,29 @@ def main() -> None:
 def _write(
     cells: list[Cell], measured: dict[str, Measured], protocol: Protocol, path: Path
 ) -> None:
+    first = {(c.network, c.num_objects): c.logits for c in reversed(cells)}
     records: dict[str, Any] = {}
-    ms: dict[tuple[str, str, int], float] = {}
+    off_by: dict[str, str] = {}
     for cell in cells:
         found = measured[cell.name]
         record = LatencyRecord(
             subject=cell.network, runtime="torch", runtime_version=torch.__version__, threads=1,
             precision=cell.session.tracker.dtype, clock=choose_clock(1), timing=found.timing,
             flags={"form": cell.form, "objects": cell.num_objects}, protocol=protocol.to_dict(),
-            input_size=cell.session.tracker.image_size[0],
+            input_size=cell.session.tracker.image_size[0], disturbed=found.disturbed,
         )  # fmt: skip
-        ms[cell.network, cell.form, cell.num_objects] = record.latency_ms
-        records[cell.name] = {"disturbed": found.disturbed, "record": record.to_dict()}
-    header = ("network", "form", "objects", "ms per frame", "share of plain",
-              "times one object", "off by (std)")  # fmt: skip
-    first = {(c.network, c.num_objects): c.logits for c in reversed(cells)}
-    rows = []
-    for cell in cells:
-        mine = ms[cell.network, cell.form, cell.num_objects]
-        plain = ms.get((cell.network, "plain", cell.num_objects))
-        one = ms.get((cell.network, cell.form, 1))
+        records[cell.name] = record.to_dict()
         want = first[cell.network, cell.num_objects]
-        off = np.abs(cell.logits - want).max() / want.std()
-        rows.append(
-            (cell.network, cell.form, str(cell.num_objects), f"{mine:.1f}",
-             f"{mine / plain:.2f}" if plain else "", f"{mine / one:.2f}" if one else "",
-             f"{off:.1e}")
-        )  # fmt: skip
-    lines = markdown_table(header, rows, right=range(2, len(header)))
-    lines += [
-        "",
+        off_by[cell.name] = f"{np.abs(cell.logits - want).max() / want.std():.1e}"
+    caption = (
         f"{Device.here()}, torch {torch.__version__}, one thread, frames of {SIZE[0]}x{SIZE[1]}, full "
-        "memory, warm, interleaved. Off by: largest difference of the first object's logits to the "
-        "first form, in standard deviations.",
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"cells": records, "rows": rows, "environment": environment()}
-    write_atomic(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(path.with_suffix(".md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
+        "memory, warm, interleaved, undisturbed ms. Off by: largest difference of the first object's "
+        "logits to the first form, in standard deviations."
+    )
+    content = {
+        "cells": records, "off_by": off_by, "environment": environment(), "caption": caption,
+    }  # fmt: skip
+    write_results(path, content, tracking_speed)
 
 
 if __name__ == "__main__":

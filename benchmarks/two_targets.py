@@ -8,16 +8,17 @@ Every ``--run`` names the folder of a search and the latency table it was made f
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
+from tables import two_targets, write_results
+
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture
-from pocketeye.runs import git_hash, now, write_atomic
+from pocketeye.runs import git_hash, now
 from pocketeye.runtimes import get_runtime
 
 
@@ -46,16 +47,6 @@ def main() -> None:
             "predicted_ms": [table.predict(net) for net in nets],
             "drift": session.drift,
         }
-    lines = [
-        "| network | " + " | ".join(f"ms in {n} (est.)" for n in names) + " |",
-        "|---|" + "--:|" * len(names),
-    ]
-    for index, net in enumerate(nets):
-        cells = [
-            f"{columns[n]['latency_ms'][index]:.4f} ({columns[n]['predicted_ms'][index]:.4f})"
-            for n in names
-        ]
-        lines.append(f"| {net.name} | " + " | ".join(cells) + " |")
     record = {
         "schema": "pocketeye.two-targets/1",
         "networks": [str(net) for net in nets],
@@ -66,9 +57,7 @@ def main() -> None:
         "measured_at": now(),
         "git": git_hash(),
     }
-    write_atomic(args.results.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomic(args.results.with_suffix(".md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_results(args.results, record, two_targets)
 
 
 if __name__ == "__main__":

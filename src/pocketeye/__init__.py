@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pocketeye.tracking import ImageSegmenter as ImageSegmenter
     from pocketeye.tracking import MaskGenerator as MaskGenerator
     from pocketeye.tracking import load_tracker as load_tracker
-    from pocketeye.verbs.bench.verb import bench as bench
+    from pocketeye.verbs.bench import bench as bench
     from pocketeye.verbs.demo.verb import demo as demo
     from pocketeye.verbs.doctor import doctor as doctor
     from pocketeye.verbs.evaluate.verb import evaluate as evaluate
-    from pocketeye.verbs.export.verb import export as export
+    from pocketeye.verbs.export import export as export
     from pocketeye.verbs.info.verb import info as info
     from pocketeye.verbs.measure import measure as measure
     from pocketeye.verbs.predict.verb import predict as predict

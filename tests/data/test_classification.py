@@ -26,9 +26,9 @@ def test_image_folder(folder: Path) -> None:
     assert train.classes == val.classes == ("ant", "bee")
     assert train.labels.tolist() == [0] * 5 + [1] * 5
     assert val.labels.tolist() == [0, 0, 1, 1]
-    image, label = train[7]
-    assert (image.mode, image.size, label) == ("RGB", (12, 10), 1)
-    assert image.getpixel((0, 0)) == GREEN
+    sample = train.read(7)
+    assert (sample.image.mode, sample.image.size, sample.targets) == ("RGB", (12, 10), 1)
+    assert sample.image.getpixel((0, 0)) == GREEN
     assert train.in_memory
     assert not train.problems
     assert train.name(0) == "ant/0.png"
@@ -125,8 +125,8 @@ def test_large_sets_are_decoded_on_demand(folder: Path) -> None:
     assert outside.problems == inside.problems
     assert len(outside) == len(inside) == 10
     for index in (0, 9):
-        assert outside[index][1] == inside[index][1]
-        assert outside[index][0].tobytes() == inside[index][0].tobytes()
+        assert outside.read(index).targets == inside.read(index).targets
+        assert outside.read(index).image.tobytes() == inside.read(index).image.tobytes()
 
 
 def test_hash_says_what_the_set_is(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_digits() -> None:
     assert pixels is not None
     assert pixels.shape[1:] == (8, 8, 1)
     assert (pixels.dtype, pixels.min(), pixels.max()) == (np.uint8, 0, 255)
-    assert load_images("digits", in_chans=3)[0][0].mode == "RGB"
+    assert load_images("digits", in_chans=3).read(0).image.mode == "RGB"
 
 
 def test_split_is_stratified_and_disjoint() -> None:

@@ -35,8 +35,7 @@ def test_what_the_sets_hold(datasets: Path) -> None:
     assert (len(coco), coco.problems) == (175, ())  # three of the 178 have no annotation
     cells = load_masks(datasets / "dsb2018", "val")
     assert (len(cells), cells.problems) == (40, ())
-    image = cells[0]
-    assert all(shape().any() for shape in image.shapes)
+    assert all(shape().any() for shape in cells.read(0).targets.shapes)
 
 
 def test_every_source_gives_clips(sources: dict[str, ClipSource]) -> None:

@@ -145,7 +145,7 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
         (tmp_path / "train" / "ant" / name).write_bytes(data)
     inside, outside = load_images(tmp_path), load_images(tmp_path, memory_bytes=10)
     assert len(inside) == 5 + 2
-    assert all(inside[i][0].mode == "RGB" for i in range(len(inside)))
+    assert all(inside.read(i).image.mode == "RGB" for i in range(len(inside)))
     assert sorted(p.partition(":")[0] for p in inside.problems) == [
         "ant/cut.jpg", "ant/empty.jpg", "ant/text.jpg",
     ]  # fmt: skip

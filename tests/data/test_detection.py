@@ -13,6 +13,7 @@ from PIL import Image
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.detection.samples import DetectionSet, detection_splits, load_detection
+from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.box_layouts import voc_xml, write_voc, write_yolo
 from tests.data.mask_layouts import disc, photo, rle, write_coco
@@ -36,12 +37,12 @@ def test_coco_closes_the_gaps_of_its_ids(tmp_path: Path) -> None:
     found = load_detection(write_coco(tmp_path, rows, categories=PETS))
     assert (found.layout, found.classes) == ("coco", ("cat", "dog", "hat"))
     assert (found.category_ids, found.problems) == ((1, 3, 90), ())
-    first, second, third = found
+    first, second, third = map(found.targets, range(3))
     assert first.labels.tolist() == [2, 0]
     assert first.boxes.tolist() == [[10, 8, 30, 28], [48, 18, 72, 42]]
     assert first.areas.tolist() == [390.5, 576.0]
     assert first.crowd.tolist() == [False, True]
-    assert (first.image_id, first.size, first.path.name) == (1, (96, 64), "001.jpg")
+    assert (first.image_id, first.size, found.path(0).name) == (1, (96, 64), "001.jpg")
     assert first.masks().areas.tolist() == [400, DISC.sum()]
     assert second.boxes.tolist() == [[1.5, 2, 4.5, 6.25]]
     assert second.mask(0)[2:6, 2:4].all()  # of a box alone, the box
@@ -49,9 +50,8 @@ def test_coco_closes_the_gaps_of_its_ids(tmp_path: Path) -> None:
     assert third.boxes.shape == (0, 4)
     assert len(third.masks()) == 0
     again: DetectionSet = pickle.loads(pickle.dumps(found))  # loader processes get it so
-    assert again[0].masks().areas.tolist() == [400, DISC.sum()]
-    assert [len(sample) for sample in found[1:]] == [1, 0]
-    assert found[-1].path == third.path
+    assert again.targets(0).masks().areas.tolist() == [400, DISC.sum()]
+    assert [len(found.targets(k)) for k in (1, 2)] == [1, 0]
     assert found.class_counts().tolist() == [1, 1, 1]
 
 
@@ -94,12 +94,12 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
         "004.jpg: missing image: left out with its objects",
         "005.jpg: an image of 40x40, but the json says 96x64: left out",
     )
-    first, second = found
+    first, second = map(found.targets, range(2))
     assert first.boxes.tolist() == [[90, 60, 96, 64], *[[10, 8, 30, 28]] * 3]
     assert [outline is None for outline in first.outlines] == [True, False, True, True]
     assert second.boxes[0, 2] == 96  # within a pixel: cut off without a word
     outlined = load_detection(root, "train", masks=True)
-    assert [len(sample) for sample in outlined] == [1, 0]
+    assert [len(outlined.targets(k)) for k in (0, 1)] == [1, 0]
     assert "annotation 109: no outline: left out" in outlined.problems
     assert "002.jpg: none of its boxes can be used: an image without objects" in outlined.problems
 
@@ -145,12 +145,12 @@ def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
     train, val = load_detection(root, "train"), load_detection(root, "validation")
     assert train.classes == val.classes == ("ant", "cat", "dog")  # of the whole set
     assert train.category_ids == (1, 2, 3)
-    assert train[0].boxes.tolist() == [[0, 0, 96, 64], [10, 8, 30, 28]]
-    assert train[0].labels.tolist() == [2, 1]
-    assert train[0].difficult.all()
+    assert train.targets(0).boxes.tolist() == [[0, 0, 96, 64], [10, 8, 30, 28]]
+    assert train.targets(0).labels.tolist() == [2, 1]
+    assert train.targets(0).difficult.all()
     assert (train.num_negatives, train.problems, train.has_masks) == (1, (), False)
-    assert val[0].size == (96, 64)  # an xml that does not say
-    assert val[0].image_id == "c.jpg"
+    assert val.targets(0).size == (96, 64)  # an xml that does not say
+    assert val.targets(0).image_id == "c.jpg"
     assert len(load_detection(root)) == 3
     assert detection_splits(root, "voc") == ("train", "val")
     with pytest.raises(InvalidValue, match="no outlines, only boxes"):
@@ -192,7 +192,7 @@ def test_voc_names_what_it_leaves_out(tmp_path: Path) -> None:
         "g.xml: missing image: left out",
     ]
     assert "e: no xml of that name: left out" in load_detection(root, "train").problems
-    assert found[1].boxes.tolist() == [[89, 4, 96, 9]]
+    assert found.targets(1).boxes.tolist() == [[89, 4, 96, 9]]
 
 
 def test_voc_in_folders_of_splits(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_voc_in_folders_of_splits(tmp_path: Path) -> None:
         (tmp_path / split / f"{name}.xml").write_text(voc_xml([(name, (5, 5, 9, 9))]))
     found = load_detection(tmp_path, "val")
     assert (found.layout, found.classes, found.name(0)) == ("voc", ("cat", "dog"), "valid/dog.jpg")
-    assert found[0].image().size == (96, 64)
+    assert found.read(0).image.size == (96, 64)
     assert len(load_detection(tmp_path)) == 2
     assert detection_splits(tmp_path, "voc") == ("train", "valid")
     with pytest.raises(MissingFile, match="no split 'test'; there is train, valid"):
@@ -218,9 +218,9 @@ def test_yolo_reads_boxes_and_polygons(tmp_path: Path) -> None:
     root = write_yolo(tmp_path, texts, ("cat", "dog"))
     found = load_detection(root, "train")
     assert (found.layout, found.classes) == ("yolo", ("cat", "dog"))
-    assert found[0].boxes.tolist() == [[36, 16, 60, 48], [12, 16, 48, 48]]
-    assert found[0].labels.tolist() == [1, 0]
-    assert found[0].mask(1).sum() == 36 * 32
+    assert found.targets(0).boxes.tolist() == [[36, 16, 60, 48], [12, 16, 48, 48]]
+    assert found.targets(0).labels.tolist() == [1, 0]
+    assert found.targets(0).mask(1).sum() == 36 * 32
     assert (len(found), found.num_negatives, found.problems) == (3, 2, ())
     assert detection_splits(root, "yolo") == ("train",)
     (root / "data.yaml").write_text("names: [cat, dog]\nval: [list.txt, ../images/train]\n")
@@ -257,7 +257,7 @@ def test_yolo_names_what_it_leaves_out(tmp_path: Path) -> None:
         "images/train/c.jpg: empty file: left out",
         "lost.txt: missing image",
     )
-    assert len(found[0]) == 1
+    assert len(found.targets(0)) == 1
 
 
 @pytest.mark.parametrize(
@@ -288,10 +288,10 @@ def test_a_image_that_was_turned(tmp_path: Path) -> None:
         photo(3).save(root / "JPEGImages" / "a.jpg", exif=exif)
         found = load_detection(root)
         assert found.problems == ()
-        assert found[0].size == found[0].image().size == size
+        assert found.targets(0).size == found.read(0).image.size == size
     yolo = write_yolo(tmp_path / "yolo", {"a": "0 0.5 0.5 1 0.5"}, ("cat",))
     photo(3).save(yolo / "images" / "train" / "a.jpg", exif=exif)
-    assert load_detection(yolo)[0].boxes.tolist() == [[0, 24, 64, 72]]
+    assert load_detection(yolo).targets(0).boxes.tolist() == [[0, 24, 64, 72]]
 
 
 def test_a_truncated_image_does_not_end_an_epoch(
@@ -303,15 +303,15 @@ def test_a_truncated_image_does_not_end_an_epoch(
         file.write_bytes(file.read_bytes()[:-400])
     found = load_detection(root)
     with pytest.raises(UnreadableImage):
-        found[0].image()
+        found.read(0)
     with caplog.at_level(logging.WARNING):
-        at, sample, image = found.usable(0)
-    assert (at, len(sample), image.size) == (2, 0, (96, 64))
-    assert "001.jpg cannot be used" in caplog.text
+        sample = first_readable(found, 0)
+    assert (sample.index, len(sample.targets), sample.image.size) == (2, 0, (96, 64))
+    assert "001.jpg: " in caplog.text
     assert [problem[:7] for problem in found.problems] == ["001.jpg", "002.jpg"]
     (root / "train2017" / "003.jpg").unlink()
     with pytest.raises(InvalidValue, match="3 damaged images in a row"):
-        found.usable(1)
+        first_readable(found, 1)
 
 
 def test_what_is_no_set_of_boxes(tmp_path: Path) -> None:
@@ -334,6 +334,6 @@ def test_real_sets(datasets: Path) -> None:
     coco = load_detection(datasets / "coco-mini", "val", masks=True)
     assert (len(coco), len(coco.objects.labels), coco.problems) == (50, 382, ())
     assert (coco.category_ids[10:13], len(coco.classes)) == ((11, 13, 14), 80)
-    areas = np.concatenate([sample.masks().areas for sample in coco[:8]])
-    said = np.concatenate([sample.areas for sample in coco[:8]])
+    areas = np.concatenate([sample.masks().areas for sample in map(coco.targets, range(8))])
+    said = np.concatenate([sample.areas for sample in map(coco.targets, range(8))])
     assert np.abs(areas - said).sum() / said.sum() < 0.01

@@ -24,7 +24,7 @@ def test_without_augmentation_a_image_comes_as_it_is(tmp_path: Path) -> None:
     maps = big_labels(1)
     images = load_masks(write_labels(tmp_path, maps))
     clip = ImageClips(images, size=160, geometry=PLAIN, colours=AS_IS)[0]
-    wanted = torch.from_numpy(images[0].pixels.transpose(2, 0, 1).copy())
+    wanted = torch.from_numpy(np.asarray(images.read(0).image).transpose(2, 0, 1).copy())
     assert clip.frames.dtype == torch.uint8
     assert torch.equal(clip.frames[0], wanted)
     labels = torch.from_numpy(maps["00"])

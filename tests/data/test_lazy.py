@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import to_tensor
 
-from pocketeye.data import DAMAGED, ImageSet, UnreadableImage, load_images
+from pocketeye.data import ImageSet, UnreadableImage, load_images
 from pocketeye.data.classification import parquet
+from pocketeye.data.loaders.images import IGNORED, make_loader
 from pocketeye.errors import InvalidValue
 from tests.data.layouts import encoded, make_image, samples, write_parquet, write_tar
 
@@ -36,8 +40,8 @@ def test_lazy_reading_gives_the_same(layout: str, tmp_path: Path) -> None:
     assert outside.labels.tolist() == inside.labels.tolist()
     for data in (outside, pickle.loads(pickle.dumps(outside)), outside.subset(np.arange(16))):
         for index in (15, 0, 8, 9, 3):
-            assert data[index][0].tobytes() == inside[index][0].tobytes()
-            assert data[index][1] == inside[index][1]
+            assert data.read(index).image.tobytes() == inside.read(index).image.tobytes()
+            assert data.read(index).targets == inside.read(index).targets
             assert data.name(index) == inside.name(index)
     assert load_images(root, memory_bytes=100).sha256 == outside.sha256 != inside.sha256
     halves = outside.split(0.5, seed=3)
@@ -47,7 +51,7 @@ def test_lazy_reading_gives_the_same(layout: str, tmp_path: Path) -> None:
 
 
 def _read_all(data: ImageSet) -> list[bytes]:
-    return [data[i][0].tobytes() for i in range(len(data))]
+    return [data.read(i).image.tobytes() for i in range(len(data))]
 
 
 @pytest.mark.parametrize("layout", ["shards", "parquet"])
@@ -72,7 +76,7 @@ def test_parquet_is_not_read_at_the_start(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         train = load_images(tmp_path, memory_bytes=1 << 20)
-        train[0]
+        train.read(0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -88,7 +92,7 @@ def test_kept_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     train = load_images(tmp_path, memory_bytes=10)
     source = train.store.source  # type: ignore[attr-defined]
     for index in range(100):
-        assert train[index][0].getpixel((0, 0))[0] == index  # type: ignore[index]
+        assert train.read(index).image.getpixel((0, 0))[0] == index  # type: ignore[index]
     assert list(source._kept) == [8, 9]
     assert len(pickle.dumps(source)) < 5000
 
@@ -103,7 +107,7 @@ def test_rows_without_images(tmp_path: Path) -> None:
     assert outside.problems == inside.problems[:1]  # the other is found when it is asked for
     assert [inside.name(i) for i in range(3, 6)] == ["row 3", "row 6", "row 7"]
     with pytest.raises(UnreadableImage, match="empty file"):
-        outside[4]
+        outside.read(4)
     write_parquet(tmp_path / "train.parquet", [(None, 0), (None, 1)], None, path="x.jpg")
     with pytest.raises(InvalidValue, match="holds paths to images, not their bytes"):
         load_images(tmp_path)
@@ -121,16 +125,23 @@ def test_parquet_in_folders_of_splits(tmp_path: Path) -> None:
         load_images(tmp_path, "val")
 
 
+def _sized(image: Image.Image) -> torch.Tensor:
+    return to_tensor(image.resize((4, 4)))
+
+
 def test_a_damaged_image_does_not_end_the_judging(tmp_path: Path) -> None:
     whole = encoded(3)
     write_tar(tmp_path / "train.tar", [*samples(0, 10), ("x.png", whole[:50]), ("x.cls", b"1")])
     write_tar(tmp_path / "val.tar", samples(0, 2))
     strict = load_images(tmp_path, memory_bytes=10)
     with pytest.raises(UnreadableImage):
-        strict[10]
-    lenient = strict.tolerate_damage()
-    assert lenient[10][1] == DAMAGED
-    assert [lenient[i][1] for i in range(3)] == [0, 1, 0]
+        strict.read(10)
+    judged = make_loader(
+        strict, _sized, 4, shuffle=False, seed=0, drop_last=False, on_damage="ignore"
+    )
+    labels = torch.cat([y for _, y in judged]).tolist()
+    assert labels == [*strict.labels[:10].tolist(), IGNORED]
+    assert strict.problems[-1].startswith("train.tar/x: ")
 
 
 @pytest.mark.parametrize("odd", [None, 0, 1, 5, 9])
@@ -145,7 +156,7 @@ def test_images_of_one_size_become_one_array(tmp_path: Path, odd: int | None) ->
     )
     for data in (train, val):
         for index in range(len(data)):
-            assert data[index][0].getpixel((3, 3))[0] == int(data.name(index)[3])  # type: ignore[index]
+            assert data.read(index).image.getpixel((3, 3))[0] == int(data.name(index)[3])  # type: ignore[index]
 
 
 def test_many_problems_of_a_kind_are_counted(tmp_path: Path) -> None:

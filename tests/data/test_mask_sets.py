@@ -13,7 +13,8 @@ from PIL import Image
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.files.shapes import polygon_mask
-from pocketeye.data.mask_sets.samples import load_masks
+from pocketeye.data.mask_sets.samples import load_masks, split_layout
+from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import (
     SIZE,
@@ -42,17 +43,18 @@ def test_coco_reads_polygons_and_both_kinds_of_run_lengths(tmp_path: Path) -> No
     )
     found = load_masks(root)
     assert (found.layout, len(found), found.problems) == ("coco", 2, ())  # the third has no object
-    first, second = found[0], found[1]
+    image, first = found.read(0).image, found.read(0).targets
+    second = found.read(1).targets
     assert [shape().sum() for shape in first.shapes] == [400, DISC.sum()]
     square = np.zeros(SIZE[::-1], bool)
     square[8:28, 10:30] = True
     assert (first.shapes[0]() == square).all()
     assert len(second.shapes) == 1
     assert (second.shapes[0]() == DISC).all()
-    assert first.pixels.shape == (64, 96, 3)
-    assert np.abs(first.pixels.astype(int) - np.asarray(photo(1)).astype(int)).mean() < 8
+    assert np.asarray(image).shape == (64, 96, 3)
+    assert np.abs(np.asarray(image).astype(int) - np.asarray(photo(1)).astype(int)).mean() < 8
     again = pickle.loads(pickle.dumps(found))  # loader processes get it so
-    assert (again[1].shapes[0]() == DISC).all()
+    assert (again.read(1).targets.shapes[0]() == DISC).all()
 
 
 def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
@@ -113,11 +115,11 @@ def test_sa1b_reads_a_json_beside_each_image(
     assert (found.layout, len(found)) == ("sa-1b", 2)
     assert found.problems == ("0001/sa_2.jpg: no json beside it", "0001/sa_3.json: missing image")
     assert [(shape() == mask).all() for shape, mask in
-            zip(found[0].shapes, (DISC, other), strict=True)] == [True, True]  # fmt: skip
+            zip(found.read(0).targets.shapes, (DISC, other), strict=True)] == [True, True]  # fmt: skip
     (tmp_path / "0001" / "sa_1.json").write_text('{"annotations": [{"segmentation": [1]}]}')
     with caplog.at_level(logging.WARNING):
-        assert found.usable(0)[0] == 1
-    assert "sa_1.jpg cannot be used (its json has an annotation without run lengths)" in caplog.text
+        assert first_readable(found, 0).index == 1
+    assert "sa_1.jpg: its json has an annotation without run lengths" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_wrong_run_lengths_are_unreadable(
     row = {"segmentation": {**rle(DISC), **change}}
     (tmp_path / "sa_1.json").write_text(json.dumps({"annotations": [row]}))
     with pytest.raises(UnreadableImage, match=said):
-        load_masks(tmp_path)[0]
+        load_masks(tmp_path).read(0)
 
 
 def test_labels_give_the_whole_and_its_parts(tmp_path: Path) -> None:
@@ -146,11 +148,32 @@ def test_labels_give_the_whole_and_its_parts(tmp_path: Path) -> None:
     labels[40:60, 50:80] = 5  # apart from the first: a part of its own
     labels[0, 0] = 9  # too small to click on
     found = load_masks(write_labels(tmp_path, {"a": labels}))
-    image = found[0]
-    assert found.layout == "labels"
+    image = found.read(0).targets
+    assert found.layout == "parts"
     assert image.whole == (True, False, False, False)
     assert [int(shape().sum()) for shape in image.shapes] == [1201, 400, 600, 200]
     assert (image.shapes[0]() == (labels > 0)).all()
+
+
+def test_labels_that_are_objects_are_things_of_their_own(tmp_path: Path) -> None:
+    labels = np.zeros((64, 96), int)
+    labels[10:30, 10:30] = 2
+    labels[40:60, 50:80] = 2  # apart from the first, but of the same number
+    labels[10:30, 30:40] = 7
+    root = write_labels(tmp_path, {"a": labels})
+    image = load_masks(root, layout="objects")[0]
+    assert image.whole == (True, True)
+    assert [int(shape().sum()) for shape in image.shapes] == [1000, 200]
+
+
+def test_an_entry_of_data_may_end_in_its_layout(tmp_path: Path) -> None:
+    assert split_layout(f"{tmp_path}/photos:objects") == (f"{tmp_path}/photos", "objects")
+    assert split_layout("photos") == ("photos", "auto")
+    assert split_layout(r"C:\photos") == (r"C:\photos", "auto")
+    (tmp_path / "a:parts").mkdir()
+    assert split_layout(f"{tmp_path}/a:parts") == (f"{tmp_path}/a:parts", "auto")
+    with pytest.raises(InvalidValue, match=r"unknown layout 'object'.*'objects'"):
+        split_layout("photos:object")
 
 
 def test_labels_name_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -172,20 +195,20 @@ def test_labels_name_what_does_not_fit(tmp_path: Path, caplog: pytest.LogCapture
         "images/x_only.jpg: no mask of that name",
         "masks/y_only.png: missing image",
     )
-    assert [int(s().sum()) for s in found[0].shapes] == [
+    assert [int(s().sum()) for s in found.read(0).targets.shapes] == [
         int((maps["00"] > 0).sum()), int((maps["00"] == 3).sum()), int((maps["00"] == 7).sum()),
     ]  # fmt: skip
     Image.fromarray(np.zeros((160, 160), np.uint8)).save(root / "masks" / "01.png")
     (root / "masks" / "02.png").write_bytes((root / "masks" / "02.png").read_bytes()[:60])
     with caplog.at_level(logging.WARNING):
-        assert found.usable(1)[0] == 0
-        assert found.usable(1)[0] == 0
-    assert caplog.text.count("images/01.jpg cannot be used (no object in it)") == 1
+        assert first_readable(found, 1).index == 0
+        assert first_readable(found, 1).index == 0
+    assert caplog.text.count("images/01.jpg: no object in it") == 1
     assert found.problems[4] == "images/01.jpg: no object in it"
-    assert "images/02.jpg cannot be used (its mask cannot be read" in caplog.text
+    assert "images/02.jpg: its mask cannot be read" in caplog.text
     Image.fromarray(np.zeros((160, 160), np.uint8)).save(root / "masks" / "00.png")
     with pytest.raises(InvalidValue, match=r"3 damaged images in a row, the last 'images/00.jpg'"):
-        found.usable(1)
+        first_readable(found, 1)
 
 
 def test_what_is_no_set_of_masks(tmp_path: Path) -> None:

@@ -12,8 +12,14 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
+from pocketeye.data.sample import first_readable
 from pocketeye.data.semantic.class_maps import IGNORE, KNOWN, numbered, read_class_map
-from pocketeye.data.semantic.samples import load_semantic, semantic_layout, semantic_splits
+from pocketeye.data.semantic.samples import (
+    load_semantic,
+    require_a_class,
+    semantic_layout,
+    semantic_splits,
+)
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.mask_layouts import photo, write_labels
 
@@ -50,8 +56,8 @@ def test_ade20k_counts_classes_from_one(tmp_path: Path) -> None:
     found = load_semantic(tmp_path, "val")
     assert (found.layout, found.split, len(found.classes)) == ("ade20k", "val", 150)
     assert found.classes[2] == "n3"
-    assert np.unique(found.labels(0)).tolist() == [2, IGNORE]
-    assert (found.labels(0)[0] == found.ignore_index).all()  # 0: everything else
+    assert np.unique(found.targets(0)).tolist() == [2, IGNORE]
+    assert (found.targets(0)[0] == found.ignore_index).all()  # 0: everything else
     assert found.problems == ()
     (tmp_path / "objectInfo150.txt").unlink()
     found = load_semantic(tmp_path, "train")
@@ -67,12 +73,12 @@ def test_cityscapes_ids_become_train_ids(tmp_path: Path) -> None:
     write_pairs(images / "ulm", masks / "ulm", maps, "_gtFine_labelIds")
     found = load_semantic(tmp_path, "val")
     assert (found.layout, len(found), found.problems) == ("cityscapes", 2, ())
-    assert [np.unique(found.labels(i)).tolist() for i in (0, 1)] == [[0, 18], [13, IGNORE]]
+    assert [np.unique(found.targets(i)).tolist() for i in (0, 1)] == [[0, 18], [13, IGNORE]]
     assert (found.classes[0], found.classes[13], found.classes[18]) == ("road", "car", "bicycle")
     write_pairs(images / "ulm", masks / "ulm", {"ulm_1_leftImg8bit": halves(0, 255)},
                 "_gtFine_labelTrainIds")  # fmt: skip
     found = load_semantic(tmp_path, "val")
-    assert np.unique(found.labels(0)).tolist() == [0, IGNORE]
+    assert np.unique(found.targets(0)).tolist() == [0, IGNORE]
     assert len(found.classes) == 19
     assert found.problems == ("leftImg8bit/val/ulm/ulm_2_leftImg8bit.png: no mask of that name",)
 
@@ -97,11 +103,12 @@ def test_folders(tmp_path: Path, images: str, masks: str, ending: str, lists: bo
     assert semantic_splits(tmp_path, "folders") == ("train",)
     assert len(found) == (1 if lists else 2)
     assert found.problems == (("train.txt: c: missing image",) if lists else ())
-    image, labels = found.read(-1)
-    assert (image.size, labels.dtype) == ((12, 8), np.uint8)
+    sample = found.read(len(found) - 1)
+    labels = sample.targets
+    assert (sample.image.size, labels.dtype) == ((12, 8), np.uint8)
     assert np.unique(labels).tolist() == [1, IGNORE]
     again = pickle.loads(pickle.dumps(found))  # loader processes get it so
-    assert (again.labels(-1) == labels).all()
+    assert (again.targets(len(found) - 1) == labels).all()
     with pytest.raises(InvalidValue, match="is split: name one of train"):
         load_semantic(tmp_path)
     with pytest.raises(MissingFile, match="no split 'val'; there is train"):
@@ -118,9 +125,9 @@ def test_masks_in_colours_and_with_ids(tmp_path: Path) -> None:
         "colors: {road: [128, 64, 128], sky: [70, 130, 180]}\n"
     )
     found = load_semantic(root)
-    assert np.unique(found.labels(0)).tolist() == [0, 1]
-    assert found.labels(0)[0, 0] == 1
-    assert found.labels(1)[:, 0].tolist() == [0] * 4 + [1] * 2 + [IGNORE] * 2
+    assert np.unique(found.targets(0)).tolist() == [0, 1]
+    assert found.targets(0)[0, 0] == 1
+    assert found.targets(1)[:, 0].tolist() == [0] * 4 + [1] * 2 + [IGNORE] * 2
     assert found.problems == ()
     (root / "classes.yaml").write_text("names: [road, sky]\nids: {7: road, 23: sky}\n")
     assert load_semantic(root).problems == (
@@ -137,13 +144,14 @@ def test_values_without_a_class_are_ignored_and_named(
     found = load_semantic(write_labels(tmp_path, maps), classes=numbered(("sky", "road")))
     assert found.problems == ()
     with caplog.at_level(logging.WARNING):
-        labels = [found.labels(i) for i in range(3)]
+        labels = [found.targets(i) for i in range(3)]
     assert [int((one == IGNORE).sum()) for one in labels] == [0, 2, 2]
     assert found.problems == (
-        "value 40: no class, its pixels are ignored (in 2 masks so far)",
-        "value 77: no class, its pixels are ignored (in 1 masks so far)",
+        "images/b.jpg: value 40 in its mask has no class, such pixels are ignored",
+        "images/c.jpg: value 40 in its mask has no class, such pixels are ignored",
+        "images/c.jpg: value 77 in its mask has no class, such pixels are ignored",
     )
-    assert caplog.text.count("value 40 in the mask of images/b.jpg has no class") == 1
+    assert caplog.text.count("value 40 in its mask") == 1  # the first mask stands for all
     wide = numbered(("sky",)).labels(np.array([[0, -5, 70000, 65535]], np.int32))
     assert wide[0].tolist() == [[0, IGNORE, IGNORE, IGNORE]]
     assert len(wide[1]) == 3
@@ -180,12 +188,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path, caplog: pytest.LogCaptureFix
         with pytest.raises(UnreadableImage):
             found.read(index)
     with caplog.at_level(logging.WARNING), pytest.raises(InvalidValue, match="3 damaged images"):
-        found.usable(1)
-    assert "images/h.jpg cannot be used (not one pixel with a class)" in caplog.text
-    assert (found.labels(2) == IGNORE).all()  # in judging it does no harm
+        first_readable(found, 1, require_a_class)
+    assert "images/h.jpg: not one pixel with a class" in caplog.text
+    assert (found.targets(2) == IGNORE).all()  # in judging it does no harm
     Image.fromarray(halves(0, 1).astype(np.uint8)).save(root / "masks" / "h.png")
-    at, image, labels = found.usable(0)
-    assert (at, image.size, labels.shape) == (2, (12, 8), (8, 12))
+    sample = first_readable(found, 0, require_a_class)
+    assert (sample.index, sample.image.size, sample.targets.shape) == (2, (12, 8), (8, 12))
 
 
 @pytest.mark.parametrize(
@@ -236,8 +244,9 @@ def test_camvid(datasets: Path) -> None:
     assert semantic_splits(root, "folders") == ("train", "val", "test")
     found = load_semantic(root, "val", classes="camvid11")
     assert (len(found), found.classes, found.problems) == (101, KNOWN["camvid11"].names, ())
-    image, labels = found.read(0)
-    assert image.size == (480, 360)
+    sample = found.read(0)
+    labels = sample.targets
+    assert sample.image.size == (480, 360)
     shares = np.bincount(labels.ravel(), minlength=256) / labels.size
     assert shares[3] > 0.1  # the road
     assert 0 < shares[IGNORE] < 0.1

@@ -24,7 +24,9 @@ from pocketeye.data.clips.motion import (
 from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
 from pocketeye.data.clips.warp import bend, inverse, points_of, sample
 from pocketeye.data.files.cache import ByteCache
-from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, load_masks
+from pocketeye.data.files.shapes import Given
+from pocketeye.data.mask_sets.samples import MaskSet, ObjectMasks, load_masks
+from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import big_labels, disc, write_labels, write_sa1b
 
@@ -40,6 +42,12 @@ def discs(tmp_path: Path) -> MaskSet:
 def clips_of(images: MaskSet, count: int = 6, **options: object) -> list[Clip]:
     source = SyntheticClips([(images, 1.0)], count, size=64, **options)  # type: ignore[arg-type]
     return list(source)
+
+
+def masked(pixels: np.ndarray, *masks: np.ndarray, whole: bool = True) -> Sample[ObjectMasks]:
+    shapes = tuple(Given(mask) for mask in masks)
+    targets = ObjectMasks(shapes, (whole,) * len(shapes))
+    return Sample(index=0, name="image", image=Image.fromarray(pixels), targets=targets)
 
 
 def test_shapes_and_what_is_promised(discs: MaskSet) -> None:
@@ -153,7 +161,7 @@ def test_a_cut_out_has_no_rim_of_its_old_background() -> None:
     """A red object on green: what is laid on blue shows no green."""
     mask = disc((80, 60), 40, (160, 120))
     pixels = np.where(mask[..., None], [255, 0, 0], [0, 255, 0]).astype(np.uint8)
-    (cutout,) = cut_out(MaskedImage(pixels, (lambda: mask,), (True,)), 256)
+    (cutout,) = cut_out(masked(pixels, mask), 256)
     colours, opacity = cutout.layer[:3].float(), cutout.layer[3:].float() / 255
     laid = opacity * colours
     assert laid[1].max() < 8
@@ -167,9 +175,8 @@ def test_what_is_not_cut_out() -> None:
     cut_off = disc((10, 60), 40, (160, 120))
     for shape, whole, count in ((small, True, 0), (large, True, 1), (cut_off, True, 0),
                                 (large, False, 0)):  # fmt: skip
-        image = MaskedImage(pixels, (lambda shape=shape: shape,), (whole,))  # type: ignore[misc]
-        assert len(cut_out(image, 64)) == count
-    assert scene_of(MaskedImage(pixels, (), ()), 64).masks.shape == (0, 83, 83)
+        assert len(cut_out(masked(pixels, shape, whole=whole), 64)) == count
+    assert scene_of(masked(pixels), 64).masks.shape == (0, 83, 83)
 
 
 def test_a_set_without_usable_objects_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from pocketeye.data.clips.geometry import Geometry
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue
 from tests.data.mask_layouts import disc
 
@@ -61,7 +63,7 @@ class Discs:
 class Videos:
     videos: tuple[Discs, ...] = ()
     source: str = "somewhere"
-    problems: tuple[str, ...] = field(default=())
+    collector: Problems = field(default_factory=lambda: Problems("somewhere"))
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -156,7 +158,7 @@ def test_damaged_frames_are_passed_over_with_a_warning(caplog: pytest.LogCapture
     source = clips_of(broken, Discs())
     with caplog.at_level(logging.WARNING):
         assert source[0].visible().any()
-    assert "somewhere: broken cannot be used (empty file)" in caplog.text
+    assert "somewhere: broken: empty file" in caplog.text
     with pytest.raises(
         InvalidValue, match=r"16 clips in a row were damaged .* the last of 'broken'"
     ):
@@ -174,9 +176,10 @@ def test_a_set_without_objects_is_refused() -> None:
 def test_frames_serve_synthetic_clips() -> None:
     frames = VideoFrames(Videos((Discs(damaged=frozenset((5,))),)), every=5)
     assert len(frames) == 4
-    at, image = frames.usable(1)
-    assert at == 2
-    assert [int(shape().sum()) for shape in image.shapes] == [
+    frame = first_readable(frames, 1)
+    assert (frame.index, frame.name) == (2, "frame 10 of discs")
+    assert frames.problems == ("frame 5 of discs: empty file",)
+    assert [int(shape().sum()) for shape in frame.targets.shapes] == [
         int(mask.sum()) for mask in Discs().places(10).values()
     ]
     clip = SyntheticClips([(frames, 1.0)], 3, size=64)[0]

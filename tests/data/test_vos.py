@@ -299,7 +299,7 @@ def test_ways_to_store_ids(tmp_path: Path, form: str, expected: dict[int, int]) 
     assert clip.object_ids == tuple(sorted({i for i in expected.values() if i}))
     want = np.vectorize(expected.__getitem__)(ids((1, 2), 2))
     np.testing.assert_array_equal(clip.mask(2), want)
-    assert clip.problems == ()
+    assert tuple(clip.collector) == ()
 
 
 def test_resolutions(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_shards(shards: Path) -> None:
     assert train.labels.tolist() == [i % 2 for i in range(16)]
     assert train.name(11) == "toy-train-000001.tar/s0011"
     for index in (0, 11):
-        assert train[index][0].getpixel((0, 0)) == (index, 3 * index, 90)
+        assert train.read(index).image.getpixel((0, 0)) == (index, 3 * index, 90)
     assert not train.problems
     assert sorted(shards.iterdir()) == before
 
@@ -95,7 +95,7 @@ def test_names_of_members_are_no_paths(tmp_path: Path) -> None:
     write_tar(tmp_path / "deep" / "set" / "train.tar", members)
     train = load_images(tmp_path / "deep" / "set", memory_bytes=10)
     assert len(train) == 16
-    assert all(train[i][0].size == (6, 5) for i in range(16))
+    assert all(train.read(i).image.size == (6, 5) for i in range(16))
     assert [p.name for p in tmp_path.rglob("*")] == ["deep", "set", "train.tar"]
 
 
@@ -161,10 +161,10 @@ def test_a_shard_that_changes_while_training_is_an_unreadable_image(shards: Path
     path = shards / "toy-train-000001.tar"
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(UnreadableImage, match="ends too early"):
-        train[15]
+        train.read(15)
     path.unlink()
     with pytest.raises(UnreadableImage, match="No such file"):
-        train[15]
+        train.read(15)
 
 
 def test_archives_beside_unpacked_folders_are_passed_over(tmp_path: Path) -> None:

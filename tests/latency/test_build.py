@@ -17,13 +17,13 @@ from pocketeye.latency.build import build_table, measure_architectures
 from pocketeye.latency.check import check_table
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.graphs import block_module, graph_key, network_module
-from pocketeye.latency.noise import require_usable, table_precision
+from pocketeye.latency.noise import require_usable, table_noise
 from pocketeye.latency.protocol import Protocol, Samples
 from pocketeye.latency.sampling import spread, uniform
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.space import StageSpec
-from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes import Artifact, ExportRequest, get_runtime
 from tests.latency.fakes import SPACE, true_block_ms, true_network_ms, use_fake_machine
 
 QUICK = Protocol(rounds=4, samples=2, extra_rounds=0)
@@ -96,7 +96,7 @@ def test_noise_above_the_gaps_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     out = tmp_path / "t.latency.json"
     table = build_table(SPACE, runtime=RUNTIME, out=out, protocol=QUICK)
     require_usable(table, SPACE)
-    assert table_precision(table, SPACE).split_half > 0
+    assert table_noise(table, SPACE).split_half > 0
     use_fake_machine(monkeypatch, noise=5.0)
     protocol = Protocol(rounds=2, samples=1, extra_rounds=0, keep=1.0, max_anchor=99.0)
     table = build_table(SPACE, runtime=RUNTIME, out=out, protocol=protocol, overwrite=True)
@@ -201,14 +201,14 @@ def test_real_runtime(tmp_path: Path, precision: graphs.Precision) -> None:
     assert table.header.precision == precision
     assert 0 < table.header.overhead_ms < 1
     for row in table.rows.values():
-        assert row.timing.cpu_p50_ms > 0
-    low, high = table.latency_range(SPACE)
+        assert row.timing.undisturbed_ms > 0
+    low, high = table.matrix(SPACE).range_ms
     assert low < high  # on a busy machine three rounds can fit a constant below 0
     networks: list[Architecture] = uniform(SPACE, 2, 5)
     timings = measure_architectures(
         networks, runtime=RUNTIME, precision=precision, protocol=protocol
     )
-    assert all(t.cpu_p50_ms > 0 for t in timings)
+    assert all(t.undisturbed_ms > 0 for t in timings)
 
 
 def test_torch_runtime_goes_through_its_exporter(tmp_path: Path) -> None:
@@ -220,13 +220,13 @@ def test_torch_runtime_goes_through_its_exporter(tmp_path: Path) -> None:
 
 
 def test_a_wrong_export_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = RUNTIME.export_graph  # type: ignore[attr-defined]
+    right = RUNTIME.export
 
-    def wrong(module: nn.Module, *args: object, **kwargs: object) -> object:
+    def wrong(request: ExportRequest, folder: Path) -> Artifact:
         broken = block_module(PlacedBlock.parse("k3_e3:8>8/1@8"), seed=1)
-        return right(broken, *args, **kwargs)
+        return right(replace(request, module=broken), folder)
 
-    monkeypatch.setattr(RUNTIME, "export_graph", wrong)
+    monkeypatch.setattr(RUNTIME, "export", wrong)
     with pytest.raises(AssertionError, match="differs"):
         graphs.Bench(tmp_path, RUNTIME, 1, "fp32").verify(PlacedBlock.parse("k3_e3:8>8/1@8"))
 
@@ -237,7 +237,7 @@ def test_header_says_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     build_table(SPACE, runtime=RUNTIME, out=out, protocol=QUICK)
     data = json.loads(out.read_text())
     header = data["header"]
-    assert data["schema"] == "pocketeye.latency-table/1"
+    assert data["schema"] == "pocketeye.latency-table/2"
     assert header["device"]["cpu"]
     assert header["runtime_version"] == RUNTIME.version()
     assert header["flags"] == RUNTIME.flags()

@@ -12,6 +12,7 @@ from torch import nn
 from pocketeye.latency.graphs import Bench, graph_key, network_module
 from pocketeye.latency.sampling import spread, work
 from pocketeye.models import PlacedBlock, build_block, count, load_space
+from pocketeye.runtimes import Artifact, ExportRequest
 from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 
 SPACE = load_space("fbnet+casvit-cifar")
@@ -54,15 +55,15 @@ def test_what_is_timed_is_the_folded_block_and_it_is_verified(
 
 def _spoil_export(patch: pytest.MonkeyPatch, seen: list[nn.Module]) -> None:
     """Let exports change one weight of what they get."""
-    export = OnnxRuntime.export_graph
+    export = OnnxRuntime.export
 
-    def changed(self: OnnxRuntime, module: nn.Module, *args: object, **kwargs: object) -> object:
-        seen.append(module)
+    def changed(self: OnnxRuntime, request: ExportRequest, folder: Path) -> Artifact:
+        seen.append(request.module)
         with torch.no_grad():
-            next(module.parameters()).mul_(1.1)
-        return export(self, module, *args, **kwargs)  # type: ignore[arg-type]
+            next(request.module.parameters()).mul_(1.1)
+        return export(self, request, folder)
 
-    patch.setattr(OnnxRuntime, "export_graph", changed)
+    patch.setattr(OnnxRuntime, "export", changed)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -14,15 +14,14 @@ from pocketeye.latency import build
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import check_table
 from pocketeye.latency.graphs import Bench, MapsToPixels, input_shape, neck_and_head, network_module
-from pocketeye.latency.protocol import Protocol, Samples
+from pocketeye.latency.protocol import Protocol, Samples, sample
 from pocketeye.latency.sampling import uniform
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.dense.pixel_head import map_layers, map_shapes
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import sample
-from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
+from pocketeye.searching.deriving.sampling import check_target
 from tests.latency.fakes import (
     DENSE_SPACE,
     HEAD_MS,
@@ -57,7 +56,8 @@ def test_recovers_a_known_machine(table: LatencyTable) -> None:
 
 
 def test_matrix_and_predict_agree(table: LatencyTable) -> None:
-    matrix, fixed_ms = table.matrix(DENSE_SPACE)
+    costs = table.matrix(DENSE_SPACE)
+    matrix, fixed_ms = costs.ms, costs.fixed_ms
     assert fixed_ms > table.head_ms
     for net in uniform(DENSE_SPACE, 5, 3):
         columns = [DENSE_SPACE.ops.index(op) for op in DENSE_SPACE.choices(net)]
@@ -76,18 +76,6 @@ def test_file_round_trips_and_refuses_what_is_not_there(
     path.write_text(json.dumps(data))
     with pytest.raises(InvalidValue, match="fpn_channels"):
         LatencyTable.load(path)
-
-
-def test_tables_made_before_there_were_segmenters_still_load(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_fake_machine(monkeypatch)
-    path = tmp_path / "t.latency.json"
-    made = build_table(SPACE, runtime=RUNTIME, out=path, protocol=QUICK)
-    data = json.loads(path.read_text())
-    assert data.pop("segmenter") is None
-    path.write_text(json.dumps(data))
-    assert LatencyTable.load(path) == made
 
 
 def test_check_measures_segmenters(table: LatencyTable) -> None:
@@ -133,8 +121,7 @@ def test_a_space_without_the_maps_is_refused_before_anything_is_timed(tmp_path: 
 
 
 def test_target_below_the_head_says_what_the_head_takes(table: LatencyTable) -> None:
-    ms, fixed_ms = table.matrix(DENSE_SPACE)
-    costs = LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
+    costs = table.matrix(DENSE_SPACE)
     with pytest.raises(InvalidValue, match=r"narrower pyramid and head, which take 1\.0\d"):
         check_target(0.5, costs, "here", fixed=table.head_ms)
     with pytest.raises(InvalidValue, match="above the slowest") as caught:
@@ -190,6 +177,6 @@ def test_a_real_table_predicts_real_segmenters(tmp_path: Path) -> None:
         calibration_nets=4, segmenter=SEGMENTER,
     )  # fmt: skip
     assert 0 < table.head_ms < min(table.calibration.measured_ms)
-    low, high = table.latency_range(table.space())
+    low, high = table.matrix(table.space()).range_ms
     assert low <= min(table.calibration.measured_ms) * 1.5
     assert high >= max(table.calibration.measured_ms) / 1.5

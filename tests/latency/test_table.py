@@ -17,13 +17,12 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.build import build_table
 from pocketeye.latency.calibration import FITS, calibrate
 from pocketeye.latency.check import check_table
+from pocketeye.latency.device import Device
 from pocketeye.latency.plots import plot_check, plot_table, save_figure
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Device, LatencyRecord, latency_ms
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Timing
 from tests.latency.fakes import SPACE, use_fake_machine
 
 RUNTIME = get_runtime("onnxruntime")
@@ -45,7 +44,8 @@ def table(path: Path) -> LatencyTable:
 
 
 def test_matrix_and_predict_agree_exactly(table: LatencyTable) -> None:
-    matrix, fixed_ms = table.matrix(SPACE)
+    costs = table.matrix(SPACE)
+    matrix, fixed_ms = costs.ms, costs.fixed_ms
     assert matrix.shape == (SPACE.num_layers, len(SPACE.ops))
     rng = random.Random(0)
     for _ in range(20):
@@ -60,7 +60,7 @@ def test_matrix_and_predict_agree_exactly(table: LatencyTable) -> None:
 
 
 def test_range_holds_every_network(table: LatencyTable) -> None:
-    low, high = table.latency_range(SPACE)
+    low, high = table.matrix(SPACE).range_ms
     rng = random.Random(1)
     predicted = [table.predict(SPACE.sample(rng)) for _ in range(200)]
     assert low <= min(predicted) * (1 + 1e-12)
@@ -136,11 +136,12 @@ BREAKS: dict[str, Break] = {
     "protocol unknown": lambda d: d["header"].update(protocol={"evil": 1}),
     "threads a text": lambda d: d["header"].update(threads="1"),
     "device a number": lambda d: d["header"].update(device=3),
-    "latency nan": lambda d: _row(d)["timing"].update(cpu_p50_ms=math.nan),
+    "latency nan": lambda d: _row(d)["timing"].update(undisturbed_ms=math.nan),
     "latency infinite": lambda d: _row(d)["timing"].update(p50_ms=math.inf),
     "latency negative": lambda d: _row(d)["timing"].update(p10_ms=-1),
-    "latency a text": lambda d: _row(d)["timing"].update(cpu_p50_ms="fast"),
-    "latency true": lambda d: _row(d)["timing"].update(cpu_p50_ms=True),
+    "latency a text": lambda d: _row(d)["timing"].update(undisturbed_ms="fast"),
+    "latency missing": lambda d: _row(d)["timing"].update(undisturbed_ms=None),
+    "latency true": lambda d: _row(d)["timing"].update(undisturbed_ms=True),
     "halves short": lambda d: _row(d).update(halves_ms=[1.0]),
     "row a number": lambda d: d["rows"].update({next(iter(d["rows"])): 1}),
     "row name": lambda d: d["rows"].update({"../../etc": _row(d)}),
@@ -240,17 +241,3 @@ def test_images_name_the_device(
     assert stored["n"] == 5
     with pytest.raises(InvalidValue, match="at least 3"):
         check_table(table, SPACE, runtime=RUNTIME, nets=2)
-
-
-def test_record_holds_its_origin(tmp_path: Path) -> None:
-    timing = Timing(n=3, inner=1, p10_ms=1.0, p50_ms=2.0, p90_ms=3.0, cpu_p50_ms=1.5)
-    record = LatencyRecord(
-        subject="net", runtime="onnxruntime", runtime_version="1", threads=1, precision="fp32",
-        clock="thread_cpu", timing=timing,
-    )  # fmt: skip
-    assert record.latency_ms == 1.5 == latency_ms(timing, "thread_cpu")
-    assert latency_ms(timing, "wall") == 2.0
-    data = json.loads(record.save(tmp_path / "r.json").read_text())
-    assert data["device"]["cpu"] == Device.here().cpu
-    assert data["latency_ms"] == 1.5
-    assert data["timing"]["p90_ms"] == 3.0

@@ -62,7 +62,7 @@ def test_our_own_are_small_and_work(name):
     assert sum(p.numel() for p in model.parameters()) < 10e6
     assert all(256 <= side <= 384 for side in model.image_size)
     height, width = model.image_size
-    raw, details = model.encode_image(draws(1, 3, height, width)).feat
+    raw, details = model.encode_image(draws(1, 3, height, width))
     assert len(details) == (0 if name == "pocketeye_tam_small" else 2)
     said = model.predict(
         model.without_memory(raw), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]]),
@@ -102,7 +102,7 @@ def prompt_of(model: TAM) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def test_details_reach_masks_and_nothing_else(small):
-    raw, (eighth, fourth) = small.encode_image(draws(1, 3, *RECTANGLE)).feat
+    raw, (eighth, fourth) = small.encode_image(draws(1, 3, *RECTANGLE))
     assert (eighth.shape, fourth.shape) == ((1, 32, 12, 20), (1, 16, 24, 40))
     points, labels = torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])
     feat = small.without_memory(raw)
@@ -125,7 +125,7 @@ def test_details_need_a_trunk_with_fine_maps():
 @torch.no_grad()
 def test_objects_are_batched(small):
     """Three objects on shared features are what each of them is alone."""
-    raw, details = small.encode_image(draws(1, 3, *RECTANGLE)).feat
+    raw, details = small.encode_image(draws(1, 3, *RECTANGLE))
     points, labels = draws(3, 2, 2).abs() * 60, torch.tensor([[1, 0], [2, 3], [1, 1]])
     masks, pointers = draws(3, 1, 24, 40, seed=2), draws(3, 4, 128, seed=3)
 
@@ -172,7 +172,7 @@ def test_position_table_is_resampled_as_by_pytorch():
 def test_any_backbone(trunk):
     model = create_tam("pocketeye_tam_pico", (96, 160), trunk=trunk).eval()
     assert model.encode_image(draws(1, 3, 96, 160)).feat.shape == (1, 128, 6, 10)
-    assert model.image_encoder.trunk.context is not None
+    assert model.image_encoder.trunk.fuse
 
 
 @torch.no_grad()
@@ -182,8 +182,22 @@ def test_backbone_with_an_odd_map_and_without_context():
     assert model.encode_image(draws(1, 3, 80, 112)).feat.shape == (1, 128, 5, 7)
     backbone = timm.create_model("casvit_xs", features_only=True, out_indices=(0, 1, 2)).eval()
     trunk = BackboneTrunk(backbone)
-    assert trunk.context is None
-    assert torch.equal(trunk(draws(1, 3, 64, 64)), backbone(draws(1, 3, 64, 64))[2])
+    assert not trunk.fuse
+    trunk.norms["16"].running_mean.fill_(0.5)
+    trunk.norms["16"].running_var.fill_(4.0)
+    image = draws(1, 3, 64, 64)
+    want = (backbone(image)[2] - 0.5) / 2.0
+    torch.testing.assert_close(trunk.eval()(image), want, rtol=1e-4, atol=1e-5)
+
+
+def test_the_layers_up_to_a_map():
+    trunk = BackboneTrunk(timm.create_model("tf_efficientnet_lite0", features_only=True))
+    names = {id(p): name for name, p in trunk.backbone.named_parameters()}
+    early = {names[id(p)].rpartition(".")[0] for p in trunk.parameters_up_to(4)}
+    assert {"conv_stem", "bn1", "blocks.0.0.conv_dw", "blocks.1.1.bn3"} <= early
+    assert not any(name.startswith("blocks.2") for name in early)
+    with pytest.raises(InvalidValue, match="strides 4, 8, 16, 32, not 2"):
+        trunk.parameters_up_to(2)
 
 
 def test_backbone_without_stride_16():

@@ -63,6 +63,16 @@ def test_weights_of_another_network_are_recognised(official, tmp_path):
         load_checkpoint(model, official)
 
 
+def test_weights_of_an_older_nano_are_refused_in_one_sentence():
+    nano = create_tam("pocketeye_tam_nano", 64)
+    older = create_tam("pocketeye_tam_nano", 64, trunk="casvit_xs").state_dict()
+    with pytest.raises(InvalidValue, match="another trunk: give --trunk"):
+        load_checkpoint(nano, older)
+    unnormed = {key: value for key, value in nano.state_dict().items() if ".norms." not in key}
+    with pytest.raises(InvalidValue, match="before the maps of a trunk were normed"):
+        load_checkpoint(nano, unnormed)
+
+
 def test_weights_of_another_variant_by_name(official, ti, tmp_path):
     path = tmp_path / "efficienttam_ti_2.pt"
     torch.save({"model": official}, path)

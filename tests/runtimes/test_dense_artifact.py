@@ -18,13 +18,13 @@ from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.agreement import _matched
 from pocketeye.exporting.dense import canvas_for
+from pocketeye.latency.record import LatencyRecord
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.task import task_named
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.verbs.bench.verb import bench
-from pocketeye.verbs.export.dense import DenseExportResult
-from pocketeye.verbs.export.verb import export
+from pocketeye.verbs.bench import bench
+from pocketeye.verbs.export import ExportResult, export
 from pocketeye.verbs.predict.verb import predict
 from tests.conftest import randomise_bn
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
@@ -80,16 +80,17 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 )
 def exported(
     request: pytest.FixtureRequest, sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> DenseExportResult:
+) -> ExportResult:
     root = tmp_path_factory.mktemp(request.param)
     run = write_run(root / "run", request.param)
     result = export(str(run), data=str(sets[request.param]), samples=3, out=root / "artefact")
-    assert isinstance(result, DenseExportResult)
+    assert isinstance(result, ExportResult)
     return result
 
 
-def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
+def test_an_artefact_answers_as_torch_does(exported: ExportResult) -> None:
     assert exported.parity.status == "PASS"
+    assert exported.agreement is not None
     assert exported.agreement.num_images == 3
     assert exported.agreement.total > 10
     assert exported.agreement.found > 0.97
@@ -103,12 +104,11 @@ def test_an_artefact_answers_as_torch_does(exported: DenseExportResult) -> None:
     assert all(path.is_file() for path in exported.written())
     assert exported.exit_code == 0
     assert "prepare" in exported.lines()[-1]
+    assert LatencyRecord.load(exported.artifact.folder / "latency.json") == exported.latency
     json.dumps(exported.to_dict(), default=str)
 
 
-def test_an_artefact_alone(
-    exported: DenseExportResult, tmp_path: Path, sets: dict[str, Path]
-) -> None:
+def test_an_artefact_alone(exported: ExportResult, tmp_path: Path, sets: dict[str, Path]) -> None:
     """predict.py in its folder, without torch and pocketeye, says what pocketeye says."""
     folder = exported.artifact.folder
     image = next((sets["detect"] / "val2017").glob("*.png"))
@@ -131,7 +131,7 @@ def test_an_artefact_alone(
 
 
 def test_predict_and_eval_take_the_folder(
-    exported: DenseExportResult, sets: dict[str, Path], tmp_path: Path,
+    exported: ExportResult, sets: dict[str, Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     folder = str(exported.artifact.folder)
@@ -153,17 +153,32 @@ def test_predict_and_eval_take_the_folder(
     assert capsys.readouterr().out
 
 
-def test_bench_times_the_whole_way(exported: DenseExportResult, tmp_path: Path) -> None:
+def test_bench_times_the_whole_way(exported: ExportResult, tmp_path: Path) -> None:
     result = bench([str(exported.artifact.folder)] * 2, rounds=2, out=tmp_path)
     rows = result.to_dict()["rows"]
     assert len(rows) == 2
     assert rows[0]["ratio"] == 1
-    assert all(min(row["stages"].values()) > 0 for row in rows)
+    assert [row["model"] for row in rows] == ["run", "run"]
+    for row in rows:
+        stages = row["record"]["stages"]
+        assert list(stages) == ["prepare", "network", "decode"]
+        whole = row["record"]["timing"]["undisturbed_ms"]
+        assert 0.3 * whole < sum(stage["undisturbed_ms"] for stage in stages.values()) < 3 * whole
     assert all(path.is_file() for path in result.written())
     assert result.to_dict()["images"] == {"count": 1, "data": None, "split": None}
-    assert "one bundled photograph again and again" in result.markdown()
+    assert "one bundled photograph again and again" in result.table.markdown()
     with pytest.raises(InvalidValue, match="is no detector or segmenter"):
         bench([str(exported.artifact.folder), "fbnet_a"], out=tmp_path)
+
+
+def test_a_torch_artefact_has_its_size_and_no_script(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "semantic")
+    result = export(str(run), to="torch", samples=1, out=tmp_path / "artefact")
+    assert result.size_bytes == (tmp_path / "artefact" / "model.pt2").stat().st_size > 0
+    assert result.parity.status == "PASS"
+    assert not (tmp_path / "artefact" / "predict.py").exists()
+    assert all(path.is_file() for path in result.written())
+    assert result.latency.runtime == "torch"
 
 
 def test_the_input_has_the_shape_of_most_images() -> None:

@@ -21,7 +21,7 @@ from pocketeye.models import (
     create_detector,
     create_semantic,
 )
-from pocketeye.runtimes import check_parity
+from pocketeye.runtimes import ExportRequest, check_parity
 from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 from tests.conftest import randomise_bn
 
@@ -168,7 +168,9 @@ def test_raw_heads_export(name, tmp_path):
              if n.op == "call_function" and isinstance(n.meta.get("val"), torch.Tensor)]  # fmt: skip
     assert max(ranks) <= 4
     runtime = OnnxRuntime()
-    artifact = runtime.export(module, (x,), tmp_path, output_names=module.output_names)
+    artifact = runtime.export(
+        ExportRequest(module, (x,), output_names=module.output_names), tmp_path
+    )
     report = check_parity(module, runtime.load(artifact), [(x.numpy(),)], "fp32")
     assert report.status == "PASS"
     assert [spec.name for spec in artifact.outputs] == list(module.output_names)
@@ -181,7 +183,7 @@ def test_no_norm_stays_in_an_exported_detector_on_casvit(tmp_path):
     levels = [model.backbone(x)[name] for name in names]
     said = model.head(levels)  # anchors last: (1, anchors of all levels, values)
     raw, runtime = RawRetinaNet(model).eval(), OnnxRuntime()
-    artifact = runtime.export(raw, (x,), tmp_path, output_names=raw.output_names)
+    artifact = runtime.export(ExportRequest(raw, (x,), output_names=raw.output_names), tmp_path)
     kinds = [node.op_type for node in onnx.load(artifact.path).graph.node]
     assert "Conv" in kinds
     assert "BatchNormalization" not in kinds
@@ -196,7 +198,7 @@ def test_an_exported_retinanet_alone_gives_boxes(tmp_path):
     model = retinanet(min_size=64, max_size=96, score_thresh=0.3)
     raw, runtime = RawRetinaNet(model), OnnxRuntime()
     artifact = runtime.export(
-        raw, (torch.zeros(1, 3, 64, 96),), tmp_path, output_names=raw.output_names
+        ExportRequest(raw, (torch.zeros(1, 3, 64, 96),), output_names=raw.output_names), tmp_path
     )
     image = np.random.default_rng(0).integers(0, 256, (60, 96, 3), np.uint8)
     transform = model.transform

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pocketeye.models import Architecture, FBNet, build_block, fuse
 from pocketeye.models.architecture import BlockSpec
-from pocketeye.runtimes import Executable, Precision, check_parity
+from pocketeye.runtimes import Executable, ExportRequest, Precision, check_parity
 from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 from tests.runtimes.nets import settle_norms
 
@@ -34,7 +34,9 @@ def kernels(executable: Executable, array: np.ndarray) -> Counter[str]:
 @pytest.mark.parametrize("text", BLOCKS)
 def test_block_equals_torch(text: str, tmp_path: Path) -> None:
     module, x = build(text)
-    executable = RUNTIME.load(RUNTIME.export_graph(fuse(nn.Sequential(module)), (x,), tmp_path))
+    executable = RUNTIME.load(
+        RUNTIME.export(ExportRequest(fuse(nn.Sequential(module)), (x,), for_timing=True), tmp_path)
+    )
     report = check_parity(module, executable, [(x.numpy(),), (2 * x.numpy(),)], "fp32")
     assert report.status == "PASS"
     count = kernels(executable, x.numpy())
@@ -46,16 +48,30 @@ def test_block_equals_torch(text: str, tmp_path: Path) -> None:
 def test_int8_block_is_close_and_in_integers(text: str, tmp_path: Path) -> None:
     module, x = build(text)
     calibration = [(x.numpy(),)]
-    artifact = RUNTIME.export_graph(
-        fuse(nn.Sequential(module)), (x,), tmp_path / "f", precision="int8", calibration=calibration
+    artifact = RUNTIME.export(
+        ExportRequest(
+            fuse(nn.Sequential(module)),
+            (x,),
+            for_timing=True,
+            precision="int8",
+            calibration=calibration,
+        ),
+        tmp_path / "f",
     )
     report = check_parity(module, RUNTIME.load(artifact), calibration, "int8")
     assert 1e-4 < report.rel < 0.04
 
-    artifact = RUNTIME.export_graph(
-        fuse(nn.Sequential(module)), (x,), tmp_path / "q", precision="int8", io="quantized",
-        calibration=calibration,
-    )  # fmt: skip
+    artifact = RUNTIME.export(
+        ExportRequest(
+            fuse(nn.Sequential(module)),
+            (x,),
+            for_timing=True,
+            precision="int8",
+            boundary="quantized",
+            calibration=calibration,
+        ),
+        tmp_path / "q",
+    )
     executable = RUNTIME.load(artifact)
     count = kernels(executable, np.zeros(artifact.inputs[0].shape, np.uint8))
     spec = BlockSpec.parse(text)
@@ -68,16 +84,17 @@ def test_int8_block_is_close_and_in_integers(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("route", ["export", "export_graph"])
-def test_whole_networks(route: str, precision: Precision, tmp_path: Path) -> None:
+@pytest.mark.parametrize("for_timing", [False, True])
+def test_whole_networks(for_timing: bool, precision: Precision, tmp_path: Path) -> None:
     torch.manual_seed(0)
     data = torch.randn(8, 3, 32, 32)
     chain = "conv3:3>8/2|k3_e3:8>16/2|add_e2:16>16/1|skip:16>16/1|add_e2:16>24/2|head32:24>2/1"
     net = settle_norms(FBNet(Architecture.parse(f"hybrid@32={chain}")), data)
     images = [(image[None].numpy(),) for image in data]
-    artifact = getattr(RUNTIME, route)(
-        fuse(net), (data[:1],), tmp_path, precision=precision, calibration=images
+    request = ExportRequest(
+        fuse(net), (data[:1],), precision=precision, calibration=images, for_timing=for_timing
     )
+    artifact = RUNTIME.export(request, tmp_path)
     executable = RUNTIME.load(artifact)
     report = check_parity(net, executable, images, precision)
     if precision == "fp32":

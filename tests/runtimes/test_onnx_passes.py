@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes import ExportRequest, get_runtime
 from pocketeye.runtimes.onnx.passes import GELU_SLOPE, pool_globally
 
 
@@ -40,9 +40,14 @@ def test_int8_runs_in_int8_and_stays_near(keepdim: bool, tmp_path: Path) -> None
     runtime = get_runtime("onnxruntime")
     images = np.random.default_rng(0).normal(size=(16, 1, 3, 16, 16)).astype(np.float32)
     artifact = runtime.export(
-        net, (torch.zeros(1, 3, 16, 16),), tmp_path, precision="int8",
-        calibration=[(image,) for image in images],
-    )  # fmt: skip
+        ExportRequest(
+            net,
+            (torch.zeros(1, 3, 16, 16),),
+            precision="int8",
+            calibration=[(image,) for image in images],
+        ),
+        tmp_path,
+    )
     executable = runtime.load(artifact)
     ops = {row.op for row in executable.profile(images[0], runs=1)}
     assert {"QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearMul"} <= ops
@@ -51,6 +56,28 @@ def test_int8_runs_in_int8_and_stays_near(keepdim: bool, tmp_path: Path) -> None
         expected = net(torch.from_numpy(images[:, 0])).numpy()
     got = np.concatenate([executable(image)[0] for image in images])
     assert np.abs(got - expected).max() < 0.1 * np.ptp(expected)
+
+
+def test_answers_beyond_the_calibration_are_not_cut_off(tmp_path: Path) -> None:
+    """Images stronger than those of the calibration have higher logits in int8 too."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                        nn.Linear(8, 20)).eval()  # fmt: skip
+    with torch.no_grad():
+        net[0].weight *= 4  # so that most values are at one of ReLU6's ends, whose range is known
+    runtime = get_runtime("onnxruntime")
+    images = np.random.default_rng(0).normal(size=(16, 1, 3, 16, 16)).astype(np.float32)
+    artifact = runtime.export(
+        net, (torch.zeros(1, 3, 16, 16),), tmp_path, precision="int8",
+        calibration=[(image / 16,) for image in images],
+    )  # fmt: skip
+    executable = runtime.load(artifact)
+    with torch.no_grad():
+        expected, near = (net(torch.from_numpy(x[:, 0])).numpy() for x in (images, images / 16))
+    assert np.abs(expected).max() > 1.2 * np.abs(near).max(), "nothing would be cut off"
+    got = np.concatenate([executable(image)[0] for image in images])
+    assert got.max() > near.max() + 0.1
+    assert {row.op for row in executable.profile(images[0], runs=1)} >= {"QGemm"}
 
 
 def test_the_sigmoid_is_as_near_to_gelu_as_stated() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runtimes import ParityReport, check_parity, get_runtime
+from pocketeye.runtimes import ExportRequest, ParityReport, check_parity, get_runtime
 from pocketeye.runtimes.parity import THRESHOLDS, compare
 from tests.runtimes.nets import small_net
 
@@ -26,10 +26,14 @@ def images() -> list[tuple[np.ndarray, ...]]:
 @pytest.fixture(params=["onnxruntime", "torch"])
 def broken_and_whole(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[object, object]:
     runtime, net = get_runtime(request.param), small_net()
-    whole = runtime.load(runtime.export(net, (torch.zeros(SHAPE),), tmp_path / "whole"))
+    whole = runtime.load(
+        runtime.export(ExportRequest(net, (torch.zeros(SHAPE),)), tmp_path / "whole")
+    )
     with torch.no_grad():
         net[0].weight[3, 1, 1, 1] += 0.5
-    return runtime.load(runtime.export(net, (torch.zeros(SHAPE),), tmp_path / "broken")), whole
+    return runtime.load(
+        runtime.export(ExportRequest(net, (torch.zeros(SHAPE),)), tmp_path / "broken")
+    ), whole
 
 
 def test_pass_and_fail(broken_and_whole: tuple, images: list, tmp_path: Path) -> None:

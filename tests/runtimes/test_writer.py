@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pocketeye.models.additive import AdditiveBlock
 from pocketeye.models.architecture import BlockSpec
 from pocketeye.models.blocks import build_block
-from pocketeye.runtimes import UnsupportedModule, check_parity
+from pocketeye.runtimes import ExportRequest, UnsupportedModule, check_parity
 from pocketeye.runtimes.onnx.int8 import quantize_weight
 from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 from pocketeye.runtimes.onnx.writer import export_fast
@@ -42,7 +42,7 @@ def ops(executable: object, *arrays: np.ndarray) -> Counter[str]:
 @pytest.mark.parametrize("text", BLOCKS)
 def test_block_equals_torch(text: str, tmp_path: Path) -> None:
     module, x = build(text)
-    artifact = RUNTIME.export_graph(module, (x,), tmp_path)
+    artifact = RUNTIME.export(ExportRequest(module, (x,), for_timing=True), tmp_path)
     (got,) = RUNTIME.load(artifact)(x.numpy())
     with torch.no_grad():
         expected = module(x.clone()).numpy()
@@ -57,15 +57,24 @@ def test_int8_block_is_close_and_int8(text: str, tmp_path: Path) -> None:
     with torch.no_grad():
         expected = module(x.clone()).numpy()
     calibration = [(x.numpy(),)]
-    artifact = RUNTIME.export_graph(
-        module, (x,), tmp_path / "f", precision="int8", calibration=calibration
+    artifact = RUNTIME.export(
+        ExportRequest(module, (x,), for_timing=True, precision="int8", calibration=calibration),
+        tmp_path / "f",
     )
     (got,) = RUNTIME.load(artifact)(x.numpy())
     error = np.linalg.norm(got - expected) / np.linalg.norm(expected)
     assert 0 < error < 0.06
 
-    artifact = RUNTIME.export_graph(
-        module, (x,), tmp_path / "q", precision="int8", io="quantized", calibration=calibration
+    artifact = RUNTIME.export(
+        ExportRequest(
+            module,
+            (x,),
+            for_timing=True,
+            precision="int8",
+            boundary="quantized",
+            calibration=calibration,
+        ),
+        tmp_path / "q",
     )
     scales = artifact.extra["quantization"]
     stored = np.round(x.numpy() / scales["image"]["scale"] + scales["image"]["zero_point"])
@@ -95,7 +104,7 @@ def test_whole_networks(tmp_path: Path) -> None:
     for make, size in ((fbnet_c, 64), (fbnet_96_035_1, 96)):
         net = settle_norms(make(), torch.randn(4, 3, size, size))
         x = torch.randn(2, 3, size, size)
-        artifact = RUNTIME.export_graph(net, (x,), tmp_path)
+        artifact = RUNTIME.export(ExportRequest(net, (x,), for_timing=True), tmp_path)
         with torch.no_grad():
             expected = net(x.clone()).numpy()
         (got,) = RUNTIME.load(artifact)(x.numpy())
@@ -108,8 +117,11 @@ def test_whole_network_int8_runs_in_integers(tmp_path: Path) -> None:
     torch.manual_seed(0)
     data = torch.randn(8, 3, 96, 96)
     net = settle_norms(fbnet_96_035_1(num_classes=10), data)
-    artifact = RUNTIME.export_graph(
-        net, (data[:1],), tmp_path, precision="int8", calibration=[(data.numpy(),)]
+    artifact = RUNTIME.export(
+        ExportRequest(
+            net, (data[:1],), for_timing=True, precision="int8", calibration=[(data.numpy(),)]
+        ),
+        tmp_path,
     )
     executable = RUNTIME.load(artifact)
     report = check_parity(net, executable, [(d[None].numpy(),) for d in data], "int8")
@@ -125,7 +137,8 @@ def test_exporter_int8_runs_in_integers(tmp_path: Path) -> None:
     net, data = small_net(), np.random.default_rng(0).normal(size=(6, 1, 3, 16, 16))
     calibration = [(image.astype(np.float32),) for image in data]
     artifact = RUNTIME.export(
-        net, (torch.zeros(1, 3, 16, 16),), tmp_path, precision="int8", calibration=calibration
+        ExportRequest(net, (torch.zeros(1, 3, 16, 16),), precision="int8", calibration=calibration),
+        tmp_path,
     )
     executable = RUNTIME.load(artifact)
     report = check_parity(net, executable, calibration, "int8")
@@ -137,7 +150,10 @@ def test_exporter_int8_runs_in_integers(tmp_path: Path) -> None:
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     net, x = small_net(), torch.zeros(1, 3, 16, 16)
     files = [
-        RUNTIME.export_graph(net, (x,), tmp_path / str(i), precision="int8", seed=seed).path
+        RUNTIME.export(
+            ExportRequest(net, (x,), for_timing=True, precision="int8", seed=seed),
+            tmp_path / str(i),
+        ).path
         for i, seed in enumerate((0, 0, 1))
     ]
     first, again, other = (file.read_bytes() for file in files)
@@ -151,12 +167,11 @@ def test_names_of_layers_cannot_collide(tmp_path: Path) -> None:
     net.add_module("logits", nn.ReLU())
     x = torch.randn(1, 3, 4, 4)
     for precision in ("fp32", "int8"):
-        artifact = RUNTIME.export_graph(
-            net,
-            (x,),
+        artifact = RUNTIME.export(
+            ExportRequest(
+                net, (x,), for_timing=True, precision=precision, calibration=[(x.numpy(),)]
+            ),
             tmp_path,
-            precision=precision,  # type: ignore[arg-type]
-            calibration=[(x.numpy(),)],
         )
         (got,) = RUNTIME.load(artifact)(x.numpy())
         with torch.no_grad():
@@ -230,11 +245,16 @@ class Doubled(nn.Module):
 )  # fmt: skip
 def test_unsupported_is_named(module: nn.Module, named: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModule, match=named) as error:
-        RUNTIME.export_graph(module, (torch.zeros(1, 3, 8, 8),), tmp_path)
+        RUNTIME.export(ExportRequest(module, (torch.zeros(1, 3, 8, 8),), for_timing=True), tmp_path)
     assert "use the exporter" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_quantized_io_needs_int8(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="quantized needs int8"):
-        RUNTIME.export_graph(Residual(), (torch.zeros(1, 8, 8, 8),), tmp_path, io="quantized")
+        RUNTIME.export(
+            ExportRequest(
+                Residual(), (torch.zeros(1, 8, 8, 8),), for_timing=True, boundary="quantized"
+            ),
+            tmp_path,
+        )

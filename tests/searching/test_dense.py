@@ -69,7 +69,7 @@ def problem(tmp_path: Path) -> Segmentation:
 
 
 def search(folder: Path, problem: Segmentation, *, resume: bool = False) -> SearchOutcome:
-    low, high = make_table(SPACE).latency_range(SPACE)
+    low, high = make_table(SPACE).matrix(SPACE).range_ms
     settings = config(
         batch_size=4, theta_batch_size=2, theta_fraction=0.4, target_ms=(low + high) / 2
     )

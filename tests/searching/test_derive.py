@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace, StageSpec
-from pocketeye.runtimes.base import Timing
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
 from pocketeye.searching.deriving.derive import (
     DeriveConfig,
@@ -98,7 +98,7 @@ def batches(count: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def timing(ms: float) -> Timing:
-    return Timing(n=3, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
+    return Timing(n=3, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, undisturbed_ms=ms)
 
 
 def run(
@@ -120,7 +120,6 @@ def run(
         recalibration=batches(),
         held_out=batches(),
         measure=measure,
-        latency_ms=lambda t: t.cpu_p50_ms,
         device=torch.device("cpu"),
     )
     return result, sessions
@@ -249,7 +248,6 @@ def test_the_real_supernet_is_ranked_and_left_alone(
         config=DeriveConfig(candidates=3, measure_top=2),
         recalibration=data, held_out=data, device=torch.device("cpu"),
         measure=lambda architectures: ([timing(predict(a)) for a in architectures], 0.0),
-        latency_ms=lambda t: t.cpu_p50_ms,
     )  # fmt: skip
     assert len(result.candidates) == len(result.random) == 3
     assert result.comparison.num_images == 16

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pocketeye.latency.record import Timing
 from pocketeye.models.space import SearchSpace, load_space
-from pocketeye.runtimes.base import Timing
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
 from pocketeye.searching.deriving.derive import Candidate, Derived, Round
 from pocketeye.searching.deriving.sampling import log_softmax
@@ -56,7 +56,7 @@ def fake_candidates(space: SearchSpace, kind: str, mean: float, seed: int) -> tu
                 timing=None
                 if measured is None
                 else Timing(n=48, inner=1, p10_ms=0.99 * measured, p50_ms=measured,
-                            p90_ms=1.04 * measured, cpu_p50_ms=measured),
+                            p90_ms=1.04 * measured, undisturbed_ms=measured),
             )
         )  # fmt: skip
     return tuple(result)

@@ -159,7 +159,7 @@ def test_history_names_what_the_issue_asks_for(outcome: SearchOutcome) -> None:
     for row in rest:
         assert always | later <= row.keys()
         assert all(math.isfinite(value) for value in row.values())
-    mean_ms = np.nanmean(make_table().matrix(SPACE)[0], axis=1).sum() + 2.5
+    mean_ms = np.nanmean(make_table().matrix(SPACE).ms, axis=1).sum() + 2.5
     assert warm["latency_ms"] == pytest.approx(mean_ms, rel=1e-6)
     assert warm["entropy_fraction"] == pytest.approx(1.0)
 
@@ -174,7 +174,7 @@ def test_equal_seeds_give_equal_runs(outcome: SearchOutcome, tmp_path: Path) -> 
 
 
 def test_expected_latency_comes_to_the_target(tmp_path: Path) -> None:
-    lows, highs = make_table().latency_range(SPACE)
+    lows, highs = make_table().matrix(SPACE).range_ms
     target = lows + 0.4 * (highs - lows)
     found = search(
         tmp_path / "run",
@@ -187,7 +187,7 @@ def test_expected_latency_comes_to_the_target(tmp_path: Path) -> None:
     ("target", "verdict"), [(2.0, "below the fastest"), (99.0, "above the slow")]
 )
 def test_a_target_out_of_range_is_refused(tmp_path: Path, target: float, verdict: str) -> None:
-    low, high = make_table().latency_range(SPACE)
+    low, high = make_table().matrix(SPACE).range_ms
     with pytest.raises(InvalidValue, match=f"{verdict}.*{low:.3g} to {high:.3g} ms"):
         search(tmp_path / "run", config(target_ms=target))
     assert not (tmp_path / "run" / "last.ckpt").exists()

@@ -11,12 +11,12 @@ import torch
 
 from pocketeye.data import ImageSet, load_images
 from pocketeye.latency.calibration import Calibration
-from pocketeye.latency.record import Device
+from pocketeye.latency.device import Device
+from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable, Row, TableHeader
 from pocketeye.models.architecture import InvertedResidualOp
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
-from pocketeye.runtimes.base import Timing
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.problem import Classification
 from pocketeye.searching.run import SearchOutcome, run_search
@@ -54,10 +54,8 @@ def make_table(space: SearchSpace = SPACE) -> LatencyTable:
     for placed in space.placed():
         if isinstance(placed.spec.parsed, InvertedResidualOp) or placed.spec.op != "skip":
             ms = block_ms(str(placed))
-            timing = Timing(n=9, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
-            rows[str(placed)] = Row(
-                timing=timing, wall_ms=(ms, ms, ms), halves_ms=(ms, ms), dropped=0.0
-            )
+            timing = Timing(n=9, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, undisturbed_ms=ms)
+            rows[str(placed)] = Row(timing=timing, halves_ms=(ms, ms), dropped=0.0)
     header = TableHeader(
         space=space.to_dict(), device=Device.here(), runtime="made-up", runtime_version="0",
         flags={}, layout="nchw", threads=1, precision="fp32", clock="thread_cpu", protocol={},
@@ -76,8 +74,8 @@ def digits(count: int = 160) -> ImageSet:
 
 
 def make_theta(net: SuperNet) -> Theta:
-    ms, fixed_ms = make_table(net.space).matrix(net.space)
-    return Theta(net.mask, torch.from_numpy(ms), fixed_ms)
+    costs = make_table(net.space).matrix(net.space)
+    return Theta(net.mask, torch.from_numpy(costs.ms), costs.fixed_ms)
 
 
 def random_choices(space: SearchSpace, rng: random.Random) -> list[int]:

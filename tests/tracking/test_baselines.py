@@ -91,11 +91,11 @@ def test_flow_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names(tmp_path: Path) -> None:
     assert isinstance(open_vos_model("still"), StillMask)
-    with pytest.raises(InvalidValue, match=r"unknown model to follow with 'stil'\. Did you mean"):
+    with pytest.raises(InvalidValue, match=r"unknown model 'stil'\. Did you mean"):
         open_vos_model("stil")
     with pytest.raises(InvalidValue, match="still has no weights"):
         open_vos_model("still", "x.safetensors")
-    with pytest.raises(MissingFile, match=r"is no run of a tracker: model\.json is missing"):
+    with pytest.raises(MissingFile, match=r"no network at .*: the folder has no model\.json"):
         open_vos_model(str(tmp_path))
 
 
@@ -103,10 +103,11 @@ def test_a_run_of_a_training_is_a_follower(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     from pocketeye.models import create_tam
-    from pocketeye.models.tam.described import WEIGHTS, TrackerDescription
+    from pocketeye.models.tam.described import TrackerDescription
+    from pocketeye.runs import BEST
 
     model = create_tam("pocketeye_tam_pico", 64)
-    save_file(model.state_dict(), tmp_path / WEIGHTS)
+    save_file(model.state_dict(), tmp_path / BEST)
     TrackerDescription(variant="pocketeye_tam_pico", image_size=(64, 64)).save(tmp_path)
     follower = open_vos_model(str(tmp_path), device="cpu")
     assert isinstance(follower, Tracker)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pocketeye.errors import InvalidValue
+from pocketeye.models.tam import MemoryRule
 from pocketeye.tracking import Session, Tracker
 from pocketeye.tracking.video.memory import (
     FrameOutput,
@@ -29,9 +30,9 @@ def tracker() -> Tracker:
     return make_tracker()
 
 
-def answer(value: float = 0.0) -> FrameOutput:
+def answer(value: float = 0.0, score: float = 1.0) -> FrameOutput:
     row = MapRow(MapBatch(torch.full((1, 2, 1, 1), value), None), 0)
-    return FrameOutput(torch.zeros(1, 1, 1, 1), 1.0, torch.full((1, 4), value), row)
+    return FrameOutput(torch.zeros(1, 1, 1, 1), score, torch.full((1, 4), value), row)
 
 
 def memory_of(prompted: list[int], tracked: range) -> ObjectMemory:
@@ -51,6 +52,34 @@ def read(memory: ObjectMemory, frame: int, reverse: bool = False) -> tuple[list,
     assert reading is not None
     maps = [int(row.raw[0, 0, 0, 0]) for row in reading.maps]
     return maps, list(reading.slots), [int(p[0, 0]) for p in reading.pointers]
+
+
+def hidden_memory(rule: MemoryRule) -> ObjectMemory:
+    """Shown in frame 0, seen in 1 to 9, hidden in 10 to 29."""
+    memory = ObjectMemory(1, 7, 0, 0, rule)
+    memory.prompt(0, PromptedFrame(answer(0), (), ()), 8)
+    memory.settle()
+    for frame in range(1, 30):
+        memory.remember(frame, answer(frame, score=1.0 if frame < 10 else -1.0))
+    return memory
+
+
+def test_frames_in_which_an_object_is_hidden_are_passed_over():
+    memory = hidden_memory(MemoryRule.VISIBLE)
+    maps, slots, pointers = read(memory, 30)
+    assert maps == [0, 4, 5, 6, 7, 8, 9]
+    assert slots == [6, 5, 4, 3, 2, 1, 0]
+    assert sorted(pointers) == list(range(10))
+    assert memory.answer(29).score < 0  # what was said is known all the same
+    assert memory.answer(29).map is None
+    maps, _, _ = read(memory, 7)  # once more from an earlier frame
+    assert maps == [0, 4, 5, 6]
+
+
+def test_the_authors_read_what_lies_just_before():
+    maps, slots, _ = read(hidden_memory(MemoryRule.RECENT), 30)
+    assert maps == [0, 24, 25, 26, 27, 28, 29]
+    assert slots == [6, 5, 4, 3, 2, 1, 0]
 
 
 def test_full_bank():

@@ -33,8 +33,7 @@ class Oracle:
         self.numbers = {}
         for index in range(len(samples)):
             try:
-                one = samples[index]
-                image = one.image() if task != "semantic" else samples.read(index)[0]
+                image = samples.read(index).image
             except Exception:  # noqa: BLE001 - a damaged one is never asked for
                 continue
             self.numbers[np.asarray(image).tobytes()] = index
@@ -47,9 +46,9 @@ class Oracle:
         names, samples = self.samples.classes, self.samples
         if isinstance(samples, SemanticSet):
             places = np.array([self.description.classes.index(n) for n in names] + [0])
-            labels = samples.labels(index)
+            labels = samples.targets(index)
             return self.change(index, places[np.minimum(labels, len(names))])
-        sample = samples[index]
+        sample = samples.targets(index)
         found = Result(
             size=sample.size,
             boxes=sample.boxes,

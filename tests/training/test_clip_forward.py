@@ -7,6 +7,7 @@ import torch
 
 from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models import TAM
+from pocketeye.models.tam import MemoryRule
 from pocketeye.tracking import Tracker
 from pocketeye.training.tam import clip_forward
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
@@ -52,7 +53,9 @@ class FixedPrompts:
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["mask", "click", "box"])
 @pytest.mark.parametrize("corrected", [(), (0,), (0, 3)])
-def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected):
+@pytest.mark.parametrize("rule", [MemoryRule.RECENT, MemoryRule.VISIBLE])
+def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected, rule):
+    monkeypatch.setattr(model, "memory_rule", rule)
     if kind == "mask" and corrected:
         pytest.skip("a mask is not corrected")
     batch = tiny_batch(2, NUM_FRAMES)

@@ -31,7 +31,7 @@ def test_validation_goes_on_without_it(tmp_path: Path, caplog: pytest.LogCapture
     config = ClassifyRecipe.load("small-cpu", epochs=1, batch_size=8, input_size=32, device="cpu")
     run = RunFolder.open(tmp_path / "run", config.to_dict())
     result = fit(tiny_net(in_chans=3, num_classes=2), *sets, config, run)
-    assert "a/1.png cannot be read" in caplog.text
+    assert "a/1.png: " in caplog.text
     assert 5 * result.value == pytest.approx(round(5 * result.value), abs=1e-6), (
         "a share of the five images that are whole"
     )

@@ -63,7 +63,7 @@ def test_boxes_and_masks_stay_on_their_objects(discs: DetectionSet) -> None:
             rows, columns = torch.nonzero(mask, as_tuple=True)
             found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert (box - torch.tensor([int(side) for side in found])).abs().max() <= 1
-        plain = np.asarray(discs[item.number].image()).transpose(2, 0, 1)
+        plain = np.asarray(discs.read(item.number).image).transpose(2, 0, 1)
         mirrored += not np.array_equal(item.image, plain)
     assert 3 < mirrored < 17
     assert not any(type(x).__name__ == "Image" for x in source[0][:3])  # plain tensors
@@ -130,7 +130,7 @@ def test_validation_is_in_order_and_leaves_damaged_images_out(
 ) -> None:
     order = DetectionOrder(discs)
     assert [item.number for item in order if item is not None] == [0, 1, 2, 3, 4]
-    (discs[1].path).write_bytes(b"no image")
+    discs.path(1).write_bytes(b"no image")
     assert order[1] is None
     assert len(collate_items([order[0], order[1]])) == 1
     assert any("001.png" in problem for problem in discs.problems)
@@ -141,5 +141,5 @@ def test_validation_is_in_order_and_leaves_damaged_images_out(
     item = whole[0]
     assert item is not None
     assert item.image.shape[1:] == item.labels.shape == (72, 96)
-    labelled[2].mask_path.write_bytes(b"no mask")
+    labelled.mask_path(2).write_bytes(b"no mask")
     assert whole[2] is None

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_sample_image
 from torch import nn
 from torch.nn import functional as F
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
+from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.training.classify.distill import Teacher, distilled_loss, open_teacher
 from pocketeye.training.classify.fit import describe, fit
@@ -158,8 +161,8 @@ def test_misfits(tmp_path: Path, digits: Sets, shape: tuple[int, int], message: 
         ({"teacher": "casvit_xs", "teacher_checkpoint": "no.pt"}, MissingFile, "no checkpoint at"),
         (
             {"teacher": "x/architecture.json"},
-            InvalidValue,
-            "has no weights: give teacher_checkpoint",
+            MissingFile,
+            "no network at x/architecture.json",
         ),
     ],
 )
@@ -174,6 +177,63 @@ def test_other_classes_of_the_same_number() -> None:
     with pytest.raises(InvalidValue, match="other classes than the data"):
         teacher(classes=tuple("abcdefghij")).require_fit(INFO)
     teacher().require_fit(replace(INFO, classes=tuple("abcdefghij")))  # numbers are no names
+
+
+def test_a_teacher_of_more_classes_answers_for_the_students() -> None:
+    """Found by name, in the student's order; ImageNet's also by one of their words."""
+    letters = teacher(classes=tuple("jihgfedcba"))
+    student = replace(INFO, num_classes=3, classes=("b", "a", "j"))
+    letters.require_fit(student)
+    x = torch.randn(4, 1, 32, 32)
+    assert torch.equal(letters.logits(x, student), letters.module(x)[:, [8, 9, 0]])
+    with pytest.raises(
+        InvalidValue, match=r"1 classes the network was not trained on \(z\).*take one"
+    ):
+        letters.require_fit(replace(student, classes=("b", "a", "z")))
+
+
+def test_imagenets_classes_are_known_by_name(tmp_path: Path) -> None:
+    net = timm.create_model("test_resnet", in_chans=1)
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    asked = config(teacher="test_resnet", teacher_checkpoint=str(tmp_path / "net.safetensors"))
+    student = replace(INFO, num_classes=2, classes=("dragonfly", "goldfish"))
+    opened = open_teacher(asked, student)
+    assert opened is not None
+    assert opened.places == [319, 1]
+    with pytest.raises(InvalidValue, match="tells 1000 classes, the data have 2"):
+        open_teacher(asked, replace(student, classes=("my cat", "my dog")))
+
+
+def test_a_teacher_sees_enlarged_images() -> None:
+    sides: list[int] = []
+
+    class Spy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sides.append(x.shape[-1])
+            return torch.zeros(len(x), 10)
+
+    x = torch.zeros(1, 1, 32, 32)
+    for size in (None, 32, 80):
+        Teacher(Spy(), INFO, size).logits(x, INFO)
+    assert sides == [32, 32, 80]
+    fixed = Spy()
+    fixed.pretrained_cfg = {"fixed_input_size": True, "input_size": (1, 48, 48)}
+    with pytest.raises(InvalidValue, match="48 pixels only, not of 80: leave out teacher_size"):
+        Teacher(fixed, INFO, 80).require_fit(INFO)
+    with pytest.raises(InvalidValue, match="teacher_size is given without a teacher"):
+        ClassifyRecipe(teacher_size=80)
+
+
+def test_the_published_weights_teach() -> None:
+    if PACKAGED["tf_efficientnet_lite2"].installed is None:
+        pytest.skip("pocketeye[pretrained] is not installed")
+    classes = ("dragonfly", "palace", "teapot")
+    student = replace(INFO, num_classes=3, in_chans=3, classes=classes,
+                      mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))  # fmt: skip
+    opened = open_teacher(config(teacher="tf_efficientnet_lite2", teacher_size=160), student)
+    assert opened is not None
+    photo = student.transform()(Image.fromarray(load_sample_image("china.jpg")))[None]
+    assert classes[int(opened.logits(photo, replace(student, input_size=64)).argmax())] == "palace"
 
 
 @pytest.mark.parametrize("distilled", [False, True])

@@ -18,7 +18,7 @@ from pocketeye.models import Architecture, create_model
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predictor import open_predictor
-from pocketeye.runtimes import get_runtime
+from pocketeye.runtimes import ExportRequest, get_runtime
 from pocketeye.training.classify.fit import fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.loop import open_run
@@ -113,7 +113,7 @@ def test_evaluating_a_run_gives_the_accuracy_of_its_training(run: Path, digits: 
 def test_an_artefact_evaluates_like_its_run(run: Path, digits: Sets, tmp_path: Path) -> None:
     runtime = get_runtime("onnxruntime")
     model = create_model(run).eval()
-    runtime.export(model, (torch.zeros(1, 1, 16, 16),), tmp_path / "one")
+    runtime.export(ExportRequest(model, (torch.zeros(1, 1, 16, 16),)), tmp_path / "one")
     plain = evaluate(open_predictor(run, device="cpu"), digits[1])
     artifact = open_predictor(tmp_path / "one")
     artifact.adopt_names(digits[1].classes)

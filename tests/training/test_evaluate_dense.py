@@ -259,7 +259,7 @@ def test_images_a_segmenter_cannot_be_judged_by(streets: SemanticSet, tmp_path: 
 def test_label_images_are_judged(streets: SemanticSet, tmp_path: Path) -> None:
     folder = tmp_path / "found"
     for index in range(3):
-        labels = np.minimum(streets.labels(index), 1)
+        labels = np.minimum(streets.targets(index), 1)
         LabelMap(labels=labels, classes=streets.classes).save(folder / f"{index}.png", "labels")
     result = judge_label_maps(folder, streets)
     assert result.report.rows[2].iou == 0

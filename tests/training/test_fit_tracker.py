@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pocketeye.errors import UserError
-from pocketeye.models import TAM
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
 from pocketeye.training.engine.fit import FitResult
 from pocketeye.training.tam.fit import fit_tracker
 from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.task import TamTraining
+from pocketeye.training.tam.track import TrackTask
 from tests.training.tam_clips import SIZE, DiscClips, tiny_tam
 
 SHORT = {
@@ -117,6 +118,17 @@ def test_a_frozen_encoder_stays_as_it_is(tmp_path):
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed
     assert not [name for name in changed if name.startswith("image_encoder.")]
+
+
+def test_early_layers_are_frozen_up_to_a_stride():
+    model = create_tam("pocketeye_tam_pico", 64)
+    TrackTask(model, TamRecipe(frozen_stride=4))
+    trunk = model.image_encoder.trunk
+    early = {id(p) for p in trunk.parameters_up_to(4)}
+    assert early
+    assert {id(p) for p in model.parameters() if not p.requires_grad} == early
+    with pytest.raises(InvalidValue, match="frozen_stride 4 freezes layers of a timm backbone"):
+        TrackTask(tiny_tam(), TamRecipe(frozen_stride=4))
 
 
 def test_frozen_bn_keeps_its_statistics(tmp_path):

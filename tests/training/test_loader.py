@@ -66,10 +66,10 @@ def test_an_epoch_draws_nothing_from_the_global_generator(digits: Sets) -> None:
 def test_single_and_batch_way_agree_in_evaluation(digits: Sets, tmp_path: Path) -> None:
     val = digits[1]
     for index in range(20):
-        image, label = val[index]
-        target = tmp_path / str(label) / f"{index:02}.png"
+        sample = val.read(index)
+        target = tmp_path / str(sample.targets) / f"{index:02}.png"
         target.parent.mkdir(exist_ok=True)
-        image.save(target)
+        sample.image.save(target)
     loaded = {}
     for budget in (1 << 20, 1):
         images = load_images(tmp_path, "val", in_chans=1, memory_bytes=budget)

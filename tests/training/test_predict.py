@@ -72,7 +72,7 @@ def test_predicting_files(greys: Path, batch_size: int) -> None:
 def test_prediction_mistakes(greys: Path) -> None:
     images, _ = find_inputs([greys])
     broken = [item for item in images if item.name.endswith("x.png")]
-    with pytest.raises(InvalidValue, match=r"none of 1 images can be read; first: .*not a pict"):
+    with pytest.raises(InvalidValue, match=r"none of 1 images can be read; first: .*not an image"):
         predict(Brightness(), broken)
     for options in ({"topk": 0}, {"batch_size": 0}):
         with pytest.raises(InvalidValue, match="must be at least 1"):

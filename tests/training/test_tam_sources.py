@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
+from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
@@ -46,10 +47,13 @@ def test_a_sets_own_lists_divide_it(davis):
 def test_a_tenth_is_held_out_where_there_are_no_lists(images, tmp_path):
     sets = open_sets([str(images)])
     assert [len(part) for part in (*sets.images, *sets.val_images)] == [10, 2]
-    trained = {sets.images[0].usable(k)[1].pixels.tobytes() for k in range(10)}
-    held = {sets.val_images[0].usable(k)[1].pixels.tobytes() for k in range(2)}
+    trained = {first_readable(sets.images[0], k).image.tobytes() for k in range(10)}
+    held = {first_readable(sets.val_images[0], k).image.tobytes() for k in range(2)}
     assert len(trained | held) == 12
     lone = write_davis(tmp_path / "lone", {"train": ["only"]})
+    mixed = open_sets([str(images), str(lone)])
+    assert [len(videos) for videos in mixed.videos] == [1]
+    assert not mixed.val_videos
     with pytest.raises(InvalidValue, match="one sample is too few"):
         open_sets([str(lone)])
 
@@ -62,11 +66,18 @@ def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
     damaged.write_bytes(content[: len(content) // 2])  # its header is whole
     sets = open_sets([str(root)])
     ours, held = sets.images[0], sets.val_images[0]
-    validated = {held.usable(k)[1].pixels.tobytes() for k in range(len(held))}
-    numbers = [ours.usable(k)[0] for k in range(len(ours))]
+    validated = {first_readable(held, k).image.tobytes() for k in range(len(held))}
+    numbers = [first_readable(ours, k).index for k in range(len(ours))]
     assert numbers == [0, 1, 2, 3, 4, 5, 6, 7, 9, 9]
-    assert not validated & {ours.usable(k)[1].pixels.tobytes() for k in range(len(ours))}
-    assert caplog.text.count(f"{damaged.name} cannot be used") == 1
+    assert not validated & {first_readable(ours, k).image.tobytes() for k in range(len(ours))}
+    assert caplog.text.count(f"{damaged.name}: ") == 1
+
+
+def test_it_is_said_how_label_numbers_are_read(images):
+    assert "parts of one thing" in open_sets([str(images)]).lines()[0]
+    objects = open_sets([f"{images}:objects"])
+    assert "each number is an object" in objects.lines()[0]
+    assert all(objects.images[0].usable(0)[1].whole)
 
 
 def test_clips_of_both_kinds_in_one_epoch(davis, images):

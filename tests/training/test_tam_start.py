@@ -11,7 +11,9 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking import load_tracker
-from pocketeye.training.tam.start import begin_with
+from pocketeye.training.tam.clip_forward import normalised
+from pocketeye.training.tam.start import begin_with, measure_maps
+from tests.training.tam_clips import DiscClips
 
 NANO, PICO = "pocketeye_tam_nano", "pocketeye_tam_pico"
 
@@ -22,7 +24,9 @@ def save_run(folder, model):
     return folder
 
 
-@pytest.mark.parametrize(("tracker", "backbone"), [(NANO, "casvit_xs"), (PICO, "fbnet_a")])
+@pytest.mark.parametrize(
+    ("tracker", "backbone"), [(NANO, "tf_efficientnet_lite0"), (PICO, "fbnet_a")]
+)
 def test_a_classifiers_backbone_goes_into_the_image_encoder(tmp_path, tracker, backbone):
     torch.manual_seed(5)
     classifier = create_model(backbone, num_classes=7).eval()
@@ -83,3 +87,26 @@ def test_a_run_folder_is_a_tracker(tmp_path):
     (run / "model.json").write_text('{"schema": "pocketeye.model/1"}')
     with pytest.raises(InvalidValue, match="does not describe a tracker"):
         load_tracker(str(run), device="cpu")
+
+
+def test_the_norms_of_a_trunk_are_measured_on_training_frames():
+    torch.manual_seed(0)
+    model = create_tam(PICO, 64).train()
+    clips = DiscClips(6, num_frames=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    measure_maps(model, clips)
+    assert model.training
+    changed = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert {name.rpartition(".")[0] for name in changed} == {
+        f"image_encoder.trunk.norms.{stride}" for stride in (4, 8, 16, 32)
+    }
+    trunk = model.eval().image_encoder.trunk
+    frames = torch.cat([normalised(clips[n].frames[None, :1]) for n in range(6)])
+    with torch.no_grad():
+        normed = trunk.norms["16"](trunk.backbone(frames)[trunk.places[16]])
+    torch.testing.assert_close(
+        normed.mean((0, 2, 3)), torch.zeros(normed.shape[1]), atol=1e-3, rtol=0
+    )
+    assert normed.std((0, 2, 3)).median().item() == pytest.approx(1.0, abs=0.1)
+    for norm in trunk.norms.values():
+        assert norm.momentum == 0.1

@@ -7,16 +7,16 @@ from typing import Any
 
 from pocketeye import runs
 from pocketeye.latency.calibration import Calibration
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import Session
 from pocketeye.latency.protocol import Measured
-from pocketeye.latency.record import Device
+from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models import Architecture
 from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Timing
 
 SPACE = SearchSpace(
     name="tiny",
@@ -40,12 +40,12 @@ def block_ms(placed: PlacedBlock) -> float:
 
 
 def row(ms: float, disagree: float = 0.0) -> Row:
-    return Row(timing=timing(ms), wall_ms=(ms, ms, ms),
+    return Row(timing=timing(ms),
                halves_ms=(ms * (1 - disagree), ms * (1 + disagree)), dropped=0.0)  # fmt: skip
 
 
 def timing(ms: float) -> Timing:
-    return Timing(n=24, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, cpu_p50_ms=ms)
+    return Timing(n=24, inner=1, p10_ms=ms, p50_ms=ms, p90_ms=ms, undisturbed_ms=ms)
 
 
 def made_up_table(
@@ -90,7 +90,6 @@ class FakeRuntime:
         measured = tuple(
             Measured(
                 timing=timing(ms),
-                wall_ms=(ms, ms, ms),
                 halves_ms=(ms, ms),
                 dropped=0.0,
                 disturbed=False,

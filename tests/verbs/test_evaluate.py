@@ -29,7 +29,7 @@ def test_eval(trained: TrainResult) -> None:
 
 
 def test_eval_of_an_artefact(trained: TrainResult, tmp_path: Path) -> None:
-    from pocketeye.verbs.export.verb import export
+    from pocketeye.verbs.export import export
 
     export(str(trained.out), out=tmp_path / "artefact", data="digits", samples=4)
     result = evaluate(str(tmp_path / "artefact"))

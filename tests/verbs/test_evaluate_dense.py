@@ -127,6 +127,6 @@ def test_a_set_of_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["eval", str(run), "--data", str(root), "--device", "cpu"]) == 2
     assert "image that can be used" in capsys.readouterr().err
     assert main(["eval", "--data", str(root), "--results", "nowhere.json"]) == 2
-    assert "--results nowhere.json" in capsys.readouterr().err
+    assert "no results at nowhere.json" in capsys.readouterr().err
     assert main(["eval", str(run)]) == 2
     assert "a detector is judged on images with boxes" in capsys.readouterr().err

@@ -76,9 +76,9 @@ def test_data_problems_are_shown_and_kept(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["still"], "needs annotated videos: give their folder with --data"),
+        (["still"], "a tracker is judged on videos with masks"),
         (["still", "--data", "SET", "--split", "vall"], "unknown split 'vall'. Did you mean 'val'"),
-        (["stil", "--data", "SET"], "unknown model to follow with 'stil'. Did you mean 'still'"),
+        (["stil", "--data", "SET"], "unknown model 'stil'. Did you mean 'still'"),
         (
             ["efficienttam_ti_512x512", "--data", "SET"],
             "no weights of efficienttam_ti_512x512 here",
@@ -112,7 +112,7 @@ def test_mistakes_are_one_sentence_and_exit_2(
     [
         ([], "say what to judge"),
         (["fbnet_c", "--baselines"], "--baselines means nothing to a classifier"),
-        (["fbnet_c", "--split", "dev"], "dev"),
+        (["casvit_xs.tiny_imagenet_24", "--split", "dev"], "dev"),
     ],
 )
 def test_options_of_vos_mean_nothing_to_classifiers(

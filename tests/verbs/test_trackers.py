@@ -117,7 +117,7 @@ def test_json(capsys) -> None:
 
 
 def test_misspelt() -> None:
-    with pytest.raises(InvalidValue, match=r"unknown tracker 'efficienttam_tii'\. Did you mean"):
+    with pytest.raises(InvalidValue, match=r"unknown model 'efficienttam_tii'\. Did you mean"):
         info("efficienttam_tii")
     with pytest.raises(InvalidValue, match="Did you mean 'efficienttam_s'"):
         list_models("efficientam_s")

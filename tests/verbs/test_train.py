@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import pocketeye
 from pocketeye.cli import main
+from pocketeye.cli._verbs import VERBS
 from pocketeye.errors import InvalidValue
+from pocketeye.models.task import TASKS
 from pocketeye.verbs.train import train_classifier
 from pocketeye.verbs.train.result import TrainResult
 
@@ -124,3 +127,35 @@ def test_mistakes_are_one_sentence_and_exit_2(
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("epochs: 0", "epochs must be from 1"), ("trunk: fbnet_a", "unknown key 'trunk'")],
+)
+def test_options_in_a_file_are_those_of_the_task(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text(text)
+    assert main(["train", "classify", "--config", str(path), "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("task", "place"), VERBS["train"].items())
+def test_every_task_is_a_command_and_a_function(
+    task: str, place: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert task in TASKS
+    function = getattr(pocketeye, place[1])
+    assert function.__module__ == f"pocketeye.verbs.{place[0]}"
+    assert main(["train", task, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--resume" in said
+    assert ("--distill" in said) == (task == "classify")
+    assert ("--trunk" in said) == TASKS[task].takes_prompts
+    assert "of the other tasks" not in said.lower()
+
+
+def test_there_is_a_command_for_every_task() -> None:
+    assert VERBS["train"].keys() == TASKS.keys()

@@ -7,11 +7,10 @@ two more graphs in ``box_head`` and ``mask_head``. ``predict.py`` in it does the
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +31,7 @@ _DECODERS: Mapping[Task, type[RetinaDecoder] | type[MaskRCNNDecoder]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DenseManifest(Description):
-    """What one must know to use the graphs.
+    """The facts that one needs to use the graphs.
 
     Attributes:
         task: ``detect``, ``instance`` or ``semantic``.
@@ -55,75 +54,96 @@ class DenseManifest(Description):
     crops_per_run: tuple[int, int] = (0, 0)
 
 
-class Stages(NamedTuple):
-    """Milliseconds of one image: fitting and normalising it, the graphs, and what is in between."""
-
-    prepare: float
-    network: float
-    decode: float
-
-    @property
-    def total(self) -> float:
-        return self.prepare + self.network + self.decode
+Graph = Callable[..., tuple[np.ndarray, ...]]
+Found = dict[str, np.ndarray] | np.ndarray
 
 
 class DenseExecutable:
-    """Images in, boxes, masks or label maps out; graphs in their runtime, the rest in numpy.
-
-    Attributes:
-        stages: of the last image.
-    """
+    """A detector or segmenter as a function of images: graphs in their runtime, the rest in numpy."""
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
         self.manifest, self.graphs = manifest, tuple(graphs)
-        self.stages = Stages(0.0, 0.0, 0.0)
-        self._network_ms = 0.0
         decoder = _DECODERS.get(manifest.task)
         self._decoder: Any = decoder(**manifest.decoder) if decoder else None
 
     @property
     def artifact(self) -> Artifact:
-        """Of the first graph."""
+        """Return the artefact of the first graph."""
         return self.graphs[0].artifact
 
-    def raw(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Outputs of the first graph on ``(1, 3, *canvas)``, prepared."""
-        return self._timed(0)(image)
+    @property
+    def size_bytes(self) -> int:
+        """Return the size of the files of all graphs."""
+        return sum(graph.artifact.size_bytes for graph in self.graphs)
 
-    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray] | np.ndarray:
-        """One image, uint8 RGB ``(H, W, 3)``.
+    def __call__(self, image: np.ndarray) -> Found:
+        """Answer for one image, uint8 RGB ``(H, W, 3)``.
 
         Returns:
             ``boxes``, ``scores``, ``labels`` and, of ``instance``, ``masks (N, H, W)`` (probabilities),
             best first; of ``semantic`` the class of every pixel, int64 ``(H, W)``.
         """
-        start = time.perf_counter()
-        self._network_ms = 0.0
+        prepared, size = self._prepare(image)
+        graphs = [self._graph(number) for number in range(len(self.graphs))]
+        return self._decode(prepared, graphs, size, image.shape[:2])
+
+    def stages(self, image: np.ndarray) -> dict[str, Callable[[], object]]:
+        """Take the way of one image apart, so that its stages can be timed one by one.
+
+        Returns:
+            Calls without arguments: ``prepare`` fits and normalises the image, ``network`` runs every
+            graph on the inputs it gets for this image, bound before, ``decode`` does the rest with the
+            outputs that the graphs gave here.
+        """
+        runs: list[tuple[Callable[[], None], tuple[np.ndarray, ...]]] = []
+
+        def watched(number: int) -> Graph:
+            graph = self._graph(number)
+
+            def run(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+                outputs = graph(*arrays)
+                runs.append((self.graphs[number].bind(*map(np.ascontiguousarray, arrays)), outputs))
+                return outputs
+
+            return run
+
+        prepared, size = self._prepare(image)
+        original = image.shape[:2]
+        self._decode(prepared, [watched(k) for k in range(len(self.graphs))], size, original)
+
+        def network() -> None:
+            for call, _ in runs:
+                call()
+
+        def decode() -> None:
+            replies = iter([outputs for _, outputs in runs])
+            self._decode(prepared, [lambda *_: next(replies)] * len(self.graphs), size, original)
+
+        return {"prepare": lambda: self._prepare(image), "network": network, "decode": decode}
+
+    def _prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         said = self.manifest
-        original = (image.shape[0], image.shape[1])
-        prepared, size = prepare(image, said.canvas, said.mean, said.std)
-        ready = time.perf_counter()
-        found: dict[str, np.ndarray] | np.ndarray
+        return prepare(image, said.canvas, said.mean, said.std)
+
+    def _decode(
+        self,
+        prepared: np.ndarray,
+        graphs: Sequence[Graph],
+        size: tuple[int, int],
+        original: tuple[int, ...],
+    ) -> Found:
+        said, shape = self.manifest, (original[0], original[1])
         if said.task.labels_pixels:
-            found = label_map(self._timed(0)(prepared)[0][0], said.canvas, size, original)
-        elif said.task.outlines_objects:
-            graphs = [self._timed(number) for number in range(3)]
-            found = self._decoder(prepared, *graphs, said.crops_per_run, size, original)._asdict()
-        else:
-            [one] = self._decoder(self._timed(0)(prepared), size, original)
-            found = one._asdict()
-        spent = 1000 * (time.perf_counter() - ready) - self._network_ms
-        self.stages = Stages(1000 * (ready - start), self._network_ms, spent)
-        return found
+            return label_map(graphs[0](prepared)[0][0], said.canvas, size, shape)
+        if said.task.outlines_objects:
+            found = self._decoder(prepared, *graphs, said.crops_per_run, size, shape)
+            return dict(found._asdict())
+        [one] = self._decoder(graphs[0](prepared), size, shape)
+        return dict(one._asdict())
 
-    def _timed(self, number: int) -> Any:
-        """A graph whose time is counted."""
-
+    def _graph(self, number: int) -> Graph:
         def run(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-            start = time.perf_counter()
-            outputs = self.graphs[number](*(np.ascontiguousarray(array) for array in arrays))
-            self._network_ms += 1000 * (time.perf_counter() - start)
-            return outputs
+            return self.graphs[number](*(np.ascontiguousarray(array) for array in arrays))
 
         return run
 

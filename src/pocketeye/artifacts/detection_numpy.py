@@ -18,7 +18,7 @@ MAX_LOG_SCALE = float(np.log(1000 / 16))
 
 
 class Detections(NamedTuple):
-    """Of one image, best first: ``boxes (N, 4)`` as x1, y1, x2, y2; ``scores (N,)``; ``labels (N,)``."""
+    """Objects, best first: ``boxes (N, 4)`` as x1, y1, x2, y2; ``scores (N,)``; ``labels (N,)``."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -27,7 +27,7 @@ class Detections(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RetinaDecoder:
-    """Maps to detections.
+    """Turns the maps of a RetinaNet into detections.
 
     Args:
         num_classes: logits per anchor.
@@ -55,7 +55,7 @@ class RetinaDecoder:
         image_size: tuple[int, int],
         original_size: tuple[int, int] | None = None,
     ) -> list[Detections]:
-        """One :class:`Detections` per image of the batch.
+        """Return one :class:`Detections` per image of the batch.
 
         Args:
             outputs: of the graph: the class maps of all levels, then the box maps.
@@ -107,32 +107,32 @@ class RetinaDecoder:
 
 
 def anchor_sides(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> np.ndarray:
-    """Width and height of a cell's anchors, ``(ratios * sizes, 2)``, by ratio and then by size."""
+    """Return the sides of a cell's anchors, ``(ratios * sizes, 2)``, by ratio and then by size."""
     roots = np.sqrt(np.asarray(aspect_ratios, np.float64))
     sides = np.stack([1 / roots, roots], axis=1)[:, None] * np.asarray(sizes, np.float64)[:, None]
     return sides.reshape(-1, 2).astype(np.float32)
 
 
 def grid_centres(cells: np.ndarray, width: int, stride: int) -> np.ndarray:
-    """x and y ``(N, 2)`` of the anchors of these cells, counted by rows of ``width``."""
+    """Return x and y ``(N, 2)`` of the anchors of these cells, counted by rows of ``width``."""
     return np.stack([cells % width, cells // width], axis=1).astype(np.float32) * stride
 
 
 def decode(deltas: np.ndarray, centres: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """Boxes ``(N, 4)`` of ``deltas (N, 4)`` (dx, dy, dw, dh) from anchors of these centres and sides."""
+    """Return boxes ``(N, 4)`` of ``deltas (N, 4)`` (dx, dy, dw, dh) from anchors at these centres."""
     middle = centres + deltas[:, :2] * sides
     half = np.exp(np.minimum(deltas[:, 2:], MAX_LOG_SCALE)) * sides / 2
     return np.concatenate([middle - half, middle + half], axis=1)
 
 
 def clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes inside an image of ``size`` (height, width)."""
+    """Cut boxes to an image of ``size`` (height, width)."""
     height, width = size
     return np.clip(boxes, 0, np.asarray([width, height, width, height], boxes.dtype))
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Indices of the boxes that stay, best first: each overlaps no better one by IoU > threshold."""
+    """Return indices of boxes that stay, best first: each overlaps no better one by IoU > threshold."""
     order, kept = np.argsort(-scores, kind="stable"), []
     x1, y1, x2, y2 = np.ascontiguousarray(boxes[order].T)
     areas, dropped = (x2 - x1) * (y2 - y1), np.zeros(len(order), bool)
@@ -152,7 +152,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
 def batched_nms(
     boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """:func:`nms` within every label; indices, best first over all labels."""
+    """Run :func:`nms` within every label; returns indices, best first over all labels."""
     kept = [
         own[nms(boxes[own], scores[own], threshold)]
         for own in (np.flatnonzero(labels == label) for label in np.unique(labels))
@@ -162,7 +162,7 @@ def batched_nms(
 
 
 def per_anchor(values: np.ndarray, depth: int) -> np.ndarray:
-    """``(A * depth, h, w)`` to ``(h * w * A, depth)``."""
+    """Reorder ``(A * depth, h, w)`` to ``(h * w * A, depth)``."""
     return values.transpose(1, 2, 0).reshape(-1, depth)
 
 

@@ -44,7 +44,7 @@ class Instances(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRCNNDecoder:
-    """Three graphs to instances, one image at a time.
+    """Runs the three graphs of a Mask R-CNN and returns instances, one image at a time.
 
     Args:
         num_classes: without background.
@@ -99,7 +99,7 @@ class MaskRCNNDecoder:
     def first_stage(
         self, image: np.ndarray, image_graph: Graph, image_size: tuple[int, int]
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """The maps ``(C, h, w)`` that crops are taken from, and the proposals ``(N, 4)``, best first."""
+        """Return the maps ``(C, h, w)`` to crop from, and the proposals ``(N, 4)``, best first."""
         levels = len(self.strides)
         outputs = [output[0] for output in image_graph(image)]
         proposals = self.proposals(outputs[levels - 1 : -levels], outputs[-levels:], image_size)
@@ -109,7 +109,7 @@ class MaskRCNNDecoder:
         self, maps: Sequence[np.ndarray], proposals: np.ndarray, box_head: Graph, crops_per_run: int,
         image_size: tuple[int, int],
     ) -> Detections:  # fmt: skip
-        """What is found in the proposals, in pixels of the network's input."""
+        """Return what is found in the proposals, in pixels of the network's input."""
         crops = pyramid_crops(maps, self.strides, proposals, BOX_SIDE)
         logits, deltas = _in_batches(box_head, crops, crops_per_run, 2)
         return self.detections(proposals, logits, deltas, image_size)
@@ -117,7 +117,7 @@ class MaskRCNNDecoder:
     def proposals(
         self, objects: Sequence[np.ndarray], boxes: Sequence[np.ndarray], size: tuple[int, int]
     ) -> np.ndarray:
-        """Boxes ``(N, 4)`` of one image, best first, from the maps of all levels."""
+        """Return boxes ``(N, 4)`` of one image, best first, from the maps of all levels."""
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         for number, stride in enumerate(self.strides):
             logits = per_anchor(objects[number], 1).ravel()
@@ -141,7 +141,7 @@ class MaskRCNNDecoder:
         deltas: np.ndarray,
         size: tuple[int, int],
     ) -> Detections:
-        """From what the box head says of the proposals."""
+        """Return detections from what the box head says of the proposals."""
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = (odds / odds.sum(axis=1, keepdims=True))[:, 1:]
         row, label = np.nonzero(scores > self.score_thresh)
@@ -159,7 +159,7 @@ def _not_smaller(boxes: np.ndarray, side: float) -> np.ndarray:
 
 
 def _in_batches(graph: Graph, crops: np.ndarray, batch: int, outputs: int) -> list[np.ndarray]:
-    """The graph's outputs for any number of crops, ``batch`` at a time, the last ones filled up."""
+    """Run the graph on any number of crops, ``batch`` at a time, the last ones filled up."""
     rows = [crops[start : start + batch] for start in range(0, max(len(crops), 1), batch)]
     parts: list[list[np.ndarray]] = [[] for _ in range(outputs)]
     for row in rows:

@@ -15,7 +15,7 @@ FINEST_SIDE = 56
 def pyramid_crops(
     maps: Sequence[np.ndarray], strides: Sequence[int], boxes: np.ndarray, size: int
 ) -> np.ndarray:
-    """Crops ``(N, C, size, size)`` of boxes, each from the level for its size.
+    """Return crops ``(N, C, size, size)`` of boxes, each from the level for its size.
 
     Args:
         maps: ``(C, h, w)``, finest first.
@@ -33,7 +33,7 @@ def pyramid_crops(
 
 
 def roi_align(feature: np.ndarray, boxes: np.ndarray, size: int, scale: float) -> np.ndarray:
-    """The crops ``(N, C, size, size)`` of boxes ``(N, 4)``: aligned, sampled as densely as the map."""
+    """Crop boxes ``(N, 4)`` to ``(N, C, size, size)``: aligned, sampled as densely as the map."""
     x1, y1, x2, y2 = boxes.astype(np.float64).T * scale - 0.5
     rows, tops, bottoms = _weights(y1, y2, size, feature.shape[1])
     columns, lefts, rights = _weights(x1, x2, size, feature.shape[2])
@@ -48,7 +48,7 @@ def roi_align(feature: np.ndarray, boxes: np.ndarray, size: int, scale: float) -
 def _weights(
     start: np.ndarray, end: np.ndarray, size: int, length: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each pixel of an axis weighs in each bin of each box.
+    """Return what each pixel of an axis weighs in each bin of each box.
 
     Returns:
         ``(N, size, length)``, and the first pixel that is read and the one after the last, ``(N,)``.
@@ -79,7 +79,7 @@ def _weights(
 
 
 def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Masks ``(N, m, m)`` in their boxes on images of ``size``, ``(N, *size)``.
+    """Paste masks ``(N, m, m)`` into their boxes on images of ``size``, ``(N, *size)``.
 
     Boxes are rounded to pixels as torchvision does it, with a border of one cell of nothing around.
     """

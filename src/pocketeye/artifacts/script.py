@@ -13,6 +13,8 @@ from types import ModuleType
 from pocketeye.artifacts import detection_numpy, mask_rcnn_numpy, roi_numpy, semantic_numpy
 from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC, Task
 
+# The script opens ONNX files; a torch artefact needs torch, and so pocketeye, anyway.
+SCRIPT_RUNTIME = "onnxruntime"
 _MODULES: Mapping[Task, tuple[ModuleType, ...]] = {
     DETECT: (semantic_numpy, detection_numpy),
     INSTANCE: (semantic_numpy, detection_numpy, roi_numpy, mask_rcnn_numpy),
@@ -52,9 +54,9 @@ def graph(path):
     return lambda x: session.run(None, {name: np.ascontiguousarray(x)})
 
 
-def main(image):
+def main(path):
     said = json.loads((HERE / "dense.json").read_text(encoding="utf-8"))
-    image = np.asarray(ImageOps.exif_transpose(Image.open(image)).convert("RGB"))
+    image = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
     canvas = tuple(said["canvas"])
     x, size = prepare(image, canvas, said["mean"], said["std"])
     first = graph(HERE / "model.onnx")
@@ -72,7 +74,7 @@ _ENDS: Mapping[Task, str] = {
         print(said["classes"][label], f"{score:.4f}", *(f"{side:.2f}" for side in box), area)
 """,
     SEMANTIC: """    labels = label_map(first(x)[0][0], canvas, size, image.shape[:2])
-    target = Path(image).with_suffix(".labels.png")
+    target = Path(path).with_suffix(".labels.png")
     Image.fromarray(labels.astype(np.uint8)).save(target)
     print("wrote", target)
 """,
@@ -87,7 +89,7 @@ if __name__ == "__main__":
 
 
 def dense_script(task: Task, version: str) -> str:
-    """The text of ``predict.py`` for a task."""
+    """Return the text of ``predict.py`` for a task."""
     parts = [_HEAD.format(version=version)]
     for module in _MODULES[task]:
         source = _IMPORT.sub("", _DOCSTRING.sub("", inspect.getsource(module)))

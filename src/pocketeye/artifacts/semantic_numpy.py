@@ -14,7 +14,7 @@ import numpy as np
 def prepare(
     image: np.ndarray, canvas: tuple[int, int], mean: Sequence[float], std: Sequence[float]
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """An image for a graph of static shape: resized to fit, normalised, padded right and below.
+    """Prepare an image for a graph of static shape: fit, normalise, pad right and below.
 
     Args:
         image: ``(H, W, 3)`` uint8.
@@ -40,7 +40,7 @@ def label_map(
     image_size: tuple[int, int] | None = None,
     original_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """The best class of every pixel, ``(H, W)`` int64.
+    """Return the best class of every pixel, ``(H, W)`` int64.
 
     Args:
         logits: of one image, ``(classes, h, w)``.
@@ -57,7 +57,7 @@ def label_map(
 
 
 def resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear, ``(C, h, w)`` to ``(C, *size)``, corners of pixels aligned and no smoothing."""
+    """Resize ``(C, h, w)`` to ``(C, *size)``: bilinear, corners of pixels aligned, no smoothing."""
     for axis, length in ((1, size[0]), (2, size[1])):
         old = values.shape[axis]
         if old == length:

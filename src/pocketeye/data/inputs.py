@@ -101,6 +101,24 @@ def find_inputs(
     return found, problems
 
 
+def names_images(name: str) -> bool:
+    """Return whether a name is one that :func:`find_inputs` finds images by, as far as it shows.
+
+    A folder is where there are images in it, and a file whatever its ending, but for ``.json``.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return any(Path(p).suffix.lower() in SUFFIXES for p, _ in walk(path))
+    suffix = path.suffix.lower()
+    return (
+        name in STDIN
+        or is_address(name)
+        or suffix in SUFFIXES
+        or (path.is_file() and suffix != ".json")
+        or glob.has_magic(name)
+    )
+
+
 def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
     if is_address(name):
         return [AddressInput(name)]

@@ -18,7 +18,7 @@ _SURE, _SAME = 0.3, 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """How alike the network in torch and the artefact answer on ``num_images`` images.
+    """A comparison of what the network in torch and the artefact answer on ``num_images`` images.
 
     Torch resizes an image as in training; the artefact fits it into its canvas. So this tells what
     that costs, beside the rounding of the precision.
@@ -53,7 +53,7 @@ class Agreement:
 def agreement_of(
     predictor: TorchDensePredictor, executable: DenseExecutable, images: Sequence[np.ndarray]
 ) -> Agreement:
-    """Ask both of all images."""
+    """Compare the answers of both for all images."""
     semantic = predictor.description.task.labels_pixels
     classes = predictor.description.classes
     pairs: list[tuple[float, float]] = []
@@ -82,7 +82,7 @@ def agreement_of(
 
 
 def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]]]:
-    """How many objects are wanted, and (IoU, difference of scores) of those that were found."""
+    """Count wanted objects, and return (IoU, difference of scores) of those that were found."""
     from torchvision.ops import box_iou
 
     ours, theirs = (np.asarray(result.scores) for result in (wanted, got))

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.errors import UserError
+from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs
 from pocketeye.exporting.network import write_artifact
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.runs import ORIGIN
-from pocketeye.runtimes import Artifact, Executable, Precision, Runtime, get_runtime
+from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What is timed: an executable and its input, or ``problem``, the sentence why there is none."""
+    """An executable that is timed and its input, or ``problem``, the sentence why there is none."""
 
     model: str
     runtime: str
@@ -38,7 +39,7 @@ class Cell:
 
 
 def artifact_cell(folder: Path, threads: int) -> Cell:
-    """A cell for what is already exported; its runtime and precision are those of the artefact."""
+    """Open what is already exported; runtime and precision are those of the artefact."""
     artifact = Artifact.load(folder)
     origin = folder / ORIGIN
     known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
@@ -68,54 +69,33 @@ def artifact_cell(folder: Path, threads: int) -> Cell:
     )
 
 
-def model_cells(
-    model: str,
-    runtimes: Sequence[Runtime],
-    precisions: Sequence[Precision],
-    folder: Path,
-    *,
-    input_size: int | None,
-    threads: int,
-    samples: int,
-) -> Iterator[Cell]:
-    """Export ``model`` for every runtime and precision into folders below ``folder``.
+def model_cells(model: str, exports: Sequence[ExportOptions], folder: Path) -> Iterator[Cell]:
+    """Export ``model`` in every asked for way into folders below ``folder``.
 
     Raises:
         InvalidValue, MissingFile: the network itself cannot be made.
     """
-    network = open_network(model, input_size=input_size)
-    inputs = sample_inputs(network, None, samples)
-    for runtime in runtimes:
-        for precision in precisions:
-            yield _export_cell(network, runtime, precision, folder, inputs, threads)
+    network = open_network(model, input_size=exports[0].input_size)
+    inputs = sample_inputs(network, None, exports[0].samples)
+    for options in exports:
+        yield _export_cell(network, options, folder, inputs)
 
 
-def _export_cell(
-    network: Network,
-    runtime: Runtime,
-    precision: Precision,
-    folder: Path,
-    inputs: Inputs,
-    threads: int,
-) -> Cell:
-    target = folder / f"{network.name}-{network.input_size}" / f"{runtime.name}-{precision}"
+def _export_cell(network: Network, options: ExportOptions, folder: Path, inputs: Inputs) -> Cell:
+    runtime = get_runtime(options.to)
+    target = folder / f"{network.name}-{network.input_size}" / f"{options.to}-{options.precision}"
     try:
-        artifact = write_artifact(network, runtime, precision, target, inputs)
-        cell = artifact_cell(target, threads)
+        write_artifact(network, runtime, options.precision, target, inputs)
+        return artifact_cell(target, options.threads)
     except UserError as error:
         problem = str(error)
-    except (
-        RuntimeError,
-        NotImplementedError,
-    ) as error:  # what exporters raise for foreign networks
+    # What exporters raise for foreign networks.
+    except (RuntimeError, NotImplementedError) as error:
         problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-    else:
-        assert artifact.path == target / artifact.file
-        return cell
     return Cell(
         model=network.name,
-        runtime=runtime.name,
-        precision=precision,
+        runtime=options.to,
+        precision=options.precision,
         input_size=network.input_size,
         problem=problem,
     )

@@ -1,32 +1,31 @@
-"""Cells of `bench` for detectors and segmenters: the whole way from image to answer."""
+"""What `bench` times of detectors and segmenters: their artefacts, and the images they are shown."""
 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pocketeye.artifacts.dense import DenseExecutable, DenseManifest, Stages
+from pocketeye.artifacts.dense import DenseManifest
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
+from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.sample_images import sample_images
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.reference import ArtifactFolder, Run
-from pocketeye.progress import task
 from pocketeye.runs import ORIGIN
-from pocketeye.runtimes import Precision
 
-_WARM_UP = 2
+# Decoding takes longer the more is found: a few images tell that, more would only take longer.
 _IMAGES = 8
 
 
-def _images(
+def images_for(
     models: Sequence[Run | ArtifactFolder], data: str | None, split: str | None, rounds: int
 ) -> list[np.ndarray]:
-    """The same for all, so that their times can be compared; no more than there are rounds.
+    """Return the same images for all, so that times can be compared; no more than there are rounds.
 
     Raises:
         InvalidValue, MissingFile: no such data, or models that read data in different ways.
@@ -49,38 +48,17 @@ def _images(
     return sample_images(described[0], data, min(_IMAGES, rounds), split)
 
 
-def _artifacts(
-    model: Run | ArtifactFolder, runtimes: Sequence[str], precisions: Sequence[Precision], threads: int,
-    input_size: int | None, data: str | None, samples: int, out: Path,
-) -> list[tuple[str, Path]]:  # fmt: skip
-    """(Name, folder) of what is timed; a run is exported to every runtime and precision."""
+def dense_artifacts(
+    model: Run | ArtifactFolder, exports: Sequence[ExportOptions], out: Path
+) -> list[tuple[str, Path]]:
+    """Return (name, folder) of what is timed; a run is exported in every asked for way below ``out``."""
     if isinstance(model, ArtifactFolder):
         origin = model.folder / ORIGIN
         known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
         return [(known.get("name", model.name), model.folder)]
     found = []
-    for to in runtimes:
-        for precision in precisions:
-            target = out / model.name / f"{to}-{precision}"
-            export_dense(model.folder, to=to, precision=precision, out=target, input_size=input_size,
-                         data=data, samples=samples, threads=threads)  # fmt: skip
-            found.append((model.name, target))
+    for options in exports:
+        target = out / model.name / f"{options.to}-{options.precision}"
+        export_dense(model.folder, replace(options, out=target))
+        found.append((model.name, target))
     return found
-
-
-def _measured(
-    executables: Sequence[DenseExecutable], images: Sequence[np.ndarray], rounds: int
-) -> list[Stages]:
-    """Medians; images come in turn, and so do the artefacts: drift of the machine falls on all."""
-    samples: list[list[Stages]] = [[] for _ in executables]
-    with task("timing", rounds + _WARM_UP) as bar:
-        for number in range(rounds + _WARM_UP):
-            for executable, taken in zip(executables, samples, strict=True):
-                executable(images[number % len(images)])
-                if number >= _WARM_UP:
-                    taken.append(executable.stages)
-            bar.advance()
-    return [
-        Stages(*(statistics.median(column) for column in zip(*taken, strict=True)))
-        for taken in samples
-    ]

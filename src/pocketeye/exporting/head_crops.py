@@ -47,7 +47,7 @@ class HeadCrops:
         }  # fmt: skip
 
     def line(self) -> str:
-        """Half a sentence."""
+        """Describe the crops in a few words."""
         return (
             f"box head: {self.num_box} crops of proposals; mask head: {self.num_mask} crops of "
             f"{self.masks_of}; from {self.num_images} images"
@@ -108,7 +108,7 @@ def head_crops(
 
 
 def _graph(module: nn.Module) -> Graph:
-    """A module as a function of arrays."""
+    """Return a module as a function of arrays."""
 
     def run(array: np.ndarray) -> list[np.ndarray]:
         with torch.inference_mode():
@@ -118,7 +118,7 @@ def _graph(module: nn.Module) -> Graph:
 
 
 def _evenly(rows: Any, most: int) -> Any:
-    """At most so many of them, the first and the last among them."""
+    """Pick at most so many rows, the first and the last among them."""
     if len(rows) <= most:
         return rows
     chosen = np.linspace(0, len(rows) - 1, most).round().astype(int)

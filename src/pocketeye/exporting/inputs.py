@@ -15,7 +15,7 @@ Inputs = list[tuple[np.ndarray, ...]]
 
 
 def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
-    """``num`` inputs of shape (1, C, H, W), float32, normalised as the network expects; seeded.
+    """Return ``num`` inputs (1, C, H, W), float32, normalised as the network expects; seeded.
 
     Without ``data``: handwritten digits for one channel, crops of two photographs for three.
 
@@ -36,7 +36,7 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
     else:
         dataset = load_images(data or DIGITS, "val", in_chans=channels)
         chosen = generator.permutation(len(dataset))[:num]
-        images = [dataset[int(i)][0] for i in chosen]
+        images = [dataset.read(int(i)).image for i in chosen]
     transform = network.info.transform()
     return [(transform(image)[None].numpy(),) for image in images]
 

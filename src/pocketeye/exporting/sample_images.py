@@ -10,7 +10,7 @@ from PIL import Image
 
 from pocketeye.artifacts.dense import DenseManifest
 from pocketeye.data.detection.samples import load_detection
-from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.sample import SampleSet, readable
 from pocketeye.data.semantic.known import load_maps
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense.described import DenseDescription
@@ -24,7 +24,7 @@ def sample_images(
     count: int,
     split: str | None = None,
 ) -> list[np.ndarray]:
-    """uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
+    """Return uint8 RGB images, evenly out of a part of ``data``; else scikit-learn's photographs.
 
     Args:
         described: whose task and classes say how the set is read.
@@ -37,25 +37,20 @@ def sample_images(
     if count < 1:
         raise InvalidValue(f"at least one image is needed, not {count}")
     if data is None:
-        places = [resources.files("sklearn.datasets.images") / name for name in PHOTOGRAPHS[:count]]
-        return [np.asarray(Image.open(str(place)).convert("RGB")) for place in places]
+        files = [resources.files("sklearn.datasets.images") / name for name in PHOTOGRAPHS[:count]]
+        return [np.asarray(Image.open(str(file)).convert("RGB")) for file in files]
     images = _open(described, data, split)
-    found: list[np.ndarray] = []
-    for index in (
-        np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
-    ):
-        try:
-            image = images.read(index)[0] if described.task.labels_pixels else images[index].image()
-        except UnreadableImage:
-            continue
-        found.append(np.asarray(image))
+    places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
+    found = [np.asarray(sample.image) for sample in readable(images, places)]
     if not found:
         raise InvalidValue(f"not one image of {data} can be read")
     return found
 
 
-def _open(described: DenseDescription | DenseManifest, data: str, split: str | None) -> Any:
-    def load(part: str | None) -> Any:
+def _open(
+    described: DenseDescription | DenseManifest, data: str, split: str | None
+) -> SampleSet[Any]:
+    def load(part: str | None) -> SampleSet[Any]:
         if described.task.labels_pixels:
             return load_maps(data, part, None, described.classes)
         return load_detection(data, part)

@@ -16,16 +16,17 @@ _MAX_BYTES = 64 * 2**20
 # Annotations are texts under `from __future__ import annotations`.
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "Clock": (str,), "bool": (bool,),
-    "dict[str, Any]": (dict,), "str | None": (str, type(None)),
+    "dict[str, Any]": (dict,), "str | None": (str, type(None)), "int | None": (int, type(None)),
+    "float | None": (int, float, type(None)), "tuple[str, ...]": (list, tuple),
 }  # fmt: skip
 
 
 class BadData(Exception):  # noqa: N818 - becomes an InvalidValue that names the file
-    """Something in the file is not what it should be."""
+    """A value in the file is not what it should be."""
 
 
 def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
-    """The object in ``path``, which must name ``schema``.
+    """Return the object in ``path``, which must name ``schema``.
 
     Raises:
         InvalidValue: too large, truncated, not JSON, or another schema.
@@ -45,7 +46,7 @@ def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
 
 
 def number(value: Any, *, signed: bool = False) -> float:
-    """A finite number, not negative unless ``signed``."""
+    """Return a finite number, not negative unless ``signed``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadData(f"{str(value)[:40]!r} is not a number")
     if value < 0 and not signed:
@@ -54,7 +55,7 @@ def number(value: Any, *, signed: bool = False) -> float:
 
 
 def numbers(values: Any, length: int) -> Any:
-    """A tuple of ``length`` numbers."""
+    """Return a tuple of ``length`` numbers."""
     if not isinstance(values, list) or len(values) != length:
         raise BadData(f"{length} numbers expected, got {str(values)[:40]}")
     return tuple(number(v) for v in values)
@@ -67,25 +68,29 @@ def text(value: Any) -> str:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """A copy of an object of JSON."""
+    """Return a copy of a JSON object."""
     if not isinstance(value, dict):
         raise BadData(f"{str(value)[:40]!r} is not a mapping")
     return dict(value)
 
 
 def build(cls: type[T], data: Any, *, signed: Collection[str] = ()) -> T:
-    """A dataclass of plain values, every field checked by its annotation."""
+    """Build a dataclass of plain values; every field is checked by its annotation."""
     if not isinstance(data, Mapping):
         raise BadData(f"{cls.__name__} is not a mapping")
     expected = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
     if odd := sorted({*data} ^ {*expected}):
         raise BadData(f"the keys {', '.join(map(str, odd[:5]))} are missing or unknown")
+    values = dict(data)
     for name, kind in expected.items():
         kinds = _KINDS.get(str(kind))
         if kinds is None:
             continue  # built and checked by the caller
-        if not isinstance(data[name], kinds) or (bool not in kinds and data[name] is True):
-            raise BadData(f"{name} is {str(data[name])[:40]!r}")
-        if float in kinds or int in kinds:
-            number(data[name], signed=name in signed)
-    return cls(**data)
+        value = values[name]
+        if not isinstance(value, kinds) or (bool not in kinds and isinstance(value, bool)):
+            raise BadData(f"{name} is {str(value)[:40]!r}")
+        if value is not None and (float in kinds or int in kinds):
+            number(value, signed=name in signed)
+        if list in kinds:
+            values[name] = tuple(text(item) for item in data[name])
+    return cls(**values)

@@ -13,6 +13,7 @@ from pocketeye import progress, runs
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.latency import _read
 from pocketeye.latency.calibration import MIN_NETS, calibrate
+from pocketeye.latency.device import Device
 from pocketeye.latency.graphs import Bench, graph_key
 from pocketeye.latency.protocol import (
     Call,
@@ -21,15 +22,15 @@ from pocketeye.latency.protocol import (
     Samples,
     measure_interleaved,
 )
-from pocketeye.latency.record import Device, choose_clock, latency_ms
+from pocketeye.latency.record import Timing, choose_clock
 from pocketeye.latency.sampling import spread
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec, require_segmenters
 from pocketeye.models.space import SearchSpace
-from pocketeye.runtimes.base import Precision, Runtime, Timing
+from pocketeye.runtimes.base import Precision, Runtime
 
-PARTIAL_SCHEMA = "pocketeye.latency-partial/1"
+PARTIAL_SCHEMA = "pocketeye.latency-partial/2"
 _EMPTY, _HEAD, _ANCHOR = "call", "neck and head", 0
 
 
@@ -128,10 +129,9 @@ def measure_architectures(
     protocol: Protocol | None = None,
     seed: int = 0,
 ) -> list[Timing]:
-    """Latency of whole networks with random weights, timed side by side as tables are.
+    """Measure whole networks with random weights, side by side as tables are.
 
-    The medians are those of undisturbed samples (:mod:`pocketeye.latency.protocol`), so they can be
-    compared with a table's predictions.
+    Compare their undisturbed times (:mod:`pocketeye.latency.protocol`) with a table's predictions.
     """
     measured = measure_networks(
         architectures,
@@ -154,7 +154,7 @@ def measure_networks(
     segmenter: SegmenterSpec | None = None,
     seed: int = 0,
 ) -> list[Measured]:
-    """The same with everything that is known about each network; of segmenters on them, if given."""
+    """Measure whole networks, or segmenters on them, and keep all that is known of each."""
     with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
         bench = Bench(Path(folder), runtime, threads, precision, segmenter)
         calls = {_net_name(i): bench.network(a) for i, a in enumerate(architectures)}
@@ -169,7 +169,7 @@ def measure_networks(
 
 
 def _distinct(space: SearchSpace, with_head: bool) -> dict[str, list[PlacedBlock]]:
-    """Blocks by graph: equal graphs are timed once, skips never."""
+    """Group blocks by graph: equal graphs are timed once, skips never."""
     groups: dict[str, list[PlacedBlock]] = {}
     for placed in space.placed(with_head):
         if key := graph_key(placed):
@@ -208,11 +208,10 @@ def _assemble(
     rounds: int,
     segmenter: SegmenterSpec | None,
 ) -> LatencyTable:
-    clock = choose_clock(settings["threads"])
-    overhead = latency_ms(measured[_EMPTY].timing, clock)
+    overhead = measured[_EMPTY].timing.latency_ms
 
     def alone(name: str) -> float:
-        return max(latency_ms(measured[name].timing, clock) - overhead, 1e-6)
+        return max(measured[name].timing.latency_ms - overhead, 1e-6)
 
     raw = {graph_key(group[0]): alone(name) for name, group in blocks.items()}
     chains = [[key for p in net.placed() if (key := graph_key(p))] for net in nets]
@@ -222,7 +221,7 @@ def _assemble(
     calibration = calibrate(
         [sum(raw[key] for key in chain) for chain in chains],
         [len(chain) for chain in chains],
-        [latency_ms(measured[_net_name(i)].timing, clock) for i in range(len(nets))],
+        [measured[_net_name(i)].timing.latency_ms for i in range(len(nets))],
         overhead_ms=overhead,
         smallest_ms=min(raw.values()),
         networks=[str(net) for net in nets],
@@ -236,7 +235,7 @@ def _assemble(
         layout="NCHW",
         threads=settings["threads"],
         precision=settings["precision"],
-        clock=clock,
+        clock=choose_clock(settings["threads"]),
         protocol=settings["protocol"],
         overhead_ms=overhead,
         rounds=rounds,
@@ -250,16 +249,11 @@ def _assemble(
 
 
 def _row(measured: Measured) -> Row:
-    return Row(
-        timing=measured.timing,
-        wall_ms=measured.wall_ms,
-        halves_ms=measured.halves_ms,
-        dropped=measured.dropped,
-    )
+    return Row(timing=measured.timing, halves_ms=measured.halves_ms, dropped=measured.dropped)
 
 
 class _Partial:
-    """What an unfinished build has measured, with the settings it was begun with."""
+    """The file of an unfinished build: its settings and the samples so far."""
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
         self.path = out.with_name(out.name + ".partial")

@@ -30,7 +30,7 @@ MIN_NETS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """Coefficients, and how well they did.
+    """The coefficients of a fit, and how well they did.
 
     Attributes:
         gain: factor on every block's latency.
@@ -63,7 +63,7 @@ def calibrate(
     smallest_ms: float,
     networks: Sequence[str],
 ) -> Calibration:
-    """Choose and fit.
+    """Choose one of the fits and return its coefficients.
 
     Args:
         sums_ms: of every network, its blocks' latencies without the cost of their calls.

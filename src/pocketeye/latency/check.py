@@ -11,10 +11,10 @@ import numpy as np
 
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import describe_drift, measure_session
-from pocketeye.latency.noise import table_precision
+from pocketeye.latency.noise import table_noise
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Device
 from pocketeye.latency.sampling import spread, uniform
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace
@@ -38,13 +38,13 @@ class Point:
 
     @property
     def error(self) -> float:
-        """Signed, as a fraction of what was measured."""
+        """Return the signed error as a fraction of what was measured."""
         return self.predicted_ms / self.measured_ms - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport:
-    """How far the table's predictions are from fresh networks of its space.
+    """The distance of a table's predictions from fresh networks of its space.
 
     Errors are fractions of the measured latency. ``mape``, ``bias``, ``max_error`` and ``spearman``
     are over ``n`` uniform draws, ``mape_extremes`` over the networks drawn towards both ends of the
@@ -83,7 +83,7 @@ class CheckReport:
         return runs.write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     def lines(self) -> list[str]:
-        """What a person reads."""
+        """Return the sentences that a person reads."""
         verdict = "usable" if self.usable else "TOO NOISY to search with"
         return [
             f"held-out error over {self.n} random networks: MAPE {self.mape:.1%}, bias "
@@ -163,7 +163,7 @@ def _report(
     middle = [p for p in points if not p.extreme]
     errors = np.array([p.error for p in middle])
     rank = spearmanr([p.predicted_ms for p in middle], [p.measured_ms for p in middle])
-    precision = table_precision(table, space)
+    noise = table_noise(table, space)
     ends = [abs(p.error) for p in points if p.extreme] or [float(np.abs(errors).mean())]
     return CheckReport(
         mape=float(np.abs(errors).mean()),
@@ -175,10 +175,10 @@ def _report(
         mape_without_drift=float(np.abs((1 + errors) * (1 + drift) - 1).mean()),
         n=len(middle),
         split_half_nets=float(np.median([p.split_half for p in points])),
-        split_half_rows=precision.split_half,
-        noise_ms=precision.noise_ms,
-        gap_ms=precision.gap_ms,
-        usable=precision.usable,
+        split_half_rows=noise.split_half,
+        noise_ms=noise.noise_ms,
+        gap_ms=noise.gap_ms,
+        usable=noise.usable,
         device=table.header.device,
         runtime=f"{table.header.runtime} {table.header.runtime_version}",
         precision=table.header.precision,

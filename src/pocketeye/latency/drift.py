@@ -15,7 +15,6 @@ import numpy as np
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import measure_networks
 from pocketeye.latency.protocol import Measured, Protocol
-from pocketeye.latency.record import choose_clock, latency_ms
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.runtimes.base import PRECISIONS, Runtime
@@ -35,7 +34,7 @@ class Session:
     drift: float
 
     def at_table_speed(self) -> tuple[float, ...]:
-        """``latency_ms`` with the drift taken out."""
+        """Return ``latency_ms`` with the drift taken out."""
         return tuple(ms / (1 + self.drift) for ms in self.latency_ms)
 
 
@@ -63,8 +62,7 @@ def measure_session(
         segmenter=table.segmenter.spec if table.segmenter else None,
         seed=seed,
     )
-    clock = choose_clock(header.threads)
-    latencies = [latency_ms(m.timing, clock) for m in measured]
+    latencies = [m.timing.latency_ms for m in measured]
     then = dict(zip(table.calibration.networks, table.calibration.measured_ms, strict=True))
     num = len(architectures)
     ratios = [ms / then[str(a)] for ms, a in zip(latencies[num:], again, strict=True)]
@@ -76,7 +74,7 @@ def measure_session(
 
 
 def calibration_networks(table: LatencyTable) -> list[Architecture]:
-    """A few networks of the calibration, from the fastest to the slowest."""
+    """Return a few networks of the calibration, from the fastest to the slowest."""
     pairs = sorted(zip(table.calibration.measured_ms, table.calibration.networks, strict=True))
     if not pairs:
         raise InvalidValue("the latency table holds no calibration networks: measure it again")
@@ -85,5 +83,5 @@ def calibration_networks(table: LatencyTable) -> list[Architecture]:
 
 
 def describe_drift(drift: float) -> str:
-    """``3.8% slower than when the table was made``."""
+    """Return a phrase such as ``3.8% slower than when the table was made``."""
     return f"{abs(drift):.1%} {'slower' if drift > 0 else 'faster'} than when the table was made"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,30 +22,14 @@ from pocketeye.models.dense.raw_heads import RawSemantic
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.size import sides, size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.runtimes.base import Artifact, Executable, Precision, Runtime
+from pocketeye.runtimes.base import Boundary, Executable, ExportRequest, Precision, Runtime
 
-BoundaryIO = Literal["float", "quantized"]
 Shape = tuple[int, int, int]
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-@runtime_checkable
-class _WritesGraphs(Protocol):
-    """A runtime with a fast writer for plain convolutional graphs."""
-
-    def export_graph(
-        self,
-        module: nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        folder: Path,
-        *,
-        precision: Precision = ...,
-        io: BoundaryIO = ...,
-    ) -> Artifact: ...
-
-
 def graph_key(placed: PlacedBlock) -> str:
-    """Equal for blocks that are the same graph, however their ops are spelled; "" for a skip."""
+    """Return a key that blocks of the same graph share, however their ops are spelled; "" for a skip."""
     spec = placed.spec
     if isinstance(spec.parsed, SkipOp):
         return ""
@@ -53,7 +37,7 @@ def graph_key(placed: PlacedBlock) -> str:
 
 
 def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
-    """The block in eval mode, weights and statistics drawn from ``seed`` and its own name."""
+    """Build the block in eval mode, weights and statistics drawn from ``seed`` and its own name."""
     spec = placed.spec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{placed}".encode()))
@@ -63,7 +47,7 @@ def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
 def network_module(
     architecture: Architecture, seed: int = 0, segmenter: SegmenterSpec | None = None
 ) -> nn.Module:
-    """The whole network in eval mode, drawn likewise: the classifier, or a segmenter on its maps."""
+    """Build the whole network in eval mode: the classifier, or a segmenter on its maps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{architecture}".encode()))
         if segmenter is None:
@@ -76,7 +60,7 @@ def network_module(
 
 
 def input_shape(architecture: Architecture) -> Shape:
-    """(channels, height, width) of the images."""
+    """Return (channels, height, width) of the images."""
     return (architecture.in_chans, *sides(architecture.input_size))
 
 
@@ -92,7 +76,7 @@ class MapsToPixels(nn.Module):
 
 
 def neck_and_head(space: SearchSpace, spec: SegmenterSpec, seed: int = 0) -> nn.Module:
-    """Those of a segmenter in eval mode, drawn from ``seed``."""
+    """Build pyramid and head of a segmenter in eval mode, drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{seed}/{spec}/{space.name}".encode()))
         return settle(MapsToPixels(space, spec), *map_shapes(space))
@@ -126,20 +110,21 @@ def open_graph(
     *,
     runtime: Runtime,
     precision: Precision,
-    io: BoundaryIO = "float",
+    boundary: Boundary = "float",
     threads: int = 1,
 ) -> Executable:
     """Export for a batch of one image, BN folded as in a network to ship, and load.
 
     Quantised ends only where the runtime has them.
     """
-    module = fuse(nn.Sequential(module))  # whose parts fuse in a copy
-    example = (torch.zeros(1, *input_shape),)
-    if isinstance(runtime, _WritesGraphs):
-        artifact = runtime.export_graph(module, example, folder, precision=precision, io=io)
-    else:
-        artifact = runtime.export(module, example, folder, precision=precision)
-    return runtime.load(artifact, threads=threads)
+    request = ExportRequest(
+        fuse(nn.Sequential(module)),  # whose parts fuse in a copy
+        (torch.zeros(1, *input_shape),),
+        precision=precision,
+        for_timing=True,
+        boundary=boundary,
+    )
+    return runtime.load(runtime.export(request, folder), threads=threads)
 
 
 def open_shipped(
@@ -156,15 +141,14 @@ def open_shipped(
     names = [f"map{number}" for number in range(len(examples))]
     rng = np.random.default_rng(0)
     noise = [rng.standard_normal(x.shape).astype(np.float32) for x in examples]
-    artifact = runtime.export(
-        fuse(module), examples, folder, precision=precision, calibration=[tuple(noise)],
-        input_names=names,
-    )  # fmt: skip
-    return runtime.load(artifact, threads=threads)
+    request = ExportRequest(
+        fuse(module), examples, precision=precision, calibration=[tuple(noise)], input_names=names
+    )
+    return runtime.load(runtime.export(request, folder), threads=threads)
 
 
 def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """N(0, 1) for floats, the whole range for bytes."""
+    """Draw inputs: N(0, 1) for floats, the whole range for bytes."""
     rng = np.random.default_rng(seed)
     arrays = []
     array: np.ndarray
@@ -179,7 +163,7 @@ def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ..
 
 
 def bind(executable: Executable) -> Call:
-    """The call that is timed."""
+    """Return the call that is timed."""
     return executable.bind(*random_inputs(executable))
 
 
@@ -207,12 +191,12 @@ class Bench:
         self._count = 0
 
     def block(self, placed: PlacedBlock) -> Call:
-        """A block alone; in int8 its input and output are bytes, as inside an int8 network."""
-        io: BoundaryIO = "quantized" if self.precision == "int8" else "float"
-        return bind(self._open(block_module(placed), placed.input_shape, io))
+        """Open a block alone; in int8 its input and output are bytes, as inside an int8 network."""
+        boundary: Boundary = "quantized" if self.precision == "int8" else "float"
+        return bind(self._open(block_module(placed), placed.input_shape, boundary))
 
     def network(self, architecture: Architecture) -> Call:
-        """A whole network, floats in and out."""
+        """Open a whole network, floats in and out."""
         module, shape = (
             network_module(architecture, segmenter=self.segmenter),
             input_shape(architecture),
@@ -222,12 +206,12 @@ class Bench:
         )
 
     def neck_and_head(self, space: SearchSpace) -> Call:
-        """Pyramid and head of the segmenter alone, on maps of the sizes they have in ``space``."""
+        """Open pyramid and head of the segmenter alone, on maps of the sizes they have in ``space``."""
         assert self.segmenter is not None
         return bind(self._ship(neck_and_head(space, self.segmenter), *map_shapes(space)))
 
     def empty(self) -> Call:
-        """A graph that does nothing: what a call costs by itself."""
+        """Open a graph that does nothing, to time what a call costs by itself."""
         return bind(self._open(nn.Identity(), (1, 1, 1)))
 
     def verify(self, placed: PlacedBlock) -> None:
@@ -246,14 +230,14 @@ class Bench:
             f"{placed}: the exported graph differs, rel {report.rel:.1e}"
         )
 
-    def _open(self, module: nn.Module, shape: Shape, io: BoundaryIO = "float") -> Executable:
+    def _open(self, module: nn.Module, shape: Shape, boundary: Boundary = "float") -> Executable:
         return open_graph(
             module,
             shape,
             self._folder(),
             runtime=self.runtime,
             precision=self.precision,
-            io=io,
+            boundary=boundary,
             threads=self.threads,
         )
 

@@ -21,8 +21,11 @@ from pocketeye.models.space import SearchSpace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Precision:
-    """Milliseconds; ``split_half`` is the median disagreement of the halves of a row (fraction)."""
+class TableNoise:
+    """How uncertain the rows of a table are, in milliseconds, and how far candidates lie apart.
+
+    ``split_half`` is the median disagreement of the two halves of a row, a fraction.
+    """
 
     noise_ms: float
     gap_ms: float
@@ -33,8 +36,8 @@ class Precision:
         return self.noise_ms <= self.gap_ms
 
 
-def table_precision(table: LatencyTable, space: SearchSpace) -> Precision:
-    """Noise against gaps, over the layers of ``space``."""
+def table_noise(table: LatencyTable, space: SearchSpace) -> TableNoise:
+    """Compare noise with gaps over the layers of ``space``."""
     gain = table.calibration.gain
     noise, gaps, weights = [], [], []
     for position in space.positions:
@@ -53,7 +56,7 @@ def table_precision(table: LatencyTable, space: SearchSpace) -> Precision:
         2 * abs(r.halves_ms[0] - r.halves_ms[1]) / max(sum(r.halves_ms), 1e-12)
         for r in table.rows.values()
     ]
-    return Precision(
+    return TableNoise(
         noise_ms=_weighted_median(noise, weights),
         gap_ms=_weighted_median(gaps, weights),
         split_half=float(np.median(split)),
@@ -66,12 +69,12 @@ def require_usable(table: LatencyTable, space: SearchSpace) -> None:
     Raises:
         InvalidValue: with both numbers and what to do.
     """
-    precision = table_precision(table, space)
-    if not precision.usable:
+    noise = table_noise(table, space)
+    if not noise.usable:
         raise InvalidValue(
             f"this latency table is too noisy to search with: its rows are uncertain by "
-            f"{precision.noise_ms:.4f} ms, and neighbouring candidates differ by only "
-            f"{precision.gap_ms:.4f} ms; measure again on a quieter machine or with more --rounds"
+            f"{noise.noise_ms:.4f} ms, and neighbouring candidates differ by only "
+            f"{noise.gap_ms:.4f} ms; measure again on a quieter machine or with more --rounds"
         )
 
 

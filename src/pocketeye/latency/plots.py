@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plot_check(report: CheckReport) -> Figure:
-    """Predicted against measured latency of fresh networks, with a band of 5 %."""
+    """Plot predicted against measured latency of fresh networks, with a band of 5 %."""
     figure = _figure(5.2, 5.2)
     axes = figure.add_subplot()
     values = [ms for p in report.points for ms in (p.predicted_ms, p.measured_ms)]
@@ -50,8 +50,8 @@ def plot_check(report: CheckReport) -> Figure:
 
 
 def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
-    """What every candidate adds at every layer, in calibrated milliseconds."""
-    matrix, _ = table.matrix(space)
+    """Plot what every candidate adds at every layer, in calibrated milliseconds."""
+    matrix = table.matrix(space).ms
     header = table.header
     figure = _figure(0.36 * space.num_layers + 2.2, 0.36 * len(space.ops) + 1.8)
     axes = figure.add_subplot()

@@ -5,14 +5,16 @@ of subject alike. A visit warms up, then takes a few samples; a sample loops the
 ``min_sample_ms``. An anchor (one subject that never changes) is timed every few visits: where it is
 slow, the visits beside it fell into a slow spell, are left out, and are taken again at the end.
 
-What stands for a subject is the fastest ``keep`` of its clean samples: neighbours on a shared machine
-only ever add time (caches, memory, clock rate), even to the CPU time of a thread. Blocks and whole
-networks are summarised alike, so that one may be predicted from the other.
+What stands for a subject is its *undisturbed time*, the median of the fastest ``keep`` of its clean
+samples: neighbours on a shared machine only ever add time (caches, memory, clock rate), even to the CPU
+time of a thread. Blocks and whole networks are summarised alike, so that one may be predicted from the
+other. Beside it stand the percentiles of all samples, which tell what a user of this machine met.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,8 +23,7 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.record import Clock, choose_clock
-from pocketeye.runtimes.base import Timing, calibrate_inner, sample
+from pocketeye.latency.record import Clock, Timing, choose_clock
 
 Call = Callable[[], None]
 
@@ -97,7 +98,7 @@ class Samples:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Samples:
-        """Inverse of :meth:`to_dict`; raises KeyError, TypeError or ValueError on anything else."""
+        """Read back what :meth:`to_dict` gave; KeyError, TypeError or ValueError on anything else."""
         return cls(
             rounds=int(data["rounds"]),
             inner={str(k): int(v) for k, v in data["inner"].items()},
@@ -118,25 +119,23 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What became of one subject.
+    """The result of one subject.
 
     Attributes:
-        timing: over the samples that were kept (see the module's text).
-        wall_ms: 10th, 50th and 90th percentile of the wall time of all samples, nothing left out.
-        halves_ms: the latency from the even and from the odd visits alone, by the deciding clock.
+        timing: percentiles of all samples, and the undisturbed time (see the module's text).
+        halves_ms: the undisturbed time from the even and from the odd visits alone.
         dropped: share of samples that were not clean (slow spell or interrupted).
         disturbed: True where too few clean samples were left, so that all were used.
     """
 
     timing: Timing
-    wall_ms: tuple[float, float, float]
     halves_ms: tuple[float, float]
     dropped: float
     disturbed: bool
 
     @property
     def split_half(self) -> float:
-        """Disagreement of the two halves as a fraction of their mean."""
+        """Return the disagreement of the two halves as a fraction of their mean."""
         first, second = self.halves_ms
         return abs(first - second) / max((first + second) / 2, 1e-12)
 
@@ -251,7 +250,7 @@ Pair = tuple[float, float]  # wall and CPU milliseconds of one sample
 
 
 def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> Measured:
-    """The undisturbed latency of one subject, from the fastest of its clean samples."""
+    """Sum up one subject: percentiles of everything, and its undisturbed time."""
     visits = samples.visits[name]
     everything = [list(zip(v.wall_ms, v.cpu_ms, strict=True)) for v in visits]
     kept = [
@@ -264,14 +263,21 @@ def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> 
     if disturbed:
         kept = everything
     total = sum(map(len, everything))
-    fast = _fastest(kept, protocol.keep, clock)
-    halves = [_fastest(half, protocol.keep, clock) for half in (kept[0::2], kept[1::2] or kept)]
     column = 1 if clock == "thread_cpu" else 0
+    halves = [
+        _undisturbed(half, protocol.keep, column) for half in (kept[0::2], kept[1::2] or kept)
+    ]
     p10, p50, p90 = np.percentile([wall for pairs in everything for wall, _ in pairs], (10, 50, 90))
     return Measured(
-        timing=Timing.of([w for w, _ in fast], [c for _, c in fast], samples.inner[name]),
-        wall_ms=(float(p10), float(p50), float(p90)),
-        halves_ms=(_median(halves[0], column), _median(halves[1], column)),
+        timing=Timing(
+            n=total,
+            inner=samples.inner[name],
+            p10_ms=float(p10),
+            p50_ms=float(p50),
+            p90_ms=float(p90),
+            undisturbed_ms=_undisturbed(kept, protocol.keep, column),
+        ),
+        halves_ms=(halves[0], halves[1]),
         dropped=0.0 if disturbed else 1 - sum(map(len, kept)) / total,
         disturbed=disturbed,
     )
@@ -282,11 +288,30 @@ def _uninterrupted(pair: Pair, protocol: Protocol, clock: Clock) -> bool:
     return clock != "thread_cpu" or wall <= protocol.max_wall_over_cpu * cpu
 
 
-def _fastest(visits: list[list[Pair]], share: float, clock: Clock) -> list[Pair]:
-    column = 1 if clock == "thread_cpu" else 0
-    flat = sorted((pair for pairs in visits for pair in pairs), key=lambda pair: pair[column])
-    return flat[: max(1, round(share * len(flat)))]
+def _undisturbed(visits: list[list[Pair]], share: float, column: int) -> float:
+    """Return the median of the fastest ``share`` of the samples, one at least."""
+    flat = sorted(pair[column] for pairs in visits for pair in pairs)
+    return float(np.median(flat[: max(1, round(share * len(flat)))]))
 
 
-def _median(pairs: list[Pair], column: int) -> float:
-    return float(np.median([pair[column] for pair in pairs]))
+def sample(call: Call, inner: int) -> tuple[float, float]:
+    """Return wall and thread-CPU milliseconds per call over ``inner`` back-to-back calls."""
+    cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
+    for _ in range(inner):
+        call()
+    wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
+    return wall / inner / 1e6, cpu / inner / 1e6
+
+
+def calibrate_inner(call: Call, min_sample_ms: float) -> int:
+    """Warm up, then find how many calls make a sample last at least ``min_sample_ms``."""
+    inner = 1
+    for _ in range(3):
+        call()
+    while True:
+        wall_ms, _ = sample(call, inner)
+        if wall_ms * inner >= min_sample_ms:
+            return inner
+        # A fifth more than seems needed: the next look may find the call faster.
+        inner = max(inner + 1, int(inner * 1.2 * min_sample_ms / max(wall_ms * inner, 1e-3)))
+        inner = min(inner, 1_000_000)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pocketeye import runs
-from pocketeye.runtimes.base import Timing
+from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.latency import _read
+from pocketeye.latency.device import Device
 
-SCHEMA = "pocketeye.latency-record/1"
+SCHEMA = "pocketeye.latency-record/2"
 
 Clock = Literal["thread_cpu", "wall"]
 CLOCKS: tuple[Clock, ...] = ("thread_cpu", "wall")
+UNDISTURBED = (
+    "undisturbed ms: the median of the fastest 15 % of the clean samples, what a call takes while "
+    "nobody else uses the machine"
+)
+PERCENTILES = "p10, p50, p90: wall time of all samples"
 
 
 def choose_clock(threads: int) -> Clock:
-    """The clock that decides: CPU time of the calling thread for one thread, else wall time.
+    """Choose the clock that decides: CPU time of the calling thread for one thread, else wall time.
 
     Thread CPU time is blind to other processes, which wall time on a shared machine is not. It is
     also blind to a second worker thread, and useless where the system counts it in ticks.
@@ -29,41 +35,72 @@ def choose_clock(threads: int) -> Clock:
     return "thread_cpu" if threads == 1 and fine else "wall"
 
 
-def latency_ms(timing: Timing, clock: Clock) -> float:
-    """The median of ``timing`` by ``clock``, in milliseconds."""
-    return timing.cpu_p50_ms if clock == "thread_cpu" else timing.p50_ms
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Device:
-    """What was measured: processor, number of logical processors, system, machine type."""
+class Timing:
+    """Milliseconds of one call.
 
-    cpu: str
-    cpus: int
-    os: str
-    machine: str
+    A new measurement fills every field but the last. None stands in records of files made before the
+    percentiles were of all samples, whose samples are gone.
+
+    Attributes:
+        n: number of samples.
+        inner: calls in a row of every sample.
+        p10_ms, p50_ms, p90_ms: percentiles of the wall time of all samples, nothing left out.
+        undisturbed_ms: the median of the fastest samples (:class:`~pocketeye.latency.protocol.Protocol`
+            says how many), by the clock of the record: what a call takes while nobody else uses the
+            machine. Tables, calibration and ratios use this one.
+        undisturbed_quantiles_ms: only of those older files: 10th, 50th and 90th percentile of the wall
+            time of the fastest samples alone. They say nothing about the slow ones.
+    """
+
+    n: int | None = None
+    inner: int | None = None
+    p10_ms: float | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    undisturbed_ms: float | None = None
+    undisturbed_quantiles_ms: tuple[float, float, float] | None = None
+
+    @property
+    def latency_ms(self) -> float:
+        """Return the number that stands for the call: undisturbed, or the median if only that is known.
+
+        Raises:
+            ValueError: neither is known.
+        """
+        found = self.p50_ms if self.undisturbed_ms is None else self.undisturbed_ms
+        if found is None:
+            raise ValueError("this timing has neither an undisturbed time nor a median")
+        return found
 
     @classmethod
-    def here(cls) -> Device:
-        """The machine this runs on."""
-        return cls(
-            cpu=runs.cpu_name(),
-            cpus=os.cpu_count() or 1,
-            os=platform.platform(),
-            machine=platform.machine(),
-        )
+    def from_dict(cls, data: Any) -> Timing:
+        """Read back what ``asdict`` gave; raises :class:`~pocketeye.latency._read.BadData`."""
+        stored = _read.mapping(data)
+        quantiles = stored.get("undisturbed_quantiles_ms")
+        if quantiles is not None:
+            stored["undisturbed_quantiles_ms"] = _read.numbers(quantiles, 3)
+        return _read.build(cls, stored)
 
-    def same_as(self, other: Device) -> bool:
-        """Whether latencies may be compared: the same processor (the system may be updated)."""
-        return (self.cpu, self.cpus, self.machine) == (other.cpu, other.cpus, other.machine)
 
-    def __str__(self) -> str:
-        return f"{self.cpu} ({self.cpus} CPUs, {self.machine})"
+def ms_text(ms: float | None, digits: int = 3) -> str:
+    """Write milliseconds for a table; a dash where the number is not known."""
+    return "—" if ms is None else f"{ms:.{digits}f}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyRecord:
-    """One measured latency with its origin; ``estimated`` marks a value nobody timed."""
+    """One measured latency with its origin.
+
+    Attributes:
+        subject: name of what was timed.
+        clock: what ``timing.undisturbed_ms`` was read from.
+        timing: of the whole.
+        stages: of its parts, where it has some: a detector prepares, runs its network, decodes.
+        input_size: of square images, in pixels.
+        estimated: marks a value nobody timed.
+        disturbed: too few clean samples were left, so that all were used.
+    """
 
     subject: str
     runtime: str
@@ -72,21 +109,98 @@ class LatencyRecord:
     precision: str
     clock: Clock
     timing: Timing
+    stages: dict[str, Timing] = field(default_factory=dict)
     device: Device = field(default_factory=Device.here)
     flags: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     input_size: int | None = None
     estimated: bool = False
+    disturbed: bool = False
     date: str = field(default_factory=runs.now)
     git: str | None = field(default_factory=runs.git_hash)
 
     @property
     def latency_ms(self) -> float:
-        return latency_ms(self.timing, self.clock)
+        """Return the number that stands for it: of the whole, or the sum of known stages."""
+        if self.stages and self.timing.undisturbed_ms is None and self.timing.p50_ms is None:
+            return sum(stage.latency_ms for stage in self.stages.values())
+        return self.timing.latency_ms
+
+    @property
+    def setup(self) -> str:
+        """Describe all but subject, precision and time: latencies of one setup may be compared."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        clock = "CPU time of the thread" if self.clock == "thread_cpu" else "wall time"
+        return f"{self.runtime} {self.runtime_version}, {threads}, {self.device}, {clock}"
+
+    def brief(self, input_size: int | None = None) -> str:
+        """Return ``6.16 fp32``; with the size of the image where it is not ``input_size``."""
+        at = f"@{self.input_size}" if self.input_size not in (None, input_size) else ""
+        return f"{self.latency_ms:.3g} {self.precision}{at}{' est.' if self.estimated else ''}"
+
+    def lines(self) -> list[str]:
+        """Say it to a person: one sentence, and one more on the stages."""
+        t = self.timing
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        p10, p50, p90, undisturbed = (
+            ms_text(ms) for ms in (t.p10_ms, t.p50_ms, t.p90_ms, t.undisturbed_ms)
+        )
+        lines = [
+            f"latency {undisturbed} ms undisturbed; of all samples p50 {p50} ms (p10 {p10}, "
+            f"p90 {p90}) · {self.runtime} {self.runtime_version} · {self.precision} · {threads} · "
+            f"{self.device.cpu}"
+        ]
+        total = sum(stage.latency_ms for stage in self.stages.values())
+        shares = "; ".join(
+            f"{name} {stage.latency_ms:.1f} ms ({stage.latency_ms / total:.0%})"
+            for name, stage in self.stages.items()
+        )
+        return [*lines, f"of that, undisturbed: {shares}"] if shares else lines
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {"schema": SCHEMA, "latency_ms": self.latency_ms, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LatencyRecord:
+        """Read back what :meth:`to_dict` gave.
+
+        Raises:
+            InvalidValue: another schema, or a key that is missing, unknown or of the wrong kind.
+        """
+        stored = dict(data)
+        if stored.pop("schema", None) != SCHEMA:
+            raise InvalidValue(f"it is no latency record: its schema is {data.get('schema')!r}")
+        stored.pop("latency_ms", None)  # follows from the timing
+        try:
+            stored["device"] = Device.from_dict(stored["device"])
+            stored["timing"] = Timing.from_dict(stored["timing"])
+            stages = _read.mapping(stored["stages"])
+            stored["stages"] = {name: Timing.from_dict(t) for name, t in stages.items()}
+            record = _read.build(cls, stored)
+            if record.clock not in CLOCKS:
+                raise _read.BadData(f"the clock {record.clock!r} is not one of {', '.join(CLOCKS)}")
+            _ = record.latency_ms
+        except (_read.BadData, KeyError, ValueError) as error:
+            reason = f"the key {error} is missing" if isinstance(error, KeyError) else error
+            raise InvalidValue(f"it is no latency record: {reason}") from error
+        return record
 
     def save(self, path: Path) -> Path:
         """Write the record as JSON, atomically."""
         return runs.write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> LatencyRecord:
+        """Read a file written by :meth:`save`.
+
+        Raises:
+            MissingFile: nothing there. InvalidValue: truncated, or no latency record (one sentence).
+        """
+        if not path.is_file():
+            raise MissingFile(f"no latency record at {path}")
+        data = _read.json_file(path, SCHEMA, "latency record")
+        try:
+            return cls.from_dict(data)
+        except InvalidValue as error:
+            raise InvalidValue(f"{path} cannot be read: {error}") from error

@@ -12,7 +12,7 @@ _STRENGTH = 2.5
 
 
 def work(op: str, position: Position) -> float:
-    """Multiply-accumulates per output pixel and input channel, roughly: enough to put candidates in
+    """Estimate multiply-accumulates per output pixel and input channel: enough to put candidates in
     order."""
     parsed = parse_op(op)
     if isinstance(parsed, AdditiveOp):
@@ -27,7 +27,7 @@ def work(op: str, position: Position) -> float:
 
 
 def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Architecture:
-    """A random network that leans to cheap (``tilt`` -1) or to dear (+1) blocks; 0 is uniform."""
+    """Draw a random network that leans to cheap (``tilt`` -1) or to dear (+1) blocks; 0 is uniform."""
     choices = []
     for position in space.positions:
         costs = [work(op, position) for op in position.candidates]
@@ -38,7 +38,7 @@ def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Ar
 
 
 def spread(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[Architecture]:
-    """``num`` different random networks from cheap to dear (fewer where the space has fewer)."""
+    """Draw ``num`` different networks from cheap to dear (fewer where the space has fewer)."""
     rng = random.Random(f"pocketeye/{label}/{seed}")
     num = min(num, space.num_architectures())
     found: dict[tuple[str, ...], Architecture] = {}
@@ -54,7 +54,7 @@ def spread(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[
 
 
 def uniform(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[Architecture]:
-    """``num`` different networks drawn uniformly (fewer where the space has fewer)."""
+    """Draw ``num`` different networks uniformly (fewer where the space has fewer)."""
     rng = random.Random(f"pocketeye/{label}/{seed}")
     num = min(num, space.num_architectures())
     found: dict[tuple[str, ...], Architecture] = {}

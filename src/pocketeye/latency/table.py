@@ -13,22 +13,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pocketeye import runs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency import _read
 from pocketeye.latency.calibration import Calibration
+from pocketeye.latency.device import Device
 from pocketeye.latency.graphs import graph_key
+from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import CLOCKS, Clock, Device, latency_ms
+from pocketeye.latency.record import CLOCKS, Clock, Timing
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec
+from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.runtimes.base import Timing
 
-SCHEMA = "pocketeye.latency-table/1"
+SCHEMA = "pocketeye.latency-table/2"
 SUFFIX = ".latency.json"
+
+
+def table_name(
+    space: SearchSpace, segmenter: SegmenterSpec | None, runtime: str, precision: str
+) -> str:
+    """Name the file of a table measured here: it tells what was measured, and on which device."""
+    kind = "semantic-" if segmenter else ""
+    size = size_text(space.input_size)
+    here = Device.here().slug
+    return f"{space.name}-{kind}{size}-{runtime}-{precision}-{here}{SUFFIX}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,14 +65,13 @@ class TableHeader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One block: its timing (the cost of a call included), all wall times, and its two halves.
+    """One block: its timing, the cost of a call included, and how well it repeated.
 
-    ``wall_ms`` holds the 10th, 50th and 90th percentile of everything measured, ``halves_ms`` the
-    latency from the even and the odd visits alone, ``dropped`` the share of samples left out.
+    ``halves_ms`` holds the undisturbed time from the even and the odd visits alone, ``dropped`` the
+    share of samples that were not clean.
     """
 
     timing: Timing
-    wall_ms: tuple[float, float, float]
     halves_ms: tuple[float, float]
     dropped: float
 
@@ -76,7 +86,7 @@ class Segmenter:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """Rows by ``str(PlacedBlock)``; a skip has none and costs nothing.
+    """The latency of every block of a space; rows by ``str(PlacedBlock)``, a skip costs nothing.
 
     With a ``segmenter`` whole networks are segmenters: its row stands in the place of the head that
     labels images, which then has no row.
@@ -88,7 +98,7 @@ class LatencyTable:
     segmenter: Segmenter | None = None
 
     def block_ms(self, placed: PlacedBlock) -> float:
-        """The block alone as measured, without the cost of a call; 0 for a skip.
+        """Return the block alone as measured, without the cost of a call; 0 for a skip.
 
         Raises:
             InvalidValue: the table has no such block.
@@ -114,18 +124,18 @@ class LatencyTable:
         }
 
     def calibrated_ms(self, placed: PlacedBlock) -> float:
-        """What the block adds to a network; 0 for a skip."""
+        """Return what the block adds to a network; 0 for a skip."""
         raw = self.block_ms(placed)
         return 0.0 if raw == 0.0 else self._calibrated(raw)
 
     def layer_ms(self, architecture: Architecture) -> list[float]:
-        """What every layer adds, from the stem to the head (of a segmenter its pyramid and head)."""
+        """Return what every layer adds, from stem to head (of a segmenter its pyramid and head)."""
         *layers, head = architecture.placed()
         return [*map(self.calibrated_ms, layers), self._head_ms(head)]
 
     @property
     def head_ms(self) -> float:
-        """What pyramid and head of a segmenter add to every network; 0 for tables of classifiers."""
+        """Return what pyramid and head of a segmenter add to every network; 0 for classifiers."""
         if self.segmenter is None:
             return 0.0
         return self._calibrated(self._without_call(self.segmenter.row))
@@ -138,10 +148,10 @@ class LatencyTable:
 
     def _without_call(self, row: Row) -> float:
         # Never below a nanosecond, for a block as cheap as an empty call.
-        return max(latency_ms(row.timing, self.header.clock) - self.header.overhead_ms, 1e-6)
+        return max(row.timing.latency_ms - self.header.overhead_ms, 1e-6)
 
     def predict(self, architecture: Architecture) -> float:
-        """Latency of a whole network in milliseconds.
+        """Predict the latency of a whole network in milliseconds.
 
         Raises:
             InvalidValue: it has a block that is not in the table.
@@ -155,29 +165,21 @@ class LatencyTable:
     def _fixed_ms(self, stem: PlacedBlock, head: PlacedBlock) -> float:
         return self.calibration.constant_ms + self.calibrated_ms(stem) + self._head_ms(head)
 
-    def matrix(self, space: SearchSpace) -> tuple[NDArray[np.float64], float]:
-        """Calibrated milliseconds (num_layers, len(space.ops)), NaN where illegal; and the rest.
+    def matrix(self, space: SearchSpace) -> LatencyMatrix:
+        """Return what every candidate of ``space`` adds at every layer, and what all networks share.
 
-        The rest (stem, head, constant) plus the chosen entries, added from the first layer to the
-        last, is exactly :meth:`predict`.
+        Raises:
+            InvalidValue: the table lacks a block of the space.
         """
         first, *_, last = space.architecture([p.candidates[0] for p in space.positions]).placed()
         matrix = np.full((space.num_layers, len(space.ops)), np.nan)
         for layer, position in enumerate(space.positions):
             for op in position.candidates:
                 matrix[layer, space.ops.index(op)] = self.calibrated_ms(position.placed(op))
-        return matrix, self._fixed_ms(first, last)
-
-    def latency_range(self, space: SearchSpace) -> tuple[float, float]:
-        """Milliseconds of the fastest and of the slowest network of ``space``."""
-        matrix, fixed_ms = self.matrix(space)
-        return (
-            fixed_ms + float(np.nanmin(matrix, axis=1).sum()),
-            fixed_ms + float(np.nanmax(matrix, axis=1).sum()),
-        )
+        return LatencyMatrix(ms=matrix, fixed_ms=self._fixed_ms(first, last))
 
     def space(self) -> SearchSpace:
-        """The space it was measured for.
+        """Return the space it was measured for.
 
         Raises:
             InvalidValue: the header holds no space, or one that is not that of the rows.
@@ -299,7 +301,7 @@ class LatencyTable:
             PlacedBlock.parse(name)
             rows[name] = _read_row(row)
         header = _read.mapping(data["header"])
-        header["device"] = _read.build(Device, header["device"])
+        header["device"] = Device.from_dict(header["device"])
         if header["clock"] not in CLOCKS:
             raise _read.BadData(f"the clock {header['clock']!r} is not one of {', '.join(CLOCKS)}")
         Protocol(**header["protocol"])
@@ -312,7 +314,7 @@ class LatencyTable:
             header=_read.build(TableHeader, header),
             rows=rows,
             calibration=_read.build(Calibration, fit, signed=("block_ms", "constant_ms")),
-            segmenter=_read_segmenter(data.get("segmenter")),
+            segmenter=_read_segmenter(data["segmenter"]),
         )
         smallest = min(table._raw_ms.values())
         if table.calibration.gain * smallest + table.calibration.block_ms <= 0:
@@ -321,16 +323,18 @@ class LatencyTable:
 
 
 def _read_row(data: Any) -> Row:
+    timing = Timing.from_dict(data["timing"])
+    if timing.undisturbed_ms is None:
+        raise _read.BadData("a row has no undisturbed time")
     return Row(
-        timing=_read.build(Timing, data["timing"]),
-        wall_ms=_read.numbers(data["wall_ms"], 3),
+        timing=timing,
         halves_ms=_read.numbers(data["halves_ms"], 2),
         dropped=_read.number(data["dropped"]),
     )
 
 
 def _read_segmenter(data: Any) -> Segmenter | None:
-    if data is None:  # so in tables of classifiers, also of those made before there were others
+    if data is None:  # so in tables of classifiers
         return None
     stored = _read.mapping(data)
     return Segmenter(spec=_read.build(SegmenterSpec, stored["spec"]), row=_read_row(stored["row"]))

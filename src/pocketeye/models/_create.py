@@ -22,6 +22,7 @@ from pocketeye.models._weights import (
 )
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones import fbnet
+from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.models.described import read_fields
 from pocketeye.models.reference import (
     ArchitectureFile,
@@ -54,16 +55,22 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
             timm name), the path of an ``architecture.json``, or a classifier's run: its folder or,
             where it comes along, its name (``casvit_xs.tiny_imagenet_24``). A run's best weights are
             loaded.
-        pretrained: fetch the published weights by name (needs a network).
+        pretrained: give it the published weights of that name. Those of
+            :data:`pocketeye.models.backbones.packaged.PACKAGED` come from their installed package;
+            others, and names with timm's tag (``tf_efficientnet_lite0.in1k``), are fetched (needs a
+            network).
         kwargs: ``num_classes``, ``in_chans``, ``drop_rate``, ``features_only`` … as timm has them.
 
     Raises:
         InvalidValue: unknown name (with the nearest spelling), a network of another kind, or no
             published weights to fetch.
         MissingFile: the path holds no network.
+        MissingExtra: the package with the weights is not installed.
     """
     named = expect(name, "create_model", (CLASSIFY,), artifacts=False)
     if isinstance(named, Named | TimmName):
+        if pretrained and named.name in PACKAGED:
+            return PACKAGED[named.name].create(**kwargs)
         if pretrained:
             return _pretrained(named.name, **kwargs)
         return timm.create_model(named.name, pretrained=False, **kwargs)  # type: ignore[no-any-return]

@@ -22,15 +22,15 @@ class CheckpointFilter:
     Attributes:
         kinds: classes of its networks.
         rename: brings a state dict, ours or somebody else's, to the keys of a network.
-        relatives: names of the networks whose weights a state dict holds, for the sentence on one that
-            does not fit; None where a family cannot tell.
+        explain: says, of a state dict that does not fit a network, what it is instead; None where a
+            family cannot tell.
         after: is called with the file and the network once weights are loaded, to warn of what
             only shows then.
     """
 
     kinds: tuple[type[nn.Module], ...]
     rename: Callable[..., dict[str, Tensor]]
-    relatives: Callable[[Mapping[str, Tensor]], list[str]] | None = None
+    explain: Callable[[Mapping[str, Tensor], Any], str | None] | None = None
     after: Callable[[Path, Any], None] | None = None
 
 
@@ -57,7 +57,7 @@ def own_models() -> list[str]:
 
 def checkpoint_filter(
     *kinds: type[nn.Module],
-    relatives: Callable[[Mapping[str, Tensor]], list[str]] | None = None,
+    explain: Callable[[Mapping[str, Tensor], Any], str | None] | None = None,
     after: Callable[[Path, Any], None] | None = None,
 ) -> Callable[[_Filter], _Filter]:
     """Register a function ``(state_dict, network) -> state_dict`` for networks of these classes.
@@ -72,9 +72,7 @@ def checkpoint_filter(
         for kind in kinds:
             if any(kind in known.kinds for known in _filters):
                 raise ValueError(f"{kind.__name__} already has a checkpoint filter")
-        _filters.append(
-            CheckpointFilter(kinds=kinds, rename=rename, relatives=relatives, after=after)
-        )
+        _filters.append(CheckpointFilter(kinds=kinds, rename=rename, explain=explain, after=after))
         return rename
 
     return register

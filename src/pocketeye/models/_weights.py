@@ -90,10 +90,11 @@ def load_checkpoint(
 
     FBNet takes ours, timm's ``fbnetc_100`` and mobile_cv's (``fbnet_*_mobile_cv`` networks); CAS-ViT
     ours and the official files for classification (one head or two), detection and segmentation, see
-    :func:`pocketeye.models.backbones.casvit_keys.checkpoint_filter_fn`; detectors and segmenters
-    ours and the official CAS-ViT files (mmdetection, mmsegmentation;
-    :mod:`pocketeye.models.dense.keys`); trackers ours and the official EfficientTAM files, with a
-    warning where a file is known to be another variant's. A network made with
+    :func:`pocketeye.models.backbones.casvit_keys.checkpoint_filter_fn`; EfficientNets timm's and
+    EfficientNet-PyTorch's; detectors and segmenters ours and the
+    official CAS-ViT files (mmdetection, mmsegmentation; :mod:`pocketeye.models.dense.keys`); trackers
+    ours and the official EfficientTAM files, with a warning where a file is known to be another
+    variant's. A network made with
     ``features_only`` loads like the backbone it holds.
 
     Returns:
@@ -183,8 +184,8 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
     ]
     if problems:
         known = filter_of(model)
-        others = known.relatives(state_dict) if known and known.relatives else []
-        problem = f"it is of {' or '.join(others)}" if others else "; ".join(problems)
+        explained = known.explain(state_dict, model) if known and known.explain else None
+        problem = explained or "; ".join(problems)
         raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
     if isinstance(state_dict, dict):
         for key in ours:

@@ -42,11 +42,13 @@ class InvertedResidual(nn.Module):
         super().__init__()
         mid_chs = spec.in_chs * op.expansion
         self.has_skip = spec.keeps_shape
+        self.conv_pw: nn.Module = nn.Identity()
+        self.bn1: nn.Module = nn.Identity()
+        self.act1: nn.Module = nn.Identity()
         if op.first_pw:
             self.conv_pw = _conv(spec.in_chs, mid_chs, groups=op.groups)
             self.bn1 = nn.BatchNorm2d(mid_chs)
-        self.first_pw = op.first_pw
-        self.act1 = nn.ReLU(inplace=True) if op.first_pw else nn.Identity()
+            self.act1 = nn.ReLU(inplace=True)
         self.shuffle = ChannelShuffle(op.groups) if op.groups > 1 else nn.Identity()
         self.conv_dw = _conv(mid_chs, mid_chs, op.kernel, spec.stride, groups=mid_chs)
         self.bn2 = nn.BatchNorm2d(mid_chs)
@@ -57,9 +59,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x
-        if self.first_pw:
-            x = self.act1(self.bn1(self.conv_pw(x)))
-        x = self.shuffle(x)
+        x = self.shuffle(self.act1(self.bn1(self.conv_pw(x))))
         x = self.act2(self.bn2(self.conv_dw(x)))
         x = self.bn3(self.conv_pwl(x))
         return self.drop_path(x) + shortcut if self.has_skip else x

@@ -133,8 +133,12 @@ class ArtifactFolder:
 Reference = Named | TimmName | ArchitectureFile | Run | ArtifactFolder
 
 
-def resolve(model: str | Path) -> Reference:
+def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
     """Say what a name or path means.
+
+    Args:
+        model: what the user typed.
+        others: names that the caller knows besides, for the nearest spelling of an unknown one.
 
     Raises:
         InvalidValue: an unknown name (with the nearest spelling), a file of weights, or a damaged
@@ -143,7 +147,7 @@ def resolve(model: str | Path) -> Reference:
     """
     found = _on_disk(Path(model)) or _by_name(str(model))
     if found is None:
-        raise _mistake(str(model), Path(model))
+        raise _mistake(str(model), Path(model), others)
     return found
 
 
@@ -264,7 +268,7 @@ def _has_cfg(name: str) -> bool:
         return False
 
 
-def _mistake(text: str, path: Path) -> InvalidValue | MissingFile:
+def _mistake(text: str, path: Path, others: Collection[str]) -> InvalidValue | MissingFile:
     """Write the sentence on what is no network."""
     if path.is_dir():
         names = f"{MODEL}, {ARCHITECTURE} or {MANIFEST}"
@@ -278,4 +282,4 @@ def _mistake(text: str, path: Path) -> InvalidValue | MissingFile:
         return InvalidValue(f"{path} is no network: give a name, a run folder or an artefact")
     if path.suffix == ".json" or len(path.parts) > 1:
         return MissingFile(f"no network at {path}: there is no such file or folder")
-    return unknown("model", text, known_names(), "see `pocketeye list`")
+    return unknown("model", text, [*known_names(), *others], "see `pocketeye list`")

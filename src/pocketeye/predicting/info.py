@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from torch import nn
 
 from pocketeye.data.transforms.transforms import (
     CropMode,
@@ -69,3 +71,14 @@ class ModelInfo(Description):
             crop_pct=self.crop_pct, interpolation=self.interpolation, crop_mode=self.crop_mode
         )
         return build_transform(False, self.input_size, self.in_chans, self.mean, self.std, recipe)
+
+
+def input_stats(model: nn.Module, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation, per channel, of the inputs (0 to 1) a network expects.
+
+    They are those of its timm cfg, where that is for ``in_chans`` channels, and else the usual ones.
+    """
+    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    mean, std = (tuple(cfg.get(key) or ()) for key in ("mean", "std"))
+    usual = default_stats(in_chans)
+    return mean if len(mean) == in_chans else usual[0], std if len(std) == in_chans else usual[1]

@@ -27,7 +27,7 @@ from pocketeye.predicting.class_names import (
     of_imagenet,
     read_classes,
 )
-from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.info import ModelInfo, input_stats
 from pocketeye.runs import MODEL
 from pocketeye.runtimes import Artifact, Executable, get_runtime
 
@@ -109,7 +109,7 @@ def open_predictor(
             network says.
         checkpoint: weights for a name or ``architecture.json``; the network gets as many classes and
             channels as they are for.
-        pretrained: fetch the published weights of a name.
+        pretrained: take the published weights of a name, see :func:`pocketeye.create_model`.
         input_size: another input side in pixels than the network's (not for artefacts).
         device: for torch networks.
         threads: for artefacts.
@@ -209,10 +209,11 @@ def info_of(module: nn.Module, name: str) -> ModelInfo:
     names = imagenet_classes() if of_1000 else numbered(outputs)
     info = ModelInfo.default(name, names, channels, size)
     usual = cfg.get("interpolation")
+    mean, std = input_stats(module, channels)
     return replace(
         info,
-        mean=tuple(cfg["mean"]) if len(cfg.get("mean", ())) == channels else info.mean,
-        std=tuple(cfg["std"]) if len(cfg.get("std", ())) == channels else info.std,
+        mean=mean,
+        std=std,
         crop_pct=float(cfg.get("crop_pct") or 1.0),
         interpolation=usual if usual in get_args(Interpolation) else "bilinear",
     )

@@ -5,20 +5,19 @@ The classes are imported when asked for, so that ``import pocketeye`` stays ligh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from pocketeye.errors import unknown
+from pocketeye.errors import MissingExtra, unknown
 from pocketeye.runtimes.base import PRECISIONS as PRECISIONS
 from pocketeye.runtimes.base import Artifact as Artifact
 from pocketeye.runtimes.base import Executable as Executable
+from pocketeye.runtimes.base import ExportRequest as ExportRequest
 from pocketeye.runtimes.base import OpTiming as OpTiming
 from pocketeye.runtimes.base import Precision as Precision
 from pocketeye.runtimes.base import Runtime as Runtime
 from pocketeye.runtimes.base import TensorSpec as TensorSpec
-from pocketeye.runtimes.base import Timing as Timing
-from pocketeye.runtimes.base import calibrate_inner as calibrate_inner
-from pocketeye.runtimes.base import sample as sample
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.parity import ParityReport as ParityReport
 from pocketeye.runtimes.parity import Thresholds as Thresholds
@@ -29,39 +28,77 @@ if TYPE_CHECKING:
     from pocketeye.runtimes.onnx.writer import export_fast as export_fast
     from pocketeye.runtimes.torch.runtime import TorchRuntime as TorchRuntime
 
-_CLASSES = {
-    "onnxruntime": ("pocketeye.runtimes.onnx.onnxruntime", "OnnxRuntime"),
-    "torch": ("pocketeye.runtimes.torch.runtime", "TorchRuntime"),
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimePackage:
+    """Where a runtime lives, and what must be installed for it.
+
+    Attributes:
+        module, class_name: of the :class:`Runtime`, imported only when it is asked for.
+        package: the distribution on PyPI that runs the artefacts; often not the runtime's own name
+            (``coreml`` is ``coremltools``).
+        extra: of pocketeye that brings the package; None where it is always installed.
+    """
+
+    module: str
+    class_name: str
+    package: str
+    extra: str | None = None
+
+    @property
+    def install(self) -> str:
+        """Return the command that installs it."""
+        return (
+            f'pip install "pocketeye[{self.extra}]"'
+            if self.extra
+            else f"pip install {self.package}"
+        )
+
+    def version(self) -> str | None:
+        """Return the version that is installed here; None where it is missing."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+
+
+# One row makes a runtime known everywhere.
+PACKAGES = {
+    "onnxruntime": RuntimePackage(
+        module="pocketeye.runtimes.onnx.onnxruntime",
+        class_name="OnnxRuntime",
+        package="onnxruntime",
+    ),
+    "torch": RuntimePackage(
+        module="pocketeye.runtimes.torch.runtime", class_name="TorchRuntime", package="torch"
+    ),
 }
+RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
 _LAZY = {
     "export_fast": "pocketeye.runtimes.onnx.writer",
-    **{class_name: module for module, class_name in _CLASSES.values()},
+    **{row.class_name: row.module for row in PACKAGES.values()},
 }
-RUNTIMES: tuple[str, ...] = tuple(_CLASSES)
 
 
 def get_runtime(name: str) -> Runtime:
-    """The runtime of that name.
+    """Return the runtime of that name.
 
     Raises:
         InvalidValue: no such runtime (with the nearest spelling).
+        MissingExtra: its package is not installed (with the command that installs it).
     """
-    if name not in _CLASSES:
-        raise unknown("runtime", name, _CLASSES)
-    module, class_name = _CLASSES[name]
-    runtime: Runtime = getattr(import_module(module), class_name)()
+    if name not in PACKAGES:
+        raise unknown("runtime", name, PACKAGES)
+    row = PACKAGES[name]
+    if row.extra is not None and row.version() is None:
+        raise MissingExtra(f"the runtime {name!r}", row.package, row.extra)
+    runtime: Runtime = getattr(import_module(row.module), row.class_name)()
     return runtime
 
 
 def available_runtimes() -> dict[str, str | None]:
-    """Every runtime with the version installed here, None where its package is missing."""
-    found: dict[str, str | None] = {}
-    for name in RUNTIMES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    """Return every runtime with the version installed here, None where its package is missing."""
+    return {name: row.version() for name, row in PACKAGES.items()}
 
 
 def __getattr__(name: str) -> Any:

@@ -73,13 +73,13 @@ def _sha256(path: Path) -> str:
 
 
 def check_threads(threads: int) -> None:
-    """Raises InvalidValue below one thread."""
+    """Raise InvalidValue below one thread."""
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, got {threads}")
 
 
 def check_precision(runtime: Runtime, precision: str) -> None:
-    """Raises InvalidValue for a precision ``runtime`` cannot export."""
+    """Raise InvalidValue for a precision ``runtime`` cannot export."""
     if precision not in runtime.precisions:
         known = "" if precision in PRECISIONS else " is unknown and"
         raise InvalidValue(
@@ -89,7 +89,7 @@ def check_precision(runtime: Runtime, precision: str) -> None:
 
 
 def check_arrays(specs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> None:
-    """Raises InvalidValue unless ``arrays`` have the number, shapes and dtypes of ``specs``."""
+    """Raise InvalidValue unless ``arrays`` have the number, shapes and dtypes of ``specs``."""
     if len(arrays) != len(specs):
         raise InvalidValue(f"expected {len(specs)} input array(s), got {len(arrays)}")
     for spec, array in zip(specs, arrays, strict=True):
@@ -101,7 +101,7 @@ def check_arrays(specs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> N
 
 
 def tensor_specs(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple[TensorSpec, ...]:
-    """Specs of tensors.
+    """Describe tensors by name, shape and dtype.
 
     Raises:
         InvalidValue: more or fewer names than tensors.
@@ -118,7 +118,7 @@ def tensor_specs(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Eval mode for the length of the block; every submodule gets its own mode back."""
+    """Hold a module in eval mode for the length of the block, then restore every submodule's own."""
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     try:
@@ -129,14 +129,14 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 def run_module(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Outputs of one forward pass in the module's present mode, always as a tuple."""
+    """Return the outputs of one forward pass in the module's present mode, always as a tuple."""
     with torch.inference_mode():
         result = module(*inputs)
     return (result,) if isinstance(result, torch.Tensor) else tuple(result)
 
 
 def flushes_denormals() -> bool:
-    """Whether this thread takes denormal numbers as zero."""
+    """Tell whether this thread takes denormal numbers as zero."""
     # torch can set the mode and not tell it; numpy's arithmetic obeys the same processor flag.
     return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
 

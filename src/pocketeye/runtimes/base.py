@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from pocketeye.runs import MANIFEST
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+Boundary = Literal["float", "quantized"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,32 +78,34 @@ class Artifact:
             raise InvalidValue(f"{path} is not an artefact of pocketeye: {error}") from error
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
-    """Latency of one call in milliseconds: wall percentiles, and CPU time of the calling thread.
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What to export, whatever the runtime.
 
-    ``inner`` calls were looped in every one of the ``n`` samples.
+    Attributes:
+        module: exported in eval mode.
+        example_inputs: whose shapes become the static shapes of the artefact.
+        precision: arithmetic of the artefact.
+        calibration: input tuples for static int8 quantisation; without any, the example inputs
+            calibrate.
+        input_names, output_names: one for every input and output.
+        for_timing: the graph is timed and thrown away, so a runtime may take a faster route. That route
+            names inputs and outputs itself, and calibrates with noise from ``seed`` where there is no
+            calibration.
+        boundary: ``quantized`` asks an int8 graph of the fast route for bytes at its ends, so that a
+            block is not charged with conversions that the middle of an int8 network does not have.
+        seed: of that noise.
     """
 
-    n: int
-    inner: int
-    p10_ms: float
-    p50_ms: float
-    p90_ms: float
-    cpu_p50_ms: float
-
-    @classmethod
-    def of(cls, wall_ms: Sequence[float], cpu_ms: Sequence[float], inner: int) -> Timing:
-        """Summarise samples that are already divided by ``inner``."""
-        p10, p50, p90 = np.percentile(np.asarray(wall_ms), (10, 50, 90))
-        return cls(
-            n=len(wall_ms),
-            inner=inner,
-            p10_ms=float(p10),
-            p50_ms=float(p50),
-            p90_ms=float(p90),
-            cpu_p50_ms=float(np.median(np.asarray(cpu_ms))),
-        )
+    module: nn.Module
+    example_inputs: tuple[torch.Tensor, ...]
+    precision: Precision = "fp32"
+    calibration: Iterable[tuple[np.ndarray, ...]] = ()
+    input_names: Sequence[str] = ("image",)
+    output_names: Sequence[str] = ("logits",)
+    for_timing: bool = False
+    boundary: Boundary = "float"
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,85 +134,38 @@ class Executable(ABC):
 
     @abstractmethod
     def bind(self, *arrays: np.ndarray) -> Callable[[], None]:
-        """A call without arguments that runs once on these inputs, input and output bound before.
+        """Return a call without arguments that runs once on these inputs, bound before.
 
         This is what gets timed: it does no copying and no checking of its own.
         """
 
     @abstractmethod
     def profile(self, *arrays: np.ndarray, runs: int = 20) -> list[OpTiming]:
-        """Time per operator, mean over ``runs`` runs."""
-
-    def time(self, *arrays: np.ndarray, samples: int = 30, min_sample_ms: float = 1.0) -> Timing:
-        """Warm latency of one network alone: ``samples`` samples of at least ``min_sample_ms``.
-
-        Comparing several networks needs the interleaved protocol in ``pocketeye.latency``.
-        """
-        call = self.bind(*arrays)
-        inner = calibrate_inner(call, min_sample_ms)
-        wall, cpu = [], []
-        for _ in range(samples):
-            wall_ms, cpu_ms = sample(call, inner)
-            wall.append(wall_ms)
-            cpu.append(cpu_ms)
-        return Timing.of(wall, cpu, inner)
-
-
-def sample(call: Callable[[], None], inner: int) -> tuple[float, float]:
-    """Wall and thread-CPU milliseconds per call over ``inner`` back-to-back calls."""
-    cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
-    for _ in range(inner):
-        call()
-    wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
-    return wall / inner / 1e6, cpu / inner / 1e6
-
-
-def calibrate_inner(call: Callable[[], None], min_sample_ms: float) -> int:
-    """Warm up, then find how many calls make a sample last at least ``min_sample_ms``."""
-    inner = 1
-    for _ in range(3):
-        call()
-    while True:
-        wall_ms, _ = sample(call, inner)
-        if wall_ms * inner >= min_sample_ms:
-            return inner
-        inner = max(inner + 1, int(inner * 1.2 * min_sample_ms / max(wall_ms * inner, 1e-3)))
-        inner = min(inner, 1_000_000)
+        """Return the time per operator, the mean over ``runs`` runs."""
 
 
 class Runtime(ABC):
-    """Exports modules and loads artefacts of one runtime. Strings are parsed at the edge only."""
+    """A way to run networks: it exports modules and loads artefacts."""
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
 
     @abstractmethod
     def version(self) -> str:
-        """Version of the runtime that would run the artefact."""
+        """Return the version of the runtime that would run the artefact."""
 
     @abstractmethod
     def flags(self) -> dict[str, Any]:
-        """Settings that change the latency (optimisation level, layout); part of every record."""
+        """Return settings that change the latency (optimisation level, layout); part of every record."""
 
     @abstractmethod
-    def export(
-        self,
-        module: nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        folder: Path,
-        *,
-        precision: Precision = "fp32",
-        calibration: Iterable[tuple[np.ndarray, ...]] = (),
-        input_names: Sequence[str] = ("image",),
-        output_names: Sequence[str] = ("logits",),
-    ) -> Artifact:
-        """Write ``module`` (eval mode, static shapes of ``example_inputs``) into ``folder``.
+    def export(self, request: ExportRequest, folder: Path) -> Artifact:
+        """Write what is asked for into ``folder``.
 
-        ``calibration`` yields input tuples for static int8 quantisation; without any, the example
-        inputs calibrate. The folder is made; a half-written artefact never replaces a whole one.
+        The folder is made; a half-written artefact never replaces a whole one.
 
         Raises:
-            InvalidValue: a precision this runtime does not have.
+            InvalidValue: a precision this runtime does not have, or names that do not fit.
         """
 
     @abstractmethod

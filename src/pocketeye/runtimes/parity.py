@@ -39,14 +39,14 @@ PARITY = "parity.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a comparison must reach; top-1 agreement counts only where there are classes."""
+    """Numbers that a comparison must reach; top-1 agreement counts only where there are classes."""
 
     max_rel: float = math.inf
     min_psnr_db: float = -math.inf
     min_top1_agreement: float = 0.0
 
     def met(self, rel: float, psnr_db: float, top1_agreement: float | None) -> bool:
-        """Not met by NaN, whatever the limits."""
+        """Tell whether the numbers stay within the limits; NaN never does."""
         return (
             rel <= self.max_rel
             and psnr_db >= self.min_psnr_db
@@ -56,7 +56,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thresholds:
-    """PASS within ``passing``, else WARN within ``warning``, else FAIL."""
+    """Limits of a verdict: PASS within ``passing``, else WARN within ``warning``, else FAIL."""
 
     passing: Limits
     warning: Limits
@@ -81,7 +81,7 @@ THRESHOLDS: Mapping[Precision, Thresholds] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParityReport:
-    """How far an artefact is from its module, over ``n`` images.
+    """The distance of an artefact from its module, over ``n`` images.
 
     ``top1_agreement`` is in 0…1, None unless the first output is (N, classes). ``psnr_db`` takes the
     span of the expected output as its peak and is infinite where nothing differs. With several
@@ -98,7 +98,7 @@ class ParityReport:
     thresholds: Thresholds
 
     def lines(self) -> list[str]:
-        """The sentence a person reads."""
+        """Return the sentence that a person reads."""
         psnr = "∞" if math.isinf(self.psnr_db) else f"{self.psnr_db:.0f}"
         parts = [f"parity max|Δ| {self.max_abs:.1e}", f"PSNR {psnr} dB"]
         if self.top1_agreement is not None:
@@ -107,7 +107,7 @@ class ParityReport:
         return [" · ".join(parts) + f"   {self.status}"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; infinite and undefined numbers become None, as JSON has none."""
+        """Return plain values; infinite and undefined numbers become None, as JSON has none."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
     def save(self, path: Path) -> Path:
@@ -172,7 +172,7 @@ def compare(
     precision: Precision,
     thresholds: Thresholds,
 ) -> ParityReport:
-    """Report on outputs already computed: one tuple of arrays for every run.
+    """Compare outputs already computed: one tuple of arrays for every run.
 
     Raises:
         InvalidValue: the two differ in the number or shapes of their outputs.

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
+from pocketeye.searching.deriving.sampling import check_target
 from pocketeye.searching.learning.distributed import UnwrappedDDP
 from pocketeye.searching.learning.history import THETA, ThetaLog, read_theta
 from pocketeye.searching.learning.phases import PhaseLoader
@@ -72,15 +73,15 @@ def run_search(
         UserError: interrupted; says how to go on.
     """
     table.require(space=space)
-    ms, fixed_ms = table.matrix(space)
-    _check(space, LatencyMatrix(ms=ms, fixed_ms=fixed_ms), table, problem, config)
+    costs = table.matrix(space)
+    _check(space, costs, table, problem, config)
     loader = PhaseLoader(*problem.loaders(space, config), config.warmup_epochs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         supernet = SuperNet(
             space, aligned=config.begins_aligned, pixel_head=problem.pixel_head(space)
         )
-    theta = Theta(supernet.mask, torch.from_numpy(ms), fixed_ms)
+    theta = Theta(supernet.mask, torch.from_numpy(costs.ms), costs.fixed_ms)
     task = SearchTask(supernet, theta, config, problem.loss)
     trainer = make_trainer(
         run,

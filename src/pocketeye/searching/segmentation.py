@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pocketeye.data.files.readable import late_sentences
-from pocketeye.data.loaders.images import QuietLoader
+from pocketeye.data.loaders.loader import SampleLoader
 from pocketeye.data.loaders.sampling import EpochSampler, Key
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue
@@ -48,7 +46,6 @@ class Segmentation:
     images: SemanticSet
     recipe: DenseRecipe
     described: DenseDescription
-    _parts: list[SemanticSet] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def loss(self) -> Loss:
@@ -60,8 +57,7 @@ class Segmentation:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        late = (line for part in self._parts for line in late_sentences(part))
-        return tuple(dict.fromkeys((*self.images.problems, *late)))
+        return self.images.problems
 
     @property
     def spec(self) -> SegmenterSpec:
@@ -81,15 +77,14 @@ class Segmentation:
         """(The rest, ``fraction`` of the images, at least one), drawn by ``seed``."""
         order = np.random.default_rng(seed).permutation(len(self.images))
         count = max(round(fraction * len(order)), 1)
-        rest, part = (_subset(self.images, np.sort(o)) for o in (order[count:], order[:count]))
-        self._parts.extend((rest, part))  # each finds out by itself which images are damaged
+        rest, part = (self.images.subset(np.sort(o)) for o in (order[count:], order[:count]))
         return rest, part
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
         recipe = self._augmented(config)
         halves = self.split(config.theta_fraction, config.seed)
         weights, theta = (
-            QuietLoader(
+            SampleLoader(
                 _Crops(images, recipe, self.described),
                 batch_size=batch_of(batch, len(images), config),
                 sampler=EpochSampler(len(images), shuffle=True, seed=2 * config.seed + half),
@@ -167,12 +162,6 @@ class _Batches:
             items = [self.crops[key] for key in keys[start : start + self.size]]
             images, labels = zip(*items, strict=True)
             yield torch.stack(images), torch.stack(labels)
-
-
-def _subset(images: SemanticSet, numbers: Any) -> SemanticSet:
-    """Those images; values of pixels without a class are counted in the whole set."""
-    pairs = tuple(images.found.pairs[int(number)] for number in numbers)
-    return replace(images, found=replace(images.found, pairs=pairs), late={})
 
 
 def _pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -18,16 +18,16 @@ from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.drift import measure_session
+from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import latency_ms
+from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import CHECKPOINT, CONFIG, RunFolder
-from pocketeye.runtimes.base import Runtime, Timing
+from pocketeye.runtimes.base import Runtime
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
-from pocketeye.searching.deriving.sampling import LatencyMatrix
 from pocketeye.searching.learning.history import THETA
 from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.problem import Problem
@@ -62,8 +62,7 @@ class Plan:
 
     @property
     def costs(self) -> LatencyMatrix:
-        ms, fixed_ms = self.table.matrix(self.space)
-        return LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
+        return self.table.matrix(self.space)
 
 
 def forget(folder: Path) -> None:
@@ -122,7 +121,6 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
             recalibration=statistics,
             held_out=held_out,
             measure=measure,
-            latency_ms=lambda timing: latency_ms(timing, plan.table.header.clock),
             device=resolve_device(plan.search.device),
             metric=plan.problem.metric,
             loss=plan.problem.loss,

@@ -239,7 +239,7 @@ def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None
     found = Counter(
         fitted(size, shorter, max(size) * shorter)
         for number in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int)
-        if (size := _size_of(images[int(number)].path))
+        if (size := _size_of(images.path(int(number))))
     )
     if not found:
         return

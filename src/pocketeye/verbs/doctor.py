@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pocketeye import runs
-from pocketeye.runtimes import available_runtimes
+from pocketeye.runtimes import PACKAGES, available_runtimes
 from pocketeye.text import human_bytes, text_table
 from pocketeye.verbs._result import VerbResult
 
@@ -80,7 +80,7 @@ def doctor() -> DoctorResult:
         free_disk_bytes=shutil.disk_usage(Path.cwd()).free,
         devices=_devices(),
         runtimes=runtimes,
-        install={name: f"pip install {name}" for name, found in runtimes.items() if found is None},
+        install={name: PACKAGES[name].install for name, found in runtimes.items() if found is None},
         clock_resolution_ns=_clock_resolution_ns(),
         load=load,
         measuring=measuring_advice(load, cores),

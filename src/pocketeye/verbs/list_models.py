@@ -11,12 +11,13 @@ import torch
 
 from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
-from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies, origin
+from pocketeye.latency.records import FiledRecord, by_setup, origin, records_in
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.models.reference import known_names
 from pocketeye.progress import task
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._packaged import PackagedRow, packaged_rows, packaged_table
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs.info.trackers import TrackerRow, tracker_row, tracker_table
@@ -33,24 +34,29 @@ class ModelRow:
     params: int | None
     macs: int | None
     input_size: int | None
-    measured: tuple[KeptLatency, ...] = ()
+    measured: tuple[FiledRecord, ...] = ()
     card: Card | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
+        measured = [filed.to_dict() for filed in self.measured]
+        card = self.card.to_dict() if self.card else None
+        return {**asdict(self), "measured": measured, "card": card}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListResult(VerbResult):
-    """Trained runs that come along, networks and trackers, as far as they match, by name."""
+    """Trained runs that come along, networks (those with weights in a pip package among them) and
+    trackers, as far as they match, by name."""
 
     models: tuple[ModelRow, ...]
+    packaged: tuple[PackagedRow, ...] = ()
     trackers: tuple[TrackerRow, ...] = ()
     bundled: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "models": [row.to_dict() for row in self.models],
+            "packaged": [row.to_dict() for row in self.packaged],
             "trackers": [row.to_dict() for row in self.trackers],
             "bundled": list(self.bundled),
         }
@@ -58,6 +64,7 @@ class ListResult(VerbResult):
     def lines(self) -> list[str]:
         # what works at once comes first
         tables = [_bundled_table(self.bundled)] if self.bundled else []
+        tables += [packaged_table(self.packaged)] if self.packaged else []
         tables += [self._networks()] if self.models else []
         tables += [tracker_table(self.trackers)] if self.trackers else []
         return [line for table in tables for line in (*table, "")][:-1]
@@ -66,13 +73,13 @@ class ListResult(VerbResult):
         if any(row.macs is None for row in self.models):
             rows = [(row.name, top1_text(row.card)) for row in self.models]
             return [*text_table(("model", "top-1 "), rows, right=(1,)), *self._notes()]
-        setups = by_setup(k for row in self.models for k in row.measured)
+        setups = by_setup(f for row in self.models for f in row.measured)
         letters = dict(zip(setups, _LETTERS if len(setups) > 1 else " ", strict=False))
         lines = []
         for row in self.models:
             cost = (human_count(row.params or 0), human_count(row.macs or 0), str(row.input_size))
             texts = [
-                f"{letters[setup]} {' · '.join(k.brief(row.input_size) for k in group)}".strip()
+                f"{letters[setup]} {' · '.join(f.record.brief(row.input_size) for f in group)}".strip()
                 for setup, group in by_setup(row.measured).items()
             ] or [""]
             lines.append((row.name, *cost, top1_text(row.card, row.input_size), texts[0]))
@@ -81,7 +88,9 @@ class ListResult(VerbResult):
         table = text_table(header, lines, right=(1, 2, 3, 4))
         for setup, group in setups.items():
             mark = f"ms {letters[setup]}".strip()
-            table += wrapped(f"measured, median: {setup}; {origin(group)}", mark, len(mark) + 1)
+            table += wrapped(
+                f"measured, undisturbed: {setup}; {origin(group)}", mark, len(mark) + 1
+            )
         return [*table, *self._notes()]
 
     def next_commands(self) -> list[str]:
@@ -111,7 +120,9 @@ def list_models(
     Raises:
         InvalidValue: nothing matches.
     """
+    packaged = packaged_rows(pattern)
     names = models.list_models(pattern, include_timm=include_timm)
+    names += [row.name for row in packaged if row.name not in names]
     trackers = models.list_tams(pattern)
     runs = tuple(name for name in bundled_runs() if fnmatch(name, pattern))
     if not names and not trackers and not runs:
@@ -122,14 +133,14 @@ def list_models(
             ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
             for n in names
         ]
-        return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
-    kept = kept_latencies(results)
+        return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
+    filed = records_in(results)
     rows = []
     with task("counting", len(names)) as bar:
         for name in names:
-            rows.append(_counted(name, kept))
+            rows.append(_counted(name, filed))
             bar.advance()
-    return ListResult(models=tuple(rows), trackers=shown, bundled=runs)
+    return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
 
 
 def _bundled_table(names: tuple[str, ...]) -> list[str]:
@@ -141,7 +152,7 @@ def _bundled_table(names: tuple[str, ...]) -> list[str]:
     return text_table(("trained, comes along", "what"), rows)
 
 
-def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:
+def _counted(name: str, filed: list[FiledRecord]) -> ModelRow:
     with torch.device("meta"):  # shapes are all that counting needs
         module: Any = models.create_model(name)
     shape = tuple(module.pretrained_cfg["input_size"])
@@ -151,7 +162,7 @@ def _counted(name: str, kept: list[KeptLatency]) -> ModelRow:
         params=counts.params,
         macs=counts.macs,
         input_size=shape[-1],
-        measured=tuple(k for k in kept if k.subject == name),
+        measured=tuple(f for f in filed if f.record.subject == name),
         card=card_for(name),
     )
 

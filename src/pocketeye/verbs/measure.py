@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
-from pocketeye.latency.check import CheckReport, check_table
-from pocketeye.latency.noise import Precision as TablePrecision
-from pocketeye.latency.noise import table_precision
-from pocketeye.latency.plots import plot_check, save_figure
+from pocketeye.latency.check import CheckReport
+from pocketeye.latency.check_file import check_file
+from pocketeye.latency.noise import TableNoise, table_noise
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.table import SUFFIX, LatencyTable
+from pocketeye.latency.repeat import measure_again
+from pocketeye.latency.table import LatencyTable, table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
-from pocketeye.models.space import SearchSpace, list_spaces, load_space
+from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
 from pocketeye.text import human_seconds
@@ -41,7 +41,7 @@ class MeasureResult(VerbResult):
     table: LatencyTable
     space: SearchSpace
     again: str | None
-    precision: TablePrecision
+    noise: TableNoise
     range_ms: tuple[float, float]
     seconds: float
     check: CheckReport | None = None
@@ -74,10 +74,10 @@ class MeasureResult(VerbResult):
                 "mape": fit.mape,
                 "loo_mape": fit.loo_mape,
             },
-            "split_half": self.precision.split_half,
-            "noise_ms": self.precision.noise_ms,
-            "gap_ms": self.precision.gap_ms,
-            "usable": self.precision.usable,
+            "split_half": self.noise.split_half,
+            "noise_ms": self.noise.noise_ms,
+            "gap_ms": self.noise.gap_ms,
+            "usable": self.noise.usable,
             "check": self.check.to_dict() if self.check else None,
             "seconds": self.seconds,
             "files": [str(path) for path in self.files],
@@ -102,11 +102,11 @@ class MeasureResult(VerbResult):
             lines[2:2] = [f"of that {ms:.2f} ms are the same in all: {spec}"]
         if self.check is not None:
             return [*lines, *self.check.lines()]
-        verdict = "usable" if self.precision.usable else "TOO NOISY to search with"
+        verdict = "usable" if self.noise.usable else "TOO NOISY to search with"
         return [
             *lines,
-            f"noise of a block {self.precision.noise_ms * 1e3:.1f} µs against a gap between "
-            f"candidates of {self.precision.gap_ms * 1e3:.1f} µs: {verdict}",
+            f"noise of a block {self.noise.noise_ms * 1e3:.1f} µs against a gap between "
+            f"candidates of {self.noise.gap_ms * 1e3:.1f} µs: {verdict}",
             f"took {human_seconds(self.seconds)}",
         ]
 
@@ -116,7 +116,7 @@ class MeasureResult(VerbResult):
     def next_commands(self) -> list[str]:
         table = shlex.quote(str(self.table_path))
         check = [f"pocketeye measure --check {table}"] if self.check is None else []
-        if not self.precision.usable:
+        if not self.noise.usable:
             return [*check, *filter(None, [self.again])]
         low, high = self.range_ms
         # The embedded digits are the default data; they fit grey images of ten classes only.
@@ -167,7 +167,7 @@ def measure(
         num_classes: outputs of the classifier; the space's own by default.
         fpn_channels: of semantic, width of the pyramid; 96 by default.
         head_channels: of semantic, width of the head; 64 by default.
-        out: the table to write; named after space, size, runtime and precision by default.
+        out: the table to write; named after space, size, runtime, precision and this device by default.
         check: a table to check instead of measuring one; it says itself what it was made for.
         nets: fresh random networks of the check.
         calibration_nets: whole networks measured along with the blocks.
@@ -189,13 +189,23 @@ def measure(
             raise InvalidValue(
                 "--check checks a table that is there and --out names one to write: use one of them"
             )
-        return _check(check, nets, rounds, seed, started)
+        table, report, files = check_file(check, nets=nets, rounds=rounds, seed=seed)
+        known = table.space()
+        return MeasureResult(
+            table_path=check,
+            table=table,
+            space=known,
+            again=measure_again(known.name, known, table, check),
+            noise=table_noise(table, known),
+            range_ms=table.matrix(known).range_ms,
+            seconds=time.monotonic() - started,
+            check=report,
+            files=files,
+        )
     size = None if input_size is None else parse_size(input_size)
     chosen = load_space(space).with_(input_size=size, width=width, num_classes=num_classes)
     segmenter = _segmenter(task, chosen, num_classes, input_size, fpn_channels, head_channels)
-    kind = "semantic-" if segmenter else ""
-    named = f"{chosen.name}-{kind}{size_text(chosen.input_size)}-{runtime}-{precision}{SUFFIX}"
-    path = out or Path(named)
+    path = out or Path(table_name(chosen, segmenter, runtime, precision))
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, got {threads}")
     table = build_table(
@@ -214,9 +224,9 @@ def measure(
         table_path=path,
         table=table,
         space=chosen,
-        again=_again(space, chosen, table, path),
-        precision=table_precision(table, chosen),
-        range_ms=table.latency_range(chosen),
+        again=measure_again(space, chosen, table, path),
+        noise=table_noise(table, chosen),
+        range_ms=table.matrix(chosen).range_ms,
         seconds=time.monotonic() - started,
         files=(path,),
     )
@@ -249,74 +259,3 @@ def _segmenter(
         fpn_channels=fpn_channels or _FPN_CHANNELS,
         head_channels=head_channels or _HEAD_CHANNELS,
     )
-
-
-def _check(path: Path, nets: int, rounds: int | None, seed: int, started: float) -> MeasureResult:
-    table = LatencyTable.load(path)
-    space = table.space()
-    protocol = Protocol(**table.header.protocol)
-    report = check_table(
-        table,
-        space,
-        runtime=get_runtime(table.header.runtime),
-        nets=nets,
-        protocol=replace(protocol, rounds=rounds) if rounds else protocol,
-        # Never the seed of the calibration, whose networks would be drawn again.
-        seed=table.header.seed + 1 + seed,
-    )
-    base = path.with_name(path.name.removesuffix(".json"))
-    files = (
-        save_figure(plot_check(report), base.with_name(base.name + ".check.png")),
-        report.save(base.with_name(base.name + ".check.json")),
-    )
-    return MeasureResult(
-        table_path=path,
-        table=table,
-        space=space,
-        again=_again(space.name, space, table, path),
-        precision=table_precision(table, space),
-        range_ms=table.latency_range(space),
-        seconds=time.monotonic() - started,
-        check=report,
-        files=files,
-    )
-
-
-def _again(name: str, space: SearchSpace, table: LatencyTable, path: Path) -> str | None:
-    """The command that measures the table again with more rounds."""
-    if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
-        return None
-    base, header = load_space(name), table.header
-    always = table.segmenter is not None  # segmenters have no size or classes by default
-    changed = {
-        "input-size": (size_text(space.input_size), size_text(base.input_size)),
-        "width": (space.width, base.width),
-        "num-classes": (space.num_classes, base.num_classes),
-    }
-    options: dict[str, Any] = {
-        "runtime": header.runtime,
-        "threads": header.threads,
-        "precision": header.precision,
-        **{
-            key: now
-            for key, (now, own) in changed.items()
-            if now != own or (always and key != "width")
-        },
-        **_segmenter_options(table),
-        "rounds": 3 * int(header.protocol.get("rounds", Protocol().rounds)),
-        "out": path,
-    }
-    words = ["pocketeye", "measure", name, "--overwrite"]
-    for option, value in options.items():
-        words += [f"--{option}", str(value)]
-    return shlex.join(words)
-
-
-def _segmenter_options(table: LatencyTable) -> dict[str, Any]:
-    """Options that give the segmenter of a table again, other than the classes."""
-    if table.segmenter is None:
-        return {}
-    spec = table.segmenter.spec
-    return {
-        "task": "semantic", "fpn-channels": spec.fpn_channels, "head-channels": spec.head_channels,
-    }  # fmt: skip

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import yaml
 
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.device import Device
 from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Device
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.runs import RECIPE, RunFolder, write_atomic
@@ -23,7 +23,7 @@ from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.baseline import Comparison
 from pocketeye.searching.deriving.derive import Candidate, DeriveConfig
-from pocketeye.searching.deriving.sampling import LatencyMatrix, check_target
+from pocketeye.searching.deriving.sampling import check_target
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.outcome import Cost, Trained
@@ -282,9 +282,7 @@ def _open_table(
     table = LatencyTable.load(path)
     shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
     table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
-    ms, fixed_ms = table.matrix(shape)
-    costs = LatencyMatrix(ms=ms, fixed_ms=fixed_ms)
-    check_target(target_ms, costs, describe(table), fixed=table.head_ms)
+    check_target(target_ms, table.matrix(shape), describe(table), fixed=table.head_ms)
     require_usable(table, shape)
     timer = get_runtime(table.header.runtime)
     table.require_device(Device.here(), timer.version())

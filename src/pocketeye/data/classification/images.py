@@ -18,25 +18,25 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pocketeye import progress
 from pocketeye.data.classification.layouts import SPLIT_SEED, VAL_FRACTION, Split, list_split
 from pocketeye.data.files.decode import UnreadableImage, decode
-from pocketeye.data.files.listing import Listing, Problems, stratified_split
-from pocketeye.data.files.stores import EncodedStore, Gathering, MemoryStore, Store
+from pocketeye.data.files.listing import Listing, stratified_split
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.stores import EncodedStore, ImageGathering, MemoryStore, Store
+from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
 
 logger = logging.getLogger(__name__)
 DIGITS = "digits"
 MEMORY_BYTES = 2 << 30
-DAMAGED = -100
-"""Label that cross entropy passes over (its ``ignore_index``)."""
+"""Of decoded images: enough for a million of 26x26 pixels, and for most laptops."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,11 +49,9 @@ class ImageSet:
         source: what the user named.
         sha256: hash of what it is (bytes, labels, class names); for a set that is not held in memory
             names and sizes stand for the bytes.
-        problems: what was left out and why, one sentence each.
+        collector: what was left out and why; the subsets of a set share it.
         in_chans: 3 (``RGB``) or 1 (``L``).
         mirrored_alike: whether an image and its mirror image mean the same (not so for digits).
-        lenient: whether a damaged image comes as one grey pixel with the label ``DAMAGED``, so that
-            judging a large set goes on without it.
     """
 
     classes: tuple[str, ...]
@@ -63,24 +61,26 @@ class ImageSet:
     store: Store
     indices: np.ndarray
     in_chans: int = 3
-    problems: tuple[str, ...] = ()
+    collector: Problems = field(default_factory=Problems, repr=False)
     mirrored_alike: bool = True
-    lenient: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        """Image and label; raises ``UnreadableImage`` if it is damaged and was not decoded yet."""
-        try:
-            image = self.store.image(int(self.indices[index]))
-        except UnreadableImage as error:
-            if not self.lenient:
-                raise
-            logger.warning("%s cannot be read (%s), left out", self.name(index), error)
-            grey = Image.new("L" if self.in_chans == 1 else "RGB", (1, 1))
-            return grey, DAMAGED
-        return image, int(self.labels[index])
+    def read(self, index: int) -> Sample[int]:
+        """Read an image and its label.
+
+        Raises:
+            UnreadableImage: it is damaged (in a set that is too large to be decoded at once).
+        """
+        image = self.store.image(int(self.indices[index]))
+        label = int(self.labels[index])
+        return Sample(index=index, name=self.name(index), image=image, targets=label)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was left out and why, one sentence each."""
+        return tuple(self.collector)
 
     def name(self, index: int) -> str:
         """File or row the sample came from."""
@@ -110,10 +110,6 @@ class ImageSet:
             indices=self.indices[indices],
             sha256=digest.hexdigest(),
         )
-
-    def tolerate_damage(self) -> ImageSet:
-        """The same set, ``lenient``: for judging, where one damaged image must not end it all."""
-        return replace(self, lenient=True)
 
     def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
         """(The rest, ``fraction`` of every class), drawn by ``seed``."""
@@ -168,7 +164,7 @@ def _open(
     """Decode the images, or look at them if they do not fit; leave out those that are damaged."""
     fits = _fits(listing, in_chans, memory_bytes)
     total = len(listing.labels)
-    gathering = Gathering(total)
+    gathering = ImageGathering(total)
     digests: list[bytes] = []
     with progress.task(f"reading {source} ({split})", total) as bar:
         if fits:
@@ -195,14 +191,14 @@ def _open(
         ),
         indices=np.arange(len(good.labels)),
         in_chans=in_chans,
-        problems=problems,
+        collector=Problems(source, problems),
     )
 
 
 def _decode_all(
     listing: Listing,
     in_chans: int,
-    gathering: Gathering,
+    gathering: ImageGathering,
     digests: list[bytes],
     advance: Callable[[int], None],
 ) -> dict[int, str]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.listing import TRAIN_NAMES, VAL_NAMES, Listing, Problems, require_known
+from pocketeye.data.files.listing import TRAIN_NAMES, VAL_NAMES, Listing, require_known
+from pocketeye.data.files.problems import Problems
 from pocketeye.errors import InvalidValue
 
 _IMAGE_COLUMNS = ("image", "img", "image", "png", "jpg")

@@ -24,11 +24,11 @@ from pocketeye.data.files.listing import (
     TRAIN_NAMES,
     VAL_NAMES,
     Listing,
-    Problems,
     require_known,
     some,
 )
 from pocketeye.data.files.names import Names
+from pocketeye.data.files.problems import Problems
 from pocketeye.errors import InvalidValue
 
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pocketeye.data.clips.warp import channels_first, coverage, resized
 from pocketeye.data.files.cache import ByteCache
-from pocketeye.data.mask_sets.samples import MaskedImage
-from pocketeye.data.mask_sets.samples import WorstImages as WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages, ObjectMasks
+from pocketeye.data.sample import Sample, first_readable
 from pocketeye.errors import InvalidValue
 
 LEAST_SIDE = 40
@@ -56,7 +56,7 @@ class Pool:
     """
 
     def __init__(
-        self, galleries: Sequence[tuple[WorstImages, float]], size: int, cache_bytes: int
+        self, galleries: Sequence[tuple[MaskedImages, float]], size: int, cache_bytes: int
     ) -> None:
         weights = np.asarray([weight for _, weight in galleries], np.float64)
         self.galleries = tuple(gallery for gallery, _ in galleries)
@@ -83,13 +83,16 @@ class Pool:
     def scene(self, rng: np.random.Generator) -> Scene:
         gallery, index = self._place(rng)
         return self.scenes.get(
-            (gallery, index), lambda: scene_of(self.galleries[gallery].usable(index)[1], self.size)
+            (gallery, index), lambda: scene_of(self._sample(gallery, index), self.size)
         )
 
     def _cutouts_of(self, gallery: int, index: int) -> tuple[Cutout, ...]:
         return self.cutouts.get(
-            (gallery, index), lambda: cut_out(self.galleries[gallery].usable(index)[1], self.size)
+            (gallery, index), lambda: cut_out(self._sample(gallery, index), self.size)
         )
+
+    def _sample(self, gallery: int, index: int) -> Sample[ObjectMasks]:
+        return first_readable(self.galleries[gallery], index)
 
     def _place(self, rng: np.random.Generator) -> tuple[int, int]:
         number = int(np.searchsorted(self.shares, rng.random(), side="right"))
@@ -108,16 +111,17 @@ def _bytes_of_scene(scene: Scene) -> int:
     return scene.pixels.nbytes + scene.masks.nbytes
 
 
-def cut_out(image: MaskedImage, size: int) -> tuple[Cutout, ...]:
+def cut_out(sample: Sample[ObjectMasks], size: int) -> tuple[Cutout, ...]:
     """The objects of an image that can be cut out, no larger than the clips of side ``size`` need."""
-    found = []
-    for shape, whole in zip(image.shapes, image.whole, strict=True):
-        if whole and (cutout := _cut(image.pixels, shape(), size)) is not None:
+    found, pixels = [], np.asarray(sample.image)
+    for shape, whole in zip(*sample.targets, strict=True):
+        if whole and (cutout := cut(pixels, shape(), size)) is not None:
             found.append(cutout)
     return tuple(found)
 
 
-def _cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
+def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
+    """One object of ``pixels``, uint8 ``(H, W, 3)``; None where it is small or cut off by the border."""
     side = float(np.sqrt(np.count_nonzero(mask)))
     border = sum(map(np.count_nonzero, (mask[0], mask[-1], mask[:, 0], mask[:, -1])))
     if side < LEAST_SIDE or border > 0.05 * side:
@@ -137,14 +141,17 @@ def _cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
     return Cutout(channels_first(np.dstack([resized(colours, near), opacity])))
 
 
-def scene_of(image: MaskedImage, size: int, most: int = 8) -> Scene:
+def scene_of(sample: Sample[ObjectMasks], size: int, most: int = 8) -> Scene:
     """An image and up to ``most`` of its objects, a little larger than the clips' ``size``."""
-    height, width = image.pixels.shape[:2]
+    width, height = sample.image.size
     near = (round(1.3 * size), round(1.3 * size))
-    count = len(image.shapes)
+    shapes = sample.targets.shapes
+    count = len(shapes)
     kept = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-    masks = [coverage(image.shapes[k](), near) > 127 for k in kept]
+    masks = [coverage(shapes[k](), near) > 127 for k in kept]
     stacked = np.stack(masks) if masks else np.zeros((0, *near), bool)
     return Scene(
-        channels_first(resized(image.pixels, near)), torch.from_numpy(stacked), width / height
+        channels_first(resized(np.asarray(sample.image), near)),
+        torch.from_numpy(stacked),
+        width / height,
     )

@@ -11,7 +11,8 @@ from pocketeye.data.clips.clips import Clip, ClipSource
 from pocketeye.data.clips.geometry import Geometry, warp_clip
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.warp import channels_first, coverage, resized
-from pocketeye.data.mask_sets.samples import MaskedImage, WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages, ObjectMasks
+from pocketeye.data.sample import Sample, first_readable
 from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
@@ -32,7 +33,7 @@ class ImageClips(ClipSource):
 
     def __init__(
         self,
-        images: WorstImages,
+        images: MaskedImages,
         *,
         size: int = 256,
         max_objects: int = 3,
@@ -54,26 +55,27 @@ class ImageClips(ClipSource):
             InvalidValue: nothing usable in many images one after the other.
         """
         for _ in range(_TRIES):
-            index, image = self.images.usable(index % len(self))
-            if (clip := self._clip(image, rng)) is not None:
+            sample = first_readable(self.images, index % len(self))
+            if (clip := self._clip(sample, rng)) is not None:
                 return clip
-            index += 1
+            index = sample.index + 1
         raise InvalidValue(
             f"{self.images.source}: none of the masks of {_TRIES} images in a row has "
             f"{MIN_PIXELS} pixels at {self.size}x{self.size}; give a larger size or other data"
         )
 
-    def _clip(self, image: MaskedImage, rng: np.random.Generator) -> Clip | None:
-        if not image.shapes:  # a frame of a video from which the object is gone
+    def _clip(self, sample: Sample[ObjectMasks], rng: np.random.Generator) -> Clip | None:
+        shapes, whole = sample.targets
+        if not shapes:  # a frame of a video from which the object is gone
             return None
-        height, width = image.pixels.shape[:2]
+        width, height = sample.image.size
         theta = self.geometry.theta(rng, width / height)
         # no more pixels than the output needs: sampling then neither aliases nor blurs much
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
-        order = _drawn(image.whole, rng)[: 2 * self.max_objects]
-        masks = [coverage(image.shapes[k](), near) > 127 for k in order]
+        order = _drawn(whole, rng)[: 2 * self.max_objects]
+        masks = [coverage(shapes[k](), near) > 127 for k in order]
         frames, warped = warp_clip(
-            channels_first(resized(image.pixels, near))[None],
+            channels_first(resized(np.asarray(sample.image), near))[None],
             torch.from_numpy(np.stack(masks))[:, None],
             theta,
             self.size,

@@ -55,6 +55,12 @@ class Camera:
         linear = rotations(angle) @ np.diag([aspect, 1.0]) / zoom[:, None, None]
         return cls(maps(linear, centre), aspect)
 
+    @classmethod
+    def resting(cls, num_frames: int, aspect: float) -> Camera:
+        """It shows the whole scene in every frame."""
+        linear = np.diag([aspect, 1.0])[None].repeat(num_frames, 0)
+        return cls(maps(linear, np.zeros((num_frames, 2))), aspect)
+
     def to_image(self) -> np.ndarray:
         """From points of the output to normalised points of the scene's image."""
         return np.diag([1.0 / self.aspect, 1.0]) @ self.to_scene
@@ -66,14 +72,19 @@ class Camera:
 
 
 def object_path(
-    rng: np.random.Generator, times: np.ndarray, aspect: float, near: np.ndarray | None
+    rng: np.random.Generator,
+    times: np.ndarray,
+    aspect: float,
+    near: np.ndarray | None,
+    pace: float = 1.0,
 ) -> np.ndarray:
     """Where the middle of an object is: ``(T, 2)``, inside the view at some time.
 
     Args:
         near: a path that it meets at that time, to pass before or behind it; None for none.
+        pace: times the common speed.
     """
-    speed = float(np.exp(rng.normal(np.log(0.03), 0.9)))
+    speed = pace * float(np.exp(rng.normal(np.log(0.03), 0.9)))
     moment = int(rng.integers(len(times)))
     place = rng.uniform(-0.8, 0.8, 2) * (aspect, 1.0)
     if near is not None:

@@ -28,13 +28,14 @@ from pocketeye.data.clips.motion import (
     view_to_object,
 )  # fmt: skip
 from pocketeye.data.clips.warp import Box, bend, inverse, points_of, sample
-from pocketeye.data.mask_sets.samples import WorstImages
+from pocketeye.data.mask_sets.samples import MaskedImages
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
 _TRIES = 16
 _EXPOSURES = 5
 _SHUTTER = 0.6  # share of the time between frames over which a blurred one takes its moments
+_FAST = 4.0  # times the common speed of pasted objects
 _ENLARGED = 1.8  # small cut-outs enlarged further are blots
 
 
@@ -45,7 +46,10 @@ class SyntheticOptions:
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
         own: how often objects of the image behind may be targets as well.
-        hidden: how often something large passes before a pasted object, and hides it for some frames.
+        hidden: how often something large passes before an object, and hides it for some frames.
+        twins: how often a pasted object is the one before once more, so that only its way tells which
+            it is.
+        fast: how often a pasted object moves several times as fast.
         blurred: how often motion blurs (the mean of five moments, five times the work).
         sizes: smallest and largest pasted object: the root of its box's area, as a share of the view's.
         least: smallest share of the view that a target fills in one frame at least.
@@ -54,6 +58,8 @@ class SyntheticOptions:
     pasted: tuple[float, ...] = (0.2, 0.2, 0.3, 0.2, 0.1)
     own: float = 0.5
     hidden: float = 0.35
+    twins: float = 0.2
+    fast: float = 0.2
     blurred: float = 0.06
     sizes: tuple[float, float] = (0.12, 0.7)
     least: float = 0.001
@@ -75,7 +81,8 @@ class SyntheticClips(ClipSource):
     """``length`` clips an epoch, all different.
 
     Args:
-        galleries: (images, weight): what ``load_masks`` gives, or ``VideoFrames``.
+        galleries: (images, weight): what ``load_masks`` gives, or ``VideoFrames``; or the ``pool`` of
+            another source, which is then decoded once for both.
         length: clips in an epoch.
         num_frames, size: frames of a clip and their side in pixels.
         max_objects: targets of a clip, at most.
@@ -85,7 +92,7 @@ class SyntheticClips(ClipSource):
 
     def __init__(
         self,
-        galleries: Sequence[tuple[WorstImages, float]],
+        galleries: Sequence[tuple[MaskedImages, float]] | Pool,
         length: int,
         *,
         num_frames: int = 8,
@@ -97,7 +104,9 @@ class SyntheticClips(ClipSource):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(seed)
-        self.pool = Pool(galleries, size, cache_bytes)
+        if not isinstance(galleries, Pool):
+            galleries = Pool(galleries, size, cache_bytes)
+        self.pool = galleries
         self.length, self.num_frames, self.size = length, num_frames, size
         self.max_objects = max_objects
         self.options, self.colours = options or SyntheticOptions(), colours or Colours()
@@ -126,18 +135,18 @@ class SyntheticClips(ClipSource):
         shares = np.asarray(options.pasted)
         count = int(rng.choice(len(shares), p=shares / shares.sum()))
         exposures = _EXPOSURES if rng.random() < options.blurred else 1
-        times = _times(rng, self.num_frames, exposures)
+        times = times_of(rng, self.num_frames, exposures)
         camera = Camera.random(rng, times, scene.aspect)
         own |= count == 0
         kept = rng.permutation(len(scene.masks))[: self.max_objects if own else 0]
         frames, behind = _background(scene, torch.from_numpy(kept), camera, self.size)
-        sprites = self._sprites(rng, times, camera, max(count, 0 if len(kept) else 1))
-        pasted = [_paste(frames, sprite, self.size, rng, scene) for sprite in sprites]
-        masks = _visible(behind, pasted)
-        wanted = [True] * len(behind) + [not sprite.screen for sprite in sprites]
-        masks = masks[torch.tensor(wanted, dtype=torch.bool)]
+        hidden = rng.random() < options.hidden
+        count = max(count, 0 if len(kept) else 1)
+        sprites = self._sprites(rng, times, camera, count, hidden)
+        around = scene.pixels.float().mean((1, 2))
+        masks = lay_over(frames, behind, sprites, rng, around)
         frames, masks = _exposed(frames, masks, exposures)
-        targets = self._targets(rng, masks)
+        targets = masks[self._targets(rng, masks)]
         if not len(targets):
             return None
         lit = _light(rng, frames, self.num_frames)
@@ -145,18 +154,28 @@ class SyntheticClips(ClipSource):
         return Clip(self.colours(lit, rng), targets, annotated)
 
     def _sprites(
-        self, rng: np.random.Generator, times: np.ndarray, camera: Camera, count: int
+        self,
+        rng: np.random.Generator,
+        times: np.ndarray,
+        camera: Camera,
+        count: int,
+        hidden: bool,
+        path: np.ndarray | None = None,
+        twin: Cutout | None = None,
     ) -> list[_Sprite]:
-        """From back to front; some meet the one before, some go with the scene."""
+        """From back to front; some meet the one before, some go with the scene.
+
+        Args:
+            hidden: the foremost is hidden for some frames.
+            path: of what is there already, for the first to meet; ``twin`` is its cut-out.
+        """
         sprites: list[_Sprite] = []
-        path: np.ndarray | None = None
-        twin: Cutout | None = None
-        hidden = rng.random() < self.options.hidden
         for left in range(count - 1, -1, -1):
-            # sometimes the same once more, so that only its way tells which it is
-            cutout = twin if twin is not None and rng.random() < 0.1 else self.pool.cutout(rng)
+            again = twin is not None and rng.random() < self.options.twins
+            cutout = twin if twin is not None and again else self.pool.cutout(rng)
             near = path if rng.random() < 0.4 else None
-            path = object_path(rng, times, camera.aspect, near)
+            pace = _FAST if rng.random() < self.options.fast else 1.0
+            path = object_path(rng, times, camera.aspect, near, pace)
             low, high = np.log(self.options.sizes)
             side = float(np.exp(rng.uniform(low, high))) * np.sqrt(camera.aspect)
             tall = cutout.layer.shape[1] / self.size
@@ -174,10 +193,10 @@ class SyntheticClips(ClipSource):
             twin = cutout
             if hidden and not left:
                 reach = half * float(np.hypot(1.0, cutout.aspect))
-                sprites += self._screen(rng, view, path, reach)
+                sprites += self.screen(rng, view, path, reach)
         return sprites
 
-    def _screen(
+    def screen(
         self, rng: np.random.Generator, view: np.ndarray, path: np.ndarray, reach: float
     ) -> list[_Sprite]:
         """A piece of another image that hides what is on ``path``; empty where it is out of view."""
@@ -191,14 +210,14 @@ class SyntheticClips(ClipSource):
         return [_Sprite(layer, theta, None, box, screen=True)]
 
     def _targets(self, rng: np.random.Generator, masks: Tensor) -> Tensor:
-        """Up to ``max_objects`` of the masks that are large enough in some frame."""
+        """Numbers of up to ``max_objects`` of the masks that are large enough in some frame."""
         areas = masks.flatten(2).sum(-1).amax(1) if len(masks) else torch.zeros(0)
         large = torch.nonzero(areas >= self.options.least * self.size**2)[:, 0]
         chosen = rng.permutation(len(large))[: self.max_objects]
-        return masks[large[torch.from_numpy(chosen)]]
+        return large[torch.from_numpy(chosen)]
 
 
-def _times(rng: np.random.Generator, num_frames: int, exposures: int) -> np.ndarray:
+def times_of(rng: np.random.Generator, num_frames: int, exposures: int) -> np.ndarray:
     """Moments ``(T * exposures,)``; clips run at different pace."""
     pace = float(np.exp(rng.uniform(np.log(0.6), np.log(2.5))))
     open_ = (np.arange(exposures) - (exposures - 1) / 2) / max(exposures, 2) * _SHUTTER
@@ -233,14 +252,36 @@ def _reach(theta: np.ndarray, size: int) -> Box | None:
     return (low[0], low[1], high[0], high[1]) if low[0] < high[0] and low[1] < high[1] else None
 
 
+def lay_over(
+    frames: Tensor,
+    behind: Tensor,
+    sprites: Sequence[_Sprite],
+    rng: np.random.Generator,
+    around: Tensor,
+) -> Tensor:
+    """Lay sprites over the frames, in place, from back to front; return the masks of all objects.
+
+    Args:
+        frames: float ``(T, 3, S, S)``; ``behind`` bool ``(M, T, S, S)``, the objects in them.
+        around: mean colour ``(3,)`` of the frames, to which sprites are matched in part.
+
+    Returns:
+        bool ``(M + K, T, S, S)``, without screens, where each is to be seen.
+    """
+    size = frames.shape[-1]
+    pasted = [_paste(frames, sprite, size, rng, around) for sprite in sprites]
+    masks = _visible(behind, pasted)
+    wanted = [True] * len(behind) + [not sprite.screen for sprite in sprites]
+    return masks[torch.tensor(wanted, dtype=torch.bool)]
+
+
 def _paste(
-    frames: Tensor, sprite: _Sprite, size: int, rng: np.random.Generator, scene: Scene
+    frames: Tensor, sprite: _Sprite, size: int, rng: np.random.Generator, around: Tensor
 ) -> tuple[Box, Tensor]:
     """Lay an object over the frames, in place; its box and where it is opaque, ``(T, h, w)``."""
     layer = _shrunk(sprite.layer.float(), sprite.theta, size)
     opacity = layer[3:]
     mean = (layer[:3] * opacity).sum((1, 2)) / opacity.sum().clamp(min=1.0)
-    around = scene.pixels.float().mean((1, 2))
     match = ((around + 16) / (mean + 16)).clamp(0.5, 2.0) ** float(rng.uniform(0.0, 0.5))
     layer = torch.cat([layer[:3] * match[:, None, None], opacity / 255.0])
     points = points_of(sprite.theta, size, sprite.box)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 
 from pocketeye.data.clips.clips import Clip, ClipSource
 from pocketeye.data.clips.geometry import Geometry, warp_clip
@@ -16,11 +16,12 @@ from pocketeye.data.clips.images import MIN_PIXELS
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.warp import channels_first, coverage, resized
 from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import Given
-from pocketeye.data.mask_sets.samples import MaskedImage
+from pocketeye.data.mask_sets.samples import ObjectMasks
+from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue
 
-logger = logging.getLogger(__name__)
 _TRIES = 16
 
 
@@ -46,6 +47,9 @@ class Videos(Protocol):
 
     @property
     def source(self) -> str: ...
+
+    @property
+    def collector(self) -> Problems: ...
 
     def __len__(self) -> int: ...
 
@@ -109,7 +113,8 @@ class VideoClips(ClipSource):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        self.videos, self.places = videos, annotated_videos(videos)
+        self.videos, self.annotated = videos, annotated_frames(videos)
+        self.places = tuple(self.annotated)
         self.length = len(self.places) if length is None else length
         self.size, self.max_objects = size, max_objects
         self.sampling = sampling or VideoSampling()
@@ -126,11 +131,12 @@ class VideoClips(ClipSource):
         """
         for attempt in range(_TRIES):
             # one more chance for each video before the next one's turn
-            video = self.videos[self.places[(index + attempt // 2) % len(self.places)]]
+            place = self.places[(index + attempt // 2) % len(self.places)]
+            video = self.videos[place]
             try:
-                clip = self._clip(video, rng)
+                clip = self._clip(video, self.annotated[place], rng)
             except (InvalidValue, UnreadableImage) as error:
-                logger.warning("%s: %s cannot be used (%s)", self.videos.source, video.name, error)
+                self.videos.collector.found(video.name, str(error))
                 continue
             if clip is not None:
                 return clip
@@ -139,9 +145,10 @@ class VideoClips(ClipSource):
             f"{MIN_PIXELS} pixels at {self.size}x{self.size}, the last of {video.name!r}"
         )
 
-    def _clip(self, video: Video, rng: np.random.Generator) -> Clip | None:
-        places = self.sampling.frames(rng, len(video.annotated)).tolist()
-        taken = [video.annotated[place] for place in places]
+    def _clip(
+        self, video: Video, annotated: Sequence[int], rng: np.random.Generator
+    ) -> Clip | None:
+        taken = [annotated[place] for place in self.sampling.frames(rng, len(annotated)).tolist()]
         objects = {index: video.object_masks(index) for index in sorted(set(taken))}
         ids = sorted({k for found in objects.values() if found is not None for k in found})
         if not ids:
@@ -179,58 +186,69 @@ class VideoFrames:
         self.videos = videos
         self.frames = [
             (place, index)
-            for place in annotated_videos(videos)
-            for index in videos[place].annotated[::every]
+            for place, annotated in annotated_frames(videos).items()
+            for index in annotated[::every]
         ]
+
+    classes: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
         return self.videos.source
 
+    @property
+    def collector(self) -> Problems:
+        return self.videos.collector
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of the videos."""
+        return tuple(self.collector)
+
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> MaskedImage:
-        """Image and masks, none where its mask is damaged.
+    def name(self, index: int) -> str:
+        """``frame 5 of bear``."""
+        place, time = self.frames[index]
+        return f"frame {time} of {self.videos[place].name}"
+
+    def read(self, index: int) -> Sample[ObjectMasks]:
+        """Read a frame and its masks, none where its mask is damaged.
 
         Raises:
-            InvalidValue, UnreadableImage: the frame is damaged, or its mask has another size.
+            UnreadableImage: the frame is damaged, or its mask has another size.
         """
         place, time = self.frames[index]
         video = self.videos[place]
-        pixels, objects = video.frame(time), video.object_masks(time) or {}
+        try:
+            pixels = video.frame(time)
+        except InvalidValue as error:
+            raise UnreadableImage(str(error)) from error
+        objects = video.object_masks(time) or {}
         for mask in objects.values():
             _require_size(mask, (pixels.shape[1], pixels.shape[0]))
         shapes = tuple(Given(mask) for mask in objects.values())
-        return MaskedImage(pixels, shapes, (True,) * len(shapes))
-
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Frame ``index``, or the first after it that can be read, and its number.
-
-        Raises:
-            InvalidValue: 16 damaged ones in a row.
-        """
-        for attempt in range(_TRIES):
-            at = (index + attempt) % len(self)
-            place, time = self.frames[at]
-            name = self.videos[place].name
-            try:
-                return at, self[at]
-            except (InvalidValue, UnreadableImage) as error:
-                logger.warning("%s: frame %d of %s: %s", self.source, time, name, error)
-        raise InvalidValue(f"{self.source}: {_TRIES} damaged frames in a row, the last of {name!r}")
+        return Sample(
+            index=index, name=self.name(index), image=Image.fromarray(pixels),
+            targets=ObjectMasks(shapes, (True,) * len(shapes)),
+        )  # fmt: skip
 
 
-def annotated_videos(videos: Videos) -> list[int]:
-    """Numbers of the videos that have a mask on any frame.
+def annotated_frames(videos: Videos) -> dict[int, tuple[int, ...]]:
+    """The frames with a mask of each video that has any, by the video's number.
+
+    They are taken once, as a video forgets a frame whose mask turns out to be damaged: what is drawn
+    must not depend on what was read before.
 
     Raises:
-        InvalidValue: none has.
+        InvalidValue: no video has any.
     """
-    places = [k for k in range(len(videos)) if len(videos[k].annotated)]
-    if not places:
+    found = {k: tuple(videos[k].annotated) for k in range(len(videos))}
+    annotated = {k: frames for k, frames in found.items() if frames}
+    if not annotated:
         raise InvalidValue(f"{videos.source} has no video with an annotated frame to train on")
-    return places
+    return annotated
 
 
 def _masks(

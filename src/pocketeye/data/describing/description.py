@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from pocketeye.data.detection.samples import (
 from pocketeye.data.files.decode import UnreadableImage, header_size, no_comments, read_pixels
 from pocketeye.data.files.listing import some
 from pocketeye.data.files.splits import spellings
+from pocketeye.data.sample import SampleSet
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, ClassMap
 from pocketeye.data.semantic.layouts import find_pairs, semantic_layout, semantic_splits
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
@@ -74,7 +76,7 @@ class DataDescription:
     counted: str
     splits: tuple[SplitDescription, ...]
     notes: tuple[str, ...] = ()
-    shown: DetectionSet | SemanticSet | None = field(default=None, repr=False)
+    shown: SampleSet[Any] | None = field(default=None, repr=False)
 
 
 def describe(
@@ -221,13 +223,13 @@ def _labels(one: SemanticSet) -> SplitDescription:
     pixels = np.zeros(256, np.int64)
     for at in _spread(len(one), MOST_MASKS):
         try:
-            pixels += np.bincount(one.labels(at).ravel(), minlength=256)
+            pixels += np.bincount(one.targets(at).ravel(), minlength=256)
         except UnreadableImage as error:
-            one.late[at] = str(error)
+            one.collector.found(one.name(at), str(error))
     shares = 100 * pixels / max(1, pixels.sum())
     counts = {name: round(float(shares[k]), 2) for k, name in enumerate(one.classes)}
     with no_comments():
-        sizes = [header_size(one[at].mask_path) for at in _spread(len(one), MOST_HEADERS)]
+        sizes = [header_size(one.mask_path(at)) for at in _spread(len(one), MOST_HEADERS)]
     return SplitDescription(
         name=one.split,
         images=len(one),
@@ -255,6 +257,7 @@ def _videos(root: Path, split: str | None) -> DataDescription:
                 problems=found.problems,
             ),
         ),
+        shown=found,
     )
 
 

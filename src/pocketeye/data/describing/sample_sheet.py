@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.detection.samples import ImageObjects
 from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.results.draw import draw_boxes, draw_masks
 from pocketeye.results.legend import legend
 from pocketeye.results.masks import CompactMask, Masks
@@ -20,21 +22,18 @@ _GAP, _LINE, _INK, _PAPER = 8, 18, "#1c1c1c", "#ffffff"
 _FILL = 0.55
 
 
-def sample_sheet(samples: DetectionSet | SemanticSet, count: int = MOST) -> Image.Image:
-    """Up to ``count`` images, evenly spread, and the classes that are to be seen in them.
+def sample_sheet(samples: SampleSet[Any], count: int = MOST) -> Image.Image:
+    """Draw up to ``count`` images, evenly spread, and the classes that are to be seen in them.
 
-    A colour is a class. Outlines are filled, boxes are frames; what a semantic set ignores keeps the
-    image's own colours. An image that cannot be read leaves an empty cell that says why.
+    A colour is a class; objects of videos, which have none, have a colour each. Outlines are filled,
+    boxes are frames; what a semantic set ignores keeps the image's own colours. An image that cannot
+    be read leaves an empty cell that says why.
     """
     chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
     cells, seen = [], set[int]()
     for index in chosen.tolist():
         try:
-            cell, labels = (
-                _detection(samples[index])
-                if isinstance(samples, DetectionSet)
-                else _semantic(samples, index)
-            )
+            cell, labels = _cell(samples.read(index))
         except UnreadableImage as error:
             cell, labels = _empty(str(error)), set[int]()
         cells.append((samples.name(index), cell))
@@ -47,31 +46,48 @@ def _fitted(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _detection(sample: DetectionSample) -> tuple[Image.Image, set[int]]:
-    """Drawn at the size it is shown, so that lines keep their width."""
-    size = _fitted(sample.size)
-    image = sample.image().resize(size)
-    ids = (sample.labels + 1).tolist()
-    outlined = [i for i in range(len(sample)) if sample.outlines[i] is not None]
-    bare = [i for i in range(len(sample)) if sample.outlines[i] is None]
-    items = tuple(CompactMask.from_dense(sample.mask(i)).resized(size) for i in outlined)
+def _cell(sample: Sample[Any]) -> tuple[Image.Image, set[int]]:
+    """An image with its annotations and the labels in it; a label alone is not drawn.
+
+    All is drawn at the size it is shown, so that lines keep their width.
+    """
+    image = sample.image.resize(_fitted(sample.image.size))
+    if isinstance(sample.targets, ImageObjects):
+        return image, _draw_objects(image, sample.targets)
+    if isinstance(sample.targets, VideoSequence):
+        return image, _draw_first_frame(image, sample.targets)
+    if isinstance(sample.targets, np.ndarray):
+        return image, _draw_labels(image, sample.targets)
+    raise TypeError(f"nothing is drawn of {type(sample.targets).__name__}")
+
+
+def _draw_objects(image: Image.Image, objects: ImageObjects) -> set[int]:
+    size, ids = image.size, (objects.labels + 1).tolist()
+    outlined = [i for i in range(len(objects)) if objects.outlines[i] is not None]
+    bare = [i for i in range(len(objects)) if objects.outlines[i] is None]
+    items = tuple(CompactMask.from_dense(objects.mask(i)).resized(size) for i in outlined)
     draw_masks(image, Masks(size=size, items=items), [ids[i] for i in outlined],
-               ["crowd" if sample.crowd[i] else "" for i in outlined])  # fmt: skip
-    boxes = sample.boxes[bare] * (np.array(size * 2) / np.array(sample.size * 2))
+               ["crowd" if objects.crowd[i] else "" for i in outlined])  # fmt: skip
+    boxes = objects.boxes[bare] * (np.array(size * 2) / np.array(objects.size * 2))
     draw_boxes(image, boxes, [ids[i] for i in bare], ["" for _ in bare])
-    return image, set(sample.labels.tolist())
+    return set(objects.labels.tolist())
 
 
-def _semantic(samples: SemanticSet, index: int) -> tuple[Image.Image, set[int]]:
-    image, labels = samples.read(index)
-    size = _fitted(image.size)
-    image = image.resize(size)
+def _draw_first_frame(image: Image.Image, clip: VideoSequence) -> set[int]:
+    masks = clip.object_masks(clip.annotated[0]) or {}
+    items = tuple(CompactMask.from_dense(mask).resized(image.size) for mask in masks.values())
+    draw_masks(image, Masks(size=image.size, items=items), list(masks), [""] * len(masks))
+    return set()
+
+
+def _draw_labels(image: Image.Image, labels: np.ndarray) -> set[int]:
+    size = image.size
     shown = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
     found = [int(label) for label in np.unique(shown) if label != IGNORE]
     items = tuple(CompactMask.from_dense(shown == label) for label in found)
     ids = [label + 1 for label in found]
     draw_masks(image, Masks(size=size, items=items), ids, [""] * len(ids), _FILL)
-    return image, set(found)
+    return set(found)
 
 
 def _empty(reason: str) -> Image.Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye import progress
-from pocketeye.data.detection.objects import Gathering, Objects
+from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.files.coco_json import (
     image_flaw,
     image_folder,
@@ -36,7 +36,7 @@ def read_coco_boxes(
     names = _categories(file, content.get("categories"))
     labels = {category: label for label, category in enumerate(names)}
     images = content["images"]
-    gathering = Gathering(image_folder(file, images), masks)
+    gathering = ObjectGathering(image_folder(file, images), masks)
     rows = _by_image(content, labels, gathering)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
@@ -58,7 +58,7 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: Gathering) -> Rows:
+def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: ObjectGathering) -> Rows:
     """The annotations of each image that is in the file, by its id."""
     known: set[Any] = set()
     for image in content["images"]:
@@ -82,7 +82,7 @@ def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: Gather
 
 
 def _add_image(
-    gathering: Gathering, image: dict[str, Any], rows: Rows, labels: dict[int, int]
+    gathering: ObjectGathering, image: dict[str, Any], rows: Rows, labels: dict[int, int]
 ) -> None:
     name, number = str(image.get("file_name")), image.get("id")
     if not isinstance(number, int | str):
@@ -98,7 +98,7 @@ def _add_image(
 
 
 def _add_object(
-    gathering: Gathering, annotation: dict[str, Any], size: tuple[int, int], label: int
+    gathering: ObjectGathering, annotation: dict[str, Any], size: tuple[int, int], label: int
 ) -> None:
     name = f"annotation {annotation.get('id')}"
     outline = annotation.get("segmentation")

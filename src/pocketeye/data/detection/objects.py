@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.listing import Problems
 from pocketeye.data.files.names import Names
+from pocketeye.data.files.problems import Problems
 
 OUTSIDE = 1.0
 """A box may reach so many pixels out without being counted (rounding, numbers from 1 or from 0)."""
@@ -57,7 +57,7 @@ class Objects:
 
 
 @dataclass
-class Gathering:
+class ObjectGathering:
     """Objects as a reader finds them, image after image.
 
     Args:

@@ -18,18 +18,17 @@ unsound is left out or cut off by the rules of ``docs/data.md``, counted, and na
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from pocketeye.data.detection.objects import Objects
-from pocketeye.data.files.decode import UnreadableImage, decode_as
-from pocketeye.data.files.readable import first_readable, late_sentences, require_some
+from pocketeye.data.files.decode import decode_as
+from pocketeye.data.files.problems import Problems, require_some
 from pocketeye.data.files.shapes import outline_mask
+from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
 
@@ -38,12 +37,11 @@ Layout = Literal["auto", "coco", "voc", "yolo"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DetectionSample:
-    """One image and its objects; pixels and masks are made when asked for.
+class ImageObjects:
+    """The objects of one image; their masks are made when asked for.
 
     Attributes:
-        path: of the image.
-        size: (width, height) of the image as :meth:`image` gives it; boxes and masks are in it.
+        size: (width, height) of the image that boxes and masks are in.
         image_id: as the annotations have it; the file's name for VOC and YOLO.
         boxes: float32 ``(N, 4)`` x0, y0, x1, y1 in pixels.
         labels: int64 ``(N,)``, 0 to the number of classes - 1.
@@ -53,7 +51,6 @@ class DetectionSample:
         outlines: polygons or run lengths as COCO writes them, None for an object without.
     """
 
-    path: Path
     size: tuple[int, int]
     image_id: int | str
     boxes: np.ndarray
@@ -65,14 +62,6 @@ class DetectionSample:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def image(self) -> Image.Image:
-        """The image, RGB.
-
-        Raises:
-            UnreadableImage: damaged, or not of the size the annotations are for.
-        """
-        return decode_as(self.path, self.size)
 
     def mask(self, index: int) -> np.ndarray:
         """bool ``(height, width)`` of one object; its box filled where it has no outline."""
@@ -91,7 +80,7 @@ class DetectionSample:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DetectionSet(Sequence[DetectionSample]):
+class DetectionSet:
     """Images with boxes in a fixed order; images without objects are in it.
 
     Attributes:
@@ -101,7 +90,7 @@ class DetectionSet(Sequence[DetectionSample]):
         classes: names, in the order of the labels.
         category_ids: by which COCO's json knows the classes; 1 to the number of classes elsewhere.
         objects: all boxes at once, for counting.
-        late: images that turned out to be unreadable so far, by number.
+        collector: what was left out or cut off and why.
     """
 
     source: str
@@ -110,22 +99,17 @@ class DetectionSet(Sequence[DetectionSample]):
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     objects: Objects = field(repr=False)
-    late: dict[int, str] = field(default_factory=dict, repr=False)
+    collector: Problems = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.objects)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index = int(index) % len(self)
+    def targets(self, index: int) -> ImageObjects:
+        """Return what is annotated in an image, without reading the image."""
         of = self.objects
         here = slice(int(of.starts[index]), int(of.starts[index + 1]))
         width, height = of.sizes[index].tolist()
-        return DetectionSample(
-            path=of.root / of.files[index],
+        return ImageObjects(
             size=(width, height),
             image_id=of.image_ids[index],
             boxes=of.boxes[here],
@@ -136,14 +120,28 @@ class DetectionSet(Sequence[DetectionSample]):
             outlines=tuple(json.loads(text) for text in of.outlines[here]),
         )
 
-    def name(self, index: int) -> str:
+    def read(self, index: int) -> Sample[ImageObjects]:
+        """Read an image, RGB, and its objects.
+
+        Raises:
+            UnreadableImage: damaged, or not of the size the annotations are for.
+        """
+        targets = self.targets(index)
+        image = decode_as(self.path(index), targets.size)
+        return Sample(index=index, name=self.name(index), image=image, targets=targets)
+
+    def path(self, index: int) -> Path:
         """File of an image."""
+        return self.objects.root / self.objects.files[index]
+
+    def name(self, index: int) -> str:
+        """File of an image, as the annotations name it."""
         return self.objects.files[index]
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What was left out or cut off and why, one sentence each; images found damaged since."""
-        return (*self.objects.problems, *late_sentences(self))
+        return tuple(self.collector)
 
     @property
     def has_masks(self) -> bool:
@@ -158,21 +156,6 @@ class DetectionSet(Sequence[DetectionSample]):
     def class_counts(self) -> np.ndarray:
         """Objects per class, crowds too: int64 ``(num_classes,)``."""
         return np.bincount(self.objects.labels, minlength=len(self.classes))
-
-    def usable(self, index: int) -> tuple[int, DetectionSample, Image.Image]:
-        """Sample ``index`` with its image, or the first after it that can be read, and its number.
-
-        For training; in judging, a damaged image is to be left out and named instead.
-
-        Raises:
-            InvalidValue: 16 damaged ones in a row.
-        """
-        at, (sample, image) = first_readable(self, index, self._with_image)
-        return at, sample, image
-
-    def _with_image(self, index: int) -> tuple[DetectionSample, Image.Image]:
-        sample: DetectionSample = self[index]
-        return sample, sample.image()
 
 
 def load_detection(
@@ -219,6 +202,7 @@ def load_detection(
         classes=classes,
         category_ids=ids,
         objects=objects,
+        collector=Problems(str(root), objects.problems),
     )
 
 
@@ -263,9 +247,8 @@ def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
 
 __all__ = [
     "LAYOUTS",
-    "DetectionSample",
     "DetectionSet",
-    "UnreadableImage",
+    "ImageObjects",
     "detection_layout",
     "detection_splits",
     "load_detection",

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from pocketeye import progress
-from pocketeye.data.detection.objects import Gathering, Objects
+from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.files.decode import (
     SUFFIXES,
     UnreadableImage,
@@ -16,7 +16,8 @@ from pocketeye.data.files.decode import (
     no_comments,
     upright_size,
 )
-from pocketeye.data.files.listing import Problems, some
+from pocketeye.data.files.listing import some
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.errors import InvalidValue, MissingFile
 
@@ -73,7 +74,7 @@ def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[st
         InvalidValue: no class at all.
     """
     place, stems = _find(root, split)
-    gathering = Gathering(place.root, masks)
+    gathering = ObjectGathering(place.root, masks)
     pages = {stem: _read(place.pages[stem], gathering.problems) for stem in _of_split(place, stems)}
     classes = _classes(root, place, pages)
     labels = {name: label for label, name in enumerate(classes)}
@@ -187,7 +188,9 @@ def _numbers(item: ElementTree.Element | None, names: tuple[str, ...]) -> tuple[
         return None
 
 
-def _add(gathering: Gathering, stem: str, image: str, page: _Page, labels: dict[str, int]) -> None:
+def _add(
+    gathering: ObjectGathering, stem: str, image: str, page: _Page, labels: dict[str, int]
+) -> None:
     path = gathering.root / image
     try:
         size = upright_size(path)

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from pocketeye import progress
-from pocketeye.data.detection.objects import Gathering, Objects
+from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, no_comments, upright_size
 from pocketeye.data.files.listing import some
 from pocketeye.data.files.shapes import outline_box
@@ -68,7 +68,7 @@ def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[s
     classes = _names(file, content.get("names"))
     images = _images(file, content, split)
     base = file.parent
-    gathering = Gathering(base, masks)
+    gathering = ObjectGathering(base, masks)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
             _add(gathering, image, len(classes))
@@ -134,7 +134,7 @@ def text_of(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _without_image(gathering: Gathering, images: list[Path]) -> None:
+def _without_image(gathering: ObjectGathering, images: list[Path]) -> None:
     """Name the texts in the folders used that belong to no image."""
     known = {text_of(image) for image in images}
     folders = {text.parent for text in known if text.parent.name != gathering.root.name}
@@ -145,7 +145,7 @@ def _without_image(gathering: Gathering, images: list[Path]) -> None:
                 gathering.problems.add(text.name, "missing image")
 
 
-def _add(gathering: Gathering, image: Path, num_classes: int) -> None:
+def _add(gathering: ObjectGathering, image: Path, num_classes: int) -> None:
     name = _relative(image, gathering.root)
     if not image.is_file():
         gathering.problems.add(name, "missing image: left out")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.files.names import Names
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import FileSource, Source, walk
 from pocketeye.errors import InvalidValue
 
@@ -49,26 +49,6 @@ class Listing:
         for mark in self.source.marks(self.rows) if digests is None else digests:
             digest.update(mark)
         return digest.hexdigest()
-
-
-@dataclass
-class Problems:
-    """Sentences about single images; of a kind that comes often the first are kept, all counted."""
-
-    most: int = 100
-    sentences: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def add(self, name: str, kind: str) -> None:
-        self.counts[kind] += 1
-        if self.counts[kind] <= self.most:
-            self.sentences.append(f"{name}: {kind}")
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.sentences
-        for kind, count in self.counts.items():
-            if count > self.most:
-                yield f"{count - self.most} more like these: {kind} ({count} in all)"
 
 
 def stratified_split(

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, header_size
-from pocketeye.data.files.listing import Problems
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import walk
 
 ENDINGS = ("_L", "_P", "_mask", "_label", "_labels", "_gt", "_seg")

@@ -70,7 +70,7 @@ class EncodedStore:
         return None
 
 
-class Gathering:
+class ImageGathering:
     """Decoded images one after the other; images of one size are written into one array at once."""
 
     def __init__(self, most: int) -> None:

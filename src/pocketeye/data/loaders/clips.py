@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from pocketeye.data.clips.clips import collate_clips
-from pocketeye.data.loaders.images import QuietLoader, one_thread
+from pocketeye.data.loaders.loader import SampleLoader
 from pocketeye.data.seeded import SeededDataset
 from pocketeye.devices import rank_and_world
 
@@ -52,14 +52,12 @@ def make_clip_loader(
     collate: Callable[[Sequence[Any]], Any] = collate_clips,
 ) -> DataLoader[Any]:
     """Batches of ``source``, as ``collate`` makes them."""
-    return QuietLoader(
+    return SampleLoader(
         source,
         batch_size=batch_size,
         sampler=ClipSampler(len(source), batch_size, first_epoch_only=not training),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
-        worker_init_fn=one_thread,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),
     )

@@ -6,27 +6,30 @@ So the number of workers, the processes' timing and a resume change nothing. Lig
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pocketeye.data import DAMAGED, ImageSet, UnreadableImage
+from pocketeye.data.classification.images import ImageSet
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.loaders.loader import SampleLoader
 from pocketeye.data.loaders.sampling import EpochSampler, Key, MultiScaleBatches
+from pocketeye.data.sample import first_readable
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
 
-logger = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Any], Tensor]
-IGNORED = DAMAGED
+OnDamage = Literal["replace", "refuse", "ignore"]
+IGNORED = -100
 """Label of rows that count for nothing: damaged images, and what fills up the last shard of an
-evaluation in several processes."""
+evaluation in several processes. The number is the ``ignore_index`` of cross entropy."""
 
 
 def make_loader(
@@ -39,6 +42,7 @@ def make_loader(
     drop_last: bool,
     workers: int = 0,
     scales: Sequence[tuple[Transform, int]] = (),
+    on_damage: OnDamage | None = None,
 ) -> DataLoader[Batch]:
     """Batches of (float32 ``(N, C, S, S)``, int64 ``(N,)``).
 
@@ -49,8 +53,10 @@ def make_loader(
     ``scales`` are the transforms and batch sizes of a multi-scale training, which take the place of
     ``transform`` and ``batch_size``; no sample comes twice then.
 
-    A damaged image found late (a set too large for memory) is replaced by its neighbour while
-    training, with a warning in the log, and is an error in evaluation.
+    ``on_damage`` says what becomes of a damaged image of a set that is too large to be decoded at
+    once: the next one takes its place (``replace``, for training), the loader raises InvalidValue
+    (``refuse``), or a grey row has the label -100 (``ignore``, for judging). The first and the last
+    name it in ``images.problems``. By default what is shuffled is for training, else refused.
 
     Raises:
         InvalidValue: a batch below 1, or a set smaller than one batch with ``drop_last``.
@@ -74,36 +80,18 @@ def make_loader(
     if scales:
         sizes = [batch for _, batch in scales]
         batches = {"batch_sampler": MultiScaleBatches(len(images), sizes, seed=seed)}
-    return QuietLoader(
-        kind(images, transforms, replace_damaged=shuffle),
+    return SampleLoader(
+        kind(images, transforms, on_damage or ("replace" if shuffle else "refuse")),
         **batches,
         collate_fn=_as_is,
         num_workers=workers,
         persistent_workers=workers > 0,
-        worker_init_fn=one_thread,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),
     )
-
-
-class QuietLoader(DataLoader[Any]):
-    """Has a generator of its own, so that starting an epoch draws nothing from the global one."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickled generator's state is a passing tensor, whose file descriptor is closed before a
-        # spawned process can take it over.
-        return {**self.__dict__, "generator": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, generator=torch.Generator())
 
 
 def _as_is(batch: Any) -> Any:
     return batch
-
-
-def one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
 
 
 @contextmanager
@@ -121,10 +109,10 @@ class _Singles(Dataset[Batch]):
     """Images transformed one by one; ``transforms`` are the usual one, then those of the scales."""
 
     def __init__(
-        self, images: ImageSet, transforms: Sequence[Transform], *, replace_damaged: bool
+        self, images: ImageSet, transforms: Sequence[Transform], on_damage: OnDamage
     ) -> None:
         self.images, self.transforms = images, tuple(transforms)
-        self.replace_damaged = replace_damaged
+        self.on_damage = on_damage
 
     def __len__(self) -> int:
         return len(self.images)
@@ -143,18 +131,21 @@ class _Singles(Dataset[Batch]):
         return self._transform(key)(image), IGNORED if key.sample < 0 else label
 
     def _image(self, index: int) -> tuple[Any, int]:
-        for attempt in range(16):
-            at = (index + attempt) % len(self.images)
-            try:
-                return self.images[at]
-            except UnreadableImage as error:
-                if not self.replace_damaged:
-                    raise InvalidValue(
-                        f"{self.images.name(at)} cannot be read ({error}): remove it from "
-                        f"{self.images.source}"
-                    ) from error
-                logger.warning("%s cannot be read (%s), skipped", self.images.name(at), error)
-        raise InvalidValue(f"{self.images.source}: 16 damaged images in a row, see the log")
+        if self.on_damage == "replace":
+            sample = first_readable(self.images, index)
+            return sample.image, sample.targets
+        try:
+            sample = self.images.read(index)
+        except UnreadableImage as error:
+            name = self.images.name(index)
+            if self.on_damage == "refuse":
+                raise InvalidValue(
+                    f"{name} cannot be read ({error}): remove it from {self.images.source}"
+                ) from error
+            self.images.collector.found(name, str(error))
+            mode = "L" if self.images.in_chans == 1 else "RGB"
+            return Image.new(mode, (1, 1)), IGNORED  # the row keeps its place in the batch
+        return sample.image, sample.targets
 
 
 class _Batches(_Singles):

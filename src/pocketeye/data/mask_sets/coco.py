@@ -18,7 +18,7 @@ from pocketeye.data.files.coco_json import (
     said_size,
 )
 from pocketeye.data.files.decode import no_comments
-from pocketeye.data.files.listing import Problems
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import flaw, polygon_mask, runs_mask, runs_of
 
 

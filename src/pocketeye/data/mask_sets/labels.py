@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from pocketeye.data.files.decode import UnreadableImage, no_comments
-from pocketeye.data.files.listing import Problems
 from pocketeye.data.files.mask_pairs import by_stem, pair_up
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import Given
 
 SMALLEST_PART = 0.002
@@ -20,15 +20,16 @@ SMALLEST_PART = 0.002
 class LabelReader:
     """``root/images/NAME.jpg`` and ``root/masks/NAME.png``: label numbers, 0 for the background.
 
-    The first object is the union of the labels above 0, the whole; the others are the connected parts
-    of each label, from a five-hundredth of the image on.
+    Either each number is an object, or all are parts of one: then the first object is the union of the
+    numbers above 0, the whole, and the others are the connected parts of each number, from a
+    five-hundredth of the image on.
 
     Left out and named: an image without mask, a mask without image, sizes that disagree, masks that
     are no numbers (RGB).
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, objects: bool = False) -> None:
+        self.root, self.objects = root, objects
         problems = Problems()
         with no_comments():
             self.pairs = pair_up(root, by_stem(root, "images"), by_stem(root, "masks"), problems)
@@ -54,6 +55,9 @@ class LabelReader:
             raise UnreadableImage(f"its mask cannot be read: {error}") from error
         if labels.shape != size[::-1]:
             raise UnreadableImage(f"a mask of {labels.shape[1]}x{labels.shape[0]} for it")
+        if self.objects:
+            each = [Given(labels == number) for number in np.unique(labels[labels > 0]).tolist()]
+            return tuple(each), (True,) * len(each)
         whole = labels > 0
         if not whole.any():
             return (), ()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.listing import Problems
 from pocketeye.data.files.names import Names
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import flaw, runs_mask, runs_of
 
 

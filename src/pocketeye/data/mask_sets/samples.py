@@ -1,14 +1,20 @@
 """Images with the masks of what is in them, to train promptable segmentation on.
 
-=========  ====================================================  ==================================
-layout     files                                                 objects of an image
-=========  ====================================================  ==================================
-``coco``   ``ROOT/annotations/instances_*.json`` with polygons    its annotations; crowds left out
-           or run lengths, images in a folder of that name
-``sa-1b``  ``sa_*.jpg`` each with ``sa_*.json``, also deeper      its annotations
-``labels`` ``ROOT/images/*`` and ``ROOT/masks/*.png`` of label    the union of all labels above 0,
-           numbers, 0 for the background                         and each connected part of a label
-=========  ====================================================  ==================================
+===========  ==================================================  ==================================
+layout       files                                               objects of an image
+===========  ==================================================  ==================================
+``coco``     ``ROOT/annotations/instances_*.json`` with          its annotations; crowds left out
+             polygons or run lengths, images in a folder of
+             that name
+``sa-1b``    ``sa_*.jpg`` each with ``sa_*.json``, also deeper   its annotations
+``parts``    ``ROOT/images/*`` and ``ROOT/masks/*.png`` of       the union of all numbers above 0,
+             label numbers, 0 for the background                 and each connected part of a number
+``objects``  the same files                                      each number above 0, a thing of its
+                                                                 own
+===========  ==================================================  ==================================
+
+The files do not tell ``parts`` from ``objects``: a folder of label numbers is read as ``parts`` unless
+its layout is given, in ``--data`` as ``FOLDER:objects``.
 """
 
 from __future__ import annotations
@@ -16,42 +22,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage, decode
-from pocketeye.data.files.readable import first_readable, late_sentences, require_some
+from pocketeye.data.files.problems import Problems, require_some
+from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
-LAYOUTS = ("coco", "sa-1b", "labels")
+LAYOUTS = ("coco", "sa-1b", "parts", "objects")
 
 
-class MaskedImage(NamedTuple):
-    """One image and its objects; masks are made when asked for.
+class ObjectMasks(NamedTuple):
+    """The objects of one image; masks are made when asked for.
 
     Attributes:
-        pixels: uint8 RGB ``(H, W, 3)``.
         shapes: each gives a bool ``(H, W)``.
         whole: whether the object is a thing of its own (and not a part of one); as many as ``shapes``.
     """
 
-    pixels: np.ndarray
     shapes: tuple[Callable[[], np.ndarray], ...]
     whole: tuple[bool, ...]
 
 
-class WorstImages(Protocol):
-    """Annotated images, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
-
-    @property
-    def source(self) -> str:
-        """What the user named."""
-
-    def __len__(self) -> int: ...
-
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Image ``index``, or the first readable one after it, and its number."""
+MaskedImages: TypeAlias = SampleSet[ObjectMasks]
+"""Images with masks, as clips are made of them: a :class:`MaskSet`, or frames of videos."""
 
 
 class Reader(Protocol):
@@ -84,13 +80,15 @@ class MaskSet:
     Attributes:
         source: what the user named.
         layout: one of ``LAYOUTS``.
-        late: what turned out to be unusable so far, by number.
+        classes: none, as objects have no class here.
+        collector: what was left out and why.
     """
 
     source: str
     layout: str
     reader: Reader
-    late: dict[int, str] = field(default_factory=dict)
+    collector: Problems = field(repr=False)
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -103,27 +101,24 @@ class MaskSet:
         pixel) is named in the log when it turns up, and here from then on; the next image takes its
         place.
         """
-        return (*self.reader.problems, *late_sentences(self))
+        return tuple(self.collector)
 
     def name(self, index: int) -> str:
         """File the sample came from."""
         return self.reader.name(index)
 
-    def __getitem__(self, index: int) -> MaskedImage:
-        """Image and masks; raises ``UnreadableImage`` where one of the two is damaged."""
+    def read(self, index: int) -> Sample[ObjectMasks]:
+        """Read an image and its masks.
+
+        Raises:
+            UnreadableImage: one of the two is damaged, or there is no object.
+        """
         image = decode(self.reader.image(index))
         shapes, whole = self.reader.shapes(index, image.size)
         if not shapes:
             raise UnreadableImage("no object in it")
-        return MaskedImage(np.asarray(image), shapes, whole)
-
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Sample ``index``, or the first after it that can be read, and its number.
-
-        Raises:
-            InvalidValue: 16 damaged ones in a row.
-        """
-        return first_readable(self, index, self.__getitem__)
+        masks = ObjectMasks(shapes, whole)
+        return Sample(index=index, name=self.name(index), image=image, targets=masks)
 
 
 def load_masks(source: str | Path, split: str | None = None, layout: str = "auto") -> MaskSet:
@@ -155,9 +150,27 @@ def load_masks(source: str | Path, split: str | None = None, layout: str = "auto
     elif found == "sa-1b":
         reader = Sa1bReader(_inside(root, split))
     else:
-        reader = LabelReader(_inside(root, split))
+        reader = LabelReader(_inside(root, split), objects=found == "objects")
     require_some(source, len(reader), reader.problems, "image with a usable mask")
-    return MaskSet(source=str(source), layout=found, reader=reader)
+    return MaskSet(
+        source=str(source), layout=found, reader=reader,
+        collector=Problems(str(source), reader.problems),
+    )  # fmt: skip
+
+
+def split_layout(source: str) -> tuple[str, str]:
+    """Folder and layout of an entry of ``--data``, ``FOLDER:LAYOUT``; without layout it is ``auto``.
+
+    Raises:
+        InvalidValue: an unknown layout (with the nearest spelling).
+    """
+    folder, colon, layout = source.rpartition(":")
+    # a path may have a colon itself, as on Windows
+    if not colon or Path(source).exists() or set(layout) & set("/\\"):
+        return source, "auto"
+    if layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS, "write FOLDER:LAYOUT")
+    return folder, layout
 
 
 def _layout_of(root: Path, split: str | None) -> str:
@@ -165,13 +178,13 @@ def _layout_of(root: Path, split: str | None) -> str:
         return "coco"
     folder = _inside(root, split)
     if (folder / "masks").is_dir() and (folder / "images").is_dir():
-        return "labels"
+        return "parts"
     if next(folder.glob("**/sa_*.json"), None) is not None:
         return "sa-1b"
     raise InvalidValue(
         f"{folder} is no set of images with masks that can be told by its files: expected "
         "annotations/instances_*.json (coco), sa_*.jpg with sa_*.json (sa-1b), or the folders images "
-        "and masks (labels)"
+        "and masks (parts, objects)"
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketeye.data.files.decode import no_comments
-from pocketeye.data.files.listing import Problems, some
+from pocketeye.data.files.listing import some
 from pocketeye.data.files.mask_pairs import by_stem, pair_up
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.data.semantic.class_maps import KNOWN, ClassMap, numbered
 from pocketeye.errors import InvalidValue, MissingFile

@@ -14,45 +14,34 @@ layout          files
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from pocketeye.data.files.decode import UnreadableImage, decode_as, read_pixels
-from pocketeye.data.files.readable import first_readable, late_sentences, require_some
+from pocketeye.data.files.problems import Problems, require_some
+from pocketeye.data.sample import Sample
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, KNOWN, ClassMap, read_class_map
 from pocketeye.data.semantic.layouts import Found, find_pairs, semantic_layout, semantic_splits
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
-logger = logging.getLogger(__name__)
 LAYOUTS = ("ade20k", "cityscapes", "folders")
 Layout = Literal["auto", "ade20k", "cityscapes", "folders"]
 _LOOKED_AT, _MOST_UNKNOWN = 8, 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class SemanticSample:
-    """One image and the file of its labels."""
-
-    path: Path
-    mask_path: Path
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SemanticSet(Sequence[SemanticSample]):
+class SemanticSet:
     """Images with labels in a fixed order.
 
     Attributes:
         source: what the user named.
         layout: one of ``LAYOUTS``.
         class_map: what the pixel values mean.
-        late: images that turned out to be unusable so far, by number.
-        strange: pixel values without a class that turned up so far: in how many masks.
+        collector: what was left out and why; subsets of a set share it.
     """
 
     source: str
@@ -60,17 +49,10 @@ class SemanticSet(Sequence[SemanticSample]):
     split: str | None
     class_map: ClassMap
     found: Found = field(repr=False)
-    late: dict[int, str] = field(default_factory=dict, repr=False)
-    strange: dict[str, int] = field(default_factory=dict, repr=False)
+    collector: Problems = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.found.pairs)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        image, mask = self.found.pairs[index]
-        return SemanticSample(path=self.found.root / image, mask_path=self.found.root / mask)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -86,65 +68,55 @@ class SemanticSet(Sequence[SemanticSample]):
         """File of an image."""
         return self.found.pairs[index][0]
 
+    def path(self, index: int) -> Path:
+        """File of an image, with its folder."""
+        return self.found.root / self.found.pairs[index][0]
+
+    def mask_path(self, index: int) -> Path:
+        """File of the labels of an image."""
+        return self.found.root / self.found.pairs[index][1]
+
     @property
     def problems(self) -> tuple[str, ...]:
         """What was left out and why; what turned out so far when masks and images were read."""
-        strange = (
-            f"{value}: no class, its pixels are ignored (in {count} masks so far)"
-            for value, count in self.strange.items()
-        )
-        return (*self.found.problems, *strange, *late_sentences(self))
+        return tuple(self.collector)
 
-    def labels(self, index: int) -> np.ndarray:
-        """uint8 ``(H, W)``: 0 to the number of classes - 1, or ``ignore_index``.
+    def targets(self, index: int) -> np.ndarray:
+        """Read labels, uint8 ``(H, W)``: 0 to the number of classes - 1, or ``ignore_index``.
 
         Pixel values that have no class are ignored, counted and named in ``problems``.
 
         Raises:
             UnreadableImage: the mask is damaged.
         """
-        _, pixels = read_pixels(self[index].mask_path)
+        _, pixels = read_pixels(self.mask_path(index))
         labels, strange = self.class_map.labels(pixels)
         for value in strange:
-            if value not in self.strange:
-                logger.warning("%s: %s in the mask of %s has no class, ignored",
-                               self.source, value, self.name(index))  # fmt: skip
-            self.strange[value] = self.strange.get(value, 0) + 1
+            why = f"{value} in its mask has no class, such pixels are ignored"
+            # The first mask stands for all in the log: a wrong class map makes a line of each.
+            self.collector.found(self.name(index), why, log=not self.collector.counts[why])
         return labels
 
-    def image(self, index: int, size: tuple[int, int]) -> Image.Image:
-        """The image, RGB of (width, height), the size of its mask.
-
-        Raises:
-            UnreadableImage: damaged, or of another size.
-        """
-        return decode_as(self[index].path, size)
-
-    def read(self, index: int) -> tuple[Image.Image, np.ndarray]:
-        """Image and labels.
+    def read(self, index: int) -> Sample[np.ndarray]:
+        """Read an image, RGB, and its labels.
 
         Raises:
             UnreadableImage: one of the two is damaged, or their sizes differ.
         """
-        labels = self.labels(index)
-        return self.image(index, (labels.shape[1], labels.shape[0])), labels
+        labels = self.targets(index)
+        image = decode_as(self.path(index), (labels.shape[1], labels.shape[0]))
+        return Sample(index=index, name=self.name(index), image=image, targets=labels)
 
-    def usable(self, index: int) -> tuple[int, Image.Image, np.ndarray]:
-        """Image and labels of ``index``, or of the first after it that can be learnt from.
+    def subset(self, indices: Iterable[int]) -> SemanticSet:
+        """The images at ``indices``, in that order; what turns out about them is noted together."""
+        pairs = tuple(self.found.pairs[int(index)] for index in indices)
+        return replace(self, found=replace(self.found, pairs=pairs))
 
-        For training; in judging, a damaged image is to be left out and named instead.
 
-        Raises:
-            InvalidValue: 16 damaged ones in a row.
-        """
-        at, (image, labels) = first_readable(self, index, self._learnable)
-        return at, image, labels
-
-    def _learnable(self, index: int) -> tuple[Image.Image, np.ndarray]:
-        image, labels = self.read(index)
-        if (labels == IGNORE).all():
-            raise UnreadableImage("not one pixel with a class")
-        return image, labels
+def require_a_class(sample: Sample[np.ndarray]) -> None:
+    """Raise ``UnreadableImage`` for labels that teach nothing: not one pixel has a class."""
+    if (sample.targets == IGNORE).all():
+        raise UnreadableImage("not one pixel with a class")
 
 
 def load_semantic(
@@ -190,7 +162,10 @@ def load_semantic(
             f"ignore: [255]), or name the classes: a yaml, or one of {', '.join(sorted(KNOWN))}"
         )
     require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
-    opened = SemanticSet(source=str(root), layout=kind, split=split, class_map=chosen, found=found)
+    opened = SemanticSet(
+        source=str(root), layout=kind, split=split, class_map=chosen, found=found,
+        collector=Problems(str(root), found.problems),
+    )  # fmt: skip
     _refuse_other_masks(opened)
     return opened
 
@@ -209,7 +184,7 @@ def _refuse_other_masks(opened: SemanticSet) -> None:
     total, strange = 0, dict[str, int]()
     for index in np.linspace(0, len(opened) - 1, _LOOKED_AT).astype(int).tolist():
         try:
-            _, pixels = read_pixels(opened[index].mask_path)
+            _, pixels = read_pixels(opened.mask_path(index))
         except UnreadableImage:
             continue  # named when it is drawn
         total += pixels.shape[0] * pixels.shape[1]
@@ -226,7 +201,6 @@ def _refuse_other_masks(opened: SemanticSet) -> None:
 
 __all__ = [
     "LAYOUTS",
-    "SemanticSample",
     "SemanticSet",
     "load_semantic",
     "semantic_layout",

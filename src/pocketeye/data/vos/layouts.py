@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, decode, header_size, no_comments
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.vos.masks import LabelFiles, ObjectFiles, count_text, header_problem
 from pocketeye.data.vos.sav import list_files
 from pocketeye.data.vos.sequences import Layout, VideoSequence, VideoSet
@@ -118,7 +119,9 @@ def load_videos(
     if not sequences:
         more = f": {problems[0]}" if problems else ""
         raise InvalidValue(f"{source} has not one clip that can be used{more}")
-    return VideoSet(tuple(sequences), source, layout, tuple(problems))
+    collector = Problems(source, problems)
+    clips_of_set = tuple(replace(one, collector=collector) for one in sequences)
+    return VideoSet(clips_of_set, source, layout, collector)
 
 
 def _check_folder(root: Path) -> None:

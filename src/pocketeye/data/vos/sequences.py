@@ -8,8 +8,13 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from PIL import Image
 
+from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.sample import Sample
 from pocketeye.data.vos.masks import MaskReader, scan
+from pocketeye.errors import InvalidValue
 
 Layout = Literal["auto", "davis", "youtube-vos", "mose", "sa-v"]
 
@@ -35,6 +40,7 @@ class VideoSequence:
         size: (width, height) of frames and masks.
         frames: who reads the frames. masks: who reads the masks.
         known_first: first frame of each object where the data set says so.
+        collector: where masks that turn out to be unreadable are noted; the set's own.
         num_lost: frames with an object, by the data set's list, that have no mask: in YouTube-VOS's
             valid and test all but the first ones, as its server keeps them.
     """
@@ -45,6 +51,7 @@ class VideoSequence:
     masks: MaskReader
     known_first: Mapping[int, int] | None = field(default=None, repr=False)
     num_lost: int = 0
+    collector: Problems = field(default_factory=Problems, repr=False)
 
     @property
     def num_frames(self) -> int:
@@ -53,7 +60,9 @@ class VideoSequence:
     @property
     def annotated(self) -> tuple[int, ...]:
         """Frames that have a mask, ascending; without those that turned out to be unreadable."""
-        return self.masks.annotated
+        frames = self.masks.annotated
+        self._note()
+        return frames
 
     @cached_property
     def first_frames(self) -> dict[int, int]:
@@ -69,12 +78,6 @@ class VideoSequence:
     def object_ids(self) -> tuple[int, ...]:
         """Whole numbers from 1 up, ascending."""
         return tuple(self.first_frames)
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Masks that turned out to be unreadable so far; they count as not annotated."""
-        found = sorted(self.masks.problems.items())
-        return tuple(f"{self.name}: mask {text}; not used" for _, text in found)
 
     def frame(self, index: int) -> np.ndarray:
         """uint8 RGB ``(height, width, 3)``.
@@ -93,11 +96,19 @@ class VideoSequence:
 
         Where the objects of SA-V overlap, a pixel has the lowest id (see :meth:`object_masks`).
         """
-        return self.masks.labels(index)
+        labels = self.masks.labels(index)
+        self._note()
+        return labels
 
     def object_masks(self, index: int) -> dict[int, np.ndarray] | None:
         """Bool ``(height, width)`` of each object that is in the frame; None where not annotated."""
-        return self.masks.objects(index)
+        objects = self.masks.objects(index)
+        self._note()
+        return objects
+
+    def _note(self) -> None:
+        for _, text in sorted(self.masks.problems.items()):
+            self.collector.found(self.name, f"mask {text}; not used")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,21 +118,42 @@ class VideoSet(Sequence[VideoSequence]):
     Attributes:
         source: the folder as given, and the split.
         layout: how it was read.
+        collector: what was wrong with the files, and masks that turned out to be unreadable.
+        classes: none, as objects have no class here.
     """
 
     sequences: tuple[VideoSequence, ...]
     source: str
     layout: str
-    found: tuple[str, ...] = ()
+    collector: Problems = field(default_factory=Problems, repr=False)
+    classes: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What was wrong with the files, and masks that turned out to be unreadable so far."""
-        late = [text for sequence in self.sequences for text in sequence.problems]
-        return (*self.found, *late)
+        return tuple(self.collector)
 
     def __len__(self) -> int:
         return len(self.sequences)
 
     def __getitem__(self, index: Any) -> Any:
         return self.sequences[index]
+
+    def name(self, index: int) -> str:
+        """Name of a clip."""
+        return self.sequences[index].name
+
+    def read(self, index: int) -> Sample[VideoSequence]:
+        """Read the first annotated frame of a clip; ``targets`` is the whole clip.
+
+        Raises:
+            UnreadableImage: no mask can be used, or the frame is damaged.
+        """
+        clip = self.sequences[index]
+        if not clip.annotated:
+            raise UnreadableImage("no frame with a mask")
+        try:
+            image = Image.fromarray(clip.frame(clip.annotated[0]))
+        except InvalidValue as error:
+            raise UnreadableImage(str(error)) from error
+        return Sample(index=index, name=clip.name, image=image, targets=clip)

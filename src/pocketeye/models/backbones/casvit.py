@@ -16,7 +16,8 @@ Parameters are those of the deployed network; the paper counts a second (distill
 ``distilled=True`` adds. ``out_norms=True`` gives the dense networks' norm on each of the four maps.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: torch.fx copies the annotations of `forward` into the
+# graphs it generates, and TorchScript cannot resolve them there when they are strings.
 
 import copy
 import itertools
@@ -136,11 +137,16 @@ class CASViT(nn.Module):
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head or heads by fresh ones of ``num_classes`` outputs (0: none)."""
-        if global_pool is not None:
-            _require_pool(global_pool, num_classes)
-            self.global_pool = global_pool
-        self.num_classes = num_classes
+        """Replace the head or heads by fresh ones of ``num_classes`` outputs (0: none).
+
+        ``global_pool=""`` takes the pooling away as well; None keeps the pooling there is.
+
+        Raises:
+            InvalidValue: no pooling in front of a classifier, or one that is not the mean.
+        """
+        global_pool = self.global_pool if global_pool is None else global_pool
+        _require_pool(global_pool, num_classes)
+        self.num_classes, self.global_pool = num_classes, global_pool
         self.head = _classifier(self.num_features, num_classes)
         if self.head_dist is not None:
             self.head_dist = _classifier(self.num_features, num_classes)
@@ -205,7 +211,7 @@ class CASViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return self.forward_head(self.forward_features(x))
 
-    def fuse(self) -> CASViT:
+    def fuse(self) -> "CASViT":
         """A copy for inference (eval mode): every BN folded that exactly can be, the heads averaged.
 
         What stays: ``out_norms``, because the un-normalised map goes on to the next stage and the
@@ -283,7 +289,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
         "mean": IMAGENET_DEFAULT_MEAN,
         "std": IMAGENET_DEFAULT_STD,
         "first_conv": "stem.0.conv",
-        "classifier": ("head", "head_dist"),
+        "classifier": "head",
         "license": "mit",
         "paper_ids": "arXiv:2408.03703",
         "origin_url": "https://github.com/Tianfang-Zhang/CAS-ViT",
@@ -300,6 +306,10 @@ checkpoint_filter(CASViT)(checkpoint_filter_fn)
 
 
 def _create_casvit(variant: str, pretrained: bool, **kwargs: Any) -> CASViT:
+    if kwargs.get("distilled"):
+        # timm looks for the weights of every classifier that the configuration names.
+        overlay = kwargs.get("pretrained_cfg_overlay") or {}
+        kwargs["pretrained_cfg_overlay"] = {"classifier": ("head", "head_dist"), **overlay}
     return build_model_with_cfg(  # type: ignore[no-any-return]
         CASViT,
         variant,

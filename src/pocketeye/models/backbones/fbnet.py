@@ -21,18 +21,20 @@ Two k5_e6 blocks of B and C were trained in 2019 as stacked 3x3 convolutions tha
 table nor its figure shows; as in timm and in the 2020 weights they are k5_e6 here.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: torch.fx copies the annotations of `forward` into the
+# graphs it generates, and TorchScript cannot resolve them there when they are strings.
 
 import itertools
 from typing import Any
 
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import create_classifier
+from timm.layers import SelectAdaptivePool2d, create_classifier
 from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
+from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import checkpoint_filter, register_model
 from pocketeye.models.architecture import Architecture, HeadOp
 from pocketeye.models.backbones.fbnet_keys import checkpoint_filter_fn
@@ -48,6 +50,7 @@ class FBNet(nn.Module):
         num_classes: outputs of the classifier, 0 for none.
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth, rising linearly to this rate in the last block.
+        global_pool: pooling before the classifier, a name of timm's (``avg``), or ``""`` for none.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class FBNet(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = architecture.num_classes if num_classes is None else num_classes
+        _require_pool(global_pool, self.num_classes)
         self.architecture = architecture.with_(
             in_chans=in_chans, num_classes=self.num_classes or None
         )
@@ -85,22 +89,33 @@ class FBNet(nn.Module):
         self.bn2 = nn.BatchNorm2d(self.num_features)
         self.act2 = nn.ReLU(inplace=True)
         init_weights(self.conv_head)
-        self.global_pool, self.classifier = create_classifier(
+        self.global_pool, self.classifier = self._classifier(global_pool)
+
+    def _classifier(self, global_pool: str) -> tuple[SelectAdaptivePool2d, nn.Module]:
+        """Make the pooling and the fresh classifier for ``self.num_classes``."""
+        pool, classifier = create_classifier(
             self.num_features, self.num_classes, pool_type=global_pool
         )
-        init_weights(self.classifier)
+        init_weights(classifier)
+        return pool, classifier
 
     def get_classifier(self) -> nn.Module:
         return self.classifier
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a fresh one of ``num_classes`` outputs (0: none)."""
+        """Replace the classifier by a fresh one of ``num_classes`` outputs (0: none).
+
+        ``global_pool=""`` takes the pooling away as well: the output is the map of
+        :meth:`forward_features`; None keeps the pooling there is.
+
+        Raises:
+            InvalidValue: no pooling in front of a classifier.
+        """
+        pool_type = self.global_pool.pool_type if global_pool is None else global_pool
+        _require_pool(pool_type, num_classes)
         self.num_classes = num_classes
         self.architecture = self.architecture.with_(num_classes=num_classes or None)
-        self.global_pool, self.classifier = create_classifier(
-            self.num_features, num_classes, pool_type=global_pool or self.global_pool.pool_type
-        )
-        init_weights(self.classifier)
+        self.global_pool, self.classifier = self._classifier(pool_type)
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -170,6 +185,13 @@ class FBNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
+
+
+def _require_pool(global_pool: str, num_classes: int) -> None:
+    if not global_pool and num_classes:
+        raise InvalidValue(
+            "a classifier needs pooling: global_pool='' goes with num_classes=0 only"
+        )
 
 
 def _features(architecture: Architecture) -> tuple[list[int], list[dict[str, Any]]]:

@@ -44,7 +44,7 @@ def create_detector(
             best weights are then taken. Other weights: :func:`pocketeye.models.load_backbone`, or
             :func:`pocketeye.load_checkpoint` for those of a whole detector.
         num_classes: without background; labels are 0 to ``num_classes - 1`` in both networks.
-        pretrained: fetch the backbone's published weights.
+        pretrained: take the backbone's published weights, see :func:`pocketeye.create_model`.
         norms: of the backbone, ``live``, ``sync``, ``eval`` or ``frozen``; see
             :class:`pocketeye.models.dense.backbone.DenseBackbone`. The heads have none.
         trainable_stages: of the backbone, counted from the deepest, 0 to 4.

@@ -34,7 +34,7 @@ def create_semantic(
             best weights are then taken. Other weights: :func:`pocketeye.models.load_backbone`, or
             :func:`pocketeye.load_checkpoint` for those of a whole segmenter.
         num_classes: all of them, a background too where the data has one.
-        pretrained: fetch the backbone's published weights.
+        pretrained: take the backbone's published weights, see :func:`pocketeye.create_model`.
         norms: of the backbone, ``live``, ``sync``, ``eval`` or ``frozen``; see
             :class:`pocketeye.models.dense.backbone.DenseBackbone`.
         head_norms: of the head, ``live`` or ``sync``.

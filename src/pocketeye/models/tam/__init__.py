@@ -12,6 +12,7 @@ from pocketeye.models.tam.memory_attention import MemoryAttention as MemoryAtten
 from pocketeye.models.tam.memory_attention import Pooling as Pooling
 from pocketeye.models.tam.memory_attention import join as join
 from pocketeye.models.tam.memory_encoder import MemoryEncoder as MemoryEncoder
+from pocketeye.models.tam.memory_rule import MemoryRule as MemoryRule
 from pocketeye.models.tam.prompt_encoder import PromptEncoder as PromptEncoder
 from pocketeye.models.tam.tam import TAM as TAM
 from pocketeye.models.tam.tam import Prediction as Prediction

@@ -28,6 +28,7 @@ from pocketeye.models.tam.tam import TAM
 _REPO = "yunyangx/efficient-track-anything"
 _BUNDLED = Path(__file__).resolve().parents[2] / "weights"
 _WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
+_BACKBONE, _NORMS = "image_encoder.trunk.backbone.", "image_encoder.trunk.norms."
 # Ours are the official names but for three prefixes.
 _PREFIXES = (
     ("sam_prompt_encoder.", "prompt_encoder."),
@@ -176,7 +177,23 @@ def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
     return fitting
 
 
-@checkpoint_filter(TAM, relatives=fitting_trackers, after=warn_of_other_variant)
+def other_tracker(state_dict: Mapping[str, Tensor], model: TAM) -> str | None:
+    """Say of which tracker weights (our names) are that do not fit; None where it cannot be told."""
+    fitting = fitting_trackers(state_dict)
+    if fitting:
+        return f"it is of {' or '.join(fitting)}"
+    own = {key for key in model.state_dict() if key.startswith(_BACKBONE)}
+    theirs = {key for key in state_dict if key.startswith(_BACKBONE)}
+    if not own or not theirs:
+        return None
+    if len(own & theirs) < len(own) / 2:
+        return "its image encoder has another trunk: give --trunk the backbone it was trained with"
+    if not any(key.startswith(_NORMS) for key in state_dict):
+        return "it was trained before the maps of a trunk were normed: train it anew"
+    return None
+
+
+@checkpoint_filter(TAM, explain=other_tracker, after=warn_of_other_variant)
 def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[str, Tensor]:
     """The official names or ours, to ours.
 

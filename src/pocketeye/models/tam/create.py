@@ -15,6 +15,7 @@ from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncod
 from pocketeye.models.tam.mask_decoder import MaskDecoder
 from pocketeye.models.tam.memory_attention import MemoryAttention, Pooling
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
+from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.tam import TAM
 
@@ -35,7 +36,8 @@ class TAMSpec:
 
     ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
-    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4.
+    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` is the
+    one of :class:`TAM`.
     """
 
     trunk: ViTSpec | str
@@ -47,6 +49,7 @@ class TAMSpec:
     pooling: Pooling = Pooling.NONE
     mask_chs: tuple[int, ...] = (4, 16, 64, 256)
     details: bool = False
+    memory_rule: MemoryRule = MemoryRule.RECENT
 
 
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
@@ -68,6 +71,7 @@ _NARROW = TAMSpec(
     num_mem_layers=1,
     ffn_dim=512,
     mask_chs=(4, 8, 16, 64),
+    memory_rule=MemoryRule.VISIBLE,
 )
 
 SPECS: Mapping[str, TAMSpec] = {
@@ -143,7 +147,8 @@ def create_tam(
         made["image_encoder"] = ImageEncoder(body, spec.dim, spec.details)
     elif trunk is not None:
         raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
-    return TAM(**{**_default_parts(spec, size, made), **made}, variant=name)  # type: ignore[arg-type]
+    made = {**_default_parts(spec, size, made), **made}
+    return TAM(**made, variant=name, memory_rule=spec.memory_rule)  # type: ignore[arg-type]
 
 
 def _default_parts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
@@ -38,6 +39,12 @@ class Neck(nn.Module):
 class BackboneTrunk(nn.Module):
     """The stride-16 map of a backbone made with ``features_only=True``.
 
+    Every map that is read is normed per channel first (``norms``), because the stages of backbones
+    differ in scale: the linear bottlenecks of EfficientNet-Lite0 have standard deviations from 2.6 to
+    8.6, those of CAS-ViT-XS from 1.3 to 9.7. The norm is a BN without an affine part: its statistics
+    are measured where a training begins (:func:`pocketeye.training.tam.start.measure_maps`), it
+    stands before 1x1 convolutions and an addition, and an exporter may fold it into them.
+
     Args:
         backbone: gives a list of maps and describes them in ``feature_info`` (timm's contract).
         fuse: add the last map of stride 32, brought to the same width and size, to it: context that
@@ -57,13 +64,19 @@ class BackboneTrunk(nn.Module):
                 f"the tracker reads a map of stride {STRIDE}, and this backbone gives strides "
                 f"{strides}: choose another, or other out_indices"
             )
-        self.backbone, self.place = backbone, places[STRIDE]
-        self.num_features = info[self.place]["num_chs"]
-        self.context: int | None = places.get(2 * STRIDE) if fuse else None
-        self.details = [places[stride] for stride in DETAIL_STRIDES if stride in places]
-        self.detail_chs = tuple(info[place]["num_chs"] for place in self.details)
-        if self.context is not None:
-            self.lateral = nn.Conv2d(info[self.context]["num_chs"], self.num_features, 1)
+        self.backbone = backbone
+        self.fuse = fuse and 2 * STRIDE in places
+        self.detail_strides = tuple(stride for stride in DETAIL_STRIDES if stride in places)
+        read = (STRIDE, *self.detail_strides, *([2 * STRIDE] if self.fuse else []))
+        self.places = {stride: places[stride] for stride in read}
+        chs = {stride: info[place]["num_chs"] for stride, place in self.places.items()}
+        self.num_features = chs[STRIDE]
+        self.detail_chs = tuple(chs[stride] for stride in self.detail_strides)
+        self.norms = nn.ModuleDict(
+            {str(stride): nn.BatchNorm2d(chs[stride], affine=False) for stride in read}
+        )
+        if self.fuse:
+            self.lateral = nn.Conv2d(chs[2 * STRIDE], self.num_features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encode_image(x).feat
@@ -71,11 +84,30 @@ class BackboneTrunk(nn.Module):
     def encode_image(self, x: Tensor) -> ImageFeatures:
         """With the backbone's own maps of strides 8 and 4 as details."""
         maps = self.backbone(x)
-        details = tuple(maps[place] for place in self.details)
-        x = maps[self.place]
-        if self.context is not None:
-            x = x + F.interpolate(self.lateral(maps[self.context]), size=x.shape[2:])
+        normed = {stride: self.norms[str(stride)](maps[n]) for stride, n in self.places.items()}
+        details = tuple(normed[stride] for stride in self.detail_strides)
+        x = normed[STRIDE]
+        if self.fuse:
+            x = x + F.interpolate(self.lateral(normed[2 * STRIDE]), size=x.shape[2:])
         return ImageFeatures(x, details)
+
+    def parameters_up_to(self, stride: int) -> list[nn.Parameter]:
+        """Return the backbone's parameters on which its map of ``stride`` depends.
+
+        Raises:
+            InvalidValue: no map of this stride is read.
+        """
+        if stride not in self.places:
+            read = ", ".join(str(known) for known in sorted(self.places))
+            raise InvalidValue(f"the trunk's maps have strides {read}, not {stride}")
+        parameters = list(self.backbone.parameters())
+        sample = parameters[0].new_zeros(1, 3, 64, 64)  # every size has the same graph
+        was_training = self.backbone.training
+        with torch.enable_grad():
+            total = self.backbone.eval()(sample)[self.places[stride]].sum()
+            slopes = torch.autograd.grad(total, parameters, allow_unused=True)
+        self.backbone.train(was_training)
+        return [p for p, slope in zip(parameters, slopes, strict=True) if slope is not None]
 
 
 class ImageEncoder(nn.Module):

@@ -18,6 +18,7 @@ from pocketeye.models.tam.image_encoder import ImageEncoder, ImageFeatures
 from pocketeye.models.tam.mask_decoder import DecodedMasks, MaskDecoder
 from pocketeye.models.tam.memory_attention import Memory, MemoryAttention, join, pointer_tokens
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
+from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
 
 ABSENT_LOGIT = -1024.0  # of every pixel of an object that is not in the frame
@@ -43,6 +44,8 @@ class TAM(nn.Module):
             frames before (slot 0 is the frame just before).
         stability_delta, stability_threshold: see :func:`stable_or_best`.
         variant: name under which it was made.
+        memory_rule: which frames it was trained to read: the rule of its sessions, unless they are
+            opened with another one.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class TAM(nn.Module):
         stability_delta: float = 0.05,
         stability_threshold: float = 0.98,
         variant: str = "",
+        memory_rule: MemoryRule = MemoryRule.RECENT,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
@@ -66,7 +70,7 @@ class TAM(nn.Module):
         self.dim, self.mem_dim = memory_attention.dim, memory_attention.mem_dim
         self.feat_size, self.num_maskmem = memory_attention.feat_size, num_maskmem
         self.stability_delta, self.stability_threshold = stability_delta, stability_threshold
-        self.variant = variant
+        self.variant, self.memory_rule = variant, memory_rule
         self.maskmem_tpos_enc = nn.Parameter(torch.empty(num_maskmem, 1, 1, self.mem_dim))
         self.no_mem_embed = nn.Parameter(torch.empty(1, 1, self.dim))
         self.no_mem_pos_enc = nn.Parameter(torch.empty(1, 1, self.dim))  # in the files; not used

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from pocketeye import progress
-from pocketeye.data import DAMAGED, ImageSet
-from pocketeye.data.loaders.images import make_loader
+from pocketeye.data import ImageSet
+from pocketeye.data.loaders.images import IGNORED, make_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.predicting.class_names import match_classes
@@ -121,16 +121,16 @@ def evaluate(
             f"{images.in_chans}"
         )
     loader = make_loader(
-        images.tolerate_damage(), info.transform(), batch_size,
-        shuffle=False, seed=0, drop_last=False, workers=workers,
+        images, info.transform(), batch_size,
+        shuffle=False, seed=0, drop_last=False, workers=workers, on_damage="ignore",
     )  # fmt: skip
     start = time.perf_counter()
     tally, damaged, seen = Tally(info.classes), list[int](), 0
     with progress.task(f"evaluating {info.name}", len(images)) as bar:
         for x, y in loader:
             labels = y.numpy()
-            good = np.flatnonzero(labels != DAMAGED)
-            damaged += [seen + int(i) for i in np.flatnonzero(labels == DAMAGED)]
+            good = np.flatnonzero(labels != IGNORED)
+            damaged += [seen + int(i) for i in np.flatnonzero(labels == IGNORED)]
             seen += len(labels)
             if len(good):
                 tally.add(predictor.logits(x[torch.from_numpy(good)]), places[labels[good]])

@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.data import UnreadableImage
-from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.detection.samples import DetectionSet, ImageObjects
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.detection import ApReport, coco_ap
@@ -148,7 +148,7 @@ class DetectionEval:
         for image_id in self.worst():
             number = self.numbers[image_id]
             try:
-                image = np.asarray(self.samples[number].image())
+                image = np.asarray(self.samples.read(number).image)
             except UnreadableImage:
                 continue  # of results made elsewhere: nobody has read the images yet
             rows.append(
@@ -247,17 +247,17 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
     seconds, foreign = 0.0, 0
     with progress.task(f"evaluating {predictor.name}", len(samples)) as bar:
         for index, image_id in enumerate(image_ids(samples)):
-            sample: DetectionSample = samples[index]
             try:
-                image = np.asarray(sample.image())
+                sample = samples.read(index)
             except UnreadableImage as error:
                 problems.append(f"{samples.name(index)}: {error}")
             else:
+                image = np.asarray(sample.image)
                 start = time.perf_counter()
                 result = predictor.predict([image])[0]
                 seconds += time.perf_counter() - start
                 assert isinstance(result, Result)
-                truths[image_id] = truth_of(sample, masks=masks)
+                truths[image_id] = truth_of(sample.targets, masks=masks)
                 found[image_id], others = found_in(result, labels, masks=masks)
                 foreign += others
             bar.advance()
@@ -277,7 +277,7 @@ def judge_results(
     """Judge what another program found
     (:func:`pocketeye.predicting.evaluation.coco_results.read_results`)."""
     truths = {
-        image_id: truth_of(samples[index], masks=masks)
+        image_id: truth_of(samples.targets(index), masks=masks)
         for index, image_id in enumerate(image_ids(samples))
     }
     return judge(samples, truths, found, name, masks=masks)
@@ -312,7 +312,7 @@ def judge(
     )
 
 
-def truth_of(sample: DetectionSample, *, masks: bool) -> TrueObjects:
+def truth_of(sample: ImageObjects, *, masks: bool) -> TrueObjects:
     """Return the annotations of an image as metrics take them."""
     return true_objects(
         sample.boxes,

@@ -235,5 +235,5 @@ def _judged(
 
 
 def _read(samples: SemanticSet, index: int) -> tuple[np.ndarray, np.ndarray]:
-    image, labels = samples.read(index)
-    return np.asarray(image), labels
+    sample = samples.read(index)
+    return np.asarray(sample.image), sample.targets

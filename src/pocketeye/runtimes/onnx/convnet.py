@@ -42,8 +42,8 @@ class Conv:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Linear:
-    """Weight (O, I) and bias (O,)."""
+class Gemm:
+    """A fully connected layer: weight (O, I) and bias (O,)."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -51,14 +51,14 @@ class Linear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shuffle:
-    """Channel shuffle."""
+    """A channel shuffle."""
 
     groups: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Simple:
-    """Operation without parameters, by its ONNX name.
+    """An operation without parameters, by its ONNX name.
 
     Add and Mul (which broadcasts), Relu, Sigmoid, Gelu (exact), GlobalAveragePool, Flatten, Identity.
     """
@@ -66,7 +66,7 @@ class Simple:
     kind: str
 
 
-Op = Conv | Linear | Shuffle | Simple
+Op = Conv | Gemm | Shuffle | Simple
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,7 @@ class ConvNet:
     shapes: dict[str, Shape]
 
     def uses(self) -> dict[str, int]:
-        """How often each value is consumed, outputs of the network included."""
+        """Count how often each value is consumed, outputs of the network included."""
         counts = dict.fromkeys(self.shapes, 0)
         for name in (*(i for step in self.steps for i in step.inputs), *self.outputs):
             counts[name] += 1
@@ -103,7 +103,7 @@ class ConvNet:
 def value_ranges(
     net: ConvNet, batches: Iterable[Sequence[torch.Tensor]]
 ) -> dict[str, tuple[float, float]]:
-    """Smallest and largest value of every tensor named in ``net.shapes``, over all batches."""
+    """Find the smallest and largest value of every tensor named in ``net.shapes``, over all batches."""
     recorder = _Recorder(net)
     with eval_mode(net.module), torch.inference_mode():
         for batch in batches:

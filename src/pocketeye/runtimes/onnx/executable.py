@@ -26,7 +26,7 @@ _WARM_UP = 3
 
 
 def session_flags() -> dict[str, Any]:
-    """The settings of :func:`open_session`, as they are written into records."""
+    """Return the settings of :func:`open_session`, as they are written into records."""
     return {
         "provider": PROVIDER,
         "graph_optimization_level": "ORT_ENABLE_ALL",
@@ -38,7 +38,7 @@ def session_flags() -> dict[str, Any]:
 
 
 def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -> Any:
-    """A session with ``threads`` threads inside operators, none between them.
+    """Open a session with ``threads`` threads inside operators, none between them.
 
     Raises:
         InvalidValue: the file is not an ONNX model this version of ONNX Runtime can run.

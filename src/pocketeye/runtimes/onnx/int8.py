@@ -16,8 +16,8 @@ block                    integers     gates in float  GELUs in float
 ``add_e4:184>184/1@7``   140, 1.99 %  147, 1.99 %     149, 1.96 %
 =======================  ===========  ==============  ==============
 
-With ``io="quantized"`` a graph begins and ends as the middle of a whole int8 network does: uint8, and
-channels last for maps, because ONNX Runtime computes its int8 convolutions in that layout and would
+With ``boundary="quantized"`` a graph begins and ends as the middle of a whole int8 network does: uint8,
+and channels last for maps, because ONNX Runtime computes its int8 convolutions in that layout and would
 otherwise transpose at both ends of every block.
 """
 
@@ -25,23 +25,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
+from pocketeye.runtimes.base import Boundary
+from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Gemm, Shape, Shuffle, Simple, Step
 from pocketeye.runtimes.onnx.passes import tabulate_gelu
 from pocketeye.runtimes.onnx.writer import GraphBuilder, conv_attributes, value_infos
 
-BoundaryIO = Literal["float", "quantized"]
 _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
-def boundary_shape(shape: Shape, io: BoundaryIO) -> Shape:
-    """Shape that a value of this (N, C, H, W) or (N, C) shape has as an input or output."""
-    if io == "float" or len(shape) != 4:
+def boundary_shape(shape: Shape, boundary: Boundary) -> Shape:
+    """Return the shape that a value of this (N, C, H, W) or (N, C) shape has as an input or output."""
+    if boundary == "float" or len(shape) != 4:
         return shape
     return tuple(shape[i] for i in _TO_NHWC)
 
@@ -55,7 +54,7 @@ class QuantParams:
 
     @classmethod
     def of(cls, low: float, high: float) -> QuantParams:
-        """Parameters that cover [low, high] and represent zero exactly."""
+        """Return parameters that cover [low, high] and represent zero exactly."""
         low, high = min(low, 0.0), max(high, 0.0)
         scale = float(np.float32((high - low) / 255)) or 1.0
         return cls(scale=scale, zero_point=round(-low / scale))
@@ -75,15 +74,15 @@ def write_int8(
     ranges: Mapping[str, tuple[float, float]],
     input_names: Sequence[str],
     output_names: Sequence[str],
-    io: BoundaryIO,
+    boundary: Boundary,
 ) -> Int8Model:
-    """The network as static QDQ ONNX.
+    """Write the network as static QDQ ONNX.
 
-    ``ranges`` comes from :func:`pocketeye.runtimes.onnx.convnet.value_ranges`. With ``io="quantized"``
-    inputs and outputs are uint8, as between the layers of a whole int8 network.
+    ``ranges`` comes from :func:`pocketeye.runtimes.onnx.convnet.value_ranges`. With
+    ``boundary="quantized"`` inputs and outputs are uint8, as between the layers of a whole int8 network.
     """
     writer = _Writer(_fuse_relu(net), ranges)
-    return writer.write(input_names, output_names, io)
+    return writer.write(input_names, output_names, boundary)
 
 
 def _fuse_relu(net: ConvNet) -> ConvNet:
@@ -105,7 +104,7 @@ def _fuse_relu(net: ConvNet) -> ConvNet:
 
 
 def _requantises(step: Step) -> bool:
-    return isinstance(step.op, Conv | Linear) or step.op == Simple(kind="Add")
+    return isinstance(step.op, Conv | Gemm) or step.op == Simple(kind="Add")
 
 
 class _Writer:
@@ -115,11 +114,11 @@ class _Writer:
         self.params: dict[str, QuantParams] = {}
         self.stored: dict[str, str] = {}
 
-    def write(self, inputs: Sequence[str], outputs: Sequence[str], io: BoundaryIO) -> Int8Model:
+    def write(self, inputs: Sequence[str], outputs: Sequence[str], boundary: Boundary) -> Int8Model:
         net, builder = self.net, self.builder
         for name, value in zip(inputs, net.inputs, strict=True):
             self._params(value, QuantParams.of(*self.ranges[value]))
-            if io == "float":
+            if boundary == "float":
                 self.stored[value] = self._quantize(value, name)
             elif len(net.shapes[value]) == 4:
                 self.stored[value] = builder.add("Transpose", [name], f"{value}_u8", perm=_TO_NCHW)
@@ -128,14 +127,14 @@ class _Writer:
         for step in net.steps:
             self._step(step)
         for name, value in zip(outputs, net.outputs, strict=True):
-            if io == "float":
+            if boundary == "float":
                 self._dequantize(value, name)
             elif len(net.shapes[value]) == 4:
                 builder.add("Transpose", [self.stored[value]], name, perm=_TO_NHWC)
             else:
                 builder.add("Identity", [self.stored[value]], name)
-        dtype = TensorProto.UINT8 if io == "quantized" else TensorProto.FLOAT
-        shapes = [boundary_shape(net.shapes[v], io) for v in (*net.inputs, *net.outputs)]
+        dtype = TensorProto.UINT8 if boundary == "quantized" else TensorProto.FLOAT
+        shapes = [boundary_shape(net.shapes[v], boundary) for v in (*net.inputs, *net.outputs)]
         model = builder.model(
             value_infos(inputs, shapes[: len(inputs)], dtype),
             value_infos(outputs, shapes[len(inputs) :], dtype),
@@ -170,7 +169,7 @@ class _Writer:
             result = self._weighted(name, op, inputs[0], self.params[source])
         self.stored[name] = self._quantize(name, result)
 
-    def _weighted(self, name: str, op: Conv | Linear, source: str, params: QuantParams) -> str:
+    def _weighted(self, name: str, op: Conv | Gemm, source: str, params: QuantParams) -> str:
         weight, scale, bias = quantize_weight(op.weight, op.bias, params.scale)
         scales = self.builder.constant(f"{name}_wscale", scale)
         bias_scales = self.builder.constant(f"{name}_bscale", scale * np.float32(params.scale))
@@ -183,7 +182,7 @@ class _Writer:
             "DequantizeLinear", [stored_bias, bias_scales, bias_zeros], f"{name}_b", axis=0
         )
         inputs, output = [source, w, b], f"{name}_f32"
-        if isinstance(op, Linear):
+        if isinstance(op, Gemm):
             return self.builder.add("Gemm", inputs, output, transB=1)
         return self.builder.add("Conv", inputs, output, **conv_attributes(op))
 
@@ -205,7 +204,7 @@ class _Writer:
 def quantize_weight(
     weight: np.ndarray, bias: np.ndarray, input_scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """int8 weight, its scale per output channel (axis 0), and the int32 bias that fits them."""
+    """Give int8 weight, scale per output channel (axis 0), and the int32 bias that fits them."""
     flat = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
     scale = np.maximum(flat / 127, 1e-9)
     # A channel that is (almost) dead must not push its bias out of the range of int32.

@@ -24,7 +24,7 @@ from pocketeye.runtimes._store import eval_mode
 from pocketeye.runtimes.onnx.convnet import (
     Conv,
     ConvNet,
-    Linear,
+    Gemm,
     Op,
     Shape,
     Shuffle,
@@ -204,7 +204,7 @@ class _Lowering:
         if len(shape) != 2:
             raise UnsupportedModule(f"Linear on {len(shape)} dimensions ({node.target!r})")
         weight, bias = _values(m)
-        self._emit(node, Linear(weight=weight, bias=bias), [source], (shape[0], m.out_features))
+        self._emit(node, Gemm(weight=weight, bias=bias), [source], (shape[0], m.out_features))
 
     def _relu(self, node: fx.Node, *, inplace: bool) -> None:
         source = _only(node)
@@ -243,7 +243,7 @@ class _Lowering:
 
 
 def _values(layer: nn.Conv2d | nn.Linear) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias as float32."""
+    """Return weight and bias as float32."""
     weight = layer.weight.detach().float().cpu().numpy()
     if layer.bias is None:
         return weight, np.zeros(len(weight), np.float32)
@@ -268,7 +268,7 @@ def _pair(value: Sequence[int]) -> tuple[int, int]:
 
 
 def _folded_into(conv: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
-    """The BatchNorm that is the only reader of ``conv``, if there is one."""
+    """Return the BatchNorm that is the only reader of ``conv``, if there is one."""
     users = list(conv.users)
     if len(users) != 1 or users[0].op != "call_module":
         return None

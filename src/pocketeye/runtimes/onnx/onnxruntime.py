@@ -20,7 +20,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runtimes._store import (
@@ -32,19 +31,26 @@ from pocketeye.runtimes._store import (
     store,
     tensor_specs,
 )
-from pocketeye.runtimes.base import Artifact, Precision, Runtime, TensorSpec
+from pocketeye.runtimes.base import (
+    Artifact,
+    Boundary,
+    ExportRequest,
+    Precision,
+    Runtime,
+    TensorSpec,
+)
 from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
 from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
-from pocketeye.runtimes.onnx.int8 import BoundaryIO, Int8Model, boundary_shape, write_int8
+from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
-from pocketeye.runtimes.onnx.passes import pool_globally, tabulate_gelu
+from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 
 FILE = "model.onnx"
 
 
 class OnnxRuntime(Runtime):
-    """Exports to ``model.onnx`` and runs it with the CPU provider."""
+    """ONNX Runtime: exports to ``model.onnx`` and runs it with the CPU provider."""
 
     name: ClassVar[str] = "onnxruntime"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
@@ -55,78 +61,62 @@ class OnnxRuntime(Runtime):
     def flags(self) -> dict[str, Any]:
         return {**session_flags(), "opset": OPSET}
 
-    def export(
-        self,
-        module: nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        folder: Path,
-        *,
-        precision: Precision = "fp32",
-        calibration: Iterable[tuple[np.ndarray, ...]] = (),
-        input_names: Sequence[str] = ("image",),
-        output_names: Sequence[str] = ("logits",),
-    ) -> Artifact:
-        """Write any module that torch.onnx can export; seconds. See :class:`Runtime`."""
-        check_precision(self, precision)
-        with eval_mode(module):
-            outputs = tensor_specs(output_names, run_module(module, example_inputs))
-            inputs = tensor_specs(input_names, example_inputs)
+    def export(self, request: ExportRequest, folder: Path) -> Artifact:
+        """See :class:`Runtime`.
 
-            def write(path: Path) -> None:
-                names = (list(input_names), list(output_names))
-                if precision == "fp32":
-                    _torch_export(module, example_inputs, path, *names)
-                    return
-                with tempfile.TemporaryDirectory() as scratch:
-                    source = Path(scratch) / "fp32.onnx"
-                    _torch_export(module, example_inputs, source, *names)
-                    _quantize(source, path, input_names, calibration, example_inputs)
-
-            return store(self._artifact(folder, precision, inputs, outputs, {}), write)
-
-    def export_graph(
-        self,
-        module: nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        folder: Path,
-        *,
-        precision: Precision = "fp32",
-        io: BoundaryIO = "float",
-        calibration: Iterable[tuple[np.ndarray, ...]] = (),
-        seed: int = 0,
-    ) -> Artifact:
-        """Write a plain convolutional network in milliseconds (eval mode, static shapes).
-
-        The fast route of latency tables; for a network to ship, :meth:`export` handles any module.
-
-        Args:
-            io: ``quantized`` makes the inputs and outputs of an int8 graph uint8 and maps
-                (N, H, W, C), so that a block is not charged with conversions that the middle of an
-                int8 network does not have. The shapes are in ``artifact.inputs`` and ``outputs``,
-                scale and zero point in ``artifact.extra["quantization"]``.
-            calibration: input tuples for int8; without any, one batch of N(0, 1) from ``seed``.
+        Any module that torch.onnx can export takes seconds; one ``for_timing`` is written node by node
+        in milliseconds. With ``boundary="quantized"`` its inputs and outputs are uint8 and maps
+        (N, H, W, C): the shapes are in ``artifact.inputs`` and ``outputs``, scale and zero point in
+        ``artifact.extra["quantization"]``.
 
         Raises:
             UnsupportedModule: an operation that the fast writer does not know.
-            InvalidValue: an unknown precision, or ``io="quantized"`` in fp32.
+            InvalidValue: an unknown precision, or quantised ends of a graph that cannot have them.
         """
-        check_precision(self, precision)
-        if io not in ("float", "quantized") or (io == "quantized" and precision != "int8"):
-            raise InvalidValue(f"io={io!r} is not possible in {precision}: quantized needs int8")
-        net = lower(module, [tuple(t.shape) for t in example_inputs])
+        check_precision(self, request.precision)
+        if request.for_timing:
+            return self._write_fast(request, folder)
+        if request.boundary != "float":
+            raise InvalidValue("quantised inputs and outputs are only for graphs that are timed")
+        example, names = request.example_inputs, list(request.input_names)
+        with eval_mode(request.module):
+            computed = run_module(request.module, example)
+            outputs = tensor_specs(request.output_names, computed)
+            inputs = tensor_specs(names, example)
+
+            def write(path: Path) -> None:
+                if request.precision == "fp32":
+                    _torch_export(request, path)
+                    return
+                with tempfile.TemporaryDirectory() as scratch:
+                    source = Path(scratch) / "fp32.onnx"
+                    _torch_export(request, source)
+                    _quantize(source, path, names, request.calibration, example)
+
+            return store(self._artifact(folder, request.precision, inputs, outputs, {}), write)
+
+    def _write_fast(self, request: ExportRequest, folder: Path) -> Artifact:
+        precision, boundary, example = request.precision, request.boundary, request.example_inputs
+        if boundary not in ("float", "quantized") or (
+            boundary == "quantized" and precision != "int8"
+        ):
+            raise InvalidValue(
+                f"boundary={boundary!r} is not possible in {precision}: quantized needs int8"
+            )
+        net = lower(request.module, [tuple(t.shape) for t in example])
         inputs, outputs = _names("image", net.inputs), _names("logits", net.outputs)
-        extra: dict[str, Any] = {"io": io}
+        extra: dict[str, Any] = {"boundary": boundary}
         if precision == "fp32":
             model = write_fp32(net, inputs, outputs)
         else:
-            batches = _calibration_batches(calibration, example_inputs, seed)
-            written = write_int8(net, value_ranges(net, batches), inputs, outputs, io)
+            batches = _calibration_batches(request.calibration, example, request.seed)
+            written = write_int8(net, value_ranges(net, batches), inputs, outputs, boundary)
             model, extra["quantization"] = written.model, _describe(written, inputs, outputs)
         artifact = self._artifact(
             folder,
             precision,
-            _specs(inputs, net.inputs, net, io),
-            _specs(outputs, net.outputs, net, io),
+            _specs(inputs, net.inputs, net, boundary),
+            _specs(outputs, net.outputs, net, boundary),
             extra,
         )
         data = model.SerializeToString()
@@ -170,11 +160,11 @@ def _names(base: str, values: Sequence[str]) -> list[str]:
 
 
 def _specs(
-    names: Sequence[str], values: Sequence[str], net: ConvNet, io: BoundaryIO
+    names: Sequence[str], values: Sequence[str], net: ConvNet, boundary: Boundary
 ) -> tuple[TensorSpec, ...]:
-    dtype = "uint8" if io == "quantized" else "float32"
+    dtype = "uint8" if boundary == "quantized" else "float32"
     return tuple(
-        TensorSpec(name=name, shape=boundary_shape(net.shapes[value], io), dtype=dtype)
+        TensorSpec(name=name, shape=boundary_shape(net.shapes[value], boundary), dtype=dtype)
         for name, value in zip(names, values, strict=True)
     )
 
@@ -196,26 +186,20 @@ def _calibration_batches(
         yield tuple(torch.randn(t.shape, generator=generator) for t in example)
 
 
-def _torch_export(
-    module: nn.Module,
-    example: tuple[torch.Tensor, ...],
-    path: Path,
-    input_names: list[str],
-    output_names: list[str],
-) -> None:
+def _torch_export(request: ExportRequest, path: Path) -> None:
     with warnings.catch_warnings():
         # Deprecations inside the exporter are not the user's business.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
-            example,
+            request.module,
+            request.example_inputs,
             path,
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
             verbose=False,
-            input_names=input_names,
-            output_names=output_names,
+            input_names=list(request.input_names),
+            output_names=list(request.output_names),
         )
 
 
@@ -245,13 +229,13 @@ def _quantize(
             per_channel=True,
         )
     quantized = onnx.load(target)
-    if tabulate_gelu(quantized):
+    if tabulate_gelu(quantized) + answer_in_float(quantized):
         onnx.save(quantized, target)
 
 
 @contextmanager
 def _quiet_root_logger() -> Iterator[None]:
-    """onnxruntime's quantiser warns on the root logger of every weight without an output channel."""
+    """Silence the root logger: the quantiser warns of every weight without an output channel."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

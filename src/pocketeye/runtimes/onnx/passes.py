@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -78,6 +79,35 @@ def tabulate_gelu(model: onnx.ModelProto) -> int:
             graph.initializer.append(numpy_helper.from_array(constant, name))
     _replace(graph, made)
     return len(made)
+
+
+def answer_in_float(model: onnx.ModelProto) -> int:
+    """In a QDQ graph, take the quantisation off outputs that are products; returns how many.
+
+    The range of the answers is that of the calibration images. Logits above it, as of images that the
+    network is surer of, would all become its end, and the first of them the answer. ONNX Runtime's
+    integer products (``QGemm``) give float as quickly, which its integer convolutions cannot.
+    """
+    graph = model.graph
+    producers = {name: place for place, node in enumerate(graph.node) for name in node.output}
+    uses = Counter(name for node in graph.node for name in node.input)
+    made: dict[int, list[onnx.NodeProto]] = {}
+    for output in graph.output:
+        places, name = list[int](), output.name
+        for kinds in (("DequantizeLinear",), ("QuantizeLinear",), ("Gemm", "MatMul")):
+            place = producers.get(name, -1)
+            readers = 1 if places else 0  # within the graph: nobody may read what will be gone
+            if place < 0 or graph.node[place].op_type not in kinds or uses[name] > readers:
+                break
+            places.append(place)
+            name = graph.node[place].input[0]
+        else:
+            answer = _copied(graph.node[places[-1]])
+            answer.output[0] = output.name
+            made |= {places[0]: [], places[1]: [], places[2]: [answer]}
+    _replace(graph, made)
+    _drop_unused_constants(graph)
+    return len(made) // 3
 
 
 def _sigmoid_gelu(

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Linear, Shape, Shuffle, Simple, Step
+from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Gemm, Shape, Shuffle, Simple, Step
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.onnx.lowering import lower
 
@@ -42,7 +42,7 @@ class GraphBuilder:
         return name
 
     def shuffle(self, name: str, source: str, shape: Shape, groups: int) -> str:
-        """Reshape, transpose, reshape: any element type."""
+        """Append a channel shuffle (reshape, transpose, reshape) for any element type."""
         n, c, h, w = shape
         split = np.array([n, groups, c // groups, h, w], np.int64)
         grouped = self.add("Reshape", [source, self.constant(f"{name}_split", split)], f"{name}_g")
@@ -53,7 +53,7 @@ class GraphBuilder:
     def model(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
-        """The finished model."""
+        """Return the finished model."""
         graph = helper.make_graph(
             self.nodes, "network", list(inputs), list(outputs), self.initializers
         )
@@ -64,7 +64,7 @@ class GraphBuilder:
 
 
 def conv_attributes(op: Conv) -> dict[str, Any]:
-    """Attributes of an ONNX Conv."""
+    """Return the attributes of an ONNX Conv."""
     return {
         "kernel_shape": list(op.weight.shape[2:]),
         "strides": list(op.stride),
@@ -77,7 +77,7 @@ def conv_attributes(op: Conv) -> dict[str, Any]:
 def value_infos(
     names: Sequence[str], shapes: Sequence[Shape], dtype: int = TensorProto.FLOAT
 ) -> list[onnx.ValueInfoProto]:
-    """Typed declarations of inputs or outputs."""
+    """Declare inputs or outputs with their types."""
     return [
         helper.make_tensor_value_info(name, dtype, shape)
         for name, shape in zip(names, shapes, strict=True)
@@ -87,7 +87,7 @@ def value_infos(
 def write_fp32(
     net: ConvNet, input_names: Sequence[str], output_names: Sequence[str]
 ) -> onnx.ModelProto:
-    """The network as float ONNX with static shapes."""
+    """Write the network as float ONNX with static shapes."""
     builder = GraphBuilder()
     names = dict(zip(net.inputs, input_names, strict=True))
     for step in net.steps:
@@ -110,7 +110,7 @@ def _fp32_step(builder: GraphBuilder, step: Step, inputs: list[str]) -> str:
         return builder.shuffle(name, inputs[0], step.shape, op.groups)
     weight = builder.constant(f"{name}_weight", op.weight)
     bias = builder.constant(f"{name}_bias", op.bias)
-    if isinstance(op, Linear):
+    if isinstance(op, Gemm):
         return builder.add("Gemm", [inputs[0], weight, bias], name, transB=1)
     return builder.add("Conv", [inputs[0], weight, bias], name, **conv_attributes(op))
 

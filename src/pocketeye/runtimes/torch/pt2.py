@@ -38,7 +38,7 @@ def save_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
 
 
 def load_pt2(path: Path) -> fx.GraphModule:
-    """The module of a program written by :func:`save_pt2`.
+    """Load the module of a program written by :func:`save_pt2`.
 
     Raises:
         InvalidValue: not such a file, or it holds something that could run code.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runtimes._store import (
@@ -29,7 +29,14 @@ from pocketeye.runtimes._store import (
     store,
     tensor_specs,
 )
-from pocketeye.runtimes.base import Artifact, Executable, OpTiming, Precision, Runtime
+from pocketeye.runtimes.base import (
+    Artifact,
+    Executable,
+    ExportRequest,
+    OpTiming,
+    Precision,
+    Runtime,
+)
 from pocketeye.runtimes.torch.pt2 import load_pt2, save_pt2
 
 FILE = "model.pt2"
@@ -37,7 +44,7 @@ _WARM_UP = 3
 
 
 class TorchRuntime(Runtime):
-    """Exports to ``model.pt2`` and runs it eagerly."""
+    """PyTorch itself: exports to ``model.pt2`` and runs it eagerly."""
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
@@ -53,21 +60,12 @@ class TorchRuntime(Runtime):
             "mkldnn": bool(torch.backends.mkldnn.is_available()),
         }
 
-    def export(
-        self,
-        module: nn.Module,
-        example_inputs: tuple[torch.Tensor, ...],
-        folder: Path,
-        *,
-        precision: Precision = "fp32",
-        calibration: Iterable[tuple[np.ndarray, ...]] = (),
-        input_names: Sequence[str] = ("image",),
-        output_names: Sequence[str] = ("logits",),
-    ) -> Artifact:
-        """See :class:`Runtime`; ``calibration`` has no use in fp32."""
-        check_precision(self, precision)
+    def export(self, request: ExportRequest, folder: Path) -> Artifact:
+        """See :class:`Runtime`; there is one route, and ``calibration`` has no use in fp32."""
+        check_precision(self, request.precision)
+        module, example_inputs = request.module, request.example_inputs
         with eval_mode(module):
-            outputs = tensor_specs(output_names, run_module(module, example_inputs))
+            outputs = tensor_specs(request.output_names, run_module(module, example_inputs))
             with torch.no_grad(), warnings.catch_warnings():
                 # Deprecations inside torch.export are not the user's business.
                 warnings.simplefilter("ignore")
@@ -76,8 +74,8 @@ class TorchRuntime(Runtime):
             folder=folder,
             file=FILE,
             runtime=self.name,
-            precision=precision,
-            inputs=tensor_specs(input_names, example_inputs),
+            precision=request.precision,
+            inputs=tensor_specs(request.input_names, example_inputs),
             outputs=outputs,
         )
         return store(artifact, lambda path: save_pt2(program, path))

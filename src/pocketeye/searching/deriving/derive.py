@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.matrix import LatencyMatrix
+from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
-from pocketeye.runtimes.base import Timing
 from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
 from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
-from pocketeye.searching.deriving.sampling import LatencyMatrix, Origin, Pool, propose, to_names
+from pocketeye.searching.deriving.sampling import Origin, Pool, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
 
 logger = logging.getLogger(__name__)
@@ -185,7 +186,6 @@ def derive(
     recalibration: Iterable[Batch],
     held_out: Iterable[Batch],
     measure: Measure,
-    latency_ms: Callable[[Timing], float],
     device: torch.device,
     metric: Metric | None = None,
     loss: Loss = F.cross_entropy,
@@ -198,7 +198,6 @@ def derive(
         held_out: batches (images, labels) in a fixed order, seen by no weight step.
         measure: whole networks in the runtime, interleaved with each other and with networks that
             tell how fast the machine is now.
-        latency_ms: the clock the table uses.
         metric: what networks are ranked by, top-1 by default.
         loss: what decides between equals.
 
@@ -220,7 +219,7 @@ def derive(
             _rank(_candidates(pools[0], space, costs, "searched", searched), judge),
             _rank(_candidates(pools[1], space, costs, "random", random), judge),
         ]
-        new, drift = _measure_top(new, config.measure_top, measure, latency_ms)
+        new, drift = _measure_top(new, config.measure_top, measure)
         searched, random = _sorted([*searched, *new[0]]), _sorted([*random, *new[1]])
         hits, ratio = len(_within(new[0], target_ms, config.tolerance)), _ratio(new, ratio)
         rounds.append(
@@ -322,7 +321,6 @@ def _measure_top(
     groups: Sequence[list[Candidate]],
     top: int,
     measure: Measure,
-    latency_ms: Callable[[Timing], float],
 ) -> tuple[list[list[Candidate]], float]:
     """Measure the first ``top`` of every group, all in one interleaved session; also its drift."""
     chosen = [candidate for group in groups for candidate in group[:top]]
@@ -331,7 +329,7 @@ def _measure_top(
     measured = []
     for group in groups:
         timed = [(c, next(timings)) for c in group[:top]]
-        done = [replace(c, timing=t, measured_ms=latency_ms(t) / (1 + drift)) for c, t in timed]
+        done = [replace(c, timing=t, measured_ms=t.latency_ms / (1 + drift)) for c, t in timed]
         measured.append([*done, *group[top:]])
     return measured, drift
 

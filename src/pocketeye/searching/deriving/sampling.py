@@ -26,28 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye.errors import InvalidValue
+from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models.space import SearchSpace
 
 Origin = Literal["argmax", "constrained", "sampled", "mutated", "random"]
 _CHUNK = 2048
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LatencyMatrix:
-    """Calibrated milliseconds (layers, ops), nan where illegal, and of stem and head together."""
-
-    ms: NDArray[np.float64]
-    fixed_ms: float
-
-    def predict(self, choices: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Latency (N,) of networks given as op columns (N, layers)."""
-        return np.asarray(self.ms[np.arange(len(self.ms)), choices].sum(-1) + self.fixed_ms)
-
-    @property
-    def range_ms(self) -> tuple[float, float]:
-        """Fastest and slowest network of the space."""
-        low, high = np.nanmin(self.ms, axis=1).sum(), np.nanmax(self.ms, axis=1).sum()
-        return float(low + self.fixed_ms), float(high + self.fixed_ms)
 
 
 def check_target(target_ms: float, costs: LatencyMatrix, where: str, fixed: float = 0.0) -> None:

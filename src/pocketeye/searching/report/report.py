@@ -279,9 +279,9 @@ def _rounds(derived: Derived) -> str:
     return " ".join(sentences)
 
 
-def _digits(ms: float) -> str:
+def _digits(ms: float | None) -> str:
     """Four significant digits, without an exponent: 0.06072, 8.412, 31.07."""
-    return f"{ms:.{max(0, 3 - math.floor(math.log10(ms)))}f}"
+    return "–" if ms is None else f"{ms:.{max(0, 3 - math.floor(math.log10(ms)))}f}"
 
 
 def _signed(fraction: float | None) -> str:

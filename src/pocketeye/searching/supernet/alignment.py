@@ -34,7 +34,7 @@ def align(candidates: Iterable[nn.Module]) -> None:
     for block in blocks:
         if block.has_skip:
             nn.init.zeros_(block.bn3.weight)
-    dense = [block for block in blocks if block.first_pw and block.conv_pw.groups == 1]
+    dense = [b for b in blocks if isinstance(b.conv_pw, nn.Conv2d) and b.conv_pw.groups == 1]
     if not dense:
         return
     smallest = min(dense, key=lambda b: (b.conv_dw.out_channels, b.conv_dw.kernel_size[0]))
@@ -64,6 +64,8 @@ def _embed(small: InvertedResidual, large: InvertedResidual) -> None:
     chs, taps = small.conv_dw.out_channels, small.conv_dw.kernel_size[0]
     border = (large.conv_dw.kernel_size[0] - taps) // 2
     middle = slice(border, border + taps)
+    assert isinstance(small.conv_pw, nn.Conv2d)
+    assert isinstance(large.conv_pw, nn.Conv2d)
     large.conv_pw.weight[:chs] = small.conv_pw.weight
     large.conv_dw.weight[:chs] = 0.0
     large.conv_dw.weight[:chs, :, middle, middle] = small.conv_dw.weight

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
+from pocketeye.models.reference import resolve
 from pocketeye.results import Result
 from pocketeye.tracking.evaluation.baselines import FlowMask, StillMask
 from pocketeye.tracking.video.tracker import load_tracker
@@ -72,4 +73,5 @@ def open_vos_model(
         if checkpoint is not None:
             raise InvalidValue(f"{name} has no weights: leave {checkpoint} out")
         return StillMask() if name == "still" else FlowMask()
+    resolve(name, others=BASELINES)  # an unknown name may be a misspelt baseline
     return load_tracker(name, checkpoint, device=device)

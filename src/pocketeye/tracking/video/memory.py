@@ -1,20 +1,21 @@
 """What a session remembers of an object: a fixed number of tensors, however long the video.
 
-The rules of SAM 2's predictor decide what a frame reads (:meth:`ObjectMemory.reading`): all prompted
-frames that are kept, the maps of the frames just before, and the pointers of fifteen of them. Maps lie
-in the batch in which they were written, so that objects tracked together are read without copies.
+A frame reads (:meth:`ObjectMemory.reading`) all prompted frames that are kept, the maps of six tracked
+frames and the pointers of fifteen; which ones, a :class:`MemoryRule` says. Maps lie in the batch in
+which they were written, so that objects tracked together are read without copies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from pocketeye.models.tam import Memory
+from pocketeye.models.tam import Memory, MemoryRule
+from pocketeye.models.tam.memory_rule import frames_to_read
 
 NUM_POINTERS = 16  # of an object, the current frame's place included
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class FrameOutput:
     low_res_masks: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
     score: float  # logit: the object is in the frame where above 0
     pointer: Tensor  # (1, C)
-    map: MapRow
+    map: MapRow | None  # None where nothing is to be read of it
 
 
 @dataclass(slots=True, eq=False)
@@ -102,8 +103,15 @@ class Ring(Generic[T]):
     def get(self, frame: int) -> T | None:
         return self._items.get(frame)
 
+    def __getitem__(self, frame: int) -> T:
+        return self._items[frame]
+
     def drop(self, frame: int) -> None:
         self._items.pop(frame, None)
+
+    def __iter__(self) -> Iterator[int]:
+        """The frames, the one that was put in last at the end."""
+        return iter(self._items)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -160,19 +168,25 @@ class ObjectMemory:
         prompted: by frame, at most as many as :meth:`prompt` was told to keep.
         first, last: lowest and highest frame ever prompted: before the first an object is not
             tracked forwards, after the last not backwards.
+        rule: which tracked frames are read.
+        answers: of the frames tracked last, found or not.
+        maps, pointers: of the tracked frames that the rule lets in.
     """
 
     object_id: int
     num_slots: int
     first: int
     last: int
+    rule: MemoryRule = MemoryRule.RECENT
     prompted: dict[int, PromptedFrame] = field(default_factory=dict)
     tracked: Spans = field(default_factory=Spans)
     answers: Ring[FrameOutput] = field(init=False)
+    maps: Ring[MapRow] = field(init=False)
     pointers: Ring[Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = Ring(self.num_slots - 1)
+        self.maps = Ring(self.num_slots - 1)
         self.pointers = Ring(NUM_POINTERS - 1)
 
     def answer(self, frame: int) -> FrameOutput | None:
@@ -188,8 +202,8 @@ class ObjectMemory:
         """Keep a prompted frame; beyond the limit, the ones farthest from it but the first go."""
         self.first, self.last = min(self.first, frame), max(self.last, frame)
         self.prompted[frame] = prompted
-        self.answers.drop(frame)
-        self.pointers.drop(frame)
+        for ring in (self.answers, self.maps, self.pointers):
+            ring.drop(frame)
         self.limit(max_prompted, frame)
 
     def limit(self, max_prompted: int, near: int) -> None:
@@ -201,8 +215,15 @@ class ObjectMemory:
 
     def remember(self, frame: int, answer: FrameOutput) -> None:
         """Keep the answer of a tracked frame, in place of the oldest."""
-        self.answers.put(frame, answer)
-        self.pointers.put(frame, answer.pointer)
+        assert answer.map is not None
+        if self.rule is MemoryRule.RECENT or answer.score > 0:
+            self.answers.put(frame, answer)
+            self.maps.put(frame, answer.map)
+            self.pointers.put(frame, answer.pointer)
+        else:
+            self.answers.put(frame, replace(answer, map=None))
+            self.maps.drop(frame)
+            self.pointers.drop(frame)
 
     def settle(self) -> None:
         """Tracking goes on: what was answered to prompts may be read from now on."""
@@ -213,19 +234,15 @@ class ObjectMemory:
         """What ``frame`` reads, or None where nothing is there yet."""
         step = -1 if reverse else 1
         settled = {f: p.answer for f, p in sorted(self.prompted.items()) if p.settled}
-        maps = [answer.map for answer in settled.values()]
+        maps = [answer.map for answer in settled.values() if answer.map is not None]
         slots = [self.num_slots - 1] * len(maps)
-        for age in range(self.num_slots - 1, 0, -1):
-            recent = self.answers.get(frame - step * age)
-            if recent is not None:
-                maps.append(recent.map)
-                slots.append(age - 1)
+        for place in frames_to_read(self.rule, frame, step, self.maps, self.num_slots - 1):
+            maps.append(self.maps[place.frame])
+            slots.append(place.slot)
         # Pointers of prompts still to come would tell where the object will be.
         pointers = [a.pointer for f, a in settled.items() if (f - frame) * step <= 0]
-        for age in range(1, NUM_POINTERS):
-            pointer = self.pointers.get(frame - step * age)
-            if pointer is not None:
-                pointers.append(pointer)
+        for place in frames_to_read(self.rule, frame, step, self.pointers, NUM_POINTERS - 1)[::-1]:
+            pointers.append(self.pointers[place.frame])
         return Reading(tuple(maps), tuple(slots), tuple(pointers)) if maps else None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.models.tam import MemoryRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,8 @@ class Options:
         non_overlapping: give each pixel to one object at most.
         round_maps: keep maps as exact as bfloat16, which is what the networks were judged with.
         keep_images: results hold their frame, to be drawn; switch it off to collect results.
+        memory_rule: which tracked frames are read; None: the rule that the network was trained with
+            (the authors' networks: ``MemoryRule.RECENT``).
         plain: compute as the authors do, one object at a time and everything in every frame, for
             comparison.
     """
@@ -36,6 +39,7 @@ class Options:
     non_overlapping: bool = False
     round_maps: bool = True
     keep_images: bool = True
+    memory_rule: MemoryRule | None = None
     plain: bool = False
 
     def __post_init__(self) -> None:

@@ -60,6 +60,7 @@ class Session:
         self._edited: Ring[View] = Ring(_MOST_EDITED)
         self._next_pushed = 0
         self._reverse = False
+        self._rule = options.memory_rule or tracker.model.memory_rule
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -150,7 +151,7 @@ class Session:
         with self.tracker.computing(self.options.plain):
             answer = self._answer_to(prompt, view, known)
         memory = known or ObjectMemory(
-            object_id, self.tracker.model.num_maskmem, view.frame, view.frame
+            object_id, self.tracker.model.num_maskmem, view.frame, view.frame, self._rule
         )
         self._objects[object_id] = memory
         memory.prompt(

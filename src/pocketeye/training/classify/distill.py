@@ -10,32 +10,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketeye.data.transforms.transforms import default_stats
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
 from pocketeye.models._create import create_for_checkpoint
 from pocketeye.models.reference import ArchitectureFile, Run, expect
 from pocketeye.models.task import CLASSIFY
-from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.class_names import (
+    NUM_IMAGENET,
+    imagenet_classes,
+    match_classes,
+    numbered,
+    of_imagenet,
+)
+from pocketeye.predicting.info import ModelInfo, input_stats
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.start import fixed_size
+
+_REMEDY = "take one that was trained on such data, for example a run folder of pocketeye train"
 
 
 class Teacher:
     """A network in eval mode, without gradients, that takes the student's batches.
 
     Args:
-        module: ``(N, C, S, S)`` to ``(N, K)``.
+        module: ``(N, C, S, S)`` to ``(N, T)``, of as many classes as it knows.
         info: what it expects of its inputs.
+        size: side in pixels that it sees images at; None: the student's, or the only one it takes.
+
+    Attributes:
+        places: of the student's classes among its own, once :meth:`require_fit` has found them; None
+            where both know the same classes in the same order.
     """
 
-    def __init__(self, module: nn.Module, info: ModelInfo) -> None:
+    def __init__(self, module: nn.Module, info: ModelInfo, size: int | None = None) -> None:
         self.module = module.eval().requires_grad_(False)
         self.info, self.fixed_size = info, fixed_size(module)
+        self.size = size or self.fixed_size
+        self.places: list[int] | None = None
 
     @property
     def sha256(self) -> str:
-        """Of its weights."""
+        """SHA-256 of the weights, in the order of the state dict."""
         digest = hashlib.sha256()
         for name, value in self.module.state_dict().items():
             digest.update(name.encode())
@@ -43,29 +58,46 @@ class Teacher:
         return digest.hexdigest()
 
     def require_fit(self, student: ModelInfo) -> None:
-        """Raise InvalidValue unless it sees the student's images and knows its classes."""
-        ours, theirs = student, self.info
-        for what, got, wanted in (
-            ("tells", theirs.num_classes, ours.num_classes),
-            ("takes", theirs.in_chans, ours.in_chans),
-        ):
-            if got != wanted:
-                unit = "classes" if what == "tells" else "channels"
-                raise InvalidValue(
-                    f"the teacher {theirs.name} {what} {got} {unit}, the data have {wanted}: take one "
-                    "that was trained on such data, for example a run folder of pocketeye train"
-                )
-        numbered = tuple(str(number) for number in range(theirs.num_classes))
-        if theirs.classes not in (ours.classes, numbered):
-            odd = next(b for a, b in zip(ours.classes, theirs.classes, strict=True) if a != b)
+        """Find the student's classes among its own, by name.
+
+        Raises:
+            InvalidValue: it lacks one, takes other channels, or another size than it is to see.
+        """
+        name, own = self.info.name, self.info
+        if own.in_chans != student.in_chans:
             raise InvalidValue(
-                f"the teacher {theirs.name} knows other classes than the data ({odd!r}, for example), "
-                "or in another order: take one that was trained on such data"
+                f"the teacher {name} takes {own.in_chans} channels, the data have "
+                f"{student.in_chans}: {_REMEDY}"
             )
+        if self.fixed_size not in (None, self.size):
+            raise InvalidValue(
+                f"the teacher {name} takes images of {self.fixed_size} pixels only, not of "
+                f"{self.size}: leave out teacher_size"
+            )
+        if own.classes not in (student.classes, numbered(student.num_classes)):
+            self.places = self._find_places(student)
+
+    def _find_places(self, student: ModelInfo) -> list[int]:
+        name, own, given = self.info.name, self.info, student.classes
+        if own.classes == numbered(own.num_classes):
+            raise InvalidValue(
+                f"the teacher {name} tells {own.num_classes} classes, the data have {len(given)}: "
+                f"{_REMEDY}"
+            )
+        if given == numbered(own.num_classes) and own.classes != imagenet_classes():
+            raise InvalidValue(  # ten digits are not ten letters
+                f"the teacher {name} knows other classes than the data ({own.classes[0]!r}, for "
+                f"example): {_REMEDY}"
+            )
+        try:
+            places = match_classes(given, own.classes, student.data or "the set")
+        except InvalidValue as error:
+            raise InvalidValue(f"the teacher {name}: {error}; {_REMEDY}") from error
+        return [int(place) for place in places]
 
     @torch.no_grad()
     def logits(self, x: Tensor, student: ModelInfo) -> Tensor:
-        """``(N, K)`` for a batch ``(N, C, S, S)`` normalised as the student's are."""
+        """Return ``(N, K)``, of the student's classes, for a batch ``(N, C, S, S)`` of the student's."""
         own = self.info
         if (student.mean, student.std) != (own.mean, own.std):
             mean, std, own_mean, own_std = (
@@ -73,24 +105,26 @@ class Teacher:
                 for values in (student.mean, student.std, own.mean, own.std)
             )
             x = (x * std + (mean - own_mean)) / own_std
-        if self.fixed_size not in (None, x.shape[-1]):
-            size = (self.fixed_size, self.fixed_size)
+        if self.size not in (None, x.shape[-1]):
+            size = (self.size, self.size)
             x = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
         logits: Tensor = self.module(x)
-        return logits
+        return logits if self.places is None else logits[:, self.places]
 
     def to(self, device: torch.device, layout: torch.memory_format) -> None:
         self.module.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
-    """The teacher of a recipe, None where there is none; refused here if it does not fit the data.
+    """Open the teacher of a recipe, or return None where it names none.
 
-    ``config.teacher`` is a run folder; an ``architecture.json`` with ``teacher_checkpoint``; or a
-    name, with ``teacher_checkpoint``, or else with the published weights, which naming it fetches.
+    ``config.teacher`` is a run folder, or the name of a run that comes along; an ``architecture.json``
+    with ``teacher_checkpoint``; or a name, with ``teacher_checkpoint``, or else with the published
+    weights of :func:`pocketeye.create_model`. A name with 1000 outputs knows ImageNet's classes.
 
     Raises:
-        InvalidValue, MissingFile: no such network or weights; another number of classes or channels.
+        InvalidValue, MissingFile: no such network or weights; other classes or channels.
+        MissingExtra: the pip package with its weights is not installed.
     """
     if config.teacher is None:
         return None
@@ -99,7 +133,8 @@ def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
     if isinstance(named, Run):
         teacher = _from_run(named, checkpoint)
     elif checkpoint is not None:
-        teacher = _of(create_for_checkpoint(config.teacher, checkpoint), config.teacher)
+        module = create_for_checkpoint(config.teacher, checkpoint)
+        teacher = _of(module, config.teacher, published=of_imagenet(student.classes))
     elif isinstance(named, ArchitectureFile):
         if named.weights is None:
             raise InvalidValue(
@@ -108,7 +143,8 @@ def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
             )
         teacher = _of(create_model(config.teacher), config.teacher)
     else:
-        teacher = _of(create_model(config.teacher, pretrained=True), config.teacher)
+        teacher = _of(create_model(config.teacher, pretrained=True), config.teacher, published=True)
+    teacher.size = config.teacher_size or teacher.fixed_size
     teacher.require_fit(student)
     return teacher
 
@@ -123,22 +159,28 @@ def _from_run(run: Run, checkpoint: Path | None) -> Teacher:
     return _of(create_model(run.folder), str(run.folder), ModelInfo.load(run.folder))
 
 
-def _of(module: nn.Module, name: str, info: ModelInfo | None = None) -> Teacher:
-    """A teacher that expects what ``info`` says, or else its ``pretrained_cfg``."""
-    cfg: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+def _of(
+    module: nn.Module, name: str, info: ModelInfo | None = None, *, published: bool = False
+) -> Teacher:
+    """Make a teacher that expects what ``info`` says, or else its ``pretrained_cfg``.
+
+    ``published`` says that its 1000 classes, if it has as many, are those of ImageNet.
+    """
     if info is not None:
         return Teacher(module, info)
+    cfg: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     stem = next(p for p in module.parameters() if p.ndim == 4)
-    classes, in_chans = int(module.num_classes), int(stem.shape[1])  # type: ignore[arg-type]
-    usual = default_stats(in_chans)
+    count, in_chans = int(module.num_classes), int(stem.shape[1])  # type: ignore[arg-type]
+    classes = imagenet_classes() if published and count == NUM_IMAGENET else numbered(count)
+    mean, std = input_stats(module, in_chans)
     info = ModelInfo(
         name=name,
-        num_classes=classes,
+        num_classes=count,
         in_chans=in_chans,
         input_size=int((cfg.get("input_size") or (3, 224, 224))[-1]),
-        classes=tuple(str(number) for number in range(classes)),
-        mean=tuple(cfg["mean"]) if len(cfg.get("mean") or ()) == in_chans else usual[0],
-        std=tuple(cfg["std"]) if len(cfg.get("std") or ()) == in_chans else usual[1],
+        classes=classes,
+        mean=mean,
+        std=std,
     )
     return Teacher(module, info)
 
@@ -147,7 +189,7 @@ def distilled_loss(
     base: Tensor, student: Tensor, teacher: Tensor, *, kind: Literal["soft", "hard"],
     alpha: float, tau: float,
 ) -> Tensor:  # fmt: skip
-    """``(1 - alpha) base + alpha d`` of DeiT, where ``d`` compares with the teacher.
+    """Return ``(1 - alpha) base + alpha d`` of DeiT, where ``d`` compares with the teacher.
 
     soft (eq. 2): ``d = tau^2 KL(softmax(teacher/tau) || softmax(student/tau))``, mean over the
     batch (DeiT's code divides by the number of classes too). hard (eq. 3, with ``alpha`` 1/2): cross

@@ -12,10 +12,10 @@ from torch import nn
 from pocketeye.data import ImageSet
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.loaders.sampling import EpochSampler
-from pocketeye.data.transforms.transforms import build_transform, default_stats
+from pocketeye.data.transforms.transforms import build_transform
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
-from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.info import ModelInfo, input_stats
 from pocketeye.runs import ARCHITECTURE, SAMPLES, RunFolder
 from pocketeye.training.classify.distill import Teacher, open_teacher
 from pocketeye.training.classify.recipe import ClassifyRecipe
@@ -107,7 +107,7 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
     own = int((cfg.get("input_size") or (3, 224, 224))[-1])
     if len(images) == 0 or not images.in_memory:
         return own
-    return min(own, max(32, *images[0][0].size))
+    return min(own, max(32, *images.read(0).image.size))
 
 
 def describe(
@@ -115,7 +115,7 @@ def describe(
 ) -> ModelInfo:
     """Return what one must know of the network to use it; ``config.input_size`` is set."""
     architecture = getattr(model, "architecture", None)
-    mean, std = default_stats(train.in_chans)
+    mean, std = input_stats(model, train.in_chans)
     assert config.input_size is not None
     return ModelInfo(
         name=name or getattr(architecture, "name", None) or type(model).__name__,
@@ -194,8 +194,9 @@ def _loaders(
             workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
         make_loader(
-            val.tolerate_damage(), info.transform(), max(config.batch_size, _VAL_BATCH),
+            val, info.transform(), max(config.batch_size, _VAL_BATCH),
             shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,
+            on_damage="ignore",
         ),
     )  # fmt: skip
 

@@ -32,6 +32,9 @@ class ClassifyRecipe(TransformRecipe, SteppedRecipe):
         drop_path_rate: stochastic depth of the last block; given to the network when it is made.
         teacher: a network to learn from, see :func:`pocketeye.training.classify.distill.open_teacher`.
         teacher_checkpoint: file of its weights.
+        teacher_size: side in pixels of the images it sees; None: the student's, or the only one it
+            takes. Small images are worth enlarging: EfficientNet-Lite2 knows 46 % of tiny-imagenet-24
+            at 64 pixels, 82 % at 128.
         distill: ``soft`` or ``hard`` (DeiT, arXiv 2012.12877, eq. 2 and 3).
         distill_alpha: share of the teacher in the loss.
         distill_tau: temperature of ``soft``.
@@ -55,6 +58,7 @@ class ClassifyRecipe(TransformRecipe, SteppedRecipe):
     drop_path_rate: DropRate = 0.0
     teacher: str | None = None
     teacher_checkpoint: str | None = None
+    teacher_size: Annotated[int, Range(_SMALLEST_SCALE, 4096)] | None = None
     distill: Literal["none", "soft", "hard"] = "none"
     distill_alpha: Share = 0.5
     distill_tau: Annotated[float, Range(0.01, 100)] = 1.0
@@ -77,7 +81,7 @@ class ClassifyRecipe(TransformRecipe, SteppedRecipe):
 
     def _require_distillation(self) -> None:
         if self.teacher is None:
-            for name in ("teacher_checkpoint", "distill_head"):
+            for name in ("teacher_checkpoint", "teacher_size", "distill_head"):
                 if getattr(self, name):
                     raise InvalidValue(f"{name} is given without a teacher: name one")
             if self.distill != "none":

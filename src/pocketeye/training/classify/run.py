@@ -18,8 +18,8 @@ from pocketeye.training.classify.fit import choose_input_size, describe, fit, re
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import next_commands
 from pocketeye.training.classify.start import start_network
-from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, num_params, split_options
 
 
 def usual_recipe(data: str) -> str:
@@ -62,7 +62,6 @@ def run_classifier(
     info = describe(module, train, config, name)
     require_fit(module, train, val, info, config)
     teacher = open_teacher(config, info)
-    folder = place.folder(f"{name}-on-{Path(data).stem}")
     asked = {
         "model": model,
         "data": data,
@@ -72,9 +71,7 @@ def run_classifier(
         "new_head": new_head,
         "teacher_sha256": teacher.sha256 if teacher else None,
     }
-    run = open_run(
-        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
-    )
+    run = place.open(f"{name}-on-{Path(data).stem}", asked, config)
     fitted = fit(
         module, train, val, config, run, place.resume,
         name=name, description=f"training {name}", teacher=teacher,
@@ -83,16 +80,16 @@ def run_classifier(
         task=config.task,
         network=name,
         data=data,
-        out=folder,
+        out=run.path,
         fitted=fitted,
         validation=f"{len(val)} images",
         interval=wilson_interval(round(fitted.value * len(val)), len(val)),
         input_size=config.input_size,
         num_train=len(train),
         num_val=len(val),
-        params=sum(p.numel() for p in module.parameters()),
+        params=num_params(module),
         problems=(*train.problems, *val.problems),
-        commands=tuple(next_commands(folder, data)),
+        commands=tuple(next_commands(run.path, data)),
     )
 
 

@@ -24,13 +24,13 @@ def start_network(
     checkpoint: Path | None = None,
     new_head: bool = False,
 ) -> nn.Module:
-    """The network of a run before its first step; its random weights follow from the seed.
+    """Make the network of a run as it is before the first step; random weights follow from the seed.
 
     Args:
         model: as :func:`pocketeye.create_model` takes it.
         images: training set: gives classes and channels.
         config: gives ``drop_path_rate``, ``distill_head`` and ``seed``.
-        pretrained: the published weights, fetched by name.
+        pretrained: the published weights of that name, see :func:`pocketeye.create_model`.
         checkpoint: a file of weights to begin with instead.
         new_head: leave the file's classifier, so that it may be for other classes.
 
@@ -60,7 +60,7 @@ def start_network(
 
 
 def _explain(error: TypeError, model: str) -> None:
-    """Make a sentence of an argument that the constructor of a network does not have."""
+    """Raise InvalidValue for an argument that the constructor of a network does not have."""
     for argument, field, what in (
         ("drop_path_rate", "drop_path_rate", "no stochastic depth: set drop_path_rate to 0"),
         ("distilled", "distill_head", "no second head: leave out distill_head"),
@@ -80,7 +80,10 @@ def require_drop_path(model: nn.Module, rate: float, name: str) -> None:
 
 
 def fixed_size(model: nn.Module) -> int | None:
-    """The only input size a network takes (plain transformers: of their position table), or None."""
+    """Return the only input size a network takes, or None where it takes several.
+
+    Plain transformers have a table of positions of one size.
+    """
     cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     patches = getattr(model, "patch_embed", None)
     if not cfg.get("fixed_input_size") or not getattr(patches, "strict_img_size", True):

@@ -21,7 +21,7 @@ from pocketeye.training.engine.optim import create_optimizer
 
 
 class ClassificationTask(AveragedTask):
-    """Trains ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
+    """Train ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
 
     Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1). With
     ``ema_decay`` the averaged weights are validated. With a teacher ``train/loss`` is the blend; the
@@ -106,6 +106,6 @@ class ClassificationTask(AveragedTask):
 
 
 def has_distilled_head(model: nn.Module) -> bool:
-    """Whether a network has a second head for a teacher, under the names of timm's DeiT."""
+    """Return whether a network has a second head for a teacher, under the names of timm's DeiT."""
     named = any(name.rpartition(".")[2] == "head_dist" for name, _ in model.named_modules())
     return named and hasattr(model, "set_distilled_training")

@@ -6,10 +6,9 @@ pixels go. Detectors resize images themselves, segmenters learn from crops of on
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,19 +18,19 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as VF
 
-from pocketeye.data.detection.samples import DetectionSample, DetectionSet
-from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.detection.samples import DetectionSet, ImageObjects
 from pocketeye.data.loaders.images import seeded
+from pocketeye.data.sample import Sample, SampleSet, first_readable, readable
 from pocketeye.data.seeded import SeededDataset, turn
 from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.data.semantic.samples import SemanticSet, require_a_class
 from pocketeye.devices import rank_and_world
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.training.dense.recipe import DenseRecipe
 
-logger = logging.getLogger(__name__)
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
-_CROPS = 10
+_CROPS = 10  # as mmsegmentation tries, before it takes the last one
+T = TypeVar("T")
 
 
 class DetectionItem(NamedTuple):
@@ -67,14 +66,14 @@ class SemanticItem(NamedTuple):
 
 
 def steps_per_epoch(config: DenseRecipe, count: int) -> int:
-    """Steps of the optimiser: the recipe's, or one pass over ``count`` images at least."""
+    """Return the recipe's steps of the optimiser, or as many as one pass over ``count`` images needs."""
     world = max(rank_and_world()[1], config.num_processes)
     whole = config.batch_size * config.accumulate * world
     return config.steps_per_epoch or max(math.ceil(count / whole), 1)
 
 
 def samples_per_epoch(config: DenseRecipe, count: int) -> int:
-    """Images of an epoch, of all processes."""
+    """Return the number of images of an epoch, of all processes."""
     world = max(rank_and_world()[1], config.num_processes)
     return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
 
@@ -108,8 +107,8 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         Raises:
             InvalidValue: 16 damaged ones in a row.
         """
-        at, sample, image = self.images.usable(index)
-        item = detection_item(sample, image, at, masks=self.masks, crowds=False)
+        sample = first_readable(self.images, index)
+        item = detection_item(sample, masks=self.masks, crowds=False)
         with seeded(int(rng.integers(1 << 62))):
             pixels, target = self.augment(tv_tensors.Image(item.image), _as_tv(item))
         masks = target.get("masks")
@@ -118,12 +117,12 @@ class DetectionDraws(SeededDataset[DetectionItem]):
             boxes=target["boxes"].as_subclass(Tensor),
             labels=item.labels,
             masks=None if masks is None else masks.as_subclass(Tensor),
-            number=at,
+            number=item.number,
         )
 
 
 class DetectionOrder(SeededDataset[DetectionItem | None]):
-    """Images as they are, in order, for judging; None for a damaged one, which is named in the set."""
+    """Give images as they are, in order, for judging; None for a damaged one, which the set names."""
 
     def __init__(self, images: DetectionSet) -> None:
         super().__init__()
@@ -133,33 +132,28 @@ class DetectionOrder(SeededDataset[DetectionItem | None]):
         return len(self.images)
 
     def draw(self, index: int, rng: np.random.Generator) -> DetectionItem | None:
-        sample: DetectionSample = self.images[index]
-        try:
-            return detection_item(sample, sample.image(), index, masks=False, crowds=True)
-        except UnreadableImage as error:
-            _left_out(self.images, index, error)
-            return None
+        sample = _read_or_note(self.images, index)
+        return None if sample is None else detection_item(sample, masks=False, crowds=True)
 
 
-def detection_item(
-    sample: DetectionSample, image: Image.Image, index: int, *, masks: bool, crowds: bool
-) -> DetectionItem:
+def detection_item(sample: Sample[ImageObjects], *, masks: bool, crowds: bool) -> DetectionItem:
     """A sample as tensors; without ``crowds`` regions of many objects are left out."""
-    keep = np.flatnonzero(np.ones(len(sample), bool) if crowds else ~sample.crowd)
-    boxes = sample.boxes[keep]
+    objects = sample.targets
+    keep = np.flatnonzero(np.ones(len(objects), bool) if crowds else ~objects.crowd)
+    boxes = objects.boxes[keep]
     large = ((boxes[:, 2:] - boxes[:, :2]) >= _LEAST_SIDE).all(1)
     keep, boxes = keep[large], boxes[large]
     dense = None
     if masks:
-        width, height = sample.size
-        found = [sample.mask(int(k)) for k in keep]
+        width, height = objects.size
+        found = [objects.mask(int(k)) for k in keep]
         dense = torch.from_numpy(np.stack(found) if found else np.zeros((0, height, width), bool))
     return DetectionItem(
-        image=_pixels(image),
+        image=_pixels(sample.image),
         boxes=torch.from_numpy(boxes.astype(np.float32)).reshape(-1, 4),
-        labels=torch.from_numpy(sample.labels[keep].astype(np.int64)),
+        labels=torch.from_numpy(objects.labels[keep].astype(np.int64)),
         masks=dense,
-        number=index,
+        number=sample.index,
     )
 
 
@@ -182,8 +176,9 @@ class SemanticDraws(SeededDataset[SemanticItem]):
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem:
         """Raises InvalidValue for 16 damaged images in a row."""
         config = self.config
-        at, pixels, labels = self.images.usable(index)
-        image, mask = tv_tensors.Image(_pixels(pixels)), tv_tensors.Mask(torch.from_numpy(labels))
+        sample = first_readable(self.images, index, require_a_class)
+        image = tv_tensors.Image(_pixels(sample.image))
+        mask = tv_tensors.Mask(torch.from_numpy(sample.targets))
         shorter = int(config.train_sizes[int(rng.integers(len(config.train_sizes)))])
         factor = float(rng.uniform(*config.scale))
         base = fitted((image.shape[-2], image.shape[-1]), shorter, config.max_size)
@@ -194,7 +189,7 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         image, mask = (VF.crop(x, top, left, config.crop, config.crop) for x in (image, mask))
         with seeded(int(rng.integers(1 << 62))):
             image, mask = self.augment(image, mask)
-        return SemanticItem(image.as_subclass(Tensor), mask.as_subclass(Tensor), at)
+        return SemanticItem(image.as_subclass(Tensor), mask.as_subclass(Tensor), sample.index)
 
 
 class SemanticOrder(SeededDataset[SemanticItem | None]):
@@ -209,21 +204,19 @@ class SemanticOrder(SeededDataset[SemanticItem | None]):
         return len(self.images)
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem | None:
-        try:
-            pixels, labels = self.images.read(index)
-        except UnreadableImage as error:
-            _left_out(self.images, index, error)
+        sample = _read_or_note(self.images, index)
+        if sample is None:
             return None
-        return SemanticItem(_pixels(pixels), torch.from_numpy(labels), index)
+        return SemanticItem(_pixels(sample.image), torch.from_numpy(sample.targets), index)
 
 
 def collate_items(items: Sequence[Any]) -> list[Any]:
-    """A batch of items of different sizes, without the damaged ones."""
+    """Return a batch of items of different sizes, without the damaged ones."""
     return [item for item in items if item is not None]
 
 
 def collate_crops(items: Sequence[SemanticItem]) -> tuple[Tensor, Tensor]:
-    """uint8 ``(B, 3, S, S)`` and ``(B, S, S)``."""
+    """Stack crops to uint8 ``(B, 3, S, S)`` and labels ``(B, S, S)``."""
     return torch.stack([item.image for item in items]), torch.stack([item.labels for item in items])
 
 
@@ -239,7 +232,7 @@ def _pixels(image: Image.Image) -> Tensor:
 
 
 def _as_tv(item: DetectionItem) -> dict[str, Any]:
-    """Boxes and masks as what they are, for transforms that move pixels."""
+    """Mark boxes and masks as what they are, for transforms that move pixels."""
     size = (item.image.shape[-2], item.image.shape[-1])
     boxes = tv_tensors.BoundingBoxes(item.boxes, format="XYXY", canvas_size=size)  # type: ignore[call-arg]
     target: dict[str, Any] = {"boxes": boxes}
@@ -249,7 +242,7 @@ def _as_tv(item: DetectionItem) -> dict[str, Any]:
 
 
 def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
-    """At least ``side`` high and wide: black to the right and below, where labels are ignored."""
+    """Pad to ``side`` pixels: black to the right and below, where labels are ignored."""
     height, width = image.shape[-2:]
     amount = [0, 0, max(side - width, 0), max(side - height, 0)]
     if not any(amount):
@@ -258,7 +251,7 @@ def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
 
 
 def _crop_place(mask: Tensor, config: DenseRecipe, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if one is found."""
+    """Choose the upper left corner of a crop that no class fills beyond ``cat_max_ratio``, if it can."""
     rows, columns = (length - config.crop + 1 for length in mask.shape[-2:])
     labels = np.asarray(mask)
     place = (0, 0)
@@ -271,7 +264,6 @@ def _crop_place(mask: Tensor, config: DenseRecipe, rng: np.random.Generator) -> 
     return place
 
 
-def _left_out(images: DetectionSet | SemanticSet, index: int, error: Exception) -> None:
-    if index not in images.late:
-        logger.warning("%s: %s is left out (%s)", images.source, images.name(index), error)
-    images.late[index] = str(error)
+def _read_or_note(images: SampleSet[T], index: int) -> Sample[T] | None:
+    """Read a sample; None for a damaged one, which is noted in the set."""
+    return next(readable(images, [index]), None)

@@ -15,13 +15,13 @@ from pocketeye.results.colors import color_of
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
 
-_COLUMNS, _WIDTH = 4, 300
-_SURE = 0.3  # scores below are not drawn
+_COLUMNS, _WIDTH = 4, 300  # pixels of a tile; four make a row of 1,200
+_SURE = 0.3  # lower scores are many, and hide the image
 _TRUTH = (0, 220, 110)
 
 
 class SaveDenseImage(Callback):
-    """``validation.png`` after every epoch: some images of validation, answers and the truth."""
+    """Save ``validation.png`` after every epoch: some images, their answers and the truth."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -34,7 +34,7 @@ class SaveDenseImage(Callback):
 
 
 def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
-    """Images of one width in rows."""
+    """Save images of one width, in rows."""
     rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
     heights = [max(tile.height for tile in row) for row in rows]
     sheet = Image.new("RGB", (_COLUMNS * _WIDTH, sum(heights)), "white")
@@ -50,7 +50,7 @@ def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
 
 
 def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
-    """The truth in green, what was found in the colours of its classes."""
+    """Draw the truth in green, and what was found in the colours of its classes."""
     image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy())
     keep = np.flatnonzero(found["scores"] >= _SURE)
     if "masks" in found:
@@ -71,7 +71,7 @@ def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
 
 
 def _labels(item: Any, guess: np.ndarray) -> Image.Image:
-    """Image, answer and truth below each other."""
+    """Draw image, answer and truth below each other."""
     truth = item.labels.cpu().numpy()
     size = (_WIDTH, max(round(truth.shape[0] * _WIDTH / truth.shape[1]), 1))
     image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)

@@ -13,7 +13,7 @@ from pocketeye.training.engine.optim import create_optimizer
 
 
 def make_dense_optimizer(model: nn.Module, config: DenseRecipe) -> torch.optim.Optimizer:
-    """timm's optimiser of that name; the backbone may have a rate of its own."""
+    """Create the optimiser of a recipe; the backbone may have a rate of its own."""
     body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
     inside = {id(p) for p in body.parameters()}
     backbone_lr = config.lr if config.backbone_lr is None else config.backbone_lr

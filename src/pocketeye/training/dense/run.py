@@ -24,8 +24,15 @@ from pocketeye.runs import ARCHITECTURE, BEST
 from pocketeye.training.dense.fit import DenseSet, fit_dense
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
-from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine.run import (
+    RunOptions,
+    TrainedRun,
+    add_args_of,
+    as_text,
+    num_params,
+    split_options,
+)
 
 # torchvision's ratio of the longer to the shorter side, for --input-size.
 _LONGEST = 1333 / 800
@@ -41,6 +48,25 @@ class _Backbone:
     weights: Path | None
 
 
+class DenseOptions(RunOptions, total=False):
+    """Options of the training of a detector or segmenter.
+
+    Args:
+        input_size: shorter side of the images in pixels, in training and use.
+        pretrained: begin with the published weights of the backbone.
+        checkpoint: begin with all weights of this run or file, of the same network and classes.
+        start_from: begin with the backbone of this run or file.
+    """
+
+    input_size: int
+    pretrained: bool
+    checkpoint: Path
+    start_from: Path
+
+
+add_args_of(RunOptions, DenseOptions)
+
+
 def run_dense(
     task: Task,
     backbone: str,
@@ -48,32 +74,25 @@ def run_dense(
     data: str,
     recipe: str,
     classes: str | None = None,
-    input_size: int | None = None,
-    pretrained: bool = False,
-    checkpoint: Path | None = None,
-    start_from: Path | None = None,
-    options: RunOptions,
+    options: DenseOptions,
 ) -> TrainedRun:
     """Open data and network, train, and say what came of it.
 
     See :func:`pocketeye.train_detector` for the arguments and the errors.
     """
     place, changes = split_options(options)
-    config = DenseRecipe.load(recipe, task.name, **changes, **sizes_of(task, input_size))
+    pretrained = changes.pop("pretrained", False)
+    checkpoint, start_from = changes.pop("checkpoint", None), changes.pop("start_from", None)
+    sizes = sizes_of(task, changes.pop("input_size", None))
+    config = DenseRecipe.load(recipe, task.name, **changes, **sizes)
     _require_device(config)
     named = _backbone(backbone)
     train, val = open_sets(config, data, classes)
-    description = DenseDescription(
-        task=task, backbone=named.name, architecture=named.architecture,
-        classes=train.classes, category_ids=getattr(train, "category_ids", ()),
-        min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
-        head_channels=config.head_channels, norms=config.norms, data=data, **named.statistics,
-    )  # fmt: skip
+    description = _description(task, named, train, config, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = description.make(**network_options(config, pretrained))
     started = _begin(network, named, pretrained, checkpoint, start_from)
-    folder = place.folder(f"{description.network}-{named.name}-on-{Path(data).stem}")
     asked = {
         "backbone": backbone,
         "data": data,
@@ -82,25 +101,35 @@ def run_dense(
         "checkpoint": as_text(checkpoint),
         "start_from": as_text(start_from),
     }
-    run = open_run(
-        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
-    )
+    run = place.open(f"{description.network}-{named.name}-on-{Path(data).stem}", asked, config)
     fitted = fit_dense(network, train, val, config, run, place.resume, description=description)
     return TrainedRun(
         task=config.task,
         network=f"{description.network} with {description.backbone}",
         data=data,
-        out=folder,
+        out=run.path,
         fitted=fitted,
         validation=f"{len(val)} images",
         input_size=config.input_size,
         num_train=len(train),
         num_val=len(val),
-        params=sum(p.numel() for p in network.parameters()),
+        params=num_params(network),
         started=started,
         problems=(*train.problems, *val.problems),
-        commands=tuple(next_commands(folder, description)),
+        commands=tuple(next_commands(run.path, description)),
     )
+
+
+def _description(
+    task: Task, named: _Backbone, train: DenseSet, config: DenseRecipe, data: str
+) -> DenseDescription:
+    """Return what one must know of the network to use it."""
+    return DenseDescription(
+        task=task, backbone=named.name, architecture=named.architecture,
+        classes=train.classes, category_ids=getattr(train, "category_ids", ()),
+        min_size=config.input_size, max_size=config.max_size, fpn_channels=config.fpn_channels,
+        head_channels=config.head_channels, norms=config.norms, data=data, **named.statistics,
+    )  # fmt: skip
 
 
 def _require_device(config: DenseRecipe) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from pocketeye.data.detection.samples import DetectionSample, DetectionSet
+from pocketeye.data.detection.samples import DetectionSet
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.metrics.detection import CocoAP
@@ -25,12 +25,12 @@ from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
 
-MASK_THRESHOLD = 0.5
-_DRAWN = 8
+MASK_THRESHOLD = 0.5  # a pixel is the object's where that is likelier than not
+_DRAWN = 8  # images of a validation: two rows of four
 
 
 class DenseTraining(AveragedTask):
-    """What detectors and segmenters share: optimiser, schedule, the averaged weights.
+    """Hold what detectors and segmenters share: optimiser, schedule, the averaged weights.
 
     Attributes:
         shown: some images of a validation with what was said of them, to be drawn.
@@ -52,7 +52,7 @@ class DenseTraining(AveragedTask):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def gathered_objects(self, mine: Any) -> list[Any]:
-        """Of every process, in order."""
+        """Return the object of every process, in order."""
         if self.trainer.world_size == 1:
             return [mine]
         found: list[Any] = [None] * self.trainer.world_size
@@ -64,7 +64,7 @@ class DenseTraining(AveragedTask):
 
 
 class DetectionTask(DenseTraining):
-    """Trains RetinaNet or Mask R-CNN on lists of :class:`DetectionItem`.
+    """Train RetinaNet or Mask R-CNN on lists of :class:`DetectionItem`.
 
     Logs ``train/loss`` and its parts, ``val/ap`` and ``val/ap50`` (COCO's, 0 to 1): of boxes, and for
     ``instance`` of masks, with ``val/box_ap`` beside them.
@@ -92,7 +92,7 @@ class DetectionTask(DenseTraining):
             return
         answers = self._answers([item.image / 255 for item in batch])
         for item, answer in zip(batch, answers, strict=True):
-            sample: DetectionSample = self.val[item.number]
+            sample = self.val.targets(item.number)
             key = item.number
             truth = sample.masks() if self.masks else None
             self.metric.add_truth(
@@ -106,7 +106,7 @@ class DetectionTask(DenseTraining):
                 self.shown.append((item, found))
 
     def _answers(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
-        """At the size of use; torchvision would take the last one of training."""
+        """Answer at the size of use; torchvision would take the last size of training."""
         model: Any = self.best_model.eval()
         of_training = model.transform.min_size
         model.transform.min_size = (self.config.input_size,)
@@ -128,7 +128,7 @@ class DetectionTask(DenseTraining):
 
 
 class SemanticTask(DenseTraining):
-    """Trains Semantic FPN on uint8 crops ``(B, 3, S, S)`` with labels ``(B, S, S)``.
+    """Train Semantic FPN on uint8 crops ``(B, 3, S, S)`` with labels ``(B, S, S)``.
 
     Logs ``train/loss`` (cross entropy of the pixels that have a class), ``val/miou`` and
     ``val/accuracy`` (0 to 1), where logits are brought to the size of the labels.
@@ -175,7 +175,10 @@ class SemanticTask(DenseTraining):
 
 
 def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy ``(N, K, H, W)`` against uint8 ``(N, H, W)``; 0 where no pixel has a class."""
+    """Return the mean cross entropy of ``(N, K, H, W)`` with uint8 ``(N, H, W)``.
+
+    It is 0 where no pixel has a class.
+    """
     wanted = labels.long()
     loss = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORE, reduction="sum")
     return loss / (wanted != IGNORE).sum().clamp(min=1)
@@ -189,5 +192,5 @@ def _target(item: DetectionItem) -> dict[str, Tensor]:
 
 
 def _or_zero(value: float) -> float:
-    """Where nothing is true there is no AP; a run has to go on all the same."""
+    """Return 0 for a value that is not defined: there is no AP without an object, and a run goes on."""
     return 0.0 if np.isnan(value) else value

@@ -11,7 +11,7 @@ from torch import nn
 
 
 class AveragedTask(LightningModule):
-    """Keeps a moving average of the weights beside the network, where ``ema_decay`` asks for one.
+    """Keep a moving average of the weights beside the network, where ``ema_decay`` asks for one.
 
     Args:
         model: the network to train.
@@ -45,7 +45,7 @@ class AveragedTask(LightningModule):
             self.ema.update(self.model, self.global_step if self.ema_warmup else None)
 
     def log_step(self, values: dict[str, Any], batch_size: int) -> None:
-        """Means of the epoch, and ``lr``: the largest of the epoch, of the first parameter group."""
+        """Log the means of the epoch, and ``lr``: the epoch's largest, of the first parameter group."""
         for name, value in values.items():
             self.log(
                 name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch_size
@@ -54,12 +54,12 @@ class AveragedTask(LightningModule):
         self.log("lr", rate, on_step=False, on_epoch=True, reduce_fx="max", batch_size=batch_size)
 
     def zeros(self, count: int) -> torch.Tensor:
-        """Sums to be gathered, as exact as the device has them."""
+        """Return ``count`` zeros for sums to be gathered, in float64 where the device has it."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         return torch.zeros(count, dtype=dtype, device=self.device)
 
     def gathered(self, sums: torch.Tensor) -> list[float]:
-        """The sums of all processes.
+        """Return the sums over all processes.
 
         Not by ``self.log``: Lightning 2.6 rounds the mean of the processes' batch sizes.
         """

@@ -21,6 +21,8 @@ from pocketeye import progress
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import CHECKPOINT, RunFolder
 
+# Steps between two looks at the loss.
+_LOOKS = 25
 LOGGERS = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 
 
@@ -35,7 +37,7 @@ def hush() -> None:
 
 
 def mix_seed(*parts: int) -> int:
-    """One 63-bit seed out of several whole numbers; near inputs give unrelated seeds."""
+    """Mix several whole numbers into one 63-bit seed; near inputs give unrelated seeds."""
     state = np.random.SeedSequence([p % (1 << 64) for p in parts]).generate_state(2, np.uint32)
     return (int(state[0]) << 31) ^ int(state[1])
 
@@ -49,7 +51,7 @@ def seed_all(*parts: int) -> None:
 
 
 class QuietDDP(DDPStrategy):
-    """Says nothing, in processes it spawned either (they start with Lightning's defaults)."""
+    """Keep Lightning quiet in spawned processes too, which start with its defaults."""
 
     def setup_environment(self) -> None:
         hush()
@@ -57,7 +59,7 @@ class QuietDDP(DDPStrategy):
 
 
 class Reseed(Callback):
-    """Random state is a function of (seed, epoch, rank), so it need not be stored."""
+    """Seed every epoch by (seed, epoch, rank), so that no random state need be stored."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -67,14 +69,14 @@ class Reseed(Callback):
 
 
 class FiniteLoss(Callback):
-    """Stops when the loss or a weight is not a number; weights saved before stay."""
+    """Stop when the loss or a weight is not a number; weights saved before stay."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         # reading the loss waits for an accelerator, so there it is read now and then
-        every = 1 if pl_module.device.type == "cpu" else 25
+        every = 1 if pl_module.device.type == "cpu" else _LOOKS
         last = trainer.is_last_batch
         if isinstance(loss, torch.Tensor) and (last or batch_idx % every == 0):
             value = float(loss.detach().sum())
@@ -101,7 +103,7 @@ def _kept(trainer: Trainer) -> str:
 
 
 def _weights(module: LightningModule) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and the running statistics of norms."""
+    """Yield parameters and the running statistics of norms, with their names."""
     yield from module.named_parameters()
     for name, values in module.named_buffers():
         if name.endswith(("running_mean", "running_var")):
@@ -109,7 +111,7 @@ def _weights(module: LightningModule) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 class Progress(Callback):
-    """Feeds ``pocketeye.progress``: one bar over all steps."""
+    """Feed ``pocketeye.progress``: one bar over all steps."""
 
     def __init__(self, description: str) -> None:
         self.description = description
@@ -133,7 +135,7 @@ class Progress(Callback):
             return
         self.task.advance()
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if batch_idx % 25 == 0 and isinstance(loss, torch.Tensor):
+        if batch_idx % _LOOKS == 0 and isinstance(loss, torch.Tensor):
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.task.note(f"{epoch} loss {float(loss.detach().sum()):.3f}")
 
@@ -152,7 +154,7 @@ class Progress(Callback):
 
 
 class EpochEnd(Checkpoint):
-    """Writes the row of metrics and ``last.ckpt`` (a Checkpoint callback runs after all others)."""
+    """Write the row of metrics and ``last.ckpt`` (a Checkpoint callback runs after all others)."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run

@@ -10,7 +10,7 @@ from pocketeye.errors import InvalidValue
 
 
 def trainer_options(num_processes: int, all_used: bool = True) -> dict[str, Any]:
-    """Strategy and counts for Lightning: those of torchrun or srun, else processes spawned from here.
+    """Return strategy and counts for Lightning: of torchrun or srun, else of processes spawned here.
 
     Args:
         all_used: every parameter has a gradient in every step, see

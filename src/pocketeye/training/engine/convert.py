@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def dataclass_of(cls: type[T], data: Mapping[str, Any], source: str) -> T:
-    """``cls`` from plain values, each converted to its field's type.
+    """Make a ``cls`` of plain values, each converted to its field's type.
 
     Raises:
         InvalidValue: a key that is no field, or what ``cls`` itself refuses. InvalidType: a value of
@@ -35,7 +35,7 @@ def require_known(keys: Iterable[object], names: Iterable[str], source: str) -> 
 
 
 def converted(value: Any, hint: Any, what: str) -> Any:
-    """``value`` as ``hint`` wants it: YAML reads ``4e-5`` as text and knows no tuples.
+    """Return ``value`` as ``hint`` wants it: YAML reads ``4e-5`` as text and knows no tuples.
 
     Raises:
         InvalidType: it is of another kind; ``what`` begins the sentence.
@@ -52,7 +52,7 @@ def converted(value: Any, hint: Any, what: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Tuples as the lists that YAML and JSON have."""
+    """Return tuples as the lists that YAML and JSON have."""
     return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 

@@ -61,7 +61,7 @@ def _draw(
 
 
 def _loss_limit(rows: Sequence[Mapping[str, float]]) -> float:
-    """Top of the loss axis: early validation losses can be a thousand times the rest."""
+    """Return the top of the loss axis: early validation losses can be a thousand times the rest."""
     train = [row["train/loss"] for row in rows if "train/loss" in row]
     val = [row["val/loss"] for row in rows if "val/loss" in row]
     return 1.15 * max([*train, float(np.median(val)) if val else 0.0], default=0.0)
@@ -70,7 +70,7 @@ def _loss_limit(rows: Sequence[Mapping[str, float]]) -> float:
 def save_samples(
     x: Tensor, labels: Sequence[str], mean: Sequence[float], std: Sequence[float], path: Path
 ) -> Path:
-    """A grid of normalised inputs ``(N, C, S, S)`` with their labels: what the network really sees."""
+    """Save a grid of normalised inputs ``(N, C, S, S)`` with their labels, as the network sees them."""
     columns = min(8, len(x))
     rows = -(-len(x) // columns)
     size, gap = x.shape[-1], max(1, x.shape[-1] // 16)

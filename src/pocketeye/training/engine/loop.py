@@ -43,7 +43,7 @@ _PRECISIONS: dict[TrainPrecision, Any] = {
 def open_run(
     path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
 ) -> RunFolder:
-    """``RunFolder.open`` for one of several processes: only rank 0 makes the folder."""
+    """Open a run folder in one of several processes: only rank 0 makes the folder."""
     if not is_first_process():
         return RunFolder(path)
     return RunFolder.open(path, config, resume=resume, overwrite=overwrite)
@@ -63,7 +63,7 @@ def make_trainer(
     all_used: bool = True,
     **options: Any,
 ) -> Trainer:
-    """A Lightning trainer that writes into ``run`` and nowhere else.
+    """Make a Lightning trainer that writes into ``run`` and nowhere else.
 
     At the start of every epoch ``random``, numpy and torch are seeded from (seed, epoch, rank). At
     its end, after validation and the module's own hook, the numbers logged with ``self.log`` become
@@ -234,7 +234,7 @@ def _interrupts(trainer: Trainer, run: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning without its banners, tips and advice."""
+    """Run Lightning inside the block without its banners, tips and advice."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     try:

@@ -29,7 +29,7 @@ _DEFAULT_TASK = CLASSIFY.name
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What the recipes of all tasks share.
+    """Everything that a training of any task depends on, besides the network and the data.
 
     Attributes:
         task: what is learnt; a recipe file without this key is a classifier's.
@@ -52,7 +52,7 @@ class Recipe:
         warmup_epochs: length of the linear rise to ``lr`` in epochs, at most half of the training.
         warmup_steps: the same in steps of the optimiser; give one of the two.
         warmup_ratio: share of the rate that the rise begins with.
-        channels_last: NHWC memory, up to twice as fast on a CPU (measured, docs/training.md).
+        channels_last: NHWC memory, faster on a CPU (docs/training.md has the measurements).
         precision: ``fp32``, or mixed ``bf16``, or mixed ``fp16`` (with a gradient scaler; CUDA only).
         num_processes: data-parallel processes; part of the result, as the batch grows with them.
         seed: of the weights, the order and the augmentation.
@@ -176,7 +176,7 @@ def _bundled() -> dict[str, str]:
 
 
 def _task_of(text: str) -> str:
-    # A search for one line: to parse thirty files would be felt in every listing.
+    # A search for one line, as every listing reads all files.
     found = re.search(r"^task: *(\S+)", text, re.MULTILINE)
     return found[1] if found else _DEFAULT_TASK
 

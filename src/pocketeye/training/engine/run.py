@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from torch import nn
+
 from pocketeye.devices import Device
+from pocketeye.runs import RunFolder
 from pocketeye.training.engine.fit import FitResult
-from pocketeye.training.engine.recipe import TrainPrecision
+from pocketeye.training.engine.loop import open_run
+from pocketeye.training.engine.recipe import Recipe, TrainPrecision
 
 
 class RunOptions(TypedDict, total=False):
@@ -42,6 +48,15 @@ class RunOptions(TypedDict, total=False):
     num_processes: int
     workers: int
     threads: int
+
+
+def add_args_of(base: type, options: type) -> None:
+    """Append the Args of one class of options to the docstring of another that extends it.
+
+    Helps for the command line are read from the docstring of a TypedDict itself, not of its bases.
+    """
+    own, shared = (inspect.cleandoc(kind.__doc__ or "") for kind in (options, base))
+    options.__doc__ = f"{own}\n{shared.partition('Args:')[2].lstrip(chr(10))}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +105,22 @@ class Place:
     resume: bool
     overwrite: bool
 
-    def folder(self, name: str) -> Path:
-        """Return the run folder, by default ``out/train/NAME``."""
-        return Path("out") / "train" / name if self.out is None else self.out
+    def open(self, name: str, asked: Mapping[str, Any], recipe: Recipe) -> RunFolder:
+        """Open the run folder, by default ``out/train/NAME``.
+
+        Args:
+            asked: what decides the run besides its recipe; it must be the same to go on.
+
+        Raises:
+            InvalidValue: a run is there and may not be, or it was begun otherwise.
+        """
+        folder = Path("out") / "train" / name if self.out is None else self.out
+        config = {**asked, **recipe.to_dict()}
+        return open_run(folder, config, resume=self.resume, overwrite=self.overwrite)
 
 
-def split_options(options: RunOptions) -> tuple[Place, dict[str, Any]]:
-    """Return where the run goes, and the fields of its recipe that were given."""
+def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
+    """Return where the run goes, and what else was given: fields of the recipe, mostly."""
     changes: dict[str, Any] = dict(options)
     out = changes.pop("out", None)
     place = Place(
@@ -105,6 +129,11 @@ def split_options(options: RunOptions) -> tuple[Place, dict[str, Any]]:
         overwrite=changes.pop("overwrite", False),
     )
     return place, changes
+
+
+def num_params(network: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def as_text(path: Path | str | None) -> str | None:

@@ -11,7 +11,10 @@ from pocketeye.layers import revert_sync_batchnorm
 
 
 class TimmSyncBatchNorm(LayerSync):
-    """Lightning calls ``apply`` when processes are up and ``revert`` after the training."""
+    """Swap timm's BN for a synchronised one while a training runs.
+
+    Lightning calls ``apply`` when processes are up and ``revert`` after the training.
+    """
 
     def apply(self, model: Any) -> Any:
         return convert_sync_batchnorm(model)

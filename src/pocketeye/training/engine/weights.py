@@ -15,7 +15,7 @@ from pocketeye.training.engine.averaging import AveragedTask
 
 
 class SaveWeights(Callback):
-    """``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best.
+    """Save ``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best.
 
     Args:
         metric: what the task logs; the higher the better.

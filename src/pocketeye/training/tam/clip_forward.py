@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pocketeye.data.clips.clips import ClipBatch
-from pocketeye.models.tam import TAM, ImageFeatures, Prediction
+from pocketeye.models.tam import TAM, ImageFeatures, MemoryRule, Prediction
+from pocketeye.models.tam.memory_rule import frames_to_read
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.training.tam.losses import MaskPrediction
 from pocketeye.training.tam.prompts import error_click, first_click, noisy_box
@@ -48,10 +49,11 @@ class Plan:
 
 
 class _Left(NamedTuple):
-    """What a frame leaves in memory: ``(N, M, h, w)`` and ``(N, C)``."""
+    """What a frame leaves in memory."""
 
-    map: Tensor
-    pointer: Tensor
+    map: Tensor  # (N, M, h, w)
+    pointer: Tensor  # (N, C)
+    found: tuple[bool, ...]  # of each object: the network says that it is in the frame
 
 
 @dataclass(slots=True, eq=False)
@@ -180,20 +182,36 @@ class ClipForward:
             return
         written = self.model.encode_memory(feat, said.mask, prompted and self.plan.binarize)
         kept = self.memory.prompted if prompted else self.memory.tracked
-        kept[frame] = _Left(written, said.pointer)
+        kept[frame] = _Left(written, said.pointer, tuple((said.score[:, 0] > 0).tolist()))
 
     def _read(self, feat: Tensor, frame: int) -> Tensor:
-        num_slots = self.model.num_maskmem
-        maps = [left.map for left in self.memory.prompted.values()]
-        slots = [num_slots - 1] * len(maps)
-        for age in range(num_slots - 1, 0, -1):
-            if (left := self.memory.tracked.get(frame - age)) is not None:
-                maps.append(left.map)
-                slots.append(age - 1)
-        pointers = [left.pointer for left in self.memory.prompted.values()]
-        for age in range(1, NUM_POINTERS):
-            if (left := self.memory.tracked.get(frame - age)) is not None:
-                pointers.append(left.pointer)
+        """Features that know their memory; objects that read the same frames are one batch."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for row in range(len(feat)):
+            groups.setdefault(self._kept_frames(row), []).append(row)
+        if len(groups) == 1:
+            return self._read_frames(feat, frame, next(iter(groups)), slice(None))
+        read = [self._read_frames(feat[rows], frame, kept, rows) for kept, rows in groups.items()]
+        order = torch.tensor([row for rows in groups.values() for row in rows])
+        return torch.cat(read)[order.argsort().to(feat.device)]
+
+    def _kept_frames(self, row: int) -> tuple[int, ...]:
+        """The tracked frames that the network's rule keeps of an object."""
+        all_kept = self.model.memory_rule is MemoryRule.RECENT
+        return tuple(f for f, left in self.memory.tracked.items() if all_kept or left.found[row])
+
+    def _read_frames(
+        self, feat: Tensor, frame: int, kept: tuple[int, ...], rows: list[int] | slice
+    ) -> Tensor:
+        rule, num_slots = self.model.memory_rule, self.model.num_maskmem
+        prompted = list(self.memory.prompted.values())
+        reads = frames_to_read(rule, frame, 1, kept, num_slots - 1)
+        maps = [left.map[rows] for left in prompted]
+        maps += [self.memory.tracked[read.frame].map[rows] for read in reads]
+        slots = [num_slots - 1] * len(prompted) + [read.slot for read in reads]
+        pointers = [left.pointer[rows] for left in prompted]
+        for read in frames_to_read(rule, frame, 1, kept, NUM_POINTERS - 1):
+            pointers.append(self.memory.tracked[read.frame].pointer[rows])
         return self._again(self.model.read_raw, feat, maps, slots, torch.stack(pointers, 1))
 
     def _again(self, function: Any, *arguments: Any) -> Any:

@@ -34,7 +34,7 @@ class FeatureTeacher:
 
     @property
     def sha256(self) -> str:
-        """Of its image encoder's weights."""
+        """SHA-256 of the image encoder's weights."""
         digest = hashlib.sha256()
         for key, value in self.model.image_encoder.state_dict().items():
             digest.update(key.encode())
@@ -43,7 +43,7 @@ class FeatureTeacher:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """``(B, dim, h, w)`` of normalised images ``(B, 3, H, W)`` of any size."""
+        """Return ``(B, dim, h, w)`` of normalised images ``(B, 3, H, W)`` of any size."""
         if images.shape[2:] != self.model.image_size:
             size = self.model.image_size
             images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
@@ -51,12 +51,12 @@ class FeatureTeacher:
 
 
 def make_projection(student_dim: int, teacher_dim: int) -> nn.Conv2d:
-    """From the student's channels to the teacher's, at every place."""
+    """Make the layer from the student's channels to the teacher's, the same at every place."""
     return nn.Conv2d(student_dim, teacher_dim, 1)
 
 
 def feature_loss(projected: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared difference of features that have mean 0 and variance 1 over their channels.
+    """Return the mean squared difference of features, of mean 0 and variance 1 over channels.
 
     0 where they agree up to scale and shift, 2 on average where they have nothing in common.
 

@@ -18,7 +18,7 @@ _ANSWER, _TRUTH = (255, 140, 0), (0, 255, 120)
 
 
 class SaveStrip(Callback):
-    """``validation.png`` after every epoch: the first objects of validation, a row each."""
+    """Save ``validation.png`` after every epoch: the first objects of validation, a row each."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -30,7 +30,7 @@ class SaveStrip(Callback):
 
 
 def save_strip(shown: Shown, path: Path) -> Path:
-    """A row for each of the first objects: its frames, the answer tinted, the truth outlined."""
+    """Save a row for each of the first objects: its frames, the answer tinted, the truth outlined."""
     batch = shown.batch
     by_frame = {said.frame: said.mask.float() for said in shown.answers}
     rows = []

@@ -64,7 +64,7 @@ def fit_tracker(
         recipe=config,
         drawings=(ANSWERS,),
         callbacks=[SaveStrip(run)],
-        # A frame without correction leaves parts of the prompt encoder unused.
+        # Which prompts a batch has is drawn, and with it which weights have a gradient.
         all_used=False,
         progress=f"training {description.variant}",
     )

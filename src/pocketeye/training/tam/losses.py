@@ -65,7 +65,7 @@ def clip_loss(
     weights: LossWeights,
     stride: int = 1,
 ) -> Parts:
-    """The parts, summed over frames and answers and divided by the number of objects.
+    """Return the parts, summed over frames and answers and divided by the number of objects.
 
     Args:
         answers: of any frames, several of a frame that was corrected.
@@ -84,7 +84,7 @@ def clip_loss(
 def frame_loss(
     said: MaskPrediction, target: Tensor, annotated: Tensor, weights: LossWeights, stride: int
 ) -> Parts:
-    """The parts of one answer, summed over objects; target bool ``(N, H, W)``."""
+    """Return the parts of one answer, summed over objects; target bool ``(N, H, W)``."""
     logits, goal = said.masks.float(), cover(target, stride)
     if logits.shape[2:] != goal.shape[1:]:
         size = (goal.shape[1], goal.shape[2])
@@ -108,7 +108,7 @@ def frame_loss(
 
 
 def cover(masks: Tensor, stride: int) -> Tensor:
-    """Share ``(…, H / stride, W / stride)`` of each cell that bool masks ``(…, H, W)`` cover."""
+    """Return the share of each cell, ``(…, H / stride, W / stride)``, that masks ``(…, H, W)`` cover."""
     if stride == 1:
         return masks.float()
     flat = masks.flatten(0, -3)[:, None].float()
@@ -116,7 +116,7 @@ def cover(masks: Tensor, stride: int) -> Tensor:
 
 
 def focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Mean over pixels of ``alpha_t (1 - p_t)^gamma`` times the cross entropy: ``(N, M)``.
+    """Return the mean over pixels of ``alpha_t (1 - p_t)^gamma`` times the cross entropy: ``(N, M)``.
 
     Args:
         logits: ``(N, M, h, w)``; target 0 to 1, ``(N, 1, h, w)``.
@@ -130,13 +130,13 @@ def focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Te
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """``1 - (2 |p t| + 1) / (|p| + |t| + 1)``: ``(N, M)``."""
+    """Return ``1 - (2 |p t| + 1) / (|p| + |t| + 1)``: ``(N, M)``."""
     p, target = logits.sigmoid().flatten(2), target.flatten(2)
     return 1 - (2 * (p * target).sum(2) + 1) / (p.sum(2) + target.sum(2) + 1)
 
 
 def mask_iou(masks: Tensor, target: Tensor) -> Tensor:
-    """IoU ``(N, M)`` of bool ``(N, M, h, w)`` with bool ``(N, 1, h, w)``; 0 where both are empty."""
+    """Return IoU ``(N, M)`` of bool ``(N, M, h, w)`` with ``(N, 1, h, w)``, 0 where both are empty."""
     both = (masks & target).flatten(2).sum(2)
     either = (masks | target).flatten(2).sum(2)
     return both / either.clamp(min=1)

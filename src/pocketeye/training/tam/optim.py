@@ -20,7 +20,7 @@ _NO_DECAY = ("pos_embed",)
 def make_optimizer(
     model: TAM, config: TamRecipe, extra: Sequence[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
-    """timm's optimiser of that name over :func:`parameter_groups`, and ``extra`` at the peak rate."""
+    """Create the optimiser of a recipe over :func:`parameter_groups`, and ``extra`` at the peak rate."""
     groups = parameter_groups(model, config)
     if extra:
         groups.append({"params": list(extra), "lr": config.lr, "weight_decay": 0.0})
@@ -28,7 +28,7 @@ def make_optimizer(
 
 
 def parameter_groups(model: TAM, config: TamRecipe) -> list[dict[str, Any]]:
-    """The rest first (its rate is the one that is logged), then neck and trunk of the image encoder.
+    """Return the rest first (its rate is logged), then neck and trunk of the image encoder.
 
     Biases, norms and other one-dimensional parameters have no weight decay.
     """

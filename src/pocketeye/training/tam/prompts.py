@@ -19,7 +19,7 @@ _GRID = 64
 
 
 def first_click(target: Tensor, centre_prob: float = 0.0) -> tuple[Tensor, Tensor]:
-    """A click ``(N, 1, 2)`` and its label ``(N, 1)`` in each of bool ``(N, H, W)``, none empty."""
+    """Return a click ``(N, 1, 2)`` in each of bool ``(N, H, W)``, none empty, and its label."""
     points = _click_in(target, centre_prob)
     return points, points.new_full(points.shape[:2], POSITIVE, dtype=torch.int64)
 
@@ -27,7 +27,7 @@ def first_click(target: Tensor, centre_prob: float = 0.0) -> tuple[Tensor, Tenso
 def error_click(
     target: Tensor, answered: Tensor, centre_prob: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """A click in what was answered wrongly: positive where the object was missed, else negative.
+    """Click into what was answered wrongly: positive where the object was missed, else negative.
 
     Where nothing is wrong the click is in the object (and positive), or, if there is none, anywhere
     (and negative).
@@ -45,7 +45,7 @@ def error_click(
 
 
 def noisy_box(target: Tensor) -> tuple[Tensor, Tensor]:
-    """Corners ``(N, 2, 2)`` and labels ``(N, 2)`` of a box around each mask, with noise on each side."""
+    """Return corners ``(N, 2, 2)`` and labels ``(N, 2)`` of a noisy box around each mask."""
     height, width = target.shape[1:]
     low_x, high_x = _extent(target.any(1))
     low_y, high_y = _extent(target.any(2))
@@ -61,7 +61,7 @@ def noisy_box(target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _extent(filled: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last True along the last axis of bool ``(N, L)``."""
+    """Return the first and last True along the last axis of bool ``(N, L)``."""
     filled = filled.int()
     last = filled.shape[1] - 1
     return filled.argmax(1), last - filled.flip(1).argmax(1)
@@ -76,7 +76,7 @@ def _click_in(region: Tensor, centre_prob: float) -> Tensor:
 
 
 def _uniform(region: Tensor) -> Tensor:
-    """A pixel ``(N, 1, 2)`` of each region, all equally likely."""
+    """Draw a pixel ``(N, 1, 2)`` of each region, all equally likely."""
     width = region.shape[2]
     draws = torch.rand(region.shape, device=region.device).masked_fill_(~region, -1.0)
     place = draws.flatten(1).argmax(1)
@@ -84,7 +84,7 @@ def _uniform(region: Tensor) -> Tensor:
 
 
 def centre(region: Tensor, otherwise: Tensor) -> Tensor:
-    """The point ``(N, 1, 2)`` that lies deepest in each region, to the cell of a coarse grid.
+    """Return the point ``(N, 1, 2)`` deepest in each region, to the cell of a coarse grid.
 
     Args:
         region: bool ``(N, H, W)``; what is outside of the image is outside of the region.

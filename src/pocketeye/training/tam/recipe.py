@@ -16,7 +16,7 @@ TamTask = Literal["segment-anything", "track"]
 TAM_TASKS: tuple[TamTask, ...] = get_args(TamTask)
 _LEAST_FRAMES = {SEGMENT_ANYTHING: 1, TRACK: 2}
 Weight = Annotated[float, Range(0, 1e4)]
-# A clip of 64 frames with all its features already fills a large GPU.
+# A clip is learnt from as a whole, with the features of all its frames in memory.
 Few = Annotated[int, Range(1, 64)]
 
 
@@ -34,6 +34,8 @@ class TamRecipe(Recipe):
         image_share: share of the batches of ``track`` that are images.
         synthetic_share: share of its clips that are made from cut-outs, where there is anything to
             cut out; with images alone all are.
+        overlaid_share: share of its real clips over which something passes: their object is hidden, and
+            has look-alikes.
         lr: peak learning rate of everything but the image encoder, whose own is ``encoder_lr`` (None:
             the same; 0: it stays as it is, which makes a step about twice as fast).
         layer_decay: factor of the rate from each layer of the image encoder's trunk to the one before.
@@ -54,6 +56,9 @@ class TamRecipe(Recipe):
         correction_prob: how often a batch is corrected at all.
         binarize_prompted: remember prompted frames as yes or no, as sessions do.
         freeze_bn: keep the statistics of BN as they are.
+        frozen_stride: the backbone's layers up to its map of this stride (4 or 8) keep their weights,
+            0 for none. The maps of strides 2 and 4 are the largest: frozen they make the encoder's
+            part of a step a third faster. Together with ``freeze_bn``, for pretrained trunks.
         checkpointing: compute features again in the backward pass, for less memory.
         val_clips: clips of a validation, of ``val_frames`` frames each.
     """
@@ -64,6 +69,7 @@ class TamRecipe(Recipe):
     max_objects: Few = 3
     image_share: Share = 0.0
     synthetic_share: Share = 0.5
+    overlaid_share: Share = 0.3
     val_clips: Count = 48
     val_frames: Few = 8
     # Optimiser.
@@ -97,6 +103,7 @@ class TamRecipe(Recipe):
     binarize_prompted: bool = True
     # Network.
     freeze_bn: bool = False
+    frozen_stride: Literal[0, 4, 8] = 0
     checkpointing: bool = False
 
     def __post_init__(self) -> None:

@@ -11,15 +11,46 @@ from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import Task
 from pocketeye.tracking import open_model
-from pocketeye.training.engine.loop import check_device, open_run
-from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, split_options
+from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine.run import (
+    RunOptions,
+    TrainedRun,
+    add_args_of,
+    as_text,
+    num_params,
+    split_options,
+)
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.fit import fit_tracker, require_square
 from pocketeye.training.tam.init import look_near_first
 from pocketeye.training.tam.recipe import TamRecipe
 from pocketeye.training.tam.report import VALIDATION, next_commands
 from pocketeye.training.tam.sources import open_sets, training_clips, validation_clips
-from pocketeye.training.tam.start import begin_with
+from pocketeye.training.tam.start import begin_with, measure_maps
+
+
+class TamOptions(RunOptions, total=False):
+    """Options of the training of a tracker.
+
+    Args:
+        input_size: side of the input in pixels; by default the recipe's or the network's.
+        trunk: another image encoder, any timm backbone.
+        checkpoint: begin with all weights of this run or file, of the same network.
+        start_from: begin with what fits of a relative: the run of a classifier (its backbone goes into
+            the image encoder), or a file of EfficientSAM, SAM 2 or EfficientTAM.
+        teacher: a tracker whose image features are learnt too: a run folder or a name.
+        teacher_checkpoint: weights of the teacher.
+    """
+
+    input_size: int
+    trunk: str
+    checkpoint: Path
+    start_from: Path
+    teacher: str
+    teacher_checkpoint: Path
+
+
+add_args_of(RunOptions, TamOptions)
 
 
 def run_tracker(
@@ -28,23 +59,19 @@ def run_tracker(
     *,
     data: str,
     recipe: str,
-    trunk: str | None = None,
-    checkpoint: Path | None = None,
-    start_from: Path | None = None,
-    teacher: str | None = None,
-    teacher_checkpoint: Path | None = None,
-    input_size: int | None = None,
     synthetic_share: float | None = None,
-    options: RunOptions,
+    options: TamOptions,
 ) -> TrainedRun:
     """Open data and network, train, and say what came of it.
 
     See :func:`pocketeye.train_tracker` for the arguments and the errors.
     """
     place, changes = split_options(options)
-    config = TamRecipe.load(
-        recipe, task.name, input_size=input_size, synthetic_share=synthetic_share, **changes
+    trunk, checkpoint, start_from, teacher, teacher_checkpoint = (
+        changes.pop(name, None)
+        for name in ("trunk", "checkpoint", "start_from", "teacher", "teacher_checkpoint")
     )
+    config = TamRecipe.load(recipe, task.name, synthetic_share=synthetic_share, **changes)
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -56,7 +83,6 @@ def run_tracker(
     taught = _open_teacher(teacher, teacher_checkpoint)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
-    folder = place.folder(f"{model}-{task}")
     asked = {
         "model": model,
         "data": data,
@@ -67,9 +93,9 @@ def run_tracker(
         "teacher_checkpoint": as_text(teacher_checkpoint),
         "teacher_sha256": taught.sha256 if taught else None,
     }
-    run = open_run(
-        folder, {**asked, **config.to_dict()}, resume=place.resume, overwrite=place.overwrite
-    )
+    run = place.open(f"{model}-{task}", asked, config)
+    if checkpoint is None and not place.resume:
+        measure_maps(network, train)
     description = TrackerDescription(
         task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data
     )
@@ -80,15 +106,15 @@ def run_tracker(
         task=config.task,
         network=model,
         data=data,
-        out=folder,
+        out=run.path,
         fitted=fitted,
         validation=VALIDATION[task],
         input_size=size,
-        params=sum(p.numel() for p in network.parameters()),
+        params=num_params(network),
         started=started,
         sets=tuple(sets.lines()),
         problems=tuple(sets.problems),
-        commands=tuple(next_commands(folder, model, task)),
+        commands=tuple(next_commands(run.path, model, task)),
     )
 
 

@@ -7,11 +7,11 @@ import torch
 from pocketeye.training.tam.clip_forward import Plan
 from pocketeye.training.tam.task import TamTraining
 
-_VAL_CLICKS = 2
+_VAL_CLICKS = 2  # two corrections tell whether clicks into the error help
 
 
 class SegmentAnythingTask(TamTraining):
-    """Stage 1 of SAM 2 and EfficientTAM.
+    """Train stage 1 of SAM 2 and EfficientTAM: objects of images.
 
     Its clips have one frame. ``val/iou`` is from a single click in the middle, ``val/iou_corrected``
     from two more.

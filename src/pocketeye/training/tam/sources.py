@@ -2,7 +2,7 @@
 
 Each set is told by its files: images with masks (COCO, SA-1B, label maps) or videos (DAVIS,
 YouTube-VOS, MOSE, SA-V). Its own lists divide it into training and validation; of a set without such
-lists every tenth sample is kept for validation.
+lists every tenth sample is kept for validation; a set of one sample trains only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,10 +18,18 @@ from pocketeye.data.clips.clips import ClipSource, MixedClips
 from pocketeye.data.clips.geometry import Geometry
 from pocketeye.data.clips.images import ImageClips
 from pocketeye.data.clips.light import Colours
+from pocketeye.data.clips.overlaid import OverlaidClips
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.files.readable import first_readable
-from pocketeye.data.mask_sets.samples import MaskedImage, MaskSet, WorstImages, load_masks
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.mask_sets.samples import (
+    MaskedImages,
+    MaskSet,
+    ObjectMasks,
+    load_masks,
+    split_layout,
+)
+from pocketeye.data.sample import Sample
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
@@ -41,11 +50,20 @@ class Part:
 
     whole: MaskSet
     places: Sequence[int]
-    late: dict[int, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
         return self.whole.source
+
+    @property
+    def collector(self) -> Problems:
+        return self.whole.collector
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of the whole set."""
+        return self.whole.problems
 
     def __len__(self) -> int:
         return len(self.places)
@@ -54,25 +72,25 @@ class Part:
         """File of image ``index`` of these."""
         return self.whole.name(self.places[index])
 
-    def usable(self, index: int) -> tuple[int, MaskedImage]:
-        """Image ``index`` of these, or the first readable one of these after it."""
-        return first_readable(self, index, lambda place: self.whole[self.places[place]])
+    def read(self, index: int) -> Sample[ObjectMasks]:
+        """Read image ``index`` of these and its masks."""
+        return replace(self.whole.read(self.places[index]), index=index)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DataSets:
     """What was opened: for training, and for validation."""
 
-    images: list[WorstImages] = field(default_factory=list)
+    images: list[MaskedImages] = field(default_factory=list)
     videos: list[VideoSet] = field(default_factory=list)
-    val_images: list[WorstImages] = field(default_factory=list)
+    val_images: list[MaskedImages] = field(default_factory=list)
     val_videos: list[VideoSet] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """What there is, a line for each set."""
         return [
-            *(f"{gallery.source}: {len(gallery):,} images with masks" for gallery in self.images),
+            *(_line_of(gallery) for gallery in self.images),
             *(f"{videos.source}: {len(videos):,} videos" for videos in self.videos),
         ]
 
@@ -86,26 +104,52 @@ def open_sets(paths: Sequence[str]) -> DataSets:
     sets = DataSets()
     for path in paths:
         if is_video_set(Path(path)):
-            train, val = _divided(path, load_videos)
-            if val is not None:  # a list of first frames alone validates nothing
-                val = _only(val, [len(video.annotated) > 1 for video in val])
-            if val is None or not len(val):
-                train, val = _tenths_of_videos(train)
-            sets.videos.append(train)
-            sets.val_videos.append(val)
-            sets.problems.extend((*train.problems, *val.problems))
+            _open_videos(path, sets)
         else:
-            images, held = _divided(path, load_masks)
-            sets.problems.extend(images.problems)
-            if held is None:
-                ours, theirs = _tenths(len(images))
-                sets.images.append(Part(images, ours))
-                sets.val_images.append(Part(images, theirs))
-            else:
-                sets.problems.extend(held.problems)
-                sets.images.append(images)
-                sets.val_images.append(held)
+            _open_images(path, sets)
+    if not sets.val_images and not sets.val_videos:
+        raise InvalidValue(
+            f"{', '.join(paths)}: one sample is too few, as one part trains and another validates"
+        )
     return sets
+
+
+def _open_videos(path: str, sets: DataSets) -> None:
+    train, val = _divided(path, load_videos)
+    if val is not None:  # a list of first frames alone validates nothing
+        val = _only(val, [len(video.annotated) > 1 for video in val])
+    if val is None or not len(val):
+        train, val = _tenths_of_videos(train)
+    sets.videos.append(train)
+    sets.problems.extend((*train.problems, *val.problems))
+    if len(val):
+        sets.val_videos.append(val)
+
+
+def _open_images(path: str, sets: DataSets) -> None:
+    folder, layout = split_layout(path)
+    images, held = _divided(folder, partial(load_masks, layout=layout))
+    sets.problems.extend(images.problems)
+    if held is not None:
+        sets.problems.extend(held.problems)
+        sets.images.append(images)
+        sets.val_images.append(held)
+        return
+    ours, theirs = _tenths(len(images))
+    sets.images.append(Part(images, ours))
+    if theirs:
+        sets.val_images.append(Part(images, theirs))
+
+
+def _line_of(gallery: MaskedImages) -> str:
+    """How many images there are, and how label numbers are read, which their files do not tell."""
+    whole = gallery.whole if isinstance(gallery, Part) else gallery
+    layout = whole.layout if isinstance(whole, MaskSet) else ""
+    note = {
+        "parts": f" (numbers are parts of one thing; else give {gallery.source}:objects)",
+        "objects": " (each number is an object)",
+    }.get(layout, "")
+    return f"{gallery.source}: {len(gallery):,} images with masks{note}"
 
 
 def is_video_set(root: Path) -> bool:
@@ -145,28 +189,38 @@ def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
 
 
 def _moving(
-    sets: DataSets, galleries: Sequence[WorstImages], config: TamRecipe, size: int, length: int
+    sets: DataSets, galleries: Sequence[MaskedImages], config: TamRecipe, size: int, length: int
 ) -> ClipSource:
-    parts: list[tuple[ClipSource, float]] = []
+    """Clips of ``num_frames`` frames: real ones, real ones with something laid over, synthetic ones."""
     synthetic_share = config.synthetic_share if sets.videos else 1.0
-    if sets.videos and synthetic_share < 1:
+    real_share = (1 - synthetic_share) * (1 - config.overlaid_share)
+    overlaid_share = (1 - synthetic_share) * config.overlaid_share
+    synthetic = SyntheticClips(
+        [(gallery, _weight(len(gallery))) for gallery in galleries],
+        length,
+        num_frames=config.num_frames,
+        size=size,
+        max_objects=config.max_objects,
+    )
+    parts: list[tuple[ClipSource, float]] = [(synthetic, synthetic_share)]
+    if sets.videos:
         sampling = VideoSampling(num_frames=config.num_frames)
-        videos = [
+        videos: list[tuple[ClipSource, float]] = [
             (VideoClips(each, size=size, max_objects=config.max_objects, sampling=sampling),
              _weight(len(each)))
             for each in sets.videos
         ]  # fmt: skip
-        parts.append((MixedClips(videos, length, config.seed), 1 - synthetic_share))
-    if synthetic_share > 0:
-        synthetic = SyntheticClips(
-            [(gallery, _weight(len(gallery))) for gallery in galleries],
+        real = MixedClips(videos, length, config.seed)
+        overlaid = OverlaidClips(
+            real,
+            synthetic.pool,
             length,
             num_frames=config.num_frames,
             size=size,
             max_objects=config.max_objects,
         )
-        parts.append((synthetic, synthetic_share))
-    return MixedClips(parts, length, config.seed)
+        parts += [(real, real_share), (overlaid, overlaid_share)]
+    return MixedClips([part for part in parts if part[1] > 0], length, config.seed)
 
 
 def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
@@ -176,7 +230,7 @@ def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource
     """
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
-    galleries: list[WorstImages] = [*sets.val_images, *frames]
+    galleries: list[MaskedImages] = [*sets.val_images, *frames]
     if not config.trains_memory:
         images: list[tuple[ClipSource, float]] = [
             (ImageClips(gallery, size=size, max_objects=config.max_objects,
@@ -224,8 +278,8 @@ def _divided(path: str, load: Callable[..., T]) -> tuple[T, T | None]:
 
 
 def _tenths(count: int) -> tuple[list[int], list[int]]:
-    if count < 2:
-        raise InvalidValue(f"one sample is too few: one part trains, another validates ({count})")
+    if count == 1:
+        return [0], []
     held = list(range(0, count, _EVERY))
     return [place for place in range(count) if place % _EVERY], held
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from pocketeye.data.clips.clips import ClipSource
 from pocketeye.errors import InvalidValue
 from pocketeye.models import load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.models.tam.checkpoints import initialize
 from pocketeye.models.tam.described import weights_in
+from pocketeye.training.tam.clip_forward import normalised
+
+_MEASURED_CLIPS = 32  # the statistics of 64 clips differ from those of 32 by 2 % at most (Lite0)
 
 
 def begin_with(
@@ -73,3 +78,28 @@ def _flat(key: str, own: dict[str, Tensor]) -> str:
         if flat in own:
             return flat
     return key
+
+
+@torch.no_grad()
+def measure_maps(model: TAM, clips: ClipSource) -> None:
+    """Set the norms of the maps of a :class:`BackboneTrunk` to the statistics of training frames.
+
+    A recipe with ``freeze_bn`` keeps these statistics, so that the trunk's pretrained weights are read
+    at the scale of one from the first step. A trunk of another kind stays as it is.
+    """
+    trunk = model.image_encoder.trunk
+    if not isinstance(trunk, BackboneTrunk):
+        return
+    norms = [norm for norm in trunk.norms.values() if isinstance(norm, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    was_training = model.training
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    for index in range(min(_MEASURED_CLIPS, len(clips))):
+        trunk.encode_image(normalised(clips[index].frames[None, :1]))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was_training)

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.errors import InvalidValue
-from pocketeye.models.tam import TAM
+from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
@@ -45,7 +45,8 @@ class TamTraining(AveragedTask):
         teacher: no part of the module: neither saved nor trained; the layer between the two is.
 
     Raises:
-        InvalidValue: a teacher for an image encoder that stays as it is.
+        InvalidValue: a teacher for an image encoder that stays as it is; ``frozen_stride`` of a trunk
+            without such a map.
     """
 
     model: TAM
@@ -62,6 +63,9 @@ class TamTraining(AveragedTask):
                 "is: leave one of them out"
             )
         model.image_encoder.requires_grad_(not frozen)
+        if config.frozen_stride:
+            for parameter in early_parameters(model, config.frozen_stride):
+                parameter.requires_grad_(False)
         super().__init__(model, config.ema_decay, config.ema_warmup)
         self.config, self.encoder_frozen = config, frozen
         self.teacher = teacher
@@ -142,6 +146,21 @@ class TamTraining(AveragedTask):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, tam_learning_rate_factor(self.config, steps))
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def early_parameters(model: TAM, stride: int) -> list[nn.Parameter]:
+    """Return the trunk's parameters up to its map of ``stride``.
+
+    Raises:
+        InvalidValue: the trunk has no such map.
+    """
+    trunk = model.image_encoder.trunk
+    if not isinstance(trunk, BackboneTrunk):
+        raise InvalidValue(
+            f"frozen_stride {stride} freezes layers of a timm backbone, and this tracker has none: "
+            "leave it at 0"
+        )
+    return trunk.parameters_up_to(stride)
 
 
 def startable(batch: ClipBatch) -> ClipBatch:

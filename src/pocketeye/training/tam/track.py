@@ -9,8 +9,9 @@ from pocketeye.training.tam.task import TamTraining
 
 
 class TrackTask(TamTraining):
-    """Stage 2 of SAM 2 and EfficientTAM, on clips and on some images (clips of one frame), of which
-    half are prompted by a box and half by a click.
+    """Train stage 2 of SAM 2 and EfficientTAM: objects of clips, through the memory.
+
+    Some of the clips are images (of one frame), half prompted by a box and half by a click.
 
     The first frame is prompted by mask, click or box. After a click or a box it gets corrective
     clicks, and so do up to ``corrected_frames - 1`` later frames. ``val/iou`` is from the first

@@ -163,7 +163,8 @@ def _draw_predictions(result: DemoResult) -> Path:
     FigureCanvasAgg(figure)
     grid = figure.subplots(_ROWS, _COLUMNS)
     for axes, index in zip(grid.flat, range(len(answers)), strict=True):
-        image, label = images[index]
+        sample = images.read(index)
+        image, label = sample.image, sample.targets
         right = answers[index] == label
         axes.imshow(np.asarray(image), cmap="gray_r")
         axes.set_title(
@@ -179,5 +180,5 @@ def _draw_predictions(result: DemoResult) -> Path:
 def _answers(result: DemoResult, images: ImageSet) -> list[int]:
     predictor = open_predictor(str(result.exported.artifact.folder))
     transform = predictor.info.transform()
-    inputs = torch.stack([transform(images[i][0]) for i in range(_ROWS * _COLUMNS)])
+    inputs = torch.stack([transform(images.read(i).image) for i in range(_ROWS * _COLUMNS)])
     return [int(row.argmax()) for row in predictor.logits(inputs)]

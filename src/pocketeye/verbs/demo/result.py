@@ -10,7 +10,7 @@ from pocketeye.text import human_seconds
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.demo.track import TrackDemo
 from pocketeye.verbs.evaluate.verb import EvaluateResult
-from pocketeye.verbs.export.verb import ExportResult
+from pocketeye.verbs.export import ExportResult
 from pocketeye.verbs.measure import MeasureResult
 from pocketeye.verbs.search import SearchResult
 

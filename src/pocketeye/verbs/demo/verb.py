@@ -17,7 +17,7 @@ from pocketeye.verbs.demo.report import write_demo_report
 from pocketeye.verbs.demo.result import DemoResult
 from pocketeye.verbs.demo.track import track_demo
 from pocketeye.verbs.evaluate.verb import evaluate_classifier
-from pocketeye.verbs.export.verb import export_network
+from pocketeye.verbs.export import export
 from pocketeye.verbs.measure import measure
 from pocketeye.verbs.search import search
 
@@ -85,7 +85,7 @@ def demo(
         overwrite=overwrite,
     )
     exported = step(
-        "export", export_network, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
+        "export", export, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
     )
     evaluated = step("eval", evaluate_classifier, str(exported.artifact.folder), data=_DATA)
     tracked = step("track", track_demo, out)

@@ -123,7 +123,8 @@ def evaluate(
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them; of segmenters what the masks mean: a yaml, or camvid11, cityscapes.
         checkpoint: weights for a name or an architecture.json.
-        pretrained: fetch the published weights of a classifier's name.
+        pretrained: take the published weights of a classifier's name: from their pip package, or
+            fetched.
         input_size: of classifiers: another side of the input in pixels than the network's.
         batch_size: of classifiers: images at once, by default 128 (an artefact has its own).
         device: where a torch network runs.
@@ -220,7 +221,9 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
     if model in BASELINES:
         return TRACK
     if model is not None:
-        return resolve(model).task
+        return resolve(model, others=BASELINES).task
+    if results is not None and not results.exists():
+        raise MissingFile(f"no results at {results}")
     if results is not None and results.is_file():
         return INSTANCE if has_masks(results) else DETECT
     if data is not None and Path(data).is_dir():
@@ -231,8 +234,8 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
             return TRACK
     if results is not None:
         raise MissingFile(
-            f"no results to judge: give --results {results} that is there, and the annotated data "
-            "with --data"
+            f"no data to judge {results} on: give the folder of the annotated images or videos with "
+            "--data"
         )
     raise InvalidValue(
         "say what to judge: a run folder, an artefact, a name with weights, or --results of another "

@@ -10,7 +10,8 @@ from typing import Any
 from rich.markup import escape
 
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.records import KeptLatency, by_setup, kept_latencies
+from pocketeye.latency.record import ms_text
+from pocketeye.latency.records import FiledRecord, by_setup, records_in
 from pocketeye.models import (
     Architecture,
     Card,
@@ -24,6 +25,7 @@ from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
 from pocketeye.verbs._options import refuse
+from pocketeye.verbs._packaged import PackagedRow, packaged_row
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.artifact import ArtifactInfo, artifact_info
 from pocketeye.verbs.info.card_text import published_table, wrapped
@@ -64,6 +66,7 @@ class InfoResult(VerbResult):
         card: what was published; None where nobody wrote that down, and for files.
         run: of a run folder.
         bundled: what else is to be said of weights that come along.
+        packaged: the pip package that brings weights of this network; None without one.
         measured: records of this network in the folder of results.
     """
 
@@ -84,11 +87,14 @@ class InfoResult(VerbResult):
     card: Card | None
     run: RunCard | None
     bundled: BundledCard | None
-    measured: tuple[KeptLatency, ...]
+    packaged: PackagedRow | None
+    measured: tuple[FiledRecord, ...]
     counter: str = COUNTER
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "card": self.card.to_dict() if self.card else None}
+        measured = [filed.to_dict() for filed in self.measured]
+        card = self.card.to_dict() if self.card else None
+        return {**asdict(self), "measured": measured, "card": card}
 
     def lines(self) -> list[str]:
         described = self.card or self.bundled
@@ -110,6 +116,8 @@ class InfoResult(VerbResult):
         commands = [f"pocketeye export {model}", f"pocketeye bench {model}"]
         if self.run and self.run.top1 is not None and self.run.evaluation is None:
             commands.insert(0, f"pocketeye eval {model} --data {shlex.quote(self.run.data)}")
+        if self.packaged:
+            commands[0] += " --pretrained"
         return commands
 
     def _costs(self) -> list[str]:
@@ -136,7 +144,7 @@ class InfoResult(VerbResult):
             return ["no card: nothing published of this network is written down here"]
         load = {
             "": "",
-            "--pretrained": f" (pocketeye export {self.name}.TAG --pretrained)",
+            "--pretrained": f" (pocketeye export {self._with_weights} --pretrained)",
             "--checkpoint": f" (pocketeye export {self.name} --checkpoint FILE)",
         }[card.load]
         return _labelled(
@@ -144,22 +152,29 @@ class InfoResult(VerbResult):
             ("origin", card.origin),
             ("licence", f"code {card.code_license}; weights {card.weights_license}"),
             ("weights", f"{card.weights}{load}"),
+            *([("package", self.packaged.sentence)] if self.packaged else []),
         )
+
+    @property
+    def _with_weights(self) -> str:
+        """The name that stands for published weights: with timm's tag, unless a package has them."""
+        return self.name if self.packaged else f"{self.name}.TAG"
 
     def _measured(self) -> list[str]:
         if not self.measured:
             return []
         rows = [
-            (k.precision, f"{k.latency_ms:.3g}{' est.' if k.estimated else ''}",
-             f"{k.p10_ms:.3g}–{k.p90_ms:.3g}", str(k.input_size or ""), k.date[:10], k.file)
-            for k in self.measured
+            (r.precision, f"{r.latency_ms:.3g}{' est.' if r.estimated else ''}",
+             ms_text(r.timing.p50_ms), ms_text(r.timing.p90_ms), str(r.input_size or ""),
+             r.date[:10], file)
+            for r, file in self.measured
         ]  # fmt: skip
-        header = ("measured", "ms", "wall p10–p90", "input", "date", "record")
-        table = text_table(header, rows, right=(1, 2, 3))
+        header = ("measured", "undisturbed ms", "p50", "p90", "input", "date", "record")
+        table = text_table(header, rows, right=(1, 2, 3, 4))
         return table + [
             line
             for setup, group in by_setup(self.measured).items()
-            for line in wrapped(f"{', '.join(k.precision for k in group)}: {setup}", "  ", 2)
+            for line in wrapped(f"{', '.join(f.record.precision for f in group)}: {setup}", "  ", 2)
         ]
 
     def _layers(self) -> list[str]:
@@ -244,7 +259,8 @@ def info(
         card=card_for(network.name) if isinstance(named, Named | TimmName) else None,
         run=read_run_card(folder) if folder else None,
         bundled=bundled_card(folder) if folder else None,
-        measured=tuple(k for k in kept_latencies(results) if k.subject == network.name),
+        packaged=packaged_row(network.name) if isinstance(named, Named | TimmName) else None,
+        measured=tuple(f for f in records_in(results) if f.record.subject == network.name),
     )
 
 

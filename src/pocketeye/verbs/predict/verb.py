@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketeye.data.inputs import STDIN, find_inputs
-from pocketeye.errors import InvalidValue
+from pocketeye.data.inputs import STDIN, find_inputs, names_images
+from pocketeye.errors import InvalidValue, MissingExtra
+from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
 from pocketeye.models.reference import Run, expect, resolve
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
@@ -18,6 +19,7 @@ from pocketeye.predicting.predict import Prediction
 from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
+from pocketeye.runs import ARCHITECTURE, MANIFEST, MODEL
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
@@ -28,12 +30,16 @@ _MOST_SHOWN, _MOST_CLASSES = 20, 3
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult(VerbResult):
-    """Predictions in the order of the images, and images that could not be read."""
+    """Predictions in the order of the images, and images that could not be read.
+
+    ``by_default`` says that the user named no network.
+    """
 
     model: str
     predictions: tuple[Prediction, ...]
     problems: tuple[str, ...]
     files: tuple[Path, ...] = ()
+    by_default: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -56,6 +62,10 @@ class PredictResult(VerbResult):
         if len(self.predictions) > _MOST_SHOWN:
             more = len(self.predictions) - _MOST_SHOWN
             lines.append(f"… and {more} more (all with --csv FILE, --out FOLDER or --json)")
+        if self.by_default:
+            lines.append(
+                f"by {self.model}, which tells {PACKAGED[self.model].data}'s classes apart"
+            )
         return lines + inputs_left_out(self.problems)
 
     def written(self) -> list[Path]:
@@ -68,8 +78,8 @@ class PredictResult(VerbResult):
 
 
 def predict(
-    model: str,
-    images: list[str],
+    model: str | None = None,
+    images: list[str] | None = None,
     *,
     topk: int | None = None,
     csv: Path | None = None,
@@ -88,7 +98,8 @@ def predict(
 
     Args:
         model: a run folder, an exported artefact, or a name or architecture.json with weights. Of what
-            kind a run is, its model.json says.
+            kind a run is, its model.json says. Left out, EfficientNet-Lite0 tells ImageNet's classes
+            apart (pip install "pocketeye[pretrained]").
         images: image files, folders of them, patterns, http(s) addresses (fetched because they
             are named), or - for standard input: one image, or names one a line.
         topk: of a classifier: classes per image, by default 5.
@@ -100,7 +111,7 @@ def predict(
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them.
         checkpoint: weights for a name or an architecture.json.
-        pretrained: fetch the published weights of a name.
+        pretrained: take the published weights of a name: from their pip package, or fetched.
         input_size: another side of the input in pixels than the network's.
         batch_size: of a classifier: images at once, by default 32 (an artefact has its own).
         score_threshold: of a detector: objects of a lower score are left out, by default those below
@@ -112,7 +123,18 @@ def predict(
         InvalidValue: no weights, a tracker, none of the images can be read, an option that means
             nothing to this kind of network, or files would be overwritten.
         MissingFile: no such network, or no image at all.
+        MissingExtra: no network is named, or a packaged one, and the package is not installed.
     """
+    images = list(images or [])
+    if model is not None and names_images(model) and not _is_network(Path(model)):
+        images.insert(0, model)
+        model = None
+    if not images:
+        named = shlex.quote(model or "NETWORK")
+        raise InvalidValue(f"say what to look at: pocketeye predict {named} IMAGE …")
+    by_default = model is None
+    if model is None:
+        model, pretrained = _default_classifier(checkpoint, classes), True
     task = expect(model, "pocketeye predict", (CLASSIFY, *DENSE)).task
     if task.is_dense:
         refuse(
@@ -147,7 +169,31 @@ def predict(
         predictions=tuple(predictions),
         problems=(*missing, *problems),
         files=tuple(files),
+        by_default=by_default,
     )
+
+
+def _is_network(path: Path) -> bool:
+    """Whether a folder is a run or an artefact, which may hold images too."""
+    return any((path / name).is_file() for name in (MANIFEST, MODEL, ARCHITECTURE))
+
+
+def _default_classifier(checkpoint: Path | None, classes: Path | None) -> str:
+    """Return the name of the network that answers where the user named none.
+
+    Raises:
+        InvalidValue: options that belong to a network of the user's.
+        MissingExtra: its weights are not installed.
+    """
+    for option, value in (("--checkpoint", checkpoint), ("--classes", classes)):
+        if value is not None:
+            raise InvalidValue(
+                f"{option} goes with a network: name it, pocketeye predict NETWORK IMAGE …"
+            )
+    weights = PACKAGED[DEFAULT_CLASSIFIER]
+    if weights.installed is None:
+        raise MissingExtra("pocketeye predict without a network's name", weights.package, EXTRA)
+    return weights.name
 
 
 def _require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:

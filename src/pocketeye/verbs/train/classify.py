@@ -21,6 +21,7 @@ def train_classifier(
     new_head: bool = False,
     teacher: str | None = None,
     teacher_checkpoint: Path | None = None,
+    teacher_size: int | None = None,
     distill: Literal["none", "soft", "hard"] | None = None,
     **options: Unpack[RunOptions],
 ) -> TrainResult:
@@ -34,12 +35,14 @@ def train_classifier(
             default digits for the digits, else small-cpu.
         input_size: side of the input in pixels; by default an architecture's own, and for names the
             size of the images.
-        pretrained: begin with the published weights of a named model.
+        pretrained: begin with the published weights of a named model: from their pip package, or
+            fetched.
         checkpoint: begin with the weights of this file.
         new_head: leave the classifier of that file and begin it afresh, as for other classes.
         teacher: learn from this network too: a run folder, an architecture.json with
             --teacher-checkpoint, or a name (with --teacher-checkpoint, else its published weights).
         teacher_checkpoint: weights of the teacher.
+        teacher_size: side in pixels of the images the teacher sees; the student's by default.
         distill: how to learn from it: soft (its probabilities) or hard (its answers).
 
     Raises:
@@ -53,6 +56,7 @@ def train_classifier(
         run_classifier(
             model, data=data, recipe=recipe, input_size=input_size, pretrained=pretrained,
             checkpoint=checkpoint, new_head=new_head, teacher=teacher,
-            teacher_checkpoint=as_text(teacher_checkpoint), distill=distill, options=options,
+            teacher_checkpoint=as_text(teacher_checkpoint), teacher_size=teacher_size, distill=distill,
+            options=options,
         )
     )  # fmt: skip

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Unpack
 
 from pocketeye.models.task import INSTANCE
-from pocketeye.training.dense.run import run_dense
-from pocketeye.training.engine.run import RunOptions
+from pocketeye.training.dense.run import DenseOptions, run_dense
 from pocketeye.verbs.train.result import TrainResult
 
 
@@ -16,11 +14,7 @@ def train_instance_segmenter(
     *,
     data: str,
     recipe: str = "instance-small",
-    input_size: int | None = None,
-    pretrained: bool = False,
-    checkpoint: Path | None = None,
-    start_from: Path | None = None,
-    **options: Unpack[RunOptions],
+    **options: Unpack[DenseOptions],
 ) -> TrainResult:
     """Train an instance segmenter (Mask R-CNN): boxes and outlines with classes.
 
@@ -29,20 +23,9 @@ def train_instance_segmenter(
             classifier, whose weights it then begins with.
         data: images with outlined objects in the layout of COCO or YOLO.
         recipe: instance-small or mask-rcnn-1x, or a YAML file of the same keys.
-        input_size: shorter side of the images in pixels, in training and use.
-        pretrained: begin with the published weights of the backbone.
-        checkpoint: begin with all weights of this run or file, of the same network and classes.
-        start_from: begin with the backbone of this run or file.
 
     Raises:
-        InvalidValue: unknown backbone, recipe or key; data or weights that do not fit; a run that is
-            already there; a loss that is not finite; a full disk.
-        MissingFile: no data, recipe or network at a path.
-        UserError: interrupted; says how to go on.
+        InvalidValue, MissingFile, UserError: as :func:`pocketeye.train_detector`.
     """
-    return TrainResult.of(
-        run_dense(
-            INSTANCE, backbone, data=data, recipe=recipe, input_size=input_size, pretrained=pretrained,
-            checkpoint=checkpoint, start_from=start_from, options=options,
-        )
-    )  # fmt: skip
+    run = run_dense(INSTANCE, backbone, data=data, recipe=recipe, options=options)
+    return TrainResult.of(run)

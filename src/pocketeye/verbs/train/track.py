@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Unpack
 
 from pocketeye.models.task import TRACK
-from pocketeye.training.engine.run import RunOptions
-from pocketeye.training.tam.run import run_tracker
+from pocketeye.training.tam.run import TamOptions, run_tracker
 from pocketeye.verbs.train.result import TrainResult
 
 
@@ -16,14 +14,8 @@ def train_tracker(
     *,
     data: str,
     recipe: str = "track-small",
-    input_size: int | None = None,
-    trunk: str | None = None,
-    checkpoint: Path | None = None,
-    start_from: Path | None = None,
-    teacher: str | None = None,
-    teacher_checkpoint: Path | None = None,
     synthetic_share: float | None = None,
-    **options: Unpack[RunOptions],
+    **options: Unpack[TamOptions],
 ) -> TrainResult:
     """Train a tracker: a mask in every frame of a video for what is clicked.
 
@@ -32,25 +24,15 @@ def train_tracker(
         data: folders of videos (DAVIS, YouTube-VOS, MOSE, SA-V) and of images with masks,
             with commas between.
         recipe: track-small, track-small-256 or track-sav, or a YAML file of the same keys.
-        input_size: side of the input in pixels; by default the recipe's or the network's.
-        trunk: another image encoder, any timm backbone.
-        checkpoint: begin with all weights of this run or file, of the same network.
-        start_from: begin with what fits of a relative: the run of a classifier (its backbone goes into
-            the image encoder), or a file of EfficientSAM, SAM 2 or EfficientTAM.
-        teacher: a tracker whose image features are learnt too: a run folder or a name.
-        teacher_checkpoint: weights of the teacher.
         synthetic_share: share of the clips that are made of cut-outs, 0 to 1.
 
     Raises:
         InvalidValue: unknown tracker, recipe or key; data or weights that do not fit; a run that is
             already there; a loss that is not finite; a full disk.
-        MissingFile: no data, recipe or weights at a path.
+        MissingFile: no data, recipe or network at a path.
         UserError: interrupted; says how to go on.
     """
-    return TrainResult.of(
-        run_tracker(
-            TRACK, model, data=data, recipe=recipe, input_size=input_size, trunk=trunk,
-            checkpoint=checkpoint, start_from=start_from, teacher=teacher,
-            teacher_checkpoint=teacher_checkpoint, synthetic_share=synthetic_share, options=options,
-        )
-    )  # fmt: skip
+    run = run_tracker(
+        TRACK, model, data=data, recipe=recipe, synthetic_share=synthetic_share, options=options
+    )
+    return TrainResult.of(run)

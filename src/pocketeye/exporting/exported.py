@@ -1,0 +1,94 @@
+"""What an export is asked for, and what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketeye.exporting.agreement import Agreement
+from pocketeye.exporting.head_crops import HeadCrops
+from pocketeye.latency.record import LatencyRecord
+from pocketeye.runtimes import Artifact, ParityReport, Precision
+
+AGREEMENT, SCRIPT = "agreement.json", "predict.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The choices of an export, whatever the network.
+
+    Attributes:
+        to: name of the runtime.
+        out: folder of the artefact; out/NAME/RUNTIME-PRECISION where None.
+        input_size: side of the image in pixels (of detectors and segmenters the shorter side of the
+            graph's input); the network's own where None.
+        data: images for parity and int8 calibration, as the user names them; those that come with
+            scikit-learn where None.
+        samples: number of images compared.
+        threads: that the artefact is timed with.
+        fuse: fold and re-parameterise what exactly can be.
+    """
+
+    to: str = "onnxruntime"
+    precision: Precision = "fp32"
+    out: Path | None = None
+    input_size: int | None = None
+    data: str | None = None
+    samples: int = 64
+    threads: int = 1
+    fuse: bool = True
+
+    def folder(self, name: str) -> Path:
+        """Return where the artefact of a network of this name goes."""
+        return self.out or Path("out") / name / f"{self.to}-{self.precision}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Images:
+    """The images that int8 took its ranges from.
+
+    Attributes:
+        data: as the user named it; None: the photographs that come with scikit-learn.
+        num_images: that went through the first graph.
+        crops: of ``instance``: what went through the heads.
+    """
+
+    data: str | None
+    num_images: int
+    crops: HeadCrops | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        crops = self.crops.to_dict() if self.crops else {}
+        return {"data": self.data, "images": self.num_images, **crops}
+
+    def line(self) -> str:
+        """Say it in one sentence."""
+        data = self.data or "those that come with scikit-learn (better: --data)"
+        crops = f"; {self.crops.line()}" if self.crops else ""
+        return f"quantised with {self.num_images} images, {data}{crops}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """An artefact on disk with its proof.
+
+    Attributes:
+        size_bytes: of the files of all graphs.
+        parity: outputs of the (first) graph against the module's.
+        latency: of an image, with its stages for detectors and segmenters.
+        canvas: of detectors and segmenters: height and width of the graph's input.
+        agreement: of those: how alike the final answers are.
+        int8_images: of those in int8.
+        script: that runs the artefact without pocketeye, where there is one.
+    """
+
+    name: str
+    artifact: Artifact
+    size_bytes: int
+    trained: bool
+    parity: ParityReport
+    latency: LatencyRecord
+    canvas: tuple[int, int] | None = None
+    agreement: Agreement | None = None
+    int8_images: Int8Images | None = None
+    script: Path | None = None

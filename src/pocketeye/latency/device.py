@@ -1,0 +1,139 @@
+"""Which machine a number is of: the processor told apart from others that share its name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketeye import runs
+from pocketeye.latency import _read
+
+CPUINFO = Path("/proc/cpuinfo")
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+# Extensions that change how fast convolutions and matrix products run, as Linux spells them.
+INSTRUCTION_SETS = (
+    "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx_vnni",
+    "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme",
+)  # fmt: skip
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """The machine that was measured.
+
+    Two processors of one marketing name ("AMD EPYC") can differ by a factor of two, so the record holds
+    what the processor says of itself. Fields are None or empty where the system does not tell them, and
+    in records that were made before they were kept.
+
+    Attributes:
+        cpu: name of the processor.
+        cpus: number of logical processors.
+        os: the operating system, with its version.
+        machine: the instruction set architecture, such as x86_64.
+        vendor: of the processor, such as AuthenticAMD.
+        family, model, stepping: numbers of the design, as the vendor counts them.
+        instruction_sets: those of :data:`INSTRUCTION_SETS` that it has.
+        l1d_bytes, l2_bytes, l3_bytes: sizes of the data caches that the first core sees.
+    """
+
+    cpu: str
+    cpus: int
+    os: str
+    machine: str
+    vendor: str | None = None
+    family: int | None = None
+    model: int | None = None
+    stepping: int | None = None
+    instruction_sets: tuple[str, ...] = ()
+    l1d_bytes: int | None = None
+    l2_bytes: int | None = None
+    l3_bytes: int | None = None
+
+    @classmethod
+    def here(cls) -> Device:
+        """Describe the machine this runs on."""
+        facts = _cpuinfo(CPUINFO)
+        flags = {*facts.get("flags", facts.get("Features", "")).split()}
+        return cls(
+            cpu=runs.cpu_name(),
+            cpus=os.cpu_count() or 1,
+            os=platform.platform(),
+            machine=platform.machine(),
+            vendor=facts.get("vendor_id") or facts.get("CPU implementer"),
+            family=_number(facts.get("cpu family") or facts.get("CPU architecture")),
+            model=_number(facts.get("model") or facts.get("CPU part")),
+            stepping=_number(facts.get("stepping") or facts.get("CPU revision")),
+            instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
+            **_cache_sizes(CACHES),
+        )
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Device:
+        """Read back what ``asdict`` gave; raises :class:`~pocketeye.latency._read.BadData`."""
+        return _read.build(cls, data)
+
+    def same_as(self, other: Device) -> bool:
+        """Tell whether latencies may be compared: the same processor (the system may be updated).
+
+        The numbers of the design decide where both devices tell them.
+        """
+        if (self.cpu, self.cpus, self.machine) != (other.cpu, other.cpus, other.machine):
+            return False
+        mine, theirs = self._design(), other._design()
+        return None in (*mine, *theirs) or mine == theirs
+
+    def _design(self) -> tuple[str | int | None, ...]:
+        return self.vendor, self.family, self.model, self.stepping
+
+    @property
+    def slug(self) -> str:
+        """A short name for files: ``amd-epyc-f25m17``, without family and model where unknown."""
+        # Words that vendors add to every name.
+        name = re.sub(r"\((r|tm)\)|processor|\bcpu\b|@.*", " ", self.cpu.lower())
+        words = re.sub(r"[^a-z0-9]+", "-", name).strip("-") or self.machine
+        if self.family is None or self.model is None:
+            return words
+        return f"{words}-f{self.family}m{self.model}"
+
+    def __str__(self) -> str:
+        known = self.family is not None
+        design = f"family {self.family}, model {self.model}, " if known else ""
+        return f"{self.cpu} ({design}{self.cpus} CPUs, {self.machine})"
+
+
+def _cpuinfo(path: Path) -> dict[str, str]:
+    """Return what Linux says of the first processor; nothing on other systems."""
+    if not path.is_file():
+        return {}
+    first = path.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text, 0)  # ARM writes 0xd0c
+    except ValueError:
+        return None
+
+
+def _cache_sizes(folder: Path) -> dict[str, Any]:
+    sizes: dict[str, Any] = {}
+    for index in sorted(folder.glob("index*")):
+        try:
+            level, kind, size = (
+                (index / name).read_text(encoding="ascii").strip()
+                for name in ("level", "type", "size")
+            )
+        except OSError:
+            continue
+        names = {"1": "l1d_bytes", "2": "l2_bytes", "3": "l3_bytes"}
+        if kind != "Instruction" and level in names and size[:-1].isdigit():
+            sizes[names[level]] = int(size[:-1]) * _UNITS.get(size[-1], 1)
+    return sizes

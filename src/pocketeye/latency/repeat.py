@@ -1,0 +1,58 @@
+"""The command that measures a table once more, longer."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.size import size_text
+from pocketeye.models.space import SearchSpace, list_spaces, load_space
+
+
+def measure_again(name: str, space: SearchSpace, table: LatencyTable, path: Path) -> str | None:
+    """Return the command line that measures ``table`` again with three times the rounds.
+
+    Args:
+        name: of a space that comes with pocketeye, or of its YAML; None is returned for others.
+        space: as it was measured, so that options tell what differs from the space of that name.
+        path: of the table.
+    """
+    if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
+        return None
+    base, header = load_space(name), table.header
+    always = table.segmenter is not None  # segmenters have no size or classes by default
+    changed = {
+        "input-size": (size_text(space.input_size), size_text(base.input_size)),
+        "width": (space.width, base.width),
+        "num-classes": (space.num_classes, base.num_classes),
+    }
+    options: dict[str, Any] = {
+        "runtime": header.runtime,
+        "threads": header.threads,
+        "precision": header.precision,
+        **{
+            key: now
+            for key, (now, own) in changed.items()
+            if now != own or (always and key != "width")
+        },
+        **_segmenter_options(table),
+        "rounds": 3 * int(header.protocol.get("rounds", Protocol().rounds)),
+        "out": path,
+    }
+    words = ["pocketeye", "measure", name, "--overwrite"]
+    for option, value in options.items():
+        words += [f"--{option}", str(value)]
+    return shlex.join(words)
+
+
+def _segmenter_options(table: LatencyTable) -> dict[str, Any]:
+    """Return the options that give the segmenter of a table again, other than the classes."""
+    if table.segmenter is None:
+        return {}
+    spec = table.segmenter.spec
+    return {
+        "task": "semantic", "fpn-channels": spec.fpn_channels, "head-channels": spec.head_channels,
+    }  # fmt: skip

@@ -1,3 +1,0 @@
-"""`pocketeye bench`."""
-
-from pocketeye.verbs.bench.verb import bench as bench

@@ -1,0 +1,129 @@
+"""``pocketeye export``: an artefact for a runtime, the proof that it computes the same, its latency."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketeye.errors import InvalidValue
+from pocketeye.exporting.dense import export_dense
+from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
+from pocketeye.exporting.network import export_network
+from pocketeye.models.reference import Run, expect
+from pocketeye.models.task import CLASSIFY, DENSE
+from pocketeye.predicting.network import open_network
+from pocketeye.runs import LATENCY
+from pocketeye.runtimes import Precision
+from pocketeye.runtimes.parity import PARITY
+from pocketeye.verbs._options import refuse
+from pocketeye.verbs._result import VerbResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult(Exported, VerbResult):
+    """An artefact on disk with its proof, as `pocketeye export` shows it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "folder": self.artifact.folder,
+            "file": self.artifact.path,
+            "size_bytes": self.size_bytes,
+            "runtime": self.artifact.runtime,
+            "precision": self.artifact.precision,
+            "trained": self.trained,
+            "canvas": list(self.canvas) if self.canvas else None,
+            "parity": self.parity.to_dict(),
+            "agreement": asdict(self.agreement) if self.agreement else None,
+            "calibration": self.int8_images.to_dict() if self.int8_images else None,
+            "latency": self.latency.to_dict(),
+        }
+
+    def lines(self) -> list[str]:
+        lines = [self.int8_images.line()] if self.int8_images else []
+        lines += self.parity.lines()
+        if self.agreement is not None:
+            num = self.agreement.num_images
+            lines.append(f"against torch on {num} images: {self.agreement.line()}")
+        lines += self.latency.lines()
+        if self.parity.status == "FAIL":
+            lines.append(
+                "[bold red]parity failed[/bold red]: the artefact is kept, but it does not compute "
+                f"what {self.name} computes"
+            )
+        if self.artifact.precision == "int8" and not self.trained:
+            lines.append("the weights are random: judge int8 with trained weights")
+        return lines
+
+    def written(self) -> list[Path]:
+        folder = self.artifact.folder
+        script = [self.script] if self.script else []
+        agreement = [folder / AGREEMENT] if self.agreement else []
+        return [self.artifact.path, *script, folder / PARITY, *agreement, folder / LATENCY]
+
+    def next_commands(self) -> list[str]:
+        folder = self.artifact.folder
+        predict = [f"pocketeye predict {folder} IMAGE"] if self.agreement else []
+        return [*predict, f"pocketeye bench {folder}"]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.parity.status == "FAIL" else 0
+
+
+def export(
+    model: str,
+    *,
+    to: str = "onnxruntime",
+    precision: Precision = "fp32",
+    out: Path | None = None,
+    input_size: int | None = None,
+    checkpoint: Path | None = None,
+    pretrained: bool = False,
+    data: str | None = None,
+    samples: int = 64,
+    threads: int = 1,
+    fuse: bool = True,
+) -> ExportResult:
+    """Export a network to a runtime, prove that it computes the same, and time it.
+
+    Args:
+        model: a name from `pocketeye list`, an architecture.json, or a run folder, also of a detector
+            or segmenter.
+        to: the runtime (`pocketeye doctor` lists those installed).
+        precision: fp32, or int8 by static quantisation.
+        out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
+        input_size: side of the image in pixels; the network's own by default. Of detectors and
+            segmenters the shorter side of the graph's input, whose shape is that of most images.
+        checkpoint: weights to load; a run folder brings its own.
+        pretrained: take the published weights of a named model: from their pip package, or fetched.
+        data: images for parity and calibration: an image folder, a parquet file or 'digits';
+            by default images that come with scikit-learn. Of detectors and segmenters a set as in
+            pocketeye train.
+        samples: number of images compared.
+        threads: threads the artefact is timed with.
+        fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
+
+    Raises:
+        InvalidValue: unknown model, runtime or precision; a tracker or an artefact; weights that do
+            not fit; a full disk.
+        MissingFile: no network, weights or data at a path.
+    """
+    options = ExportOptions(
+        to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
+        threads=threads, fuse=fuse,
+    )  # fmt: skip
+    named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
+    if named.task.is_dense:
+        assert isinstance(named, Run)  # no name stands for a whole detector
+        refuse(named.task.kind, checkpoint=checkpoint, pretrained=pretrained)
+        if not fuse:
+            raise InvalidValue(
+                "graphs of detectors and segmenters are always folded: leave --no-fuse out"
+            )
+        return ExportResult(**vars(export_dense(named.folder, options)))
+    network = open_network(
+        model, input_size=input_size, checkpoint=checkpoint, pretrained=pretrained
+    )
+    return ExportResult(**vars(export_network(network, options)))

@@ -1,3 +1,0 @@
-"""`pocketeye export`."""
-
-from pocketeye.verbs.export.verb import export as export
