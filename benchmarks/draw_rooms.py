@@ -36,7 +36,8 @@ SAYS = {
     "models": "pure networks: backbones, dense, tam",
 }
 GROUND = "errors · results · layers · runs · devices · progress · pages · text"
-WIDTH, HEIGHT, GAP, LEFT = 900, 62, 10, 54  # pixels: drawing, a floor, between floors, floor numbers
+# Pixels: width of the drawing, height of a floor, space between floors, room for their numbers.
+WIDTH, HEIGHT, GAP, LEFT = 900, 62, 10, 54
 
 
 def floors() -> list[tuple[int, list[str]]]:

@@ -60,7 +60,7 @@ def main() -> None:
         for frame, _ in clip:
             empty = Masks(size=clip.size, items=())
             writer.write(Result(size=clip.size, masks=empty, image=frame))
-    print(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB); the flower's middle is {clip.point()}")
+    print(f"wrote {out}; the flower's middle in frame 0 is {clip.point()}")
 
 
 if __name__ == "__main__":

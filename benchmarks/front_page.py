@@ -1,6 +1,6 @@
 """Make the picture of the first page: a photograph named, one outlined, a clip followed.
 
-    python benchmarks/front_page.py --out docs/assets/front-page.png --results results/front-page-intel-xeon
+    python benchmarks/front_page.py --results results/front-page-DEVICE
 
 The networks are those that come along, or with the extra ``pretrained``. The costs below the panels
 are measured while it runs, on one thread, as CPU time of this process, and written with the machine
@@ -118,7 +118,8 @@ def followed_clip() -> Panel:
         session.add(1, frame=0, points=[list(CLICK)])
         start = time.process_time()
         for result in session.run():
-            assert result.masks is not None and len(result.masks) == 1
+            assert result.masks is not None
+            assert len(result.masks) == 1
             times.append(1000 * (time.process_time() - start))
             if result.frame in SHOWN:
                 frames[result.frame] = result.overlay(fill=_FILL, text=False)

@@ -12,9 +12,9 @@ from pocketeye.cli.app import build_app
 from tests.readme.blocks import without_unwritten
 
 ROOT = Path(__file__).parents[2]
+_FOLDERS = ("docs", "examples", "results")
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-    + [path for folder in ("docs", "examples", "results") for path in ROOT.glob(f"{folder}/**/*.md")]
+    [*ROOT.glob("*.md")] + [path for folder in _FOLDERS for path in ROOT.glob(f"{folder}/**/*.md")]
 )
 # A command in a code block: indented or fenced, continued with a backslash.
 _COMMAND = re.compile(r"^(?:    |\$ )?(pocketeye [a-z][^\\\n]*(?:\\\n[^\\\n]*)*)$", re.MULTILINE)
