@@ -3,7 +3,7 @@
     python benchmarks/dense_equal_latency.py --table T.latency.json --data camvid --out results/NAME \
       "searched for pixels=out/search" "searched for classes=out/classes"
 
-Each entry is NAME=RUN, a run of `pocketeye search --task semantic` or of `pocketeye train
+Each entry is NAME=RUN, a run of `pocketeye search` for segmenters or of `pocketeye train
 semantic` with a backbone of the table's space. All are measured in one session beside networks of the
 table's calibration, and judged on the parts val and test. Writes OUT.json and OUT.md.
 """

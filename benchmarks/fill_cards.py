@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import torch
-
-from pocketeye.models import Card, Cost, cards, create_tam, list_models, list_tams
+from pocketeye.models import Card, Cost, cards, list_models, list_tams
+from pocketeye.models.tam.create import SPECS
 from pocketeye.text import human_count, markdown_table
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
@@ -69,8 +68,7 @@ def _tracker_row(card: Card, notes: dict[str, int]) -> tuple[str, ...]:
     values = {m.dataset: str(float(m.value)) for m in shown}
     texts = dict.fromkeys(note for m in shown for note in m.notes)
     marks = [str(notes.setdefault(text, len(notes) + 1)) for text in texts]
-    with torch.device("meta"):
-        side = create_tam(card.name).image_size[0]
+    side = SPECS[card.name].image_size
     measured = (values.get(dataset, "") for dataset in _TRACKED)
     return (f"`{card.name}`", _count(params), str(side), *measured, ", ".join(marks))
 

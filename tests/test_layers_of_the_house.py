@@ -1,6 +1,10 @@
-"""A room imports only rooms on lower floors (CONTRIBUTING.md)."""
+"""A room imports only rooms on lower floors, also inside a room; nothing imports in a circle.
+
+The floors are those of CONTRIBUTING.md.
+"""
 
 import ast
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,28 @@ FLOORS = {
 }  # fmt: skip
 # The package's face re-exports from every room; rooms take nothing from it but the version.
 FACES = {"__init__", "__main__"}
+
+# Inside a room: folders that must not import each other, whatever they take from below.
+SIBLINGS = {
+    "data": {"classification", "detection", "semantic", "mask_sets", "vos"},
+    "training": {"classify", "dense", "tam"},
+}
+# Inside a folder of annotations: one file per layout, which take nothing from each other.
+LAYOUTS = {
+    "data/classification": {"folders", "parquet", "webdataset"},
+    "data/detection": {"coco", "voc", "yolo"},
+    "data/semantic": {"ade20k", "cityscapes", "folders"},
+    "data/mask_sets": {"coco", "labels", "sa1b"},
+    "data/vos": {"label_files", "sav"},
+}
+# Circles of types alone (TYPE_CHECKING), which no program runs into: to be mended, not to grow.
+TYPES_ALONE = ({"pocketeye.tracking.video.session", "pocketeye.tracking.video.tracker"},)
+# Floors inside ``data``: files < samples < annotations < what is made of them.
+DATA_FLOORS = {
+    "files": 0, "sample": 1, "seeded": 1, "inputs": 1, "video": 1,
+    "classification": 2, "detection": 2, "semantic": 2, "mask_sets": 2, "vos": 2,
+    "clips": 3, "transforms": 3, "loaders": 4, "describing": 4,
+}  # fmt: skip
 
 
 def room_of(module: str) -> str | None:
@@ -61,3 +87,96 @@ def test_imports_go_down(path: Path) -> None:
 
 def test_the_check_sees_imports() -> None:
     assert "errors" in imports_of(SRC / "models" / "architecture.py")
+
+
+def module_of(path: Path) -> str:
+    """``src/pocketeye/data/sample.py`` -> ``pocketeye.data.sample``."""
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules_in(path: Path, known: Collection[str]) -> set[str]:
+    """Our modules that a file imports, also inside functions and for types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            # ``from package import module`` takes the module, any other name the package's face.
+            found |= whole & set(known)
+            found |= {node.module} if whole - set(known) else set()
+    return found & set(known)
+
+
+def below(module: str, package: str) -> str | None:
+    """The next name of a module below ``package``; None for one that is not inside."""
+    inside = module.removeprefix(f"pocketeye.{package}.")
+    return None if inside == module else inside.partition(".")[0]
+
+
+def circles(graph: Mapping[str, Collection[str]]) -> list[set[str]]:
+    """Groups of modules that import each other, directly or on the way (strong components)."""
+    reached: dict[str, set[str]] = {}
+    for module in graph:
+        seen: set[str] = set()
+        pending = [module]
+        while pending:
+            new = set(graph[pending.pop()]) - seen
+            seen |= new
+            pending += new
+        reached[module] = seen
+    inside = [module for module in graph if module in reached[module]]
+    groups = {frozenset(b for b in inside if b in reached[a] and a in reached[b]) for a in inside}
+    return [set(group) for group in groups]
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    """What every module of ours imports."""
+    paths = {module_of(path): path for path in SRC.rglob("*.py")}
+    # The package's face re-exports from all rooms; what they take from it is the version.
+    return {
+        module: modules_in(path, paths) - {module, "pocketeye"} for module, path in paths.items()
+    }
+
+
+def test_nothing_imports_in_a_circle(graph: dict[str, set[str]]) -> None:
+    found = [circle for circle in circles(graph) if not any(circle <= k for k in TYPES_ALONE)]
+    assert not found, "modules import each other: " + "; ".join(map(str, map(sorted, found)))
+
+
+def test_the_check_sees_circles() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"d"}}
+    assert circles(graph) == [{"a", "b", "c"}]
+
+
+@pytest.mark.parametrize(("room", "folders"), SIBLINGS.items(), ids=SIBLINGS)
+def test_siblings_do_not_import_each_other(
+    room: str, folders: set[str], graph: dict[str, set[str]]
+) -> None:
+    for module, imported in graph.items():
+        own = below(module, room)
+        if own in folders:
+            others = {name for name in imported if below(name, room) in folders - {own}}
+            assert not others, f"{module} imports {sorted(others)}"
+
+
+@pytest.mark.parametrize(("folder", "layouts"), LAYOUTS.items(), ids=LAYOUTS)
+def test_layouts_do_not_import_layouts(
+    folder: str, layouts: set[str], graph: dict[str, set[str]]
+) -> None:
+    package = folder.replace("/", ".")
+    for name in layouts:
+        imported = {below(other, package) for other in graph[f"pocketeye.{package}.{name}"]}
+        assert not imported & (layouts - {name}), f"{name} imports another layout of {folder}"
+
+
+def test_data_imports_go_down(graph: dict[str, set[str]]) -> None:
+    for module, imported in graph.items():
+        own = below(module, "data")
+        if own is None:
+            continue
+        assert own in DATA_FLOORS, f"{module} has no floor inside data"
+        for other in filter(None, (below(name, "data") for name in imported)):
+            assert other == own or DATA_FLOORS[other] < DATA_FLOORS[own], f"{own} imports {other}"

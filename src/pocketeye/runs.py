@@ -205,7 +205,11 @@ def _plain(value: Any) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; raise InvalidValue where that cannot be done."""
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        InvalidValue: it cannot be made, such as below a file.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

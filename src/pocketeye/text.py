@@ -43,6 +43,16 @@ def human_count(number: int) -> str:
     return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}"
 
 
+def human_percent(share: float | None) -> str:
+    """``81.3 %`` of a share from 0 to 1; ``-`` where there is none."""
+    return "-" if share is None or share != share else f"{100 * share:.1f} %"
+
+
+def file_stem(name: str, most: int = 100) -> str:
+    """Return a name that every file system takes: letters, digits, ``-``, ``_`` and ``.``."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:most]
+
+
 def text_table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],

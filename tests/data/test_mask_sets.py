@@ -161,7 +161,7 @@ def test_labels_that_are_objects_are_things_of_their_own(tmp_path: Path) -> None
     labels[40:60, 50:80] = 2  # apart from the first, but of the same number
     labels[10:30, 30:40] = 7
     root = write_labels(tmp_path, {"a": labels})
-    image = load_masks(root, layout="objects")[0]
+    image = load_masks(root, layout="objects").read(0).targets
     assert image.whole == (True, True)
     assert [int(shape().sum()) for shape in image.shapes] == [1000, 200]
 

@@ -153,6 +153,34 @@ def test_samples_follow_from_seed_epoch_and_index() -> None:
         assert not torch.equal(first[i].frames, first[i + 2].frames)
 
 
+@dataclass
+class Forgetful(Discs):
+    """As a ``VideoSequence`` does, it drops a frame whose mask turns out to be damaged."""
+
+    met: set[int] = field(default_factory=set)
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        return tuple(i for i in range(self.num_frames) if i not in self.met)
+
+    def object_masks(self, index: int) -> dict[int, np.ndarray] | None:
+        if index in self.unreadable:
+            self.met.add(index)
+            return None
+        return self.places(index, self.mask_size)
+
+
+def test_what_was_read_before_changes_no_clip() -> None:
+    damaged = frozenset((2, 3, 11))
+    fresh = clips_of(Forgetful(unreadable=damaged), length=8)
+    last = fresh[7]
+    used = clips_of(Forgetful(unreadable=damaged), length=8)
+    clips = [used[index] for index in range(8)]
+    assert torch.equal(clips[7].frames, last.frames)
+    assert torch.equal(clips[7].annotated, last.annotated)
+    assert not all(clip.annotated.all() for clip in clips), "frames of damaged masks are there"
+
+
 def test_damaged_frames_are_passed_over_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     broken = Discs(name="broken", damaged=frozenset(range(20)))
     source = clips_of(broken, Discs())

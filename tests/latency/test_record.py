@@ -13,8 +13,7 @@ import pytest
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency import device as device_module
 from pocketeye.latency.device import Device
-from pocketeye.latency.record import LatencyRecord, Timing
-from pocketeye.latency.records import records_in
+from pocketeye.latency.record import LatencyRecord, Timing, records_in
 
 WHOLE = Timing(n=30, inner=2, p10_ms=1.6, p50_ms=2.0, p90_ms=3.0, undisturbed_ms=1.5)
 RECORD = LatencyRecord(

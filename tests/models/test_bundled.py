@@ -95,12 +95,12 @@ def test_the_list_and_the_card() -> None:
     ],
 )
 def test_a_name_that_is_none_is_met_by_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(InvalidValue, match=rf"unknown model '{name}'. Did you mean '{near}'"):
+    with pytest.raises(InvalidValue, match=f"'{name}'.* mean '{near}'"):
         open_predictor(name, checkpoint=Path("x.pt"))
 
 
 def test_a_network_without_weights_is_pointed_to_one_that_has_them() -> None:
-    with pytest.raises(InvalidValue, match=f"or take {CLASSIFIER}, which comes along"):
+    with pytest.raises(InvalidValue, match=f"take {CLASSIFIER}"):
         open_predictor("casvit_xs")
 
 

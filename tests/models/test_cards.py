@@ -148,10 +148,10 @@ def test_nothing_published_is_said_by_an_empty_list() -> None:
     start = GOOD.index("    metrics:")
     (card,) = _cards.read_cards(GOOD[:start] + "    metrics: []\n", "x.yaml")
     assert card.metrics == ()
-    with pytest.raises(ValueError, match="net: metrics: a list of rows is wanted, not None"):
+    with pytest.raises(ValueError, match=r"net: metrics: .*list .*None"):
         _cards.read_cards(GOOD[:start], "x.yaml")
     start = GOOD.index("    costs:")
-    with pytest.raises(ValueError, match=r"net: costs: a list of rows is wanted, not \[\]"):
+    with pytest.raises(ValueError, match=r"net: costs: .*list .*\[\]"):
         _cards.read_cards(GOOD[:start] + "    costs: []\n    metrics: []\n", "x.yaml")
 
 

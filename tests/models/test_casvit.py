@@ -113,7 +113,7 @@ def test_a_file_that_does_not_fit_is_refused(spoil, message):
 
 def test_a_file_of_another_variant_is_named():
     stages = "2x48, 2x56, 4x112, 2x220, the network has 3x48, 3x64, 6x128, 3x256"
-    with pytest.raises(InvalidValue, match=f"fit casvit_s: it holds a CAS-ViT of stages {stages}"):
+    with pytest.raises(InvalidValue, match=f"fit casvit_s: .*stages {stages}"):
         pocketeye.load_checkpoint(
             pocketeye.create_model("casvit_s"), filled(casvit_keys(*SHAPES["casvit_xs"]))
         )

@@ -53,13 +53,11 @@ def test_a_searched_backbone_is_in_the_description(tmp_path: Path) -> None:
 
 
 def test_what_is_no_dense_run(tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match="is not a run of a detector or segmenter"):
+    with pytest.raises(MissingFile, match=r"not a run .*detector"):
         DenseDescription.load(tmp_path)
     for text in ("{", "[]", '{"schema": "pocketeye.model/1"}', '{"schema": "pocketeye.dense/1"}'):
         (tmp_path / "model.json").write_text(text)
-        with pytest.raises(
-            InvalidValue, match=r"model\.json does not describe a run of a detector"
-        ):
+        with pytest.raises(InvalidValue, match=r"model\.json .*not describe .*detector"):
             DenseDescription.load(tmp_path)
     text = described().save(tmp_path).read_text().replace('"detect"', '"detects"')
     (tmp_path / "model.json").write_text(text)

@@ -206,13 +206,13 @@ def test_mask_targets_are_crops_of_the_right_mask():
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_half_precision_keeps_boxes_exact(name):
-    model = make(name).train()
+    model = make(name, fpn_channels=16).train()  # bfloat16 is slow on a CPU: one small image
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = model(images(), targets())
+        losses = model(images()[:1], targets()[:1])
     assert all(torch.isfinite(loss) and loss.dtype == torch.float32 for loss in losses.values())
     sum(losses.values()).backward()
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-        found = model.eval()(images())
+        found = model.eval()(images()[:1])
     assert all(row["boxes"].dtype == torch.float32 for row in found)
 
 
@@ -227,7 +227,7 @@ def test_the_input_is_normalised_as_the_backbone_knows_it():
 def test_mistakes_say_what_to_do():
     with pytest.raises(InvalidValue, match="Did you mean 'retinanet'"):
         create_detector("retinnet", NANO, 3)
-    with pytest.raises(InvalidValue, match="at least one class, not 0"):
+    with pytest.raises(InvalidValue, match="at least one class"):
         create_detector("retinanet", NANO, 0)
 
 

@@ -101,7 +101,7 @@ def test_checkpoints_load_also_where_indices_leave_skips_out() -> None:
         loaded = load_checkpoint(net, given).state_dict()
         assert all(torch.equal(value, loaded[key]) for key, value in state.items())
     fewer = {k: v for k, v in state.items() if not k.startswith("blocks.2.2.")}
-    with pytest.raises(InvalidValue, match="4 blocks with weights, the network 5"):
+    with pytest.raises(InvalidValue, match=r"4 blocks .*5"):
         load_checkpoint(net, fewer)
 
 

@@ -223,5 +223,5 @@ def test_runs_that_come_along_have_names_too() -> None:
         maps = create_model(name, features_only=True).eval()(x)
         expected = model.forward_intermediates(x, intermediates_only=True)
     assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True))
-    with pytest.raises(InvalidValue, match="not of a classifier: use it with `pocketeye predict`"):
+    with pytest.raises(InvalidValue, match="create_model does not take: use it with pocketeye"):
         create_model("semantic_fpn_casvit_xs.camvid11")

@@ -47,16 +47,14 @@ def test_weights_of_the_other_size():
     with torch.device("meta"):
         model = create_tam("efficienttam_ti_1")
         large = {key: torch.empty(shape) for key, shape in tam_keys(384).items()}
-    with pytest.raises(
-        InvalidValue, match=r"384 wide.*efficienttam_ti_1 is 192: make efficienttam_s,"
-    ):
+    with pytest.raises(InvalidValue, match=r"384 wide.*efficienttam_ti_1 .*192.* efficienttam_s,"):
         load_checkpoint(model, {"model": large})
 
 
 def test_weights_of_another_network_are_recognised(official, tmp_path):
     model = create_tam("pocketeye_tam_pico", 64)
     nano = create_tam("pocketeye_tam_nano", 64).state_dict()
-    with pytest.raises(InvalidValue, match=r"fit pocketeye_tam_pico: it is of pocketeye_tam_nano$"):
+    with pytest.raises(InvalidValue, match=r"fit pocketeye_tam_pico: .*of pocketeye_tam_nano$"):
         load_checkpoint(model, nano)
     names = "efficienttam_ti or efficienttam_ti_1 or efficienttam_ti_2 or efficienttam_ti_512x512"
     with pytest.raises(InvalidValue, match=f"it is of {names}$"):
@@ -76,7 +74,7 @@ def test_weights_of_an_older_nano_are_refused_in_one_sentence():
 def test_weights_of_another_variant_by_name(official, ti, tmp_path):
     path = tmp_path / "efficienttam_ti_2.pt"
     torch.save({"model": official}, path)
-    with pytest.warns(UserWarning, match="weights of efficienttam_ti_2, and goes into efficient"):
+    with pytest.warns(UserWarning, match="efficienttam_ti_2,.* into efficienttam_ti_512x512"):
         load_checkpoint(ti, path)
     path.rename(tmp_path / "efficienttam_ti_512x512.pt")
     load_checkpoint(ti, tmp_path / "efficienttam_ti_512x512.pt")
@@ -87,7 +85,7 @@ def test_weights_of_another_variant_by_content(official, ti, tmp_path, monkeypat
     torch.save({"model": official}, path)
     file = checkpoints.PublishedFile(variant="efficienttam_ti", sha256=checkpoints._sha256(path))
     monkeypatch.setattr(checkpoints, "PUBLISHED", {**checkpoints.PUBLISHED, file.variant: file})
-    with pytest.warns(UserWarning, match="holds the weights of efficienttam_ti,"):
+    with pytest.warns(UserWarning, match="weights of efficienttam_ti,"):
         load_checkpoint(ti, path)
 
 
@@ -117,7 +115,7 @@ def test_fetched_files_are_verified(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"fetched")
 
     monkeypatch.setattr(checkpoints, "hf_hub_download", download)
-    with pytest.raises(InvalidValue, match=r"is not the published file \(sha256 "):
+    with pytest.raises(InvalidValue, match=r"not the published file .*sha256"):
         checkpoints.fetch("efficienttam_ti", tmp_path)
     path = tmp_path / "efficienttam_ti.pt"
     file = checkpoints.PublishedFile(variant="efficienttam_ti", sha256=checkpoints._sha256(path))
@@ -180,5 +178,5 @@ def test_start_from_efficient_sam(official, tmp_path):
 
 
 def test_nothing_fits(ti):
-    with pytest.raises(InvalidValue, match="nothing in weights fits efficienttam_ti_512x512"):
+    with pytest.raises(InvalidValue, match=r"nothing .*fits efficienttam_ti_512x512"):
         checkpoints.initialize(ti, {"head.weight": torch.zeros(3)})

@@ -136,14 +136,12 @@ def test_predict_and_eval_take_the_folder(
 ) -> None:  # fmt: skip
     folder = str(exported.artifact.folder)
     task = open_dense_predictor(folder).description.task
-    data = sets[task]
+    data = sets[task.name]
     image = next((sets["detect"] / "val2017").glob("*.png"))
     assert predict(folder, [str(image)], out=tmp_path / "out").written()
     arguments = [
         "eval",
         folder,
-        "--task",
-        task,
         "--data",
         str(data),
         "--out",

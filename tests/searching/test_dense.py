@@ -18,7 +18,7 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec
 from pocketeye.models.dense.semantic import create_semantic
-from pocketeye.models.space import SearchSpace, StageSpec
+from pocketeye.models.space import StageSpec
 from pocketeye.models.task import SEMANTIC
 from pocketeye.runs import RunFolder
 from pocketeye.searching.learning.task import SearchTask
@@ -29,9 +29,11 @@ from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import pixel_loss
 
 from ..training.dense_sets import write_semantic_discs
+from .toys import SPACE as TOY
 from .toys import config, make_table, make_theta, random_choices
 
-SPACE = SearchSpace(
+SPACE = replace(
+    TOY,
     name="tiny-dense",
     input_size=32,
     stages=tuple(
@@ -39,9 +41,8 @@ SPACE = SearchSpace(
         for chs, depth in ((8, 2), (8, 1), (16, 2), (16, 2))
     ),
     candidates=("k3_e1", "k5_e3", "skip"),
-    stem_chs=8,
-    head_chs=16,
-    num_classes=10,
+    stem_stride=2,
+    in_chans=3,
 )
 HEAD = SegmenterSpec(num_classes=3, fpn_channels=16, head_channels=8)
 RECIPE = DenseRecipe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.space import SearchSpace, StageSpec
+from pocketeye.models.space import StageSpec
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
 from pocketeye.searching.deriving.derive import (
     DeriveConfig,
@@ -32,16 +33,13 @@ from pocketeye.searching.deriving.sampling import (
 )
 from pocketeye.searching.supernet.supernet import SuperNet
 
-SPACE = SearchSpace(
-    name="tiny",
-    input_size=8,
+from .toys import SPACE as TOY
+
+# Without the grouped block: what a network takes can be reckoned in the head.
+SPACE = replace(
+    TOY,
     stages=(StageSpec(chs=8, depth=3), StageSpec(chs=16, depth=3, stride=2)),
-    candidates=("k3_e1", "k3_e3", "k5_e3", "k3_e6", "skip"),
-    stem_chs=8,
-    stem_stride=1,
-    head_chs=16,
-    in_chans=1,
-    num_classes=4,
+    candidates=tuple(op for op in TOY.candidates if op != "k3_e1_g2"),
 )
 OP_MS = {"k3_e1": 1.0, "k3_e3": 2.1, "k5_e3": 2.6, "k3_e6": 4.3, "skip": 0.0}
 
@@ -278,7 +276,7 @@ def test_a_table_that_is_off_gets_one_corrected_round(
 def test_nothing_within_the_tolerance_names_the_nearest(
     costs: LatencyMatrix, theta: np.ndarray
 ) -> None:
-    with pytest.raises(InvalidValue, match=r"target of 12 ms: the nearest took 1[3-5]") as error:
+    with pytest.raises(InvalidValue, match=r"12 ms.* nearest .*1[3-5]") as error:
         run(theta, costs, gain=1.2, max_rounds=1)
     assert "1.200 times" in str(error.value)
 
@@ -294,7 +292,7 @@ def test_target_outside_the_space_says_the_range(costs: LatencyMatrix) -> None:
     low, high = costs.range_ms
     assert low == pytest.approx(0.5 + 1.0)  # skips everywhere but where the stride is
     assert high == pytest.approx(0.5 + 6 * 4.3)
-    with pytest.raises(InvalidValue, match=r"99 ms is above the slowest .* from 1\.5 to 26\.3 ms"):
+    with pytest.raises(InvalidValue, match=r"99 ms .*slowest .*1\.5 to 26\.3"):
         check_target(99.0, costs, "a phone")
     with pytest.raises(InvalidValue, match="below the fastest"):
         check_target(0.2, costs, "a phone")

@@ -140,7 +140,7 @@ def test_subnet_is_the_path_and_shares_nothing(net: SuperNet, images: Tensor) ->
 
 def test_subnet_of_another_space_is_refused(net: SuperNet) -> None:
     foreign = SPACE.with_(input_size=16).sample(random.Random(0))
-    with pytest.raises(InvalidValue, match="does not belong to the space 'tiny' at 8 pixels"):
+    with pytest.raises(InvalidValue, match=r"not .*'tiny' at 8 pixels"):
         net.subnet(foreign)
     shorter = Architecture(
         name="x", input_size=8, stem=foreign.stem, blocks=foreign.blocks[:2],

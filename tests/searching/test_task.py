@@ -197,7 +197,7 @@ def test_a_table_for_another_space_is_refused(tmp_path: Path) -> None:
     table = make_table(SPACE.with_(input_size=16))
     settings = config()
     run = RunFolder.open(tmp_path / "run", settings.to_dict())
-    with pytest.raises(InvalidValue, match=r"input size 16 \(wanted: 8\)"):
+    with pytest.raises(InvalidValue, match=r"16 .*wanted: 8"):
         run_search(SPACE, table, Classification(digits()), settings, run)
 
 
@@ -205,7 +205,5 @@ def test_images_of_other_classes_are_refused(tmp_path: Path) -> None:
     space = SPACE.with_(num_classes=7)
     settings = config()
     run = RunFolder.open(tmp_path / "run", settings.to_dict())
-    with pytest.raises(
-        InvalidValue, match="10 classes and 1 channels, but the space 'tiny' is for 7"
-    ):
+    with pytest.raises(InvalidValue, match=r"10 classes and 1 channels.*'tiny'.* 7"):
         run_search(space, make_table(space), Classification(digits()), settings, run)

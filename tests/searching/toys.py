@@ -26,8 +26,8 @@ from pocketeye.searching.supernet.theta import Theta
 SPACE = SearchSpace(
     name="tiny",
     input_size=8,
-    stages=(StageSpec(chs=8, depth=2), StageSpec(chs=16, depth=2, stride=2)),
-    candidates=("k3_e1", "k3_e1_g2", "k5_e3", "k3_e6", "skip"),
+    stages=(StageSpec(chs=8, depth=2), StageSpec(chs=16, depth=3, stride=2)),
+    candidates=("k3_e1", "k3_e1_g2", "k3_e3", "k5_e3", "k3_e6", "skip"),
     stem_chs=8,
     stem_stride=1,
     head_chs=16,

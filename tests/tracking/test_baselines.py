@@ -74,12 +74,12 @@ def test_objects_may_come_later_and_be_shown_again() -> None:
 
 def test_what_is_refused() -> None:
     with StillMask().open(textured(2, 2)) as session:
-        with pytest.raises(InvalidValue, match="there is nothing to follow"):
+        with pytest.raises(InvalidValue, match="nothing to follow"):
             next(session.run())
         for prompt in ({"points": [[3, 3]]}, {"box": [1, 1, 9, 9]}):
-            with pytest.raises(InvalidValue, match="only a mask can be followed"):
+            with pytest.raises(InvalidValue, match="only a mask"):
                 session.add(1, **prompt)
-        with pytest.raises(InvalidValue, match=r"the mask has the shape \(3, 4\)"):
+        with pytest.raises(InvalidValue, match=r"mask .*\(3, 4\)"):
             session.add(1, mask=np.ones((3, 4), bool))
 
 
@@ -91,11 +91,11 @@ def test_flow_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names(tmp_path: Path) -> None:
     assert isinstance(open_vos_model("still"), StillMask)
-    with pytest.raises(InvalidValue, match=r"unknown model 'stil'\. Did you mean"):
+    with pytest.raises(InvalidValue, match=r"unknown .*'stil'.* mean"):
         open_vos_model("stil")
     with pytest.raises(InvalidValue, match="still has no weights"):
         open_vos_model("still", "x.safetensors")
-    with pytest.raises(MissingFile, match=r"no network at .*: the folder has no model\.json"):
+    with pytest.raises(MissingFile, match=r"no network .*no model\.json"):
         open_vos_model(str(tmp_path))
 
 

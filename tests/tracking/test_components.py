@@ -86,7 +86,7 @@ def test_half_precision_keeps_its_dtype():
 
 
 def test_what_is_refused():
-    with pytest.raises(InvalidValue, match="largest area is -1 pixels"):
+    with pytest.raises(InvalidValue, match=r"area .*-1"):
         fill_holes(torch.zeros(3, 3), -1)
     with pytest.raises(InvalidValue, match=r"shape \(3,\)"):
         remove_specks(torch.zeros(3), 1)

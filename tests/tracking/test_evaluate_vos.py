@@ -190,7 +190,7 @@ def test_clips_that_cannot_be_scored_are_named(tmp_path: Path) -> None:
     assert "empty: no object in any mask" in text
     assert "torn: frame torn/00003.png: " in text
     assert len(result.problems) == 4
-    with pytest.raises(InvalidValue, match=r"not one clip of .* can be scored: one: 1 frames"):
+    with pytest.raises(InvalidValue, match=r"not one clip .*one: 1 frame"):
         evaluate_vos(MovedTruth(videos[1]), VideoSet(videos[1:2], "it", "davis"))
 
 
@@ -202,9 +202,7 @@ def test_clips_whose_masks_are_kept_back_are_named(tmp_path: Path) -> None:
     frames = {"frames": [f"{n:05d}" for n in range(4)]}
     (tmp_path / "meta.json").write_text(json.dumps({"videos": {"a": {"objects": {"1": frames}}}}))
     videos = load_videos(tmp_path)
-    with pytest.raises(
-        InvalidValue, match=r"a: 1 frames with objects, by meta\.json, have no mask"
-    ):
+    with pytest.raises(InvalidValue, match=r"a: 1 frames .*meta\.json.* no mask"):
         evaluate_vos(MovedTruth(videos[0]), videos)
 
 
@@ -214,7 +212,7 @@ def test_a_first_mask_alone_is_nothing_to_score_with(tmp_path: Path, protocol: s
     for number in range(1, 6):
         (tmp_path / f"Annotations/480p/a/{number:05d}.png").unlink()
     videos = load_videos(tmp_path)
-    with pytest.raises(InvalidValue, match="a: 6 frames, of which one is annotated"):
+    with pytest.raises(InvalidValue, match=r"a: 6 frames.* one .*annotated"):
         evaluate_vos(MovedTruth(videos[0]), videos, VosPlan(protocol=protocol))  # type: ignore[arg-type]
 
 
@@ -273,7 +271,7 @@ def test_masks_made_elsewhere_that_are_wrong_are_counted(tmp_path: Path) -> None
         "a/00001.png is missing; a/00002.png: 3x3, but its frame is 24x16; "
         "b/00003.png has the ids 7, the clip 1, 2; …"
     )
-    with pytest.raises(MissingFile, match=r"there is no folder .*nowhere of results"):
+    with pytest.raises(MissingFile, match=r"no folder .*nowhere"):
         evaluate_folder(tmp_path / "nowhere", videos)
 
 
@@ -304,5 +302,5 @@ def test_report(tmp_path: Path) -> None:
 
 
 def test_plan_is_checked() -> None:
-    with pytest.raises(InvalidValue, match="in 1 frame or more, got 0"):
+    with pytest.raises(InvalidValue, match="1 frame or more, got 0"):
         VosPlan(max_frames=0)

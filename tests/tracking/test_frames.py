@@ -30,7 +30,7 @@ def test_a_folder_in_natural_order(folder):
         assert (video.size, video.num_frames, video.fps) == ((96, 64), 5, 12.5)
         assert [number_of(f) for f in video] == [0, 1, 2, 10, 11]
         assert number_of(video[-2]) == 10
-        with pytest.raises(InvalidValue, match="has no frame 5: its 5 frames are 0 to 4"):
+        with pytest.raises(InvalidValue, match=r"no frame 5: .*0 to 4"):
             video[5]
 
 
@@ -58,26 +58,24 @@ def test_davis(datasets):
 
 def test_images_that_do_not_fit(folder):
     Image.new("RGB", (50, 64)).save(folder / "frame3.png")
-    with pytest.raises(InvalidValue, match=r"frame3.png is 50x64, but the video began with 96x64"):
+    with pytest.raises(InvalidValue, match=r"frame3\.png is 50x64.* 96x64"):
         list(open_video(folder))
     whole = (folder / "frame2.png").read_bytes()
     (folder / "frame2.png").write_bytes(whole[:60])
-    with pytest.raises(InvalidValue, match=r"frame 2 of .* cannot be read: frame2.png: "):
+    with pytest.raises(InvalidValue, match=r"frame 2 .*cannot be read.*frame2\.png"):
         list(open_video(folder))
 
 
 def test_folders_without_images(tmp_path):
-    with pytest.raises(InvalidValue, match=r"holds no images \(no files\)"):
+    with pytest.raises(InvalidValue, match=r"no images .*no files"):
         open_video(tmp_path)
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(InvalidValue, match=r"holds no images \(only a.txt\)"):
+    with pytest.raises(InvalidValue, match=r"no images .*only a\.txt"):
         open_video(tmp_path)
 
 
 def test_a_name_that_is_not_there(folder):
-    with pytest.raises(
-        MissingFile, match=r"no file or folder .*frame12.png. Did you mean .*/frame\d+.png"
-    ):
+    with pytest.raises(MissingFile, match=r"frame12\.png.* mean .*/frame\d+\.png"):
         open_video(folder / "frame12.png")
 
 
@@ -120,9 +118,9 @@ def test_what_cannot_be_frames(source, kind, message):
 
 def test_sizes_must_agree():
     frames = [np.zeros((4, 6, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)]
-    with pytest.raises(InvalidValue, match="frame 1 is 8x4, but the video began with 6x4"):
+    with pytest.raises(InvalidValue, match=r"frame 1 is 8x4.* 6x4"):
         list(open_video(frames))
-    with pytest.raises(InvalidValue, match="frame 1 of the stream is 8x4"):
+    with pytest.raises(InvalidValue, match=r"frame 1 .*8x4"):
         list(open_video(iter(frames)))
 
 
@@ -144,7 +142,7 @@ def test_a_generator_is_read_as_it_comes():
     assert number_of(video[1]) == 1
     assert [number_of(f) for f in frames] == [4, 5]
     assert video.num_frames == 6
-    with pytest.raises(InvalidValue, match="frame 6 of the stream is not within reach"):
+    with pytest.raises(InvalidValue, match=r"frame 6 .*not within reach"):
         video[6]
 
 
@@ -152,7 +150,7 @@ def test_a_stream_forgets():
     video = open_video(numbered(i) for i in range(100))
     video._cache._max_bytes = 10 * video[0].nbytes
     assert sum(1 for _ in video) == 100
-    with pytest.raises(InvalidValue, match="keeps only its last frames, now 90 to 99"):
+    with pytest.raises(InvalidValue, match=r"last frames.* 90 to 99"):
         video[89]
     assert number_of(video[90]) == 90
 
@@ -161,7 +159,7 @@ def test_cameras_that_are_not_there():
     for source in (77, "77"):
         with pytest.raises(InvalidValue, match="no camera 77"):
             open_video(source)
-    with pytest.raises(InvalidValue, match="cameras are numbered from 0, got -1"):
+    with pytest.raises(InvalidValue, match=r"camera.* from 0.* -1"):
         open_video(-1)
 
 
@@ -178,7 +176,7 @@ def test_an_address(tmp_path):
             with open_video(f"http://127.0.0.1:{server.server_port}/clip.ts") as video:
                 assert video.num_frames is None
                 assert [number_of(f) for f in video] == list(range(40))
-            with pytest.raises(InvalidValue, match=r"none.ts cannot be opened: .*404"):
+            with pytest.raises(InvalidValue, match=r"none\.ts cannot .*404"):
                 open_video(f"http://127.0.0.1:{server.server_port}/none.ts")
         finally:
             server.shutdown()

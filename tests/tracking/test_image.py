@@ -77,7 +77,7 @@ def test_several_images_of_several_sizes(segmenter) -> None:
     assert first.size == second.size[::-1] == SIZE
     assert iou(CompactMask.from_dense(second.masks[0].dense().T), RED) > 0.75
     assert segmenter.predict(CLICK_RED, image=0).masks == first.masks
-    with pytest.raises(InvalidValue, match="1 prompts for 2 images"):
+    with pytest.raises(InvalidValue, match=r"1 prompt.* 2 images"):
         segmenter.predict_batch([{"points": CLICK_RED}])
     with pytest.raises(InvalidValue, match="image 2 of 2"):
         segmenter.predict(CLICK_RED, image=2)
@@ -214,7 +214,7 @@ def test_bad_prompts(segmenter, prompt, sentence) -> None:
 
 
 def test_bad_images(segmenter, tmp_path) -> None:
-    with pytest.raises(InvalidValue, match="no image yet: call set_image"):
+    with pytest.raises(InvalidValue, match=r"no image .*set_image"):
         ImageSegmenter(ByColour()).predict(CLICK_RED)
     (tmp_path / "text.png").write_text("no")
     for image, kind, sentence in (

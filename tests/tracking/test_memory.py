@@ -203,7 +203,7 @@ def test_memory_budget(tracker):
     map_mb = tracker.map_bytes / 2**20
     with tracker.open(FRAMES, memory_budget_mb=8.5 * map_mb) as session:
         assert prompt_five(session) == 2
-        with pytest.raises(InvalidValue, match=r"does not hold 2 objects .* remove one"):
+        with pytest.raises(InvalidValue, match=r"not hold 2 objects.* remove"):
             session.add(2, frame=0, points=[[90, 20]])
         assert session.object_ids == (1,)
         assert np.isfinite(next(session.run()).logits).all()
@@ -212,7 +212,7 @@ def test_memory_budget(tracker):
         session.add(2, frame=4, points=[[90, 20]])
         assert [len(m.prompted) for m in session._objects.values()] == [1, 1]
     session = tracker.open(FRAMES, memory_budget_mb=6 * map_mb)
-    with pytest.raises(InvalidValue, match="does not hold 1 object of this network"):
+    with pytest.raises(InvalidValue, match="not hold 1 object"):
         session.add(1, frame=0, points=[[30, 40]])
 
 

@@ -33,7 +33,7 @@ def test_the_published_file_is_found_and_verified(tmp_path, monkeypatch) -> None
     path = tmp_path / f"{name}.pt"
     torch.save({"model": create_tam(name, 64).state_dict()}, path)
     assert weights_here(name) == path
-    with pytest.raises(InvalidValue, match="is not the published file"):
+    with pytest.raises(InvalidValue, match="not the published file"):
         open_model(name, image_size=64)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     published = {name: replace(checkpoints.PUBLISHED[name], sha256=digest)}
@@ -54,7 +54,7 @@ def test_weights_that_come_with_the_package(tmp_path, monkeypatch) -> None:
     for model in (open_model(PICO, device="cpu"), load_tracker(PICO, device="cpu").model):
         assert torch.equal(model.state_dict()[key], theirs[key])
     for name in ("efficienttam_ti", "pocketeye_tam_small"):
-        with pytest.raises(MissingFile, match=f"take {PICO}, whose weights come with pocketeye"):
+        with pytest.raises(MissingFile, match=f"take {PICO}"):
             open_model(name)
 
 
@@ -85,7 +85,7 @@ def test_without_weights(tmp_path, monkeypatch, name, kind, sentence) -> None:
 def test_bad_input(tmp_path) -> None:
     with pytest.raises(MissingFile, match="no checkpoint at"):
         open_model(PICO, checkpoint=tmp_path / "none.pt")
-    with pytest.raises(InvalidValue, match="either untrained or a checkpoint"):
+    with pytest.raises(InvalidValue, match=r"untrained or .*checkpoint"):
         open_model(PICO, checkpoint=tmp_path / "none.pt", untrained=True)
     with pytest.raises(InvalidValue, match="Did you mean 'cuda'"):
         open_model(PICO, device="cuds")

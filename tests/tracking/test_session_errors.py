@@ -70,10 +70,10 @@ def test_add(tracker, kind, prompt, said):
 def test_remove(tracker):
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=POINT)
-        with pytest.raises(InvalidValue, match="object 7 is unknown: this session tracks 1"):
+        with pytest.raises(InvalidValue, match=r"object 7 .*unknown.* tracks 1"):
             session.remove(7)
         session.remove(1)
-        with pytest.raises(InvalidValue, match=r"object 1 was removed already: .* tracks none"):
+        with pytest.raises(InvalidValue, match=r"object 1 .*removed.* none"):
             session.remove(1)
 
 
@@ -105,13 +105,11 @@ def test_push(tracker):
             session.run()
         session.push(FRAMES[0])
         session.add(1, points=POINT)
-        with pytest.raises(
-            InvalidValue, match="frame 1 is 80x120, but the video began with 120x80"
-        ):
+        with pytest.raises(InvalidValue, match=r"frame 1 is 80x120.* 120x80"):
             session.push(FRAMES[1].transpose(1, 0, 2))
-        with pytest.raises(InvalidType, match="frame 1 is a str"):
+        with pytest.raises(InvalidType, match=r"frame 1 .*str"):
             session.push("frame")
-        with pytest.raises(InvalidValue, match="frame 3 is gone or yet to come"):
+        with pytest.raises(InvalidValue, match=r"frame 3 .*gone"):
             session.add(2, frame=3, points=POINT)
         assert session.push(FRAMES[1]).frame == 1
     with tracker.open(FRAMES) as session, pytest.raises(InvalidValue, match=r"open\(None\)"):
@@ -134,7 +132,7 @@ def test_options(tracker, options, said):
 
 def test_no_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path))
-    with pytest.raises(MissingFile, match="no weights of efficienttam_ti_512x512 here") as e:
+    with pytest.raises(MissingFile, match=r"no weights .*efficienttam_ti_512x512") as e:
         load_tracker("efficienttam_ti_512x512")
     assert PUBLISHED["efficienttam_ti_512x512"].url in str(e.value)
     assert str(tmp_path / "efficienttam_ti_512x512.pt") in str(e.value)
@@ -158,5 +156,5 @@ def test_names(tracker):
         load_tracker("pocketeye_tam_pico", device="gpu", untrained=True)
     with pytest.raises(InvalidValue, match="unknown dtype"):
         Tracker(tracker.model, device="cpu", dtype="float8")
-    with pytest.raises(InvalidType, match="a name or a TAM"):
+    with pytest.raises(InvalidType, match=r"name or .*TAM"):
         load_tracker(3)

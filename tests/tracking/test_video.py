@@ -148,7 +148,8 @@ def test_files_of_each_codec_are_entered_at_their_keyframes(tmp_path, codec, suf
 
 
 def test_a_long_video_is_never_in_memory(tmp_path):
-    path = write_clip(tmp_path / "long.mp4", 2000)
+    count = 800  # forty times what the cache may hold
+    path = write_clip(tmp_path / "long.mp4", count)
     with open_video(path) as video:
         video._cache._max_bytes = 20 * 96 * 64 * 3
         by_number = (video[i] for i in range(video.num_frames))
@@ -158,7 +159,7 @@ def test_a_long_video_is_never_in_memory(tmp_path):
                 given.append(weakref.ref(frame))
                 if len(given) % 100 == 0:
                     assert sum(one() is not None for one in given) <= most
-            assert len(given) == 2000
+            assert len(given) == count
 
 
 def test_the_cache_is_bounded(clip):
@@ -203,7 +204,7 @@ def test_a_file_cut_short_keeps_what_decodes(tmp_path, caplog, name):
         # The last one or two were coded across the cut: later ones came before it in the file.
         assert all(np.array_equal(a, b) for a, b in zip(frames[:-2], whole, strict=False))
         assert np.array_equal(video[count - 1], frames[-1])
-        with pytest.raises(InvalidValue, match=f"its {count} frames are 0 to {count - 1}"):
+        with pytest.raises(InvalidValue, match=f"{count} frames .*0 to {count - 1}"):
             video[count]
     # a transport stream does not say how long it is, but its last image is torn
     expected = "cut.ts: the image at 1.480 s is damaged"
@@ -236,7 +237,7 @@ def test_a_hole_in_the_middle_is_named(tmp_path, caplog):
         assert video.num_frames == 59
     with (
         open_video(path) as video,
-        pytest.raises(InvalidValue, match=r"frame 25 of hole.mp4 cannot"),
+        pytest.raises(InvalidValue, match=r"frame 25 .*hole\.mp4 cannot"),
     ):
         video[25]
 
@@ -268,11 +269,11 @@ def test_a_recording_that_begins_in_the_middle(tmp_path):
 
 def test_a_frame_that_is_not_there(clip):
     with open_video(clip) as video:
-        with pytest.raises(InvalidValue, match=r"clip.mp4 has no frame 120: its 120 .* 0 to 119"):
+        with pytest.raises(InvalidValue, match=r"clip\.mp4 .*no frame 120: .*0 to 119"):
             video[120]
         with pytest.raises(InvalidValue, match="no frame -121"):
             video[-121]
-        with pytest.raises(InvalidType, match="one by one, by number, got slice"):
+        with pytest.raises(InvalidType, match="by number, got slice"):
             video[1:3]
 
 
@@ -349,6 +350,6 @@ def test_a_change_of_size_is_named(tmp_path):
     path = tmp_path / "both.h264"
     path.write_bytes(b"".join(parts))
     got = []
-    with pytest.raises(InvalidValue, match=r"frame 10 of both.h264 is 120x64, but .* 96x64"):
+    with pytest.raises(InvalidValue, match=r"frame 10 .*both\.h264 .*120x64.* 96x64"):
         got.extend(open_video(path))
     assert len(got) == 10

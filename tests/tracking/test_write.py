@@ -221,7 +221,7 @@ def test_overwriting_a_folder_leaves_strangers_alone(tmp_path):
 def test_a_partial_folder_is_not_mixed_with_a_new_run(tmp_path):
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "00099.png").write_text("")
-    with pytest.raises(InvalidValue, match=r"out.partial is left from an interrupted run"):
+    with pytest.raises(InvalidValue, match=r"out\.partial .*interrupted"):
         open_writer(tmp_path / "out")
     write_all(results(2), [open_writer(tmp_path / "out", overwrite=True)])
     assert count_frames(tmp_path / "out") == 2
@@ -230,7 +230,7 @@ def test_a_partial_folder_is_not_mixed_with_a_new_run(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_frame_no_file(tmp_path, name):
     with (
-        pytest.raises(InvalidValue, match=f"{name} was not written: there was no frame"),
+        pytest.raises(InvalidValue, match=f"{name} .*not written.* no frame"),
         open_writer(tmp_path / name, fps=25),
     ):
         pass
@@ -274,7 +274,7 @@ def test_results_that_do_not_fit(tmp_path, name, changes, message):
 def test_sizes_must_agree(tmp_path, name):
     writer = open_writer(tmp_path / name, fps=25)
     writer.write(result(0))
-    with pytest.raises(InvalidValue, match=r"frame 1 is .*, but out.* began with \(96, 64\)"):
+    with pytest.raises(InvalidValue, match=r"frame 1 .*out.*\(96, 64\)"):
         writer.write(result(1, (100, 64)))
     writer.write(result(1))
     writer.close()
@@ -298,7 +298,7 @@ def test_a_full_disk_says_what_is_kept(tmp_path):
     writer._file.close()
     writer._file = full.open("w")
     many = (result(i % 30) for i in range(400))
-    with pytest.raises(InvalidValue, match=r"cannot write .*out.txt: No space left on device"):
+    with pytest.raises(InvalidValue, match=r"cannot write .*out\.txt: No space"):
         write_all(many, [writer])
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from pocketeye.models import create_tam
-from pocketeye.models.tam import MemoryAttention, Pooling
+from pocketeye.models.tam import ImageEncoder, MemoryAttention, Pooling
 from pocketeye.tracking import Tracker
+from tests.training.tam_clips import TinyTrunk
 
 IMAGE_SIZE = (96, 160)
 WIDTH, HEIGHT = 120, 80
@@ -18,7 +19,10 @@ WIDTH, HEIGHT = 120, 80
 def make_tracker(pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any) -> Tracker:
     """A nano tracker at 96x160 whose every weight matters, and for which all objects are there."""
     memory = MemoryAttention((6, 10), 128, 32, 2, ffn_dim=64, pooling=pooling)
-    model = create_tam("pocketeye_tam_pico", IMAGE_SIZE, memory_attention=memory)
+    encoder = ImageEncoder(TinyTrunk(), 128, details=True)
+    model = create_tam(
+        "pocketeye_tam_pico", IMAGE_SIZE, image_encoder=encoder, memory_attention=memory
+    )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():

@@ -10,6 +10,7 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 import pytest
 
 from pocketeye.data.transforms.transforms import TransformRecipe
+from pocketeye.runs import RunFolder
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.engine.ranges import Range
@@ -55,3 +56,19 @@ def test_every_number_of_ours_has_its_range_beside_it(kind: type[Recipe]) -> Non
 def test_every_recipe_says_what_it_is(name: str) -> None:
     path = Path(__file__).parents[2] / "src" / "pocketeye" / "recipes" / f"{name}.yaml"
     assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [
+        ("casvit_xs.tiny_imagenet_24", ClassifyRecipe),
+        ("semantic_fpn_casvit_xs.camvid11", DenseRecipe),
+    ],
+)
+def test_the_recipe_of_a_run_that_comes_along_can_be_used(run: str, kind: type[Recipe]) -> None:
+    folder = Path(__file__).parents[2] / "src" / "pocketeye" / "weights" / run
+    recipe = kind.load(folder / "recipe.yaml")
+    stored = RunFolder(folder).config()
+    assert {key: stored[key] for key in recipe.to_dict() if key in stored} == {
+        key: value for key, value in recipe.to_dict().items() if key in stored
+    }

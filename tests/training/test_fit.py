@@ -320,7 +320,7 @@ def test_progress_is_reported(tmp_path: Path, digits: Sets) -> None:
             events.append("closed")
 
     with progress.reporting(Listener()):
-        run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2), description="training tiny")
+        run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2), name="tiny")
     assert events[0] == ("training tiny", 8)
     assert events[-1] == "closed"
     assert events.count(1.0) == 8

@@ -122,9 +122,9 @@ def test_a_frozen_encoder_stays_as_it_is(tmp_path):
 
 def test_early_layers_are_frozen_up_to_a_stride():
     model = create_tam("pocketeye_tam_pico", 64)
+    # Before they are frozen: early layers are told by the gradients that they have.
+    early = {id(p) for p in model.image_encoder.trunk.parameters_up_to(4)}
     TrackTask(model, TamRecipe(frozen_stride=4))
-    trunk = model.image_encoder.trunk
-    early = {id(p) for p in trunk.parameters_up_to(4)}
     assert early
     assert {id(p) for p in model.parameters() if not p.requires_grad} == early
     with pytest.raises(InvalidValue, match="frozen_stride 4 freezes layers of a timm backbone"):

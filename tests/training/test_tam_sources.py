@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pocketeye.data.files.splits import hold_out
 from pocketeye.data.loaders.clips import ClipSampler, make_clip_loader
 from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
@@ -44,7 +45,7 @@ def test_a_sets_own_lists_divide_it(davis):
     assert sets.lines() == [f"{davis} (train): 2 videos"]
 
 
-def test_a_tenth_is_held_out_where_there_are_no_lists(images, tmp_path):
+def test_a_fifth_is_held_out_where_there_are_no_lists(images, tmp_path):
     sets = open_sets([str(images)])
     assert [len(part) for part in (*sets.images, *sets.val_images)] == [10, 2]
     trained = {first_readable(sets.images[0], k).image.tobytes() for k in range(10)}
@@ -59,9 +60,9 @@ def test_a_tenth_is_held_out_where_there_are_no_lists(images, tmp_path):
 
 
 def test_what_is_held_out_takes_no_damaged_ones_place(tmp_path, caplog):
-    """Image 9 trains, 10 validates: where 9 is damaged the next one that trains comes instead."""
+    """Where an image that trains is damaged the next one that trains comes instead."""
     root = write_images(tmp_path)
-    damaged = sorted((root / "images").iterdir())[9]
+    damaged = sorted((root / "images").iterdir())[hold_out(12)[0][8]]
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])  # its header is whole
     sets = open_sets([str(root)])
@@ -77,7 +78,7 @@ def test_it_is_said_how_label_numbers_are_read(images):
     assert "parts of one thing" in open_sets([str(images)]).lines()[0]
     objects = open_sets([f"{images}:objects"])
     assert "each number is an object" in objects.lines()[0]
-    assert all(objects.images[0].usable(0)[1].whole)
+    assert all(objects.images[0].read(0).targets.whole)
 
 
 def test_clips_of_both_kinds_in_one_epoch(davis, images):

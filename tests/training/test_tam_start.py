@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.layers import normalise
 from pocketeye.models import create_model, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking import load_tracker
-from pocketeye.training.tam.clip_forward import normalised
 from pocketeye.training.tam.start import begin_with, measure_maps
 from tests.training.tam_clips import DiscClips
 
@@ -101,7 +101,7 @@ def test_the_norms_of_a_trunk_are_measured_on_training_frames():
         f"image_encoder.trunk.norms.{stride}" for stride in (4, 8, 16, 32)
     }
     trunk = model.eval().image_encoder.trunk
-    frames = torch.cat([normalised(clips[n].frames[None, :1]) for n in range(6)])
+    frames = torch.cat([normalise(clips[n].frames[:1].float() / 255) for n in range(6)])
     with torch.no_grad():
         normed = trunk.norms["16"](trunk.backbone(frames)[trunk.places[16]])
     torch.testing.assert_close(

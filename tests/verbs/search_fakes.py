@@ -15,20 +15,10 @@ from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models import Architecture
 from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.models.space import SearchSpace, StageSpec
+from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes import get_runtime
+from tests.searching.toys import SPACE
 
-SPACE = SearchSpace(
-    name="tiny",
-    input_size=8,
-    stages=(StageSpec(chs=8, depth=2), StageSpec(chs=16, depth=3, stride=2)),
-    candidates=("k3_e1", "k3_e3", "k5_e3", "k3_e6", "skip"),
-    stem_chs=8,
-    stem_stride=1,
-    head_chs=16,
-    in_chans=1,
-    num_classes=10,
-)
 HEAD_MS = 0.7
 
 

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from pocketeye.latency.machine import measuring_advice
 from pocketeye.verbs import doctor as module
-from pocketeye.verbs.doctor import doctor, measuring_advice
+from pocketeye.verbs.doctor import doctor
 
 
 def test_report() -> None:

@@ -88,7 +88,7 @@ def test_labels_without_names(tmp_path: Path) -> None:
     assert result.data.splits[0].problems == (
         "images/a.jpg: value 4 in its mask has no class, such pixels are ignored",
     )
-    assert "  value 4: no class" in "\n".join(result.lines())
+    assert "  images/a.jpg: value 4 in its mask has no class" in "\n".join(result.lines())
 
 
 def test_yolo_images_and_videos(tmp_path: Path) -> None:
@@ -112,7 +112,11 @@ def test_yolo_images_and_videos(tmp_path: Path) -> None:
         photo(number).save(tmp_path / f"videos/JPEGImages/480p/walk/0000{number}.jpg")
         mask = Image.fromarray(np.eye(64, 96, dtype=np.uint8))
         mask.save(tmp_path / f"videos/Annotations/480p/walk/0000{number}.png")
-    assert "1 videos; 2 frames; 96x64" in "\n".join(described(tmp_path / "videos").lines())
+    walk = described(tmp_path / "videos", out=tmp_path / "walk.png")
+    assert "1 videos; 2 frames; 96x64" in "\n".join(walk.lines())
+    sheet = Image.open(tmp_path / "walk.png").convert("RGB")
+    colours = {colour for _, colour in sheet.getcolors(1 << 20) or ()}
+    assert len(colours) > 100, "the first annotated frame is drawn"
 
 
 def test_what_is_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

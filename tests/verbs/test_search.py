@@ -24,7 +24,8 @@ from pocketeye.runtimes import get_runtime
 from pocketeye.searching import stages
 from pocketeye.verbs.search import SearchResult, search
 
-from .search_fakes import SPACE, FakeRuntime, made_up_table
+from ..searching.toys import SPACE
+from .search_fakes import FakeRuntime, made_up_table
 
 SETTINGS: dict[str, Any] = {
     "target_ms": 2.0, "epochs": 2, "warmup_epochs": 1, "batch_size": 128, "candidates": 3,

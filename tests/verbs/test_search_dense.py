@@ -1,4 +1,4 @@
-"""``search --task semantic``: from a table of segmenters to a run that labels pixels."""
+"""``search`` for segmenters: from a table of segmenters to a run that labels pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.models.task import SEMANTIC
+from pocketeye.models.task import CLASSIFY, SEMANTIC
 from pocketeye.searching import stages
 from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.segmentation import _Whole
@@ -55,7 +55,7 @@ def settings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe.to_dict()))
     return {
-        "task": "semantic", "data": str(data), "target_ms": 2.3, "epochs": 2, "warmup_epochs": 1,
+        "data": str(data), "target_ms": 2.3, "epochs": 2, "warmup_epochs": 1,
         "candidates": 3, "measure_top": 2, "train_epochs": 2, "device": "cpu",
         "train_recipe": str(path), "tolerance": 0.2,
     }  # fmt: skip
@@ -115,7 +115,7 @@ def test_next_commands_name_the_task(finished: SearchResult) -> None:
     assert ["pocketeye", "eval", str(finished.out), "--data", finished.data] in commands  # fmt: skip
     untrained = [shlex.split(c) for c in replace(finished, trained=None).next_commands()]
     recipe = finished.out / "recipe.yaml"
-    assert untrained == [["pocketeye", "train", "--task", "semantic", "--backbone",
+    assert untrained == [["pocketeye", "train", "semantic",
                           str(finished.out / "architecture.json"), "--data", finished.data,
                           "--recipe", str(recipe)]]  # fmt: skip
     as_used = DenseRecipe.load(
@@ -148,7 +148,6 @@ def test_an_interrupted_search_comes_to_the_same_end(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"task": "classify"}, "is of segmenters, and --task classify needs one of classifiers"),
         ({"target_ms": 0.5}, f"or a narrower pyramid and head, which take {HEAD_MS} of them"),
         ({"train_recipe": "small-cpu"}, "small-cpu"),
         ({"data": "digits"}, "digits"),
@@ -169,11 +168,9 @@ def test_other_classes_than_the_table_are_refused(settings: dict[str, Any], tmp_
         search(table=other, out=tmp_path / "run", **settings)
 
 
-def test_masks_of_classifiers_are_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_masks_of_classifiers_are_refused(tmp_path: Path) -> None:
     table = made_up_table().save(tmp_path / "t.latency.json")
     with pytest.raises(InvalidValue, match="pocketeye measure --task semantic"):
-        search(table=table, out=tmp_path / "run", **settings)
-    with pytest.raises(InvalidValue, match="--classes"):
         search(table=table, out=tmp_path / "run", target_ms=2.0, classes="camvid11")
 
 
@@ -259,5 +256,5 @@ def test_another_recipe_or_other_images_do_not_go_on(
 def test_weight_steps_take_the_recipes_batch(finished: SearchResult) -> None:
     config = yaml.safe_load((finished.out / "config.yaml").read_text())
     assert config["search"]["batch_size"] == 4
-    assert usual_batch("semantic", None) == 8
-    assert usual_batch("classify", None) is None
+    assert usual_batch(SEMANTIC, None) == 8
+    assert usual_batch(CLASSIFY, None) is None

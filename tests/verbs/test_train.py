@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import pocketeye
 from pocketeye.cli import main
@@ -159,3 +160,17 @@ def test_every_task_is_a_command_and_a_function(
 
 def test_there_is_a_command_for_every_task() -> None:
     assert VERBS["train"].keys() == TASKS.keys()
+
+
+def test_a_test_split_that_chooses_the_epoch_is_named(tmp_path: Path) -> None:
+    for split, count in (("train", 4), ("test", 2)):
+        for label, value in (("dark", 40), ("light", 200)):
+            folder = tmp_path / "data" / split / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (32, 32), (value + number,) * 3).save(folder / f"{number}.png")
+    result = train_classifier(
+        "fbnet_96_035_1", data=str(tmp_path / "data"), out=tmp_path / "run", epochs=1, batch_size=2,
+        device="cpu",
+    )  # fmt: skip
+    assert "'test' split stands in" in " ".join(result.lines())

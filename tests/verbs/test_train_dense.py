@@ -92,7 +92,7 @@ def test_from_a_classifier_to_a_detector_and_on(
     assert second.started == f"all weights are those of {first.out}"
     with pytest.raises(InvalidValue, match="already holds a run"):
         train_detector(backbone="fbnet_a", out=tmp_path / "second", **options)
-    with pytest.raises(InvalidValue, match="not of a classifier"):
+    with pytest.raises(InvalidValue, match="is a run of a detector, which"):
         train_detector(backbone=str(first.out), out=tmp_path / "third", **options)
 
 
@@ -123,7 +123,7 @@ def test_a_searched_backbone_segments(labelled: Path, tmp_path: Path) -> None:
             "Did you mean 'fbnetv3_d'",
         ),
         (["detect", "--data", "COCO", "--backbone", "deit_tiny_patch16_224"], "strides"),
-        (["detect", "--data", "COCO", "--backbone", "gone.json"], "no architecture at"),
+        (["detect", "--data", "COCO", "--backbone", "gone.json"], "no network at gone.json"),
         (["detect", "--data", "COCO", "--classes", "camvid11"], "unknown option '--classes'"),
         (
             ["detect", "--data", "COCO", "--recipe", "semantic-small"],

@@ -82,7 +82,7 @@ def test_a_teacher_is_part_of_the_run(davis, tmp_path):
     ("arguments", "message"),
     [
         (["track"], "--data needs a value"),
-        (["track", "--data", "x", "--teacher", "fbnet_c"], "unknown tracker 'fbnet_c'"),
+        (["track", "--data", "x", "--teacher", "fbnet_c"], "fbnet_c is a registered network"),
         (["track", "--data", "x", "--teacher-checkpoint", "y.pt"], "without a teacher"),
         (["track", "--data", "x", "--distill", "soft"], "unknown option '--distill'"),
         (["segment-anything", "--synthetic-share", "0.1", "--data", "x"], "unknown option"),
@@ -91,7 +91,7 @@ def test_a_teacher_is_part_of_the_run(davis, tmp_path):
             ["track", "--data", "x", "--recipe", "digits"],
             "is a recipe of pocketeye train classify",
         ),
-        (["track", "fbnet_c", "--data", "x"], "unknown tracker 'fbnet_c'"),
+        (["track", "fbnet_d", "--data", "x"], "unknown tracker 'fbnet_d'"),
         (["track", "--data", "x", "--checkpoint", "y.pt"], "no checkpoint at y.pt"),
     ],
 )

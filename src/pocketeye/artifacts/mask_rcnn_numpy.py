@@ -28,6 +28,7 @@ from pocketeye.artifacts.roi_numpy import paste, pyramid_crops
 Graph = Callable[..., Sequence[np.ndarray]]
 # Deltas of the second stage are learnt divided by these: (0.1, 0.1, 0.2, 0.2).
 _DELTA_STDS = np.asarray([0.1, 0.1, 0.2, 0.2], np.float32)
+# Sides in pixels below which torchvision drops a proposal and a box.
 _MIN_PROPOSAL, _MIN_BOX = 1e-3, 1e-2
 # Sides of the crops that the two heads take.
 BOX_SIDE, MASK_SIDE = 7, 14

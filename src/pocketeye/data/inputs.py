@@ -17,7 +17,7 @@ from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidValue, MissingFile
 
 STDIN = frozenset(("-", "/dev/stdin"))
-MOST_STDIN_BYTES = 256 << 20
+MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fill the memory
 
 
 class ImageInput(Protocol):
@@ -25,10 +25,10 @@ class ImageInput(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user would call it: a path, an address, ``standard input``."""
+        """The name that the user would use: a path, an address, ``standard input``."""
 
     def read(self) -> bytes:
-        """The encoded image; raises ``UnreadableImage``."""
+        """Return the encoded image; raises ``UnreadableImage``."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class BytesInput:
 def find_inputs(
     named: Sequence[str | Path], stdin: BinaryIO | None = None
 ) -> tuple[list[ImageInput], list[str]]:
-    """(Images in the order they were named, sentences about names that lead nowhere).
+    """Return images in the order they were named, and sentences about names that lead nowhere.
 
     A name is a file, a folder (all images below it, sorted), a pattern with ``*``, ``?``, ``[]`` or
     ``**``, an http(s) address, or ``-``: standard input, which holds one image or, as text, names
@@ -173,7 +173,7 @@ def _is_image(data: bytes) -> bool:
 
 
 def _lines(data: bytes) -> list[str] | None:
-    """The lines of a text, or None where the bytes are no text."""
+    """Return the lines of a text, or None where the bytes are no text."""
     if b"\0" in data:
         return None
     try:

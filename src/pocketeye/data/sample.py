@@ -1,4 +1,4 @@
-"""What every data set gives: one image and what is annotated in it.
+"""Every data set gives samples: one image and what is annotated in it.
 
 The five kinds of sets differ in their targets only:
 
@@ -55,7 +55,7 @@ class SampleSet(Protocol[TargetsT_co]):
 
     @property
     def source(self) -> str:
-        """What the user named."""
+        """The set as the user named it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,16 +63,16 @@ class SampleSet(Protocol[TargetsT_co]):
 
     @property
     def collector(self) -> Problems:
-        """Where to note what turns out to be wrong with a sample."""
+        """The place to note what turns out to be wrong with a sample."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was left out and why, one sentence each; it grows while samples are read."""
+        """Sentences about what was left out and why; they grow while samples are read."""
 
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """File or row of a sample, as a person would call it."""
+        """Return the file or row of a sample, as a person would call it."""
 
     def read(self, index: int) -> Sample[TargetsT_co]:
         """Read sample ``index``; raises ``UnreadableImage`` where it is damaged."""

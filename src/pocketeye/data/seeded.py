@@ -24,7 +24,7 @@ class SeededDataset(Dataset[T], ABC, Generic[T]):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Samples in an epoch."""
+        """Return the number of samples in an epoch."""
 
     @abstractmethod
     def draw(self, index: int, rng: np.random.Generator) -> T:
@@ -32,15 +32,19 @@ class SeededDataset(Dataset[T], ABC, Generic[T]):
 
     def __getitem__(self, index: int) -> T:
         epoch, place = divmod(index, len(self))
+        # numpy's seeds are not negative; one below zero wraps around.
         return self.draw(place, np.random.default_rng((self.seed % (1 << 63), epoch, place)))
 
     def __iter__(self) -> Iterator[T]:
-        """The first epoch."""
+        """Iterate over the first epoch."""
         return (self[index] for index in range(len(self)))
 
 
 def turn(seed: int, number: int, count: int) -> int:
-    """Which of ``count`` things is number ``number``: every pass takes each once, shuffled anew."""
+    """Return which of ``count`` things comes as number ``number``.
+
+    Every pass takes each once, shuffled anew.
+    """
     passed, place = divmod(number, count)
     order = np.random.default_rng((seed % (1 << 63), passed, 2)).permutation(count)
     return int(order[place])

@@ -17,6 +17,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.progress import task
 
+# Every image costs a pass of the network in torch, every batch one of the calibrator.
 _IMAGES = 16
 _BOX_BATCHES, _MASK_BATCHES = 2, 4
 

@@ -25,7 +25,7 @@ from pocketeye.runtimes import (
 )
 from pocketeye.runtimes.parity import PARITY
 
-# Ranges hardly move after 32 images, and every one costs a pass of the calibrator.
+# Every image costs a pass of the calibrator.
 _MAX_CALIBRATION = 32
 
 

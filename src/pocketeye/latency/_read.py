@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pocketeye.errors import InvalidValue
 
 T = TypeVar("T")
+# A thousand times the largest of our tables: a hostile file must not fill the memory.
 _MAX_BYTES = 64 * 2**20
 # Annotations are texts under `from __future__ import annotations`.
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -61,17 +61,7 @@ def build_table(
         UserError: interrupted by Ctrl-C (the sentence says how to continue).
     """
     protocol = protocol or Protocol()
-    if protocol.rounds < 2:
-        # A single visit has no second half to disagree with and would look free of noise.
-        raise InvalidValue(f"a table needs at least 2 rounds, got {protocol.rounds}")
-    if calibration_nets < MIN_NETS:
-        raise InvalidValue(f"calibration_nets must be at least {MIN_NETS}, got {calibration_nets}")
-    if out.exists() and not overwrite:
-        raise InvalidValue(
-            f"{out} is already there: give --overwrite to measure it again, or another --out"
-        )
-    if not out.parent.is_dir():
-        raise InvalidValue(f"cannot write {out}: there is no folder {out.parent}")
+    _check_request(protocol, calibration_nets, out, overwrite)
     if segmenter is not None:
         require_segmenters(space)
     nets = spread(space, calibration_nets, seed, "calibration")
@@ -92,32 +82,62 @@ def build_table(
         },
     )
     blocks = _distinct(space, with_head=segmenter is None)
-    samples = partial.samples
     try:
-        with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
-            bench = Bench(Path(folder), runtime, threads, precision, segmenter)
-            calls = _open_all(bench, blocks, nets)
-            if segmenter is not None:
-                calls[_HEAD] = bench.neck_and_head(space)
-            measured = measure_interleaved(
-                calls,
-                protocol,
-                anchor=calls[_net_name(_ANCHOR)],
-                threads=threads,
-                seed=seed,
-                samples=samples,
-                on_round=partial.save,
-                description=f"measuring {len(blocks)} blocks and {len(nets)} networks",
-            )
+        measured = _measure_all(space, blocks, nets, runtime, partial, protocol, segmenter)
     except KeyboardInterrupt as interrupt:
         raise UserError(
-            f"measuring was interrupted after round {samples.rounds} of {protocol.rounds}; nothing "
-            f"is lost: the same command continues from {partial.path}"
+            f"measuring was interrupted after round {partial.samples.rounds} of {protocol.rounds}; "
+            f"nothing is lost: the same command continues from {partial.path}"
         ) from interrupt
-    table = _assemble(space, blocks, nets, measured, partial.settings, samples.rounds, segmenter)
+    table = _assemble(
+        space, blocks, nets, measured, partial.settings, partial.samples.rounds, segmenter
+    )
     table.save(out)
     partial.path.unlink(missing_ok=True)
     return table
+
+
+def _check_request(protocol: Protocol, calibration_nets: int, out: Path, overwrite: bool) -> None:
+    if protocol.rounds < 2:
+        # A single visit has no second half to disagree with and would look free of noise.
+        raise InvalidValue(f"a table needs at least 2 rounds, got {protocol.rounds}")
+    if calibration_nets < MIN_NETS:
+        raise InvalidValue(f"calibration_nets must be at least {MIN_NETS}, got {calibration_nets}")
+    if out.exists() and not overwrite:
+        raise InvalidValue(
+            f"{out} is already there: give --overwrite to measure it again, or another --out"
+        )
+    if not out.parent.is_dir():
+        raise InvalidValue(f"cannot write {out}: there is no folder {out.parent}")
+
+
+def _measure_all(
+    space: SearchSpace,
+    blocks: dict[str, list[PlacedBlock]],
+    nets: Sequence[Architecture],
+    runtime: Runtime,
+    partial: _Partial,
+    protocol: Protocol,
+    segmenter: SegmenterSpec | None,
+) -> dict[str, Measured]:
+    """Export and time blocks and networks, from where ``partial`` was left."""
+    settings = partial.settings
+    threads = settings["threads"]
+    with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
+        bench = Bench(Path(folder), runtime, threads, settings["precision"], segmenter)
+        calls = _open_all(bench, blocks, nets)
+        if segmenter is not None:
+            calls[_HEAD] = bench.neck_and_head(space)
+        return measure_interleaved(
+            calls,
+            protocol,
+            anchor=calls[_net_name(_ANCHOR)],
+            threads=threads,
+            seed=settings["seed"],
+            samples=partial.samples,
+            on_round=partial.save,
+            description=f"measuring {len(blocks)} blocks and {len(nets)} networks",
+        )
 
 
 def measure_architectures(

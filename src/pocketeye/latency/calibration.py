@@ -25,6 +25,7 @@ from pocketeye.errors import InvalidValue
 FITS = ("gain", "gain+block", "gain+block+constant")
 # A richer fit must lower the held-out error by this factor.
 _CLEARLY = 0.93
+# The plainest fit has one coefficient; three more networks are left to hold out.
 MIN_NETS = 4
 
 

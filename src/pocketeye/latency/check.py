@@ -13,7 +13,7 @@ from pocketeye import runs
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import describe_drift, measure_session
-from pocketeye.latency.noise import table_noise
+from pocketeye.latency.noise import TableNoise, table_noise
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.sampling import spread, uniform
 from pocketeye.latency.table import LatencyTable
@@ -21,6 +21,7 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Runtime
 
 SCHEMA = "pocketeye.latency-check/1"
+# A rank correlation of two networks is always +1 or -1.
 MIN_NETS = 3
 # Besides the uniform draws, which crowd around the middle of the range.
 NUM_EXTREMES = 8
@@ -84,7 +85,9 @@ class CheckReport:
 
     def lines(self) -> list[str]:
         """Return the sentences that a person reads."""
-        verdict = "usable" if self.usable else "TOO NOISY to search with"
+        noise = TableNoise(
+            noise_ms=self.noise_ms, gap_ms=self.gap_ms, split_half=self.split_half_rows
+        )
         return [
             f"held-out error over {self.n} random networks: MAPE {self.mape:.1%}, bias "
             f"{self.bias:+.1%}, largest {self.max_error:.1%}, Spearman {self.spearman:.3f}; "
@@ -93,8 +96,7 @@ class CheckReport:
             f"{self.mape_without_drift:.1%}",
             f"repeatability (split half): blocks {self.split_half_rows:.2%}, networks "
             f"{self.split_half_nets:.2%}",
-            f"noise of a block {self.noise_ms * 1e3:.1f} µs against a gap between candidates of "
-            f"{self.gap_ms * 1e3:.1f} µs: {verdict}",
+            noise.line(),
         ]
 
 

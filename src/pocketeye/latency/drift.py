@@ -19,6 +19,7 @@ from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.runtimes.base import PRECISIONS, Runtime
 
+# A median over these is off only when more than half of them fell into a slow spell.
 NUM_AGAIN = 6
 
 

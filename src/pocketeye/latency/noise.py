@@ -31,6 +31,14 @@ class TableNoise:
     gap_ms: float
     split_half: float
 
+    def line(self) -> str:
+        """Say in one sentence whether a search can use the table."""
+        verdict = "usable" if self.usable else "TOO NOISY to search with"
+        return (
+            f"noise of a block {self.noise_ms * 1e3:.1f} µs against a gap between candidates of "
+            f"{self.gap_ms * 1e3:.1f} µs: {verdict}"
+        )
+
     @property
     def usable(self) -> bool:
         return self.noise_ms <= self.gap_ms

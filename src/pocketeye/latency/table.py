@@ -256,6 +256,26 @@ class LatencyTable:
                 "change between versions, measure the table again"
             )
 
+    def lines(self, range_ms: tuple[float, float]) -> list[str]:
+        """Describe the table to a person; ``range_ms`` is that of the space, as a matrix tells it."""
+        header, fit = self.header, self.calibration
+        plural = "" if header.threads == 1 else "s"
+        lines = [
+            f"[bold]{len(self.rows)} blocks[/bold] of {header.space['name']} at "
+            f"{header.space['input_size']} px on {header.device}, {header.runtime} "
+            f"{header.runtime_version}, {header.precision}, {header.threads} thread{plural}, "
+            f"clock {header.clock}",
+            f"networks of this space take {range_ms[0]:.2f} to {range_ms[1]:.2f} ms (est.)",
+            f"calibrated on {len(fit.networks)} whole networks: {fit.fit}, gain {fit.gain:.3f}, "
+            f"{fit.block_ms * 1e3:+.1f} µs a block, {fit.constant_ms * 1e3:+.1f} µs; "
+            f"leave-one-out error {fit.loo_mape:.1%}",
+        ]
+        if self.segmenter is not None:
+            lines[2:2] = [
+                f"of that {self.head_ms:.2f} ms are the same in all: {self.segmenter.spec}"
+            ]
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,

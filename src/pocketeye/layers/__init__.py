@@ -10,6 +10,7 @@ from pocketeye.layers._fold import affine_of as affine_of
 from pocketeye.layers._fold import fold_after as fold_after
 from pocketeye.layers._fold import fold_before as fold_before
 from pocketeye.layers._mlp import MLP as MLP
+from pocketeye.layers._normalise import normalise as normalise
 from pocketeye.layers._position import bicubic_matrix as bicubic_matrix
 from pocketeye.layers._position import pool_tokens as pool_tokens
 from pocketeye.layers._position import rope_tables as rope_tables

@@ -145,7 +145,7 @@ def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
             description; the sentence says what to give instead.
         MissingFile: nothing at that path, or a folder without a network.
     """
-    found = _on_disk(Path(model)) or _by_name(str(model))
+    found = network_at(Path(model)) or _by_name(str(model))
     if found is None:
         raise _mistake(str(model), Path(model), others)
     return found
@@ -218,7 +218,7 @@ def _listed(verbs: tuple[str, ...]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _on_disk(path: Path) -> Reference | None:
+def network_at(path: Path) -> Reference | None:
     """Recognise what lies at a path; None where it is no network."""
     if path.is_dir():
         if (path / MANIFEST).is_file():
@@ -232,7 +232,7 @@ def _on_disk(path: Path) -> Reference | None:
     if not path.is_file():
         return None
     if path.name in (MODEL, MANIFEST, DENSE_MANIFEST):
-        return _on_disk(path.parent)
+        return network_at(path.parent)
     return ArchitectureFile(path=path) if path.suffix == ".json" else None
 
 

@@ -15,6 +15,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.results import LabelMap, Result
 from pocketeye.results.figures import short
+from pocketeye.text import file_stem
 
 Found = Result | LabelMap
 
@@ -79,10 +80,7 @@ class _Gathered:
 
 def _stems(images: Sequence[ImageInput]) -> list[str]:
     """Name the files to write after the images, with numbers where two would be the same."""
-    stems = [
-        "".join(c if c.isalnum() or c in "_-." else "-" for c in PurePath(image.name).stem)[:100]
-        for image in images
-    ]
+    stems = [file_stem(PurePath(image.name).stem) for image in images]
     if len({stem.casefold() for stem in stems}) == len(stems):
         return stems
     digits = max(4, len(str(len(stems))))

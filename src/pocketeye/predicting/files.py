@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from pocketeye.predicting.contact_sheet import save_contact_sheet
 from pocketeye.predicting.predict import Prediction
 from pocketeye.runs import make_folder, write_atomic, write_table
+from pocketeye.text import file_stem
 
 SHEET, FOLDER = "predictions.png", "predictions"
 
@@ -19,7 +20,7 @@ def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
         old.unlink()
     digits = max(4, len(str(len(predictions))))
     for number, row in enumerate(predictions, 1):
-        stem = "".join(c if c.isalnum() else "-" for c in PurePath(row.name).stem)[:60]
+        stem = file_stem(PurePath(row.name).stem, 60)
         path = out / FOLDER / f"{number:0{digits}}-{stem}.json"
         write_atomic(path, json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n")
     title = f"{name} · {len(predictions)} image{'s' if len(predictions) > 1 else ''}"

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
-from pocketeye.models.task import SEMANTIC
+from pocketeye.models.task import CLASSIFY, SEMANTIC, Task
 from pocketeye.runs import RESULT, RunFolder
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.outcome import Trained
@@ -35,7 +35,6 @@ from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.run import network_options
 
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16
-SearchableTask = Literal["classify", "semantic"]
 
 
 class Retraining(ABC):
@@ -138,37 +137,29 @@ class SegmenterRetraining(Retraining):
         )  # fmt: skip
 
 
-def task_of(asked: SearchableTask | None, table: LatencyTable) -> SearchableTask:
-    """That of the table, which must be the one asked for.
-
-    Raises:
-        InvalidValue: it is not.
-    """
-    own: SearchableTask = "semantic" if table.segmenter else "classify"
-    if asked not in (None, own):
-        what = {"classify": "classifiers", "semantic": "segmenters"}
-        raise InvalidValue(
-            f"this latency table is of {what[own]}, and --task {asked} needs one of "
-            f"{what[str(asked)]}: measure it with `pocketeye measure --task {asked}`"
-        )
-    return own
+def task_of(table: LatencyTable) -> Task:
+    """Return the task of the networks that a table was measured for, which a search takes over."""
+    return SEMANTIC if table.segmenter else CLASSIFY
 
 
-def usual_batch(task: SearchableTask, recipe: str | None) -> int | None:
-    """Images of a weight step where the user gives no number: of ``semantic`` the recipe's.
+def usual_batch(task: Task, recipe: str | None) -> int | None:
+    """Return the images of a weight step where the user gives no number: of segmenters the recipe's.
 
     Maps of crops fill the memory long before those of a classifier do.
     """
-    if task == "classify":
+    if not task.labels_pixels:
         return None
-    return DenseRecipe.load(recipe or _RECIPE, "semantic").batch_size
+    return DenseRecipe.load(recipe or _RECIPE, task.name).batch_size
 
 
 def open_classification(asked: SearchRequest) -> SearchInputs:
     """Images with a class each."""
     space, config, data = asked.space, asked.config, asked.data
     if asked.classes is not None:
-        raise InvalidValue("--classes says what the masks of --task semantic mean: leave it out")
+        raise InvalidValue(
+            "--classes says what masks mean, and this latency table is of classifiers: leave it out, or "
+            "measure a table of segmenters with `pocketeye measure --task semantic`"
+        )
     chosen = None
     if asked.retrain:
         chosen = ClassifyRecipe.load(

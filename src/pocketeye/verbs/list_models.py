@@ -11,7 +11,7 @@ import torch
 
 from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
-from pocketeye.latency.records import FiledRecord, by_setup, origin, records_in
+from pocketeye.latency.record import FiledRecord, by_setup, origin, records_in
 from pocketeye.models import Card, card_for, count
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.models.reference import known_names

@@ -11,10 +11,9 @@ from typing import Any, Literal
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import CheckReport
-from pocketeye.latency.check_file import check_file
 from pocketeye.latency.noise import TableNoise, table_noise
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.repeat import measure_again
+from pocketeye.latency.saved_table import check_file, measure_again
 from pocketeye.latency.table import LatencyTable, table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
@@ -84,31 +83,10 @@ class MeasureResult(VerbResult):
         }
 
     def lines(self) -> list[str]:
-        header, fit = self.table.header, self.table.calibration
-        low, high = self.range_ms
-        plural = "" if header.threads == 1 else "s"
-        lines = [
-            f"[bold]{len(self.table.rows)} blocks[/bold] of {header.space['name']} at "
-            f"{header.space['input_size']} px on {header.device}, {header.runtime} "
-            f"{header.runtime_version}, {header.precision}, {header.threads} thread{plural}, "
-            f"clock {header.clock}",
-            f"networks of this space take {low:.2f} to {high:.2f} ms (est.)",
-            f"calibrated on {len(fit.networks)} whole networks: {fit.fit}, gain {fit.gain:.3f}, "
-            f"{fit.block_ms * 1e3:+.1f} µs a block, {fit.constant_ms * 1e3:+.1f} µs; "
-            f"leave-one-out error {fit.loo_mape:.1%}",
-        ]
-        if self.table.segmenter is not None:
-            spec, ms = self.table.segmenter.spec, self.table.head_ms
-            lines[2:2] = [f"of that {ms:.2f} ms are the same in all: {spec}"]
+        lines = self.table.lines(self.range_ms)
         if self.check is not None:
             return [*lines, *self.check.lines()]
-        verdict = "usable" if self.noise.usable else "TOO NOISY to search with"
-        return [
-            *lines,
-            f"noise of a block {self.noise.noise_ms * 1e3:.1f} µs against a gap between "
-            f"candidates of {self.noise.gap_ms * 1e3:.1f} µs: {verdict}",
-            f"took {human_seconds(self.seconds)}",
-        ]
+        return [*lines, self.noise.line(), f"took {human_seconds(self.seconds)}"]
 
     def written(self) -> list[Path]:
         return list(self.files)

@@ -16,6 +16,7 @@ from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace, load_space
+from pocketeye.models.task import Task
 from pocketeye.runs import RECIPE, RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision, Runtime
@@ -30,7 +31,6 @@ from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.report.build import build_report, describe, next_commands
 from pocketeye.searching.report.report import cost_sentence, write_report
 from pocketeye.searching.tasks import (
-    SearchableTask,
     SearchRequest,
     open_classification,
     open_segmentation,
@@ -49,7 +49,7 @@ SCHEMA = "pocketeye.search/1"
 class SearchResult(VerbResult):
     """The network found, and what is known of it; accuracies are fractions in [0, 1]."""
 
-    task: SearchableTask
+    task: Task
     out: Path
     table: Path
     data: str
@@ -70,7 +70,7 @@ class SearchResult(VerbResult):
         best, key = self.best, metric_key(self.comparison.metric)
         return {
             "schema": SCHEMA,
-            "task": self.task,
+            "task": self.task.name,
             "out": self.out,
             "architecture": str(best.architecture),
             "where": self.where,
@@ -150,7 +150,6 @@ def search(
     *,
     table: Path,
     target_ms: float,
-    task: SearchableTask | None = None,
     data: str = "digits",
     classes: str | None = None,
     out: Path | None = None,
@@ -188,7 +187,6 @@ def search(
         space: name or YAML file of a space the table must fit; by default the table's own.
         table: latency table made by `pocketeye measure` on this device.
         target_ms: wanted latency of one image in milliseconds.
-        task: classify images, or give every pixel a class (semantic); the table's own by default.
         data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
@@ -228,10 +226,10 @@ def search(
         raise InvalidValue("search starts its processes itself: use --num-processes, not torchrun")
     check_device(device)
     latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
-    own = task_of(task, latencies)
+    task = task_of(latencies)
     given: dict[str, Any] = {
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
-        "batch_size": batch_size or usual_batch(own, train_recipe), "lr": lr, "objective": objective,
+        "batch_size": batch_size or usual_batch(task, train_recipe), "lr": lr, "objective": objective,
     }  # fmt: skip
     make = SearchConfig.paper if mode == "paper" else SearchConfig
     config = make(
@@ -247,7 +245,7 @@ def search(
         epochs=train_epochs, retrain=retrain,
     )  # fmt: skip
     opened = (
-        open_segmentation(latencies, asked) if own == "semantic" else open_classification(asked)
+        open_segmentation(latencies, asked) if task.labels_pixels else open_classification(asked)
     )
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
     decisive = {
@@ -267,7 +265,7 @@ def search(
         retraining=opened.retraining,
         protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
     )  # fmt: skip
-    return _run(plan, own, table, data, classes)
+    return _run(plan, task, table, data, classes)
 
 
 def _open_table(
@@ -301,7 +299,7 @@ def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(
-    plan: stages.Plan, task: SearchableTask, table: Path, data: str, classes: str | None
+    plan: stages.Plan, task: Task, table: Path, data: str, classes: str | None
 ) -> SearchResult:
     outcome = stages.search_stage(plan)
     derived = stages.derive_stage(plan, outcome)

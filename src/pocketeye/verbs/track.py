@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketeye.text import text_table
+from pocketeye.text import file_stem, text_table
 from pocketeye.tracking import (
     load_tracker,
     open_video,
@@ -168,8 +168,7 @@ def track(
 
 def _stem(video: str) -> str:
     """A file name for what comes of a video, folder, pattern, camera or address."""
-    stem = Path(video.rstrip("/")).stem
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "video"
+    return file_stem(Path(video.rstrip("/")).stem) or "video"
 
 
 def _command(

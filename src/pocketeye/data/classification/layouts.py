@@ -1,23 +1,29 @@
-"""Which layout lies in a folder, and the listing of one split of it."""
+"""Tell the layout of a folder of labelled images, and list one split of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
-from pocketeye.data.classification.parquet import find_parquet, has_parquet, list_parquet
+from pocketeye.data.classification.folders import class_folders, list_folder
+from pocketeye.data.classification.parquet import (
+    find_parquet,
+    has_parquet,
+    list_parquet,
+    split_of_parquet,
+)
 from pocketeye.data.classification.webdataset import (
     class_names,
     find_shards,
     has_shards,
     list_shards,
+    split_of_shard,
 )
-from pocketeye.data.files import listing as _listing
-from pocketeye.data.files.listing import Listing, class_folders, list_folder, stratified_split
+from pocketeye.data.files.listing import Listing
+from pocketeye.data.files.splits import stratified_split, validates_on_test, validation_names
 from pocketeye.errors import InvalidValue
 
 Split = Literal["train", "val"]
-VAL_FRACTION, SPLIT_SEED = 0.2, 0
 
 
 def list_split(root: Path, split: Split) -> Listing:
@@ -34,7 +40,7 @@ def list_split(root: Path, split: Split) -> Listing:
         raise InvalidValue(f"{root} is no data set: expected a folder, a .parquet or a .tar file")
     if has_parquet(root):
         return _list_parquet(root, split)
-    train, val = _child(root, _listing.TRAIN_NAMES), _child(root, _listing.VAL_NAMES)
+    train, val = _child(root, "train"), _child(root, "val")
     # archives often lie beside the folders they were unpacked into
     unpacked = any(class_folders(folder) for folder in (train, val) if folder)
     if has_shards(root) and not unpacked:
@@ -47,11 +53,13 @@ def _list_folder(root: Path, train: Path | None, val: Path | None, split: Split)
         return _part(list_folder(root), split)
     if split == "train" and train is None:
         raise InvalidValue(f"{root} has no folder named train, only {val.name if val else ''}")
-    if val is None or train is None:
-        whole = train or val
-        assert whole is not None
-        return list_folder(whole) if train is None else _part(list_folder(whole), split)
-    return list_folder(train) if split == "train" else list_folder(val, class_folders(train))
+    if train is not None and val is None:
+        return _part(list_folder(train), split)
+    if train is not None and split == "train":
+        return list_folder(train)
+    assert val is not None
+    listing = list_folder(val, class_folders(train) if train is not None else None)
+    return listing.with_problem(validates_on_test(root, val.name))
 
 
 def _list_parquet(root: Path, split: Split) -> Listing:
@@ -62,9 +70,10 @@ def _list_parquet(root: Path, split: Split) -> Listing:
         raise InvalidValue(f"{root} has no train*.parquet")
     if not val:
         return _part(list_parquet(train), split)
-    if split == "train" or not train:
-        return list_parquet(train if split == "train" else val)
-    return list_parquet(val, list_parquet(train).classes)
+    if split == "train":
+        return list_parquet(train)
+    listing = list_parquet(val, list_parquet(train).classes if train else None)
+    return listing.with_problem(validates_on_test(root, split_of_parquet(val[0])))
 
 
 def _list_shards(root: Path, split: Split) -> Listing:
@@ -81,13 +90,15 @@ def _list_shards(root: Path, split: Split) -> Listing:
     if split == "train":
         return list_shards(train, names)
     known = list_shards(train, None).classes if train and names is None else None
-    return list_shards(val, names, known)
+    listing = list_shards(val, names, known)
+    return listing.with_problem(validates_on_test(root, split_of_shard(val[0])))
 
 
-def _child(root: Path, names: tuple[str, ...]) -> Path | None:
+def _child(root: Path, split: Split) -> Path | None:
+    names = validation_names(split)
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
 def _part(listing: Listing, split: Split) -> Listing:
-    rest, part = stratified_split(listing.labels, VAL_FRACTION, SPLIT_SEED)
+    rest, part = stratified_split(listing.labels)
     return listing.take(rest if split == "train" else part)

@@ -16,29 +16,35 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.listing import TRAIN_NAMES, VAL_NAMES, Listing, require_known
+from pocketeye.data.files.listing import Listing, require_known
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.splits import known_split, validation_names
 from pocketeye.errors import InvalidValue
 
-_IMAGE_COLUMNS = ("image", "img", "image", "png", "jpg")
+_IMAGE_COLUMNS = ("image", "img", "picture", "png", "jpg")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 CACHE_BYTES = 64 << 20
-"""Of row groups kept in each process (the newest one always)."""
+"""Budget for the row groups that each process keeps (the newest one always)."""
 
 
 def find_parquet(root: Path, split: str) -> list[Path]:
-    """Files of a split: ``train.parquet`` or ``train-00000-of-….parquet`` in ``root`` or
+    """Return the files of a split: ``train.parquet`` or ``train-00000-of-….parquet`` in ``root`` or
     ``root/data``, or all in ``root/train``.
 
-    For ``val`` the first of val, validation, valid and test that exists is taken.
+    For ``val`` the first that exists of its names is taken, ``test`` where there is none.
     """
-    wanted = TRAIN_NAMES if split == "train" else VAL_NAMES
-    for name in wanted:
+    for name in validation_names(split):
         for folder in (root, root / "data"):
             files = [p for p in folder.glob(f"{name}*.parquet") if p.stem.split("-")[0] == name]
             if files := sorted(files or (folder / name).glob("*.parquet")):
                 return files
     return []
+
+
+def split_of_parquet(file: Path) -> str:
+    """Return the split that a file of :func:`find_parquet` is named for, or its folder."""
+    name = file.stem.split("-")[0]
+    return name if known_split(name) else file.parent.name
 
 
 def has_parquet(root: Path) -> bool:
@@ -77,18 +83,19 @@ class ParquetSource:
         return data
 
     def _group(self, group: int) -> Any:
-        """The binary values of a row group."""
+        """Return the binary values of a row group."""
         if group in self._kept:
             self._kept.move_to_end(group)
             return self._kept[group]
         values = self.column_of(group, self.column)
         self._kept[group] = values
+        # The group in use stays, however large it is.
         while len(self._kept) > 1 and sum(v.nbytes for v in self._kept.values()) > CACHE_BYTES:
             self._kept.popitem(last=False)
         return values
 
     def column_of(self, group: int, column: str) -> Any:
-        """One column of a row group; ``image.bytes`` is a field of the column ``image``."""
+        """Return one column of a row group; ``image.bytes`` is a field of the column ``image``."""
         from pyarrow import parquet
 
         path = self.files[self.group_file[group]]
@@ -113,13 +120,13 @@ class ParquetSource:
         yield rows.astype("<i8").tobytes()
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
-        """Nothing: to look at the images would be to read the whole files."""
+        """Check nothing: to look at the images would be to read the whole files."""
         advance(len(rows))
         return {}
 
 
 def list_parquet(files: list[Path], classes: tuple[str, ...] | None = None) -> Listing:
-    """The labels of one split and where its images lie.
+    """List the labels of one split and where its images lie.
 
     Class names come from the schema's ``ClassLabel`` feature, else from ``classes`` (those of the
     training split), else from the labels themselves.
@@ -205,7 +212,7 @@ def _columns(names: list[str], features: dict[str, Any], file: Path) -> tuple[st
 
 
 def _bytes_column(schema: Any, image: str, file: Path) -> str:
-    """The leaf that holds the images' bytes."""
+    """Return the leaf that holds the images' bytes."""
     import pyarrow as pa
 
     kind = schema.field(image).type
@@ -221,7 +228,7 @@ def _bytes_column(schema: Any, image: str, file: Path) -> str:
 
 
 def _described(group: Any, column: str, file: Path) -> tuple[int, bool]:
-    """Bytes of the images in a row group, and whether some are missing (as far as is written)."""
+    """Return the bytes of a row group's images, and whether some are missing as far as is written."""
     for index in range(group.num_columns):
         leaf = group.column(index)
         if leaf.path_in_schema == column:
@@ -234,7 +241,7 @@ def _described(group: Any, column: str, file: Path) -> tuple[int, bool]:
 def _missing(
     source: ParquetSource, groups: list[int], image: Any, problems: Problems
 ) -> np.ndarray:
-    """Rows without bytes, looked for in the row groups that say they have some."""
+    """Return the rows without bytes, looked for in the row groups that say they have some."""
     path = source.column.removesuffix(".bytes") + ".path"
     has_path = source.column.endswith(".bytes") and image.type.get_field_index("path") >= 0
     missing = [np.zeros(0, np.int64)]
@@ -260,7 +267,7 @@ def _no_images(file: Path, image: str, problems: Problems) -> str:
 def _labels(
     values: Any, names: tuple[str, ...] | None, known: tuple[str, ...] | None, file: Path
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names and int64 labels of a column of numbers or names."""
+    """Return the class names and int64 labels of a column of numbers or names."""
     import pyarrow as pa
 
     if values.null_count:

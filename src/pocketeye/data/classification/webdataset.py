@@ -21,34 +21,38 @@ import numpy as np
 from pocketeye import progress
 from pocketeye.data.files.decode import UnreadableImage, looks_like_image
 from pocketeye.data.files.listing import (
-    TRAIN_NAMES,
-    VAL_NAMES,
     Listing,
     require_known,
     some,
 )
 from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.splits import split_in, validation_names
 from pocketeye.errors import InvalidValue
 
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _CLASS_FILES = ("classes.txt", "classnames.txt", "dataset_info.json")
-_MOST_LABEL_BYTES = 1 << 20
-_MOST_CLASSES = 100_000
-_MOST_PADDING = 1 << 16
+_MOST_LABEL_BYTES = 1 << 20  # a longer .json holds no label, and would fill the memory
+_MOST_CLASSES = 100_000  # a number above is an id, not a class
+_MOST_PADDING = 1 << 16  # tar fills up to 10 kB; more behind its end are shards put together
 _HEAD = 16  # bytes that tell an image from something else
 
 
 def find_shards(root: Path, split: str) -> list[Path]:
-    """``root/*.tar`` with the split as a word of the name, or all in ``root/train``.
+    """Find ``root/*.tar`` with the split as a word of the name, or all in ``root/train``.
 
-    For ``val`` the first of val, validation, valid and test that exists is taken.
+    For ``val`` the first that exists of its names is taken, ``test`` where there is none.
     """
-    for name in TRAIN_NAMES if split == "train" else VAL_NAMES:
+    for name in validation_names(split):
         found = [p for p in root.glob("*.tar") if name in re.split(r"[-_.]", p.name.lower())]
         if found := found or list((root / name).glob("*.tar")):
             return sorted(found)
     return []
+
+
+def split_of_shard(file: Path) -> str:
+    """Return the split that a shard of :func:`find_shards` is named for, or its folder."""
+    return split_in(file.name) or file.parent.name
 
 
 def has_shards(root: Path) -> bool:
@@ -92,13 +96,13 @@ class TarSource:
             yield f"{self.names[row]}\0{self.size[row]}\n".encode("utf-8", "surrogateescape")
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
-        """Nothing more: the index has seen the first bytes of each."""
+        """Check nothing more: the index has seen the first bytes of each."""
         advance(len(rows))
         return {}
 
 
 @dataclass
-class _Sample:
+class _TarSample:
     """Members of one basename: ``image`` is (offset, bytes); ``trouble`` what is wrong with it."""
 
     key: str
@@ -124,7 +128,7 @@ class _Index:
     texts: dict[str, int] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
 
-    def add(self, number: int, sample: _Sample, name: str) -> None:
+    def add(self, number: int, sample: _TarSample, name: str) -> None:
         """Keep a complete sample, name an incomplete one."""
         if sample.image is None:
             self.problems.add(name, "no image")
@@ -187,7 +191,9 @@ def list_shards(
 
 
 def class_names(root: Path) -> tuple[str, ...] | None:
-    """Names from ``classes.txt`` or ``classnames.txt`` (one a line) or ``dataset_info.json``, if any.
+    """Read names of classes from a file beside the shards; None where there is none.
+
+    These are ``classes.txt`` or ``classnames.txt`` (one a line) and ``dataset_info.json``.
 
     Raises:
         InvalidValue: the file holds something else.
@@ -209,7 +215,7 @@ def class_names(root: Path) -> tuple[str, ...] | None:
 
 
 def _from_info(data: Any) -> list[str]:
-    """The names of the first ``ClassLabel`` in a ``dataset_info.json`` of Hugging Face."""
+    """Return the names of the first ``ClassLabel`` in a ``dataset_info.json`` of Hugging Face."""
     features = data.get("features") if isinstance(data, dict) else None
     for feature in features.values() if isinstance(features, dict) else ():
         if isinstance(feature, dict) and isinstance(feature.get("names"), list):
@@ -223,11 +229,12 @@ def _classes(
     known: tuple[str, ...] | None,
     where: str,
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names, and the label of every text in ``texts``: -1 for one that is no class."""
+    """Return the class names, and the label of every text: -1 for one that is no class."""
     numeric = all(re.fullmatch(r"[+-]?\d{1,9}", text) for text in texts)
     given = names or known
     if numeric and (given is None or not set(texts) <= set(given)):
         values = np.asarray([int(text) for text in texts], np.int64)
+        # One absurd number must not make a hundred million classes.
         usable = values[(values >= 0) & (values < _MOST_CLASSES)]
         count = len(given) if given else int(usable.max(initial=-1)) + 1
         if names is None and known is not None:
@@ -272,7 +279,7 @@ def _index_members(
 ) -> None:
     """Group members that follow each other with one basename."""
     shard = Path(str(tar.name or file.name)).name
-    sample: _Sample | None = None
+    sample: _TarSample | None = None
     try:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
@@ -289,7 +296,7 @@ def _index_members(
             if sample is None or sample.key != key:
                 if sample is not None:
                     index.add(number, sample, f"{shard}/{sample.key}")
-                sample = _Sample(key)
+                sample = _TarSample(key)
             file.seek(member.offset_data)
             _take_member(file, member, kind.lower(), sample)
     except tarfile.ReadError:
@@ -300,7 +307,7 @@ def _index_members(
         index.add(number, sample, f"{shard}/{sample.key}")
 
 
-def _take_member(file: BinaryIO, member: tarfile.TarInfo, kind: str, sample: _Sample) -> None:
+def _take_member(file: BinaryIO, member: tarfile.TarInfo, kind: str, sample: _TarSample) -> None:
     if kind in _IMAGES and sample.image is None:
         sample.image = member.offset_data, member.size
         if member.size == 0:
@@ -327,7 +334,7 @@ def _label(text: str, kind: str) -> str | None:
 
 
 def _at_the_end(file: BinaryIO, offset: int, size: int) -> str:
-    """What is wrong where the members end: tarfile stops at damage without a word."""
+    """Say what is wrong where the members end, as tarfile stops at damage without a word."""
     file.seek(offset)
     block = file.read(tarfile.BLOCKSIZE)
     if not block:

@@ -1,4 +1,4 @@
-"""What the training of a promptable tracker eats: clips of frames with the masks of their objects.
+"""Clips of frames with the masks of their objects, which promptable trackers are trained on.
 
 An image is a clip of one frame, so one training code serves both.
 """
@@ -29,7 +29,7 @@ class Clip(NamedTuple):
     annotated: Tensor
 
     def visible(self) -> Tensor:
-        """Bool ``(K, T)``: annotated, and at least one pixel is to be seen."""
+        """Return bool ``(K, T)``: annotated, and at least one pixel is to be seen."""
         return self.annotated & self.masks.flatten(2).any(-1)
 
 
@@ -49,7 +49,7 @@ class ClipBatch(NamedTuple):
     clip_of: Tensor
 
     def visible(self) -> Tensor:
-        """Bool ``(N, T)``: annotated, and at least one pixel is to be seen."""
+        """Return bool ``(N, T)``: annotated, and at least one pixel is to be seen."""
         return self.annotated & self.masks.flatten(2).any(-1)
 
 
@@ -106,10 +106,12 @@ class MixedClips(ClipSource):
     def __getitem__(self, index: int) -> Clip:
         epoch, place = divmod(index, self.length)
         seed = self.seed % (1 << 63)
+        # A generator of its own for the choice of the source: it is the same for a whole group.
         group = np.random.default_rng((seed, epoch, place // self.group, 1))
         return self._from(group, np.random.default_rng((seed, epoch, place)))
 
     def _from(self, choice: np.random.Generator, rng: np.random.Generator) -> Clip:
         number = int(np.searchsorted(self.shares, choice.random(), side="right"))
+        # The last share may be a little below 1.0 for rounding.
         source = self.sources[min(number, len(self.sources) - 1)]
         return source.draw(int(rng.integers(len(source))), rng)

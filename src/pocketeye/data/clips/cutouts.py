@@ -1,4 +1,4 @@
-"""What synthetic clips are made of: objects cut out of annotated images, and images behind them."""
+"""Cut objects out of annotated images and keep them, and the images that go behind, for clips."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pocketeye.errors import InvalidValue
 
 LEAST_SIDE = 40
 """Objects whose area is below this squared, in pixels of their own image, are not cut out."""
-_MARGIN = 3
-_TRIES = 64
+_MARGIN = 3  # pixels around an object, for its opacity to fade in
+_TRIES = 64  # images without an object to cut out before a set is refused
 
 
 class Cutout(NamedTuple):
@@ -46,11 +46,13 @@ class Scene(NamedTuple):
     aspect: float
 
 
-class Pool:
-    """Images of several galleries, each drawn as often as its weight says, kept while there is room.
+class CutoutPool:
+    """Cut-outs and scenes of several sets of images, kept while there is room for them.
+
+    Each set is drawn from as often as its weight says.
 
     Args:
-        galleries: (gallery, weight).
+        galleries: (images with masks, weight).
         size: side of the clips that will be made.
         cache_bytes: of decoded cut-outs, and as much for scenes.
     """

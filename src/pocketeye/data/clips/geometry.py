@@ -1,4 +1,4 @@
-"""Where the paper's augmentation takes a whole clip: crop, flip, rotation and shear."""
+"""The paper's augmentation of geometry, alike for a whole clip: crop, flip, rotation and shear."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Geometry:
     still: float = 0.25
 
     def theta(self, rng: np.random.Generator, aspect: float) -> np.ndarray:
-        """``(1, 2, 3)`` from points of the square output to points of the image.
+        """Return ``(1, 2, 3)`` from points of the square output to points of the image.
 
         Args:
             aspect: width over height of the image, so that a rotation is one in its pixels.
@@ -45,16 +45,18 @@ class Geometry:
         linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.array(
             [[1.0, np.tan(shears[0])], [np.tan(shears[1]), 1.0]]
         )
+        # Turn in the image's own pixels: in the square it is stretched to, a turn would be a shear.
         to_pixels = np.diag([aspect, 1.0])
         linear = np.linalg.inv(to_pixels) @ linear @ to_pixels @ np.diag(seen)
         if rng.random() < self.flip:
             linear[:, 0] *= -1.0
+        # The crop stays inside the image, as far as it is not turned.
         shift = rng.uniform(-1, 1, 2) * (1.0 - np.asarray(seen))
         return np.concatenate([linear, shift[:, None]], 1)[None]
 
 
 def warp_clip(frames: Tensor, masks: Tensor, theta: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-    """All frames and masks through one map; what lies outside the image is of its mean colour.
+    """Warp all frames and masks by one map; what lies outside the image has its mean colour.
 
     Args:
         frames: uint8 ``(T, 3, H, W)``.
@@ -71,6 +73,7 @@ def warp_clip(frames: Tensor, masks: Tensor, theta: np.ndarray, size: int) -> tu
     colours = torch.empty(len(frames), 3, size, size)
     warped = torch.empty(len(masks), len(frames), size, size, dtype=torch.bool)
     for time, frame in enumerate(frames):  # one by one they fit into the processor's cache
+        # grid_sample fills with zeros: less the mean and plus the mean, that is the mean.
         colours[time] = sample(frame.float().sub_(mean), points)[0].add_(mean)
         warped[:, time] = sample(masks[:, time].float(), points)[0] > 0.5
     return colours, warped

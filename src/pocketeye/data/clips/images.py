@@ -17,7 +17,7 @@ from pocketeye.errors import InvalidValue
 
 MIN_PIXELS = 32
 """An object with fewer pixels in the network's image is none to train on."""
-_TRIES = 8
+_TRIES = 8  # each costs an image decoded for nothing
 
 
 class ImageClips(ClipSource):
@@ -49,7 +49,7 @@ class ImageClips(ClipSource):
         return len(self.images)
 
     def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """One image; a damaged one is replaced by the next, as is one whose objects are too small.
+        """Draw a clip of an image; a damaged one is replaced by the next, as is one of small objects.
 
         Raises:
             InvalidValue: nothing usable in many images one after the other.
@@ -72,6 +72,7 @@ class ImageClips(ClipSource):
         theta = self.geometry.theta(rng, width / height)
         # no more pixels than the output needs: sampling then neither aliases nor blurs much
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
+        # twice as many as needed: some are too small or outside the crop
         order = _drawn(whole, rng)[: 2 * self.max_objects]
         masks = [coverage(shapes[k](), near) > 127 for k in order]
         frames, warped = warp_clip(
@@ -87,7 +88,7 @@ class ImageClips(ClipSource):
 
 
 def _drawn(whole: Sequence[bool], rng: np.random.Generator) -> np.ndarray:
-    """A random order of the objects; where some are parts, the first is a whole one half of the time.
+    """Draw a random order of the objects; among parts a whole comes first half of the time.
 
     A dressed person has ten parts. Drawn alike, a click would come to mean a part.
     """

@@ -39,7 +39,7 @@ class Colours:
 
 
 def shine(frames: Tensor, gain: np.ndarray, slope: np.ndarray) -> Tensor:
-    """Light that changes over time and over the image, in place.
+    """Change the light over time and over the image, in place.
 
     Args:
         frames: float ``(T, 3, H, W)``.

@@ -78,7 +78,7 @@ def object_path(
     near: np.ndarray | None,
     pace: float = 1.0,
 ) -> np.ndarray:
-    """Where the middle of an object is: ``(T, 2)``, inside the view at some time.
+    """Draw the way of an object's middle: ``(T, 2)``, inside the view at some time.
 
     Args:
         near: a path that it meets at that time, to pass before or behind it; None for none.

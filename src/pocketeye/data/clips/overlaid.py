@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pocketeye.data.clips.clips import Clip, ClipSource
-from pocketeye.data.clips.cutouts import Cutout, Pool, cut
+from pocketeye.data.clips.cutouts import Cutout, CutoutPool, cut
 from pocketeye.data.clips.motion import Camera
 from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions, lay_over, times_of
 from pocketeye.data.mask_sets.samples import MaskedImages
@@ -34,7 +34,7 @@ class OverlaidClips(SyntheticClips):
     def __init__(
         self,
         videos: ClipSource,
-        galleries: Sequence[tuple[MaskedImages, float]] | Pool,
+        galleries: Sequence[tuple[MaskedImages, float]] | CutoutPool,
         length: int,
         *,
         num_frames: int = 8,

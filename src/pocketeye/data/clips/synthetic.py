@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pocketeye.data.clips.clips import Clip, ClipSource
-from pocketeye.data.clips.cutouts import Cutout, Pool, Scene
+from pocketeye.data.clips.cutouts import Cutout, CutoutPool, Scene
 from pocketeye.data.clips.light import Colours, shine
 from pocketeye.data.clips.motion import (
     Camera,
@@ -32,8 +32,10 @@ from pocketeye.data.mask_sets.samples import MaskedImages
 from pocketeye.errors import InvalidValue
 
 CACHE_BYTES = 192 << 20
-_TRIES = 16
-_EXPOSURES = 5
+_TRIES = (
+    16  # draws without a visible object in a row: then the masks are too small to ever show one
+)
+_EXPOSURES = 5  # moments averaged into a blurred frame; each costs the rendering of a whole one
 _SHUTTER = 0.6  # share of the time between frames over which a blurred one takes its moments
 _FAST = 4.0  # times the common speed of pasted objects
 _ENLARGED = 1.8  # small cut-outs enlarged further are blots
@@ -41,7 +43,7 @@ _ENLARGED = 1.8  # small cut-outs enlarged further are blots
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticOptions:
-    """What is drawn how often.
+    """Shares and sizes of what is drawn.
 
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
@@ -92,7 +94,7 @@ class SyntheticClips(ClipSource):
 
     def __init__(
         self,
-        galleries: Sequence[tuple[MaskedImages, float]] | Pool,
+        galleries: Sequence[tuple[MaskedImages, float]] | CutoutPool,
         length: int,
         *,
         num_frames: int = 8,
@@ -104,8 +106,8 @@ class SyntheticClips(ClipSource):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(seed)
-        if not isinstance(galleries, Pool):
-            galleries = Pool(galleries, size, cache_bytes)
+        if not isinstance(galleries, CutoutPool):
+            galleries = CutoutPool(galleries, size, cache_bytes)
         self.pool = galleries
         self.length, self.num_frames, self.size = length, num_frames, size
         self.max_objects = max_objects
@@ -115,7 +117,7 @@ class SyntheticClips(ClipSource):
         return self.length
 
     def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """A new clip; ``index`` is of no account, all comes from ``rng``.
+        """Draw a new clip; everything comes from ``rng``, nothing from ``index``.
 
         Raises:
             InvalidValue: the images give no object that is to be seen.

@@ -22,11 +22,11 @@ from pocketeye.data.mask_sets.samples import ObjectMasks
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue
 
-_TRIES = 16
+_TRIES = 16  # as many as for images (pocketeye.data.sample.TRIES)
 
 
 class Video(Protocol):
-    """What is needed of a ``VideoSequence``."""
+    """The part of a ``VideoSequence`` that clips need."""
 
     @property
     def name(self) -> str: ...
@@ -36,14 +36,14 @@ class Video(Protocol):
         """Frames that have a mask, ascending."""
 
     def frame(self, index: int) -> np.ndarray:
-        """uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
+        """Return uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
 
     def object_masks(self, index: int) -> Mapping[int, np.ndarray] | None:
-        """Bool ``(H, W)`` of each object that is in the frame; None where the mask is damaged."""
+        """Return a mask, bool ``(H, W)``, of each object there; None where it is damaged."""
 
 
 class Videos(Protocol):
-    """What is needed of a ``VideoSet``."""
+    """The part of a ``VideoSet`` that clips need."""
 
     @property
     def source(self) -> str: ...
@@ -58,7 +58,7 @@ class Videos(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSampling:
-    """How frames are taken from a video; of one with masks on some frames only those count.
+    """A rule that takes frames from a video; where only some frames have masks, only those count.
 
     Attributes:
         num_frames: of a clip. A shorter video is run through to and fro; one of a single frame stands
@@ -72,11 +72,11 @@ class VideoSampling:
     reversed: float = 0.5
 
     def frames(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        """Places, int64 ``(num_frames,)``, among ``length`` frames."""
+        """Return the places, int64 ``(num_frames,)``, among ``length`` frames."""
         most = min(self.max_stride, (length - 1) // max(self.num_frames - 1, 1))
         if most < 1:
             there = np.arange(length)
-            both = np.concatenate([there, there[-2:0:-1]])
+            both = np.concatenate([there, there[-2:0:-1]])  # to and fro, no frame twice in a row
             taken = np.resize(both, self.num_frames)
         else:
             stride = int(rng.integers(1, most + 1))
@@ -124,7 +124,7 @@ class VideoClips(ClipSource):
         return self.length
 
     def draw(self, index: int, rng: np.random.Generator) -> Clip:
-        """A clip of video ``index``; where its frames are damaged or empty, another part or video.
+        """Draw a clip of video ``index``, or of another part or video where its frames are damaged.
 
         Raises:
             InvalidValue: nothing usable in many tries.
@@ -156,7 +156,9 @@ class VideoClips(ClipSource):
         images = {index: video.frame(index) for index in objects}
         height, width = images[taken[0]].shape[:2]
         theta = self.geometry.theta(rng, width / height)
+        # no more pixels than the output needs: sampling then neither aliases nor blurs much
         near = (min(width, round(self.size * 1.25)), min(height, round(self.size * 1.25)))
+        # twice as many as needed: some are too small or outside the crop
         chosen = [ids[k] for k in rng.permutation(len(ids))[: 2 * self.max_objects]]
         masks = {
             index: _masks(found or {}, chosen, (width, height), near)
@@ -171,6 +173,7 @@ class VideoClips(ClipSource):
         warped = warped[warped.flatten(2).sum(-1).amax(1) >= MIN_PIXELS][: self.max_objects]
         if not len(warped):
             return None
+        # A damaged mask says nothing: its frame is there, but not annotated.
         known = torch.tensor([objects[index] is not None for index in taken])
         return Clip(self.colours(frames, rng), warped, known.repeat(len(warped), 1))
 
@@ -209,7 +212,7 @@ class VideoFrames:
         return len(self.frames)
 
     def name(self, index: int) -> str:
-        """``frame 5 of bear``."""
+        """Return ``frame 5 of bear``."""
         place, time = self.frames[index]
         return f"frame {time} of {self.videos[place].name}"
 
@@ -236,7 +239,7 @@ class VideoFrames:
 
 
 def annotated_frames(videos: Videos) -> dict[int, tuple[int, ...]]:
-    """The frames with a mask of each video that has any, by the video's number.
+    """Return the frames with a mask of each video that has any, by the video's number.
 
     They are taken once, as a video forgets a frame whose mask turns out to be damaged: what is drawn
     must not depend on what was read before.
@@ -257,7 +260,7 @@ def _masks(
     size: tuple[int, int],
     near: tuple[int, int],
 ) -> np.ndarray:
-    """Bool ``(K, h, w)``; all False where the object is not to be seen."""
+    """Return bool ``(K, h, w)``; all False where the object is not to be seen."""
     masks = np.zeros((len(ids), near[1], near[0]), bool)
     for place, k in enumerate(ids):
         if k in objects:

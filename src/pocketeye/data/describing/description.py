@@ -1,4 +1,4 @@
-"""What lies in a folder of data: layout, images, classes with counts, sizes, problems."""
+"""Describe a folder of data: layout, images, classes with counts, sizes, problems."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from pocketeye.errors import InvalidValue, MissingFile, UserError
 SMALL, MEDIUM = 32**2, 96**2
 """COCO's sizes of objects by their area: small below the first, large from the second on."""
 MOST_MASKS, MOST_HEADERS = 100, 500
+"""Read of each split, evenly spread: a look at a set must not take as long as an epoch of it."""
 Sides = tuple[int, int]
 
 
@@ -194,7 +195,7 @@ def _spread(count: int, most: int) -> Iterable[int]:
 
 
 def _numbers_found(root: Path, splits: Sequence[str | None]) -> ClassMap:
-    """What is in the masks, each value or colour a class of its own; 255 ignored."""
+    """Make a class of each value or colour found in the masks; 255 is ignored."""
     values, colours = set[int](), set[tuple[int, int, int]]()
     for split in splits:
         found = find_pairs(root, "folders", split, colours=True)

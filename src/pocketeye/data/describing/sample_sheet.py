@@ -17,9 +17,9 @@ from pocketeye.results.draw import draw_boxes, draw_masks
 from pocketeye.results.legend import legend
 from pocketeye.results.masks import CompactMask, Masks
 
-CELL, COLUMNS, MOST = 400, 4, 12
+CELL, COLUMNS, MOST = 400, 4, 12  # a sheet of 1640 pixels fits a screen
 _GAP, _LINE, _INK, _PAPER = 8, 18, "#1c1c1c", "#ffffff"
-_FILL = 0.55
+_FILL = 0.55  # opacity of label maps, which leave no pixel bare: the image must show through
 
 
 def sample_sheet(samples: SampleSet[Any], count: int = MOST) -> Image.Image:
@@ -47,7 +47,7 @@ def _fitted(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _cell(sample: Sample[Any]) -> tuple[Image.Image, set[int]]:
-    """An image with its annotations and the labels in it; a label alone is not drawn.
+    """Draw an image with its annotations; return it with the labels in it.
 
     All is drawn at the size it is shown, so that lines keep their width.
     """

@@ -25,7 +25,7 @@ Rows = dict[Any, list[dict[str, Any]]]
 def read_coco_boxes(
     root: Path, split: str | None, masks: bool
 ) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
-    """Names of the classes, COCO's ids of them (ascending; gaps close up), and what is in the images.
+    """Read the classes' names, COCO's ids of them (ascending), and what is in the images.
 
     Raises:
         MissingFile: no json of that split.
@@ -59,7 +59,7 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
 
 
 def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: ObjectGathering) -> Rows:
-    """The annotations of each image that is in the file, by its id."""
+    """Return the annotations of each image that is in the file, by its id."""
     known: set[Any] = set()
     for image in content["images"]:
         number = image.get("id")
@@ -105,6 +105,7 @@ def _add_object(
     if outline and (wrong := flaw(outline, size)) is not None:
         gathering.problems.add(name, f"{wrong}: no outline")
         outline = None
+    # A box alone is enough to detect; an outline without box has one around it.
     box = _box_of(annotation, outline or None, size)
     area = annotation.get("area")
     if box is None:
@@ -125,7 +126,7 @@ def _add_object(
 def _box_of(
     annotation: dict[str, Any], outline: Any, size: tuple[int, int]
 ) -> tuple[float, float, float, float] | None:
-    """COCO's x, y, width, height as corners; of an annotation without it, round its outline."""
+    """Return COCO's x, y, width, height as corners; of an annotation without it, round its outline."""
     box = annotation.get("bbox")
     numbers = isinstance(box, list) and all(isinstance(value, int | float) for value in box)
     if numbers and box is not None and len(box) == 4:

@@ -91,7 +91,7 @@ class ObjectGathering:
         crowd: bool = False,
         difficult: bool = False,
     ) -> None:
-        """One object of the image that :meth:`image` closes; left out and named if it is unsound."""
+        """Add an object of the image that :meth:`image` closes; an unsound one is named instead."""
         self.offered += 1
         inside, wrong = inside_of(box, size)
         if wrong is not None:
@@ -102,12 +102,13 @@ class ObjectGathering:
             self.problems.add(name, "no outline: left out")
             return
         x0, y0, x1, y1 = inside
+        # The area decides what is small, medium and large in COCO's AP: of the outline if it is said.
         known = area is not None and math.isfinite(area) and area > 0
         self.boxes.extend(inside)
         self.labels.append(label)
-        self.flags.append(int(crowd) + 2 * int(difficult))
+        self.flags.append(int(crowd) + 2 * int(difficult))  # two bits; done() takes them apart
         self.areas.append(area if known and area else (x1 - x0) * (y1 - y0))
-        self.outlines.append(json.dumps(outline))
+        self.outlines.append(json.dumps(outline))  # as text, which is small, until it is asked for
         self.outlined += outline is not None
 
     def image(self, file: str, image_id: int | str, size: tuple[int, int]) -> None:
@@ -142,7 +143,7 @@ class ObjectGathering:
 def inside_of(
     box: Sequence[float], size: tuple[int, int]
 ) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """The part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
+    """Return the part of a box x0, y0, x1, y1 inside an image of (width, height), and what was wrong.
 
     None with the reason where nothing is left: not four finite numbers, reversed, without area, or
     wholly outside. A box that reaches more than a pixel out is cut off and named.

@@ -64,7 +64,7 @@ class ImageObjects:
         return len(self.labels)
 
     def mask(self, index: int) -> np.ndarray:
-        """bool ``(height, width)`` of one object; its box filled where it has no outline."""
+        """Return bool ``(height, width)`` of one object; its box filled where it has no outline."""
         outline = self.outlines[index]
         if outline is not None:
             return outline_mask(outline, self.size)
@@ -74,7 +74,7 @@ class ImageObjects:
         return mask
 
     def masks(self) -> Masks:
-        """All of them, stored small."""
+        """Return the masks of all objects, stored small."""
         items = tuple(CompactMask.from_dense(self.mask(i)) for i in range(len(self)))
         return Masks(size=self.size, items=items)
 
@@ -131,16 +131,16 @@ class DetectionSet:
         return Sample(index=index, name=self.name(index), image=image, targets=targets)
 
     def path(self, index: int) -> Path:
-        """File of an image."""
+        """Return the file of an image."""
         return self.objects.root / self.objects.files[index]
 
     def name(self, index: int) -> str:
-        """File of an image, as the annotations name it."""
+        """Return the file of an image, as the annotations name it."""
         return self.objects.files[index]
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was left out or cut off and why, one sentence each; images found damaged since."""
+        """Sentences about what was left out or cut off, and about images found damaged since."""
         return tuple(self.collector)
 
     @property
@@ -154,7 +154,7 @@ class DetectionSet:
         return int(np.count_nonzero(np.diff(self.objects.starts) == 0))
 
     def class_counts(self) -> np.ndarray:
-        """Objects per class, crowds too: int64 ``(num_classes,)``."""
+        """Count the objects of each class, crowds too: int64 ``(num_classes,)``."""
         return np.bincount(self.objects.labels, minlength=len(self.classes))
 
 
@@ -221,7 +221,7 @@ def _read(
 
 
 def detection_layout(root: Path) -> str | None:
-    """Which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
+    """Return which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
     from pocketeye.data.detection.voc import is_voc
     from pocketeye.data.detection.yolo import yaml_of
     from pocketeye.data.files.coco_json import jsons_of
@@ -236,7 +236,7 @@ def detection_layout(root: Path) -> str | None:
 
 
 def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
-    """What ``split`` can be; (None,) for a set that is not split."""
+    """Return what ``split`` can be; (None,) for a set that is not split."""
     from pocketeye.data.detection.voc import voc_splits
     from pocketeye.data.detection.yolo import yolo_splits
     from pocketeye.data.files.coco_json import coco_splits

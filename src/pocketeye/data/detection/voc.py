@@ -44,7 +44,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where things lie: images and xmls by stem."""
+    """The files of a set: images and xmls by stem."""
 
     root: Path
     images: dict[str, str]
@@ -57,13 +57,13 @@ def is_voc(root: Path) -> bool:
 
 
 def voc_splits(root: Path) -> tuple[str, ...]:
-    """The lists in ``ImageSets/Main`` that name images, or the folders of splits."""
+    """Return the lists in ``ImageSets/Main`` that name images, or the folders of splits."""
     lists = {file.stem for file in (root / "ImageSets" / "Main").glob("*.txt")}
     return splits_among(lists) or splits_among({folder.name for folder in _page_folders(root)})
 
 
 def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[str, ...], Objects]:
-    """Names of the classes and what is in the images.
+    """Read the names of the classes and what is in the images.
 
     The classes are those of ``classes.txt`` (or ``labels.txt``), else the names in all xmls of the set,
     sorted, so that every split has the same. VOC counts pixels from 1 and its last one is inside: the
@@ -100,7 +100,7 @@ def _page_folders(root: Path) -> list[Path]:
 
 
 def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
-    """The files, and the names of the images of a split."""
+    """Return the files, and the names of the images of a split."""
     if (root / "Annotations").is_dir():
         images = _images(root / "JPEGImages")
         if not images:
@@ -154,7 +154,7 @@ def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[
         if (root / name).is_file():
             lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
             return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    quiet = Problems()
+    quiet = Problems()  # of other splits: they are named when those are opened
     others = (_read(file, quiet) for stem, file in place.pages.items() if stem not in read)
     pages = [*read.values(), *others]
     names = {thing.name for page in pages if page for thing in page.things}
@@ -212,6 +212,7 @@ def _add(
             gathering.offered += 1
             gathering.problems.add(name, "of an unknown class: left out")
         else:
+            # VOC counts pixels from 1 and its last one is inside; here the last edge is outside.
             x0, y0, x1, y1 = thing.corners
             corner = (1.0 if x1 > x0 else 0.0), (1.0 if y1 > y0 else 0.0)  # no area stays none
             box = (x0 - corner[0], y0 - corner[1], x1, y1)

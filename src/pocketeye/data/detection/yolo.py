@@ -18,12 +18,12 @@ from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.errors import InvalidValue, MissingFile
 
-_MOST = 2.0
-"""A share of the image beyond this is none: pixels were written."""
+_MOST_SHARE = 2.0
+"""A number beyond is no share of the image, but pixels; boxes may reach out of it a little."""
 
 
 def yaml_of(root: Path) -> Path | None:
-    """The yaml of a set with ``names`` and splits; None where there is none."""
+    """Return the yaml of a set with ``names`` and splits; None where there is none."""
     if root.is_file():
         return root
     files = [root / "data.yaml", root / "dataset.yaml", *sorted(root.glob("*.yaml"))]
@@ -43,14 +43,14 @@ def _splits(content: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def yolo_splits(root: Path) -> tuple[str, ...]:
-    """The splits that the yaml names."""
+    """Return the splits that the yaml names."""
     file = yaml_of(root)
     content = _load(file) if file else {}
     return _splits(content) if isinstance(content, dict) else ()
 
 
 def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[str, ...], Objects]:
-    """Names of the classes and what is in the images.
+    """Read the names of the classes and what is in the images.
 
     A line is ``class cx cy width height`` or ``class x y x y x y …``, shares of the image. An image
     whose text file is empty or missing has no objects.
@@ -85,7 +85,7 @@ def _load(file: Path) -> Any:
 
 
 def _names(file: Path, names: Any) -> tuple[str, ...]:
-    """A list, or a mapping of 0, 1, 2 … to names."""
+    """Read names from a list, or a mapping of 0, 1, 2 … to names."""
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
@@ -94,7 +94,7 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
 
 
 def _images(file: Path, content: dict[str, Any], split: str | None) -> list[Path]:
-    """The images of a split, or of all, sorted."""
+    """Return the images of a split, or of all, sorted."""
     there = _splits(content)
     wanted = there if split is None else [n for n in spellings(split) if content.get(n)][:1]
     if not wanted:
@@ -111,7 +111,7 @@ def _images(file: Path, content: dict[str, Any], split: str | None) -> list[Path
 
 
 def _entry(file: Path, base: Path, entry: str) -> list[Path]:
-    """A folder of images or a list of them."""
+    """List the images of a folder, or of a list of them."""
     # Roboflow writes ../train/images for what lies beside its yaml
     for place in (base / entry, file.parent / entry, file.parent / entry.removeprefix("../")):
         if place.is_dir():
@@ -125,7 +125,10 @@ def _entry(file: Path, base: Path, entry: str) -> list[Path]:
 
 
 def text_of(image: Path) -> Path:
-    """``…/images/a/1.jpg`` has its boxes in ``…/labels/a/1.txt``, any other image beside it."""
+    """Return the file of an image's boxes.
+
+    ``…/images/a/1.jpg`` has it in ``…/labels/a/1.txt``, any other image beside it.
+    """
     parts = list(image.parts)
     for at in range(len(parts) - 2, -1, -1):
         if parts[at] == "images":
@@ -177,7 +180,7 @@ def _relative(image: Path, root: Path) -> str:
 def _parse(
     words: list[str], size: tuple[int, int], num_classes: int
 ) -> tuple[int, list[list[float]] | None, tuple[float, float, float, float], str | None]:
-    """Class, outline and box of a line, and what is wrong with it."""
+    """Return the class, outline and box of a line, and what is wrong with it."""
     none = (0.0, 0.0, 0.0, 0.0)
     try:
         values = [float(word) for word in words]
@@ -186,7 +189,7 @@ def _parse(
     label, shares = values[0], values[1:]
     if not label.is_integer() or not 0 <= label < num_classes:
         return 0, None, none, f"of the unknown class {words[0]}"
-    if not all(math.isfinite(v) and abs(v) <= _MOST for v in shares):
+    if not all(math.isfinite(v) and abs(v) <= _MOST_SHARE for v in shares):
         return 0, None, none, "not shares of the image (0 to 1)"
     if len(shares) == 4:
         cx, cy, w, h = shares
@@ -195,6 +198,7 @@ def _parse(
         return int(label), None, (x0, y0, x1, y1), None
     if len(shares) < 6 or len(shares) % 2:
         return 0, None, none, f"{len(shares)} numbers, neither a box (4) nor a polygon (6, 8 …)"
+    # Hundredths of a pixel are exact enough, and short as text.
     points = (np.clip(shares, 0, 1).reshape(-1, 2) * size).round(2)
     outline = [points.ravel().tolist()]
     return int(label), outline, outline_box(outline, size), None

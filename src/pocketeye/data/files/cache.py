@@ -23,7 +23,7 @@ class ByteCache(Generic[T]):
         self.bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of ``key``, made if it is not there; what ``make`` raises is passed on."""
+        """Return the value of ``key``, made if it is not there; what ``make`` raises is passed on."""
         if key in self.values:
             self.values.move_to_end(key)
             return self.values[key]
@@ -35,4 +35,5 @@ class ByteCache(Generic[T]):
         return value
 
     def __getstate__(self) -> dict[str, Any]:
+        # What fills a cache would be sent to each process of a loader.
         return {**self.__dict__, "values": OrderedDict(), "bytes": 0}

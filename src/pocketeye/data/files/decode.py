@@ -19,7 +19,7 @@ _RAISED = (
     OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
     Image.DecompressionBombError,
 )  # fmt: skip
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # of EXIF
 # Pillow opens these with another program, or with none
 _NO_PIXELS = frozenset(("EPS", "WMF"))
 
@@ -51,7 +51,7 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
 
 
 def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
-    """RGB of (width, height): upright, or as it is stored where only that has this size.
+    """Decode to RGB of (width, height), upright, or as stored where only that has this size.
 
     Annotations are made on one or the other, and their size tells which.
 
@@ -85,13 +85,13 @@ def no_comments() -> Iterator[None]:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """RGB as it stands: no orientation, no transparency (the quick way for most images)."""
+    """Whether this is RGB without orientation or transparency, as most images are."""
     special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
     return image.mode == "RGB" and not special
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height from the header alone (Pillow may warn, see ``no_comments``).
+    """Read width and height from the header alone (Pillow may warn, see ``no_comments``).
 
     Raises:
         UnreadableImage: not an image (a truncated one may pass).
@@ -104,13 +104,14 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height as :func:`decode` gives them, from the header alone (Pillow may warn).
+    """Read width and height as :func:`decode` gives them, from the header alone.
 
     Raises:
         UnreadableImage: not an image (a truncated one may pass).
     """
     try:
         with Image.open(path) as image:
+            # 5 to 8 lie on their side; 1 to 4 are upright, mirrored or upside down.
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size[::-1] if turned else image.size
     except _RAISED as error:
@@ -118,7 +119,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def read_pixels(path: Path) -> tuple[str, np.ndarray]:
-    """Mode and pixels as they are stored (a palette's indices): where values mean something.
+    """Read mode and pixels as they are stored (a palette's indices), where values mean something.
 
     Raises:
         UnreadableImage: empty, truncated or not an image.
@@ -165,5 +166,5 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" and pixels.size and pixels.max() <= 1.0:
         pixels = pixels * 255.0
     elif image.mode.startswith("I;16") or (pixels.size and pixels.max() > 255):
-        pixels = pixels / 257.0
+        pixels = pixels / 257.0  # 65535 becomes 255
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -13,7 +13,7 @@ from pocketeye.data.files.decode import UnreadableImage
 TIMEOUT_S = 20.0
 """Without an answer; the whole image may take three times as long."""
 MOST_BYTES = 64 << 20
-_CHUNK = 1 << 16
+_CHUNK = 1 << 16  # bytes between two looks at the clock
 
 
 def is_address(name: str) -> bool:
@@ -22,7 +22,7 @@ def is_address(name: str) -> bool:
 
 
 def fetch(address: str) -> bytes:
-    """The bytes at an http(s) address; redirects are followed to http(s) only.
+    """Fetch the bytes at an http(s) address; redirects are followed to http(s) only.
 
     Raises:
         UnreadableImage: no network, no such host or page, too slow or too large.
@@ -64,7 +64,7 @@ def _too_large() -> str:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Without the handlers of ``file:`` and ``ftp:``, to which a server could redirect."""
+    """Make an opener without ``file:`` and ``ftp:``, to which a server could redirect."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPHandler,

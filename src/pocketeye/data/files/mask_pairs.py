@@ -12,13 +12,13 @@ from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import walk
 
 ENDINGS = ("_L", "_P", "_mask", "_label", "_labels", "_gt", "_seg")
-"""What a mask's name may have more than its image's."""
+"""Endings that a mask's name may have beyond its image's."""
 _NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B")
 _COLOURS = ("RGB", "RGBA")
 
 
 def by_stem(root: Path, inside: str, ending: str = "") -> dict[str, str]:
-    """Images in a folder (none where it is not there) and deeper, by their names without suffix.
+    """Find the images in a folder and deeper, by their names without suffix.
 
     Args:
         inside: the folder, relative to ``root``.
@@ -41,7 +41,7 @@ def pair_up(
     *,
     colours: bool = False,
 ) -> list[tuple[str, str]]:
-    """Images and masks of one name, by name; what does not fit is left out and named.
+    """Pair images and masks of one name; what does not fit is left out and named.
 
     An image without mask, a mask without image, sizes that disagree, masks with colours unless
     ``colours`` mean something. Headers only; Pillow may warn.

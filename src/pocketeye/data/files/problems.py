@@ -1,4 +1,4 @@
-"""What is wrong with a data set: collected while it is opened, and while any process reads it.
+"""Collect what is wrong with a data set, while it is opened and while any process reads it.
 
 A set is frozen; what turns out to be wrong with it is not known before its samples are read. So each
 set has a :class:`Problems` beside its data. Loader processes have copies of it, and what a copy notes
@@ -53,6 +53,10 @@ class Problems:
         self.counts[why] += 1
         if self.counts[why] <= self.most:
             self.sentences.append(f"{name}: {why}")
+
+    def say(self, sentence: str) -> None:
+        """Note a sentence about a set that is being opened, as it is."""
+        self.opened = (*self.opened, sentence)
 
     def found(self, name: str, why: str, *, log: bool = True) -> None:
         """Note a problem that showed when ``name`` was read; the same one again changes nothing.

@@ -24,7 +24,7 @@ class Given:
 
 
 def polygon_mask(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:
-    """Bool ``(H, W)``: the pixels whose centre lies in one of the polygons x0, y0, x1, y1 …
+    """Fill polygons: bool ``(H, W)``, the pixels whose centre lies in one of x0, y0, x1, y1 …
 
     Args:
         polygons: of one object, in pixels; whole numbers are corners of pixels.
@@ -37,7 +37,7 @@ def polygon_mask(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> 
 
 
 def _filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Inside by the even-odd rule: along a row of pixels every edge that is crossed changes sides."""
+    """Fill by the even-odd rule: along a row of pixels every edge that is crossed changes sides."""
     width, height = size
     ends = np.roll(points, -1, 0)
     low, high = np.minimum(points[:, 1], ends[:, 1]), np.maximum(points[:, 1], ends[:, 1])
@@ -48,13 +48,14 @@ def _filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     (x0, y0), (x1, y1) = points[edge].T, ends[edge].T
     crossed = x0 + (rows + 0.5 - y0) / (y1 - y0) * (x1 - x0)
     columns = np.clip(np.ceil(crossed - 0.5), 0, width).astype(int)
+    # One more column, for edges that are crossed beyond the right border.
     turns = np.bincount(rows * (width + 1) + columns, minlength=height * (width + 1))
     turns = turns.reshape(height, width + 1)[:, :width].astype(np.uint8)
     return np.bitwise_and(np.cumsum(turns, 1, dtype=np.uint8), 1) > 0
 
 
 def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
-    """The run lengths of COCO's ``{"size", "counts"}``, compressed or not, looked over.
+    """Check the run lengths of COCO's ``{"size", "counts"}``, compressed or not, and return them.
 
     Raises:
         UnreadableImage: they are damaged, or not those of an image of (width, height).
@@ -77,7 +78,7 @@ def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
 
 
 def runs_mask(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bool ``(H, W)`` of an image of (width, height)."""
+    """Fill run lengths: bool ``(H, W)`` of an image of (width, height)."""
     crop, (x0, y0, x1, y1) = decode_crop(runs, size)
     mask = np.zeros(size[::-1], bool)
     mask[y0:y1, x0:x1] = crop
@@ -85,14 +86,14 @@ def runs_mask(runs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def outline_mask(outline: Any, size: tuple[int, int]) -> np.ndarray:
-    """Bool ``(H, W)`` of COCO's polygons or run lengths, in an image of (width, height)."""
+    """Fill COCO's polygons or run lengths: bool ``(H, W)`` of an image of (width, height)."""
     if isinstance(outline, Mapping):
         return runs_mask(runs_of(outline, size), size)
     return polygon_mask(outline, size)
 
 
 def outline_box(outline: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 around COCO's polygons or run lengths, in an image of (width, height)."""
+    """Return x0, y0, x1, y1 around COCO's polygons or run lengths, in an image of (width, height)."""
     if isinstance(outline, Mapping):
         return decode_crop(runs_of(outline, size), size)[1]
     points = np.concatenate([np.asarray(p, np.float64).reshape(-1, 2) for p in outline])
@@ -101,7 +102,7 @@ def outline_box(outline: Any, size: tuple[int, int]) -> tuple[float, float, floa
 
 
 def flaw(segmentation: object, size: tuple[int, int] | None = None) -> str | None:
-    """What is wrong with an annotation's ``segmentation``; None where nothing is.
+    """Say what is wrong with an annotation's ``segmentation``; None where nothing is.
 
     Args:
         size: (width, height) of the image, to hold run lengths against; None for the form only.

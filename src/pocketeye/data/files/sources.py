@@ -14,7 +14,7 @@ import numpy as np
 from pocketeye.data.files.decode import UnreadableImage, header_size, no_comments
 from pocketeye.data.files.names import Names
 
-_THREADS, _CHUNK = 8, 512
+_THREADS, _CHUNK = 8, 512  # a disk answers several at once; a chunk outweighs starting a thread
 
 
 class Source(Protocol):
@@ -25,13 +25,13 @@ class Source(Protocol):
         """Size of all images, encoded (an upper bound)."""
 
     def read(self, row: int) -> bytes:
-        """The encoded image; raises ``UnreadableImage``."""
+        """Return the encoded image; raises ``UnreadableImage``."""
 
     def name(self, row: int) -> str:
-        """What a person would call it."""
+        """Return what a person would call the image."""
 
     def marks(self, rows: np.ndarray) -> Iterator[bytes]:
-        """What identifies the images without reading them: names and sizes."""
+        """Yield what identifies the images without reading them: names and sizes."""
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
         """A quick look at every image: place in ``rows`` and what is wrong with it."""
@@ -84,7 +84,7 @@ class FileSource:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, int]]:
-    """Files below ``folder``, sorted: the path relative to it and the size in bytes; none hidden.
+    """List the files below ``folder``, sorted: relative path and size in bytes; none hidden.
 
     Linked files are followed, linked folders inside are not (they may lead in a circle).
     """

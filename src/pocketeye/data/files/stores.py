@@ -1,4 +1,4 @@
-"""Where the images of a set lie: decoded in memory, or encoded until they are asked for."""
+"""Stores of images: decoded in memory, or encoded until they are asked for."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Image.Image:
-        """Image ``index`` as ``RGB`` or ``L``; raises ``UnreadableImage``."""
+        """Return the image ``index`` as ``RGB`` or ``L``; raises ``UnreadableImage``."""
 
     def name(self, index: int) -> str:
-        """Where it came from."""
+        """Return the file or row that the image came from."""
 
     def stacked(self) -> np.ndarray | None:
-        """All as one uint8 array ``(N, H, W, C)``, where they are in memory and of one size."""
+        """Return all as one uint8 array ``(N, H, W, C)``, where they are in memory and of one size."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,11 @@ class ImageGathering:
         self._loose: list[np.ndarray] = []
 
     def add(self, pixels: np.ndarray) -> None:
-        """uint8 ``(H, W, C)``."""
+        """Add an image, uint8 ``(H, W, C)``."""
         if self._count == 0:  # memory is taken as it is filled
             self._block = np.empty((self._most, *pixels.shape), np.uint8)
         if self._block is not None and self._block.shape[1:] != pixels.shape:
+            # Copies, so that the block is given back.
             self._loose = [row.copy() for row in self._block[: self._count]]
             self._block = None
         if self._block is None:
@@ -92,6 +93,6 @@ class ImageGathering:
         self._count += 1
 
     def store(self, names: Sequence[str]) -> MemoryStore:
-        """Everything that was added."""
+        """Return everything that was added."""
         whole = None if self._block is None else self._block[: self._count]
         return MemoryStore(self._loose if whole is None else whole, names)

@@ -37,6 +37,7 @@ class ClipSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         rank, world = rank_and_world()
+        # Numbers run on from epoch to epoch (see SeededDataset): workers need not be told the epoch.
         first = 0 if self.fixed else self.epoch * self.length
         for start in range(rank * self.batch_size, self.length, world * self.batch_size):
             stop = min(start + self.batch_size, self.length)
@@ -51,7 +52,7 @@ def make_clip_loader(
     workers: int = 0,
     collate: Callable[[Sequence[Any]], Any] = collate_clips,
 ) -> DataLoader[Any]:
-    """Batches of ``source``, as ``collate`` makes them."""
+    """Make a loader of batches of ``source``, as ``collate`` puts them together."""
     return SampleLoader(
         source,
         batch_size=batch_size,

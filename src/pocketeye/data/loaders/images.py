@@ -44,7 +44,7 @@ def make_loader(
     scales: Sequence[tuple[Transform, int]] = (),
     on_damage: OnDamage | None = None,
 ) -> DataLoader[Batch]:
-    """Batches of (float32 ``(N, C, S, S)``, int64 ``(N,)``).
+    """Make a loader of batches of (float32 ``(N, C, S, S)``, int64 ``(N,)``).
 
     With a transform that has a ``batch`` way and a set in memory a whole batch is made at once. In
     several processes each gets its share, of equal size: with ``shuffle`` a few samples come twice,
@@ -126,6 +126,7 @@ class _Singles(Dataset[Batch]):
         return self.transforms[0 if key.scale is None else 1 + key.scale]
 
     def _one(self, key: Key) -> tuple[Tensor, int]:
+        # Transforms draw from the global generator, which belongs to this sample alone here.
         torch.default_generator.manual_seed(key.seed)
         image, label = self._image(max(key.sample, 0))
         return self._transform(key)(image), IGNORED if key.sample < 0 else label
@@ -153,7 +154,7 @@ class _Batches(_Singles):
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         indices = np.asarray([key.sample for key in keys])
-        real = np.maximum(indices, 0)
+        real = np.maximum(indices, 0)  # filler shows image 0, and its label says to ignore it
         pixels = self.images.pixels(real)
         assert pixels is not None
         with seeded(keys[0].seed):

@@ -1,4 +1,4 @@
-"""What an epoch consists of: samples, and batches of several input sizes, all from (seed, epoch).
+"""Samplers: the samples of an epoch, and batches of several input sizes, from (seed, epoch).
 
 Lightning calls ``loader.sampler.set_epoch`` (or that of the batch sampler's ``sampler``).
 """
@@ -51,6 +51,7 @@ class EpochSampler(Sampler[Key]):
         rank, world = rank_and_world()
         rng = np.random.default_rng((self.seed % (1 << 63), self.epoch))
         order = rng.permutation(self.length) if self.shuffle else np.arange(self.length)
+        # For all samples, whoever reads them: so the number of processes changes no augmentation.
         seeds = rng.integers(1 << 62, size=self.length)
         if self.once:
             order = order[: len(self) * world]
@@ -96,7 +97,7 @@ class MultiScaleBatches(Sampler[list[Key]]):
             yield [Key(key.sample, key.seed, scale) for key in islice(keys, self.batches[scale])]
 
     def _scales(self) -> list[int]:
-        """Places of the sizes of an epoch's batches, unshuffled."""
+        """Return the places of the sizes of an epoch's batches, unshuffled."""
         rounds, left = divmod(len(self.sampler), sum(self.batches))
         scales = list(range(len(self.batches))) * rounds
         for scale, batch in enumerate(self.batches):

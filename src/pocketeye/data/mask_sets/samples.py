@@ -28,6 +28,7 @@ import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.data.files.problems import Problems, require_some
+from pocketeye.data.files.splits import find_split
 from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
@@ -51,22 +52,22 @@ MaskedImages: TypeAlias = SampleSet[ObjectMasks]
 
 
 class Reader(Protocol):
-    """Of one layout. Holds names and annotations only, so that it travels to loader processes."""
+    """A reader of one layout. It holds names and annotations only, so that processes can take it."""
 
     problems: tuple[str, ...]
 
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """What a person would call the image."""
+        """Return what a person would call the image."""
 
     def image(self, index: int) -> Path:
-        """Its file."""
+        """Return the file of the image."""
 
     def shapes(
         self, index: int, size: tuple[int, int]
     ) -> tuple[tuple[Callable[[], np.ndarray], ...], tuple[bool, ...]]:
-        """Masks and ``whole`` of an image of ``size`` (width, height).
+        """Return the masks and ``whole`` of an image of ``size`` (width, height).
 
         Raises:
             UnreadableImage: the masks cannot be read, or are of another size.
@@ -95,7 +96,7 @@ class MaskSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was left out and why, one sentence each.
+        """Sentences about what was left out and why.
 
         What shows only when an image is decoded (a truncated file, a mask of another size, no filled
         pixel) is named in the log when it turns up, and here from then on; the next image takes its
@@ -104,7 +105,7 @@ class MaskSet:
         return tuple(self.collector)
 
     def name(self, index: int) -> str:
-        """File the sample came from."""
+        """Return the file the sample came from."""
         return self.reader.name(index)
 
     def read(self, index: int) -> Sample[ObjectMasks]:
@@ -189,10 +190,11 @@ def _layout_of(root: Path, split: str | None) -> str:
 
 
 def _inside(root: Path, split: str | None) -> Path:
-    folder = root / split if split else root
-    if not folder.is_dir():
-        there = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    if not split:
+        return root
+    there = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    if (name := find_split(split, there)) is None:
         raise MissingFile(
             f"{root} has no folder {split!r}; there is {', '.join(there[:10]) or 'none'}"
         )
-    return folder
+    return root / name

@@ -1,4 +1,4 @@
-"""What the values of a mask's pixels mean: names of classes, what is ignored, colours.
+"""Class maps say what the values of a mask's pixels mean: classes, what is ignored, colours.
 
 ``classes.yaml`` beside a set of masks::
 
@@ -23,7 +23,7 @@ from pocketeye.errors import InvalidValue, MissingFile, unknown
 FILE = "classes.yaml"
 IGNORE = 255
 """Label of pixels that count for nothing (the ``ignore_index`` of losses and metrics)."""
-MOST_CLASSES = 255
+MOST_CLASSES = 255  # labels are uint8, and 255 is IGNORE
 _UNKNOWN, _MOST_VALUE = -1, 65535
 _KEYS = ("names", "ignore", "ids", "colors")
 Colour = tuple[int, int, int]
@@ -44,7 +44,7 @@ class ClassMap:
     colours: Mapping[Colour, int]
 
     def labels(self, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-        """Labels uint8 ``(H, W)``, and how often each unknown value came, which are ignored.
+        """Return labels, uint8 ``(H, W)``, and how often each unknown value came, which are ignored.
 
         Args:
             pixels: integers ``(H, W)``, or RGB ``(H, W, 3)`` (a fourth channel is passed over).
@@ -70,9 +70,10 @@ class ClassMap:
 
 
 def _looked_up(codes: np.ndarray, known: dict[int, int]) -> np.ndarray:
-    """int16 labels of many codes, ``_UNKNOWN`` for those that are not ``known``."""
+    """Return int16 labels of many codes, ``_UNKNOWN`` for those that are not ``known``."""
     if not known:
         return np.full(codes.shape, _UNKNOWN, np.int16)
+    # Colours are 24 bits: a table of all would be 32 MB, a search among the few known is enough.
     keys = np.array(sorted(known), np.int64)
     values = np.array([known[key] for key in keys.tolist()], np.int16)
     places = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
@@ -88,7 +89,7 @@ def _said(code: int, colour: bool) -> str:
 
 
 def numbered(names: Iterable[str], ignore: Iterable[int] = (IGNORE,), first: int = 0) -> ClassMap:
-    """Value ``first + k`` is the class ``names[k]``."""
+    """Make the map in which value ``first + k`` is the class ``names[k]``."""
     names = tuple(names)
     values = {first + label: label for label in range(len(names))}
     values.update({value: IGNORE for value in ignore if value not in values})

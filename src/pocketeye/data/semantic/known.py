@@ -12,7 +12,7 @@ from pocketeye.data.semantic.samples import SemanticSet, load_semantic, semantic
 def load_maps(
     data: str, split: str | None, classes: Path | None, names: Sequence[str]
 ) -> SemanticSet:
-    """A folder that does not say what its masks mean is taken at the network's word, if it is known.
+    """Open a set of label maps; where it does not say what its masks mean, ask the network's classes.
 
     Args:
         classes: what the user says that the masks mean.

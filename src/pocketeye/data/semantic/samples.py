@@ -25,12 +25,17 @@ from pocketeye.data.files.decode import UnreadableImage, decode_as, read_pixels
 from pocketeye.data.files.problems import Problems, require_some
 from pocketeye.data.sample import Sample
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, KNOWN, ClassMap, read_class_map
-from pocketeye.data.semantic.layouts import Found, find_pairs, semantic_layout, semantic_splits
+from pocketeye.data.semantic.layouts import (
+    LAYOUTS,
+    find_pairs,
+    semantic_layout,
+    semantic_splits,
+)
+from pocketeye.data.semantic.pairs import MaskPairs
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
-LAYOUTS = ("ade20k", "cityscapes", "folders")
 Layout = Literal["auto", "ade20k", "cityscapes", "folders"]
-_LOOKED_AT, _MOST_UNKNOWN = 8, 0.5
+_LOOKED_AT, _MOST_UNKNOWN = 8, 0.5  # masks, and the share of their pixels that may have no class
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +53,7 @@ class SemanticSet:
     layout: str
     split: str | None
     class_map: ClassMap
-    found: Found = field(repr=False)
+    found: MaskPairs = field(repr=False)
     collector: Problems = field(repr=False)
 
     def __len__(self) -> int:
@@ -65,20 +70,20 @@ class SemanticSet:
         return IGNORE
 
     def name(self, index: int) -> str:
-        """File of an image."""
+        """Return the file of an image."""
         return self.found.pairs[index][0]
 
     def path(self, index: int) -> Path:
-        """File of an image, with its folder."""
+        """Return the file of an image, with its folder."""
         return self.found.root / self.found.pairs[index][0]
 
     def mask_path(self, index: int) -> Path:
-        """File of the labels of an image."""
+        """Return the file of the labels of an image."""
         return self.found.root / self.found.pairs[index][1]
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was left out and why; what turned out so far when masks and images were read."""
+        """Sentences about what was left out, and what turned out so far when samples were read."""
         return tuple(self.collector)
 
     def targets(self, index: int) -> np.ndarray:
@@ -108,7 +113,7 @@ class SemanticSet:
         return Sample(index=index, name=self.name(index), image=image, targets=labels)
 
     def subset(self, indices: Iterable[int]) -> SemanticSet:
-        """The images at ``indices``, in that order; what turns out about them is noted together."""
+        """Return the images at ``indices``, in that order, with the same collector."""
         pairs = tuple(self.found.pairs[int(index)] for index in indices)
         return replace(self, found=replace(self.found, pairs=pairs))
 
@@ -180,13 +185,13 @@ def _map_of(root: Path, classes: str | Path | ClassMap | None) -> ClassMap | Non
 
 
 def _refuse_other_masks(opened: SemanticSet) -> None:
-    """Masks whose values mostly have no class are not those of these classes."""
+    """Refuse masks whose values mostly have no class: they are of other classes."""
     total, strange = 0, dict[str, int]()
     for index in np.linspace(0, len(opened) - 1, _LOOKED_AT).astype(int).tolist():
         try:
             _, pixels = read_pixels(opened.mask_path(index))
         except UnreadableImage:
-            continue  # named when it is drawn
+            continue  # named when it is read
         total += pixels.shape[0] * pixels.shape[1]
         for value, count in opened.class_map.labels(pixels)[1].items():
             strange[value] = strange.get(value, 0) + count

@@ -70,7 +70,7 @@ class AutoAugment:
         require_policy(policy)
         fill = tuple(min(255, round(255 * value)) for value in mean)
         hparams = {
-            "translate_const": int(input_size * 0.45),
+            "translate_const": int(input_size * 0.45),  # as timm.data.create_transform has it
             "img_mean": fill if len(fill) > 1 else fill[0],
         }
         make = {"rand": rand_augment_transform, "augmix": augment_and_mix_transform}.get(
@@ -88,13 +88,13 @@ class AutoAugment:
 
 
 def _operations(transform: Any) -> Iterator[Any]:
-    """The single operations of a policy: timm keeps them as a list, or as a list of short lists."""
+    """Return the operations of a policy, which timm keeps as a list or as a list of short lists."""
     for entry in getattr(transform, "policy", None) or transform.ops:
         yield from entry if isinstance(entry, list) else [entry]
 
 
 def _posterize(image: Image.Image, bits: int, **kwargs: Any) -> Image.Image:
-    """Black for no bits, which timm asks for at full magnitude and Pillow (13) refuses."""
+    """Turn an image black for no bits, which timm asks for at full magnitude and Pillow refuses."""
     if bits < 1:
         return image.point([0] * 256 * len(image.getbands()))
     posterized: Image.Image = timm_posterize(image, bits, **kwargs)

@@ -72,7 +72,7 @@ class TransformRecipe:
 
 
 def default_stats(in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation for values 0 to 1: ImageNet's for colour, 0.5 and 0.5 for grey."""
+    """Return mean and standard deviation of values 0 to 1: ImageNet's, or 0.5 and 0.5 for grey."""
     if in_chans == 3:
         return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     return (0.5,) * in_chans, (0.5,) * in_chans
@@ -102,7 +102,7 @@ def build_transform(
     std: Sequence[float] | None,
     recipe: TransformRecipe,
 ) -> ImageTransform:
-    """The transform of one split; deterministic given the state of torch's generator.
+    """Build the transform of one split; it follows from the state of torch's generator.
 
     Raises:
         InvalidValue: an input size below 4, or statistics that do not match the channels.
@@ -114,7 +114,7 @@ def build_transform(
     if not train:
         batch = Chain([evaluation, normalise])
         return ImageTransform(single=OneByBatch(batch), batch=batch, input_size=input_size)
-    if recipe.auto_augment:
+    if recipe.auto_augment:  # timm's operations are on PIL images, one by one
         mean = mean or defaults[0]
         steps = [*_single_steps(input_size, mean, recipe), normalise, *_erase_one(recipe)]
         return ImageTransform(single=v2.Compose(steps), batch=None, input_size=input_size)
@@ -133,7 +133,7 @@ def build_transform(
 def _single_steps(
     input_size: int, mean: Sequence[float], recipe: TransformRecipe
 ) -> list[Callable[..., object]]:
-    """The way over PIL images, on which timm's operations work."""
+    """Return the steps over PIL images, on which timm's operations work."""
     mode = InterpolationMode(recipe.interpolation)
     whole = [v2.Resize(round(input_size / recipe.crop_pct), mode), v2.CenterCrop(input_size)]
     if recipe.crop_mode == "warp":
@@ -179,7 +179,7 @@ class OneByBatch:
 
 
 def pil_to_tensor(image: Image.Image) -> Tensor:
-    """uint8 ``(C, H, W)``, a copy."""
+    """Return uint8 ``(C, H, W)``, a copy."""
     pixels = np.array(image)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
 
@@ -196,6 +196,7 @@ class Normalise:
         self.scale, self.shift = scale, -torch.tensor(list(mean)).view(-1, 1, 1) * scale
 
     def __call__(self, x: Tensor) -> Tensor:
+        # In place, without another copy of the batch for each step.
         scale = self.scale / 255.0 if x.dtype == torch.uint8 else self.scale
         return x.to(torch.float32).mul_(scale).add_(self.shift)
 
@@ -215,6 +216,7 @@ class EvalCrop:
 
     def __call__(self, x: Tensor) -> Tensor:
         target = [self.size, self.size] if self.warp else [self.resized]
+        # Images that have the size already keep their pixels as they are.
         if (list(x.shape[-2:]) if self.warp else [min(x.shape[-2:])]) != target:
             x = v2.functional.resize(x, target, self.mode, antialias=True)
         return x if self.warp else v2.functional.center_crop(x, [self.size])
@@ -246,6 +248,7 @@ class ResizedCropBatch:
 
     def _boxes(self, n: int, height: int, width: int) -> tuple[list[int], ...]:
         area = height * width * torch.empty(n).uniform_(*self.scale)
+        # Uniform in the logarithm, so that wide and tall parts are equally likely.
         ratio = torch.empty(n).uniform_(*map(math.log, self.ratio)).exp()
         # a part that would stick out is cut to the image instead of drawn again
         w = (area * ratio).sqrt().round().clamp(1, width)
@@ -296,6 +299,7 @@ class EraseBatch:
         if self.p == 0:
             return x
         n, _, height, width = x.shape
+        # Zhong et al. 2017 (Random Erasing): area 0.02 to 0.33 (torchvision's), aspect 0.3 to 3.3.
         area = height * width * torch.empty(n).uniform_(0.02, 0.33)
         ratio = torch.empty(n).uniform_(math.log(0.3), math.log(3.3)).exp()
         h = (area * ratio).sqrt().clamp(1, height)

@@ -1,4 +1,4 @@
-"""What files, cameras and network streams share: opening, decoding and turning upright with PyAV."""
+"""Open, decode and turn upright with PyAV, alike for files, cameras and network streams."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def open_video_track(path: Path) -> InputContainer:
 
 
 def prepare(container: InputContainer, name: str) -> None:
-    """Raises InvalidValue where there is nothing to decode."""
+    """Raise InvalidValue where there is nothing to decode."""
     tracks = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not tracks:
         if not len(container.streams):
@@ -60,7 +60,7 @@ def prepare(container: InputContainer, name: str) -> None:
 
 
 def video_track(container: InputContainer) -> VideoStream:
-    """The first track that is not the cover image of a song."""
+    """Return the first track that is not the cover image of a song."""
     return next(stream for stream in container.streams.video if not _is_cover(stream))
 
 
@@ -71,7 +71,7 @@ def _is_cover(stream: VideoStream) -> bool:
 def decode(
     container: InputContainer, name: str, *, after: int | None = None
 ) -> Generator[VideoFrame]:
-    """Images in the order of presentation.
+    """Decode images in the order of presentation.
 
     Damaged packets are passed over. A damaged image with others behind it is used as the decoder
     mends it, with a warning; at the end of the file it is left out.
@@ -107,7 +107,7 @@ def _images(container: InputContainer, name: str) -> Generator[VideoFrame]:
 
 
 def to_rgb(image: VideoFrame) -> np.ndarray:
-    """uint8 RGB ``(height, width, 3)``, turned upright as the file says."""
+    """Convert to uint8 RGB ``(height, width, 3)``, turned upright as the file says."""
     frame = image.to_ndarray(format="rgb24")
     turns = round(image.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(frame, turns)) if turns else frame

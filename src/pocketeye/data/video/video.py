@@ -53,7 +53,7 @@ class VideoFile(Frames):
 
     @property
     def num_frames(self) -> int:
-        """How many frames the file lists; those that turn out not to decode are taken off."""
+        """The number of frames in the file's list, less those that turned out not to decode."""
         return len(self._stamps().stamps)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -126,7 +126,7 @@ class VideoFile(Frames):
         return frame
 
     def _note_decoded(self, decoded: array[int]) -> None:
-        """Where frames of the file's list did not come out, take what did for the list."""
+        """Take the frames that came out for the list, where some that it names did not."""
         index = self._stamps()
         listed = len(index.stamps)
         if len(decoded) < listed:
@@ -189,7 +189,7 @@ class _Cursor:
         return self._first.pict_type == PictureType.I
 
     def _seek(self, target: int) -> int | None:
-        """Stamp of the keyframe the container jumps to for ``target``."""
+        """Return the stamp of the keyframe the container jumps to for ``target``."""
         track = video_track(self._container)
         try:
             self._container.seek(target, stream=track)

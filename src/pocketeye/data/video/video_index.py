@@ -1,4 +1,4 @@
-"""Which frames a video file holds, found by reading it once without decoding."""
+"""Index the frames of a video file, which is read once without decoding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FrameIndex:
     exact: bool
 
     def key_before(self, position: int) -> int | None:
-        """Stamp of the last keyframe at or before a frame; None: decode from the start."""
+        """Return the stamp of the last keyframe at or before a frame; None: decode from the start."""
         at = bisect_right(self.keys, self.stamps[position]) if self.exact else 0
         return self.keys[at - 1] if at else None
 

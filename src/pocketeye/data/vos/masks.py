@@ -38,10 +38,10 @@ class MaskReader(Protocol):
         """Frames that have a mask, ascending; without those that turned out to be unreadable."""
 
     def labels(self, frame: int) -> np.ndarray | None:
-        """Ids ``(height, width)``; None where not annotated or unreadable."""
+        """Return ids ``(height, width)``; None where not annotated or unreadable."""
 
     def objects(self, frame: int) -> dict[int, np.ndarray] | None:
-        """Bool ``(height, width)`` of each object that is there; these may overlap."""
+        """Return bool ``(height, width)`` of each object that is there; these may overlap."""
 
 
 @dataclass(eq=False)
@@ -75,7 +75,7 @@ class LabelFiles:
         return None if labels is None else split_labels(labels)
 
     def _is_binary(self) -> bool:
-        """Of the whole clip: a later frame with nothing but void is not an object."""
+        """Decide for the whole clip: a later frame with nothing but void is not an object."""
         if self._binary is None:
             masks = (self._read(frame) for frame in self.annotated)
             first = next((mask for mask in masks if mask is not None and mask.any()), None)
@@ -127,12 +127,12 @@ class ObjectFiles:
 
 
 def split_labels(labels: np.ndarray) -> dict[int, np.ndarray]:
-    """A bool mask for each id above 0."""
+    """Make a bool mask for each id above 0."""
     return {int(i): labels == i for i in np.unique(labels) if i}
 
 
 def merge_objects(objects: Mapping[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Ids ``(height, width)``; where objects overlap, the lowest id."""
+    """Merge masks to ids ``(height, width)``; where objects overlap, the lowest id counts."""
     most = max(objects, default=0)
     labels = np.zeros((size[1], size[0]), np.uint8 if most < 256 else np.int32)
     for object_id in sorted(objects, reverse=True):
@@ -141,7 +141,7 @@ def merge_objects(objects: Mapping[int, np.ndarray], size: tuple[int, int]) -> n
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Ids as they stand in a file: uint8, or int32 where there are more than 8 bits.
+    """Read ids as they stand in a file: uint8, or int32 where there are more than 8 bits.
 
     Raises:
         UnreadableImage: damaged, of another size than (width, height), or colours that are no ids.
@@ -164,8 +164,9 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
 def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
     weights = np.array([65536, 256, 1], np.int64)
     codes, where = np.unique(pixels.astype(np.int64) @ weights, return_inverse=True)
-    greys = codes % 256 * 65793  # 0x010101
+    greys = codes % 256 * 65793  # 0x010101: red, green and blue alike
     palette = np.array(davis_palette(), np.int64).reshape(-1, 3) @ weights
+    # White alone is 255, DAVIS-2016's object; the palette has no white.
     if set(codes) <= {0, 0xFFFFFF}:
         ids = codes % 256
     elif np.isin(codes, palette).all():
@@ -195,7 +196,7 @@ def whole_end(path: Path) -> bool:
 
 
 def header_problem(path: Path, size: tuple[int, int] | None) -> str | None:
-    """What header and end of an image show to be wrong (Pillow may warn, see ``no_comments``)."""
+    """Say what header and end of an image show to be wrong (Pillow may warn, see ``no_comments``)."""
     try:
         width, height = header_size(path)
         if not whole_end(path):
@@ -208,7 +209,7 @@ def header_problem(path: Path, size: tuple[int, int] | None) -> str | None:
 
 
 def scan(reader: MaskReader) -> dict[int, int]:
-    """The first frame of each object, by id in ascending order; reads all masks."""
+    """Find the first frame of each object, by id in ascending order; all masks are read."""
     first: dict[int, int] = {}
     for frame in reader.annotated:
         labels = reader.objects(frame)
@@ -218,6 +219,6 @@ def scan(reader: MaskReader) -> dict[int, int]:
 
 
 def count_text(names: Sequence[str], most: int = 3) -> str:
-    """``3 (a, b, c)``; more are only counted."""
+    """Return ``3 (a, b, c)``; more are only counted."""
     shown = ", ".join(names[:most]) + (", …" if len(names) > most else "")
     return f"{len(names)} ({shown})"

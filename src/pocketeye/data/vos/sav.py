@@ -1,4 +1,8 @@
-"""SA-V's training clips: video files with run lengths of the masks of every fourth frame beside them."""
+"""SA-V: masks of each object for every fourth frame.
+
+Its clips for validation and test are folders of images, with a folder of masks for each object; those
+for training are video files, with a json of run lengths beside each.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.video.video import VideoFile
-from pocketeye.data.vos.masks import count_text, merge_objects
+from pocketeye.data.vos.clip_files import (
+    ClipFiles,
+    folders_in,
+    read_frames,
+    read_masks,
+)
+from pocketeye.data.vos.masks import ObjectFiles, count_text, merge_objects
 from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue
 from pocketeye.results.masks import CompactMask
@@ -21,7 +32,7 @@ from pocketeye.results.masks import CompactMask
 STEP = 4
 """Annotated are 6 of 24 frames a second."""
 MANUAL = "_manual.json"
-_THREADS = 8
+_THREADS = 8  # opening videos is waiting for the disk, not for the processor
 
 
 @dataclass(frozen=True)
@@ -83,25 +94,48 @@ class RunLengths:
             return []
 
 
-def list_files(folder: Path, problems: list[str]) -> Iterator[VideoSequence]:
-    """Clips of all ``*.mp4`` below ``folder`` that have their ``*_manual.json``."""
+def read_sav(clip: ClipFiles, problems: Problems) -> VideoSequence | None:
+    """Look at the files of a clip; None, with the reason in ``problems``, where it cannot be used."""
+    frames = read_frames(clip, problems)
+    if frames is None:
+        return None
+    good: dict[int, dict[int, Path]] = {}
+    for folder in folders_in(clip.masks):
+        if not folder.name.isdecimal():
+            problems.say(f"{clip.name}: folder {folder.name} is no object's number; not read")
+            continue
+        found = read_masks(clip, folder, frames, problems, prefix=f"{folder.name}/")
+        for number, path in found.items():
+            # SA-V counts objects from 0, which is the background here.
+            good.setdefault(number, {})[int(folder.name) + 1] = path
+    if not good:
+        problems.say(f"{clip.name}: not one mask that can be used; left out")
+        return None
+    masks = ObjectFiles(good, frames.size)
+    return VideoSequence(clip.name, frames.size, frames.images, masks, collector=problems)
+
+
+def list_files(folder: Path, problems: Problems) -> Iterator[VideoSequence]:
+    """List the clips of all ``*.mp4`` below ``folder`` that have their ``*_manual.json``."""
     files = sorted(folder.rglob("*.mp4"))
     lone = [p.name for p in files if not p.with_name(p.stem + MANUAL).is_file()]
     if lone:
-        problems.append(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
+        problems.say(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
     files = [path for path in files if path.with_name(path.stem + MANUAL).is_file()]
     with ThreadPoolExecutor(_THREADS) as pool:
         for path, found in zip(files, pool.map(_measure, files), strict=True):
             if isinstance(found, str):
-                problems.append(f"{path.stem}: {found}; left out")
+                problems.say(f"{path.stem}: {found}; left out")
                 continue
             num_frames, size = found
             masks = RunLengths(path.with_name(path.stem + MANUAL), size, num_frames)
-            yield VideoSequence(path.stem, size, FileFrames(path, num_frames), masks)
+            yield VideoSequence(
+                path.stem, size, FileFrames(path, num_frames), masks, collector=problems
+            )
 
 
 def _measure(path: Path) -> tuple[int, tuple[int, int]] | str:
-    """Number and size of the frames, or what is wrong."""
+    """Read number and size of the frames; or say what is wrong."""
     try:
         with VideoFile(path) as video:
             return video.num_frames, video.size
@@ -109,7 +143,7 @@ def _measure(path: Path) -> tuple[int, tuple[int, int]] | str:
         return str(error)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # one clip is read, and perhaps one beside it
 def _open_file(path: Path) -> VideoFile:
     return VideoFile(path)
 

@@ -25,7 +25,7 @@ class FrameReader(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 RGB ``(height, width, 3)``; raises ``InvalidValue`` where it cannot be read."""
+        """Return uint8 RGB ``(height, width, 3)``; raises ``InvalidValue`` where it cannot be read."""
 
     def file_name(self, index: int) -> str:
         """Name of the frame without folder and suffix."""
@@ -80,7 +80,7 @@ class VideoSequence:
         return tuple(self.first_frames)
 
     def frame(self, index: int) -> np.ndarray:
-        """uint8 RGB ``(height, width, 3)``.
+        """Return uint8 RGB ``(height, width, 3)``.
 
         Raises:
             InvalidValue: the file cannot be decoded.
@@ -88,11 +88,11 @@ class VideoSequence:
         return self.frames[index]
 
     def frame_name(self, index: int) -> str:
-        """``00005``: what the file of a frame's mask is called."""
+        """Return what the file of a frame's mask is called: ``00005``."""
         return self.frames.file_name(index)
 
     def mask(self, index: int) -> np.ndarray | None:
-        """Integer ids ``(height, width)``, 0 the background; None where not annotated.
+        """Return integer ids ``(height, width)``, 0 the background; None where not annotated.
 
         Where the objects of SA-V overlap, a pixel has the lowest id (see :meth:`object_masks`).
         """
@@ -101,7 +101,7 @@ class VideoSequence:
         return labels
 
     def object_masks(self, index: int) -> dict[int, np.ndarray] | None:
-        """Bool ``(height, width)`` of each object that is in the frame; None where not annotated."""
+        """Return a mask, bool ``(height, width)``, of each object there; None where not annotated."""
         objects = self.masks.objects(index)
         self._note()
         return objects
@@ -130,7 +130,7 @@ class VideoSet(Sequence[VideoSequence]):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was wrong with the files, and masks that turned out to be unreadable so far."""
+        """Sentences about what was wrong with the files, and about masks that proved unreadable."""
         return tuple(self.collector)
 
     def __len__(self) -> int:

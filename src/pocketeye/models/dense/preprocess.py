@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pocketeye.layers import normalise
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
 
@@ -28,11 +29,7 @@ def as_seen(image: Tensor, described: DenseDescription) -> Tensor:
 
 def normalised(images: Tensor, described: DenseDescription) -> Tensor:
     """uint8 ``(…, 3, H, W)`` as the network takes them, float32."""
-    mean, std = (
-        torch.tensor(values, device=images.device).view(3, 1, 1)
-        for values in (described.mean, described.std)
-    )
-    return (images.float() / 255 - mean) / std
+    return normalise(images.float() / 255, described.mean, described.std)
 
 
 def fitted(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:

@@ -100,7 +100,7 @@ def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -
     axes.set_yticks(range(count), [short(name, 18) for name in names], fontsize=7)
     for i, j in zip(*np.nonzero(table.counts), strict=True):
         colour = "white" if share[i, j] > 0.5 else "black"
-        text = str(table.counts[i, j]) if unit != "pixels" else _percent(share[i, j])
+        text = str(table.counts[i, j]) if unit != "pixels" else _percent_of_cell(share[i, j])
         axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, fontsize=10, wrap=True)
@@ -110,7 +110,7 @@ def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -
     return path
 
 
-def _percent(share: float) -> str:
+def _percent_of_cell(share: float) -> str:
     """Write a share for a cell; nothing for what rounds to nothing."""
     return f"{100 * share:.0f}" if share >= 0.005 else ""
 

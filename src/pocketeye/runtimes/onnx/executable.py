@@ -22,6 +22,7 @@ PROVIDER = "CPUExecutionProvider"
 _UNREADABLE = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument,
                state.NotImplemented, state.RuntimeException)  # fmt: skip
 _KERNEL = "_kernel_time"
+# The first runs allocate and fill caches; they are in no mean.
 _WARM_UP = 3
 
 

@@ -19,6 +19,7 @@ from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Gemm, Shape, Shuffle,
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.onnx.lowering import lower
 
+# Opset 20 is the first with Gelu as an operator of its own.
 OPSET, IR_VERSION = 20, 10
 
 

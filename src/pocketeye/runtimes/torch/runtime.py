@@ -40,6 +40,7 @@ from pocketeye.runtimes.base import (
 from pocketeye.runtimes.torch.pt2 import load_pt2, save_pt2
 
 FILE = "model.pt2"
+# The first runs allocate and fill caches; they are in no mean.
 _WARM_UP = 3
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
+from pocketeye.models.task import Task
 from pocketeye.runs import ENVIRONMENT, RECIPE
 from pocketeye.searching import stages
 from pocketeye.searching.deriving.derive import Derived
 from pocketeye.searching.outcome import Trained
 from pocketeye.searching.report.report import SearchReport
 from pocketeye.searching.run import SearchOutcome
-from pocketeye.searching.tasks import SearchableTask
 
 _NOTEWORTHY_DRIFT = 0.01
 PANELS = (
@@ -29,7 +29,7 @@ PANELS = (
 
 def build_report(
     plan: stages.Plan,
-    task: SearchableTask,
+    task: Task,
     outcome: SearchOutcome,
     derived: Derived,
     trained: Trained | None,
@@ -81,22 +81,21 @@ def describe(table: LatencyTable) -> str:
 
 
 def next_commands(
-    task: SearchableTask, out: Path, data: str, classes: str | None, runtime: str, precision: str,
+    task: Task, out: Path, data: str, classes: str | None, runtime: str, precision: str,
     *, trained: bool,
 ) -> list[str]:  # fmt: skip
-    """What makes sense after a search; a network without weights is trained first."""
+    """Return what makes sense after a search; a network without weights is trained first."""
     folder = shlex.quote(str(out))
-    semantic = " --task semantic" if task == "semantic" else ""
     if not trained:
-        words = ["pocketeye", "train", task, str(out / stages.ARCHITECTURE), "--data", data]
-        if semantic:
+        words = ["pocketeye", "train", task.name, str(out / stages.ARCHITECTURE), "--data", data]
+        if task.labels_pixels:
             words += ["--recipe", str(out / RECIPE), *(["--classes", classes] if classes else [])]
         return [shlex.join(words)]
     return [
         f"pocketeye export {folder} --to {runtime} --precision {precision} "
         f"--data {shlex.quote(data)}",
         f"pocketeye eval {folder} --data {shlex.quote(data)}",
-        f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if semantic else ""),
+        f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if task.is_dense else ""),
     ]
 
 

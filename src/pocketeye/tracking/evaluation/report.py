@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pocketeye.errors import InvalidValue
 from pocketeye.metrics.vos import TOLERANCE
-from pocketeye.runs import environment, write_atomic, write_table
+from pocketeye.runs import environment, make_folder, write_atomic, write_table
 from pocketeye.tracking.evaluation.result import HEADER, VosResult
 from pocketeye.tracking.evaluation.strip import draw_strip
 
@@ -39,10 +38,7 @@ def save_vos(
         "environment": environment(),
     }
     text = json.dumps(data, indent=1) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+    make_folder(folder)
     return [
         write_atomic(folder / JSON, text),
         write_table(folder / TABLE, HEADER, (row for result in results for row in result.rows())),

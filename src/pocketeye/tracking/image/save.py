@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
-from pocketeye.runs import write_atomic
+from pocketeye.runs import make_folder, write_atomic
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 _MOST_LABELS = 255
@@ -33,10 +33,7 @@ def _save(found: Result, target: Path, name: str) -> list[Path]:
     if suffix in _IMAGES:
         return [found.save(target)]
     folder = target.parent if suffix else target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
+    make_folder(folder)
     text = json.dumps(_coco(found, name)) + "\n"
     if suffix:
         return [write_atomic(target, text)]

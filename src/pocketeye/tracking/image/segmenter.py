@@ -11,12 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from pocketeye.data.files.decode import UnreadableImage, decode, to_mode
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
-from pocketeye.layers import onednn_products
+from pocketeye.layers import normalise, onednn_products
 from pocketeye.models import TAM
 from pocketeye.models.tam.prompt_encoder import NO_POINT
 from pocketeye.models.tam.tam import as_prompt
@@ -229,11 +228,7 @@ class ImageSegmenter:
         pixels = pixels.permute(2, 0, 1)[None].float() / 255
         size = self.model.image_size
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-        mean, std = (
-            pixels.new_tensor(values)[:, None, None]
-            for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        )
-        return ((pixels - mean) / std).to(next(self.model.parameters()).dtype)
+        return normalise(pixels).to(next(self.model.parameters()).dtype)
 
     def _answers(
         self, seen: EmbeddedImage, prompts: list[Prompt], multimask: bool | None

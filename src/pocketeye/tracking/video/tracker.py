@@ -11,12 +11,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from PIL import Image
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidType, unknown
-from pocketeye.layers import onednn_products
+from pocketeye.layers import normalise, onednn_products
 from pocketeye.models import TAM, load_checkpoint
 from pocketeye.models.tam import ImageFeatures, Memory, Pooling
 from pocketeye.tracking.io.source import open_video
@@ -178,6 +177,4 @@ def network_input(frame: np.ndarray, image_size: tuple[int, int]) -> Tensor:
     """uint8 RGB ``(height, width, 3)`` as normalised ``(1, 3, H, W)``, stretched (bicubic, of PIL)."""
     resized = Image.fromarray(frame).resize((image_size[1], image_size[0]))
     image = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255
-    return (image - torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)) / torch.tensor(
-        IMAGENET_DEFAULT_STD
-    ).view(3, 1, 1)
+    return normalise(image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -33,6 +33,77 @@ _VAL_BATCH = 128
 _NUM_SAMPLES = 32
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A training of which everything fits together, before anything is written.
+
+    Attributes:
+        asked: the recipe as the user gave it.
+        config: the recipe as it is used: with an input size, and without mirroring where it would
+            change what an image means.
+        info: what one must know of the network to use it.
+    """
+
+    model: nn.Module
+    train: ImageSet
+    val: ImageSet
+    asked: ClassifyRecipe
+    config: ClassifyRecipe
+    info: ModelInfo
+    teacher: Teacher | None
+
+    def fit(self, run: RunFolder, resume: bool = False) -> FitResult:
+        """Train, see :func:`fit`."""
+        config, info, model = self.config, self.info, self.model
+        loaders = _loaders(self.train, self.val, config, info)
+        plan = TrainingPlan(
+            title=f"{info.name} on {info.data}, {info.input_size} px",
+            task=ClassificationTask(model, config, info, self.teacher),
+            loaders=loaders,
+            describe=lambda folder: _describe_run(model, loaders[0], info, folder),
+            report=write_classify_report,
+            recipe=self.asked,
+            counts={"num_train": len(self.train), "num_val": len(self.val)},
+            drawings=(SAMPLES,),
+            sync_bn=config.sync_bn,
+            progress=f"training {info.name}",
+        )
+        result = fit_run(model, plan, run, resume)
+        if has_distilled_head(model):
+            model.set_distilled_training(False)  # type: ignore[operator]
+        return result
+
+
+def prepare(
+    model: nn.Module,
+    train: ImageSet,
+    val: ImageSet,
+    config: ClassifyRecipe,
+    *,
+    name: str | None = None,
+    teacher: Teacher | None = None,
+) -> Prepared:
+    """Check that sets, network, recipe and teacher fit together; see :func:`fit` for the arguments.
+
+    Raises:
+        InvalidValue: they do not.
+    """
+    asked = config
+    if config.input_size is None:
+        config = replace(config, input_size=choose_input_size(model, train))
+    if config.flip and not train.mirrored_alike:
+        logger.info("%s: flip is off, as mirrored samples mean something else", train.source)
+        config = replace(config, flip=0.0)
+    info = describe(model, train, config, name)
+    _require_fit(model, train, val, info, config)
+    teacher = teacher or open_teacher(config, info)
+    if config.drop_rate and hasattr(model, "drop_rate"):
+        model.drop_rate = config.drop_rate  # type: ignore[assignment]
+    return Prepared(
+        model=model, train=train, val=val, asked=asked, config=config, info=info, teacher=teacher
+    )
+
+
 def fit(
     model: nn.Module,
     train: ImageSet,
@@ -42,7 +113,6 @@ def fit(
     resume: bool = False,
     *,
     name: str | None = None,
-    description: str = "training",
     teacher: Teacher | None = None,
 ) -> FitResult:
     """Train ``model`` and leave it with its best weights.
@@ -58,7 +128,6 @@ def fit(
         run: an open run folder.
         resume: go on from ``last.ckpt``; the result is bit for bit that of one go (on a CPU).
         name: name of the network for ``model.json``; default its architecture's or class's.
-        description: text of the progress bar.
         teacher: from :func:`~pocketeye.training.classify.distill.open_teacher`; by default opened
             here, where the recipe names one.
 
@@ -67,34 +136,7 @@ def fit(
             room.
         UserError: interrupted; says how to go on.
     """
-    asked = config
-    if config.input_size is None:
-        config = replace(config, input_size=choose_input_size(model, train))
-    if config.flip and not train.mirrored_alike:
-        logger.info("%s: flip is off, as mirrored samples mean something else", train.source)
-        config = replace(config, flip=0.0)
-    info = describe(model, train, config, name)
-    require_fit(model, train, val, info, config)
-    teacher = teacher or open_teacher(config, info)
-    if config.drop_rate and hasattr(model, "drop_rate"):
-        model.drop_rate = config.drop_rate  # type: ignore[assignment]
-    loaders = _loaders(train, val, config, info)
-    plan = TrainingPlan(
-        title=f"{info.name} on {info.data}, {info.input_size} px",
-        task=ClassificationTask(model, config, info, teacher),
-        loaders=loaders,
-        describe=lambda folder: _describe_run(model, loaders[0], info, folder),
-        report=write_classify_report,
-        recipe=asked,
-        counts={"num_train": len(train), "num_val": len(val)},
-        drawings=(SAMPLES,),
-        sync_bn=config.sync_bn,
-        progress=description,
-    )
-    result = fit_run(model, plan, run, resume)
-    if has_distilled_head(model):
-        model.set_distilled_training(False)  # type: ignore[operator]
-    return result
+    return prepare(model, train, val, config, name=name, teacher=teacher).fit(run, resume)
 
 
 def choose_input_size(model: nn.Module, images: ImageSet) -> int:
@@ -133,7 +175,7 @@ def describe(
     )
 
 
-def require_fit(
+def _require_fit(
     model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo, config: ClassifyRecipe
 ) -> None:
     """Raise InvalidValue for sets, network and recipe that do not fit together."""

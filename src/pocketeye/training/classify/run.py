@@ -13,8 +13,7 @@ from pocketeye.data.classification.images import DIGITS
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
 from pocketeye.models.reference import ArchitectureFile, Run, resolve
-from pocketeye.training.classify.distill import open_teacher
-from pocketeye.training.classify.fit import choose_input_size, describe, fit, require_fit
+from pocketeye.training.classify.fit import choose_input_size, prepare
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import next_commands
 from pocketeye.training.classify.start import start_network
@@ -59,9 +58,8 @@ def run_classifier(
         config = replace(config, input_size=_input_size(model, module, train))
     assert config.input_size is not None
     name = _name(model)
-    info = describe(module, train, config, name)
-    require_fit(module, train, val, info, config)
-    teacher = open_teacher(config, info)
+    prepared = prepare(module, train, val, config, name=name)
+    teacher = prepared.teacher
     asked = {
         "model": model,
         "data": data,
@@ -72,10 +70,7 @@ def run_classifier(
         "teacher_sha256": teacher.sha256 if teacher else None,
     }
     run = place.open(f"{name}-on-{Path(data).stem}", asked, config)
-    fitted = fit(
-        module, train, val, config, run, place.resume,
-        name=name, description=f"training {name}", teacher=teacher,
-    )  # fmt: skip
+    fitted = prepared.fit(run, place.resume)
     return TrainedRun(
         task=config.task,
         network=name,
@@ -88,7 +83,8 @@ def run_classifier(
         num_train=len(train),
         num_val=len(val),
         params=num_params(module),
-        problems=(*train.problems, *val.problems),
+        # Those of validation first: that a test split chose the epoch must not be cut off.
+        problems=(*val.problems, *train.problems),
         commands=tuple(next_commands(run.path, data)),
     )
 

@@ -53,7 +53,8 @@ class DenseOptions(RunOptions, total=False):
 
     Args:
         input_size: shorter side of the images in pixels, in training and use.
-        pretrained: begin with the published weights of the backbone.
+        pretrained: begin with the published weights of the backbone: from their pip package, or
+            fetched.
         checkpoint: begin with all weights of this run or file, of the same network and classes.
         start_from: begin with the backbone of this run or file.
     """

@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pocketeye.data.clips.clips import ClipBatch
+from pocketeye.layers import normalise
 from pocketeye.models.tam import TAM, ImageFeatures, MemoryRule, Prediction
 from pocketeye.models.tam.memory_rule import frames_to_read
 from pocketeye.models.tam.tam import as_prompt
@@ -62,15 +62,6 @@ class _Memory:
     tracked: dict[int, _Left] = field(default_factory=dict)
 
 
-def normalised(frames: Tensor) -> Tensor:
-    """uint8 ``(B, T, 3, H, W)`` as the network takes them, ``(B * T, 3, H, W)``."""
-    mean, std = (
-        torch.tensor(values, device=frames.device).view(3, 1, 1)
-        for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-    )
-    return (frames.flatten(0, 1).float() / 255 - mean) / std
-
-
 class ClipForward:
     """One pass over a batch of clips whose objects are all to be seen in the first frame.
 
@@ -83,7 +74,7 @@ class ClipForward:
     def __init__(self, model: TAM, batch: ClipBatch, plan: Plan) -> None:
         self.model, self.batch, self.plan = model, batch, plan
         self.num_frames = batch.frames.shape[1]
-        images = normalised(batch.frames)
+        images = normalise(batch.frames.flatten(0, 1).float() / 255)
         if next(model.image_encoder.parameters()).is_contiguous(memory_format=torch.channels_last):
             images = images.contiguous(memory_format=torch.channels_last)
         self.images = images

@@ -10,6 +10,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import Task
+from pocketeye.runs import CHECKPOINT
 from pocketeye.tracking import open_model
 from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import (
@@ -94,7 +95,8 @@ def run_tracker(
         "teacher_sha256": taught.sha256 if taught else None,
     }
     run = place.open(f"{model}-{task}", asked, config)
-    if checkpoint is None and not place.resume:
+    # The norms of a run that goes on are in its checkpoint.
+    if checkpoint is None and not (place.resume and (run / CHECKPOINT).is_file()):
         measure_maps(network, train)
     description = TrackerDescription(
         task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data

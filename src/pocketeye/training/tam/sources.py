@@ -2,7 +2,8 @@
 
 Each set is told by its files: images with masks (COCO, SA-1B, label maps) or videos (DAVIS,
 YouTube-VOS, MOSE, SA-V). Its own lists divide it into training and validation; of a set without such
-lists every tenth sample is kept for validation; a set of one sample trains only.
+lists a fifth of the samples is held out (:mod:`pocketeye.data.files.splits`); a set of one sample
+trains only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pocketeye.data.clips.overlaid import OverlaidClips
 from pocketeye.data.clips.synthetic import SyntheticClips
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.splits import SPLITS, hold_out
 from pocketeye.data.mask_sets.samples import (
     MaskedImages,
     MaskSet,
@@ -29,15 +31,13 @@ from pocketeye.data.mask_sets.samples import (
     load_masks,
     split_layout,
 )
-from pocketeye.data.sample import Sample
+from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 
-_VAL = ("dev", "val", "valid")
-_EVERY = 10
 _AS_IS = Geometry(degrees=0, shear=0, scale=(1.0, 1.0), flip=0, still=1)
 _UNTOUCHED = Colours(brightness=0, contrast=0, saturation=0, grey=0)
 _VAL_SEED = 1_000_003  # draws of validation are not those of training
@@ -85,7 +85,14 @@ class DataSets:
     videos: list[VideoSet] = field(default_factory=list)
     val_images: list[MaskedImages] = field(default_factory=list)
     val_videos: list[VideoSet] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences about what was left out; they grow while the sets are read."""
+        sets: list[SampleSet[Any]] = [
+            *self.images, *self.videos, *self.val_images, *self.val_videos,
+        ]  # fmt: skip
+        return tuple(dict.fromkeys(line for each in sets for line in each.problems))
 
     def lines(self) -> list[str]:
         """What there is, a line for each set."""
@@ -119,9 +126,8 @@ def _open_videos(path: str, sets: DataSets) -> None:
     if val is not None:  # a list of first frames alone validates nothing
         val = _only(val, [len(video.annotated) > 1 for video in val])
     if val is None or not len(val):
-        train, val = _tenths_of_videos(train)
+        train, val = _held_out_videos(train)
     sets.videos.append(train)
-    sets.problems.extend((*train.problems, *val.problems))
     if len(val):
         sets.val_videos.append(val)
 
@@ -129,13 +135,11 @@ def _open_videos(path: str, sets: DataSets) -> None:
 def _open_images(path: str, sets: DataSets) -> None:
     folder, layout = split_layout(path)
     images, held = _divided(folder, partial(load_masks, layout=layout))
-    sets.problems.extend(images.problems)
     if held is not None:
-        sets.problems.extend(held.problems)
         sets.images.append(images)
         sets.val_images.append(held)
         return
-    ours, theirs = _tenths(len(images))
+    ours, theirs = hold_out(len(images))
     sets.images.append(Part(images, ours))
     if theirs:
         sets.val_images.append(Part(images, theirs))
@@ -154,7 +158,7 @@ def _line_of(gallery: MaskedImages) -> str:
 
 def is_video_set(root: Path) -> bool:
     """Whether a folder has the layout of one of the video sets."""
-    bases = (root, root / "train", *(root / name for name in _VAL))
+    bases = (root, *(root / name for name in (*SPLITS["train"], *SPLITS["val"])))
     names = ("JPEGImages", "JPEGImages_24fps")
     framed = any((base / name).is_dir() for base in bases for name in names)
     return framed or next(root.glob("**/*_manual.json"), None) is not None
@@ -269,23 +273,14 @@ def _divided(path: str, load: Callable[..., T]) -> tuple[T, T | None]:
         train = load(path, "train")
     except UserError:
         return load(path), None
-    for split in _VAL:
-        try:
-            return train, load(path, split)
-        except UserError:
-            continue
-    return train, None
+    try:
+        return train, load(path, "val")
+    except UserError:
+        return train, None
 
 
-def _tenths(count: int) -> tuple[list[int], list[int]]:
-    if count == 1:
-        return [0], []
-    held = list(range(0, count, _EVERY))
-    return [place for place in range(count) if place % _EVERY], held
-
-
-def _tenths_of_videos(videos: VideoSet) -> tuple[VideoSet, VideoSet]:
-    ours, _ = _tenths(len(videos))
+def _held_out_videos(videos: VideoSet) -> tuple[VideoSet, VideoSet]:
+    ours, _ = hold_out(len(videos))
     keep = [place in set(ours) for place in range(len(videos))]
     return _only(videos, keep), _only(videos, [not kept for kept in keep])
 

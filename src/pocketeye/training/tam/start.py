@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from pocketeye.data.clips.clips import ClipSource
 from pocketeye.errors import InvalidValue
+from pocketeye.layers import normalise
 from pocketeye.models import load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.models.tam.checkpoints import initialize
 from pocketeye.models.tam.described import weights_in
-from pocketeye.training.tam.clip_forward import normalised
 
 _MEASURED_CLIPS = 32  # the statistics of 64 clips differ from those of 32 by 2 % at most (Lite0)
 
@@ -99,7 +99,7 @@ def measure_maps(model: TAM, clips: ClipSource) -> None:
         norm.momentum = None  # the plain mean over all batches
         norm.train()
     for index in range(min(_MEASURED_CLIPS, len(clips))):
-        trunk.encode_image(normalised(clips[index].frames[None, :1]))
+        trunk.encode_image(normalise(clips[index].frames[:1].float() / 255))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.train(was_training)

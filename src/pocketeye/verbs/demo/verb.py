@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
+from pocketeye.runs import make_folder
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.demo.report import write_demo_report
 from pocketeye.verbs.demo.result import DemoResult
@@ -57,10 +58,7 @@ def demo(
         raise InvalidValue(
             f"{out} holds a demo already: start again with --overwrite or choose another --out"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     seconds: dict[str, float] = {}
 
     def step(name: str, verb: Callable[..., _Result], *args: Any, **options: Any) -> _Result:

@@ -35,7 +35,7 @@ from pocketeye.predicting.evaluation.semantic import (
     judge_label_maps,
 )
 from pocketeye.results.figures import short
-from pocketeye.text import human_seconds, problem_lines, text_table
+from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
 
 _SHOWN = 12
@@ -60,8 +60,8 @@ class DetectionEvaluateResult(VerbResult):
             line for report in result.reports for line in _ap_lines(report.kind, report.values)
         ]
         lines += [
-            f"VOC mAP {_percent(result.voc.map_2007)} (2007, 11 points) · "
-            f"{_percent(result.voc.map_2010)} (2010, area)",
+            f"VOC mAP {human_percent(result.voc.map_2007)} (2007, 11 points) · "
+            f"{human_percent(result.voc.map_2010)} (2010, area)",
             _best_f1(result.matches),
             _judged(result.model, len(result.truths), "images", result.data, result.seconds),
             "",
@@ -70,8 +70,8 @@ class DetectionEvaluateResult(VerbResult):
         rows = sorted(result.rows(), key=lambda row: getattr(row, f"{kind}_ap") or -1.0)
         columns = ("box_ap", "box_ap50", *(("mask_ap", "mask_ap50") if kind == "mask" else ()))
         cells = [
-            (short(row.name, 30), str(row.n), *(_percent(getattr(row, c)) for c in columns),
-             _percent(row.voc_2007))
+            (short(row.name, 30), str(row.n), *(human_percent(getattr(row, c)) for c in columns),
+             human_percent(row.voc_2007))
             for row in rows if row.n
         ]  # fmt: skip
         heads = [column.replace("_ap", " AP") for column in columns]
@@ -108,16 +108,16 @@ class SemanticEvaluateResult(VerbResult):
     def lines(self) -> list[str]:
         result, report = self.result, self.result.report
         lines = [
-            f"mean IoU [bold]{_percent(report.miou)}[/bold] · mean accuracy of the classes "
-            f"{_percent(report.macc)} · pixel accuracy {_percent(report.accuracy)}",
+            f"mean IoU [bold]{human_percent(report.miou)}[/bold] · mean accuracy of the classes "
+            f"{human_percent(report.macc)} · pixel accuracy {human_percent(report.accuracy)}",
             _judged(result.model, len(result.images), "images", result.data, result.seconds),
             "",
         ]
         total = max(1, sum(row.pixels for row in report.rows))
         rows = sorted(report.rows, key=lambda row: -1.0 if row.iou is None else row.iou)
         cells = [
-            (short(row.name, 30), _percent(row.pixels / total), _percent(row.iou),
-             _percent(row.accuracy))
+            (short(row.name, 30), human_percent(row.pixels / total), human_percent(row.iou),
+             human_percent(row.accuracy))
             for row in rows if row.iou is not None
         ]  # fmt: skip
         lines += _table(("hardest classes", "share", "IoU", "accuracy"), cells)
@@ -198,11 +198,11 @@ def _semantic(
 
 def _ap_lines(kind: str, values: dict[str, float]) -> list[str]:
     sizes = " · ".join(
-        f"{size} {_percent(values[f'ap_{size}'])}" for size in ("small", "medium", "large")
+        f"{size} {human_percent(values[f'ap_{size}'])}" for size in ("small", "medium", "large")
     )
+    ap, ap50, ap75, recall = (human_percent(values[key]) for key in ("ap", "ap50", "ap75", "ar100"))
     return [
-        f"{kind} AP [bold]{_percent(values['ap'])}[/bold] · AP50 {_percent(values['ap50'])} · AP75 "
-        f"{_percent(values['ap75'])} · {sizes} · recall {_percent(values['ar100'])}",
+        f"{kind} AP [bold]{ap}[/bold] · AP50 {ap50} · AP75 {ap75} · {sizes} · recall {recall}",
     ]
 
 
@@ -211,7 +211,7 @@ def _best_f1(matches: MatchReport) -> str:
         return "no object is found (IoU 0.5), whatever the score"
     return (
         f"F1 is best at scores from {matches.score:.2f}: {matches.f1:.2f} (precision "
-        f"{_percent(matches.precision)}, recall {_percent(matches.recall)}; IoU 0.5)"
+        f"{human_percent(matches.precision)}, recall {human_percent(matches.recall)}; IoU 0.5)"
     )
 
 
@@ -235,7 +235,3 @@ def _onwards(model: str, data: str) -> list[str]:
 
 def _unique(*problems: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for group in problems for text in group))
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or share != share else f"{100 * share:.1f} %"

@@ -21,7 +21,7 @@ from pocketeye.predicting.evaluation.classification import evaluate as run_evalu
 from pocketeye.predicting.evaluation.coco_results import has_masks
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
-from pocketeye.text import human_seconds, problem_lines, text_table
+from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.tracking.evaluation.vos_models import BASELINES
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
@@ -58,7 +58,12 @@ class EvaluateResult(VerbResult):
             "",
         ]
         worst = [
-            (short(row.name, 30), str(row.n), _percent(row.recall), _percent(row.precision))
+            (
+                short(row.name, 30),
+                str(row.n),
+                human_percent(row.recall),
+                human_percent(row.precision),
+            )
             for row in result.worst(8)
         ]
         header = ("hardest classes", "n", "recall", "precision")
@@ -79,10 +84,6 @@ class EvaluateResult(VerbResult):
         if isinstance(named, ArtifactFolder):
             return [f"pocketeye bench {model}"]
         return [f"pocketeye export {model} --data {data}"] if isinstance(named, Run) else []
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def evaluate(

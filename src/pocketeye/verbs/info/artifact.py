@@ -65,7 +65,12 @@ class ArtifactInfo(VerbResult):
             ("runtime", f"{artifact.runtime}, {artifact.precision}"),
             ("input", shapes),
             ("size", human_bytes(self.size_bytes)),
-            ("parity", " ".join(self.parity.lines()) if self.parity else "not compared"),
+            (
+                "parity",
+                " ".join(self.parity.lines()).removeprefix("parity ")
+                if self.parity
+                else "not compared",
+            ),
             ("made", str(origin.get("created", "unknown")).replace("T", " ")),
         ]
         head = f"[bold]{escape(self.model)}[/bold]: an artefact of {self.task.kind}"

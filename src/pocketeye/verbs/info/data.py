@@ -13,6 +13,7 @@ from pocketeye.data.describing.description import DataDescription, SplitDescript
 from pocketeye.data.describing.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import is_architecture
+from pocketeye.results.result import save_image
 from pocketeye.runs import ARCHITECTURE, CONFIG, ENVIRONMENT, MANIFEST, MODEL
 from pocketeye.text import problem_lines, text_table
 from pocketeye.verbs._result import VerbResult
@@ -86,12 +87,12 @@ def data_info(
     if data is None or out is None:
         return None if data is None else DataInfo(data=data)
     if data.shown is None:
-        raise InvalidValue(f"samples are drawn of boxes, outlines and labels, not of {data.kind}")
+        drawn = "boxes, outlines, labels and videos"
+        raise InvalidValue(f"samples are drawn of {drawn}, not of {data.kind}")
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InvalidValue(f"the samples go into one image: --out FILE.png, not {out}")
     sheet = sample_sheet(data.shown)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    save_image(sheet, out)
     return DataInfo(data=data, image=out)
 
 

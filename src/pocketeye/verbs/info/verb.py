@@ -10,8 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.record import ms_text
-from pocketeye.latency.records import FiledRecord, by_setup, records_in
+from pocketeye.latency.record import FiledRecord, by_setup, ms_text, records_in
 from pocketeye.models import (
     Architecture,
     Card,

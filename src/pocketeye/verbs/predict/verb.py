@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pocketeye.data.inputs import STDIN, find_inputs, names_images
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
-from pocketeye.models.reference import Run, expect, resolve
+from pocketeye.models.reference import Run, expect, network_at, resolve
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
 from pocketeye.predicting.files import FOLDER, SHEET, _save, _save_csv
@@ -19,7 +19,6 @@ from pocketeye.predicting.predict import Prediction
 from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
-from pocketeye.runs import ARCHITECTURE, MANIFEST, MODEL
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
@@ -126,7 +125,7 @@ def predict(
         MissingExtra: no network is named, or a packaged one, and the package is not installed.
     """
     images = list(images or [])
-    if model is not None and names_images(model) and not _is_network(Path(model)):
+    if model is not None and names_images(model) and network_at(Path(model)) is None:
         images.insert(0, model)
         model = None
     if not images:
@@ -171,11 +170,6 @@ def predict(
         files=tuple(files),
         by_default=by_default,
     )
-
-
-def _is_network(path: Path) -> bool:
-    """Whether a folder is a run or an artefact, which may hold images too."""
-    return any((path / name).is_file() for name in (MANIFEST, MODEL, ARCHITECTURE))
 
 
 def _default_classifier(checkpoint: Path | None, classes: Path | None) -> str:

@@ -56,7 +56,7 @@ def train_classifier(
         run_classifier(
             model, data=data, recipe=recipe, input_size=input_size, pretrained=pretrained,
             checkpoint=checkpoint, new_head=new_head, teacher=teacher,
-            teacher_checkpoint=as_text(teacher_checkpoint), teacher_size=teacher_size, distill=distill,
-            options=options,
+            teacher_checkpoint=as_text(teacher_checkpoint), teacher_size=teacher_size,
+            distill=distill, options=options,
         )
     )  # fmt: skip

@@ -1,0 +1,67 @@
+"""Image folders: a folder of images for each class."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import numpy as np
+
+from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data.files.listing import Listing, require_known, some
+from pocketeye.data.files.names import Names
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.sources import FileSource, walk
+from pocketeye.errors import InvalidValue
+
+_IGNORED = frozenset(("Thumbs.db",))  # Windows leaves it in every folder of images
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Return the names of the folders in ``root``, sorted: the classes of an image folder."""
+    return tuple(
+        sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    )
+
+
+def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
+    """List ``root/CLASS/**/image``; the classes are the folders' names, sorted.
+
+    Args:
+        root: the folder of one split.
+        classes: the classes of the training split, which fix the labels.
+
+    Raises:
+        InvalidValue: no class folders, no images, or a class the training split does not have.
+    """
+    problems = Problems()
+    found = class_folders(root)
+    loose = [p for p in root.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES]
+    if not found:
+        what = f"{len(loose)} images but no class folders" if loose else "no images"
+        raise InvalidValue(f"{root} holds {what}: expected {root}/CLASS/image.jpg")
+    known = classes or found
+    require_known(found, known, str(root))
+    for file in loose:
+        problems.add(file.name, "in no class folder")
+    names, sizes, labels = Names(), array("q"), array("q")
+    for name in found:
+        before = len(names)
+        for path, size in walk(root / name):
+            if Path(path).suffix.lower() in SUFFIXES:
+                names.append(f"{name}/{path}")
+                sizes.append(size)
+            elif Path(path).name not in _IGNORED:
+                problems.add(f"{name}/{path}", "not an image by its name")
+        labels.extend([known.index(name)] * (len(names) - before))
+    if not names:
+        raise InvalidValue(
+            f"{root} holds no images in its {len(found)} class folders ({some(found)})"
+        )
+    return Listing(
+        classes=known,
+        labels=np.asarray(labels, np.int64),
+        source=FileSource(root, names, np.asarray(sizes, np.int64)),
+        rows=np.arange(len(names)),
+        problems=tuple(problems),
+    )

@@ -1,0 +1,44 @@
+"""Images and masks of one split, as every layout of label maps finds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketeye.data.files.decode import no_comments
+from pocketeye.data.files.mask_pairs import pair_up
+from pocketeye.data.files.problems import Problems
+from pocketeye.data.semantic.class_maps import ClassMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPairs:
+    """Images and masks, file names below ``root``; ``class_map`` where the layout has its own."""
+
+    root: Path
+    pairs: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+    class_map: ClassMap | None = None
+
+
+def paired(
+    root: Path,
+    images: dict[str, str],
+    masks: dict[str, str],
+    problems: Problems,
+    class_map: ClassMap | None,
+    colours: bool = False,
+) -> MaskPairs:
+    """Pair images and masks by their names; what does not fit joins ``problems``.
+
+    Args:
+        colours: whether masks in RGB mean something.
+    """
+    with no_comments():
+        pairs = pair_up(root, images, masks, problems, colours=colours)
+    return MaskPairs(root=root, pairs=tuple(pairs), problems=tuple(problems), class_map=class_map)
+
+
+def folders_in(root: Path) -> set[str]:
+    """Return the names of the folders in ``root``; none where it is not there."""
+    return {p.name for p in root.iterdir() if p.is_dir()} if root.is_dir() else set()

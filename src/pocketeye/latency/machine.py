@@ -1,0 +1,79 @@
+"""The state of the machine: memory, cores, clock, and whether timings taken now would be worth much."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from pocketeye.text import human_bytes
+
+# Above this share of busy cores another process is likely to be on ours while we measure.
+_QUIET, _BUSY = 0.1, 0.5
+
+
+def measuring_advice(load: float | None, cores: int) -> str:
+    """A word on whether timings taken now would be worth much, from the load of ``cores`` cores."""
+    if load is None:
+        return "this system does not tell its load: close other programs before measuring"
+    share = load / cores
+    said = f"load {load:.2f} on {cores} cores"
+    if share <= _QUIET:
+        return f"{said}: quiet, a good moment to measure"
+    if share <= _BUSY:
+        return f"{said}: something is running, timings will be noisier"
+    return f"{said}: busy, wait before you measure"
+
+
+def torch_devices() -> dict[str, str]:
+    """Return the devices torch can use, with what they are."""
+    devices = {"cpu": torch.backends.cpu.get_cpu_capability()}
+    for index in range(torch.cuda.device_count()):
+        props = torch.cuda.get_device_properties(index)
+        devices[f"cuda:{index}"] = f"{props.name}, {human_bytes(props.total_memory)}"
+    if torch.backends.mps.is_available():
+        devices["mps"] = "Apple GPU"
+    return devices
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use."""
+    # Containers and taskset give a process fewer cores than the machine has.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def system_load() -> float | None:
+    """Return the mean number of busy processes over the last minute; None where unknown."""
+    getloadavg = getattr(os, "getloadavg", None)
+    return float(getloadavg()[0]) if getloadavg else None
+
+
+def memory_pages_bytes(name: str) -> int | None:
+    """Return a number of memory pages that the system counts, in bytes; None where unknown."""
+    sysconf, names = getattr(os, "sysconf", None), getattr(os, "sysconf_names", {})
+    if sysconf is None or name not in names:
+        return None
+    return int(sysconf(name)) * int(sysconf("SC_PAGE_SIZE"))
+
+
+def free_memory_bytes() -> int | None:
+    """Return the memory that is free now; None where unknown."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return memory_pages_bytes("SC_AVPHYS_PAGES")
+    fields = dict(line.split(":", 1) for line in meminfo.read_text("ascii").splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def clock_resolution_ns() -> int:
+    """Find the smallest step of the clock between two reads."""
+    steps = []
+    for _ in range(100):
+        start = now = time.perf_counter_ns()
+        while now == start:
+            now = time.perf_counter_ns()
+        steps.append(now - start)
+    return min(steps)
