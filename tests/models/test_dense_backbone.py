@@ -11,6 +11,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.layers import NormedConv
 from pocketeye.models import create_backbone, fuse
 from pocketeye.models.dense.fpn import FPNBackbone
+from pocketeye.predicting.info import ModelInfo
 
 NANO = "fbnet_96_035_1"
 
@@ -143,7 +144,7 @@ def test_a_run_brings_its_weights(tmp_path):
     from safetensors.torch import save_file
 
     model = pocketeye.create_model(NANO, num_classes=3)
-    (tmp_path / "model.json").write_text(f'{{"name": "{NANO}", "num_classes": 3}}')
+    ModelInfo.default(NANO, ("a", "b", "c"), 3, 64).save(tmp_path)
     save_file(model.state_dict(), tmp_path / "best.safetensors")
     body = create_backbone(tmp_path)
     assert torch.equal(body.model.conv_stem.weight, model.conv_stem.weight)

@@ -67,10 +67,11 @@ def test_answers_beyond_the_calibration_are_not_cut_off(tmp_path: Path) -> None:
         net[0].weight *= 4  # so that most values are at one of ReLU6's ends, whose range is known
     runtime = get_runtime("onnxruntime")
     images = np.random.default_rng(0).normal(size=(16, 1, 3, 16, 16)).astype(np.float32)
-    artifact = runtime.export(
-        net, (torch.zeros(1, 3, 16, 16),), tmp_path, precision="int8",
-        calibration=[(image / 16,) for image in images],
-    )  # fmt: skip
+    calibration = [(image / 16,) for image in images]
+    request = ExportRequest(
+        net, (torch.zeros(1, 3, 16, 16),), precision="int8", calibration=calibration
+    )
+    artifact = runtime.export(request, tmp_path)
     executable = runtime.load(artifact)
     with torch.no_grad():
         expected, near = (net(torch.from_numpy(x[:, 0])).numpy() for x in (images, images / 16))

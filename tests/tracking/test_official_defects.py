@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from pocketeye.models import TAM, create_tam
+from pocketeye.models.tam import MemoryRule
 from pocketeye.tracking import ImageSegmenter, Tracker, open_model
 from pocketeye.tracking.video.options import Options
 from tests.tracking.trackers import make_tracker, moving
@@ -26,7 +27,7 @@ PARTS = ("image_encoder", "memory_attention", "memory_encoder", "prompt_encoder"
 OTHER_THAN_DEFAULT: dict[str, Any] = {
     "max_prompted_maps": 1, "memory_budget_mb": 100.0, "binarize_click_masks": False,
     "stability_fallback": False, "hole_area": 0, "non_overlapping": True, "round_maps": False,
-    "keep_images": False, "plain": True,
+    "keep_images": False, "plain": True, "memory_rule": MemoryRule.VISIBLE,
 }  # fmt: skip
 
 

@@ -88,7 +88,8 @@ def test_loader(digits: Sets, policy: str | None) -> None:
 
 def test_loader_of_files(digits: Sets, tmp_path: Path) -> None:
     for index in range(60):
-        image, label = digits[0][index]
+        sample = digits[0].read(index)
+        image, label = sample.image, sample.targets
         path = tmp_path / "train" / str(label % 2) / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.resize((40, 50)).save(path)

@@ -77,7 +77,7 @@ def test_nothing_fits_is_refused(tmp_path):
 def test_a_run_folder_is_a_tracker(tmp_path):
     theirs = create_tam(PICO, 64, trunk="casvit_xs")
     run = save_run(tmp_path / "run", theirs)
-    with pytest.raises(MissingFile, match=r"model\.json is missing"):
+    with pytest.raises(MissingFile, match=r"no network at .*model\.json"):
         load_tracker(str(run), device="cpu")
     TrackerDescription(variant=PICO, image_size=(64, 64), trunk="casvit_xs").save(run)
     tracker = load_tracker(str(run), device="cpu")
@@ -85,7 +85,7 @@ def test_a_run_folder_is_a_tracker(tmp_path):
     for name, value in tracker.model.state_dict().items():
         assert torch.equal(value, theirs.state_dict()[name]), name
     (run / "model.json").write_text('{"schema": "pocketeye.model/1"}')
-    with pytest.raises(InvalidValue, match="does not describe a tracker"):
+    with pytest.raises(InvalidValue, match="run of a classifier"):
         load_tracker(str(run), device="cpu")
 
 

