@@ -35,7 +35,7 @@ def model(request) -> TAM:
 
 
 def prepared(model: TAM) -> Memory:
-    maps = [draws(2, model.mem_dim, *model.feat_size, seed=n) for n in range(2)]
+    maps = [draws(2, model.map_chs, *model.feat_size, seed=n) for n in range(2)]
     parts = [model.prepare_map(m) for m in maps]
     return join([*parts, model.memory_attention.prepare_pointers(draws(2, 3, model.dim))])
 
@@ -55,7 +55,7 @@ def cases(model: TAM) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
         "track": (TAM.predict, (feat,)),
         "adopt": (TAM.adopt_mask, (feat, (mask > 0).float())),
         "write": (TAM.encode_memory, (feat, low)),
-        "prepare": (TAM.prepare_map, (draws(2, model.mem_dim, *model.feat_size),)),
+        "prepare": (TAM.prepare_map, (draws(2, model.map_chs, *model.feat_size),)),
         "read": (TAM.read, (feat, prepared(model))),
         "read_raw": (lambda m, *a: m.memory_attention(*a, 4), (feat, tokens, tokens + 1)),
     }

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pocketeye.data.clips.clips import ClipBatch
-from pocketeye.models import TAM
+from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam import MemoryRule
 from pocketeye.tracking import Tracker
 from pocketeye.training.tam import clip_forward
@@ -91,6 +91,22 @@ def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected, rule)
                     atol=1e-3,
                     msg=lambda m, f=frame: f"frame {f}: {m}",
                 )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_network_with_all_its_inputs_answers_as_in_a_session(plain):
+    """Prompt maps, matching and the rule of hidden objects, as the nano has them."""
+    torch.manual_seed(0)
+    model, batch = create_tam("pocketeye_tam_nano", 64).eval(), tiny_batch(1, 5)
+    last = {said.frame: said.mask for said in ClipForward(model, batch, Plan(kind="mask"))()}
+    with Tracker(model, "cpu").open(None, plain=plain, **EXACT) as session:
+        for frame, image in enumerate(images(batch, 0)):
+            shown = session.push(image)
+            if frame == 0:
+                session.add(1, mask=batch.masks[0, 0].numpy())
+                continue
+            torch.testing.assert_close(last[frame][0], shown.low_res_masks[0], rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()

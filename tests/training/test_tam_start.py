@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.layers import normalise
 from pocketeye.models import create_model, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking import load_tracker
-from pocketeye.training.tam.start import begin_with, measure_maps
+from pocketeye.training.tam import start
+from pocketeye.training.tam.start import begin_with, in_imagenet_colours, measure_maps
 from tests.training.tam_clips import DiscClips
 
 NANO, PICO = "pocketeye_tam_nano", "pocketeye_tam_pico"
@@ -110,3 +114,39 @@ def test_the_norms_of_a_trunk_are_measured_on_training_frames():
     assert normed.std((0, 2, 3)).median().item() == pytest.approx(1.0, abs=0.1)
     for norm in trunk.norms.values():
         assert norm.momentum == 0.1
+
+
+@torch.no_grad()
+def test_a_classifier_of_other_colours_sees_the_same_in_ours():
+    torch.manual_seed(0)
+    model = create_model("tf_efficientnet_lite0").eval()
+    assert model.pretrained_cfg["mean"] == (0.5, 0.5, 0.5)
+    model.bn1.running_mean.normal_()
+    image = torch.rand(1, 3, 64, 64)
+    before = model.bn1(model.conv_stem((image - 0.5) / 0.5))
+    model.load_state_dict(in_imagenet_colours(model))
+    mean, std = (
+        torch.tensor(values)[:, None, None]
+        for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
+    after = model.bn1(model.conv_stem((image - mean) / std))
+    torch.testing.assert_close(
+        after[..., 1:-1, 1:-1], before[..., 1:-1, 1:-1], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_published_classifier_is_named(monkeypatch):
+    torch.manual_seed(0)
+    published = create_model("tf_efficientnet_lite0")
+    asked = []
+    monkeypatch.setattr(
+        start,
+        "create_model",
+        lambda name, pretrained: asked.append((name, pretrained)) or published,
+    )
+    model = create_tam(NANO, 64)
+    said = begin_with(model, start_from=Path("tf_efficientnet_lite0"))
+    assert asked == [("tf_efficientnet_lite0", True)]
+    assert "entries taken as the backbone" in said
+    trunk = model.image_encoder.trunk.backbone
+    assert torch.equal(trunk.blocks[3][0].conv_pw.weight, published.blocks[3][0].conv_pw.weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from typing import Any
 
 import timm
 from torch import nn
@@ -13,10 +14,12 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models.backbones.vit import PlainViT
 from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncoder
 from pocketeye.models.tam.mask_decoder import MaskDecoder
+from pocketeye.models.tam.matching import Matching
 from pocketeye.models.tam.memory_attention import MemoryAttention, Pooling
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
+from pocketeye.models.tam.prompt_maps import PromptMaps
 from pocketeye.models.tam.tam import TAM
 
 
@@ -37,7 +40,8 @@ class TAMSpec:
     ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
     with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` is the
-    one of :class:`TAM`.
+    one of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's map as well,
+    with ``matching`` masks are carried along by likeness as well.
     """
 
     trunk: ViTSpec | str
@@ -50,6 +54,8 @@ class TAMSpec:
     mask_chs: tuple[int, ...] = (4, 16, 64, 256)
     details: bool = False
     memory_rule: MemoryRule = MemoryRule.RECENT
+    prompt_maps: bool = False
+    matching: bool = False
 
 
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
@@ -72,6 +78,8 @@ _NARROW = TAMSpec(
     ffn_dim=512,
     mask_chs=(4, 8, 16, 64),
     memory_rule=MemoryRule.VISIBLE,
+    prompt_maps=True,
+    matching=True,
 )
 
 SPECS: Mapping[str, TAMSpec] = {
@@ -148,6 +156,11 @@ def create_tam(
     elif trunk is not None:
         raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
     made = {**_default_parts(spec, size, made), **made}
+    memory: Any = made["memory_attention"]  # a part of the user's may have another width
+    if spec.prompt_maps:
+        made["prompt_maps"] = PromptMaps(memory.feat_size, memory.dim)
+    if spec.matching:
+        made["matching"] = Matching(memory.feat_size, memory.dim)
     return TAM(**made, variant=name, memory_rule=spec.memory_rule)  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -100,14 +101,14 @@ class BackboneTrunk(nn.Module):
         if stride not in self.places:
             read = ", ".join(str(known) for known in sorted(self.places))
             raise InvalidValue(f"the trunk's maps have strides {read}, not {stride}")
-        parameters = list(self.backbone.parameters())
+        probe = copy.deepcopy(self.backbone).requires_grad_().eval()
+        parameters = list(probe.parameters())
         sample = parameters[0].new_zeros(1, 3, 64, 64)  # every size has the same graph
-        was_training = self.backbone.training
         with torch.enable_grad():
-            total = self.backbone.eval()(sample)[self.places[stride]].sum()
+            total = probe(sample)[self.places[stride]].sum()
             slopes = torch.autograd.grad(total, parameters, allow_unused=True)
-        self.backbone.train(was_training)
-        return [p for p, slope in zip(parameters, slopes, strict=True) if slope is not None]
+        own = zip(self.backbone.parameters(), slopes, strict=True)
+        return [p for p, slope in own if slope is not None]
 
 
 class ImageEncoder(nn.Module):

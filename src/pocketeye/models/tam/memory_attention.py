@@ -55,15 +55,20 @@ class Memory(NamedTuple):
     keys: Tensor  # (D, B, L, C)
     values: Tensor  # (B, L, M)
     bias: Tensor  # (1 or B, L), added to the logits; -inf where there is nothing
+    match: Tensor | None = (
+        None  # (B, L of the maps, channels): of :class:`Matching`, where there is one
+    )
 
 
 def join(parts: list[Memory]) -> Memory:
     """One memory out of several."""
     batch = max(part.bias.shape[0] for part in parts)
+    match = [part.match for part in parts if part.match is not None]
     return Memory(
         keys=torch.cat([part.keys for part in parts], 2),
         values=torch.cat([part.values for part in parts], 1),
         bias=torch.cat([part.bias.expand(batch, -1) for part in parts], 1),
+        match=torch.cat(match, 1) if match else None,
     )
 
 

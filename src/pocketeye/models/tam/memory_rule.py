@@ -12,13 +12,11 @@ class MemoryRule(enum.Enum):
 
     ``RECENT`` is SAM 2's and EfficientTAM's: the frames just before, whatever was said in them. An
     object that is hidden for six frames leaves nothing but empty maps. ``VISIBLE`` passes over frames
-    in which the object was not found, so that it is still known when it comes back. ``DISTINCT`` is
-    that of DAM4SAM (arXiv 2411.17576): see :class:`pocketeye.tracking.distinct.DistinctMemory`.
+    in which the object was not found, so that it is still known when it comes back.
     """
 
     RECENT = "recent"
     VISIBLE = "visible"
-    DISTINCT = "distinct"
 
 
 class Read(NamedTuple):

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from pocketeye.layers import MLP
 from pocketeye.models.tam.image_encoder import ImageEncoder, ImageFeatures
 from pocketeye.models.tam.mask_decoder import DecodedMasks, MaskDecoder
+from pocketeye.models.tam.matching import Matching
 from pocketeye.models.tam.memory_attention import Memory, MemoryAttention, join, pointer_tokens
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
+from pocketeye.models.tam.prompt_maps import PromptMaps
 
 ABSENT_LOGIT = -1024.0  # of every pixel of an object that is not in the frame
 
@@ -46,6 +48,8 @@ class TAM(nn.Module):
         variant: name under which it was made.
         memory_rule: which frames it was trained to read: the rule of its sessions, unless they are
             opened with another one.
+        prompt_maps: draws clicks and boxes into the image's map too; the published networks have none.
+        matching: carries masks along by likeness; the published networks have none.
     """
 
     def __init__(
@@ -60,13 +64,15 @@ class TAM(nn.Module):
         stability_threshold: float = 0.98,
         variant: str = "",
         memory_rule: MemoryRule = MemoryRule.RECENT,
+        prompt_maps: PromptMaps | None = None,
+        matching: Matching | None = None,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
         self.memory_attention = memory_attention
         self.memory_encoder = memory_encoder
         self.prompt_encoder = prompt_encoder
-        self.mask_decoder = mask_decoder
+        self.mask_decoder, self.prompt_maps, self.matching = mask_decoder, prompt_maps, matching
         self.dim, self.mem_dim = memory_attention.dim, memory_attention.mem_dim
         self.feat_size, self.num_maskmem = memory_attention.feat_size, num_maskmem
         self.stability_delta, self.stability_threshold = stability_delta, stability_threshold
@@ -146,6 +152,8 @@ class TAM(nn.Module):
             points = feat.new_zeros(batch, 1, 2)
             labels = torch.full((batch, 1), NO_POINT, dtype=torch.int64, device=feat.device)
         prompts, dense = self.prompt_encoder(points, labels, mask)
+        if self.prompt_maps is not None:
+            dense = dense + self.prompt_maps(feat, points, labels)
         return self.mask_decoder(feat, self.prompt_encoder.dense_pos, prompts, dense, details)
 
     def choose(
@@ -191,7 +199,7 @@ class TAM(nn.Module):
     # --- memory -----------------------------------------------------------------------------------
 
     def encode_memory(self, feat: Tensor, mask: Tensor, binarize: bool = False) -> Tensor:
-        """A map of the memory, ``(B, M, h, w)``.
+        """A map of the memory, ``(B, M, h, w)``; behind its ``mem_dim`` channels those for matching.
 
         Args:
             feat: raw features ``(1 or B, C, h, w)``.
@@ -201,11 +209,23 @@ class TAM(nn.Module):
         if mask.shape[2:] != self.image_size:
             mask = F.interpolate(mask, size=self.image_size, mode="bilinear", align_corners=False)
         seen = (mask > 0).to(mask.dtype) if binarize else mask.sigmoid()
-        return self.memory_encoder(feat, seen * 20.0 - 10.0)
+        written = self.memory_encoder(feat, seen * 20.0 - 10.0)
+        if self.matching is None:
+            return written
+        return torch.cat([written, self.matching.write(feat, seen)], 1)
+
+    @property
+    def map_chs(self) -> int:
+        """Channels of a map of the memory."""
+        return self.mem_dim + (self.matching.num_channels if self.matching is not None else 0)
 
     def prepare_map(self, memory: Tensor, pooled: bool = True) -> Memory:
         """Prepare a map once, when it is written: :meth:`MemoryAttention.prepare_map`."""
-        return self.memory_attention.prepare_map(memory, pooled)
+        own, match = memory[:, : self.mem_dim], memory[:, self.mem_dim :]
+        prepared = self.memory_attention.prepare_map(own, pooled)
+        if self.matching is None:
+            return prepared
+        return prepared._replace(match=match.flatten(2).transpose(1, 2))
 
     def slot_keys(self, pooled: bool = True) -> Tensor:
         """``(slots, D, 1, L, C)``, constant: :meth:`MemoryAttention.slot_keys`."""
@@ -231,23 +251,34 @@ class TAM(nn.Module):
 
     def read(self, feat: Tensor, memory: Memory) -> Tensor:
         """Features ``(B, C, h, w)`` that know ``memory``; from raw features ``(1 or B, C, h, w)``."""
-        return self.memory_attention.read(feat, memory)
+        return self.read_each(feat, [memory])
 
     def read_each(self, feat: Tensor, memories: Iterable[Memory]) -> Tensor:
         """:meth:`read` of one object after another: :meth:`MemoryAttention.read_each`."""
-        return self.memory_attention.read_each(feat, memories)
+        memories = list(memories)
+        read = self.memory_attention.read_each(feat, memories)
+        if self.matching is None:
+            return read
+        match = [memory.match for memory in memories if memory.match is not None]
+        return read + torch.cat([self.matching(feat, each) for each in match])
 
     def read_raw(
         self, feat: Tensor, maps: list[Tensor], slots: list[int], pointers: Tensor
     ) -> Tensor:
         """The same from maps ``(B, M, h, w)`` as they were written, in the authors' way."""
-        tokens = [memory.flatten(2).transpose(1, 2) for memory in maps]
+        cells = [memory.flatten(2).transpose(1, 2) for memory in maps]
+        tokens = [each[..., : self.mem_dim] for each in cells]
         place = self.memory_attention.memory_pos[None]
         positions = [place + self.maskmem_tpos_enc[slot] for slot in slots]
         heads = pointer_tokens(pointers, self.mem_dim)
         memory = torch.cat([*tokens, heads], 1)
         position = torch.cat([*positions, heads.new_zeros(1, *heads.shape[1:])], 1)
-        return self.memory_attention(feat, memory, position, heads.shape[1])
+        read = self.memory_attention(feat, memory, position, heads.shape[1])
+        if self.matching is None:
+            return read
+        return read + self.matching(
+            feat, torch.cat([each[..., self.mem_dim :] for each in cells], 1)
+        )
 
 
 def as_prompt(mask: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class MapRow:
         whole = self.batch.prepared
         assert whole is not None  # plain sessions read raw maps
         row = slice(self.row, self.row + 1)
-        return Memory(whole.keys[:, row], whole.values[row], whole.bias)
+        match = None if whole.match is None else whole.match[row]
+        return Memory(whole.keys[:, row], whole.values[row], whole.bias, match)
 
 
 def prepared_together(rows: Sequence[MapRow]) -> Memory:
@@ -57,10 +58,12 @@ def prepared_together(rows: Sequence[MapRow]) -> Memory:
     if same and batch.prepared is not None and batch.raw.shape[0] == len(rows):
         return batch.prepared
     parts = [row.prepared for row in rows]
+    match = [part.match for part in parts if part.match is not None]
     return Memory(
         keys=torch.cat([part.keys for part in parts], 1),
         values=torch.cat([part.values for part in parts]),
         bias=parts[0].bias,
+        match=torch.cat(match) if match else None,
     )
 
 

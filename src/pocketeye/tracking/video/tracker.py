@@ -65,7 +65,8 @@ class Tracker:
         held = tokens if attention.pooling is Pooling.NONE else tokens // 4
         key_bytes = 2 if self.dtype == "bfloat16" else 4
         keys = len(attention.layers) * held * attention.dim * key_bytes
-        return keys + 4 * (held + tokens) * attention.mem_dim
+        matched = self.model.map_chs - attention.mem_dim
+        return keys + 4 * ((held + tokens) * attention.mem_dim + 2 * tokens * matched)
 
     def open(self, source: Any = None, **options: Any) -> Session:
         """Start to watch.

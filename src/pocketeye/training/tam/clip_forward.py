@@ -181,7 +181,8 @@ class ClipForward:
         for row in range(len(feat)):
             groups.setdefault(self._kept_frames(row), []).append(row)
         if len(groups) == 1:
-            return self._read_frames(feat, frame, next(iter(groups)), slice(None))
+            (kept,) = groups
+            return self._read_frames(feat, frame, kept, slice(None))
         read = [self._read_frames(feat[rows], frame, kept, rows) for kept, rows in groups.items()]
         order = torch.tensor([row for rows in groups.values() for row in rows])
         return torch.cat(read)[order.argsort().to(feat.device)]

@@ -81,6 +81,11 @@ def run_tracker(
     if checkpoint is None:
         look_near_first(network)
     started = begin_with(network, checkpoint=checkpoint, start_from=start_from)
+    if config.frozen_stride and not started and not place.resume:
+        raise InvalidValue(
+            f"frozen_stride {config.frozen_stride} keeps layers that nothing has trained: "
+            "give --start-from (tf_efficientnet_lite0, say) or --checkpoint, or a recipe without it"
+        )
     taught = _open_teacher(teacher, teacher_checkpoint)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import timm
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from pocketeye.data.clips.clips import ClipSource
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import normalise
-from pocketeye.models import load_checkpoint
+from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import read_state_dict
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.models.tam.checkpoints import initialize
@@ -26,9 +29,10 @@ def begin_with(
 
     Args:
         checkpoint: a run folder or file of this very network.
-        start_from: a run folder of ``pocketeye train``, whose backbone goes into the image encoder;
-            or a file, of which is taken what fits: a classifier of the trunk's kind, EfficientSAM,
-            SAM 2, EdgeTAM or another EfficientTAM.
+        start_from: a run folder of ``pocketeye train``, whose backbone goes into the image encoder; or
+            the name of a classifier with published weights (``tf_efficientnet_lite0``); or a file, of
+            which is taken what fits: a classifier of the trunk's kind, EfficientSAM, SAM 2, EdgeTAM or
+            another EfficientTAM.
 
     Returns:
         One sentence on what was taken; empty where nothing was asked for.
@@ -46,11 +50,40 @@ def begin_with(
         return f"all weights are those of {checkpoint}"
     if start_from is None:
         return ""
-    state = read_state_dict(weights_in(start_from))
+    name = str(start_from)
+    if not start_from.exists() and timm.is_model(name):
+        state = in_imagenet_colours(create_model(name, pretrained=True))
+    else:
+        state = read_state_dict(weights_in(start_from))
     taken = _into_trunk(model, state)
     if not taken:
         return str(initialize(model, state, str(start_from)))
     return f"{start_from}: {taken} entries taken as the backbone of the image encoder"
+
+
+def in_imagenet_colours(model: nn.Module) -> dict[str, Tensor]:
+    """Return a classifier's weights for images normalised by ImageNet's mean and deviation.
+
+    Trackers see such images. Where the classifier was trained on others, the difference goes into its
+    first convolution and the mean of the BN behind it; this is exact but at the border, where zeros
+    are padded.
+    """
+    state = dict(model.state_dict())
+    cfg: Any = model.pretrained_cfg
+    mean, std = torch.tensor(cfg["mean"]), torch.tensor(cfg["std"])
+    ours = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
+    if torch.equal(mean, ours[0]) and torch.equal(std, ours[1]):
+        return state
+    modules = dict(model.named_modules())
+    names = list(modules)
+    conv = cfg["first_conv"]
+    behind = names[names.index(conv) + 1 :]
+    norm = next(name for name in behind if isinstance(modules[name], nn.BatchNorm2d))
+    weight = state[f"{conv}.weight"]
+    shift = (weight * ((ours[0] - mean) / std)[:, None, None]).sum((1, 2, 3))
+    state[f"{conv}.weight"] = weight * (ours[1] / std)[:, None, None]
+    state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - shift
+    return state
 
 
 def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
@@ -85,12 +118,15 @@ def measure_maps(model: TAM, clips: ClipSource) -> None:
     """Set the norms of the maps of a :class:`BackboneTrunk` to the statistics of training frames.
 
     A recipe with ``freeze_bn`` keeps these statistics, so that the trunk's pretrained weights are read
-    at the scale of one from the first step. A trunk of another kind stays as it is.
+    at the scale of one from the first step. A trunk of another kind stays as it is, as do norms that
+    came with weights.
     """
     trunk = model.image_encoder.trunk
     if not isinstance(trunk, BackboneTrunk):
         return
     norms = [norm for norm in trunk.norms.values() if isinstance(norm, nn.BatchNorm2d)]
+    if any(norm.num_batches_tracked for norm in norms):
+        return
     momenta = [norm.momentum for norm in norms]
     was_training = model.training
     model.eval()
