@@ -57,6 +57,8 @@ TABLES = (
           needs=_QUIET),
     Table(name="int8-tiny-imagenet-24-amd-epyc", render=tables.int8, command=_benchmark("int8_accuracy"),
           needs=f"{_QUIET}, three runs of backbones-tiny-imagenet-24"),
+    Table(name="int8-imagenet-sample-intel-xeon", render=tables.int8,
+          command=_benchmark("int8_accuracy"), needs="imagenet-sample, a few minutes"),
     Table(name="backbones-cifar10-amd-epyc", render=tables.backbones, command=_benchmark("backbones"),
           needs=f"{_QUIET}, CIFAR-10, 1.4 hours for 21 trainings"),
     Table(name="backbones-tiny-imagenet-24-amd-epyc", render=tables.backbones,

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from pocketeye.cli.app import build_app
+from tests.readme.blocks import without_unwritten
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+_FOLDERS = ("docs", "examples", "results")
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md")] + [path for folder in _FOLDERS for path in ROOT.glob(f"{folder}/**/*.md")]
+)
 # A command in a code block: indented or fenced, continued with a backslash.
 _COMMAND = re.compile(r"^(?:    |\$ )?(pocketeye [a-z][^\\\n]*(?:\\\n[^\\\n]*)*)$", re.MULTILINE)
 _BLOCK = re.compile(r"```(?:console|sh)?\n(.*?)```|((?:^    .*\n)+)", re.DOTALL | re.MULTILINE)
@@ -22,9 +26,9 @@ _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 def commands() -> list[str]:
     found = []
     for document in DOCUMENTS:
-        for block in _BLOCK.finditer(document.read_text(encoding="utf-8")):
-            text = block[1] or block[2]
-            for match in _COMMAND.finditer(text):
+        text = without_unwritten(document.read_text(encoding="utf-8"))
+        for block in _BLOCK.finditer(text):
+            for match in _COMMAND.finditer(block[1] or block[2]):
                 command = match[1].replace("\\\n", " ").partition("  #")[0].strip()
                 if "[OPTIONS]" not in command:
                     found.append(command)

@@ -10,8 +10,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pocketeye.data import ImageSet
+from pocketeye.data.transforms.transforms import default_stats
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
+from pocketeye.models.backbones.packaged import PACKAGED
+from pocketeye.predicting.info import input_stats
+from pocketeye.training.classify.fit import describe
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.start import start_network
 
@@ -81,3 +85,27 @@ def test_stochastic_depth_and_second_head(digits: Sets) -> None:
 def test_contradictions(digits: Sets, options: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidValue, match=message):
         start_network("fbnet_a", digits[0], CONFIG, **options)  # type: ignore[arg-type]
+
+
+def test_images_are_normalised_as_the_network_expects() -> None:
+    """EfficientNet-Lite's cfg says 0.5, FBNet's what is usual, as is taken for other channels."""
+    half = create_model("tf_efficientnet_lite0")
+    assert input_stats(half, 3) == ((0.5,) * 3, (0.5,) * 3)
+    assert input_stats(half, 2) == default_stats(2)
+    assert input_stats(create_model("fbnet_a"), 3) == default_stats(3) != input_stats(half, 3)
+    assert input_stats(nn.Identity(), 3) == default_stats(3)
+
+
+def test_training_begins_with_packaged_weights(digits: Sets) -> None:
+    weights = PACKAGED["tf_efficientnet_lite0"]
+    if weights.installed is None:
+        pytest.skip("pocketeye[pretrained] is not installed")
+    config = ClassifyRecipe(input_size=32)
+    module = start_network(weights.name, digits[0], config, pretrained=True)
+    state = weights.state_dict()
+    assert torch.equal(
+        module.state_dict()["blocks.3.1.conv_dw.weight"], state["blocks.3.1.conv_dw.weight"]
+    )
+    assert module.classifier.out_features == len(digits[0].classes)
+    info = describe(module, digits[0], config, None)
+    assert (info.mean, info.std) == ((0.5,), (0.5,))

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
+from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.models.dense.described import DenseDescription, open_dense
 from pocketeye.models.task import DETECT
@@ -163,3 +164,19 @@ def test_weights_of_other_classes_do_not_fit(coco: Path, tmp_path: Path) -> None
             backbone="fbnet_a", data=str(coco), recipe=recipe(tmp_path, "detect"),
             checkpoint=tmp_path / "other.safetensors", out=tmp_path / "run", device="cpu",
         )  # fmt: skip
+
+
+def test_a_backbone_with_packaged_weights(labelled: Path, tmp_path: Path) -> None:
+    weights = PACKAGED["tf_efficientnet_lite0"]
+    if weights.installed is None:
+        pytest.skip("pocketeye[pretrained] is not installed")
+    result = train_segmenter(
+        backbone=weights.name, pretrained=True, data=str(labelled), lr=1e-9,
+        recipe=recipe(tmp_path, "semantic"), out=tmp_path / "run", device="cpu",
+    )  # fmt: skip
+    assert result.started == f"the backbone's weights are the published ones of {weights.name}"
+    network, described = open_dense(result.out)
+    assert (described.mean, described.std) == ((0.5,) * 3, (0.5,) * 3)
+    body = next(m for m in network.modules() if isinstance(m, DenseBackbone))
+    state = weights.state_dict()
+    assert all(torch.allclose(v, state[k], atol=1e-6) for k, v in body.model.named_parameters())

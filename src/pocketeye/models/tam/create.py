@@ -86,7 +86,9 @@ SPECS: Mapping[str, TAMSpec] = {
     **_published("s", ViTSpec(dim=384, num_heads=6)),
     **_published("ti", ViTSpec(dim=192, num_heads=3)),
     "pocketeye_tam_pico": _NARROW,
-    "pocketeye_tam_nano": replace(_NARROW, trunk="casvit_xs", mem_dim=64, num_mem_layers=2),
+    "pocketeye_tam_nano": replace(
+        _NARROW, trunk="tf_efficientnet_lite0", mem_dim=64, num_mem_layers=2
+    ),
     "pocketeye_tam_small": replace(
         _NARROW,
         trunk=ViTSpec(dim=192, num_heads=3),
@@ -126,7 +128,7 @@ def create_tam(
     ``…_s_512x512``             512  34.1 M  whole
     ``efficienttam_ti``…       same  17.9 M  the same four
     ``pocketeye_tam_pico``      256   3.9 M  whole; FBNet-A, one layer of memory attention
-    ``pocketeye_tam_nano``      256   4.6 M  whole; CAS-ViT-XS, two layers
+    ``pocketeye_tam_nano``      256   4.8 M  whole; EfficientNet-Lite0, two layers
     ``pocketeye_tam_small``     384   9.6 M  equation 5; the ViT of Ti, two layers
     ======================  =======  ======  ===============================================
 
