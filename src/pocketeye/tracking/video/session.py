@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,14 +30,12 @@ from pocketeye.tracking.video.memory import (
     Ring,
     in_batches,
 )
+from pocketeye.tracking.video.network import TrackerNetwork
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.prompts import Prompt, check_object_id, named, parse_prompt
 from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
-
-if TYPE_CHECKING:
-    from pocketeye.tracking.video.tracker import Tracker
 
 _MOST_EDITED = 4  # frames whose features are kept, for going to and fro between them
 
@@ -51,7 +49,7 @@ class Session:
         frame: number of the frame last looked at, or None.
     """
 
-    def __init__(self, tracker: Tracker, video: Frames | None, options: Options) -> None:
+    def __init__(self, tracker: TrackerNetwork, video: Frames | None, options: Options) -> None:
         self.tracker, self.video, self.options = tracker, video, options
         self.size: tuple[int, int] | None = video.size if video else None
         self._objects: dict[int, ObjectMemory] = {}

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
-
-from pocketeye.devices import Device, resolve_device
-from pocketeye.errors import InvalidType, unknown
-from pocketeye.layers import normalise, onednn_products
+from pocketeye.devices import Device
+from pocketeye.errors import InvalidType
 from pocketeye.models import TAM, load_checkpoint
-from pocketeye.models.tam import ImageFeatures, Memory, Pooling
 from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.open_model import open_model
-from pocketeye.tracking.video.memory import MapBatch, Reading, prepared_together
+from pocketeye.tracking.video.network import DTypeName, TrackerNetwork
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.session import Session
 
-DTypeName = Literal["float32", "bfloat16"]
 
-
-@dataclass(slots=True)
-class _Cached:
-    """Constants of the network that are made when first used."""
-
-    slot_keys: Tensor | None = None
-
-
-class Tracker:
+class Tracker(TrackerNetwork):
     """A network ready to track; :func:`load_tracker` makes it from a name.
 
     Args:
@@ -42,31 +23,6 @@ class Tracker:
         device: ``auto`` takes CUDA, then MPS, then the CPU.
         dtype: ``bfloat16`` computes under autocast.
     """
-
-    def __init__(self, model: TAM, device: Device = "auto", dtype: DTypeName = "float32") -> None:
-        if dtype not in get_args(DTypeName):
-            raise unknown("dtype", dtype, get_args(DTypeName))
-        self.device = resolve_device(device)
-        self.dtype: DTypeName = dtype
-        self.model = model.eval().to(self.device)
-        self._cached = _Cached()
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """(height, width) to which frames are stretched."""
-        return self.model.image_size
-
-    @property
-    def map_bytes(self) -> int:
-        """Bytes of one map of one object in memory, raw and prepared."""
-        attention = self.model.memory_attention
-        height, width = attention.feat_size
-        tokens = height * width
-        held = tokens if attention.pooling is Pooling.NONE else tokens // 4
-        key_bytes = 2 if self.dtype == "bfloat16" else 4
-        keys = len(attention.layers) * held * attention.dim * key_bytes
-        matched = self.model.map_chs - attention.mem_dim
-        return keys + 4 * ((held + tokens) * attention.mem_dim + 2 * tokens * matched)
 
     def open(self, source: Any = None, **options: Any) -> Session:
         """Start to watch.
@@ -82,62 +38,6 @@ class Tracker:
         fps = options.pop("fps", None)
         chosen = Options.of(options)
         return Session(self, None if source is None else open_video(source, fps=fps), chosen)
-
-    # --- the network, as a session calls it --------------------------------------------------------
-
-    @contextmanager
-    def computing(self, plain: bool = False) -> Iterator[None]:
-        """Inference, in the chosen precision; ``plain`` leaves matrix products to PyTorch."""
-        bf16 = self.dtype == "bfloat16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
-            onednn_products(not plain),
-        ):
-            yield
-
-    def encode_image(self, frame: np.ndarray) -> ImageFeatures:
-        """A uint8 RGB frame to features ``(1, C, h, w)``, and details of networks that have them."""
-        return self.model.encode_image(network_input(frame, self.image_size).to(self.device))
-
-    def condition(self, feat: Tensor, readings: list[Reading], plain: bool) -> Tensor:
-        """Features ``(B, C, h, w)`` that know the memory of ``B`` objects with readings of one shape."""
-        slots = list(readings[0].slots)
-        pointers = torch.cat([torch.stack(r.pointers, 1) for r in readings])
-        rows = list(zip(*(r.maps for r in readings), strict=True))
-        whole = len(rows) == 1 and self.model.memory_attention.pooling is not Pooling.NONE
-        if plain or whole:  # maps are prepared as they are read beside others
-            maps = [torch.cat([row.raw for row in each]) for each in rows]
-            return self.model.read_raw(feat, maps, slots, pointers)
-        if self.device.type == "cpu":
-            each = zip(readings, pointers.split(1), strict=True)
-            return self.model.read_each(
-                feat,
-                (self._gather([row.prepared for row in r.maps], slots, p) for r, p in each),
-            )
-        prepared = [prepared_together(each) for each in rows]
-        return self.model.read(feat, self._gather(prepared, slots, pointers))
-
-    def _gather(self, maps: list[Memory], slots: list[int], pointers: Tensor) -> Memory:
-        if self._cached.slot_keys is None:
-            self._cached.slot_keys = self._narrow(self.model.slot_keys())
-        return self.model.gather(maps, slots, self._cached.slot_keys, pointers)
-
-    def write_map(
-        self, feat: Tensor, mask: Tensor, *, binarize: bool, round_maps: bool, plain: bool
-    ) -> MapBatch:
-        """The maps that ``B`` objects leave, from raw features and logits ``(B, 1, h, w)``."""
-        raw = self.model.encode_memory(feat, mask, binarize).float()
-        if round_maps:
-            raw = raw.bfloat16().float()
-        if plain:
-            return MapBatch(raw, None)
-        prepared = self.model.prepare_map(raw)
-        return MapBatch(raw, prepared._replace(keys=self._narrow(prepared.keys)))
-
-    def _narrow(self, keys: Tensor) -> Tensor:
-        """Keys as they are multiplied: autocast would convert them in every frame."""
-        return keys.bfloat16() if self.dtype == "bfloat16" else keys
 
 
 def load_tracker(
@@ -172,10 +72,3 @@ def load_tracker(
     else:
         raise InvalidType(f"a tracker is a name or a TAM, got {type(model).__name__}")
     return Tracker(network, device, dtype)
-
-
-def network_input(frame: np.ndarray, image_size: tuple[int, int]) -> Tensor:
-    """uint8 RGB ``(height, width, 3)`` as normalised ``(1, 3, H, W)``, stretched (bicubic, of PIL)."""
-    resized = Image.fromarray(frame).resize((image_size[1], image_size[0]))
-    image = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255
-    return normalise(image)
