@@ -18,11 +18,14 @@ WIDTH, HEIGHT = 120, 80
 
 def make_tracker(pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any) -> Tracker:
     """A nano tracker at 96x160 whose every weight matters, and for which all objects are there."""
-    memory = MemoryAttention((6, 10), 128, 32, 2, ffn_dim=64, pooling=pooling)
-    encoder = ImageEncoder(TinyTrunk(), 128, details=True)
-    model = create_tam(
-        "pocketeye_tam_pico", IMAGE_SIZE, image_encoder=encoder, memory_attention=memory
-    )
+    with torch.random.fork_rng(devices=[]):  # the positions of prompts are drawn and kept
+        torch.manual_seed(seed)
+        model = create_tam(
+            "pocketeye_tam_pico",
+            IMAGE_SIZE,
+            image_encoder=ImageEncoder(TinyTrunk(), 128, details=True),
+            memory_attention=MemoryAttention((6, 10), 128, 32, 2, ffn_dim=64, pooling=pooling),
+        )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():
