@@ -125,8 +125,9 @@ def test_the_heads_are_quantised_with_them_and_the_better_for_it(tmp_path: Path)
             want = RawBoxHead(model).eval()(torch.from_numpy(crops.box[1]))
         got = head(crops.box[1])
         errors[name] = [float(np.abs(g - w.numpy()).mean()) for g, w in zip(got, want, strict=True)]
-    assert errors["crops"][0] < errors["noise"][0], errors
-    assert errors["crops"][1] < errors["noise"][1], errors
+    # Answers that are products stay in float, so only what is inside the head is quantised: scores of a
+    # random network no longer tell the two apart, scores and boxes together do.
+    assert sum(errors["crops"]) < sum(errors["noise"]), errors
 
 
 @pytest.mark.slow
