@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tables
 
 from pocketeye.data.mask_sets.samples import MaskedImages
 from pocketeye.metrics.clicks import error_click
@@ -69,15 +70,6 @@ def measured(model: str, gallery: MaskedImages) -> dict[str, Any]:
     return {"things": len(rows), "iou": {str(n): round(float(means[n - 1]), 4) for n in CLICKS}}
 
 
-def table(record: dict[str, Any]) -> str:
-    lines = ["| model | images | things | 1 click | 3 clicks | 5 clicks |",
-             "| :-- | :-- | --: | --: | --: | --: |"]  # fmt: skip
-    for row in record["rows"]:
-        ious = " | ".join(f"{100 * row['iou'][str(n)]:.1f}" for n in CLICKS)
-        lines.append(f"| {row['model']} | {row['data']} | {row['things']} | {ious} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", action="append", required=True)
@@ -93,7 +85,7 @@ def main() -> None:
             print(table({"rows": rows[-1:]}).splitlines()[-1])
     record = {"clicks": CLICKS, "least_area": LEAST_AREA, "rows": rows}
     args.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(table(record))
+    args.out.with_suffix(".md").write_text(tables.click_iou(record))
 
 
 if __name__ == "__main__":

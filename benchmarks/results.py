@@ -94,6 +94,10 @@ TABLES = (
           command=_benchmark("tracking_memory"), needs="15 minutes; any machine"),
     Table(name="tracker-ablations", render=tables.tracker_ablations,
           command=_benchmark("tracker_training"), needs="DAVIS, 10 trainings of 300 steps"),
+    Table(name="tracker-nano", render=tables.tracker_ablations,
+          command=_benchmark("tracker_training"), needs="DAVIS; the run of the weights that come along"),
+    Table(name="click-iou", render=tables.click_iou,
+          command=_benchmark("click_iou"), needs="masks of photographs; 10 minutes; any machine"),
 )  # fmt: skip
 
 

@@ -143,14 +143,27 @@ def tracker_ablations(record: Record) -> str:
     rows: list[tuple[str, ...]] = []
     for row in record["runs"]:
         mask, click = (100 * row["scores"][prompt]["jf"] for prompt in ("mask", "click"))
+        # not every run was timed on a quiet core
+        look = "" if row["look_ms"] is None else f"{row['look_ms']:.1f}"
         rows.append(
-            (row["name"], f"{row['params'] / 1e6:.2f} M", str(row["image_size"][0]),
-             f"{row['look_ms']:.1f}", str(row["steps"]), f"{100 * row['val_iou']:.1f}",
-             f"{mask:.1f}", f"{click:.1f}")
+            (row["name"], f"{row['params'] / 1e6:.2f} M", str(row["image_size"][0]), look,
+             str(row["steps"]), f"{100 * row['val_iou']:.1f}", f"{mask:.1f}", f"{click:.1f}")
         )  # fmt: skip
     for name, found in record["baselines"].items():
         rows.append((name, "", "", "", "", "", f"{100 * found['mask']['jf']:.1f}", ""))
     return _markdown(record, header, rows, range(1, len(header)))
+
+
+def click_iou(record: Record) -> str:
+    """IoU of a tracker's masks in photographs after one click and more."""
+    clicks = record["clicks"]
+    header = ("model", "images", "things", *(f"{n} click{'s' * (n > 1)}" for n in clicks))
+    rows = [
+        (row["model"], row["data"], str(row["things"]),
+         *(f"{100 * row['iou'][str(n)]:.1f}" for n in clicks))
+        for row in record["rows"]
+    ]  # fmt: skip
+    return _markdown(record, header, rows, range(2, len(header)))
 
 
 def dense(record: Record) -> str:
