@@ -82,7 +82,7 @@ def main() -> None:
             (gallery,) = open_sets([data]).val_images
             name = Path(data.partition(":")[0]).name
             rows.append({"model": Path(model).name, "data": name, **measured(model, gallery)})
-            print(table({"rows": rows[-1:]}).splitlines()[-1])
+            print(rows[-1])
     record = {"clicks": CLICKS, "least_area": LEAST_AREA, "rows": rows}
     args.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(tables.click_iou(record))
