@@ -37,7 +37,7 @@ class DensePrediction:
         return (", ".join(names) or "nothing") + (" …" if len(counts) > 4 else "")
 
 
-def _found(predictor: DensePredictor, image: np.ndarray, score_threshold: float) -> Found:
+def found_in(predictor: DensePredictor, image: np.ndarray, score_threshold: float) -> Found:
     """Look into one image; the image goes along to be drawn on."""
     found = predictor.predict([image])[0]
     if isinstance(found, Result):
@@ -45,7 +45,7 @@ def _found(predictor: DensePredictor, image: np.ndarray, score_threshold: float)
     return LabelMap(labels=found, classes=predictor.description.classes, image=image)
 
 
-class _Gathered:
+class ObjectRecords:
     """Gathers what was found, as COCO's json and in short."""
 
     def __init__(self, description: DenseDescription) -> None:
@@ -78,7 +78,7 @@ class _Gathered:
         }
 
 
-def _stems(images: Sequence[ImageInput]) -> list[str]:
+def file_stems(images: Sequence[ImageInput]) -> list[str]:
     """Name the files to write after the images, with numbers where two would be the same."""
     stems = [file_stem(PurePath(image.name).stem) for image in images]
     if len({stem.casefold() for stem in stems}) == len(stems):

@@ -13,7 +13,7 @@ from pocketeye.text import file_stem
 SHEET, FOLDER = "predictions.png", "predictions"
 
 
-def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
+def save_predictions(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
     """Write the sheet, and a JSON file for each image: ``predictions/0001-cat.json``."""
     make_folder(out / FOLDER)
     for old in (out / FOLDER).glob("[0-9]*-*.json"):
@@ -27,7 +27,7 @@ def _save(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
     return [save_contact_sheet(predictions, out / SHEET, title), out / FOLDER]
 
 
-def _save_csv(predictions: list[Prediction], path: Path) -> Path:
+def save_csv(predictions: list[Prediction], path: Path) -> Path:
     """Write a row per image: its path, then class and probability from the likeliest down."""
     make_folder(path.parent)
     count = max(len(row.classes) for row in predictions)

@@ -18,6 +18,7 @@ from pocketeye.latency.table import LatencyTable, table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, load_space
+from pocketeye.models.task import CLASSIFY, SEMANTIC, task_named
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
 from pocketeye.text import human_seconds
@@ -219,7 +220,7 @@ def _segmenter(
     head_channels: int | None,
 ) -> SegmenterSpec | None:
     """What whole networks end with, None for classifiers; says what is missing or means nothing."""
-    if task == "classify":
+    if not task_named(task, (CLASSIFY, SEMANTIC)).labels_pixels:
         refuse(f"--task {task}", fpn_channels=fpn_channels, head_channels=head_channels)
         if not isinstance(space.input_size, int):
             raise InvalidValue(

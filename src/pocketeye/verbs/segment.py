@@ -14,7 +14,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.text import text_table
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
-from pocketeye.tracking.image.save import _MOST_LABELS, LABELS, MASKS, _require_free, _save
+from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
@@ -58,8 +58,8 @@ class SegmentResult(VerbResult):
             lines += text_table(header, rows, right=range(7))
         if count > _MOST_SHOWN:
             lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
-        if count > _MOST_LABELS and any(path.name == MASKS for path in self.files):
-            lines.append(f"no {LABELS}: a palette image holds {_MOST_LABELS} objects")
+        if count > MOST_LABELS and any(path.name == MASKS for path in self.files):
+            lines.append(f"no {LABELS}: a palette image holds {MOST_LABELS} objects")
         return lines
 
     def written(self) -> list[Path]:
@@ -118,7 +118,7 @@ def segment(
         raise InvalidValue("say what to segment: --point x,y, --box x0,y0,x1,y1 or --everything")
     prompts = _prompts(point or [], box or [])
     target = out or Path("out") / "segment" / f"{image.stem}.png"
-    _require_free(target, overwrite)
+    require_free(target, overwrite)
     pixels = read_image(image)
     segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
     found: Result
@@ -130,7 +130,7 @@ def segment(
     else:
         segmenter.set_image(pixels)
         found = segmenter.predict(**prompts)
-    files = _save(found, target, image.name)
+    files = save_masks(found, target, image.name)
     return SegmentResult(model=model, image=str(image), found=found, files=tuple(files))
 
 

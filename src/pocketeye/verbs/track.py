@@ -17,7 +17,7 @@ from pocketeye.tracking import (
 )
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.tracking.video.frame_prompts import FramePrompt, parse_prompts
-from pocketeye.tracking.video.prompted import _check_frames, _Watched
+from pocketeye.tracking.video.prompted import WatchedFrames, require_frames
 from pocketeye.verbs._result import VerbResult
 
 _FPS = 25.0  # of images, where nothing says so
@@ -146,7 +146,7 @@ def track(
     targets = out or [Path("out") / "track" / f"{_stem(video)}.mp4"]
     prompts = parse_prompts(point or [], box, frame, object or [])
     with open_video(video, fps=fps) as frames:
-        _check_frames(frames, prompts)
+        require_frames(frames, prompts)
         tracker = load_tracker(model, checkpoint, device=device, dtype=dtype)
         session = tracker.open(
             frames, max_prompted_maps=max_prompted_maps, hole_area=hole_area,
@@ -157,7 +157,7 @@ def track(
                         name=frames.name, overwrite=overwrite)
             for path in targets
         ]  # fmt: skip
-        watched = _Watched(session, prompts)
+        watched = WatchedFrames(session, prompts)
         write_all(watched, outputs)
         return TrackResult(
             video=video, model=model, size=frames.size, frames=tuple(watched.rows),

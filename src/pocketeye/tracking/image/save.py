@@ -11,11 +11,16 @@ from pocketeye.results import Result
 from pocketeye.runs import make_folder, write_atomic
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp")
-_MOST_LABELS = 255
+MOST_LABELS = 255
 OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
 
 
-def _require_free(target: Path, overwrite: bool) -> None:
+def require_free(target: Path, overwrite: bool) -> None:
+    """Check that masks can be written to ``target``: a known ending, and nothing in the way.
+
+    Raises:
+        InvalidValue: another ending, a folder of that name, or a file that may not be overwritten.
+    """
     suffix = target.suffix.lower()
     if suffix not in ("", ".json", *_IMAGES):
         known = f"{', '.join(_IMAGES)}, .json, or none for a folder"
@@ -28,7 +33,8 @@ def _require_free(target: Path, overwrite: bool) -> None:
         raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
 
 
-def _save(found: Result, target: Path, name: str) -> list[Path]:
+def save_masks(found: Result, target: Path, name: str) -> list[Path]:
+    """Write masks as the ending of ``target`` says: drawn, as COCO run lengths, or a folder of all."""
     suffix = target.suffix.lower()
     if suffix in _IMAGES:
         return [found.save(target)]
@@ -38,7 +44,7 @@ def _save(found: Result, target: Path, name: str) -> list[Path]:
     if suffix:
         return [write_atomic(target, text)]
     files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
-    if len(found) <= _MOST_LABELS:
+    if len(found) <= MOST_LABELS:
         files.append(found.save(target / LABELS, "labels"))
     return [*files, write_atomic(target / MASKS, text)]
 

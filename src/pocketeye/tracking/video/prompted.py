@@ -14,7 +14,7 @@ from pocketeye.tracking import Session, TrackedFrame
 from pocketeye.tracking.video.frame_prompts import FramePrompt
 
 
-class _Watched:
+class WatchedFrames:
     """Results frame by frame, with the prompts given when their frame comes; counts as it goes."""
 
     def __init__(self, session: Session, prompts: Sequence[FramePrompt]) -> None:
@@ -62,7 +62,12 @@ def _row(result: TrackedFrame) -> dict[str, Any]:
     return {"frame": result.frame, "objects": rows}
 
 
-def _check_frames(video: Frames, prompts: Sequence[FramePrompt]) -> None:
+def require_frames(video: Frames, prompts: Sequence[FramePrompt]) -> None:
+    """Check that the video has the frames of all prompts, as far as its length is known.
+
+    Raises:
+        InvalidValue: a prompt is for a frame after the last one.
+    """
     count = video.num_frames
     last = prompts[-1].frame
     if count is not None and last >= count:

@@ -19,7 +19,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import Run, resolve
 from pocketeye.models.task import Task
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.predicting.dense_files import DensePrediction, _found, _Gathered, _stems
+from pocketeye.predicting.dense_files import DensePrediction, ObjectRecords, file_stems, found_in
 from pocketeye.results import LabelMap
 from pocketeye.runs import write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
@@ -89,10 +89,10 @@ def predict_dense(
     if not 0 <= score_threshold <= 1:
         raise InvalidValue(f"--score-threshold lies from 0 to 1, got {score_threshold}")
     folder = out or Path("out") / "predict" / Path(model).resolve().name
-    stems = _stems(images)
+    stems = file_stems(images)
     _require_free(folder, stems, overwrite)
     predictor = open_dense_predictor(model, device=device, threads=threads)
-    gathered = _Gathered(predictor.description)
+    gathered = ObjectRecords(predictor.description)
     problems: list[str] = []
     with progress.task("predicting", len(images)) as bar:
         for image, stem in zip(images, stems, strict=True):
@@ -101,7 +101,7 @@ def predict_dense(
             except UnreadableImage as error:
                 problems.append(f"{image.name}: {error}")
             else:
-                found = _found(predictor, pixels, score_threshold)
+                found = found_in(predictor, pixels, score_threshold)
                 found.save(folder / f"{stem}.png")
                 if isinstance(found, LabelMap):
                     found.save(folder / LABELS / f"{stem}.png", "labels")

@@ -14,7 +14,7 @@ from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKA
 from pocketeye.models.reference import Run, expect, network_at, resolve
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
-from pocketeye.predicting.files import FOLDER, SHEET, _save, _save_csv
+from pocketeye.predicting.files import FOLDER, SHEET, save_csv, save_predictions
 from pocketeye.predicting.predict import Prediction
 from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
@@ -160,9 +160,9 @@ def predict(
         predictor, inputs, topk=5 if topk is None else topk, batch_size=batch_size or 32,
         thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
     )  # fmt: skip
-    files = _save(predictions, predictor.info.name, out) if out else []
+    files = save_predictions(predictions, predictor.info.name, out) if out else []
     if csv:
-        files.append(_save_csv(predictions, csv))
+        files.append(save_csv(predictions, csv))
     return PredictResult(
         model=model,
         predictions=tuple(predictions),
