@@ -17,7 +17,6 @@ from pocketeye.data.files.problems import Problems
 
 OUTSIDE = 1.0
 """A box may reach so many pixels out without being counted (rounding, numbers from 1 or from 0)."""
-NO_OUTLINE = "null"
 
 
 @dataclass(frozen=True, kw_only=True)
