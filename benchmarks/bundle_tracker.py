@@ -27,13 +27,15 @@ def answers(model: TAM) -> list[torch.Tensor]:
     """Masks of a click, and of the frame after it."""
     torch.manual_seed(0)
     first, second = torch.randn(2, 3, *model.image_size).split(1)
-    feat, details = model.encode_image(first)
+    image = model.encode_image(first)
     click, label = torch.tensor([[[64.0, 64.0]]]), torch.tensor([[1]])
-    said = model.predict(model.without_memory(feat), click, label, details=details)
-    seen = model.encode_memory(feat, said.mask, True)
-    feat, details = model.encode_image(second)
-    read = model.read_raw(feat, [seen], [model.num_maskmem - 1], said.pointer[:, None])
-    return [said.masks, model.mask_decoder(read, *prompts(model), details).masks]
+    said = model.predict(
+        model.without_memory(image.feat), click, label, details=image.details
+    )
+    left = model.encode_memory(image, said.mask, True)
+    slots = [model.num_maskmem - 1]
+    read = model.read_raw(model.encode_image(second), [left], slots, said.pointer[:, None])
+    return [said.masks, model.mask_decoder(read.feat, *prompts(model), read.details).masks]
 
 
 def prompts(model: TAM) -> tuple[torch.Tensor, ...]:

@@ -62,7 +62,8 @@ def test_our_own_are_small_and_work(name):
     assert sum(p.numel() for p in model.parameters()) < 10e6
     assert all(256 <= side <= 384 for side in model.image_size)
     height, width = model.image_size
-    raw, details = model.encode_image(draws(1, 3, height, width))
+    seen = model.encode_image(draws(1, 3, height, width))
+    raw, details = seen
     assert len(details) == (0 if name == "pocketeye_tam_small" else 2)
     said = model.predict(
         model.without_memory(raw), torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]]),
@@ -70,28 +71,31 @@ def test_our_own_are_small_and_work(name):
     )  # fmt: skip
     assert said.mask.shape == (1, 1, height // 4, width // 4)
     assert said.masks.shape[1] == said.ious.shape[1] == 3
-    remembered = [model.prepare_map(model.encode_memory(raw, said.mask))] * 2
+    remembered = [model.prepare_map(model.encode_memory(seen, said.mask))] * 2
     memory = model.gather(remembered, [6, 0], model.slot_keys(), said.pointer[:, None])
-    assert model.read(raw, memory).shape == raw.shape
+    read = model.read(seen, memory)
+    assert read.feat.shape == raw.shape
+    assert [x.shape for x in read.details] == [x.shape for x in details]
 
 
 def test_training_reaches_every_parameter():
     model = create_tam("pocketeye_tam_pico", RECTANGLE).train()
     image = draws(2, 3, *RECTANGLE)
-    raw, details = model.encode_image(image)
+    seen = model.encode_image(image)
+    raw, details = seen
     mask = draws(2, 1, 24, 40)
     one = model.predict(
         model.without_memory(raw), torch.rand(2, 2, 2), torch.tensor([[1, 0], [2, 3]]),
         details=details,
     )  # fmt: skip
     two = model.adopt_mask(raw, (draws(2, 1, *RECTANGLE) > 0).float())
-    maps = [model.encode_memory(raw, one.mask)] * 2
-    read = model.read_raw(raw, maps, [6, 0], torch.stack([one.pointer, two.pointer], 1))
-    three = model.predict(read, mask=mask)
+    maps = [model.encode_memory(seen, one.mask)] * 2
+    read, details = model.read_raw(seen, maps, [6, 0], torch.stack([one.pointer, two.pointer], 1))
+    three = model.predict(read, mask=mask, details=details)
     tables = model.maskmem_tpos_enc.sum() + model.no_mem_pos_enc.sum() + model.no_obj_ptr.sum()
     outputs = (one, two, three)
     total = sum(x.sum() for said in outputs for x in said) + tables
-    decoded = model.mask_decoder(read, model.prompt_encoder.dense_pos, *prompt_of(model))
+    decoded = model.mask_decoder(read, model.prompt_encoder.dense_pos, *prompt_of(model), details)
     (total + sum(x.sum() for x in decoded)).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -125,16 +129,18 @@ def test_details_need_a_trunk_with_fine_maps():
 @torch.no_grad()
 def test_objects_are_batched(small):
     """Three objects on shared features are what each of them is alone."""
-    raw, details = small.encode_image(draws(1, 3, *RECTANGLE))
+    seen = small.encode_image(draws(1, 3, *RECTANGLE))
+    raw, details = seen
     points, labels = draws(3, 2, 2).abs() * 60, torch.tensor([[1, 0], [2, 3], [1, 1]])
     masks, pointers = draws(3, 1, 24, 40, seed=2), draws(3, 4, 128, seed=3)
 
     def all_of(points, labels, masks, pointers):
         knows_nothing = small.without_memory(raw)
         first = small.predict(knows_nothing, points, labels, masks, True, details=details)
-        written = small.prepare_map(small.encode_memory(raw, first.mask))
+        written = small.prepare_map(small.encode_memory(seen, first.mask))
         memory = small.gather([written, written], [6, 3], small.slot_keys(), pointers)
-        return *first, *small.predict(small.read(raw, memory), details=details)
+        read = small.read(seen, memory)
+        return *first, *small.predict(read.feat, details=read.details)
 
     together = all_of(points, labels, masks, pointers)
     for n in range(3):
@@ -290,7 +296,7 @@ def test_unstable_single_mask_gives_way():
 
 @torch.no_grad()
 def test_memory_of_a_prompted_frame_can_be_binary(small):
-    raw = small.encode_image(draws(1, 3, *RECTANGLE)).feat
+    raw = small.encode_image(draws(1, 3, *RECTANGLE))
     mask = draws(1, 1, *RECTANGLE)
     sharp = small.encode_memory(raw, mask, binarize=True)
     torch.testing.assert_close(sharp, small.encode_memory(raw, mask.sign() * 100))

@@ -59,4 +59,4 @@ def test_published_networks_have_none():
         published, ours = create_tam("efficienttam_ti"), create_tam("pocketeye_tam_nano")
     assert published.matching is None
     assert published.map_chs == published.mem_dim == 64
-    assert ours.map_chs == 64 + 64 + 4
+    assert ours.map_chs == 64 + (64 + 4) + 4 * (64 + 1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pocketeye.models import TAM, create_tam, load_checkpoint
+from pocketeye.models.tam import ImageFeatures
 from tests.parity.official import draw, filled, sample
 from tests.parity.tam_keys import tam_keys
 
@@ -90,7 +91,7 @@ def test_positions(model, expected):
 @torch.no_grad()
 def test_memory_encoder(model, feat, expected):
     mask = tensor(draw("mask", (1, 1, *model.image_size)))
-    assert_parity(model.encode_memory(feat, mask), expected["memory_encoder"])
+    assert_parity(model.encode_memory(ImageFeatures(feat), mask), expected["memory_encoder"])
 
 
 @torch.no_grad()

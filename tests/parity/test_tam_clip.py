@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pocketeye.models import TAM, create_tam, load_checkpoint
-from pocketeye.models.tam import Memory
+from pocketeye.models.tam import ImageFeatures, Memory
 from tests.parity.official import filled, sample
 from tests.parity.tam_keys import tam_keys
 
@@ -71,10 +71,10 @@ def track(
     width, height = images[0].size
     bank = Bank([], [])
     for image in images:
-        raw = model.encode_image(network_input(image)).feat
+        raw = model.encode_image(network_input(image))
         if not bank.maps:
             click = torch.tensor([[[CLICK[0] / width * SIZE, CLICK[1] / height * SIZE]]])
-            said = model.predict(model.without_memory(raw), click, torch.tensor([[1]]))
+            said = model.predict(model.without_memory(raw.feat), click, torch.tensor([[1]]))
         else:
             said = model.predict(condition(model, raw, bank, prepared))
         yield said.mask, bank
@@ -82,13 +82,13 @@ def track(
         bank.pointers.append(said.pointer)
 
 
-def condition(model: TAM, raw: torch.Tensor, bank: Bank, prepared: bool) -> torch.Tensor:
+def condition(model: TAM, raw: ImageFeatures, bank: Bank, prepared: bool) -> torch.Tensor:
     maps, slots = bank.chosen()
     pointers = torch.stack(bank.pointers, 1)
     if not prepared:
-        return model.read_raw(raw, maps, slots, pointers)
+        return model.read_raw(raw, maps, slots, pointers).feat
     parts: list[Memory] = [model.prepare_map(memory) for memory in maps]
-    return model.read(raw, model.gather(parts, slots, model.slot_keys(), pointers))
+    return model.read(raw, model.gather(parts, slots, model.slot_keys(), pointers)).feat
 
 
 def stored_part(got: torch.Tensor, count: int) -> np.ndarray:

@@ -84,10 +84,10 @@ def test_objects_of_equal_memory_are_one_batch(tracker, monkeypatch):
         sizes = []
         predict, read_each = tracker.model.predict, tracker.model.read_each
 
-        def reading(feat, memories):
+        def reading(seen, memories):
             memories = list(memories)
-            sizes.append((feat.shape[0], len(memories), *(m.keys.shape[1] for m in memories)))
-            return read_each(feat, memories)
+            sizes.append((seen.feat.shape[0], len(memories), *(m.keys.shape[1] for m in memories)))
+            return read_each(seen, memories)
 
         def predicting(feat, *args, **kwargs):
             sizes.append(feat.shape[0])
@@ -108,10 +108,10 @@ def test_one_batch_says_what_one_after_another_says(tracker, monkeypatch):
         list(session.run(stop=5))
         readings = [m.reading(5, False) for m in session._objects.values()]
         with tracker.computing():
-            feat = tracker.encode_image(FRAMES[5]).feat
-            want = tracker.condition(feat, readings, plain=False)
+            feat = tracker.encode_image(FRAMES[5])
+            want = tracker.condition(feat, readings, plain=False).feat
             monkeypatch.setattr(tracker, "device", SimpleNamespace(type="cuda"))
-            got = tracker.condition(feat, readings, plain=False)
+            got = tracker.condition(feat, readings, plain=False).feat
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
     assert len(got) == 3
     assert not torch.allclose(got[0], got[1], rtol=1e-2)

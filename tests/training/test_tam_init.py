@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pocketeye.models import TAM, create_tam
+from pocketeye.models.tam import ImageFeatures
 from pocketeye.training.tam.init import look_near_first
 
 
@@ -41,10 +42,12 @@ def test_a_token_reads_its_own_place_first():
 def test_the_mask_stands_out_in_the_memory():
     def contrast(model: TAM) -> float:
         torch.manual_seed(2)
-        feat, mask = torch.randn(1, 128, 8, 8), torch.full((1, 1, 128, 128), -10.0)
+        details = torch.randn(1, 32, 16, 16), torch.randn(1, 16, 32, 32)
+        seen = ImageFeatures(torch.randn(1, 128, 8, 8), details)
+        mask = torch.full((1, 1, 128, 128), -10.0)
         with torch.no_grad():
-            without = model.encode_memory(feat, mask)[:, : model.mem_dim]
-            there = model.encode_memory(feat, -mask)[:, : model.mem_dim]
+            without = model.encode_memory(seen, mask)[:, : model.mem_dim]
+            there = model.encode_memory(seen, -mask)[:, : model.mem_dim]
         return float((there - without).std() / without.std())
 
     torch.manual_seed(0)

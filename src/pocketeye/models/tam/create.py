@@ -21,6 +21,7 @@ from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.prompt_maps import PromptMaps
 from pocketeye.models.tam.tam import TAM
+from pocketeye.models.tam.target_model import TargetModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,8 @@ class TAMSpec:
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
     with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` is the
     one of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's map as well,
-    with ``matching`` masks are carried along by likeness as well.
+    with ``matching`` masks are carried along by likeness as well, with ``target`` the object is told
+    from its surroundings by regression (which needs ``details``).
     """
 
     trunk: ViTSpec | str
@@ -56,6 +58,7 @@ class TAMSpec:
     memory_rule: MemoryRule = MemoryRule.RECENT
     prompt_maps: bool = False
     matching: bool = False
+    target: bool = False
 
 
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
@@ -80,6 +83,7 @@ _NARROW = TAMSpec(
     memory_rule=MemoryRule.VISIBLE,
     prompt_maps=True,
     matching=True,
+    target=True,
 )
 
 SPECS: Mapping[str, TAMSpec] = {
@@ -93,6 +97,7 @@ SPECS: Mapping[str, TAMSpec] = {
         _NARROW,
         trunk=ViTSpec(dim=192, num_heads=3),
         details=False,
+        target=False,
         image_size=384,
         dim=192,
         mem_dim=64,
@@ -163,6 +168,8 @@ def create_tam(
         made["prompt_maps"] = PromptMaps(memory.feat_size, memory.dim)
     if spec.matching:
         made["matching"] = Matching(memory.feat_size, memory.dim)
+    if spec.target:
+        made["target"] = TargetModel(memory.dim)
     return TAM(**made, variant=name, memory_rule=spec.memory_rule)  # type: ignore[arg-type]
 
 

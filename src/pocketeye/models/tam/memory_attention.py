@@ -55,13 +55,12 @@ class Memory(NamedTuple):
     keys: Tensor  # (D, B, L, C)
     values: Tensor  # (B, L, M)
     bias: Tensor  # (1 or B, L), added to the logits; -inf where there is nothing
-    match: Tensor | None = (
-        None  # (B, L of the maps, channels): of :class:`Matching`, where there is one
-    )
+    match: Tensor | None = None  # (B, L of the maps, channels), of Matching where there is one
+    target: Tensor | None = None  # (B, E, E + 1), of TargetModel where there is one
 
 
 def join(parts: list[Memory]) -> Memory:
-    """One memory out of several."""
+    """One memory out of several; :meth:`TAM.gather` adds what the target model is solved from."""
     batch = max(part.bias.shape[0] for part in parts)
     match = [part.match for part in parts if part.match is not None]
     return Memory(

@@ -22,6 +22,7 @@ from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
 from pocketeye.models.tam.prompt_maps import PromptMaps
+from pocketeye.models.tam.target_model import TargetModel
 
 ABSENT_LOGIT = -1024.0  # of every pixel of an object that is not in the frame
 
@@ -50,6 +51,8 @@ class TAM(nn.Module):
             opened with another one.
         prompt_maps: draws clicks and boxes into the image's map too; the published networks have none.
         matching: carries masks along by likeness; the published networks have none.
+        target: tells the object from its surroundings by regression on the memory's frames, and needs
+            details; the published networks have none.
     """
 
     def __init__(
@@ -66,13 +69,15 @@ class TAM(nn.Module):
         memory_rule: MemoryRule = MemoryRule.RECENT,
         prompt_maps: PromptMaps | None = None,
         matching: Matching | None = None,
+        target: TargetModel | None = None,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
         self.memory_attention = memory_attention
         self.memory_encoder = memory_encoder
         self.prompt_encoder = prompt_encoder
-        self.mask_decoder, self.prompt_maps, self.matching = mask_decoder, prompt_maps, matching
+        self.mask_decoder, self.prompt_maps = mask_decoder, prompt_maps
+        self.matching, self.target = matching, target
         self.dim, self.mem_dim = memory_attention.dim, memory_attention.mem_dim
         self.feat_size, self.num_maskmem = memory_attention.feat_size, num_maskmem
         self.stability_delta, self.stability_threshold = stability_delta, stability_threshold
@@ -198,34 +203,46 @@ class TAM(nn.Module):
 
     # --- memory -----------------------------------------------------------------------------------
 
-    def encode_memory(self, feat: Tensor, mask: Tensor, binarize: bool = False) -> Tensor:
-        """A map of the memory, ``(B, M, h, w)``; behind its ``mem_dim`` channels those for matching.
+    def encode_memory(self, seen: ImageFeatures, mask: Tensor, binarize: bool = False) -> Tensor:
+        """Return a map of the memory, ``(B, map_chs, h, w)``.
+
+        Behind its ``mem_dim`` channels come those of matching and of the target model, where there are
+        such.
 
         Args:
-            feat: raw features ``(1 or B, C, h, w)``.
+            seen: raw features and details of the frame, batch of 1 or B.
             mask: ``(B, 1, H, W)`` or ``(B, 1, H / 4, W / 4)`` logits.
             binarize: for prompted frames, as the authors' predictor does.
         """
         if mask.shape[2:] != self.image_size:
             mask = F.interpolate(mask, size=self.image_size, mode="bilinear", align_corners=False)
-        seen = (mask > 0).to(mask.dtype) if binarize else mask.sigmoid()
-        written = self.memory_encoder(feat, seen * 20.0 - 10.0)
-        if self.matching is None:
-            return written
-        return torch.cat([written, self.matching.write(feat, seen)], 1)
+        shown = (mask > 0).to(mask.dtype) if binarize else mask.sigmoid()
+        written = [self.memory_encoder(seen.feat, shown * 20.0 - 10.0)]
+        if self.matching is not None:
+            written.append(self.matching.write(seen.feat, shown))
+        if self.target is not None:
+            written.append(self.target.write(seen, shown))
+        return written[0] if len(written) == 1 else torch.cat(written, 1)
 
     @property
     def map_chs(self) -> int:
         """Channels of a map of the memory."""
-        return self.mem_dim + (self.matching.num_channels if self.matching is not None else 0)
+        return sum(self._map_parts())
+
+    def _map_parts(self) -> list[int]:
+        """Channels of memory attention, matching and target model in a map."""
+        parts = (self.matching, self.target)
+        return [self.mem_dim, *(0 if part is None else part.num_channels for part in parts)]
 
     def prepare_map(self, memory: Tensor, pooled: bool = True) -> Memory:
         """Prepare a map once, when it is written: :meth:`MemoryAttention.prepare_map`."""
-        own, match = memory[:, : self.mem_dim], memory[:, self.mem_dim :]
+        own, match, target = memory.split(self._map_parts(), 1)
         prepared = self.memory_attention.prepare_map(own, pooled)
-        if self.matching is None:
-            return prepared
-        return prepared._replace(match=match.flatten(2).transpose(1, 2))
+        if self.matching is not None:
+            prepared = prepared._replace(match=match.flatten(2).transpose(1, 2))
+        if self.target is not None:
+            prepared = prepared._replace(target=self.target.sums(target))
+        return prepared
 
     def slot_keys(self, pooled: bool = True) -> Tensor:
         """``(slots, D, 1, L, C)``, constant: :meth:`MemoryAttention.slot_keys`."""
@@ -247,38 +264,51 @@ class TAM(nn.Module):
             part._replace(keys=part.keys + slot_keys[slot])
             for part, slot in zip(maps, slots, strict=True)
         ]
-        return join([*placed, self.memory_attention.prepare_pointers(pointers)])
+        joined = join([*placed, self.memory_attention.prepare_pointers(pointers)])
+        sums = [part.target for part in maps if part.target is not None]
+        return joined._replace(target=self._weigh(sums, slots))
 
-    def read(self, feat: Tensor, memory: Memory) -> Tensor:
-        """Features ``(B, C, h, w)`` that know ``memory``; from raw features ``(1 or B, C, h, w)``."""
-        return self.read_each(feat, [memory])
+    def _weigh(self, sums: list[Tensor], slots: list[int]) -> Tensor | None:
+        """What the target model is solved from; None where there is no such model."""
+        if self.target is None:
+            return None
+        return self.target.weigh(sums, [slot == self.num_maskmem - 1 for slot in slots])
 
-    def read_each(self, feat: Tensor, memories: Iterable[Memory]) -> Tensor:
+    def read(self, seen: ImageFeatures, memory: Memory) -> ImageFeatures:
+        """Return features and details that know ``memory``, from raw ones (batch of 1 or B)."""
+        return self.read_each(seen, [memory])
+
+    def read_each(self, seen: ImageFeatures, memories: Iterable[Memory]) -> ImageFeatures:
         """:meth:`read` of one object after another: :meth:`MemoryAttention.read_each`."""
         memories = list(memories)
-        read = self.memory_attention.read_each(feat, memories)
-        if self.matching is None:
-            return read
-        match = [memory.match for memory in memories if memory.match is not None]
-        return read + torch.cat([self.matching(feat, each) for each in match])
+        read = self.memory_attention.read_each(seen.feat, memories)
+        if self.matching is not None:
+            match = [memory.match for memory in memories if memory.match is not None]
+            read = read + torch.cat([self.matching(seen.feat, each) for each in match])
+        if self.target is None:
+            return seen._replace(feat=read)
+        sums = [memory.target for memory in memories if memory.target is not None]
+        return self.target(seen, torch.cat(sums), read)
 
     def read_raw(
-        self, feat: Tensor, maps: list[Tensor], slots: list[int], pointers: Tensor
-    ) -> Tensor:
+        self, seen: ImageFeatures, maps: list[Tensor], slots: list[int], pointers: Tensor
+    ) -> ImageFeatures:
         """The same from maps ``(B, M, h, w)`` as they were written, in the authors' way."""
-        cells = [memory.flatten(2).transpose(1, 2) for memory in maps]
-        tokens = [each[..., : self.mem_dim] for each in cells]
+        parts = [memory.split(self._map_parts(), 1) for memory in maps]
+        tokens = [own.flatten(2).transpose(1, 2) for own, _, _ in parts]
         place = self.memory_attention.memory_pos[None]
         positions = [place + self.maskmem_tpos_enc[slot] for slot in slots]
         heads = pointer_tokens(pointers, self.mem_dim)
         memory = torch.cat([*tokens, heads], 1)
         position = torch.cat([*positions, heads.new_zeros(1, *heads.shape[1:])], 1)
-        read = self.memory_attention(feat, memory, position, heads.shape[1])
-        if self.matching is None:
-            return read
-        return read + self.matching(
-            feat, torch.cat([each[..., self.mem_dim :] for each in cells], 1)
-        )
+        read = self.memory_attention(seen.feat, memory, position, heads.shape[1])
+        if self.matching is not None:
+            cells = [match.flatten(2).transpose(1, 2) for _, match, _ in parts]
+            read = read + self.matching(seen.feat, torch.cat(cells, 1))
+        if self.target is None:
+            return seen._replace(feat=read)
+        sums = self._weigh([self.target.sums(target) for _, _, target in parts], slots)
+        return self.target(seen, sums, read)
 
 
 def as_prompt(mask: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ class MapRow:
         assert whole is not None  # plain sessions read raw maps
         row = slice(self.row, self.row + 1)
         match = None if whole.match is None else whole.match[row]
-        return Memory(whole.keys[:, row], whole.values[row], whole.bias, match)
+        target = None if whole.target is None else whole.target[row]
+        return Memory(whole.keys[:, row], whole.values[row], whole.bias, match, target)
 
 
 def prepared_together(rows: Sequence[MapRow]) -> Memory:
@@ -59,11 +60,13 @@ def prepared_together(rows: Sequence[MapRow]) -> Memory:
         return batch.prepared
     parts = [row.prepared for row in rows]
     match = [part.match for part in parts if part.match is not None]
+    target = [part.target for part in parts if part.target is not None]
     return Memory(
         keys=torch.cat([part.keys for part in parts], 1),
         values=torch.cat([part.values for part in parts]),
         bias=parts[0].bias,
         match=torch.cat(match) if match else None,
+        target=torch.cat(target) if target else None,
     )
 
 

@@ -78,23 +78,23 @@ class TrackerNetwork:
         """A uint8 RGB frame to features ``(1, C, h, w)``, and details of networks that have them."""
         return self.model.encode_image(network_input(frame, self.image_size).to(self.device))
 
-    def condition(self, feat: Tensor, readings: list[Reading], plain: bool) -> Tensor:
-        """Features ``(B, C, h, w)`` that know the memory of ``B`` objects with readings of one shape."""
+    def condition(self, seen: ImageFeatures, readings: list[Reading], plain: bool) -> ImageFeatures:
+        """Features that know the memory of ``B`` objects with readings of one shape."""
         slots = list(readings[0].slots)
         pointers = torch.cat([torch.stack(r.pointers, 1) for r in readings])
         rows = list(zip(*(r.maps for r in readings), strict=True))
         whole = len(rows) == 1 and self.model.memory_attention.pooling is not Pooling.NONE
         if plain or whole:  # maps are prepared as they are read beside others
             maps = [torch.cat([row.raw for row in each]) for each in rows]
-            return self.model.read_raw(feat, maps, slots, pointers)
+            return self.model.read_raw(seen, maps, slots, pointers)
         if self.device.type == "cpu":
             each = zip(readings, pointers.split(1), strict=True)
             return self.model.read_each(
-                feat,
+                seen,
                 (self._gather([row.prepared for row in r.maps], slots, p) for r, p in each),
             )
         prepared = [prepared_together(each) for each in rows]
-        return self.model.read(feat, self._gather(prepared, slots, pointers))
+        return self.model.read(seen, self._gather(prepared, slots, pointers))
 
     def _gather(self, maps: list[Memory], slots: list[int], pointers: Tensor) -> Memory:
         if self._cached.slot_keys is None:
@@ -102,10 +102,10 @@ class TrackerNetwork:
         return self.model.gather(maps, slots, self._cached.slot_keys, pointers)
 
     def write_map(
-        self, feat: Tensor, mask: Tensor, *, binarize: bool, round_maps: bool, plain: bool
+        self, seen: ImageFeatures, mask: Tensor, *, binarize: bool, round_maps: bool, plain: bool
     ) -> MapBatch:
         """The maps that ``B`` objects leave, from raw features and logits ``(B, 1, h, w)``."""
-        raw = self.model.encode_memory(feat, mask, binarize).float()
+        raw = self.model.encode_memory(seen, mask, binarize).float()
         if round_maps:
             raw = raw.bfloat16().float()
         if plain:

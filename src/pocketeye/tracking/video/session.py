@@ -293,14 +293,15 @@ class Session:
         return self._known(view, only_due=True)
 
     def _track_together(self, view: View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
-        (feat, details), plain = self._seen(view), self.options.plain
+        seen = self._seen(view)
         readings = [reading for _, reading in batch]
+        read = self.tracker.condition(seen, readings, self.options.plain)
         said = self.tracker.model.predict(
-            self.tracker.condition(feat, readings, plain),
+            read.feat,
             stability_fallback=self.options.stability_fallback,
-            details=details,
+            details=read.details,
         )
-        maps = self._write(feat, said.mask, binarize=False)
+        maps = self._write(seen, said.mask, binarize=False)
         low, scores = self._low(said), said.score.flatten().tolist()
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
@@ -311,42 +312,45 @@ class Session:
 
     def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
         """What the network makes of a prompt."""
-        model, (feat, details) = self.tracker.model, self._seen(view)
+        model, seen = self.tracker.model, self._seen(view)
         if prompt.mask is not None:
             mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
-            said = model.adopt_mask(feat, mask, details)
+            said = model.adopt_mask(seen.feat, mask, seen.details)
         else:
             assert self.size is not None
             before = memory.answer(view.frame) if memory else None
+            known = self._known_before(seen, view.frame, memory)
             said = model.predict(
-                self._feat_for_prompt(feat, view.frame, memory),
+                known.feat,
                 *prompt.tensors(self.size, self.tracker.image_size, self.tracker.device),
                 mask=as_prompt(before.low_res_masks) if before else None,
                 stability_fallback=self.options.stability_fallback,
-                details=details,
+                details=known.details,
             )
         low = self._low(said)
-        maps = self._write(feat, low, binarize=self.options.binarize_click_masks)
+        maps = self._write(seen, low, binarize=self.options.binarize_click_masks)
         return FrameOutput(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
 
-    def _feat_for_prompt(self, feat: Tensor, frame: int, memory: ObjectMemory | None) -> Tensor:
+    def _known_before(
+        self, seen: ImageFeatures, frame: int, memory: ObjectMemory | None
+    ) -> ImageFeatures:
         """A frame in which the object was tracked knows its memory; else it begins anew."""
         reading = None
         if memory is not None and frame in memory.tracked:
             reading = memory.reading(frame, self._reverse)
         if reading is None:
-            return self.tracker.model.without_memory(feat)
-        return self.tracker.condition(feat, [reading], self.options.plain)
+            return seen._replace(feat=self.tracker.model.without_memory(seen.feat))
+        return self.tracker.condition(seen, [reading], self.options.plain)
 
     def _seen(self, view: View) -> ImageFeatures:
         if view.seen is None:
             view.seen = self.tracker.encode_image(view.image)
         return view.seen
 
-    def _write(self, feat: Tensor, mask: Tensor, *, binarize: bool) -> MapBatch:
+    def _write(self, seen: ImageFeatures, mask: Tensor, *, binarize: bool) -> MapBatch:
         options = self.options
         return self.tracker.write_map(
-            feat,
+            seen,
             mask.float(),
             binarize=binarize,
             round_maps=options.round_maps,

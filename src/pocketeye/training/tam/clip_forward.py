@@ -89,42 +89,42 @@ class ClipForward:
         return answers
 
     def _prompt(self) -> list[MaskPrediction]:
-        (feat, details), target = self._at(0), self.batch.masks[:, 0]
+        seen, target = self._at(0), self.batch.masks[:, 0]
         if self.plan.kind == "mask":
-            self._keep(0, feat, self.model.adopt_mask(feat, target[:, None].float(), details), True)
+            adopted = self.model.adopt_mask(seen.feat, target[:, None].float(), seen.details)
+            self._keep(0, seen, adopted, True)
             return []
         if self.plan.kind == "box":
             points, labels = noisy_box(target)
         else:
             points, labels = first_click(target, self.plan.centre_prob)
-        placed = self.model.without_memory(feat)
-        first, chosen = self._say(0, placed, details, points, labels)
+        placed = seen._replace(feat=self.model.without_memory(seen.feat))
+        first, chosen = self._say(0, placed, points, labels)
         answers = [first]
         if 0 in self.plan.corrected:
-            more, chosen = self._correct(0, placed, details, chosen, points, labels)
+            more, chosen = self._correct(0, placed, chosen, points, labels)
             answers += more
-        self._keep(0, feat, chosen, True)
+        self._keep(0, seen, chosen, True)
         return answers
 
     def _track(self, frame: int) -> list[MaskPrediction]:
-        feat, details = self._at(frame)
-        placed = self._read(feat, frame)
-        first, chosen = self._say(frame, placed, details)
+        seen = self._at(frame)
+        placed = self._read(seen, frame)
+        first, chosen = self._say(frame, placed)
         answers = [first]
         corrected = frame in self.plan.corrected
         if corrected:
-            more, chosen = self._correct(frame, placed, details, chosen)
+            more, chosen = self._correct(frame, placed, chosen)
             answers += more
         # the last frame's memory would be read by none
         if frame + 1 < self.num_frames:
-            self._keep(frame, feat, chosen, corrected)
+            self._keep(frame, seen, chosen, corrected)
         return answers
 
     def _correct(
         self,
         frame: int,
-        placed: Tensor,
-        details: tuple[Tensor, ...],
+        placed: ImageFeatures,
         chosen: Prediction,
         points: Tensor | None = None,
         labels: Tensor | None = None,
@@ -137,20 +137,19 @@ class ClipForward:
             point, label = error_click(target, answered > 0, self.plan.centre_prob)
             points = point if points is None else torch.cat([points, point], 1)
             labels = label if labels is None else torch.cat([labels, label], 1)
-            said, chosen = self._say(frame, placed, details, points, labels, as_prompt(before))
+            said, chosen = self._say(frame, placed, points, labels, as_prompt(before))
             answers.append(said)
         return answers, chosen
 
     def _say(
         self,
         frame: int,
-        placed: Tensor,
-        details: tuple[Tensor, ...],
+        placed: ImageFeatures,
         points: Tensor | None = None,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> tuple[MaskPrediction, Prediction]:
-        decoded = self.model.decode(placed, points, labels, mask, details)
+        decoded = self.model.decode(placed.feat, points, labels, mask, placed.details)
         multimask = points is None or points.shape[1] <= 1
         chosen = self.model.choose(decoded, multimask, not self.model.training)
         which = slice(1, None) if multimask else slice(0, 1)
@@ -164,28 +163,32 @@ class ClipForward:
     def _at(self, frame: int) -> ImageFeatures:
         """Features and details of a frame, a row for each object."""
         rows = self.batch.clip_of * self.num_frames + frame
-        return ImageFeatures(
-            self.features.feat[rows], tuple(x[rows] for x in self.features.details)
-        )
+        return _rows(self.features, rows)
 
-    def _keep(self, frame: int, feat: Tensor, said: Prediction, prompted: bool) -> None:
+    def _keep(self, frame: int, seen: ImageFeatures, said: Prediction, prompted: bool) -> None:
         if self.num_frames == 1:
             return
-        written = self.model.encode_memory(feat, said.mask, prompted and self.plan.binarize)
+        written = self.model.encode_memory(seen, said.mask, prompted and self.plan.binarize)
         kept = self.memory.prompted if prompted else self.memory.tracked
         kept[frame] = _Left(written, said.pointer, tuple((said.score[:, 0] > 0).tolist()))
 
-    def _read(self, feat: Tensor, frame: int) -> Tensor:
+    def _read(self, seen: ImageFeatures, frame: int) -> ImageFeatures:
         """Features that know their memory; objects that read the same frames are one batch."""
         groups: dict[tuple[int, ...], list[int]] = {}
-        for row in range(len(feat)):
+        for row in range(len(seen.feat)):
             groups.setdefault(self._kept_frames(row), []).append(row)
         if len(groups) == 1:
             (kept,) = groups
-            return self._read_frames(feat, frame, kept, slice(None))
-        read = [self._read_frames(feat[rows], frame, kept, rows) for kept, rows in groups.items()]
+            return self._read_frames(seen, frame, kept, slice(None))
+        read = [
+            self._read_frames(_rows(seen, rows), frame, kept, rows) for kept, rows in groups.items()
+        ]
         order = torch.tensor([row for rows in groups.values() for row in rows])
-        return torch.cat(read)[order.argsort().to(feat.device)]
+        joined = ImageFeatures(
+            torch.cat([each.feat for each in read]),
+            tuple(torch.cat(level) for level in zip(*(each.details for each in read), strict=True)),
+        )
+        return _rows(joined, order.argsort().to(seen.feat.device))
 
     def _kept_frames(self, row: int) -> tuple[int, ...]:
         """The tracked frames that the network's rule keeps of an object."""
@@ -193,8 +196,8 @@ class ClipForward:
         return tuple(f for f, left in self.memory.tracked.items() if all_kept or left.found[row])
 
     def _read_frames(
-        self, feat: Tensor, frame: int, kept: tuple[int, ...], rows: list[int] | slice
-    ) -> Tensor:
+        self, seen: ImageFeatures, frame: int, kept: tuple[int, ...], rows: list[int] | slice
+    ) -> ImageFeatures:
         rule, num_slots = self.model.memory_rule, self.model.num_maskmem
         prompted = list(self.memory.prompted.values())
         reads = frames_to_read(rule, frame, 1, kept, num_slots - 1)
@@ -204,9 +207,13 @@ class ClipForward:
         pointers = [left.pointer[rows] for left in prompted]
         for read in frames_to_read(rule, frame, 1, kept, NUM_POINTERS - 1):
             pointers.append(self.memory.tracked[read.frame].pointer[rows])
-        return self._again(self.model.read_raw, feat, maps, slots, torch.stack(pointers, 1))
+        return self._again(self.model.read_raw, seen, maps, slots, torch.stack(pointers, 1))
 
     def _again(self, function: Any, *arguments: Any) -> Any:
         if self.plan.checkpointing and torch.is_grad_enabled():
             return checkpoint(function, *arguments, use_reentrant=False)
         return function(*arguments)
+
+
+def _rows(seen: ImageFeatures, rows: Tensor | list[int]) -> ImageFeatures:
+    return ImageFeatures(seen.feat[rows], tuple(x[rows] for x in seen.details))
