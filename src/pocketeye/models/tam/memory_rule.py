@@ -12,11 +12,15 @@ class MemoryRule(enum.Enum):
 
     ``RECENT`` is SAM 2's and EfficientTAM's: the frames just before, whatever was said in them. An
     object that is hidden for six frames leaves nothing but empty maps. ``VISIBLE`` passes over frames
-    in which the object was not found, so that it is still known when it comes back.
+    in which the object was not found, so that it is still known when it comes back. ``DISTINCT`` is
+    DAM4SAM's (arXiv 2411.17576): half of the memory is frames some way apart and the last one, the
+    other half anchors in which a look-alike stands beside the object. Networks are trained with one of
+    the first two; sessions may use any.
     """
 
     RECENT = "recent"
     VISIBLE = "visible"
+    DISTINCT = "distinct"
 
 
 class Read(NamedTuple):

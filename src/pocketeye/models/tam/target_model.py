@@ -57,6 +57,11 @@ class TargetModel(nn.Module):
         """Channels of a map that :meth:`write` makes."""
         return _SIDE**2 * (self.key_dim + 1)
 
+    @property
+    def num_sums(self) -> int:
+        """Numbers that :meth:`sums` gives for an object."""
+        return (self.key_dim + 1) * (self.key_dim + 2)
+
     def keys(self, seen: ImageFeatures) -> Tensor:
         """Return keys of unit length, ``(1 or B, K, H / 8, W / 8)``."""
         detail = seen.details[0]

@@ -16,8 +16,12 @@ from torch import Tensor
 
 from pocketeye.models.tam import Memory, MemoryRule
 from pocketeye.models.tam.memory_rule import frames_to_read
+from pocketeye.tracking.video.distractors import AnchorWatch
 
 NUM_POINTERS = 16  # of an object, the current frame's place included
+# Of MemoryRule.DISTINCT, by arXiv 2411.17576: the memory is half recent frames, half anchors (of which
+# the first prompted frame is one), and recent ones are taken five frames apart, the last one besides.
+_NUM_SPACED, _NUM_ANCHORS, _SPACING = 3, 2, 5
 T = TypeVar("T")
 
 
@@ -177,6 +181,8 @@ class ObjectMemory:
         rule: which tracked frames are read.
         answers: of the frames tracked last, found or not.
         maps, pointers: of the tracked frames that the rule lets in.
+        anchors: maps of frames with a look-alike, of ``MemoryRule.DISTINCT``; read like prompted ones.
+        watch: chooses the anchors.
     """
 
     object_id: int
@@ -189,10 +195,13 @@ class ObjectMemory:
     answers: Ring[FrameOutput] = field(init=False)
     maps: Ring[MapRow] = field(init=False)
     pointers: Ring[Tensor] = field(init=False)
+    anchors: Ring[MapRow] = field(default_factory=lambda: Ring(_NUM_ANCHORS))
+    watch: AnchorWatch = field(default_factory=AnchorWatch)
 
     def __post_init__(self) -> None:
         self.answers = Ring(self.num_slots - 1)
-        self.maps = Ring(self.num_slots - 1)
+        spaced = self.rule is MemoryRule.DISTINCT
+        self.maps = Ring(min(_NUM_SPACED, self.num_slots - 1) if spaced else self.num_slots - 1)
         self.pointers = Ring(NUM_POINTERS - 1)
 
     def answer(self, frame: int) -> FrameOutput | None:
@@ -208,7 +217,7 @@ class ObjectMemory:
         """Keep a prompted frame; beyond the limit, the ones farthest from it but the first go."""
         self.first, self.last = min(self.first, frame), max(self.last, frame)
         self.prompted[frame] = prompted
-        for ring in (self.answers, self.maps, self.pointers):
+        for ring in (self.answers, self.maps, self.pointers, self.anchors):
             ring.drop(frame)
         self.limit(max_prompted, frame)
 
@@ -219,17 +228,27 @@ class ObjectMemory:
             others = [f for f in rest if f != min(self.prompted)] or rest
             del self.prompted[max(others, key=lambda f: (abs(f - near), -f))]
 
-    def remember(self, frame: int, answer: FrameOutput) -> None:
-        """Keep the answer of a tracked frame, in place of the oldest."""
+    def remember(self, frame: int, answer: FrameOutput, anchor: bool = False) -> None:
+        """Keep the answer of a tracked frame, in place of the oldest; as an anchor if it is one."""
         assert answer.map is not None
         if self.rule is MemoryRule.RECENT or answer.score > 0:
             self.answers.put(frame, answer)
+            if self.rule is MemoryRule.DISTINCT:
+                self._make_room()
             self.maps.put(frame, answer.map)
+            if anchor:
+                self.anchors.put(frame, answer.map)
             self.pointers.put(frame, answer.pointer)
         else:
             self.answers.put(frame, replace(answer, map=None))
             self.maps.drop(frame)
             self.pointers.drop(frame)
+
+    def _make_room(self) -> None:
+        """Forget the last tracked frame if it is too near to the one kept before it."""
+        kept = list(self.maps)
+        if len(kept) > 1 and abs(kept[-1] - kept[-2]) < _SPACING:
+            self.maps.drop(kept[-1])
 
     def settle(self) -> None:
         """Tracking goes on: what was answered to prompts may be read from now on."""
@@ -241,6 +260,7 @@ class ObjectMemory:
         step = -1 if reverse else 1
         settled = {f: p.answer for f, p in sorted(self.prompted.items()) if p.settled}
         maps = [answer.map for answer in settled.values() if answer.map is not None]
+        maps += [self.anchors[f] for f in self.anchors if f != frame]
         slots = [self.num_slots - 1] * len(maps)
         for place in frames_to_read(self.rule, frame, step, self.maps, self.num_slots - 1):
             maps.append(self.maps[place.frame])

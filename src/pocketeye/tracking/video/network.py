@@ -60,8 +60,13 @@ class TrackerNetwork:
         held = tokens if attention.pooling is Pooling.NONE else tokens // 4
         key_bytes = 2 if self.dtype == "bfloat16" else 4
         keys = len(attention.layers) * held * attention.dim * key_bytes
-        matched = self.model.map_chs - attention.mem_dim
-        return keys + 4 * ((held + tokens) * attention.mem_dim + 2 * tokens * matched)
+        raw = tokens * self.model.map_chs
+        prepared = held * attention.mem_dim
+        if self.model.matching is not None:
+            prepared += tokens * self.model.matching.num_channels
+        if self.model.target is not None:
+            prepared += self.model.target.num_sums
+        return keys + 4 * (raw + prepared)
 
     @contextmanager
     def computing(self, plain: bool = False) -> Iterator[None]:

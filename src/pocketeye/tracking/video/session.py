@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pocketeye.data.video.frames import Frames, as_frame, check_size
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.tam import ImageFeatures, Prediction
+from pocketeye.models.tam import ImageFeatures, MemoryRule, Prediction
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.tracking.image.components import fill_holes
 from pocketeye.tracking.video.memory import (
@@ -305,10 +305,13 @@ class Session:
         low, scores = self._low(said), said.score.flatten().tolist()
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
-            memory.remember(
-                view.frame,
-                FrameOutput(low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)),
+            answer = FrameOutput(
+                low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)
             )
+            anchor = self._rule is MemoryRule.DISTINCT and memory.watch.is_anchor(
+                view.frame, said.mask[row, 0], said.masks[row], said.ious[row].max().item()
+            )
+            memory.remember(view.frame, answer, anchor)
 
     def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
         """What the network makes of a prompt."""
