@@ -187,7 +187,8 @@ def test_size_of_a_map(tracker):
         session.add(1, frame=0, points=[[30, 40]])
         batch = session._objects[1].prompted[0].answer.map.batch
     assert batch.prepared is not None
-    parts = (batch.raw, batch.prepared.keys, batch.prepared.values, batch.prepared.match)
+    made = batch.prepared
+    parts = (batch.raw, made.keys, made.values, made.match, made.target)
     assert tracker.map_bytes == sum(p.numel() * p.element_size() for p in parts)
 
 
@@ -223,5 +224,6 @@ def test_keys_are_as_narrow_as_they_are_multiplied():
         list(session.run(stop=3))
         batch = session._objects[1].answers.get(2).map.batch
     assert batch.prepared.keys.dtype is torch.bfloat16
-    parts = (batch.raw, batch.prepared.keys, batch.prepared.values, batch.prepared.match)
+    made = batch.prepared
+    parts = (batch.raw, made.keys, made.values, made.match, made.target)
     assert tracker.map_bytes == sum(p.numel() * p.element_size() for p in parts)
