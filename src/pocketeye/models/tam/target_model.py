@@ -93,7 +93,9 @@ class TargetModel(nn.Module):
         inside = share / share.sum(2, keepdim=True).clamp(min=1)
         outside = (1 - share) / (1 - share).sum(2, keepdim=True).clamp(min=1)
         weighted = keys * (0.5 * (inside + outside))
-        return weighted @ torch.cat([keys, 2 * share - 1], 1).transpose(1, 2)
+        # In full precision: rounded moments need not have a solution.
+        with torch.autocast(keys.device.type, enabled=False):
+            return weighted @ torch.cat([keys, 2 * share - 1], 1).transpose(1, 2)
 
     def weigh(self, sums: list[Tensor], prompted: list[bool]) -> Tensor:
         """Return the mean of the sums of several maps, in which prompted frames count for more."""
@@ -105,7 +107,6 @@ class TargetModel(nn.Module):
     def score(self, seen: ImageFeatures, sums: Tensor) -> Tensor:
         """Return about 1 in the object and -1 elsewhere, ``(B, 1, H / 8, W / 8)``."""
         keys = self.keys(seen).float()
-        # Solved in full precision: at half of it the system may not have a solution.
         with torch.autocast(sums.device.type, enabled=False):
             moments, with_mask = sums.float().split([self.key_dim + 1, 1], 2)
             eye = torch.eye(self.key_dim + 1, device=sums.device)
