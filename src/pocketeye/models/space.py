@@ -30,14 +30,8 @@ from typing import Any
 import yaml
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.models.architecture import (
-    AdditiveOp,
-    Architecture,
-    BlockSpec,
-    InvertedResidualOp,
-    PlacedBlock,
-    parse_op,
-)
+from pocketeye.models.architecture import Architecture, BlockSpec, PlacedBlock
+from pocketeye.models.ops import AdditiveOp, InvertedResidualOp, parse_op
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_value
 
 PAPER_CANDIDATES = (
