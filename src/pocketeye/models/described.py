@@ -76,7 +76,9 @@ class Description:
         path = folder / cls.FILE
         require_file(path, f"{folder} is not {cls.WHAT}: {cls.FILE} is missing")
         kind = Kind(what=f"a description of {cls.WHAT}", schema=cls.SCHEMA)
-        described = kind.load(cls, path, {Task: lambda name: task_named(str(name), cls.TASKS)})
+        described = kind.load(
+            cls, path, converters={Task: lambda name: task_named(str(name), cls.TASKS)}
+        )
         with reading(path, kind.what):
             described.require_sound()
         return described

@@ -29,7 +29,7 @@ from typing import (
 )
 
 from pocketeye.errors import InvalidValue, UserError, nearest
-from pocketeye.reading.files import read_text
+from pocketeye.reading.files import read_text, require_file
 from pocketeye.reading.parsing import parse_json
 
 T = TypeVar("T")
@@ -64,31 +64,38 @@ class BadField(InvalidValue):
     """A value of a file is not what it should be; the message names the field."""
 
 
-def _as_type(value: Any, hint: Any, name: str, converters: Converters) -> Any:
+class _Rules(NamedTuple):
+    """How values are read: see :func:`make`."""
+
+    converters: Converters
+    complete: bool
+
+
+def _as_type(value: Any, hint: Any, name: str, rules: _Rules) -> Any:
     """Return a plain value as ``hint`` wants it; raise BadField where it is none."""
     if hint is Any:
         return value
-    if hint in converters:
-        return _converted(value, converters[hint], name)
+    if hint in rules.converters:
+        return _converted(value, rules.converters[hint], name)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        found = _as_type(value, args[0], name, converters)
+        found = _as_type(value, args[0], name, rules)
         for mark in args[1:]:
             if isinstance(mark, Range) and found is not None and not mark.low <= found <= mark.high:
                 raise _bad(name, f"{_words(args[0])} {mark}", value)
         return found
     if origin in (Union, types.UnionType):
-        return _one_of_types(value, args, name, converters)
+        return _one_of_types(value, args, name, rules)
     if origin is Literal:
         if not isinstance(value, str | int) or value not in args:
             raise _bad(name, f"one of {', '.join(map(str, args))}", value)
         return value
     if origin in (tuple, list, Sequence):
-        return _items(value, origin, args, name, converters)
+        return _items(value, origin, args, name, rules)
     if origin in (dict, Mapping) or hint is dict:
-        return _mapping(value, args, name, converters)
+        return _mapping(value, args, name, rules)
     if dataclasses.is_dataclass(hint):
-        return make(hint, value, name, converters)  # type: ignore[arg-type]
+        return _made(hint, value, name, rules)  # type: ignore[arg-type]
     return _scalar(value, hint, name)
 
 
@@ -99,41 +106,39 @@ def _converted(value: Any, convert: Callable[[Any], Any], name: str) -> Any:
         raise BadField(f"the field {name!r}: {error}") from error
 
 
-def _one_of_types(value: Any, hints: tuple[Any, ...], name: str, converters: Converters) -> Any:
+def _one_of_types(value: Any, hints: tuple[Any, ...], name: str, rules: _Rules) -> Any:
     if value is None and types.NoneType in hints:
         return None
     inner = [hint for hint in hints if hint is not types.NoneType]
     for hint in inner[:-1]:
         try:
-            return _as_type(value, hint, name, converters)
+            return _as_type(value, hint, name, rules)
         except BadField:
             continue
-    return _as_type(value, inner[-1], name, converters)
+    return _as_type(value, inner[-1], name, rules)
 
 
-def _items(
-    value: Any, origin: Any, args: tuple[Any, ...], name: str, converters: Converters
-) -> Any:
+def _items(value: Any, origin: Any, args: tuple[Any, ...], name: str, rules: _Rules) -> Any:
     """Return a list with each item checked, as a tuple where the field is one."""
     open_end = origin is not tuple or args[-1] is Ellipsis
     hints = args[:1] * len(value) if open_end and isinstance(value, list | tuple) else args
     if not isinstance(value, list | tuple) or len(value) != len(hints):
         raise _bad(name, "a list" if open_end else f"a list of {len(args)}", value)
     found = (
-        _as_type(item, hint, f"{name}[{place}]", converters)
+        _as_type(item, hint, f"{name}[{place}]", rules)
         for place, (item, hint) in enumerate(zip(value, hints, strict=True))
     )
     return list(found) if origin is list else tuple(found)
 
 
-def _mapping(value: Any, args: tuple[Any, ...], name: str, converters: Converters) -> Any:
+def _mapping(value: Any, args: tuple[Any, ...], name: str, rules: _Rules) -> Any:
     if not isinstance(value, Mapping):
         raise _bad(name, "an object", value)
     if not args or args[1] is Any:
         return dict(value)
     return {
-        _as_type(key, args[0], f"{name}: a name", converters): _as_type(
-            item, args[1], f"{name}.{key!s:.60}", converters
+        _as_type(key, args[0], f"{name}: a name", rules): _as_type(
+            item, args[1], f"{name}.{key!s:.60}", rules
         )
         for key, item in value.items()
     }
@@ -177,16 +182,28 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
 
 
-def make(cls: type[T], data: Any, name: str = "", converters: Converters = _AS_THEY_ARE) -> T:
+def make(
+    cls: type[T],
+    data: Any,
+    name: str = "",
+    *,
+    converters: Converters = _AS_THEY_ARE,
+    complete: bool = False,
+) -> T:
     """Make a dataclass of the plain values in ``data``: no key missing, none unknown, all checked.
 
     Args:
         name: of the object in its file, for the sentence; empty for the whole file.
         converters: for types that stand in the file in another form.
+        complete: fields with a default must be there too, as in records of what was measured.
 
     Raises:
         BadField: the first thing that is wrong.
     """
+    return _made(cls, data, name, _Rules(converters, complete))
+
+
+def _made(cls: type[T], data: Any, name: str, rules: _Rules) -> T:
     if not isinstance(data, Mapping):
         raise _bad(name, "an object", data) if name else BadField("it holds no object")
     known = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
@@ -194,13 +211,14 @@ def make(cls: type[T], data: Any, name: str = "", converters: Converters = _AS_T
     for key in data:
         if key not in known:
             close = nearest(str(key), known)
-            guess = f" (did you mean {close!r}?)" if close else ""
+            guess = f". Did you mean {close!r}?" if close else ""
             raise BadField(f"it has the field {f'{start}{key}'!r:.80}, which is not known{guess}")
     for key, field in known.items():
-        if key not in data and field.default is MISSING and field.default_factory is MISSING:
+        optional = field.default is not MISSING or field.default_factory is not MISSING
+        if key not in data and (rules.complete or not optional):
             raise BadField(f"the field {f'{start}{key}'!r} is missing")
     hints = _hints(cls)
-    values = {k: _as_type(v, hints[k], f"{start}{k}", converters) for k, v in data.items()}
+    values = {k: _as_type(v, hints[k], f"{start}{k}", rules) for k, v in data.items()}
     try:
         return cls(**values)
     except UserError as error:
@@ -222,7 +240,7 @@ def pick(data: Any, /, **hints: Any) -> dict[str, Any]:
     for name, hint in hints.items():
         if name not in data and types.NoneType not in get_args(hint):
             raise BadField(f"the field {name!r} is missing")
-        found[name] = _as_type(data.get(name), hint, name, {})
+        found[name] = _as_type(data.get(name), hint, name, _Rules(_AS_THEY_ARE, False))
     return found
 
 
@@ -272,8 +290,9 @@ class Kind:
         Raises:
             MissingFile: nothing there. InvalidValue: damaged, no object, or of another schema.
         """
-        text = read_text(path)
+        require_file(path, f"there is no file {path}")
         with reading(path, self.what, self.remedy):
+            text = read_text(path)
             try:
                 data = parse_json(text)
             except ValueError as error:
@@ -285,15 +304,22 @@ class Kind:
                 raise BadField(f"its schema is {schema!r:.60}, not {self.schema!r}")
         return data
 
-    def load(self, cls: type[T], path: Path, converters: Converters = _AS_THEY_ARE) -> T:
-        """Return the content of a file of this kind as a dataclass.
+    def load(
+        self,
+        cls: type[T],
+        path: Path,
+        *,
+        converters: Converters = _AS_THEY_ARE,
+        complete: bool = False,
+    ) -> T:
+        """Return the content of a file of this kind as a dataclass, see :func:`make`.
 
         Raises:
             MissingFile, InvalidValue: as :meth:`read`, or a field that is not as it should be.
         """
         data = self.read(path)
         with reading(path, self.what, self.remedy):
-            return make(cls, data, converters=converters)
+            return make(cls, data, converters=converters, complete=complete)
 
     def pick(self, path: Path, /, **hints: Any) -> dict[str, Any]:
         """Return some fields of a file of this kind (see :func:`pick`).

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
@@ -17,6 +16,7 @@ from pocketeye.data.files.shapes import outline_box
 from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.reading import read_yaml
 
 _MOST_SHARE = 2.0
 """A number beyond is no share of the image, but pixels; boxes may reach out of it a little."""
@@ -32,7 +32,7 @@ def yaml_of(root: Path) -> Path | None:
 
 def _is_ours(file: Path) -> bool:
     try:
-        content = _load(file)
+        content = read_yaml(file)
     except InvalidValue:
         return file.name == "data.yaml"  # meant to be one: say what is wrong when it is read
     return isinstance(content, dict) and "names" in content and bool(_splits(content))
@@ -45,7 +45,7 @@ def _splits(content: dict[Any, Any]) -> tuple[str, ...]:
 def yolo_splits(root: Path) -> tuple[str, ...]:
     """Return the splits that the yaml names."""
     file = yaml_of(root)
-    content = _load(file) if file else {}
+    content = read_yaml(file) if file else {}
     return _splits(content) if isinstance(content, dict) else ()
 
 
@@ -62,7 +62,7 @@ def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[s
     file = yaml_of(root)
     if file is None:
         raise MissingFile(f"{root} has no data.yaml with names, train and val")
-    content = _load(file)
+    content = read_yaml(file)
     if not isinstance(content, dict):
         raise InvalidValue(f"{file} is no yaml of a YOLO set: expected names, train and val")
     classes = _names(file, content.get("names"))
@@ -75,13 +75,6 @@ def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[s
             bar.advance(1)
     _without_image(gathering, images)
     return classes, gathering.done()
-
-
-def _load(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
 
 
 def _names(file: Path, names: Any) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.reading import read_yaml, require_file
 
 FILE = "classes.yaml"
 IGNORE = 255
@@ -103,12 +103,8 @@ def read_class_map(file: Path) -> ClassMap:
         MissingFile: no such file.
         InvalidValue: something in it is not as it should be.
     """
-    if not file.is_file():
-        raise MissingFile(f"no classes at {file} (a yaml with names, or one of {sorted(KNOWN)})")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
+    require_file(file, f"no classes at {file} (a yaml with names, or one of {sorted(KNOWN)})")
+    content = read_yaml(file)
     names = content.get("names") if isinstance(content, dict) else None
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_CLASSES:
         raise InvalidValue(f"{file}: names must be a list of 1 to {MOST_CLASSES} classes")
