@@ -68,8 +68,8 @@ def read_yolo_yaml(file: Path) -> Content:
     content = read_yaml_as_written(file)
     if not isinstance(content, dict):
         raise InvalidValue(f"{file} is no yaml of a YOLO set: expected names, train and val")
-    path = str(content.get("path") or "")
-    base = file.parent / path.replace("\\", "/")
+    path = content.get("path")
+    base = file.parent / (path.replace("\\", "/") if isinstance(path, str) else "")
     return Content(
         file=file,
         base=base if base.is_dir() else file.parent,  # it may have been written on another machine
@@ -110,9 +110,10 @@ def _entries(content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
     found = {}
     for name in splits_among({key for key in content if isinstance(key, str)}):
         given = content[name]
-        entries = tuple(str(each) for each in (given if isinstance(given, list) else [given]))
-        if entries := tuple(entry for entry in entries if entry not in _NOTHING):
-            found[name] = entries
+        entries = given if isinstance(given, list) else [given]
+        texts = tuple(each for each in entries if isinstance(each, str) and each not in _NOTHING)
+        if texts:
+            found[name] = texts
     return found
 
 

@@ -114,7 +114,7 @@ def _refuse_mixed_ids(file: Path, content: dict[str, Any]) -> None:
                 side = "images" if key == "image_id" else "categories"
                 raise InvalidValue(
                     f"{file}: annotation {annotation.get('id')} has the {key} {json.dumps(value)}, but "
-                    f"an id of its {side} is {json.dumps(ids[0])}: write both as numbers, or both as text"
+                    f"an id of its {side} is {json.dumps(ids[0])}: write both as numbers or as text"
                 )
 
 

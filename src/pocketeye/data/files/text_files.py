@@ -37,6 +37,16 @@ def read_lines(file: Path) -> list[str]:
     return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 
+class _AsWritten(yaml.BaseLoader):
+    """Makes text of every value. References are refused: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "references (*name) are not taken", mark)
+        return super().compose_node(parent, index)
+
+
 def read_yaml_as_written(file: Path) -> Any:
     """Read a YAML whose single values all stay text, as they are written.
 
@@ -47,7 +57,7 @@ def read_yaml_as_written(file: Path) -> Any:
         InvalidValue: no YAML.
     """
     try:
-        return yaml.load(read_text(file), Loader=yaml.BaseLoader)  # noqa: S506 - makes text only
+        return yaml.load(read_text(file), Loader=_AsWritten)
     except (OSError, yaml.YAMLError, RecursionError) as error:
         raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
 
@@ -65,6 +75,5 @@ def files_in(folder: Path, *suffixes: str) -> list[Path]:
 def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     for path in folder.iterdir() if folder.is_dir() else ():
         # macOS leaves `._name` beside every file on foreign disks.
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
-            if path.is_file():
-                yield path
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+            yield path
