@@ -96,9 +96,18 @@ def header_size(path: Path) -> tuple[int, int]:
     Raises:
         UnreadableImage: not an image (a truncated one may pass).
     """
+    return header_mode(path)[1]
+
+
+def header_mode(path: Path) -> tuple[str, tuple[int, int]]:
+    """Read Pillow's mode, and (width, height) as stored, from the header alone (Pillow may warn).
+
+    Raises:
+        UnreadableImage: not an image (a truncated one may pass).
+    """
     try:
         with Image.open(path) as image:
-            return image.size
+            return image.mode, image.size
     except _RAISED as error:
         raise UnreadableImage(_reason(path, error)) from error
 
