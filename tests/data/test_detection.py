@@ -267,7 +267,7 @@ def test_yolo_names_what_it_leaves_out(tmp_path: Path) -> None:
         ("names: []\ntrain: images/train", "names must be a list"),
         ("names: [cat]\ntrain: nowhere", "names nowhere, which is not there"),
         ("names: [cat]\nval: images/train", "no split 'train'; there is val"),
-        ("names: [cat\n", "is not YAML"),
+        ("names: [cat\n", "cannot be read as yaml"),
     ],
 )
 def test_a_yaml_that_is_refused(tmp_path: Path, yaml: str, said: str) -> None:

@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, caplog: pytest.LogCaptureFix
         ("names: [a]\nignore: -1", "from 0 to 65535, got -1"),
         ("names: [a]\ncolors: {a: [1, 2, 300]}", r"a colour is \[red, green, blue\]"),
         ("names: [a]\nids: {4: a}\nignore: [4]", "the value 4 has a class and is ignored"),
-        ("names: [a", "is not YAML"),
+        ("names: [a", "cannot be read as yaml"),
     ],
 )
 def test_a_yaml_that_is_refused(tmp_path: Path, yaml: str, said: str) -> None:

@@ -19,6 +19,7 @@ from pocketeye.reading.fields import (
 from pocketeye.reading.files import (
     MOST_ANNOTATION_BYTES,
     MOST_TEXT_BYTES,
+    can_exist,
     is_file,
     open_regular,
     read_regular,
@@ -40,6 +41,7 @@ __all__ = [
     "Pixels",
     "Probability",
     "Range",
+    "can_exist",
     "is_file",
     "make",
     "make_mapping",

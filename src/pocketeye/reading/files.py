@@ -39,6 +39,20 @@ def is_file(path: Path) -> bool:
     return what_is_at(path) is None
 
 
+def can_exist(path: Path) -> bool:
+    """Whether the system takes a path at all: it may be too long, have a NUL, or lead in a circle.
+
+    ``Path.exists`` and its like raise ``OSError`` for some of these.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno not in (errno.ENAMETOOLONG, errno.ELOOP)
+    except ValueError:
+        return False
+    return True
+
+
 def require_file(path: Path, missing: str) -> None:
     """Raise unless a regular file lies at ``path``.
 

@@ -25,6 +25,7 @@ MOST_VALUES = 1_000_000
 """Values of a YAML with all aliases written out; what follows walks through them one by one."""
 _MOST_CELLS = 4096  # columns of a CSV; ours have a few dozen
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_AS_WRITTEN: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # What PyYAML lets through from the constructors of odd scalars, such as `!!int ""` and `2024-13-45`.
 _RAISED = (
     yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
@@ -46,8 +47,12 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"no UTF-8 at byte {error.start}") from None
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, *, as_written: bool = False) -> Any:
     """Parse YAML of plain values (PyYAML's ``safe_load``) within the limits of this module.
+
+    Args:
+        as_written: all single values stay text. YAML takes ``no``, ``on`` and ``off`` for truth values,
+            ``1e3`` for a number and ``2024-01-01`` for a date; where names are expected they are names.
 
     Raises:
         ValueError: no YAML, larger or deeper than the limits, or with aliases that unfold beyond them.
@@ -56,7 +61,7 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"it is larger than {MOST_YAML_BYTES >> 20} MiB")
     try:
         _require_bounded(text)
-        return yaml.load(text, Loader=_LOADER)
+        return yaml.load(text, Loader=_AS_WRITTEN if as_written else _LOADER)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except _RAISED as error:

@@ -24,6 +24,8 @@ from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.data.files.text_files import files_in, read_lines
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models.size import MOST_PIXELS
+from pocketeye.reading import read_regular
 
 CLASS_FILES = ("classes.txt", "labels.txt")
 _DEEP = ("Annotations", "JPEGImages", "images")
@@ -184,12 +186,13 @@ def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[
 
 def _read(file: Path, problems: Problems) -> _Page | None:
     try:
-        top = ElementTree.parse(file).getroot()
+        top = ElementTree.fromstring(read_regular(file))
     except (ElementTree.ParseError, OSError, ValueError) as error:
         problems.add(file.name, f"cannot be read ({str(error)[:80]}): left out with its image")
         return None
     sides = _numbers(top.find("size"), ("width", "height"))
-    size = (int(sides[0]), int(sides[1])) if sides and min(sides) >= 1 else None
+    sound = sides is not None and all(1 <= side <= MOST_PIXELS for side in sides)
+    size = (int(sides[0]), int(sides[1])) if sides and sound else None
     things = []
     for item in top.findall("object"):
         corners = _numbers(item.find("bndbox"), _CORNERS)

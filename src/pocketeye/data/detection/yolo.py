@@ -12,10 +12,10 @@ from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.detection.yolo_texts import LabelTexts
 from pocketeye.data.detection.yolo_yaml import Content, read_yolo_yaml, split_images, yaml_of
 from pocketeye.data.files.decode import UnreadableImage, no_comments, upright_size
-from pocketeye.data.files.foreign_paths import is_file
 from pocketeye.data.files.shapes import outline_box
 from pocketeye.data.files.text_files import files_in, read_text
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.reading import is_file
 
 _MOST_SHARE = 2.0
 """A number beyond is no share of the image, but pixels; boxes may reach out of it a little."""

@@ -16,6 +16,7 @@ from pocketeye.data.files.shapes import read_outline
 from pocketeye.data.files.splits import known_split, split_in
 from pocketeye.data.files.text_files import files_in
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.reading import MOST_ANNOTATION_BYTES, parse_json, read_regular
 
 ROBOFLOW = "_annotations.coco.json"
 _LOOKED_AT = 20  # images by which the folder is told; a few may be missing
@@ -81,8 +82,8 @@ def read_coco(file: Path, problems: Problems) -> dict[str, Any]:
             kinds, so that no annotation finds its image or its category.
     """
     try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_regular(file, MOST_ANNOTATION_BYTES))
+    except (OSError, ValueError) as error:
         raise InvalidValue(f"{file} cannot be read as json: {error}") from error
     lists = isinstance(content, dict) and all(
         isinstance(content.get(key), list) and all(isinstance(row, dict) for row in content[key])

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from pocketeye.reading import is_file
+
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _QUOTES = "\"'"
 
@@ -72,14 +74,6 @@ def missing_text(name: str) -> str:
     if leads_out(name):
         return "it leads out of the set, and no end of it lies inside"
     return "missing image"
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there; False too for a name that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # longer than 255 bytes, or with a NUL
-        return False
 
 
 class ListedNames:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import MOST_ANNOTATION_BYTES, parse_yaml, read_regular
 
 # Notepad and PowerShell write these marks; without one the text is UTF-8.
 _MARKS = (
@@ -23,9 +22,9 @@ def read_text(file: Path) -> str:
     """Return the text of a file, without its byte order mark; bytes that are no text become U+FFFD.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, is no regular file, or larger than any annotations.
     """
-    encoded = file.read_bytes()
+    encoded = read_regular(file, MOST_ANNOTATION_BYTES)
     for mark, encoding in _MARKS:
         if encoded.startswith(mark):
             return encoded[len(mark) :].decode(encoding, "replace")
@@ -37,16 +36,6 @@ def read_lines(file: Path) -> list[str]:
     return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 
-class _AsWritten(yaml.BaseLoader):
-    """Makes text of every value. References are refused: a few lines of them stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "references (*name) are not taken", mark)
-        return super().compose_node(parent, index)
-
-
 def read_yaml_as_written(file: Path) -> Any:
     """Read a YAML whose single values all stay text, as they are written.
 
@@ -54,11 +43,13 @@ def read_yaml_as_written(file: Path) -> Any:
     a date; where names are expected they are names.
 
     Raises:
-        InvalidValue: no YAML.
+        InvalidValue: no YAML, or one that is too large, too deep or unfolds to too much.
     """
     try:
-        return yaml.load(read_text(file), Loader=_AsWritten)
-    except (OSError, yaml.YAMLError, RecursionError) as error:
+        return parse_yaml(read_text(file), as_written=True)
+    except OSError as error:
+        raise InvalidValue(f"{file} cannot be read as yaml: {error.strerror or error}") from error
+    except ValueError as error:
         raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
 
 

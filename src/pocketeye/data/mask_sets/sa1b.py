@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import flaw, read_outline, runs_mask, runs_of
 from pocketeye.data.files.sources import walk
+from pocketeye.reading import parse_json, read_regular
 
 _IMAGES = (".jpg", ".jpeg")
 
@@ -53,7 +53,7 @@ class Sa1bReader:
         self, index: int, size: tuple[int, int]
     ) -> tuple[tuple[Callable[[], np.ndarray], ...], tuple[bool, ...]]:
         try:
-            content = json.loads((self.root / self.jsons[index]).read_bytes())
+            content = parse_json(read_regular(self.root / self.jsons[index]))
             rles = [read_outline(row["segmentation"]) for row in content["annotations"]]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnreadableImage(f"its json cannot be read: {error!r}") from error

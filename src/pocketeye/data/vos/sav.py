@@ -6,7 +6,6 @@ for training are video files, with a json of run lengths beside each.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from pocketeye.data.vos.clip_files import (
 from pocketeye.data.vos.masks import ObjectFiles, count_text, merge_objects
 from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import parse_json
 from pocketeye.results.masks import CompactMask
 
 STEP = 4
@@ -152,5 +152,5 @@ def _open_file(path: Path) -> VideoFile:
 
 @lru_cache(maxsize=8)
 def _read_json(path: Path) -> list[list[Any]]:
-    masklets = json.loads(read_text(path))["masklet"]
+    masklets = parse_json(read_text(path))["masklet"]
     return [list(frame) for frame in masklets]
