@@ -36,6 +36,7 @@ from pocketeye.models.task import DETECT
 from pocketeye.predicting.class_names import read_classes
 from pocketeye.predicting.evaluation.coco_results import read_results
 from pocketeye.predicting.info import ModelInfo
+from pocketeye.reading import read_json
 from pocketeye.runs import RunFolder, read_environment, read_origin
 from pocketeye.runtimes.base import Artifact, TensorSpec
 from pocketeye.runtimes.parity import THRESHOLDS, ParityReport
@@ -189,11 +190,11 @@ VISITS = Samples(
 def results(path: Path) -> object:
     sound = path.with_name("sound.json")
     sound.write_text(json.dumps(COCO))
-    return read_results(path, load_detection(sound))
+    return read_results(path, load_detection(sound), masks=False)
 
 
 def masks(path: Path) -> None:
-    found = load_masks(path.parent, layout="sa1b")
+    found = load_masks(path.parent, layout="sa-1b")
     for index in range(len(found)):
         found.read(index)
 
@@ -257,7 +258,7 @@ SAMPLES = {
         (lambda p: BenchTable.load(p).markdown(), lambda p: records_in(p.parent)),
     ),
     "visits": Sample(
-        "visits.json", VISITS, (lambda p: Samples.from_dict(json.loads(p.read_bytes())),)
+        "visits.json", VISITS, (lambda p: Samples.from_dict(read_json(p)),)
     ),
     "candidates": Sample("candidates.json", derived(), (lambda p: Derived.load(p).best,)),
     "costs": Sample(
@@ -273,7 +274,10 @@ SAMPLES = {
     "metrics": Sample(
         "metrics.csv",
         save_csv_text(["epoch", "lr", "train/loss"], 3),
-        (lambda p: RunFolder(p.parent).metrics(), lambda p: RunFolder(p.parent).log_metrics({"epoch": 1.0})),
+        (
+            lambda p: RunFolder(p.parent).metrics(),
+            lambda p: RunFolder(p.parent).log_metrics({"epoch": 1.0}),
+        ),
     ),
     "configuration": Sample(
         "config.yaml",

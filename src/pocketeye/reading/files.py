@@ -53,6 +53,16 @@ def can_exist(path: Path) -> bool:
     return True
 
 
+def exists(path: Path) -> bool:
+    """Whether anything lies at a path; False for a path that :func:`can_exist` refuses."""
+    return can_exist(path) and path.exists()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder lies at a path; False for a path that :func:`can_exist` refuses."""
+    return can_exist(path) and path.is_dir()
+
+
 def require_file(path: Path, missing: str) -> None:
     """Raise unless a regular file lies at ``path``.
 

@@ -80,9 +80,9 @@ def _heading(root: Path, file: Path, content: dict[str, Any]) -> int | None:
         return None
     head = heads[0]
     others = [row for row in categories if row is not head]
-    own = head.get("supercategory")
-    is_top = own in (None, "", "none", head["name"])
-    if not is_top or any(row.get("supercategory") != head["name"] for row in others):
+    own, name = head.get("supercategory"), head.get("name")
+    is_top = own in (None, "", "none", name)
+    if not is_top or any(row.get("supercategory") != name for row in others):
         return None
     # Every split must have the same classes: an object in any of them makes it one.
     rest = [other for other in jsons_of(root) if other != file] if root.is_dir() else []

@@ -15,6 +15,7 @@ from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.data.files.text_files import files_in, read_lines, read_yaml_as_written
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.reading import exists, is_folder
 
 _NOTHING = ("", "~", "null", "Null", "NULL")  # how YAML writes that there is nothing
 
@@ -72,7 +73,9 @@ def read_yolo_yaml(file: Path) -> Content:
     base = file.parent / (path.replace("\\", "/") if isinstance(path, str) else "")
     return Content(
         file=file,
-        base=base if base.is_dir() else file.parent,  # it may have been written on another machine
+        base=base
+        if is_folder(base)
+        else file.parent,  # it may have been written on another machine
         names=_names(file, content.get("names")),
         entries=_entries(content),
     )
@@ -159,9 +162,9 @@ def _inside(content: Content, entry: str) -> Path:
             tails.insert(0, str(Path(entry).relative_to(base)))
     for tail in (tails or ["."]) if parts or entry in (".", "./") else ():
         for base in (content.base, content.file.parent):
-            if (base / tail).exists():
+            if exists(base / tail):
                 return base / tail
-    if leads_out(entry) and (content.base / entry).exists():
+    if leads_out(entry) and exists(content.base / entry):
         raise InvalidValue(
             f"{content.file} names {entry}, which lies outside of the set ({content.base}): write "
             "the folder that holds all of it as `path:` into the yaml"

@@ -106,7 +106,11 @@ def read_coco(file: Path, problems: Problems) -> dict[str, Any]:
 def _refuse_mixed_ids(file: Path, content: dict[str, Any]) -> None:
     """Refuse ids that are text on one side and numbers on the other: which are meant is a guess."""
     for key, rows in (("image_id", content["images"]), ("category_id", content.get("categories"))):
-        ids = [row.get("id") for row in rows or () if isinstance(row, dict)]
+        ids = [
+            row.get("id")
+            for row in (rows if isinstance(rows, list) else ())
+            if isinstance(row, dict)
+        ]
         numbers = all(isinstance(each, int) for each in ids)
         texts = all(isinstance(each, str) for each in ids)
         for annotation in content["annotations"] if ids else ():
