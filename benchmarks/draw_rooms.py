@@ -35,7 +35,7 @@ SAYS = {
     "metrics": "AP, mIoU, calibration",
     "models": "pure networks: backbones, dense, tam",
 }
-GROUND = "errors · results · layers · runs · devices · progress · pages · text"
+GROUND = "errors · results · layers · runs · devices · progress · pages · text · reading"
 # Pixels: width of the drawing, height of a floor, space between floors, room for their numbers.
 WIDTH, HEIGHT, GAP, LEFT = 900, 62, 10, 54
 

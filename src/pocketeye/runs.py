@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import BadField, Kind, make_mapping, pick, read_csv, read_yaml, reading
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
@@ -167,19 +168,36 @@ class RunFolder:
         return self.path / name
 
     def config(self) -> dict[str, Any]:
-        """The stored configuration."""
-        data = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
-        return dict(data or {})
+        """The stored configuration.
 
-    def metrics(self) -> list[dict[str, float]]:
-        """Rows of ``metrics.csv``, empty cells left out."""
-        if not (self.path / METRICS).is_file():
+        Raises:
+            InvalidValue: it is damaged.
+        """
+        data = read_yaml(self.path / CONFIG)
+        with reading(self.path / CONFIG, "the configuration of a run"):
+            return make_mapping({} if data is None else data)
+
+    def metrics(self, columns: Iterable[str] = ("epoch",)) -> list[dict[str, float]]:
+        """Rows of ``metrics.csv``, empty cells left out; none where there is no file.
+
+        Args:
+            columns: that every row must have.
+
+        Raises:
+            InvalidValue: it is damaged; the sentence names the line.
+        """
+        path = self.path / METRICS
+        if not path.is_file():
             return []
-        with (self.path / METRICS).open(newline="", encoding="utf-8") as file:
-            return [
-                {key: float(value) for key, value in row.items() if value not in ("", None)}
-                for row in csv.DictReader(file)
-            ]
+        rows = []
+        for line, cells in enumerate(read_csv(path), 2):
+            with reading(path, "the metrics of a run", f"line {line} is damaged"):
+                row = {name: _number(name, cell) for name, cell in cells.items() if cell}
+                for name in columns:
+                    if name not in row:
+                        raise BadField(f"the column {name!r} has no value")
+                rows.append(row)
+        return rows
 
     def log_metrics(self, row: Mapping[str, float]) -> None:
         """Append a row to ``metrics.csv``; a row of an epoch already there replaces it."""
@@ -216,7 +234,55 @@ def make_folder(folder: Path) -> None:
         raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A file of a run."""
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, /, **hints: Any) -> dict[str, Any]:
+    """Return the object in a JSON file of a run.
+
+    Args:
+        hints: the types of those fields that the caller needs.
+
+    Raises:
+        MissingFile: nothing there. InvalidValue: it is damaged; the sentence names file and field.
+    """
+    data = _STORED.read(path)
+    with reading(path, _STORED.what):
+        return {**data, **pick(data, **hints)}
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Return ``environment.json`` of a run: what :func:`environment` gave when it was begun.
+
+    Raises:
+        MissingFile, InvalidValue: as :func:`read_json`.
+    """
+    return read_json(folder / ENVIRONMENT, created=str, packages=dict[str, str | None])
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """Return what ``export.json`` in the folder of an artefact says of the network; empty without one.
+
+    ``name``, ``params``, ``macs`` and ``created`` are there, None where they are not said.
+
+    Raises:
+        InvalidValue: it is damaged.
+    """
+    if not (folder / ORIGIN).is_file():
+        return {}
+    data = _ORIGIN.read(folder / ORIGIN)
+    with reading(folder / ORIGIN, _ORIGIN.what, _ORIGIN.remedy):
+        pick(data, name=str | None, params=int | None, macs=int | None, created=str | None)
     return data
+
+
+_ORIGIN = Kind(what="a file that an export of pocketeye wrote", remedy="export the network again")
+_STORED = Kind(what="a file that a run of pocketeye wrote")
+
+
+def _number(name: str, cell: str) -> float:
+    """Return the number in a cell; a loss may be ``nan``, an epoch may not."""
+    try:
+        value = float(cell)
+    except ValueError:
+        raise BadField(f"{name} is {cell!r:.40}, and should be a number") from None
+    if name == "epoch" and not (value.is_integer() and 0 <= value < 1e9):
+        raise BadField(f"epoch is {cell!r:.40}, and should be a whole number from 0 up")
+    return value

@@ -2,16 +2,19 @@
 
 import io
 import itertools
+import os
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.files import fetch
+from pocketeye.data.files.decode import decode
 from pocketeye.data.inputs import find_inputs
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.layouts import encoded, make_image
@@ -34,6 +37,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(b"x" * 5000, length=None)
             case "/stated":
                 self.answer(b"", length=1 << 40)
+            case "/drip":
+                with suppress(OSError):  # until the other side hangs up
+                    for letter in itertools.cycle(b"HTTP/1.1 200 OK\r\nX: x"):
+                        self.wfile.write(bytes([letter]))
+                        time.sleep(0.02)
             case "/page":
                 self.answer(b"<html></html>")
             case _:
@@ -153,10 +161,26 @@ def test_limits_of_fetching(server: str, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UnreadableImage, match="larger than"):
         fetch.fetch(server + "/huge")
     monkeypatch.setattr(fetch, "MOST_BYTES", 1 << 20)
-    hours = itertools.count(0, 3600)
-    monkeypatch.setattr(fetch, "time", SimpleNamespace(monotonic=lambda: next(hours)))
-    with pytest.raises(UnreadableImage, match="not here after 60 s"):
-        fetch.fetch(server + "/huge")
+    monkeypatch.setattr(fetch, "DEADLINE_S", 0.3)
+    begun = time.monotonic()
+    with pytest.raises(UnreadableImage, match=r"not here after 0\.3 s"):
+        fetch.fetch(server + "/drip")  # a byte of its headers now and then, for ever
+    assert time.monotonic() - begun < 3
+
+
+def test_what_is_no_file_is_refused_by_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, words in (
+        (str(tmp_path / "pipe.png"), "a pipe"),
+        ("/dev/zero", "a device"),
+    ):
+        (item,), _ = find_inputs([name])
+        with pytest.raises(UnreadableImage, match=words):
+            item.read()
+        with pytest.raises(UnreadableImage, match=words):
+            decode(Path(name))
+    with pytest.raises(MissingFile, match="a name of 300 characters is none"):
+        find_inputs(["a" * 300])
 
 
 def test_without_a_network() -> None:

@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from pocketeye.latency import build, protocol
-from pocketeye.models.architecture import (
-    AdditiveOp,
-    Architecture,
-    InvertedResidualOp,
-    PlacedBlock,
-    SkipOp,
-)
+from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec
+from pocketeye.models.ops import AdditiveOp, InvertedResidualOp, SkipOp
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace, StageSpec
 

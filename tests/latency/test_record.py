@@ -14,6 +14,7 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency import device as device_module
 from pocketeye.latency.device import Device
 from pocketeye.latency.record import LatencyRecord, Timing, records_in
+from pocketeye.reading import make
 
 WHOLE = Timing(n=30, inner=2, p10_ms=1.6, p50_ms=2.0, p90_ms=3.0, undisturbed_ms=1.5)
 RECORD = LatencyRecord(
@@ -117,7 +118,7 @@ def test_processors_of_one_name_are_told_apart(
     assert here.same_as(replace(here, os="updated"))
     # An older record knows the name alone.
     assert here.same_as(replace(here, vendor=None, family=None, model=None, stepping=None))
-    assert Device.from_dict(json.loads(json.dumps(asdict(here)))) == here
+    assert make(Device, json.loads(json.dumps(asdict(here)))) == here
 
 
 @pytest.mark.parametrize(

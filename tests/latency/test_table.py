@@ -179,7 +179,7 @@ def test_foreign_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
 def test_truncated_table(path: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.latency.json"
     bad.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InvalidValue, match="truncated or not JSON"):
+    with pytest.raises(InvalidValue, match="it is damaged, or no JSON"):
         LatencyTable.load(bad)
     with pytest.raises(MissingFile, match="pocketeye measure --out"):
         LatencyTable.load(tmp_path / "nothing.latency.json")

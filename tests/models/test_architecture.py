@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, BlockSpec, PlacedBlock, load_space
-from pocketeye.models.architecture import AdditiveOp
 from pocketeye.models.backbones.fbnet import architectures
+from pocketeye.models.ops import AdditiveOp
 
 
 @given(
@@ -104,10 +104,10 @@ def test_neighbours_must_agree():
     [
         ("{", "not JSON"),
         ("[1]", "not an architecture"),
-        ('{"schema": "pocketeye.architecture/1", "name": "x"}', "lacks the key"),
+        ('{"schema": "pocketeye.architecture/1", "name": "x"}', "the field 'input_size' is missing"),
         (
             json.dumps({"schema": "pocketeye.architecture/1", "name": 3, "input_size": 2, "layers": []}),
-            "text 'name'",
+            "the field 'name' should be text, and is 3",
         ),
         (
             json.dumps({"schema": "pocketeye.architecture/1", "name": "x", "input_size": 32,

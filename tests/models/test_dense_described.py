@@ -57,7 +57,7 @@ def test_what_is_no_dense_run(tmp_path: Path) -> None:
         DenseDescription.load(tmp_path)
     for text in ("{", "[]", '{"schema": "pocketeye.model/1"}', '{"schema": "pocketeye.dense/1"}'):
         (tmp_path / "model.json").write_text(text)
-        with pytest.raises(InvalidValue, match=r"model\.json .*not describe .*detector"):
+        with pytest.raises(InvalidValue, match=r"model\.json .*not a description .*detector"):
             DenseDescription.load(tmp_path)
     text = described().save(tmp_path).read_text().replace('"detect"', '"detects"')
     (tmp_path / "model.json").write_text(text)

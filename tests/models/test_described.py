@@ -22,7 +22,17 @@ ALL: list[Description] = [
     TrackerDescription(task=SEGMENT_ANYTHING, variant="x", image_size=(64, 96), trunk="fbnet_a"),
     TrackerDescription(variant="x"),
     DenseManifest(
-        task=INSTANCE, classes=("a",), canvas=(64, 96), mean=(0, 0, 0), std=(1, 1, 1), decoder={}
+        task=INSTANCE,
+        classes=("a",),
+        canvas=(64, 96),
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        decoder={
+            "num_classes": 1,
+            "strides": [4],
+            "sizes": [[8]],
+            "aspect_ratios": [1.0],
+        },
     ),
 ]
 
@@ -40,7 +50,7 @@ def test_it_is_read_as_it_was_written(described: Description, tmp_path: Path) ->
     ("kind", "changes", "words"),
     [
         (ModelInfo, {"classes": 3}, "the field 'classes' should be a list, and is 3"),
-        (ModelInfo, {"classes": ["a", 3]}, "the field 'classes' should be text"),
+        (ModelInfo, {"classes": ["a", 3]}, "the field 'classes[1]' should be text"),
         (ModelInfo, {"input_size": True}, "'input_size' should be a whole number, and is True"),
         (ModelInfo, {"crop_mode": "middle"}, "'crop_mode' should be one of center, warp"),
         (ModelInfo, {"name": None}, "the field 'name' should be text"),
@@ -50,7 +60,25 @@ def test_it_is_read_as_it_was_written(described: Description, tmp_path: Path) ->
         (DenseDescription, {"task": "track"}, "unknown task 'track'"),
         (DenseDescription, {"architecture": []}, "'architecture' should be an object"),
         (TrackerDescription, {"image_size": [64]}, "'image_size' should be a list of 2"),
-        (DenseManifest, {"mean": "grey"}, "the field 'mean' should be a list, and is 'grey'"),
+        (
+            ModelInfo,
+            {"input_size": 224000},
+            "'input_size' should be a whole number from 1 to 65536",
+        ),
+        (ModelInfo, {"std": [1.0, 0.0, 1.0]}, "the field 'std[1]' should be a finite number from"),
+        (ModelInfo, {"crop_pct": float("nan")}, "the field 'crop_pct' should be a finite number"),
+        (ModelInfo, {"num_classes": 3}, "classes has 2 entries, and num_classes is 3"),
+        (ModelInfo, {"mean": [0.5]}, "mean has 1 entries, and in_chans is 3"),
+        (ModelInfo, {"name": "\ud800"}, "the field 'name' should be text in UTF-8"),
+        (DenseDescription, {"category_ids": [1, 2]}, "category_ids has 2 entries"),
+        (DenseDescription, {"min_size": 2000}, "min_size 2000 is above max_size 1333"),
+        (DenseManifest, {"mean": "grey"}, "the field 'mean' should be a list of 3, and is 'grey'"),
+        (DenseManifest, {"decoder": {}}, "the field 'decoder.num_classes' is missing"),
+        (
+            DenseManifest,
+            {"crops_per_run": [-1, 0]},
+            "'crops_per_run[0]' should be a whole number from",
+        ),
     ],
 )
 def test_the_field_that_is_wrong_is_named(
@@ -61,7 +89,7 @@ def test_the_field_that_is_wrong_is_named(
     path.write_text(json.dumps({**described.to_dict(), **changes}))
     with pytest.raises(InvalidValue) as caught:
         kind.load(tmp_path)
-    assert str(caught.value).startswith(f"{path} does not describe {kind.WHAT}: ")
+    assert str(caught.value).startswith(f"{path} is not a description of {kind.WHAT}: ")
     assert words in str(caught.value)
 
 

@@ -144,7 +144,7 @@ def test_a_network_on_disk_wins_and_an_empty_folder_does_not(
         ("empty", MissingFile, "the folder has no model.json, architecture.json or artifact.json"),
         ("w.safetensors", InvalidValue, "holds weights, which do not say of what network"),
         ("photo.png", InvalidValue, "is no network"),
-        ("broken", InvalidValue, "describes no network of pocketeye: its schema is 'other'"),
+        ("broken", InvalidValue, "and is 'other'"),
     ],
 )
 def test_what_is_no_network(

@@ -104,3 +104,9 @@ def test_a_classifier_asks_for_a_square() -> None:
 def test_an_architecture_with_a_bad_size_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="name@size="):
         Architecture.parse(text)
+
+
+@pytest.mark.parametrize("large", ["65537", "9" * 5000, "480x99999999"])
+def test_a_size_beyond_all_memory_is_refused(large: str) -> None:
+    with pytest.raises(InvalidValue, match="480x360"):
+        parse_size(large)

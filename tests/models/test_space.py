@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -74,10 +75,21 @@ def test_ones_own_space(tmp_path):
         ({"stagse": []}, "Did you mean 'stages'"),
         ({"stages": [{"chs": 8, "depht": 1}]}, "Did you mean 'depth'"),
         ({"candidates": ["k3_e6", "k9x"]}, "unknown block"),
-        ({"stages": [{"chs": 8, "depth": 0}]}, "below 1"),
+        (
+            {"stages": [{"chs": 8, "depth": 0}]},
+            "stages\\[0\\].depth. should be a whole number from 1",
+        ),
         ({"stages": []}, "no stages"),
         ({"candidates": ["skip"]}, "no candidate fits layer 1 of stage 2"),
-        ({"stages": 3}, "must be a list"),
+        ({"stages": 3}, "should be a list"),
+        ({"name": False}, "'name' should be text"),  # YAML's no
+        ({"width": float("nan")}, "'width' should be a finite number"),
+        ({"width": 0.0}, "'width' should be a finite number from 0.01"),
+        ({"input_size": 10**8}, "at most 65536"),
+        ({"stages": [{"chs": 8, "depth": 600}, {"chs": 8, "depth": 600}]}, "more than 1000 layers"),
+        ({"stages": [{"chs": 8, "depth": "two"}]}, r"'stages\[0\].depth' should be a whole"),
+        ({"candidates": ["k999_e3"]}, "unknown block"),
+        ({"stem": {"chs": -1}}, "'stem.chs' should be a whole number from 1"),
     ],
 )
 def test_bad_spaces_say_what_is_wrong(change, says):
@@ -103,3 +115,18 @@ def test_choices_are_checked():
     choices = [p.candidates[0] for p in space.positions]
     with pytest.raises(InvalidValue, match="at layer 1"):
         space.architecture(["k3_e5", *choices[1:]])
+
+
+@pytest.mark.parametrize("width", [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e9])
+def test_a_width_that_is_none_is_refused(width):
+    with pytest.raises(InvalidValue, match=r"width must be from 0\.01 to 100"):
+        load_space("fbnet-small").with_(width=width)
+
+
+def test_a_yaml_that_unfolds_without_end_is_refused_at_once(tmp_path):
+    path = tmp_path / "bomb.yaml"
+    lines = ["a0: &a0 [" + ",".join(["x"] * 10) + "]"]
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InvalidValue, match=r"bomb\.yaml is not YAML: with its aliases"):
+        load_space(path)

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runtimes.torch.pt2 import load_pt2, save_pt2
+from tests.reading.damage import LIGHT, damaged_bytes, damaged_tree, refusal
 from tests.runtimes.nets import small_net
 
 Files = dict[str, bytes]
@@ -97,3 +100,31 @@ def test_refused(archive: Path, tmp_path: Path, edit: Callable[[Files], None]) -
     path = edited(archive, tmp_path / "m.pt2", edit)
     with pytest.raises(InvalidValue, match=r"m\.pt2"):
         load_pt2(path)
+
+
+def test_a_member_that_unpacks_without_end_is_refused(archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as to:
+        for name in source.namelist():
+            to.writestr(name, bytes(64 << 20) if name.endswith("weight_0") else source.read(name))
+    with pytest.raises(InvalidValue, match="weight_0', which unpacks"):
+        load_pt2(path)
+
+
+def test_damage_is_one_sentence(archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        sound = {name.split("/", 1)[1]: opened.read(name) for name in opened.namelist()}
+    texts = [name for name in sound if name.endswith(".json")]
+    whole, path = archive.read_bytes(), tmp_path / "damaged.pt2"
+
+    @LIGHT
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(texts))
+        tree = data.draw(damaged_tree(json.loads(sound[name])))
+        edited(archive, path, lambda files: files.update({name: tree.encode()}))
+        assert "\n" not in (refusal(load_pt2, path) or "")
+        path.write_bytes(data.draw(damaged_bytes(whole)))
+        assert "\n" not in (refusal(load_pt2, path) or "")
+
+    check()

@@ -123,17 +123,6 @@ def run(
     return result, sessions
 
 
-def test_candidates_of_a_search_from_before_are_read(
-    costs: LatencyMatrix, theta: np.ndarray
-) -> None:
-    result, _ = run(theta, costs)
-    stored = result.to_dict()
-    for row in (*stored["candidates"], *stored["random"]):
-        row["supernet_top1"] = row.pop("supernet_score")
-    del stored["comparison"]["metric"]
-    assert Derived.from_dict(stored) == result
-
-
 def test_draws_follow_theta_inside_the_band(costs: LatencyMatrix, theta: np.ndarray) -> None:
     pool = propose(theta, costs, low_ms=11.4, high_ms=12.0, count=40, rng=np.random.default_rng(0))
     latency = costs.predict(np.array(pool.choices))

@@ -14,7 +14,7 @@ from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.device import Device
 from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable, Row, TableHeader
-from pocketeye.models.architecture import InvertedResidualOp
+from pocketeye.models.ops import InvertedResidualOp
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig

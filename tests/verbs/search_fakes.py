@@ -14,8 +14,9 @@ from pocketeye.latency.protocol import Measured
 from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models import Architecture
-from pocketeye.models.architecture import InvertedResidualOp, PlacedBlock, SkipOp
+from pocketeye.models.architecture import PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec
+from pocketeye.models.ops import InvertedResidualOp, SkipOp
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.runtimes import get_runtime
 from tests.searching.toys import SPACE as TOY

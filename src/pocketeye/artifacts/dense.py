@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from pocketeye.artifacts.detection_numpy import RetinaDecoder
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.artifacts.semantic_numpy import label_map, prepare
-from pocketeye.models.described import Description
+from pocketeye.errors import InvalidValue
+from pocketeye.models.described import Description, Share, Spread, require_length
 from pocketeye.models.task import DENSE, DETECT, INSTANCE, Task
+from pocketeye.reading import Pixels, Range, make
 from pocketeye.runs import DENSE_MANIFEST
 from pocketeye.runtimes.base import Artifact, Executable
 
@@ -27,6 +29,10 @@ BOX_HEAD, MASK_HEAD = "box_head", "mask_head"
 _DECODERS: Mapping[Task, type[RetinaDecoder] | type[MaskRCNNDecoder]] = {
     DETECT: RetinaDecoder, INSTANCE: MaskRCNNDecoder,
 }  # fmt: skip
+
+
+# 4096 crops of 256 channels are 800 MB; none is the count of a network without crops.
+Crops = Annotated[int, Range(0, 4096)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +53,37 @@ class DenseManifest(Description):
 
     task: Task
     classes: tuple[str, ...]
-    canvas: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    canvas: tuple[Pixels, Pixels]
+    mean: tuple[Share, Share, Share]
+    std: tuple[Spread, Spread, Spread]
     decoder: dict[str, Any]
-    crops_per_run: tuple[int, int] = (0, 0)
+    crops_per_run: tuple[Crops, Crops] = (0, 0)
+
+    def require_sound(self) -> None:
+        if not self.classes:
+            raise InvalidValue("classes is empty: a network without classes finds nothing")
+        decoder = self.make_decoder()
+        if decoder is None:
+            return
+        require_length("classes", self.classes, decoder.num_classes, "decoder.num_classes")
+        require_length(
+            "decoder.sizes", decoder.sizes, len(decoder.strides), "the number of strides"
+        )
+        anchors = [
+            *decoder.strides,
+            *decoder.aspect_ratios,
+            *(s for row in decoder.sizes for s in row),
+        ]
+        if not anchors or not min(anchors) > 0:
+            raise InvalidValue("decoder has no strides, sizes and ratios above 0")
+        for name in ("score_thresh", "nms_thresh"):
+            if not 0 <= getattr(decoder, name) <= 1:
+                raise InvalidValue(f"decoder.{name} is {getattr(decoder, name)}, not from 0 to 1")
+
+    def make_decoder(self) -> RetinaDecoder | MaskRCNNDecoder | None:
+        """Return what turns the outputs of the graphs into objects; None for a segmenter."""
+        kind: Any = _DECODERS.get(self.task)
+        return None if kind is None else make(kind, self.decoder, "decoder")
 
 
 Graph = Callable[..., tuple[np.ndarray, ...]]
@@ -63,8 +95,7 @@ class DenseExecutable:
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
         self.manifest, self.graphs = manifest, tuple(graphs)
-        decoder = _DECODERS.get(manifest.task)
-        self._decoder: Any = decoder(**manifest.decoder) if decoder else None
+        self._decoder: Any = manifest.make_decoder()
 
     @property
     def artifact(self) -> Artifact:

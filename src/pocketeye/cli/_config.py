@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cyclopts import App
 from cyclopts.argument import ArgumentCollection
 from cyclopts.config import Dict
 
-from pocketeye.errors import InvalidType, InvalidValue, MissingFile, UserError, nearest
+from pocketeye.errors import InvalidType, InvalidValue, UserError, nearest
+from pocketeye.reading import read_yaml, require_file
 
 ConfigSource = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 
@@ -22,13 +22,8 @@ def load_config(path: Path) -> ConfigSource:
     Raises:
         MissingFile, InvalidValue, InvalidType: not there, not YAML, or not a mapping.
     """
-    if not path.is_file():
-        raise MissingFile(f"no configuration file at {path}")
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidValue(f"{path} is not YAML: {reason}") from error
+    require_file(path, f"no configuration file at {path}")
+    data = read_yaml(path)
     if data is None:
         data = {}
     if not isinstance(data, dict):

@@ -19,7 +19,9 @@ from pocketeye.cli._verbs import VERBS
 from pocketeye.errors import UserError, nearest, unknown
 
 # Refusals of the operating system that the user can put right.
-_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_SYSTEM = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
 
 
 def sentence(error: BaseException, verbs: list[str]) -> str | None:

@@ -15,8 +15,11 @@ from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, no_comments
 from pocketeye.data.files.fetch import fetch, is_address
 from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.reading import can_exist, read_regular
 
 STDIN = frozenset(("-", "/dev/stdin"))
+MOST_BYTES = 1 << 30
+"""Of an image file. An 8-bit TIFF of the largest image that Pillow decodes has 540 MB."""
 MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fill the memory
 
 
@@ -43,7 +46,7 @@ class FileInput:
 
     def read(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_regular(self.path, MOST_BYTES)
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
 
@@ -107,6 +110,8 @@ def names_images(name: str) -> bool:
     A folder is where there are images in it, and a file whatever its ending, but for ``.json``.
     """
     path = Path(name)
+    if not can_exist(path):
+        return is_address(name)
     if path.is_dir():
         return any(Path(p).suffix.lower() in SUFFIXES for p, _ in walk(path))
     suffix = path.suffix.lower()
@@ -123,6 +128,8 @@ def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
     if is_address(name):
         return [AddressInput(name)]
     path = Path(name)
+    if not can_exist(path):
+        return []
     if path.is_dir():
         return [FileInput(path / p) for p, _ in walk(path) if Path(p).suffix.lower() in SUFFIXES]
     if path.exists():
@@ -135,6 +142,8 @@ def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
 
 
 def _nothing_at(name: str) -> str:
+    if not can_exist(Path(name)):
+        return f"no image at {name[:60]}…: a name of {len(name)} characters is none"
     if Path(name).is_dir():
         return f"no images in {name}"
     if glob.has_magic(name):

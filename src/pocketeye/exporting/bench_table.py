@@ -8,15 +8,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pocketeye import runs
-from pocketeye.latency import _read
 from pocketeye.latency.device import Device
 from pocketeye.latency.record import PERCENTILES, UNDISTURBED, LatencyRecord, Timing, ms_text
+from pocketeye.reading import (
+    BadField,
+    Kind,
+    NonNegative,
+    Pixels,
+    Range,
+    make,
+    make_mapping,
+    reading,
+)
 from pocketeye.text import human_bytes, human_count, markdown_table
 
 SCHEMA = "pocketeye.bench/2"
+Count = Annotated[int, Range(0, 1e15)]
 _STAGES = ("prepare", "network", "decode")
 # Columns that are left out where no row has them: older records kept less.
 _KEPT = ("p10 ms", "p50 ms", "p90 ms", "undisturbed ms", "stages together ms")
@@ -38,12 +48,12 @@ class BenchRow:
     model: str
     runtime: str
     precision: str
-    size_bytes: int | None = None
-    macs: int | None = None
-    params: int | None = None
-    canvas: tuple[int, int] | None = None
+    size_bytes: Count | None = None
+    macs: Count | None = None
+    params: Count | None = None
+    canvas: tuple[Pixels, Pixels] | None = None
     record: LatencyRecord | None = None
-    ratio: float | None = None
+    ratio: NonNegative | None = None
     problem: str | None = None
 
     def cells(self, dense: bool) -> dict[str, str]:
@@ -79,18 +89,6 @@ class BenchRow:
         """Return plain values, as they are stored."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {**data, "record": self.record.to_dict() if self.record else None}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> BenchRow:
-        """Read back what :meth:`to_dict` gave."""
-        record, canvas = data["record"], data["canvas"]
-        return cls(
-            **{
-                **data,
-                "record": LatencyRecord.from_dict(record) if record else None,
-                "canvas": tuple(canvas) if canvas else None,
-            }
-        )
 
 
 def with_ratios(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:
@@ -216,19 +214,21 @@ class BenchTable:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> BenchTable:
-        """Read back what :meth:`to_dict` gave."""
-        images = data["images"]
-        return cls(
-            rows=tuple(BenchRow.from_dict(row) for row in data["rows"]),
-            threads=data["threads"],
-            device=Device.from_dict(data["device"]),
-            images=_read.build(TimedImages, images) if images else None,
+        """Read back what :meth:`to_dict` gave; raises InvalidValue for anything else."""
+        stored = {key: value for key, value in make_mapping(data).items() if key != "schema"}
+        table = make(
+            cls, stored, converters={LatencyRecord: LatencyRecord.from_dict}, complete=True
         )
+        if not table.rows:
+            raise BadField("it has no rows")
+        return table
 
     @classmethod
     def load(cls, path: Path) -> BenchTable:
         """Read a file written by :meth:`save`; raises InvalidValue for another file."""
-        return cls.from_dict(_read.json_file(path, SCHEMA, "benchmark"))
+        data = _FILE.read(path)
+        with reading(path, _FILE.what, _FILE.remedy):
+            return cls.from_dict(data)
 
     def paths(self, folder: Path) -> list[Path]:
         """Return the files of :meth:`save`: a record names the device it is of."""
@@ -246,3 +246,6 @@ class BenchTable:
             runs.write_atomic(path, text)
             for path, text in zip(self.paths(folder), texts, strict=True)
         ]
+
+
+_FILE = Kind(what="a benchmark", schema=SCHEMA, remedy="run `pocketeye bench` again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs
 from pocketeye.exporting.network import write_artifact
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import ORIGIN
+from pocketeye.runs import read_origin
 from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
@@ -41,9 +40,8 @@ class Cell:
 def artifact_cell(folder: Path, threads: int) -> Cell:
     """Open what is already exported; runtime and precision are those of the artefact."""
     artifact = Artifact.load(folder)
-    origin = folder / ORIGIN
-    known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
-    model = known.get("name", folder.name)
+    known = read_origin(folder)
+    model = known.get("name") or folder.name
     try:
         executable = get_runtime(artifact.runtime).load(artifact, threads=threads)
     except UserError as error:

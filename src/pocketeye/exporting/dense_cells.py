@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.sample_images import sample_images
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.reference import ArtifactFolder, Run
-from pocketeye.runs import ORIGIN
+from pocketeye.runs import read_origin
 
 # Decoding takes longer the more is found: a few images tell that, more would only take longer.
 _IMAGES = 8
@@ -53,9 +52,7 @@ def dense_artifacts(
 ) -> list[tuple[str, Path]]:
     """Return (name, folder) of what is timed; a run is exported in every asked for way below ``out``."""
     if isinstance(model, ArtifactFolder):
-        origin = model.folder / ORIGIN
-        known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
-        return [(known.get("name", model.name), model.folder)]
+        return [(read_origin(model.folder).get("name") or model.name, model.folder)]
     found = []
     for options in exports:
         target = out / model.name / f"{options.to}-{options.precision}"

@@ -11,7 +11,6 @@ from typing import Any
 
 from pocketeye import progress, runs
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.latency import _read
 from pocketeye.latency.calibration import MIN_NETS, calibrate
 from pocketeye.latency.device import Device
 from pocketeye.latency.graphs import Bench, graph_key
@@ -28,6 +27,7 @@ from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec, require_segmenters
 from pocketeye.models.space import SearchSpace
+from pocketeye.reading import Kind, reading
 from pocketeye.runtimes.base import Precision, Runtime
 
 PARTIAL_SCHEMA = "pocketeye.latency-partial/2"
@@ -290,7 +290,9 @@ class _Partial:
 
     def _load(self) -> Samples:
         remove = f"delete {self.path} to start again"
-        data = _read.json_file(self.path, PARTIAL_SCHEMA, "partial latency table")
+        data = Kind(what="a partial latency table", schema=PARTIAL_SCHEMA, remedy=remove).read(
+            self.path
+        )
         stored = data.get("settings")
         if not isinstance(stored, dict):
             raise InvalidValue(f"{self.path} is damaged: {remove}")
@@ -300,7 +302,5 @@ class _Partial:
                 f"{self.path} was begun with another {', '.join(changed)}: use the settings it was "
                 f"begun with, choose another --out, or {remove}"
             )
-        try:
-            return Samples.from_dict(data["samples"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidValue(f"{self.path} is damaged ({error}): {remove}") from error
+        with reading(self.path, "a partial latency table", remove):
+            return Samples.from_dict(data.get("samples"))

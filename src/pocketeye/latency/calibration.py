@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import NonNegative
 
 FITS = ("gain", "gain+block", "gain+block+constant")
 # A richer fit must lower the held-out error by this factor.
@@ -45,14 +46,14 @@ class Calibration:
     """
 
     fit: str
-    gain: float
+    gain: NonNegative
     block_ms: float
     constant_ms: float
-    mape: float
-    loo_mape: float
-    candidates: dict[str, float | None]
+    mape: NonNegative
+    loo_mape: NonNegative
+    candidates: dict[str, NonNegative | None]
     networks: tuple[str, ...]
-    measured_ms: tuple[float, ...]
+    measured_ms: tuple[NonNegative, ...]
 
 
 def calibrate(

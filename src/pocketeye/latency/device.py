@@ -7,10 +7,10 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pocketeye import runs
-from pocketeye.latency import _read
+from pocketeye.reading import Range
 
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -43,7 +43,7 @@ class Device:
     """
 
     cpu: str
-    cpus: int
+    cpus: Annotated[int, Range(1, 1e6)]
     os: str
     machine: str
     vendor: str | None = None
@@ -72,11 +72,6 @@ class Device:
             instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
             **_cache_sizes(CACHES),
         )
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Device:
-        """Read back what ``asdict`` gave; raises :class:`~pocketeye.latency._read.BadData`."""
-        return _read.build(cls, data)
 
     def same_as(self, other: Device) -> bool:
         """Tell whether latencies may be compared: the same processor (the system may be updated).

@@ -17,13 +17,14 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.record import Clock, Timing, choose_clock
+from pocketeye.latency.record import Clock, Count, Timing, choose_clock
+from pocketeye.reading import BadField, NonNegative, Probability, Range, make
 
 Call = Callable[[], None]
 
@@ -44,14 +45,14 @@ class Protocol:
         keep: share of the clean samples, the fastest, that stand for the undisturbed device.
     """
 
-    rounds: int = 40
-    samples: int = 3
-    min_sample_ms: float = 1.0
-    anchor_every: int = 25
-    max_anchor: float = 1.3
-    max_wall_over_cpu: float = 1.15
-    extra_rounds: int = 10
-    keep: float = 0.15
+    rounds: Count = 40
+    samples: Count = 3
+    min_sample_ms: NonNegative = 1.0
+    anchor_every: Count = 25
+    max_anchor: NonNegative = 1.3
+    max_wall_over_cpu: NonNegative = 1.15
+    extra_rounds: Annotated[int, Range(0, 1e9)] = 10
+    keep: Probability = 0.15
 
     def __post_init__(self) -> None:
         if min(self.rounds, self.samples, self.anchor_every) < 1 or self.extra_rounds < 0:
@@ -71,19 +72,19 @@ class Protocol:
 class Visit:
     """Samples of one subject taken together, in milliseconds per call."""
 
-    wall_ms: list[float]
-    cpu_ms: list[float]
-    anchor_ms: float = 0.0
+    wall_ms: list[NonNegative]
+    cpu_ms: list[NonNegative]
+    anchor_ms: NonNegative = 0.0
 
 
 @dataclass(kw_only=True, slots=True)
 class Samples:
     """Everything measured so far; plain enough to be kept as JSON between two sessions."""
 
-    rounds: int = 0
-    inner: dict[str, int] = field(default_factory=dict)
+    rounds: Annotated[int, Range(0, 1e9)] = 0
+    inner: dict[str, Count] = field(default_factory=dict)
     visits: dict[str, list[Visit]] = field(default_factory=dict)
-    anchors_ms: list[float] = field(default_factory=list)
+    anchors_ms: list[NonNegative] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -98,23 +99,19 @@ class Samples:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Samples:
-        """Read back what :meth:`to_dict` gave; KeyError, TypeError or ValueError on anything else."""
-        return cls(
-            rounds=int(data["rounds"]),
-            inner={str(k): int(v) for k, v in data["inner"].items()},
-            anchors_ms=[float(ms) for ms in data["anchors_ms"]],
-            visits={
-                str(name): [
-                    Visit(
-                        wall_ms=[float(ms) for ms in wall],
-                        cpu_ms=[float(ms) for ms in cpu],
-                        anchor_ms=float(anchor),
-                    )
-                    for wall, cpu, anchor in visits
-                ]
-                for name, visits in data["visits"].items()
-            },
-        )
+        """Read back what :meth:`to_dict` gave.
+
+        Raises:
+            InvalidValue: it is something else; the sentence names the field.
+        """
+        return make(cls, data, converters={Visit: _stored_visit})
+
+
+def _stored_visit(row: Any) -> Visit:
+    """Read a visit of the list that stands for it in a file."""
+    if not isinstance(row, list) or len(row) != 3:
+        raise BadField("a visit is a list of wall_ms, cpu_ms and anchor_ms")
+    return make(Visit, dict(zip(("wall_ms", "cpu_ms", "anchor_ms"), row, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,17 +8,29 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pocketeye import runs
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.latency import _read
+from pocketeye.errors import UserError
 from pocketeye.latency.device import Device
+from pocketeye.reading import (
+    BadField,
+    Kind,
+    NonNegative,
+    Pixels,
+    Range,
+    make,
+    make_mapping,
+    read_json,
+    reading,
+    require_file,
+)
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = "pocketeye.latency-record/2"
 
+Count = Annotated[int, Range(1, 1e9)]
 Clock = Literal["thread_cpu", "wall"]
 CLOCKS: tuple[Clock, ...] = ("thread_cpu", "wall")
 UNDISTURBED = (
@@ -56,13 +68,13 @@ class Timing:
             time of the fastest samples alone. They say nothing about the slow ones.
     """
 
-    n: int | None = None
-    inner: int | None = None
-    p10_ms: float | None = None
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    undisturbed_ms: float | None = None
-    undisturbed_quantiles_ms: tuple[float, float, float] | None = None
+    n: Count | None = None
+    inner: Count | None = None
+    p10_ms: NonNegative | None = None
+    p50_ms: NonNegative | None = None
+    p90_ms: NonNegative | None = None
+    undisturbed_ms: NonNegative | None = None
+    undisturbed_quantiles_ms: tuple[NonNegative, NonNegative, NonNegative] | None = None
 
     @property
     def latency_ms(self) -> float:
@@ -75,15 +87,6 @@ class Timing:
         if found is None:
             raise ValueError("this timing has neither an undisturbed time nor a median")
         return found
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Timing:
-        """Read back what ``asdict`` gave; raises :class:`~pocketeye.latency._read.BadData`."""
-        stored = _read.mapping(data)
-        quantiles = stored.get("undisturbed_quantiles_ms")
-        if quantiles is not None:
-            stored["undisturbed_quantiles_ms"] = _read.numbers(quantiles, 3)
-        return _read.build(cls, stored)
 
 
 def ms_text(ms: float | None, digits: int = 3) -> str:
@@ -108,7 +111,7 @@ class LatencyRecord:
     subject: str
     runtime: str
     runtime_version: str
-    threads: int
+    threads: Annotated[int, Range(1, 1e5)]
     precision: str
     clock: Clock
     timing: Timing
@@ -116,7 +119,7 @@ class LatencyRecord:
     device: Device = field(default_factory=Device.here)
     flags: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
-    input_size: int | None = None
+    input_size: Pixels | None = None
     estimated: bool = False
     disturbed: bool = False
     date: str = field(default_factory=runs.now)
@@ -171,22 +174,15 @@ class LatencyRecord:
         Raises:
             InvalidValue: another schema, or a key that is missing, unknown or of the wrong kind.
         """
-        stored = dict(data)
-        if stored.pop("schema", None) != SCHEMA:
-            raise InvalidValue(f"it is no latency record: its schema is {data.get('schema')!r}")
-        stored.pop("latency_ms", None)  # follows from the timing
         try:
-            stored["device"] = Device.from_dict(stored["device"])
-            stored["timing"] = Timing.from_dict(stored["timing"])
-            stages = _read.mapping(stored["stages"])
-            stored["stages"] = {name: Timing.from_dict(t) for name, t in stages.items()}
-            record = _read.build(cls, stored)
-            if record.clock not in CLOCKS:
-                raise _read.BadData(f"the clock {record.clock!r} is not one of {', '.join(CLOCKS)}")
+            stored = make_mapping(data)
+            if stored.pop("schema", None) != SCHEMA:
+                raise BadField(f"its schema is {data.get('schema')!r:.60}")
+            stored.pop("latency_ms", None)  # follows from the timing
+            record = make(cls, stored, complete=True)
             _ = record.latency_ms
-        except (_read.BadData, KeyError, ValueError) as error:
-            reason = f"the key {error} is missing" if isinstance(error, KeyError) else error
-            raise InvalidValue(f"it is no latency record: {reason}") from error
+        except ValueError as error:
+            raise BadField(f"it is no latency record: {error}") from error
         return record
 
     def save(self, path: Path) -> Path:
@@ -200,13 +196,13 @@ class LatencyRecord:
         Raises:
             MissingFile: nothing there. InvalidValue: truncated, or no latency record (one sentence).
         """
-        if not path.is_file():
-            raise MissingFile(f"no latency record at {path}")
-        data = _read.json_file(path, SCHEMA, "latency record")
-        try:
+        require_file(path, f"no latency record at {path}")
+        data = _FILE.read(path)
+        with reading(path, _FILE.what, _FILE.remedy):
             return cls.from_dict(data)
-        except InvalidValue as error:
-            raise InvalidValue(f"{path} cannot be read: {error}") from error
+
+
+_FILE = Kind(what="a latency record", remedy="measure again")
 
 
 class FiledRecord(NamedTuple):
@@ -228,9 +224,9 @@ def records_in(folder: Path) -> list[FiledRecord]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            data: Any = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path)
             found += [FiledRecord(LatencyRecord.from_dict(d), path.name) for d in _records(data)]
-        except (json.JSONDecodeError, UnicodeDecodeError, InvalidValue) as error:
+        except UserError as error:
             logger.warning("%s is passed over, it is no record: %s", path, error)
     return found
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 
-from pocketeye.models.architecture import AdditiveOp, Architecture, InvertedResidualOp, parse_op
+from pocketeye.models.architecture import Architecture
+from pocketeye.models.ops import AdditiveOp, InvertedResidualOp, parse_op
 from pocketeye.models.space import Position, SearchSpace
 
 # At full tilt the cheapest candidate is exp(2.5), about 12 times as likely as the dearest.

@@ -10,23 +10,32 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from pocketeye import runs
-from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.latency import _read
+from pocketeye.errors import InvalidValue
 from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.device import Device
 from pocketeye.latency.graphs import graph_key
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import CLOCKS, Clock, Timing
+from pocketeye.latency.record import Clock, Timing
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace
+from pocketeye.reading import (
+    BadField,
+    Kind,
+    NonNegative,
+    Probability,
+    Range,
+    make,
+    reading,
+    require_file,
+)
 
 SCHEMA = "pocketeye.latency-table/2"
 SUFFIX = ".latency.json"
@@ -52,12 +61,12 @@ class TableHeader:
     runtime_version: str
     flags: dict[str, Any]
     layout: str
-    threads: int
+    threads: Annotated[int, Range(1, 1e5)]
     precision: str
     clock: Clock
     protocol: dict[str, Any]
-    overhead_ms: float
-    rounds: int
+    overhead_ms: NonNegative
+    rounds: Annotated[int, Range(0, 1e9)]
     seed: int
     date: str
     git: str | None
@@ -72,8 +81,8 @@ class Row:
     """
 
     timing: Timing
-    halves_ms: tuple[float, float]
-    dropped: float
+    halves_ms: tuple[NonNegative, NonNegative]
+    dropped: Probability
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,14 +193,12 @@ class LatencyTable:
         Raises:
             InvalidValue: the header holds no space, or one that is not that of the rows.
         """
-        stages = self.header.space.get("stages")
-        rows = stages if isinstance(stages, list) else []
-        depths = [s.get("depth") for s in rows if isinstance(s, dict)]
-        whole = [d for d in depths if isinstance(d, int)]
-        # The layers are laid out one by one: a forged depth must not fill the memory.
-        if len(whole) != len(rows) or not 0 < sum(whole) <= 1000:
-            raise InvalidValue("the latency table's header holds no search space")
-        space = SearchSpace.from_dict(self.header.space)
+        try:
+            space = SearchSpace.from_dict(self.header.space)
+        except InvalidValue as error:
+            raise InvalidValue(
+                f"the latency table's header holds no search space: {error}"
+            ) from error
         self.require(space=space)
         return space
 
@@ -301,60 +308,32 @@ class LatencyTable:
             MissingFile: nothing there. InvalidValue: truncated, not a latency table, or with
                 impossible numbers (one sentence).
         """
-        if not path.is_file():
-            raise MissingFile(
-                f"no latency table at {path}: make one with `pocketeye measure --out {path}`"
-            )
-        data = _read.json_file(path, SCHEMA, "latency table")
-        try:
-            return cls._from_dict(data)
-        except (_read.BadData, KeyError, TypeError, AttributeError, InvalidValue) as error:
-            reason = f"the key {error} is missing" if isinstance(error, KeyError) else error
-            raise InvalidValue(f"{path} is not a latency table of pocketeye: {reason}") from error
-
-    @classmethod
-    def _from_dict(cls, data: dict[str, Any]) -> LatencyTable:
-        if not data["rows"] or len(data["rows"]) > 100_000:
-            raise _read.BadData(f"it has {len(data['rows'])} rows")
-        rows = {}
-        for name, row in _read.mapping(data["rows"]).items():
-            PlacedBlock.parse(name)
-            rows[name] = _read_row(row)
-        header = _read.mapping(data["header"])
-        header["device"] = Device.from_dict(header["device"])
-        if header["clock"] not in CLOCKS:
-            raise _read.BadData(f"the clock {header['clock']!r} is not one of {', '.join(CLOCKS)}")
-        Protocol(**header["protocol"])
-        fit = _read.mapping(data["calibration"])
-        for error in _read.mapping(fit["candidates"]).values():
-            _read.number(error or 0.0)
-        fit["networks"] = tuple(_read.text(t) for t in fit["networks"])
-        fit["measured_ms"] = _read.numbers(fit["measured_ms"], len(fit["networks"]))
-        table = cls(
-            header=_read.build(TableHeader, header),
-            rows=rows,
-            calibration=_read.build(Calibration, fit, signed=("block_ms", "constant_ms")),
-            segmenter=_read_segmenter(data["segmenter"]),
+        require_file(
+            path, f"no latency table at {path}: make one with `pocketeye measure --out {path}`"
         )
-        smallest = min(table._raw_ms.values())
-        if table.calibration.gain * smallest + table.calibration.block_ms <= 0:
-            raise _read.BadData("its calibration gives a block no latency")
+        data = _FILE.read(path)
+        with reading(path, _FILE.what, _FILE.remedy):
+            table = make(cls, data, complete=True)
+            table.require_sound()
         return table
 
+    def require_sound(self) -> None:
+        """Raise InvalidValue where what a file says contradicts itself."""
+        if not 0 < len(self.rows) <= _MOST_ROWS:
+            raise BadField(f"it has {len(self.rows)} rows")
+        for name in self.rows:
+            PlacedBlock.parse(name)
+        rows = [*self.rows.values(), *([self.segmenter.row] if self.segmenter else [])]
+        if any(row.timing.undisturbed_ms is None for row in rows):
+            raise BadField("a row has no undisturbed time")
+        make(Protocol, self.header.protocol, "header.protocol")
+        SearchSpace.from_dict(self.header.space)
+        fit = self.calibration
+        if len(fit.networks) != len(fit.measured_ms):
+            raise BadField("calibration has not one measured_ms for each of its networks")
+        if fit.gain * min(self._raw_ms.values()) + fit.block_ms <= 0:
+            raise BadField("its calibration gives a block no latency")
 
-def _read_row(data: Any) -> Row:
-    timing = Timing.from_dict(data["timing"])
-    if timing.undisturbed_ms is None:
-        raise _read.BadData("a row has no undisturbed time")
-    return Row(
-        timing=timing,
-        halves_ms=_read.numbers(data["halves_ms"], 2),
-        dropped=_read.number(data["dropped"]),
-    )
 
-
-def _read_segmenter(data: Any) -> Segmenter | None:
-    if data is None:  # so in tables of classifiers
-        return None
-    stored = _read.mapping(data)
-    return Segmenter(spec=_read.build(SegmenterSpec, stored["spec"]), row=_read_row(stored["row"]))
+_FILE = Kind(what="a latency table of pocketeye", schema=SCHEMA, remedy="measure it again")
+_MOST_ROWS = 100_000  # the largest space that comes along has 200 blocks

@@ -6,6 +6,7 @@ import argparse
 import pickle
 import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from safetensors.torch import load_file
 from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import filter_of
+from pocketeye.reading import require_bounded, require_file
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
+_MOST_BYTES = 64 << 30  # the largest published checkpoint that is read here has 2.6 GB
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
 
@@ -36,9 +39,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, or one that would need
             unpickling of foreign objects.
     """
-    if not path.is_file():
-        raise MissingFile(f"no checkpoint at {path}")
+    require_file(path, f"no checkpoint at {path}")
     try:
+        _require_bounded(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
@@ -49,9 +52,22 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise InvalidValue(
             f"{path} is refused: it is no plain file of tensors (loading it could run foreign code)"
         ) from error
+    except InvalidValue:
+        raise
     except _DAMAGED as error:
         raise InvalidValue(f"{path} is truncated or no checkpoint{_detail(error)}") from error
     return unwrap(content, str(path))
+
+
+def _require_bounded(path: Path) -> None:
+    """Refuse a zip that unpacks to far more than it is; torch itself stores what it saves unpacked."""
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            require_bounded(path, archive, _MOST_BYTES)
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
 
 
 def _detail(error: Exception) -> str:

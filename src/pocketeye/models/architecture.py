@@ -7,20 +7,7 @@ the exporter names and the report draws. Both are frozen, keyword-only, and roun
 Text form of a block: ``op:in>out/stride``, for example ``k5_e6:112>184/2``. Text form of a network:
 ``name@size=stem|block|…|head``.
 
-Ops:
-
-========================  ==========================================================================
-``k{K}_e{E}[_g{G}]``      inverted residual: 1x1 (G groups) to E times the width, KxK depthwise,
-                          1x1 (G groups); FBNet, table 2. With G > 1 the channels are shuffled
-                          before the depthwise convolution
-``…_nopw``                the same without the first 1x1 (E = 1 only), as in mobile_cv's weights
-``add_e{R}``              CAS-ViT's additive attention block (paper, figure 3), R the MLP ratio; where
-                          the shape changes, CAS-ViT's 3x3 convolution + BN stands before it
-``skip``                  identity; needs stride 1 and equal widths
-``conv{K}``               stem: KxK convolution, BN, ReLU
-``head{W}``               1x1 convolution to W channels, BN, ReLU, global pooling, classifier;
-                          ``out`` is the number of classes
-========================  ==========================================================================
+Ops are those of :mod:`pocketeye.models.ops`.
 """
 
 from __future__ import annotations
@@ -31,91 +18,29 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
+from pocketeye.models.ops import (
+    AdditiveOp,
+    HeadOp,
+    InvertedResidualOp,
+    Op,
+    SkipOp,
+    StemOp,
+    parse_op,
+)
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_text, size_value
+from pocketeye.reading import Kind, make, parse_json, reading, require_file
 
 SCHEMA = "pocketeye.architecture/1"
+MOST_LAYERS = 1000
+"""A file with more is damaged or a trap: the deepest networks in use have some hundred."""
+MOST_WEIGHTS = 1 << 30
+"""Of one block. More is a digit too many, and would be taken for an order to fill the memory."""
 
-_INVERTED = re.compile(r"k(?P<kernel>\d+)_e(?P<expansion>\d+)(_g(?P<groups>\d+))?(?P<nopw>_nopw)?")
-_ADDITIVE = re.compile(r"add_e(?P<mlp_ratio>\d+)")
-_STEM = re.compile(r"conv(?P<kernel>\d+)")
-_HEAD = re.compile(r"head(?P<width>\d+)")
-_BLOCK = re.compile(r"(?P<op>[A-Za-z0-9_]+):(?P<in>\d+)>(?P<out>\d+)/(?P<stride>\d+)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InvertedResidualOp:
-    """The numbers behind ``k3_e6_g2``: kernel size, expansion ratio, groups of the 1x1s."""
-
-    kernel: int
-    expansion: int
-    groups: int = 1
-    first_pw: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdditiveOp:
-    """The number behind ``add_e4``: hidden width of the MLP over that of the block."""
-
-    mlp_ratio: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SkipOp:
-    """Identity."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StemOp:
-    """Full convolution with BN and ReLU."""
-
-    kernel: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeadOp:
-    """1x1 convolution to ``width`` channels, pooling, classifier."""
-
-    width: int
-
-
-Op = InvertedResidualOp | AdditiveOp | SkipOp | StemOp | HeadOp
-
-
-def parse_op(text: str) -> Op:
-    """Read the name of an op.
-
-    Raises:
-        InvalidValue: the name fits no op, or its numbers contradict each other.
-    """
-    if text == "skip":
-        return SkipOp()
-    if match := _STEM.fullmatch(text):
-        return StemOp(kernel=int(match["kernel"]))
-    if match := _HEAD.fullmatch(text):
-        return HeadOp(width=int(match["width"]))
-    if match := _ADDITIVE.fullmatch(text):
-        if int(match["mlp_ratio"]) < 1:
-            raise InvalidValue(f"block {text!r}: the MLP ratio must be at least 1")
-        return AdditiveOp(mlp_ratio=int(match["mlp_ratio"]))
-    if match := _INVERTED.fullmatch(text):
-        op = InvertedResidualOp(
-            kernel=int(match["kernel"]),
-            expansion=int(match["expansion"]),
-            groups=int(match["groups"] or 1),
-            first_pw=match["nopw"] is None,
-        )
-        if op.kernel % 2 == 0 or op.expansion < 1 or op.groups < 1:
-            raise InvalidValue(f"block {text!r}: the kernel must be odd, expansion and groups >= 1")
-        if not op.first_pw and op.expansion != 1:
-            raise InvalidValue(f"block {text!r}: only an expansion of 1 can do without its 1x1")
-        return op
-    raise InvalidValue(
-        f"unknown block {text!r}: blocks are named like k3_e6, k5_e1_g2 (kernel, expansion, "
-        "groups), add_e4 (additive attention, MLP ratio) or skip"
-    )
+_BLOCK = re.compile(
+    r"(?P<op>[A-Za-z0-9_]+):(?P<in>\d{1,6})>(?P<out>\d{1,7})/(?P<stride>\d{1,3})", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +58,10 @@ class BlockSpec:
             raise InvalidValue(f"block {self}: channels and stride must be at least 1")
         if isinstance(op, SkipOp) and not self.keeps_shape:
             raise InvalidValue(f"block {self}: a skip cannot change the shape")
+        inside = {InvertedResidualOp: "expansion", AdditiveOp: "mlp_ratio", HeadOp: "width"}
+        wide = getattr(op, inside.get(type(op), ""), 1)
+        if self.in_chs * wide + (self.in_chs + wide) * self.out_chs > MOST_WEIGHTS:
+            raise InvalidValue(f"block {self} has more than {MOST_WEIGHTS:,} weights")
         if isinstance(op, InvertedResidualOp):
             wide = self.in_chs * op.expansion
             if any(chs % op.groups for chs in (self.in_chs, wide, self.out_chs)):
@@ -322,9 +251,12 @@ class Architecture:
 
     @classmethod
     def _of(cls, name: str, input_size: Size, layers: Iterable[str]) -> Architecture:
-        specs = [BlockSpec.parse(layer) for layer in layers]
-        if len(specs) < 2:
-            raise InvalidValue(f"architecture {name!r} needs at least a stem and a head")
+        specs = [BlockSpec.parse(layer) for layer in itertools.islice(layers, MOST_LAYERS + 1)]
+        if not 2 <= len(specs) <= MOST_LAYERS:
+            count = (
+                "at least a stem and a head" if len(specs) < 2 else f"at most {MOST_LAYERS} layers"
+            )
+            raise InvalidValue(f"architecture {name[:60]!r} needs {count}")
         return cls(
             name=name,
             input_size=input_size,
@@ -353,25 +285,17 @@ class Architecture:
             InvalidValue: the text is not JSON, or not an architecture.
         """
         try:
-            data: Any = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise InvalidValue(f"the architecture is not JSON: {error}") from error
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise InvalidValue(f"this JSON is not an architecture (schema {SCHEMA!r} expected)")
-        try:
-            name, size, layers = data["name"], data["input_size"], data["layers"]
-        except KeyError as error:
-            raise InvalidValue(f"the architecture lacks the key {error}") from error
-        if (
-            not isinstance(name, str)
-            or not isinstance(size, int | str)
-            or not isinstance(layers, list)
-            or not all(isinstance(layer, str) for layer in layers)
-        ):
-            raise InvalidValue(
-                "an architecture has a text 'name', a size 'input_size' and a list of texts 'layers'"
-            )
-        return cls._of(name, parse_size(size), layers)
+        return cls._stored({key: value for key, value in data.items() if key != "schema"})
+
+    @classmethod
+    def _stored(cls, data: dict[str, object]) -> Architecture:
+        stored = make(_Stored, data)
+        return cls._of(stored.name, parse_size(stored.input_size), stored.layers)
 
     def save(self, path: Path) -> Path:
         """Write :meth:`to_json` to ``path``."""
@@ -380,10 +304,27 @@ class Architecture:
 
     @classmethod
     def load(cls, path: Path) -> Architecture:
-        """Read a file written by :meth:`save`."""
-        if not path.is_file():
-            raise MissingFile(f"no architecture file at {path}")
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        """Read a file written by :meth:`save`.
+
+        Raises:
+            MissingFile: nothing there. InvalidValue: no architecture; the sentence names the file.
+        """
+        require_file(path, f"no architecture file at {path}")
+        data = _FILE.read(path)
+        with reading(path, _FILE.what):
+            return cls._stored(data)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """What the file holds beside its schema."""
+
+    name: str
+    input_size: int | str
+    layers: tuple[str, ...]
+
+
+_FILE = Kind(what="an architecture", schema=SCHEMA)
 
 
 def _size(text: str, form: str) -> Size:

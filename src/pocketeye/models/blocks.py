@@ -10,14 +10,8 @@ from torch import Tensor, nn
 
 from pocketeye.layers import ChannelShuffle
 from pocketeye.models.additive import AdditiveBlock, ConvNorm
-from pocketeye.models.architecture import (
-    AdditiveOp,
-    BlockSpec,
-    HeadOp,
-    InvertedResidualOp,
-    SkipOp,
-    StemOp,
-)
+from pocketeye.models.architecture import BlockSpec
+from pocketeye.models.ops import AdditiveOp, HeadOp, InvertedResidualOp, SkipOp, StemOp
 
 
 def _conv(

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import yaml
-
+from pocketeye.reading import make, read_yaml, reading
 from pocketeye.runs import CARD, MODEL
 
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
@@ -60,4 +59,6 @@ def bundled_card(folder: Path) -> BundledCard | None:
     """Read the card in a folder; None where there is none, as in the runs of users."""
     if not (folder / CARD).is_file():
         return None
-    return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))
+    data = read_yaml(folder / CARD)
+    with reading(folder / CARD, "the card of a network"):
+        return make(BundledCard, data)

@@ -1,24 +1,38 @@
 """A JSON file beside weights or graphs that says what they are: its base class and its one reader.
 
 Each kind of network has a frozen dataclass derived from :class:`Description`. The reader holds every
-field of a file to the type in that class, so whoever has a description need not check it again.
+field of a file to its annotation in that class (type, range, words), so whoever has a description need
+not check it again.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import NoneType
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task, task_named
+from pocketeye.reading import BadField, Kind, Range, reading, require_file
 from pocketeye.runs import MODEL, write_atomic
 
 # Of which task a file is that does not name it; files of other schemas always do.
 _USUAL_TASK = {"pocketeye.model/1": CLASSIFY, "pocketeye.tracker/1": TRACK}
 _SCHEMAS = (*_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1")
+_ANY = Kind(what="a description of a network")
+
+Share = Annotated[float, Range(0.0, 1.0)]
+"""A mean of the values 0 to 1 that a network sees."""
+Spread = Annotated[float, Range(1e-6, 1e3)]
+"""Their standard deviation, by which is divided."""
+
+
+def require_length(name: str, values: Sequence[object], length: int, why: str) -> None:
+    """Raise InvalidValue unless a list is as long as the field ``why`` says."""
+    if len(values) != length:
+        raise InvalidValue(f"{name} has {len(values)} entries, and {why} is {length}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,76 +74,20 @@ class Description:
             InvalidValue: it is damaged or of another kind; the sentence names the file and the field.
         """
         path = folder / cls.FILE
-        if not path.is_file():
-            raise MissingFile(f"{folder} is not {cls.WHAT}: {cls.FILE} is missing")
-        try:
-            return cls(**cls._checked(read_json_object(path)))
-        except ValueError as error:  # InvalidValue is one too
-            raise InvalidValue(f"{path} does not describe {cls.WHAT}: {error}") from error
-
-    @classmethod
-    def _checked(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields in ``data`` with their types; raise ValueError for what does not fit."""
-        schema = data.pop("schema", None)
-        if schema != cls.SCHEMA:
-            raise ValueError(f"its schema is {schema!r}, not {cls.SCHEMA!r}")
-        hints, known = get_type_hints(cls), {field.name: field for field in fields(cls)}
-        if foreign := sorted(data.keys() - known.keys()):
-            raise ValueError(f"it has the field {foreign[0]!r}, which is not known")
-        for name, field in known.items():
-            if name not in data and field.default is MISSING and field.default_factory is MISSING:
-                raise ValueError(f"the field {name!r} is missing")
-        return {name: _as(value, hints[name], name, cls.TASKS) for name, value in data.items()}
-
-
-def _as(value: Any, hint: Any, name: str, tasks: tuple[Task, ...]) -> Any:
-    """Return a JSON value as the type of the field ``name``; raise ValueError where it is none."""
-    origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if hint is Task:
-        return task_named(str(value), tasks)
-    if NoneType in args:
-        [inner] = (arg for arg in args if arg is not NoneType)
-        return None if value is None else _as(value, inner, name, tasks)
-    if origin is Literal:
-        fits, wanted = value in args, f"one of {', '.join(map(str, args))}"
-    elif origin is tuple:
-        length = None if args[-1] is Ellipsis else len(args)
-        if isinstance(value, list) and length in (None, len(value)):
-            return tuple(_as(each, args[0], name, tasks) for each in value)
-        fits, wanted = False, f"a list of {length}" if length else "a list"
-    else:
-        kind = origin or hint
-        # JSON writes 1.0 as 1 in some programs; but true and false are no numbers
-        kinds = (int, float) if kind is float else (kind,)
-        fits = isinstance(value, kinds) and (kind is bool or not isinstance(value, bool))
-        wanted = {str: "text", int: "a whole number", float: "a number", dict: "an object"}.get(
-            kind, kind.__name__
+        require_file(path, f"{folder} is not {cls.WHAT}: {cls.FILE} is missing")
+        kind = Kind(what=f"a description of {cls.WHAT}", schema=cls.SCHEMA)
+        described = kind.load(
+            cls, path, converters={Task: lambda name: task_named(str(name), cls.TASKS)}
         )
-    if not fits:
-        raise ValueError(f"the field {name!r} should be {wanted}, and is {value!r:.60}")
-    return value
+        with reading(path, kind.what):
+            described.require_sound()
+        return described
+
+    def require_sound(self) -> None:
+        """Raise InvalidValue where fields contradict each other; asked of what a file says."""
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises:
-        ValueError: the file cannot be read, is no JSON, or holds something else.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"it cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ValueError(f"it is damaged ({error})") from error
-    if not isinstance(data, dict):
-        raise ValueError("it holds no JSON object")
-    return data
-
-
-def read_fields(path: Path, **hints: Any) -> dict[str, Any]:
+def read_fields(path: Path, /, **hints: Any) -> dict[str, Any]:
     """Return some fields of a description, for those who need no more of it than that.
 
     Args:
@@ -138,13 +96,7 @@ def read_fields(path: Path, **hints: Any) -> dict[str, Any]:
     Raises:
         InvalidValue: the file is damaged, or a field is missing or of another type.
     """
-    try:
-        data = read_json_object(path)
-        for name in hints.keys() - data.keys():
-            raise ValueError(f"the field {name!r} is missing")
-        return {name: _as(data[name], hint, name, ()) for name, hint in hints.items()}
-    except ValueError as error:
-        raise InvalidValue(f"{path} does not describe a network: {error}") from error
+    return _ANY.pick(path, **hints)
 
 
 def task_in(path: Path) -> Task:
@@ -153,14 +105,10 @@ def task_in(path: Path) -> Task:
     Raises:
         InvalidValue: the file is damaged, or no description of pocketeye.
     """
-    try:
-        data = read_json_object(path)
-        schema = data.get("schema")
-        if schema not in _SCHEMAS:
-            raise ValueError(f"its schema is {schema!r}, not one of {', '.join(_SCHEMAS)}")
-        named = data.get("task")
-        return _USUAL_TASK[schema] if named is None else task_named(str(named))
-    except KeyError:
-        raise InvalidValue(f"{path} describes no network: the field 'task' is missing") from None
-    except ValueError as error:
-        raise InvalidValue(f"{path} describes no network of pocketeye: {error}") from error
+    found = _ANY.pick(path, schema=Literal[_SCHEMAS], task=str | None)
+    with reading(path, _ANY.what):
+        if found["task"] is not None:
+            return task_named(found["task"])
+        if found["schema"] not in _USUAL_TASK:
+            raise BadField("the field 'task' is missing")
+        return _USUAL_TASK[found["schema"]]

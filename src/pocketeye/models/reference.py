@@ -19,6 +19,7 @@ from pocketeye.models.bundled import bundled_run, bundled_runs
 from pocketeye.models.described import task_in
 from pocketeye.models.tam.create import list_tams
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task
+from pocketeye.reading import can_exist
 from pocketeye.runs import ARCHITECTURE, BEST, DENSE_MANIFEST, MANIFEST, MODEL
 
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
@@ -220,6 +221,8 @@ def _listed(verbs: tuple[str, ...]) -> str:
 
 def network_at(path: Path) -> Reference | None:
     """Recognise what lies at a path; None where it is no network."""
+    if not can_exist(path):
+        return None
     if path.is_dir():
         if (path / MANIFEST).is_file():
             return ArtifactFolder(folder=path, task=_task_of_artifact(path))

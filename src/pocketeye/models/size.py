@@ -11,7 +11,9 @@ from typing import Any
 from pocketeye.errors import InvalidValue
 
 Size = int | tuple[int, int]
-_TEXT = re.compile(r"(\d+)(?:x(\d+))?")
+MOST_PIXELS = 65536
+"""A longer side is no size, but would be taken for an order to fill the memory."""
+_TEXT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?", re.ASCII)
 
 
 def sides(size: Size) -> tuple[int, int]:
@@ -50,14 +52,16 @@ def parse_size(value: Any) -> Size:
     """Inverse of :func:`size_value` and :func:`size_text`; (height, width) is taken too.
 
     Raises:
-        InvalidValue: neither a whole number above 0 nor WIDTHxHEIGHT.
+        InvalidValue: neither a whole number above 0 nor WIDTHxHEIGHT, or above ``MOST_PIXELS``.
     """
     if isinstance(value, tuple) and len(value) == 2:
         value = size_text((value[0], value[1]))
     match = None if isinstance(value, bool) else _TEXT.fullmatch(str(value).strip().lower())
     numbers = [int(number) for number in match.groups() if number] if match else []
-    if not numbers or min(numbers) < 1:
+    if not numbers or not 1 <= min(numbers) <= max(numbers) <= MOST_PIXELS:
+        limit = f" (at most {MOST_PIXELS})" if numbers and max(numbers) > MOST_PIXELS else ""
         raise InvalidValue(
-            f"a size is a number of pixels like 224, or width and height like 480x360; got {value!r}"
+            f"a size is a number of pixels like 224, or width and height like 480x360{limit}; "
+            f"got {value!r:.60}"
         )
     return make_size(numbers[-1], numbers[0])

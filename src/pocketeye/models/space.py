@@ -22,27 +22,32 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-
-from pocketeye.errors import InvalidValue, MissingFile, unknown
-from pocketeye.models.architecture import (
-    AdditiveOp,
-    Architecture,
-    BlockSpec,
-    InvertedResidualOp,
-    PlacedBlock,
-    parse_op,
-)
+from pocketeye.errors import InvalidValue, require_range, unknown
+from pocketeye.models.architecture import MOST_LAYERS, Architecture, BlockSpec, PlacedBlock
+from pocketeye.models.ops import AdditiveOp, InvertedResidualOp, parse_op
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_value
+from pocketeye.reading import (
+    Channels,
+    Classes,
+    Range,
+    make,
+    parse_yaml,
+    read_yaml,
+    reading,
+    require_file,
+)
 
 PAPER_CANDIDATES = (
     "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
 )  # fmt: skip
+WIDTHS = 0.01, 100.0
+"""The smallest and the largest multiplier of widths."""
+Stride = Annotated[int, Range(1, 64)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +57,9 @@ class StageSpec:
     ``candidates`` replaces the candidates of the space in this stage.
     """
 
-    chs: int
-    depth: int
-    stride: int = 1
+    chs: Channels
+    depth: Annotated[int, Range(1, MOST_LAYERS)]
+    stride: Stride = 1
     candidates: tuple[str, ...] = ()
 
 
@@ -115,6 +120,9 @@ class SearchSpace:
         object.__setattr__(self, "positions", self._positions())
 
     def _positions(self) -> tuple[Position, ...]:
+        # The layers are laid out one by one: a forged depth must not fill the memory.
+        if sum(stage.depth for stage in self.stages) > MOST_LAYERS:
+            raise InvalidValue(f"space {self.name!r} has more than {MOST_LAYERS} layers")
         size, in_chs = reduced(self.input_size, self.stem_stride), self.stem_chs
         positions = []
         for number, stage in enumerate(self.stages, 1):
@@ -221,8 +229,7 @@ class SearchSpace:
             return result
         if self.width != 1.0:
             raise InvalidValue(f"space {self.name!r} is already scaled by {self.width}")
-        if width <= 0:
-            raise InvalidValue(f"width {width} must be above 0")
+        require_range("width", width, *WIDTHS)  # not met by nan
         return replace(
             result,
             width=width,
@@ -254,32 +261,48 @@ class SearchSpace:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            InvalidValue: unknown or missing keys (with the nearest spelling), or a bad value.
+            InvalidValue: a key that is unknown (with the nearest spelling) or missing, or a value of
+                the wrong type or out of its range; the sentence names the field.
         """
-        allowed = ("name", "input_size", "in_chans", "stem", "stages", "candidates", "head",
-                   "num_classes", "width")  # fmt: skip
-        _check_keys("space", data, allowed, required=("name", "input_size", "stages"))
-        stages = []
-        if not isinstance(data["stages"], list):
-            raise InvalidValue("space key 'stages' must be a list of {chs, depth, stride}")
-        for row in data["stages"]:
-            _check_keys("stage", row, tuple(f.name for f in fields(StageSpec)), ("chs", "depth"))
-            stages.append(StageSpec(**{**row, "candidates": tuple(row.get("candidates", ()))}))
-        stem, head = data.get("stem", {}), data.get("head", {})
-        _check_keys("stem", stem, ("chs", "stride"))
-        _check_keys("head", head, ("chs",))
+        stored = make(_Stored, data)
         return cls(
-            name=data["name"],
-            input_size=parse_size(data["input_size"]),
-            in_chans=data.get("in_chans", 3),
-            stages=tuple(stages),
-            candidates=tuple(data.get("candidates", PAPER_CANDIDATES)),
-            stem_chs=stem.get("chs", 16),
-            stem_stride=stem.get("stride", 2),
-            head_chs=head.get("chs", 1984),
-            num_classes=data.get("num_classes", 1000),
-            width=data.get("width", 1.0),
+            name=stored.name,
+            input_size=parse_size(stored.input_size),
+            in_chans=stored.in_chans,
+            stages=stored.stages,
+            candidates=stored.candidates,
+            stem_chs=stored.stem.chs,
+            stem_stride=stored.stem.stride,
+            head_chs=stored.head.chs,
+            num_classes=stored.num_classes,
+            width=stored.width,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stem:
+    chs: Channels = 16
+    stride: Stride = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Head:
+    chs: Channels = 1984
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """The YAML form."""
+
+    name: str
+    input_size: int | str
+    stages: tuple[StageSpec, ...]
+    in_chans: Channels = 3
+    candidates: tuple[str, ...] = PAPER_CANDIDATES
+    stem: _Stem = _Stem()
+    head: _Head = _Head()
+    num_classes: Classes = 1000
+    width: Annotated[float, Range(*WIDTHS)] = 1.0
 
 
 def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
@@ -289,17 +312,6 @@ def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
     if isinstance(parsed, AdditiveOp):
         return True
     return op == "skip" and stride == 1 and in_chs == out_chs
-
-
-def _check_keys(what: str, data: Any, allowed: Sequence[str], required: Sequence[str] = ()) -> None:
-    if not isinstance(data, Mapping):
-        raise InvalidValue(f"{what} must be a mapping with the keys {', '.join(allowed)}")
-    for key in data:
-        if key not in allowed:
-            raise unknown(f"{what} key", str(key), allowed)
-    for key in required:
-        if key not in data:
-            raise InvalidValue(f"{what} lacks the key {key!r}")
 
 
 def list_spaces() -> list[str]:
@@ -320,15 +332,12 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):
         path = Path(text)
-        if not path.is_file():
-            raise MissingFile(f"no search space at {path}")
-        source = path.read_text(encoding="utf-8")
+        require_file(path, f"no search space at {path}")
+        data = read_yaml(path)
     elif text in list_spaces():
-        source = (resources.files("pocketeye") / "spaces" / f"{text}.yaml").read_text("utf-8")
+        path = Path(f"{text}.yaml")
+        data = parse_yaml((resources.files("pocketeye") / "spaces" / path.name).read_text("utf-8"))
     else:
         raise unknown("search space", text, list_spaces())
-    try:
-        data = yaml.safe_load(source)
-    except yaml.YAMLError as error:
-        raise InvalidValue(f"{text} is not YAML: {error}") from error
-    return SearchSpace.from_dict(data)
+    with reading(path, "a search space"):
+        return SearchSpace.from_dict(data)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from timm.data import ImageNetInfo
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
+from pocketeye.reading import read_text, require_file
 
 NUM_IMAGENET = 1000
 
@@ -67,12 +68,8 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         MissingFile: no such file. InvalidValue: no text, no names, or one twice.
     """
-    if not path.is_file():
-        raise MissingFile(f"no file of class names at {path}")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"{path} is no text file with one class name a line: {error}") from error
+    require_file(path, f"no file of class names at {path}")
+    lines = read_text(path).splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise InvalidValue(f"{path} names no classes: one name a line is expected")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import nn
 
@@ -15,8 +15,12 @@ from pocketeye.data.transforms.transforms import (
     build_transform,
     default_stats,
 )
-from pocketeye.models.described import Description
+from pocketeye.models.described import Description, Share, Spread, require_length
 from pocketeye.models.task import CLASSIFY, Task
+from pocketeye.reading import Channels, Classes, Pixels, Range
+
+# A crop of a hundredth of the image is as good as none, and a network sees no more than all of it.
+CropShare = Annotated[float, Range(0.01, 1.0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +41,22 @@ class ModelInfo(Description):
     TASKS: ClassVar[tuple[Task, ...]] = (CLASSIFY,)
 
     name: str
-    num_classes: int
-    in_chans: int
-    input_size: int
+    num_classes: Classes
+    in_chans: Channels
+    input_size: Pixels
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop_pct: float = 1.0
+    mean: tuple[Share, ...]
+    std: tuple[Spread, ...]
+    crop_pct: CropShare = 1.0
     interpolation: Interpolation = "bilinear"
     crop_mode: CropMode = "center"
     data: str = ""
     data_sha256: str = ""
+
+    def require_sound(self) -> None:
+        require_length("classes", self.classes, self.num_classes, "num_classes")
+        for name in ("mean", "std"):
+            require_length(name, getattr(self, name), self.in_chans, "in_chans")
 
     @classmethod
     def default(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.reading import Kind, Range, require_file
 from pocketeye.runs import MANIFEST
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 Boundary = Literal["float", "quantized"]
+DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "bool")
+"""Of inputs and outputs, as numpy calls them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +29,12 @@ class TensorSpec:
     """Name, shape and numpy dtype name of an input or output of an artefact."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Range(1, 2**31)], ...]
     dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, DTYPES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,17 +72,32 @@ class Artifact:
             MissingFile: no manifest there. InvalidValue: it is not one of ours.
         """
         path = folder / MANIFEST
-        if not path.is_file():
-            raise MissingFile(f"no artefact in {folder} ({MANIFEST} is missing)")
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            for key in ("inputs", "outputs"):
-                data[key] = tuple(
-                    TensorSpec(**{**row, "shape": tuple(row["shape"])}) for row in data[key]
-                )
-            return cls(folder=folder, **data)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InvalidValue(f"{path} is not an artefact of pocketeye: {error}") from error
+        require_file(path, f"no artefact in {folder} ({MANIFEST} is missing)")
+        stored = _MANIFEST.load(_Stored, path)
+        return cls(folder=folder, **{f.name: getattr(stored, f.name) for f in fields(stored)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """What the manifest holds: an artefact without its folder."""
+
+    file: str
+    runtime: str
+    precision: Precision
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if {PurePosixPath(self.file).name, PureWindowsPath(self.file).name} != {self.file}:
+            raise InvalidValue(
+                f"the field 'file' should be a name in the same folder, and is {self.file!r:.60}"
+            )
+        if not self.inputs or not self.outputs:
+            raise InvalidValue("a network has inputs and outputs")
+
+
+_MANIFEST = Kind(what="an artefact of pocketeye", remedy="export it again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
 from pocketeye.progress import task
+from pocketeye.reading import Kind, NonNegative, Probability, Range, make, reading, require_file
 from pocketeye.runs import write_atomic
 from pocketeye.runtimes._store import eval_mode, run_module
 from pocketeye.runtimes.base import Executable, Precision
@@ -121,20 +122,44 @@ class ParityReport:
         Raises:
             MissingFile: nothing there. InvalidValue: not a parity report.
         """
-        if not path.is_file():
-            raise MissingFile(f"no parity report at {path}")
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            limits = data.pop("thresholds")
-            data["thresholds"] = Thresholds(
-                passing=_limits(limits["passing"]), warning=_limits(limits["warning"])
-            )
-            unknown = math.inf if data["status"] != "FAIL" else math.nan
-            for key in ("max_abs", "rel", "psnr_db"):
-                data[key] = unknown if data[key] is None else data[key]
-            return cls(**data)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise InvalidValue(f"{path} is not a parity report of pocketeye: {error}") from error
+        require_file(path, f"no parity report at {path}")
+        data = _FILE.read(path)
+        with reading(path, _FILE.what, _FILE.remedy):
+            stored = make(_Stored, data)
+            limits = Thresholds(passing=stored.limits("passing"), warning=stored.limits("warning"))
+            unknown = math.inf if stored.status != "FAIL" else math.nan
+            numbers = {
+                key: unknown if value is None else value
+                for key, value in (
+                    ("max_abs", stored.max_abs), ("rel", stored.rel), ("psnr_db", stored.psnr_db)
+                )
+            }  # fmt: skip
+            return cls(
+                **numbers, top1_agreement=stored.top1_agreement, n=stored.n,
+                precision=stored.precision, status=stored.status, thresholds=limits,
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """What the file holds: numbers that are infinite or undefined are None."""
+
+    max_abs: NonNegative | None
+    rel: NonNegative | None
+    psnr_db: float | None
+    top1_agreement: Probability | None
+    n: Annotated[int, Range(1, 1e12)]
+    precision: Precision
+    status: Status
+    thresholds: dict[str, dict[str, float | None]]
+
+    def limits(self, name: str) -> Limits:
+        """Return the limits of a verdict; those that are None are no limits."""
+        given = self.thresholds.get(name, {})
+        return make(Limits, {key: value for key, value in given.items() if value is not None}, name)
+
+
+_FILE = Kind(what="a parity report of pocketeye", remedy="export the network again")
 
 
 def check_parity(
@@ -226,7 +251,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _limits(data: Mapping[str, Any]) -> Limits:
-    return Limits(**{key: value for key, value in data.items() if value is not None})

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketeye.reading import Kind, NonNegative, make, make_mapping, reading
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -10,9 +14,28 @@ class Cost:
     """What a step took: wall seconds, and CPU seconds over all cores of this process."""
 
     name: str
-    seconds: float
-    cpu_seconds: float
+    seconds: NonNegative
+    cpu_seconds: NonNegative
     device: str = "cpu"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is stored under the name."""
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "device": self.device}
+
+
+def read_costs(path: Path) -> dict[str, Cost]:
+    """Read ``costs.json``: what the steps took so far, by name.
+
+    Raises:
+        MissingFile: nothing there. InvalidValue: damaged; the sentence names step and field.
+    """
+    rows = _COSTS.read(path)
+    with reading(path, _COSTS.what, _COSTS.remedy):
+        named = {name: {"name": name, **make_mapping(row)} for name, row in rows.items()}
+        return {name: make(Cost, row, name) for name, row in named.items()}
+
+
+_COSTS = Kind(what="what a search took", remedy="delete it, and the times so far are not counted")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -11,12 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pocketeye.data import ImageSet
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import resolve_device
-from pocketeye.errors import InvalidValue
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.protocol import Protocol
@@ -29,7 +26,7 @@ from pocketeye.runtimes.base import Runtime
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
 from pocketeye.searching.learning.history import THETA
-from pocketeye.searching.outcome import Cost, Trained
+from pocketeye.searching.outcome import Cost, Trained, read_costs
 from pocketeye.searching.problem import Problem
 from pocketeye.searching.run import SearchOutcome, run_search
 from pocketeye.searching.tasks import Retraining
@@ -95,12 +92,7 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
     """
     stored = plan.run / CANDIDATES
     if plan.resume and stored.is_file():
-        try:
-            return Derived.from_dict(json.loads(stored.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InvalidValue(
-                f"{stored} is damaged ({error}): delete it and repeat the command with --resume"
-            ) from error
+        return Derived.load(stored)
 
     def measure(architectures: Sequence[Architecture]) -> tuple[list[Timing], float]:
         session = measure_session(
@@ -148,7 +140,7 @@ def train_stage(plan: Plan, derived: Derived) -> Trained | None:
 
 def costs(run: RunFolder) -> list[Cost]:
     """What every stage took so far, over all sittings."""
-    return [Cost(name=name, **row) for name, row in _stored_costs(run).items()]
+    return list(_stored_costs(run).values())
 
 
 @contextmanager
@@ -159,18 +151,16 @@ def _timed(plan: Plan, stage: str) -> Iterator[None]:
         yield
     finally:
         stored = _stored_costs(plan.run)
-        row = stored.get(stage, {"seconds": 0.0, "cpu_seconds": 0.0})
-        stored[stage] = {
-            "seconds": round(row["seconds"] + time.perf_counter() - wall, 3),
-            "cpu_seconds": round(row["cpu_seconds"] + sum(os.times()[:4]) - cpu, 3),
-            "device": str(resolve_device(plan.search.device)),
-        }
-        plan.run.write_json(COSTS, stored)
+        before = stored.get(stage, Cost(name=stage, seconds=0.0, cpu_seconds=0.0))
+        stored[stage] = Cost(
+            name=stage,
+            seconds=round(before.seconds + time.perf_counter() - wall, 3),
+            cpu_seconds=round(before.cpu_seconds + sum(os.times()[:4]) - cpu, 3),
+            device=str(resolve_device(plan.search.device)),
+        )
+        plan.run.write_json(COSTS, {cost.name: cost.to_dict() for cost in stored.values()})
 
 
-def _stored_costs(run: RunFolder) -> dict[str, Any]:
+def _stored_costs(run: RunFolder) -> dict[str, Cost]:
     path = run / COSTS
-    if not path.is_file():
-        return {}
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return data
+    return read_costs(path) if path.is_file() else {}

@@ -24,7 +24,7 @@ from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.models.task import CLASSIFY, SEMANTIC, Task
-from pocketeye.runs import RESULT, RunFolder
+from pocketeye.runs import RESULT, RunFolder, read_json
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.outcome import Trained
 from pocketeye.searching.problem import Classification, Problem, side
@@ -102,7 +102,7 @@ class ClassifierRetraining(Retraining):
         fit(network, self.images, self.val, self.recipe, run, resume)
 
     def outcome(self, folder: Path) -> Trained:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = read_json(folder / RESULT, top1=float, epochs=int)
         return Trained(value=result["top1"], num_images=len(self.val), epochs=result["epochs"])
 
 
@@ -130,7 +130,7 @@ class SegmenterRetraining(Retraining):
         )  # fmt: skip
 
     def outcome(self, folder: Path) -> Trained:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = read_json(folder / RESULT, value=float, epochs=int, metric=str)
         return Trained(
             value=result["value"], num_images=len(self.val), epochs=result["epochs"],
             metric=result["metric"],

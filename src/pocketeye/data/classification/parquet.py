@@ -6,7 +6,6 @@ the row group an image lies in is read whole and kept for its neighbours.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pocketeye.data.files.listing import Listing, require_known
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import known_split, validation_names
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import parse_json
 
 _IMAGE_COLUMNS = ("image", "img", "picture", "png", "jpg")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
@@ -191,10 +191,11 @@ def _features(schema: Any) -> dict[str, Any]:
     if raw is None:
         return {}
     try:
-        features = json.loads(raw)["info"]["features"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        features = parse_json(raw)["info"]["features"]
+    except (ValueError, KeyError, TypeError):
         return {}
-    return {k: v for k, v in features.items() if isinstance(v, dict)}
+    rows = features.items() if isinstance(features, dict) else ()
+    return {k: v for k, v in rows if isinstance(v, dict)}
 
 
 def _columns(names: list[str], features: dict[str, Any], file: Path) -> tuple[str, str]:

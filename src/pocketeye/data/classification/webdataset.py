@@ -6,7 +6,6 @@ members are never used as paths.
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 from array import array
@@ -29,6 +28,7 @@ from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import split_in, validation_names
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import parse_json, read_text
 
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _CLASS_FILES = ("classes.txt", "classnames.txt", "dataset_info.json")
@@ -202,9 +202,9 @@ def class_names(root: Path) -> tuple[str, ...] | None:
         if not path.is_file():
             continue
         try:
-            text = path.read_text(encoding="utf-8")
-            names = _from_info(json.loads(text)) if path.suffix == ".json" else text.splitlines()
-        except (OSError, ValueError) as error:
+            text = read_text(path)
+            names = _from_info(parse_json(text)) if path.suffix == ".json" else text.splitlines()
+        except ValueError as error:
             raise InvalidValue(f"{path} cannot be read: {error}") from error
         names = [name.strip() for name in names if name.strip()]
         if len(set(names)) < len(names):
@@ -320,14 +320,14 @@ def _take_member(file: BinaryIO, member: tarfile.TarInfo, kind: str, sample: _Ta
             return
         try:
             sample.label = _label(file.read(member.size).decode("utf-8"), kind) or sample.label
-        except (ValueError, RecursionError):  # no UTF-8, no JSON
+        except ValueError:  # no UTF-8, no JSON
             sample.why = f"its .{kind} cannot be read"
 
 
 def _label(text: str, kind: str) -> str | None:
     value: Any = text
     if kind == "json":
-        data = json.loads(text)
+        data = parse_json(text)
         value = data.get("label") if isinstance(data, dict) else None
     known = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value).strip() if known else None

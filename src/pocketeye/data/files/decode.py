@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pocketeye.reading import what_is_at
+
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 )
@@ -39,7 +41,7 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
     """
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:
-        with no_comments(), Image.open(source) as image:
+        with no_comments(), Image.open(_regular(source)) as image:
             if image.format in _NO_PIXELS:
                 raise UnidentifiedImageError
             image.load()
@@ -48,6 +50,13 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
             return to_mode(ImageOps.exif_transpose(image), in_chans)
     except _RAISED as error:
         raise UnreadableImage(_reason(encoded, error)) from error
+
+
+def _regular(source: io.BytesIO | Path) -> io.BytesIO | Path:
+    """Return what Pillow may open; raise UnreadableImage for a pipe, a device or a folder."""
+    if isinstance(source, Path) and (kind := what_is_at(source)) is not None and source.exists():
+        raise UnreadableImage(f"{kind}, not an image")
+    return source
 
 
 def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
@@ -62,7 +71,7 @@ def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
     if image.size == size:
         return image
     if image.size == size[::-1]:
-        with no_comments(), Image.open(path) as stored:
+        with no_comments(), Image.open(_regular(path)) as stored:
             if stored.size == size:
                 return to_mode(stored, 3)
     raise UnreadableImage(
@@ -96,9 +105,18 @@ def header_size(path: Path) -> tuple[int, int]:
     Raises:
         UnreadableImage: not an image (a truncated one may pass).
     """
+    return header_mode(path)[1]
+
+
+def header_mode(path: Path) -> tuple[str, tuple[int, int]]:
+    """Read Pillow's mode, and (width, height) as stored, from the header alone (Pillow may warn).
+
+    Raises:
+        UnreadableImage: not an image (a truncated one may pass).
+    """
     try:
-        with Image.open(path) as image:
-            return image.size
+        with Image.open(_regular(path)) as image:
+            return image.mode, image.size
     except _RAISED as error:
         raise UnreadableImage(_reason(path, error)) from error
 
@@ -110,7 +128,7 @@ def upright_size(path: Path) -> tuple[int, int]:
         UnreadableImage: not an image (a truncated one may pass).
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(_regular(path)) as image:
             # 5 to 8 lie on their side; 1 to 4 are upright, mirrored or upside down.
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size[::-1] if turned else image.size
@@ -125,7 +143,7 @@ def read_pixels(path: Path) -> tuple[str, np.ndarray]:
         UnreadableImage: empty, truncated or not an image.
     """
     try:
-        with no_comments(), Image.open(path) as image:
+        with no_comments(), Image.open(_regular(path)) as image:
             if image.format in _NO_PIXELS:
                 raise UnidentifiedImageError
             image.load()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
-from http.client import HTTPException
+from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 from pocketeye.data.files.decode import UnreadableImage
 
 TIMEOUT_S = 20.0
-"""Without an answer; the whole image may take three times as long."""
+"""Without a byte from the server."""
+DEADLINE_S = 60.0
+"""From the first connection to the last byte, redirects and headers included."""
 MOST_BYTES = 64 << 20
-_CHUNK = 1 << 16  # bytes between two looks at the clock
+_CHUNK = 1 << 16  # bytes between two looks at the size
 
 
 def is_address(name: str) -> bool:
@@ -27,34 +33,81 @@ def fetch(address: str) -> bytes:
     Raises:
         UnreadableImage: no network, no such host or page, too slow or too large.
     """
-    try:
-        request = urllib.request.Request(address, headers={"User-Agent": "pocketeye"})
-        with _opener().open(request, timeout=TIMEOUT_S) as response:
-            return _read(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise UnreadableImage(f"the server answers {error.code} {error.reason}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        why = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-        raise UnreadableImage(
-            f"cannot be fetched ({why}): without a network, save the image and name the file"
-        ) from error
+    with _Deadline(DEADLINE_S) as deadline:
+        try:
+            request = urllib.request.Request(address, headers={"User-Agent": "pocketeye"})
+            with _opener(deadline).open(request, timeout=min(TIMEOUT_S, DEADLINE_S)) as response:
+                return _read(response, deadline)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise UnreadableImage(f"the server answers {error.code} {error.reason}") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            deadline.check()
+            reason = getattr(error, "reason", None) or error
+            why = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+            raise UnreadableImage(
+                f"cannot be fetched ({why}): without a network, save the image and name the file"
+            ) from error
 
 
-def _read(response: Any) -> bytes:
+class _Deadline:
+    """Ends all connections made through it after ``seconds``, whatever they wait for.
+
+    A timeout of a socket begins anew with every byte: a server that sends one now and then, in its
+    headers too, would hold up a job for ever.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self._end = seconds, time.monotonic() + seconds
+        self._open: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._close)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        for connection in self._open:
+            connection.close()
+
+    def check(self) -> None:
+        """Raise UnreadableImage once the time is over."""
+        if time.monotonic() >= self._end:
+            raise UnreadableImage(f"not here after {self.seconds:g} s")
+
+    def connect(self, address: Any, timeout: Any = None, *rest: Any, **more: Any) -> socket.socket:
+        """Stand in for ``socket.create_connection``."""
+        left = max(self._end - time.monotonic(), 0.01)
+        made = socket.create_connection(address, min(timeout or left, left), *rest, **more)
+        self._open.append(made.dup())  # the same connection, also below TLS
+        return made
+
+    def _close(self) -> None:
+        for connection in self._open:
+            with suppress(OSError):  # the server closed it first
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def _read(response: Any, deadline: _Deadline) -> bytes:
     stated = response.headers.get("Content-Length", "")
-    if stated.isdigit() and int(stated) > MOST_BYTES:
+    if stated.isdigit() and int(stated[:20]) > MOST_BYTES:
         raise UnreadableImage(_too_large())
-    deadline, parts, size = time.monotonic() + 3 * TIMEOUT_S, [], 0
+    parts, size = [], 0
     while part := response.read1(_CHUNK):
         parts.append(part)
         size += len(part)
         if size > MOST_BYTES:
             raise UnreadableImage(_too_large())
-        if time.monotonic() > deadline:
-            raise UnreadableImage(f"not here after {3 * TIMEOUT_S:.0f} s")
-    if stated.isdigit() and size < int(stated):
+        deadline.check()
+    deadline.check()
+    if stated.isdigit() and size < int(stated[:20]):
         raise UnreadableImage(f"the connection ended after {size} of {stated} bytes")
     return b"".join(parts)
 
@@ -63,13 +116,30 @@ def _too_large() -> str:
     return f"larger than {MOST_BYTES >> 20} MiB"
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
     """Make an opener without ``file:`` and ``ftp:``, to which a server could redirect."""
+
+    def connection(kind: Any) -> Any:
+        def make(host: str, **options: Any) -> http.client.HTTPConnection:
+            made: http.client.HTTPConnection = kind(host, **options)
+            made._create_connection = deadline.connect  # type: ignore[attr-defined]
+            return made
+
+        return make
+
+    class Http(urllib.request.HTTPHandler):
+        def http_open(self, request: urllib.request.Request) -> Any:
+            return self.do_open(connection(http.client.HTTPConnection), request)
+
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, request: urllib.request.Request) -> Any:
+            return self.do_open(connection(http.client.HTTPSConnection), request)
+
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler, urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler, urllib.request.HTTPErrorProcessor,
+        urllib.request.ProxyHandler, urllib.request.UnknownHandler, Http, Https,
+        urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
     ):  # fmt: skip
         opener.add_handler(handler())
     return opener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 from collections.abc import Generator
 from pathlib import Path
@@ -16,8 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import open_regular
 
 logger = logging.getLogger(__name__)
+
+# HLS, concat, SDP; DASH is XML. Whoever wrote such a text says what is opened here.
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]")
+_HEAD = 1024  # bytes in which they show
 
 
 def open_video_track(path: Path) -> InputContainer:
@@ -26,8 +32,7 @@ def open_video_track(path: Path) -> InputContainer:
     Raises:
         InvalidValue: empty, not a video, no video track, or an unknown codec.
     """
-    if path.stat().st_size == 0:
-        raise InvalidValue(f"{path.name} is empty")
+    _require_no_playlist(path)
     try:
         container = av.open(path)
     except FFmpegError as error:
@@ -41,6 +46,22 @@ def open_video_track(path: Path) -> InputContainer:
         container.close()
         raise
     return container
+
+
+def _require_no_playlist(path: Path) -> None:
+    """Refuse a text that makes FFmpeg open other files and addresses, and what is no file."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise InvalidValue(f"{path.name} cannot be read: {error.strerror or error}") from error
+    if not head:
+        raise InvalidValue(f"{path.name} is empty")
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if start.startswith(_PLAYLISTS) or (start.startswith(b"<") and b"<MPD" in head):
+        raise InvalidValue(
+            f"{path.name} is a playlist, which names other files, and no video: give the video itself"
+        )
 
 
 def prepare(container: InputContainer, name: str) -> None:

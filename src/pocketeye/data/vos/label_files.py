@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.text_files import read_text
 from pocketeye.data.vos.clip_files import (
     ClipFiles,
     folders_in,
@@ -16,6 +16,7 @@ from pocketeye.data.vos.clip_files import (
 from pocketeye.data.vos.masks import LabelFiles
 from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.reading import parse_json
 
 
 def read_labels(clip: ClipFiles, problems: Problems) -> VideoSequence | None:
@@ -55,7 +56,7 @@ def listed_objects(path: Path, problems: Problems) -> dict[str, dict[int, tuple[
     if not path.is_file():
         return {}
     try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        videos = parse_json(read_text(path))["videos"]
         return {
             name: {int(i): tuple(o["frames"]) for i, o in entry["objects"].items()}
             for name, entry in videos.items()

@@ -6,7 +6,6 @@ for training are video files, with a json of run lengths beside each.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.sources import walk
+from pocketeye.data.files.text_files import read_text
 from pocketeye.data.video.video import VideoFile
 from pocketeye.data.vos.clip_files import (
     ClipFiles,
@@ -27,6 +28,7 @@ from pocketeye.data.vos.clip_files import (
 from pocketeye.data.vos.masks import ObjectFiles, count_text, merge_objects
 from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import parse_json
 from pocketeye.results.masks import CompactMask
 
 STEP = 4
@@ -117,7 +119,7 @@ def read_sav(clip: ClipFiles, problems: Problems) -> VideoSequence | None:
 
 def list_files(folder: Path, problems: Problems) -> Iterator[VideoSequence]:
     """List the clips of all ``*.mp4`` below ``folder`` that have their ``*_manual.json``."""
-    files = sorted(folder.rglob("*.mp4"))
+    files = [folder / name for name, _ in walk(folder) if name.lower().endswith(".mp4")]
     lone = [p.name for p in files if not p.with_name(p.stem + MANUAL).is_file()]
     if lone:
         problems.say(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
@@ -150,5 +152,5 @@ def _open_file(path: Path) -> VideoFile:
 
 @lru_cache(maxsize=8)
 def _read_json(path: Path) -> list[list[Any]]:
-    masklets = json.loads(path.read_text(encoding="utf-8"))["masklet"]
+    masklets = parse_json(read_text(path))["masklet"]
     return [list(frame) for frame in masklets]

@@ -36,9 +36,10 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import checkpoint_filter, register_model
-from pocketeye.models.architecture import Architecture, HeadOp
+from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones.fbnet_keys import checkpoint_filter_fn
 from pocketeye.models.blocks import build_block, init_weights
+from pocketeye.models.ops import HeadOp
 from pocketeye.models.space import SearchSpace, StageSpec, load_space, scale_chs
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import nn
 
-from pocketeye.errors import MissingFile
+from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.backbone import NormMode
@@ -19,8 +19,9 @@ from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.models.described import Description
+from pocketeye.models.described import Description, Share, Spread, require_length
 from pocketeye.models.task import DENSE, Task
+from pocketeye.reading import Channels, Pixels
 from pocketeye.runs import BEST
 
 DenseTask = Literal["detect", "instance", "semantic"]
@@ -56,14 +57,26 @@ class DenseDescription(Description):
     classes: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
     architecture: dict[str, Any] | None = None
-    min_size: int = 800
-    max_size: int = 1333
-    fpn_channels: int = 256
-    head_channels: int = 128
+    min_size: Pixels = 800
+    max_size: Pixels = 1333
+    fpn_channels: Channels = 256
+    head_channels: Channels = 128
     norms: NormMode = "eval"
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    mean: tuple[Share, ...] = (0.485, 0.456, 0.406)
+    std: tuple[Spread, ...] = (0.229, 0.224, 0.225)
     data: str = ""
+
+    def require_sound(self) -> None:
+        if not self.classes:
+            raise InvalidValue("classes is empty: a network without classes finds nothing")
+        if self.category_ids:
+            require_length(
+                "category_ids", self.category_ids, self.num_classes, "the number of classes"
+            )
+        for name in ("mean", "std"):
+            require_length(name, getattr(self, name), 3, "the number of channels")
+        if self.min_size > self.max_size:
+            raise InvalidValue(f"min_size {self.min_size} is above max_size {self.max_size}")
 
     @property
     def network(self) -> str:

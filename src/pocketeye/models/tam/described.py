@@ -11,6 +11,7 @@ from pocketeye.models.described import Description
 from pocketeye.models.tam.create import create_tam
 from pocketeye.models.tam.tam import TAM
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK, Task
+from pocketeye.reading import Pixels
 from pocketeye.runs import BEST
 
 
@@ -32,7 +33,7 @@ class TrackerDescription(Description):
 
     task: Task = TRACK
     variant: str
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[Pixels, Pixels] | None = None
     trunk: str | None = None
     data: str = ""
 

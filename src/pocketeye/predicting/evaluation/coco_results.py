@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.detection.samples import DetectionSet
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidValue
 from pocketeye.metrics.objects import FoundObjects, found_objects
+from pocketeye.reading import MOST_ANNOTATION_BYTES, read_json, require_file
 from pocketeye.results.masks import CompactMask, Masks
 
 ImageId = int | str
@@ -82,12 +83,8 @@ def has_masks(path: Path) -> bool:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise MissingFile(f"no results at {path} (give a json of COCO results)")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InvalidValue(f"{path} cannot be read as json: {error}") from error
+    require_file(path, f"no results at {path} (give a json of COCO results)")
+    content = read_json(path, MOST_ANNOTATION_BYTES)
     rows = content.get("annotations") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InvalidValue(

@@ -8,9 +8,10 @@ only if it holds nothing but static aten operators and raw tensors, which is all
 
 from __future__ import annotations
 
-import json
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from torch import fx
 
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import parse_json, require_bounded, require_file
 
 _MEMBERS = re.compile(
     r"[^/]+/(archive_format|archive_version|byteorder|\.data/(version|serialization_id|alignment)"
@@ -28,6 +30,12 @@ _MEMBERS = re.compile(
 )
 _PAYLOADS = re.compile(r"(weight|tensor)_\d+")
 _TARGETS = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.getitem")
+_MOST_BYTES = 16 << 30  # of all weights, unpacked
+# What zipfile, zlib and reading an unexpected structure raise.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, KeyError, IndexError, TypeError, ValueError,
+    AttributeError, EOFError, OSError, RuntimeError, NotImplementedError,
+)  # fmt: skip
 _DYNAMIC = ("as_expr", "expr_str", "as_sym_int", "as_custom_obj", "as_operator")
 
 
@@ -44,17 +52,30 @@ def load_pt2(path: Path) -> fx.GraphModule:
         InvalidValue: not such a file, or it holds something that could run code.
     """
     _check(path)
-    return torch.export.load(path).module(check_guards=False)
+    try:
+        return torch.export.load(path).module(check_guards=False)
+    except Exception as error:
+        raise _unreadable(path, error) from error
 
 
 def _check(path: Path) -> None:
+    require_file(path, f"there is no network at {path}")
     try:
         with zipfile.ZipFile(path) as archive:
+            require_bounded(path, archive, _MOST_BYTES)
             _check_archive(path, archive)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
-        if isinstance(error, InvalidValue):
-            raise
-        raise InvalidValue(f"{path} is not a network exported by pocketeye: {error}") from error
+    except InvalidValue:
+        raise
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidValue:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InvalidValue(
+        f"{path} is damaged, or not a network exported by pocketeye with this version of torch "
+        f"({reason:.120}): export it again"
+    )
 
 
 def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
@@ -68,11 +89,11 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
     if archive.read(f"{root}/data/sample_inputs/model.pt"):
         raise _refused(path, "pickled example inputs")
     for config in ("weights/model_weights", "constants/model_constants"):
-        payloads = json.loads(archive.read(f"{root}/data/{config}_config.json"))["config"]
+        payloads = parse_json(archive.read(f"{root}/data/{config}_config.json"))["config"]
         for name, payload in payloads.items():
             if payload["use_pickle"] is not False or not _PAYLOADS.fullmatch(payload["path_name"]):
                 raise _refused(path, f"the pickled object {name!r}")
-    program = json.loads(archive.read(f"{root}/models/model.json"))
+    program = parse_json(archive.read(f"{root}/models/model.json"))
     if program["guards_code"] or program["range_constraints"]:
         raise _refused(path, "guards or dynamic shapes")
     for key, value in _items(program["graph_module"]):
@@ -83,13 +104,15 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield key, item
-            yield from _items(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _items(item)
+    """Yield every key with its value, however deep; without recursion, as a file may be deep."""
+    pending = [value]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, dict):
+            yield from here.items()
+            pending += here.values()
+        elif isinstance(here, list):
+            pending += here
 
 
 def _refused(path: Path, what: str) -> InvalidValue:

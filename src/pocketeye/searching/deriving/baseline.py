@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye.models.space import SearchSpace
+from pocketeye.reading import NonNegative, Probability, Range
 from pocketeye.searching.metric import Counts, Metric, Top1, standard_error
+
+Count = Annotated[int, Range(1, 1e12)]
 
 
 def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:
@@ -40,14 +43,14 @@ class Comparison:
     images. A single network or image has none.
     """
 
-    num_images: int
-    num_searched: int
-    num_random: int
-    searched_best: float
-    searched_mean: float
-    random_best: float
-    random_mean: float
-    random_mean_se: float | None
+    num_images: Count
+    num_searched: Count
+    num_random: Count
+    searched_best: Probability
+    searched_mean: Probability
+    random_best: Probability
+    random_mean: Probability
+    random_mean_se: NonNegative | None
     difference: float
     difference_se: float | None
     metric: str = "top-1"

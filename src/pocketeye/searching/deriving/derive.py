@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
+from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, make, reading
 from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
 from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
 from pocketeye.searching.deriving.sampling import Origin, Pool, propose, to_names
@@ -34,6 +36,11 @@ logger = logging.getLogger(__name__)
 
 # Timings of whole networks, and how much slower the machine was than when the table was made.
 Measure = Callable[[Sequence[Architecture]], tuple[Sequence[Timing], float]]
+
+
+Count = Annotated[int, Range(0, 1e12)]
+# Latencies are divided by: none is zero.
+Ms = Annotated[float, Range(1e-9, 1e9)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,10 +83,10 @@ class Candidate:
 
     architecture: Architecture
     origin: Origin
-    predicted_ms: float
-    supernet_score: float
+    predicted_ms: Ms
+    supernet_score: Probability
     supernet_loss: float
-    measured_ms: float | None = None
+    measured_ms: Ms | None = None
     timing: Timing | None = None
 
     @property
@@ -96,20 +103,6 @@ class Candidate:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"architecture": str(self.architecture)}
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Candidate:
-        timing = data["timing"]
-        if "supernet_top1" in data:  # so until there were other metrics
-            data = {**data, "supernet_score": data["supernet_top1"]}
-            del data["supernet_top1"]
-        return cls(
-            **{
-                **data,
-                "architecture": Architecture.parse(data["architecture"]),
-                "timing": None if timing is None else Timing(**timing),
-            }
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
@@ -119,14 +112,14 @@ class Round:
     slower).
     """
 
-    low_ms: float
-    high_ms: float
-    draws: int
-    draws_in_band: int
-    random_draws: int
-    random_draws_in_band: int
-    measured_over_predicted: float
-    within: int
+    low_ms: NonNegative
+    high_ms: NonNegative
+    draws: Count
+    draws_in_band: Count
+    random_draws: Count
+    random_draws_in_band: Count
+    measured_over_predicted: NonNegative
+    within: Count
     drift: float = 0.0
 
 
@@ -134,8 +127,8 @@ class Round:
 class Derived:
     """Outcome: candidates and random networks, each best first; ``best`` indexes the chosen one."""
 
-    target_ms: float
-    tolerance: float
+    target_ms: Ms
+    tolerance: Probability
     best_index: int
     candidates: tuple[Candidate, ...]
     random: tuple[Candidate, ...]
@@ -163,16 +156,43 @@ class Derived:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Derived:
-        return cls(
-            target_ms=data["target_ms"],
-            tolerance=data["tolerance"],
-            best_index=data["best_index"],
-            candidates=tuple(Candidate.from_dict(c) for c in data["candidates"]),
-            random=tuple(Candidate.from_dict(c) for c in data["random"]),
-            rounds=tuple(Round(**r) for r in data["rounds"]),
-            comparison=Comparison(**data["comparison"]),
-        )
+    def from_dict(cls, data: Any) -> Derived:
+        """Read back what :meth:`to_dict` gave.
+
+        Raises:
+            InvalidValue: it is something else; the sentence names the field.
+        """
+        derived = make(cls, data, converters={Architecture: _architecture})
+        if not derived.candidates or not derived.rounds:
+            raise BadField("it has no candidates, or no rounds")
+        if not 0 <= derived.best_index < len(derived.candidates):
+            raise BadField(
+                f"the field 'best_index' should be from 0 to {len(derived.candidates) - 1}, and is "
+                f"{derived.best_index}"
+            )
+        return derived
+
+    @classmethod
+    def load(cls, path: Path) -> Derived:
+        """Read ``candidates.json``.
+
+        Raises:
+            MissingFile: nothing there. InvalidValue: damaged; the sentence names the field.
+        """
+        data = _FILE.read(path)
+        with reading(path, _FILE.what, _FILE.remedy):
+            return cls.from_dict(data)
+
+
+_FILE = Kind(
+    what="the candidates of a search", remedy="delete it and repeat the command with --resume"
+)
+
+
+def _architecture(text: Any) -> Architecture:
+    if not isinstance(text, str):
+        raise BadField("an architecture should be text")
+    return Architecture.parse(text)
 
 
 def derive(

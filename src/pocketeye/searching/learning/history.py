@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
+from pocketeye.errors import InvalidValue
 from pocketeye.models.space import SearchSpace
+from pocketeye.reading import BadField, read_csv, reading
 from pocketeye.runs import RunFolder, write_atomic
 from pocketeye.searching.supernet.theta import Theta
 
@@ -29,9 +30,9 @@ class ThetaLog(Callback):
         if not trainer.is_global_zero:
             return
         epoch = trainer.current_epoch
-        old = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
+        old = _rows(self.path, self.space) if self.path.is_file() else []
         # after a resume the file may hold epochs that are now repeated
-        kept = [line for line in old if int(line.partition(",")[0]) < epoch]
+        kept = [",".join(row.values()) for row in old if int(row["epoch"]) < epoch]
         assert isinstance(pl_module.theta, Theta)
         table = pl_module.theta.probabilities().detach().cpu().tolist()
         for layer, (row, position) in enumerate(zip(table, self.space.positions, strict=True)):
@@ -45,7 +46,39 @@ class ThetaLog(Callback):
 
 
 def read_theta(path: Path, space: SearchSpace) -> NDArray[np.float64]:
-    """``softmax(theta)`` (epochs, layers, ops) of a file by :class:`ThetaLog`, 0 where illegal."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [[float(row[op] or 0.0) for op in space.ops] for row in csv.DictReader(file)]
+    """``softmax(theta)`` (epochs, layers, ops) of a file by :class:`ThetaLog`, 0 where illegal.
+
+    Raises:
+        MissingFile: nothing there. InvalidValue: damaged, or of another space; the line is named.
+    """
+    rows = [[float(row[op] or 0.0) for op in space.ops] for row in _rows(path, space)]
     return np.array(rows).reshape(-1, space.num_layers, len(space.ops))
+
+
+def _rows(path: Path, space: SearchSpace) -> list[dict[str, str]]:
+    """Read the lines, checked: an epoch and layer after the other, a probability or nothing a cell."""
+    rows = read_csv(path)
+    for number, row in enumerate(rows):
+        with reading(path, "the candidates' probabilities of a search", _REMEDY):
+            if list(row) != ["epoch", "layer", *space.ops]:
+                raise BadField(f"its columns are not epoch, layer and {', '.join(space.ops)}")
+            epoch, layer = divmod(number, space.num_layers)
+            if (row["epoch"], row["layer"]) != (str(epoch), str(layer)):
+                raise BadField(f"line {number + 2} should be of epoch {epoch}, layer {layer}")
+            for op in space.ops:
+                _require_probability(row[op], f"line {number + 2}, {op}")
+    if len(rows) % space.num_layers:
+        raise InvalidValue(f"{path} ends within an epoch: {_REMEDY}")
+    return rows
+
+
+def _require_probability(cell: str, where: str) -> None:
+    try:
+        value = float(cell or 0.0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise BadField(f"{where} should be from 0 to 1, and is {cell!r:.40}")
+
+
+_REMEDY = "search again with --overwrite"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.task import Task
-from pocketeye.runs import ENVIRONMENT, RECIPE
+from pocketeye.runs import RECIPE, read_environment
 from pocketeye.searching import stages
 from pocketeye.searching.deriving.derive import Derived
 from pocketeye.searching.outcome import Trained
@@ -122,7 +121,7 @@ def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
 def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
     """Facts shown at the end of the report."""
     header, fit = plan.table.header, plan.table.calibration
-    environment = json.loads((plan.run / ENVIRONMENT).read_text(encoding="utf-8"))
+    environment = read_environment(plan.run.path)
     packages = environment.pop("packages", {})
     tables: dict[str, dict[str, Any]] = {
         "Search": {"space": plan.space.name, "networks": f"{plan.space.num_architectures():.3g}",

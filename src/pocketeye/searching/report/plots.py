@@ -19,15 +19,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from pocketeye.models.architecture import (
-    AdditiveOp,
-    Architecture,
-    BlockSpec,
-    HeadOp,
-    InvertedResidualOp,
-    SkipOp,
-    StemOp,
-)
+from pocketeye.models.architecture import Architecture, BlockSpec
+from pocketeye.models.ops import AdditiveOp, HeadOp, InvertedResidualOp, SkipOp, StemOp
 from pocketeye.models.size import Size, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.deriving.derive import Candidate, Derived

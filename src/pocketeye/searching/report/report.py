@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye import pages
-from pocketeye.models.architecture import AdditiveOp
+from pocketeye.models.ops import AdditiveOp
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import write_atomic
 from pocketeye.searching.deriving.derive import Candidate, Derived

@@ -18,6 +18,7 @@ from pocketeye.data.video.av import decode, prepare, to_rgb, video_track
 from pocketeye.data.video.frames import FrameList, Frames, FrameStream, ImageFiles
 from pocketeye.data.video.video import VideoFile
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, nearest
+from pocketeye.reading import can_exist
 from pocketeye.tracking.io.camera import camera_input
 
 _ADDRESS = re.compile(r"^(https?|rtsp|rtmp|tcp|udp|srt)://", re.IGNORECASE)
@@ -75,6 +76,10 @@ def _open_name(name: str, fps: float | None) -> Frames:
     if _ADDRESS.match(name):
         return _open_address(name)
     path = Path(name)
+    if not can_exist(path):
+        raise MissingFile(
+            f"there is no video {name[:60]}…: a name of {len(name)} characters is none"
+        )
     if path.is_dir():
         return _open_folder(path, fps)
     if path.is_file():

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pocketeye.data.transforms.transforms import TransformRecipe
 from pocketeye.errors import InvalidValue
-from pocketeye.training.engine.ranges import DropRate, Range, Rate, Share
+from pocketeye.reading import Range
+from pocketeye.training.engine.ranges import DropRate, Rate, Share
 from pocketeye.training.engine.recipe import SteppedRecipe
 
 # Networks halve the image five times: below this side nothing is left of it.

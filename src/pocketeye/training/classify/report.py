@@ -18,7 +18,7 @@ def write_classify_report(run: RunFolder) -> Path:
     Raises:
         InvalidValue: no room.
     """
-    info, result = ModelInfo.load(run.path), read_json(run / RESULT)
+    info, result = ModelInfo.load(run.path), read_json(run / RESULT, num_train=int, num_val=int)
     low, high = wilson_interval(round(result["value"] * result["num_val"]), result["num_val"])
     words = ReportWords(
         title=f"{info.name} on {info.data}",

@@ -27,7 +27,10 @@ def write_dense_report(run: RunFolder) -> Path:
     Raises:
         InvalidValue: no room.
     """
-    described, result = DenseDescription.load(run.path), read_json(run / RESULT)
+    described, result = (
+        DenseDescription.load(run.path),
+        read_json(run / RESULT, num_train=int, num_val=int),
+    )
     options = ("data", "classes", "pretrained", "checkpoint", "start_from")
     resume = resume_command(run, "backbone", options)
     words = ReportWords(

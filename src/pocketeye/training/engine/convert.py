@@ -77,6 +77,6 @@ def _number_or_text(value: Any, kind: type, what: str) -> Any:
         number = float(value)
     except (TypeError, ValueError):
         raise wrong from None
-    if kind is int and number != int(number):
+    if kind is int and not number.is_integer():  # nor are nan and inf
         raise wrong
     return kind(value) if kind is float else int(number)

@@ -150,8 +150,9 @@ def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
     """Load the best weights, and let the first process write what the run came to."""
     load_checkpoint(model, run / BEST)
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    rows, metrics = run.metrics(), plan.recipe.record.metrics
+    metrics = plan.recipe.record.metrics
     key, label = next(iter(metrics.items()))
+    rows = run.metrics(("epoch", "seconds", key))
     best = max(rows, key=lambda row: row[key])
     result = FitResult(
         metric=label,

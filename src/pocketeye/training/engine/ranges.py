@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pocketeye.errors import require_range, unknown
-
-
-class Range(NamedTuple):
-    """The smallest and the largest value that a field may have, both allowed."""
-
-    low: float
-    high: float
-
+from pocketeye.reading import Range
 
 Count = Annotated[int, Range(1, 1e6)]
 Share = Annotated[float, Range(0, 1)]

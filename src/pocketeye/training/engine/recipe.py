@@ -13,13 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
-import yaml
-
 from pocketeye.devices import Device
-from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models.task import CLASSIFY, Task, task_named
+from pocketeye.reading import Range, parse_yaml, read_yaml, require_file
 from pocketeye.training.engine.convert import dataclass_of, plain
-from pocketeye.training.engine.ranges import Count, Range, Rate, Share, require_ranges
+from pocketeye.training.engine.ranges import Count, Rate, Share, require_ranges
 
 TrainPrecision = Literal["fp32", "bf16", "fp16"]
 # What changes where and how fast a training runs, but not its result.
@@ -186,18 +185,12 @@ def _read(name_or_path: str | Path, tasks: tuple[str, ...]) -> dict[str, Any]:
     text = str(name_or_path)
     path = Path(text)
     if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise MissingFile(f"no recipe at {path}")
-        source = path.read_text(encoding="utf-8")
+        require_file(path, f"no recipe at {path}")
+        data = read_yaml(path)
     elif text in (bundled := _bundled()):
-        source = bundled[text]
+        data = parse_yaml(bundled[text])
     else:
         raise unknown("recipe", text, [name for task in tasks for name in list_recipes(task)])
-    try:
-        data = yaml.safe_load(source)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InvalidValue(f"{text} is not YAML: {reason}") from error
     if not isinstance(data, Mapping):
         raise InvalidValue(f"{text} is no recipe: expected lines of the form key: value")
     task = data.get("task", _DEFAULT_TASK)

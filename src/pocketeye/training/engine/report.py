@@ -8,17 +8,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pocketeye import pages
 from pocketeye.models.task import task_named
+from pocketeye.reading import make_mapping, pick, read_yaml, reading
 from pocketeye.runs import (
     CURVES,
-    ENVIRONMENT,
     RECIPE,
     REPORT,
     RESULT,
     RunFolder,
+    read_environment,
     read_json,
     write_atomic,
 )
@@ -60,7 +59,8 @@ def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path
     Raises:
         InvalidValue: no room.
     """
-    result, recipe = read_json(run / RESULT), stored_recipe(run)
+    result = read_json(run / RESULT, best_epoch=int, epochs=int, params=int, seconds=float)
+    recipe = stored_recipe(run)
     settings, metrics = _settings(recipe, kind), task_named(recipe["task"]).metrics
     first, *others = metrics
     html = pages.render(
@@ -89,15 +89,20 @@ def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path
         epochs=_epoch_rows(run, result["best_epoch"], first, words.digits),
         environment=_environment_rows(run, words.data_sha256),
         commands=words.commands,
-        created=read_json(run / ENVIRONMENT)["created"],
+        created=read_environment(run.path)["created"],
     )
     return write_atomic(run / REPORT, html)
 
 
 def stored_recipe(run: RunFolder) -> dict[str, Any]:
-    """Return the values of ``recipe.yaml`` of a run."""
-    recipe: dict[str, Any] = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    return recipe
+    """Return the values of ``recipe.yaml`` of a run.
+
+    Raises:
+        MissingFile: nothing there. InvalidValue: it is damaged.
+    """
+    data = read_yaml(run / RECIPE)
+    with reading(run / RECIPE, "the recipe of a run"):
+        return {**make_mapping(data), **pick(data, task=str)}
 
 
 def resume_command(run: RunFolder, network: str, options: Sequence[str]) -> tuple[str, str] | None:
@@ -157,7 +162,7 @@ def _epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dic
 
 def _environment_rows(run: RunFolder, data_sha256: str | None = None) -> list[tuple[str, str]]:
     """Return machine and versions of a run."""
-    stored = read_json(run / ENVIRONMENT)
+    stored = read_environment(run.path)
     rows = {**stored, **stored["packages"], "sha256 of the data": data_sha256}
     shown = (row for row in rows.items() if row[0] not in ("packages", "created"))
     return [(name, str(value)) for name, value in shown if value is not None]

@@ -8,11 +8,9 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.errors import InvalidValue
-from pocketeye.models.described import read_json_object
 from pocketeye.models.reference import ArtifactFolder
 from pocketeye.models.task import Task
-from pocketeye.runs import MANIFEST, ORIGIN
+from pocketeye.runs import MANIFEST, read_origin
 from pocketeye.runtimes import Artifact, ParityReport
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.text import human_bytes, human_count
@@ -88,11 +86,7 @@ def artifact_info(model: str, named: ArtifactFolder) -> ArtifactInfo:
         InvalidValue, MissingFile: one of them is damaged.
     """
     artifact = Artifact.load(named.folder)
-    origin, parity = named.folder / ORIGIN, named.folder / PARITY
-    try:
-        known = read_json_object(origin) if origin.is_file() else {}
-    except ValueError as error:
-        raise InvalidValue(f"{origin} does not say what was exported: {error}") from error
+    parity = named.folder / PARITY
     # Mask R-CNN has two more graphs in folders of their own
     graphs = [artifact, *(Artifact.load(p.parent) for p in named.folder.glob(f"*/{MANIFEST}"))]
     return ArtifactInfo(
@@ -100,6 +94,6 @@ def artifact_info(model: str, named: ArtifactFolder) -> ArtifactInfo:
         task=named.task,
         artifact=artifact,
         size_bytes=sum(graph.size_bytes for graph in graphs),
-        origin=known,
+        origin=read_origin(named.folder),
         parity=ParityReport.load(parity) if parity.is_file() else None,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pocketeye.models.bundled import BundledCard, bundled_card
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
-from pocketeye.runs import RESULT
+from pocketeye.runs import RESULT, read_json
 from pocketeye.text import human_count, human_seconds
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import wrapped
@@ -99,6 +98,13 @@ def dense_info(model: str, folder: Path) -> DenseInfo:
         params=sum(p.numel() for p in network.parameters()),
         macs=macs,
         size=size,
-        trained=json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {},
+        trained=_result_in(path) if path.is_file() else {},
         bundled=bundled_card(folder),
+    )
+
+
+def _result_in(path: Path) -> dict[str, Any]:
+    """Read what a finished training came to."""
+    return read_json(
+        path, metric=str, value=float, num_val=int, best_epoch=int, epochs=int, seconds=float
     )

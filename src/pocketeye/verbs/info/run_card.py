@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pocketeye.errors import InvalidValue
 from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.runs import CONFIG, ENVIRONMENT, EVALUATION, MODEL, RESULT, RunFolder
+from pocketeye.reading import NonNegative, Probability
+from pocketeye.runs import (
+    CONFIG,
+    ENVIRONMENT,
+    EVALUATION,
+    MODEL,
+    RESULT,
+    RunFolder,
+    read_json,
+)
 from pocketeye.text import human_seconds
 from pocketeye.verbs.info.card_text import wrapped
 
@@ -87,6 +92,9 @@ class RunCard:
         )
 
 
+_MACHINE = {"created": str | None, "cpu": str | None}
+
+
 def read_run_card(folder: Path) -> RunCard | None:
     """Read the card of a run folder, or of the training in the folder of a search; None without one.
 
@@ -98,11 +106,10 @@ def read_run_card(folder: Path) -> RunCard | None:
     if (folder / _SEARCHED / MODEL).is_file():
         folder = folder / _SEARCHED
     info = ModelInfo.load(folder)
-    result, environment = _json(folder / RESULT), _json(folder / ENVIRONMENT)
-    try:
-        config = RunFolder(folder).config() if (folder / CONFIG).is_file() else {}
-    except yaml.YAMLError as error:
-        raise InvalidValue(f"{folder / CONFIG} is no YAML any more: {error}") from error
+    result = _result(folder / RESULT)
+    has = {name: (folder / name).is_file() for name in (ENVIRONMENT, CONFIG)}
+    environment = read_json(folder / ENVIRONMENT, **_MACHINE) if has[ENVIRONMENT] else {}
+    config = RunFolder(folder).config() if has[CONFIG] else {}
     return RunCard(
         network=info.name,
         data=info.data,
@@ -115,32 +122,23 @@ def read_run_card(folder: Path) -> RunCard | None:
         num_val=result.get("num_val"),
         evaluation=_evaluation(folder / EVALUATION),
         recipe=config,
-        date=str(environment.get("created", "")),
-        device=str(environment.get("cpu", "")),
+        date=environment.get("created") or "",
+        device=environment.get("cpu") or "",
+    )
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """Read what a finished training came to; empty for one that is not finished."""
+    if not path.is_file():
+        return {}
+    return read_json(
+        path, top1=Probability, best_epoch=int, epochs=int, seconds=NonNegative, num_val=int
     )
 
 
 def _evaluation(path: Path) -> Evaluation | None:
-    data = _json(path)
-    if not data:
-        return None
-    try:
-        low, high = data["top1_interval"]
-        return Evaluation(
-            data=data["data"], n=data["n"], top1=data["top1"], top1_interval=(low, high)
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidValue(f"{path} is no evaluation of pocketeye: {error} is missing") from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Read the object in a file; empty where there is no file."""
     if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"{path} is damaged: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidValue(f"{path} is damaged: it holds no object")
-    return data
+        return None
+    share = tuple[Probability, Probability]
+    found = read_json(path, data=str, n=int, top1=Probability, top1_interval=share)
+    return Evaluation(**{field.name: found[field.name] for field in fields(Evaluation)})
