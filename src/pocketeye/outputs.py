@@ -21,7 +21,7 @@ from pocketeye.errors import InvalidValue
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = ".partial"
 # Temporary folders of ours, wherever they are.
-_SCRATCH = "pocketeye-"
+_SCRATCH, _MARK = "pocketeye-", ".pocketeye-scratch"
 
 
 def cannot_write(path: Path, error: OSError, more: str = "") -> InvalidValue:
@@ -49,6 +49,7 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
     """
     partial = path.with_name(f".{path.name}{_PARTIAL}")
     fd = _locked(partial, wait=True)
+    assert fd is not None  # it waits for others, and makes what is not there
     try:
         # What a killed process left under this name may be longer.
         os.ftruncate(fd, 0)
@@ -129,7 +130,9 @@ class Lock:
 
 
 @contextmanager
-def whole_folder(folder: Path, last: str, ours: Collection[str] = ()) -> Iterator[Path]:
+def whole_folder(
+    folder: Path, last: str, ours: Collection[str] = (), *, sync: bool = True
+) -> Iterator[Path]:
     """Yield an empty hidden folder whose contents replace those of ``folder`` when the block is done.
 
     What was in ``folder`` stays whole until then, and wherever a crash happens after that, ``last`` is
@@ -138,6 +141,7 @@ def whole_folder(folder: Path, last: str, ours: Collection[str] = ()) -> Iterato
     Args:
         last: the file that makes the folder what it is; it goes first and comes last.
         ours: further names that belong to what was there before, and go with it.
+        sync: bring everything to the disk before the old goes.
 
     Raises:
         InvalidValue: the folder cannot be written, or another process writes into it.
@@ -151,6 +155,8 @@ def whole_folder(folder: Path, last: str, ours: Collection[str] = ()) -> Iterato
         with held(folder), scratch_folder(folder) as staging:
             yield staging
             try:
+                if sync:
+                    _sync_all(staging)
                 _publish(staging, folder, last, ours)
             except OSError as error:
                 raise cannot_write(folder, error, "repeat the command") from error
@@ -162,22 +168,26 @@ def whole_folder(folder: Path, last: str, ours: Collection[str] = ()) -> Iterato
 
 def _publish(staging: Path, folder: Path, last: str, ours: Collection[str]) -> None:
     names = [path.name for path in staging.iterdir()]
-    for path in staging.rglob("*"):
-        if path.is_file():
-            _sync(path)
     for name in (last, *sorted({*ours, *names} - {last})):
-        _remove(folder / name)
+        _remove(folder / name, last)
     _sync(folder)
     for name in sorted(names, key=lambda name: name == last):
         (staging / name).replace(folder / name)
     _sync(folder)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+def _remove(path: Path, last: str) -> None:
+    """Remove a file, or a folder that is such a result too; of another one the user may know."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+    elif (path / last).is_file():
+        shutil.rmtree(path)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _sync(path)
 
 
 def _sync(path: Path) -> None:
@@ -211,21 +221,44 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
         fd = -1 if found is None else found
     try:
         _clean_scratch(where, prefix)
-        yield folder
+        (folder / _MARK).touch()
+        # Apart from the mark, and from the lock: who writes into it may lock it too.
+        files = folder / "files"
+        files.mkdir()
+        yield files
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(fd)
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let libraries put their temporary files into ``folder`` inside the block.
+
+    So they are on the disk whose name a sentence about a full disk has, and go with the folder.
+    """
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _clean_scratch(where: Path, prefix: str) -> None:
     """Remove the temporary folders of processes that are gone; those of other users stay."""
     for path in where.glob(f"{prefix}*"):
         with suppress(OSError):
-            if not path.is_dir() or path.is_symlink() or path.stat().st_uid != os.getuid():
+            # By its mark: somebody may call a folder of his own like that.
+            if path.is_symlink() or not (path / _MARK).is_file() or not _mine(path):
                 continue
             if (fd := _locked(path, wait=False, create=False)) is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(fd)
+
+
+def _mine(path: Path) -> bool:
+    return sys.platform == "win32" or path.stat().st_uid == os.getuid()
 
 
 def _locked(path: Path, *, wait: bool, create: bool = True) -> int | None:

@@ -37,8 +37,8 @@ MANIFEST, DENSE_MANIFEST, ORIGIN, LATENCY = (
     "artifact.json", "dense.json", "export.json", "latency.json",
 )  # fmt: skip
 
-CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
-    "config.yaml", "environment.json", "metrics.csv", "last.ckpt",
+CONFIG, ENVIRONMENT, METRICS, CHECKPOINT, TENSORBOARD = (
+    "config.yaml", "environment.json", "metrics.csv", "last.ckpt", "tensorboard",
 )  # fmt: skip
 
 
@@ -307,11 +307,19 @@ def _said(value: Any) -> str:
 
 def _clear(path: Path, ours: Collection[str]) -> None:
     """Remove the run in a folder: what it goes on from first, what makes it a run last."""
+    for events in (path / TENSORBOARD).glob("events.out.tfevents.*"):
+        events.unlink()
     for name in (CHECKPOINT, BEST, LAST, *ours, *_OF_A_RUN, CONFIG):
         if (path / name / CONFIG).is_file():
             shutil.rmtree(path / name)
         elif not (path / name).is_dir():
             (path / name).unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(folder: Path) -> None:

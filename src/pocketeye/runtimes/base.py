@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import MANIFEST, write_atomic
+from pocketeye.outputs import cannot_write, write_whole
+from pocketeye.runs import MANIFEST
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
@@ -54,7 +55,11 @@ class Artifact:
         """Write the manifest; returns self."""
         data = asdict(self)
         del data["folder"]
-        write_atomic(self.folder / MANIFEST, json.dumps(data, indent=1) + "\n")
+        path = self.folder / MANIFEST
+        try:
+            write_whole(path, (json.dumps(data, indent=1) + "\n").encode(), sync=False)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         return self
 
     @classmethod

@@ -78,8 +78,10 @@ def read_checkpoint(path: Path, run: RunFolder) -> dict[str, Any]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
-        raise InvalidValue(f"{path} is damaged or not ours ({reason}): {_REMEDY}") from error
+        # What torch says of a pickle is about trusting it.
+        told = isinstance(error, RuntimeError | OSError) and str(error)
+        reason = f" ({str(error).splitlines()[0].partition('. ')[0]})" if told else ""
+        raise InvalidValue(f"{path} is damaged or not ours{reason}: {_REMEDY}") from error
     note = content.pop(_OURS, None) if isinstance(content, dict) else None
     if not isinstance(note, dict) or any(name not in content for name in _NEEDED):
         raise InvalidValue(f"{path} is not a checkpoint of pocketeye: {_REMEDY}")

@@ -11,16 +11,15 @@ import logging
 import re
 import signal
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from pocketeye.devices import DEVICES, Device, is_first_process, resolve_device, started_by_cluster
+from pocketeye.devices import DEVICES, Device, resolve_device, started_by_cluster
 from pocketeye.errors import InvalidValue, UserError, unknown
 from pocketeye.runs import CHECKPOINT, RunFolder
 from pocketeye.training.engine.callbacks import (
@@ -45,15 +44,6 @@ _PRECISIONS: dict[TrainPrecision, Any] = {
 }  # fmt: skip
 # What gloo, NCCL and the store of addresses say of a process that is gone.
 _LOST = re.compile(r"[Cc]onnection (closed|reset|refused)|Broken pipe|remote process exited|NCCL")
-
-
-def open_run(
-    path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
-) -> RunFolder:
-    """Open a run folder in one of several processes: only rank 0 makes the folder."""
-    if not is_first_process():
-        return RunFolder(path)
-    return RunFolder.open(path, config, resume=resume, overwrite=overwrite)
 
 
 def make_trainer(
