@@ -222,7 +222,7 @@ def test_torch_has_no_int8(tmp_path: Path) -> None:
 
 def test_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InvalidValue, match="cannot write the artefact") as error:
+    with pytest.raises(InvalidValue, match=r"cannot write .*file") as error:
         get_runtime("onnxruntime").export(
             ExportRequest(small_net(), (torch.zeros(SHAPE),), for_timing=True), tmp_path / "file"
         )

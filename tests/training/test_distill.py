@@ -19,11 +19,11 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.predicting.info import ModelInfo
+from pocketeye.runs import RunFolder
 from pocketeye.training.classify.distill import Teacher, distilled_loss, open_teacher
 from pocketeye.training.classify.fit import describe, fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
-from pocketeye.training.engine.loop import open_run
 
 from .conftest import TinyNet, tiny_net
 
@@ -112,7 +112,7 @@ def test_the_teacher_sees_images_its_own_way() -> None:
 
 
 def test_teachers_come_from_runs_files_and_names(tmp_path: Path, digits: Sets) -> None:
-    run = open_run(tmp_path / "run", {})
+    run = RunFolder.open(tmp_path / "run", {})
     student = create_model("casvit_xs", **SMALL)
     plain = ClassifyRecipe(epochs=1, input_size=32, device="cpu")
     fit(tiny_net(), *digits, plain, run, name="resnet10t")
@@ -146,7 +146,7 @@ def test_misfits(tmp_path: Path, digits: Sets, shape: tuple[int, int], message: 
     net = timm.create_model("test_resnet", num_classes=shape[0], in_chans=shape[1])
     save_file(net.state_dict(), tmp_path / "net.safetensors")
     asked = config(teacher="test_resnet", teacher_checkpoint=str(tmp_path / "net.safetensors"))
-    run = open_run(tmp_path / "run", {})
+    run = RunFolder.open(tmp_path / "run", {})
     with pytest.raises(InvalidValue, match=message):
         fit(tiny_net(), *digits, asked, run)
     assert not (run.path / "metrics.csv").exists()
@@ -244,7 +244,7 @@ def test_the_teacher_is_neither_trained_nor_saved(
     student = create_model("casvit_xs", distilled=distilled, **SMALL)
     own = teacher()
     before = {key: value.clone() for key, value in own.module.state_dict().items()}
-    run = open_run(tmp_path / "run", {})
+    run = RunFolder.open(tmp_path / "run", {})
     result = fit(student, *digits, config(distill="soft"), run, teacher=own, name="casvit_xs")
     assert result.epochs == 2
     assert all(torch.equal(value, before[key]) for key, value in own.module.state_dict().items())
@@ -262,9 +262,9 @@ def test_a_student_imitates(tmp_path: Path, digits: Sets) -> None:
     taught = tiny_net(3)
     usual = ClassifyRecipe(epochs=12, batch_size=32, lr=0.3, input_size=8, crop="none", flip=0,
                         device="cpu")  # fmt: skip
-    first = fit(taught, *digits, usual, open_run(tmp_path / "teacher", {}))
+    first = fit(taught, *digits, usual, RunFolder.open(tmp_path / "teacher", {}))
     own = Teacher(taught, replace(INFO, input_size=8))
     asked = replace(usual, teacher="t", distill="soft", distill_alpha=1.0, label_smoothing=0.0)
-    second = fit(TinyNet(), *digits, asked, open_run(tmp_path / "student", {}), teacher=own)
+    second = fit(TinyNet(), *digits, asked, RunFolder.open(tmp_path / "student", {}), teacher=own)
     assert first.value > 0.6
     assert second.value > 0.6

@@ -18,10 +18,10 @@ from pocketeye.models import Architecture, create_model
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.predictor import open_predictor
+from pocketeye.runs import RunFolder
 from pocketeye.runtimes import ExportRequest, get_runtime
 from pocketeye.training.classify.fit import fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
-from pocketeye.training.engine.loop import open_run
 
 Sets = tuple[ImageSet, ImageSet]
 
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, digits: Sets) -> Path:
     Architecture.parse("net@16=conv3:1>16/2|k3_e3:16>24/2|head32:24>10/1").save(file)
     torch.manual_seed(0)
     config = ClassifyRecipe(epochs=4, batch_size=32, lr=0.2, flip=0.0, crop="none", device="cpu")
-    fit(create_model(file), *digits, config, open_run(path, config.to_dict()))
+    fit(create_model(file), *digits, config, RunFolder.open(path, config.to_dict()))
     return path
 
 

@@ -21,10 +21,10 @@ import torch
 from pocketeye.data import ImageSet, load_images
 from pocketeye.data.files.stores import MemoryStore
 from pocketeye.models import create_model
+from pocketeye.runs import RunFolder
 from pocketeye.training.classify.fit import fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
-from pocketeye.training.engine.loop import open_run
 
 GOLDEN = Path(__file__).with_name("golden") / "casvit-digits.json"
 CONFIG = ClassifyRecipe(
@@ -71,7 +71,7 @@ def test_losses_are_those_of_the_golden(tmp_path: Path, monkeypatch: pytest.Monk
             "casvit_xs", depths=(1, 1, 1, 1), dims=(8, 16, 24, 32), num_classes=10, in_chans=1,
             drop_path_rate=CONFIG.drop_path_rate,
         )  # fmt: skip
-    run = open_run(tmp_path / "run", CONFIG.to_dict())
+    run = RunFolder.open(tmp_path / "run", CONFIG.to_dict())
     result = fit(model, train, val, CONFIG, run)
     assert len(losses) == 200
     got = {"losses": losses, "val_loss": [row["val/loss"] for row in run.metrics()]}

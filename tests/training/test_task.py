@@ -13,10 +13,11 @@ from timm.layers import BatchNormAct2d
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
+from pocketeye.runs import RunFolder
 from pocketeye.training.classify.fit import describe, fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
-from pocketeye.training.engine.loop import check_device, make_trainer, open_run
+from pocketeye.training.engine.loop import check_device, make_trainer
 from pocketeye.training.engine.optim import create_optimizer
 from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
@@ -44,7 +45,7 @@ def test_average_and_schedule_count_steps_of_the_optimiser(
         rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     monkeypatch.setattr(ClassificationTask, "on_train_batch_end", on_train_batch_end)
-    fit(tiny_net(), *digits, config, open_run(tmp_path / "run", {}))
+    fit(tiny_net(), *digits, config, RunFolder.open(tmp_path / "run", {}))
     per_epoch = -(-8 // accumulate)
     assert steps == list(range(1, 2 * per_epoch + 1))
     assert rates[-1] == pytest.approx(0.01), "the cosine ends in the last step"
@@ -60,7 +61,9 @@ def test_constant_decay_is_exactly_that(tmp_path: Path, digits: Sets) -> None:
     with torch.no_grad():
         model.classifier.weight.add_(1.0)
     task.averaged_step = -1
-    task._trainer = make_trainer(open_run(tmp_path / "run", {}), max_epochs=1, seed=0, device="cpu")
+    task._trainer = make_trainer(
+        RunFolder.open(tmp_path / "run", {}), max_epochs=1, seed=0, device="cpu"
+    )
     task.on_train_batch_end(None, None, 0)
     averaged = task.best_model.classifier.weight
     assert torch.allclose(averaged, before + 0.25)
@@ -110,7 +113,7 @@ def test_recipes_that_cannot_be_followed_here(
 ) -> None:
     config = ClassifyRecipe(input_size=8, device="cpu", **values)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match=message):
-        fit(tiny_net(), *digits, config, open_run(tmp_path / "run", {}))
+        fit(tiny_net(), *digits, config, RunFolder.open(tmp_path / "run", {}))
 
 
 @pytest.mark.parametrize("values", [{"input_size": 32}, {"multi_scale": ((160, 2), (224, 2))}])
@@ -120,7 +123,7 @@ def test_networks_of_one_size_say_so(
     model = create_model("deit_tiny_patch16_224", num_classes=10, in_chans=1)
     config = ClassifyRecipe(**{"input_size": 224, "device": "cpu", **values})  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="takes images of 224 pixels only"):
-        fit(model, *digits, config, open_run(tmp_path / "run", {}))
+        fit(model, *digits, config, RunFolder.open(tmp_path / "run", {}))
 
 
 def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

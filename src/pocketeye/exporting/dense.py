@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
 from pocketeye.artifacts.script import SCRIPT_RUNTIME, dense_script
 from pocketeye.artifacts.semantic_numpy import prepare
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.agreement import agreement_of
+from pocketeye.exporting.agreement import Agreement, agreement_of
 from pocketeye.exporting.exported import (
     AGREEMENT,
+    OF_AN_ARTEFACT,
     SCRIPT,
     Exported,
     ExportOptions,
@@ -47,9 +48,10 @@ from pocketeye.models.dense.described import DenseDescription, DenseNetwork, ope
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.task import Task
+from pocketeye.outputs import whole_folder
 from pocketeye.predicting.dense import TorchDensePredictor
 from pocketeye.progress import task
-from pocketeye.runs import LATENCY, ORIGIN
+from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
 from pocketeye.runtimes import (
     Artifact,
     ExportRequest,
@@ -58,6 +60,7 @@ from pocketeye.runtimes import (
     check_parity,
     get_runtime,
 )
+from pocketeye.runtimes._store import seal
 from pocketeye.runtimes.parity import PARITY
 
 # The coarsest map of a backbone has a stride of 32.
@@ -157,49 +160,59 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
     divisor = 1 if described.task.labels_pixels else _DIVISOR
     shorter = options.input_size or described.min_size
     canvas = canvas_for(images, shorter, described.max_size, divisor)
-    target = options.folder(name)
     fits = [prepare(p, canvas, described.mean, described.std) for p in images]
     prepared = [(image,) for image, _ in fits]
     raw, manifest = _raw(network, described, canvas)
     crops = None
     if isinstance(network, MaskRCNN) and precision == "int8":
         crops = head_crops(network, raw, fits, manifest.crops_per_run)
-    with task(f"exporting {described.network} ({runtime.name}, {precision})"):
-        artifact = _write(raw, runtime, precision, target, prepared)
-        if isinstance(network, MaskRCNN):
-            _write_heads(network, runtime, precision, target, crops, manifest)
-    used = None
-    if precision == "int8":
-        used = Int8Images(data=data, num_images=len(prepared[:_CALIBRATION]), crops=crops)
-    manifest.save(target)
-    described.save(target)
-    script = _write_script(described.task, artifact)
-    executable = load_dense_artifact(target, threads=options.threads)
-    parity = check_parity(raw, executable.graphs[0], prepared, precision)
-    parity.save(target / PARITY)
-    agreement = agreement_of(TorchDensePredictor(network, described), executable, images)
-    record = time_dense(
-        {name: executable}, images[:_TIMED], rounds=_ROUNDS * _TIMED, threads=options.threads
-    )[name]
-    record.save(target / LATENCY)
-    origin = {"name": name, "trained": True, "fused": True,
-              "params": sum(p.numel() for p in network.parameters()),
-              "calibration": used.to_dict() if used else None,
-              "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
-    for file, content in ((AGREEMENT, asdict(agreement)), (ORIGIN, origin)):
-        runs.write_atomic(target / file, json.dumps(content, indent=1) + "\n")
+    folder = options.folder(name)
+    with whole_folder(folder, MANIFEST, OF_AN_ARTEFACT) as staging:
+        with task(f"exporting {described.network} ({runtime.name}, {precision})"):
+            artifact = _write(raw, runtime, precision, staging, prepared)
+            if isinstance(network, MaskRCNN):
+                _write_heads(network, runtime, precision, staging, crops, manifest)
+        used = None
+        if precision == "int8":
+            used = Int8Images(data=data, num_images=len(prepared[:_CALIBRATION]), crops=crops)
+        manifest.save(staging)
+        described.save(staging)
+        script = _write_script(described.task, artifact)
+        executable = load_dense_artifact(staging, threads=options.threads)
+        parity = check_parity(raw, executable.graphs[0], prepared, precision)
+        parity.save(staging / PARITY)
+        agreement = agreement_of(TorchDensePredictor(network, described), executable, images)
+        record = time_dense(
+            {name: executable}, images[:_TIMED], rounds=_ROUNDS * _TIMED, threads=options.threads
+        )[name]
+        record.save(staging / LATENCY)
+        _write_notes(staging, name, network, used, agreement)
+        size_bytes = executable.size_bytes
+        artifact = replace(seal(artifact), folder=folder)
     return Exported(
         name=name,
         artifact=artifact,
-        size_bytes=executable.size_bytes,
+        size_bytes=size_bytes,
         trained=True,
         parity=parity,
         latency=record,
         canvas=canvas,
         agreement=agreement,
         int8_images=used,
-        script=script,
+        script=script and folder / script.name,
     )
+
+
+def _write_notes(
+    folder: Path, name: str, network: DenseNetwork, used: Int8Images | None, agreement: Agreement
+) -> None:
+    """Write what the artefact was made of, and how alike its answers are."""
+    origin = {"name": name, "trained": True, "fused": True,
+              "params": sum(p.numel() for p in network.parameters()),
+              "calibration": used.to_dict() if used else None,
+              "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
+    for file, content in ((AGREEMENT, asdict(agreement)), (ORIGIN, origin)):
+        runs.write_atomic(folder / file, json.dumps(content, indent=1) + "\n")
 
 
 def _write_script(kind: Task, artifact: Artifact) -> Path | None:

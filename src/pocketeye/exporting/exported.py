@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD
+from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import Agreement
 from pocketeye.exporting.head_crops import HeadCrops
 from pocketeye.latency.record import LatencyRecord
+from pocketeye.runs import BEST, CONFIG, DENSE_MANIFEST, JUDGED, LATENCY, MANIFEST, MODEL, ORIGIN
 from pocketeye.runtimes import Artifact, ParityReport, Precision
+from pocketeye.runtimes.parity import PARITY
 
 AGREEMENT, SCRIPT = "agreement.json", "predict.py"
+# What an export leaves, of whatever runtime and task, and what `eval` writes beside it.
+OF_AN_ARTEFACT = (
+    MANIFEST, DENSE_MANIFEST, MODEL, ORIGIN, LATENCY, PARITY, AGREEMENT, SCRIPT, BOX_HEAD, MASK_HEAD,
+    "model.onnx", "model.pt2", *JUDGED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +48,17 @@ class ExportOptions:
     fuse: bool = True
 
     def folder(self, name: str) -> Path:
-        """Return where the artefact of a network of this name goes."""
-        return self.out or Path("out") / name / f"{self.to}-{self.precision}"
+        """Return where the artefact of a network of this name goes.
+
+        Raises:
+            InvalidValue: a file, or the folder of a run, whose files it would replace.
+        """
+        folder = self.out or Path("out") / name / f"{self.to}-{self.precision}"
+        if folder.exists() and not folder.is_dir():
+            raise InvalidValue(f"--out takes a folder, and {folder} is a file")
+        if (folder / CONFIG).is_file() or (folder / BEST).is_file():
+            raise InvalidValue(f"{folder} holds a run: give the artefact another folder (--out)")
+        return folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pocketeye import runs
-from pocketeye.exporting.exported import Exported, ExportOptions
+from pocketeye.exporting.exported import OF_AN_ARTEFACT, Exported, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.exporting.timing import record_of
 from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency.record import LatencyRecord
 from pocketeye.models import count
 from pocketeye.models import fuse as fuse_network
+from pocketeye.outputs import whole_folder
 from pocketeye.predicting.network import Network
 from pocketeye.progress import task
-from pocketeye.runs import LATENCY, ORIGIN
+from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
 from pocketeye.runtimes import (
     Artifact,
+    Executable,
     ExportRequest,
     Precision,
     Runtime,
     check_parity,
     get_runtime,
 )
+from pocketeye.runtimes._store import seal
 from pocketeye.runtimes.parity import PARITY
 
 # Every image costs a pass of the calibrator.
@@ -38,26 +43,19 @@ def export_network(network: Network, options: ExportOptions) -> Exported:
     runtime = get_runtime(options.to)
     inputs = sample_inputs(network, options.data, options.samples)
     folder = options.folder(network.name)
-    artifact = write_artifact(
-        network, runtime, options.precision, folder, inputs, fuse=options.fuse
-    )
-    executable = runtime.load(artifact, threads=options.threads)
-    network.info.save(folder)  # `eval` and `predict` of the artefact see images as training did
-    parity = check_parity(network.module, executable, inputs, options.precision)
-    parity.save(folder / PARITY)
-    protocol = Protocol()
-    calls = {network.name: executable.bind(*inputs[0])}
-    measured = measure_interleaved(calls, protocol, threads=options.threads)
-    record = record_of(
-        network.name,
-        measured[network.name],
-        runtime=runtime,
-        precision=options.precision,
-        threads=options.threads,
-        protocol=protocol,
-        input_size=network.input_size,
-    )
-    record.save(folder / LATENCY)
+    with whole_folder(folder, MANIFEST, OF_AN_ARTEFACT) as staging:
+        artifact = write_artifact(
+            network, runtime, options.precision, staging, inputs, fuse=options.fuse
+        )
+        executable = runtime.load(artifact, threads=options.threads)
+        network.info.save(
+            staging
+        )  # `eval` and `predict` of the artefact see images as training did
+        parity = check_parity(network.module, executable, inputs, options.precision)
+        parity.save(staging / PARITY)
+        record = _timed(network, executable, inputs, runtime, options)
+        record.save(staging / LATENCY)
+        artifact = replace(seal(artifact), folder=folder)
     return Exported(
         name=network.name,
         artifact=artifact,
@@ -65,6 +63,28 @@ def export_network(network: Network, options: ExportOptions) -> Exported:
         trained=network.trained,
         parity=parity,
         latency=record,
+    )
+
+
+def _timed(
+    network: Network,
+    executable: Executable,
+    inputs: Inputs,
+    runtime: Runtime,
+    options: ExportOptions,
+) -> LatencyRecord:
+    """Time the artefact on the first input."""
+    protocol = Protocol()
+    calls = {network.name: executable.bind(*inputs[0])}
+    measured = measure_interleaved(calls, protocol, threads=options.threads)
+    return record_of(
+        network.name,
+        measured[network.name],
+        runtime=runtime,
+        precision=options.precision,
+        threads=options.threads,
+        protocol=protocol,
+        input_size=network.input_size,
     )
 
 

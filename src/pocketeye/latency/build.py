@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +26,7 @@ from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
 from pocketeye.models.dense.pixel_head import SegmenterSpec, require_segmenters
 from pocketeye.models.space import SearchSpace
+from pocketeye.outputs import held, scratch_folder
 from pocketeye.reading import Kind, reading
 from pocketeye.runtimes.base import Precision, Runtime
 
@@ -65,36 +65,37 @@ def build_table(
     if segmenter is not None:
         require_segmenters(space)
     nets = spread(space, calibration_nets, seed, "calibration")
-    partial = _Partial(
-        out,
-        {
-            "space": space.to_dict(),
-            "device": str(Device.here()),
-            "runtime": runtime.name,
-            "runtime_version": runtime.version(),
-            "flags": runtime.flags(),
-            "threads": threads,
-            "precision": precision,
-            "protocol": protocol.to_dict(),
-            "calibration_nets": len(nets),
-            "segmenter": asdict(segmenter) if segmenter else None,
-            "seed": seed,
-        },
-    )
-    blocks = _distinct(space, with_head=segmenter is None)
-    try:
-        measured = _measure_all(space, blocks, nets, runtime, partial, protocol, segmenter)
-    except KeyboardInterrupt as interrupt:
-        raise UserError(
-            f"measuring was interrupted after round {partial.samples.rounds} of {protocol.rounds}; "
-            f"nothing is lost: the same command continues from {partial.path}"
-        ) from interrupt
-    table = _assemble(
-        space, blocks, nets, measured, partial.settings, partial.samples.rounds, segmenter
-    )
-    table.save(out)
-    partial.path.unlink(missing_ok=True)
-    return table
+    with held(out):
+        partial = _Partial(
+            out,
+            {
+                "space": space.to_dict(),
+                "device": str(Device.here()),
+                "runtime": runtime.name,
+                "runtime_version": runtime.version(),
+                "flags": runtime.flags(),
+                "threads": threads,
+                "precision": precision,
+                "protocol": protocol.to_dict(),
+                "calibration_nets": len(nets),
+                "segmenter": asdict(segmenter) if segmenter else None,
+                "seed": seed,
+            },
+        )
+        blocks = _distinct(space, with_head=segmenter is None)
+        try:
+            measured = _measure_all(space, blocks, nets, runtime, partial, protocol, segmenter)
+        except KeyboardInterrupt as interrupt:
+            raise UserError(
+                f"measuring was interrupted after round {partial.samples.rounds} of {protocol.rounds}; "
+                f"nothing is lost: the same command continues from {partial.path}"
+            ) from interrupt
+        table = _assemble(
+            space, blocks, nets, measured, partial.settings, partial.samples.rounds, segmenter
+        )
+        table.save(out)
+        partial.path.unlink(missing_ok=True)
+        return table
 
 
 def _check_request(protocol: Protocol, calibration_nets: int, out: Path, overwrite: bool) -> None:
@@ -107,6 +108,8 @@ def _check_request(protocol: Protocol, calibration_nets: int, out: Path, overwri
         raise InvalidValue(
             f"{out} is already there: give --overwrite to measure it again, or another --out"
         )
+    if out.is_dir():
+        raise InvalidValue(f"{out} is a folder, and a table is a file: name another --out")
     if not out.parent.is_dir():
         raise InvalidValue(f"cannot write {out}: there is no folder {out.parent}")
 
@@ -123,8 +126,8 @@ def _measure_all(
     """Export and time blocks and networks, from where ``partial`` was left."""
     settings = partial.settings
     threads = settings["threads"]
-    with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
-        bench = Bench(Path(folder), runtime, threads, settings["precision"], segmenter)
+    with scratch_folder() as folder:
+        bench = Bench(folder, runtime, threads, settings["precision"], segmenter)
         calls = _open_all(bench, blocks, nets)
         if segmenter is not None:
             calls[_HEAD] = bench.neck_and_head(space)
@@ -175,8 +178,8 @@ def measure_networks(
     seed: int = 0,
 ) -> list[Measured]:
     """Measure whole networks, or segmenters on them, and keep all that is known of each."""
-    with tempfile.TemporaryDirectory(prefix="pocketeye-") as folder:
-        bench = Bench(Path(folder), runtime, threads, precision, segmenter)
+    with scratch_folder() as folder:
+        bench = Bench(folder, runtime, threads, precision, segmenter)
         calls = {_net_name(i): bench.network(a) for i, a in enumerate(architectures)}
         measured = measure_interleaved(
             calls,

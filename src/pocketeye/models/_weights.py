@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import filter_of
+from pocketeye.models.saved import check_saved
 from pocketeye.reading import require_bounded, require_file
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
@@ -36,24 +37,26 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     weights are preferred where a training checkpoint holds both.
 
     Raises:
-        MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, or one that would need
-            unpickling of foreign objects.
+        MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, one that would need
+            unpickling of foreign objects, or weights of ours that changed since they were saved.
     """
     require_file(path, f"no checkpoint at {path}")
     try:
         _require_bounded(path)
         if path.suffix == ".safetensors":
-            return load_file(path)
+            state = load_file(path)
+            check_saved(path, state)
+            return state
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             # of pickles that are refused or read all the same
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except InvalidValue:
+        raise
     except pickle.UnpicklingError as error:
         raise InvalidValue(
             f"{path} is refused: it is no plain file of tensors (loading it could run foreign code)"
         ) from error
-    except InvalidValue:
-        raise
     except _DAMAGED as error:
         raise InvalidValue(f"{path} is truncated or no checkpoint{_detail(error)}") from error
     return unwrap(content, str(path))

@@ -31,6 +31,7 @@ from pocketeye.models.ops import (
 )
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_text, size_value
 from pocketeye.reading import Kind, make, parse_json, reading, require_file
+from pocketeye.runs import write_atomic
 
 SCHEMA = "pocketeye.architecture/1"
 MOST_LAYERS = 1000
@@ -298,9 +299,8 @@ class Architecture:
         return cls._of(stored.name, parse_size(stored.input_size), stored.layers)
 
     def save(self, path: Path) -> Path:
-        """Write :meth:`to_json` to ``path``."""
-        path.write_text(self.to_json() + "\n", encoding="utf-8")
-        return path
+        """Write :meth:`to_json` to ``path``; raise InvalidValue where that is not possible."""
+        return write_atomic(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Architecture:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,36 +12,47 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import MANIFEST
+from pocketeye.outputs import cannot_write, whole_folder
+from pocketeye.runs import MANIFEST, sha256_of
 from pocketeye.runtimes.base import PRECISIONS, Artifact, Runtime, TensorSpec
 
-SHA256 = "sha256"
+SHA256, BESIDE = "sha256", "beside"
+_DESCRIBING = (".json", ".yaml")
 
 
 def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
     """Let ``write(path)`` make the artefact's file, then put file and manifest into its folder.
 
-    Both appear only when complete. The manifest holds the hash of the file, so a crash between
-    the two renames is noticed by :func:`check_stored`.
+    Both appear only when complete, the manifest last.
 
     Raises:
-        InvalidValue: the disk is full or the folder cannot be written.
+        InvalidValue: the disk is full or the folder cannot be written, or somebody else writes there.
     """
     folder = artifact.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
-            partial = Path(name)
+    # What it becomes a part of is brought to the disk as a whole.
+    with whole_folder(folder, MANIFEST, sync=False) as partial:
+        try:
             write(partial / artifact.file)
-            extra = {**artifact.extra, SHA256: _sha256(partial / artifact.file)}
-            replace(artifact, folder=partial, extra=extra).save()
-            for file in (artifact.file, MANIFEST):
-                (partial / file).replace(folder / file)
-    except OSError as error:
-        raise InvalidValue(
-            f"cannot write the artefact into {folder}: {error.strerror or error}"
-        ) from error
+            extra = {**artifact.extra, SHA256: sha256_of(partial / artifact.file)}
+        except OSError as error:
+            raise cannot_write(folder / artifact.file, error) from error
+        replace(artifact, folder=partial, extra=extra).save()
     return replace(artifact, extra=extra)
+
+
+def seal(artifact: Artifact) -> Artifact:
+    """Let the manifest name the sha256 of what lies beside it: it all belongs to this graph.
+
+    Raises:
+        InvalidValue: the manifest cannot be written.
+    """
+    beside = {
+        path.name: sha256_of(path)
+        for path in sorted(artifact.folder.iterdir())
+        # Scripts do not say what the graph is, and may be adapted.
+        if path.suffix in _DESCRIBING and path.name not in (MANIFEST, artifact.file)
+    }
+    return replace(artifact, extra={**artifact.extra, BESIDE: beside}).save()
 
 
 def check_stored(artifact: Artifact, runtime: Runtime) -> None:
@@ -60,16 +69,18 @@ def check_stored(artifact: Artifact, runtime: Runtime) -> None:
     if not artifact.path.is_file():
         raise MissingFile(f"the artefact {artifact.path} is missing: export it again")
     expected = artifact.extra.get(SHA256)
-    if expected is not None and expected != _sha256(artifact.path):
+    if expected is not None and expected != sha256_of(artifact.path):
         raise InvalidValue(
             f"{artifact.path} is not the file its {MANIFEST} describes (damaged, changed or "
             "half-written): export it again"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    for name, digest in artifact.extra.get(BESIDE, {}).items():
+        path = artifact.folder / name
+        if not path.is_file() or sha256_of(path) != digest:
+            raise InvalidValue(
+                f"{path} does not belong to {artifact.path} (its {MANIFEST} has another sha256): it "
+                "was copied, edited or lost; export again"
+            )
 
 
 def check_threads(threads: int) -> None:

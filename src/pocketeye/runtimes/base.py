@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.outputs import cannot_write, write_whole
 from pocketeye.reading import Kind, Range, require_file
 from pocketeye.runs import MANIFEST
 
@@ -61,7 +62,11 @@ class Artifact:
         """Write the manifest; returns self."""
         data = asdict(self)
         del data["folder"]
-        (self.folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        path = self.folder / MANIFEST
+        try:
+            write_whole(path, (json.dumps(data, indent=1) + "\n").encode(), sync=False)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         return self
 
     @classmethod

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from pocketeye.data import ImageSet
 from pocketeye.data.semantic.samples import SemanticSet
@@ -21,7 +19,7 @@ from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
-from pocketeye.runs import CHECKPOINT, CONFIG, RunFolder
+from pocketeye.runs import BEST, CHECKPOINT, MODEL, RunFolder, write_atomic
 from pocketeye.runtimes.base import Runtime
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
@@ -36,7 +34,9 @@ logger = logging.getLogger(__name__)
 ARCHITECTURE, CANDIDATES, COSTS, RESULT, TRAIN = (
     "architecture.json", "candidates.json", "costs.json", "result.json", "train",
 )  # fmt: skip
-_MODEL_FILES = ("best.safetensors", "model.json")
+_MODEL_FILES = (MODEL, BEST)
+# What the stages leave besides the files of every run.
+FILES = (THETA, CANDIDATES, COSTS, TRAIN, "candidates.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,6 @@ class Plan:
     @property
     def costs(self) -> LatencyMatrix:
         return self.table.matrix(self.space)
-
-
-def forget(folder: Path) -> None:
-    """Remove what the stages of an earlier search in ``folder`` left."""
-    for name in (THETA, ARCHITECTURE, CANDIDATES, COSTS, RESULT, *_MODEL_FILES):
-        (folder / name).unlink(missing_ok=True)
-    if (folder / TRAIN / CONFIG).is_file():
-        shutil.rmtree(folder / TRAIN)
 
 
 def search_stage(plan: Plan) -> SearchOutcome:
@@ -134,7 +126,7 @@ def train_stage(plan: Plan, derived: Derived) -> Trained | None:
         with _timed(plan, "training"):
             plan.retraining.train(plan.run / ARCHITECTURE, run, resume)
     for name in _MODEL_FILES:
-        shutil.copyfile(folder / name, plan.run / name)
+        write_atomic(plan.run / name, (folder / name).read_bytes())
     return plan.retraining.outcome(folder)
 
 

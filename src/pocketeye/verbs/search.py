@@ -39,6 +39,7 @@ from pocketeye.searching.tasks import (
 )
 from pocketeye.text import human_seconds
 from pocketeye.training.engine.loop import check_device
+from pocketeye.verbs._remembered import remembering, to_remember
 from pocketeye.verbs._result import VerbResult
 
 logger = logging.getLogger(__name__)
@@ -145,11 +146,12 @@ class SearchResult(VerbResult):
         )
 
 
+@remembering
 def search(
     space: str | None = None,
     *,
-    table: Path,
-    target_ms: float,
+    table: Path | None = None,
+    target_ms: float | None = None,
     data: str = "digits",
     classes: str | None = None,
     out: Path | None = None,
@@ -181,7 +183,7 @@ def search(
 
     Runtime, precision, threads, input size and widths are those the latency table was measured
     with. Everything ends up in one folder with a report; an interrupted search goes on with
-    --resume.
+    --resume --out FOLDER, and remembers all other options.
 
     Args:
         space: name or YAML file of a space the table must fit; by default the table's own.
@@ -213,7 +215,7 @@ def search(
         train_precision: fp32, or bf16 mixed precision, of search and training.
         num_processes: data-parallel processes of search and training.
         workers: processes that prepare images.
-        resume: go on with the search in the folder.
+        resume: go on with the search in the folder --out, whose options need not be said again.
         overwrite: start again in a folder that holds a search.
 
     Raises:
@@ -222,8 +224,12 @@ def search(
         MissingFile: no table or data at a path.
         UserError: interrupted; says how to go on.
     """
+    command = to_remember(search, locals())
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InvalidValue("search starts its processes itself: use --num-processes, not torchrun")
+    if table is None or target_ms is None:
+        raise InvalidValue(_nothing_to_search(out, resume))
+    table = Path(table)
     check_device(device)
     latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
     task = task_of(latencies)
@@ -254,18 +260,27 @@ def search(
         "search": _without_machine(config.to_dict()), "derive": asdict(deriving),
         "rounds": rounds, "train": opened.retraining.to_dict() if opened.retraining else None,
     }  # fmt: skip
-    run = RunFolder.open(folder, decisive, resume=resume, overwrite=overwrite)
-    if not resume:
-        stages.forget(folder)
-    if opened.recipe is not None:
-        write_atomic(run / RECIPE, yaml.safe_dump(opened.recipe.to_dict(), sort_keys=False))
-    plan = stages.Plan(
-        space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
-        val=opened.val, target_ms=target_ms, search=config, derive=deriving,
-        retraining=opened.retraining,
-        protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
-    )  # fmt: skip
-    return _run(plan, task, table, data, classes)
+    with RunFolder.held(
+        folder, decisive, resume=resume, overwrite=overwrite, ours=stages.FILES, command=command
+    ) as run:
+        if opened.recipe is not None:
+            write_atomic(run / RECIPE, yaml.safe_dump(opened.recipe.to_dict(), sort_keys=False))
+        plan = stages.Plan(
+            space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
+            val=opened.val, target_ms=target_ms, search=config, derive=deriving,
+            retraining=opened.retraining,
+            protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
+        )  # fmt: skip
+        return _run(plan, task, table, data, classes)
+
+
+def _nothing_to_search(out: Path | None, resume: bool) -> str:
+    """Say what is missing where table or target are not given, and no run remembers them."""
+    if resume and out is not None:
+        return f"{out} holds no search to go on with: begin one with --table and --target-ms"
+    if resume:
+        return "--resume needs the folder of the search (--out), which remembers everything else"
+    return "a search needs a latency table (--table) and a target (--target-ms)"
 
 
 def _open_table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import scratch_folder
 from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 
@@ -109,8 +109,8 @@ class OrtExecutable(Executable):
         check_arrays(self.artifact.inputs, arrays)
         if runs < 1:
             raise InvalidValue(f"runs must be at least 1, got {runs}")
-        with tempfile.TemporaryDirectory() as scratch:
-            session = open_session(self.artifact.path, self.threads, Path(scratch) / "profile")
+        with scratch_folder() as scratch:
+            session = open_session(self.artifact.path, self.threads, scratch / "profile")
             call = self._bind(session, arrays)
             for _ in range(_WARM_UP + runs):
                 call()

@@ -8,7 +8,6 @@ float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passe
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import onnxruntime as ort
 import torch
 
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import scratch_folder, temporary_files_in
 from pocketeye.runtimes._store import (
     check_precision,
     check_stored,
@@ -88,8 +88,8 @@ class OnnxRuntime(Runtime):
                 if request.precision == "fp32":
                     _torch_export(request, path)
                     return
-                with tempfile.TemporaryDirectory() as scratch:
-                    source = Path(scratch) / "fp32.onnx"
+                with scratch_folder(path.parent) as scratch, temporary_files_in(scratch):
+                    source = scratch / "fp32.onnx"
                     _torch_export(request, source)
                     _quantize(source, path, names, request.calibration, example)
 

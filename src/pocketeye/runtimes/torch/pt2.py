@@ -8,6 +8,7 @@ only if it holds nothing but static aten operators and raw tensors, which is all
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zipfile
@@ -40,9 +41,16 @@ _DYNAMIC = ("as_expr", "expr_str", "as_sym_int", "as_custom_obj", "as_operator")
 
 
 def save_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Write a program without its example inputs, which would be pickled."""
+    """Write a program without its example inputs, which would be pickled.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     program.example_inputs = None
-    torch.export.save(program, path)
+    # torch ends the whole process where it cannot finish a file itself.
+    data = io.BytesIO()
+    torch.export.save(program, data)
+    path.write_bytes(data.getvalue())
 
 
 def load_pt2(path: Path) -> fx.GraphModule:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,16 +21,15 @@ _FRAME = re.compile(r"\d{5,}\.png")
 class PngFolder(Writer):
     """``00000.png``, ``00001.png``, …: overlays, cut-outs, or label images in the form of DAVIS."""
 
+    keeps = True
+
     def __init__(self, path: Path, form: Form, *, overwrite: bool = False) -> None:
         super().__init__(path, overwrite=overwrite)
         self.form = form
-        if self.partial.exists() and not overwrite:
-            raise InvalidValue(
-                f"{self.partial} is left from an interrupted run: move it away, or say overwrite"
-            )
-        with self._told():
-            self.partial.mkdir(exist_ok=True)
-            _remove_frames(self.partial)
+
+    def _open(self) -> None:
+        self.partial.mkdir(exist_ok=True)
+        _remove_frames(self.partial)
 
     def _write(self, result: Result, frame: int) -> None:
         result.save(self.partial / f"{frame:05d}.png", self.form)
@@ -38,6 +39,10 @@ class PngFolder(Writer):
 
     def _taken(self) -> bool:
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+    def _require_place(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise InvalidValue(f"{self.path} is a file, and frames need a folder: name another")
 
     def _rename(self) -> None:
         if not self.path.exists():
@@ -50,20 +55,28 @@ class PngFolder(Writer):
         self.partial.rmdir()
 
     def _discard(self) -> None:
-        _remove_frames(self.partial)
-        self.partial.rmdir()
+        if self.partial.is_dir():
+            _remove_frames(self.partial)
+            with suppress(OSError):  # a file of somebody else is in it
+                self.partial.rmdir()
 
 
 class _TextWriter(Writer):
     """One open text file."""
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
-        super().__init__(path, overwrite=overwrite)
-        with self._told():
-            self._file: IO[str] = self.partial.open("w", encoding="utf-8", newline="\n")
+    _file: IO[str]
+
+    def _open(self) -> None:
+        self._file = self.partial.open("w", encoding="utf-8", newline="\n")
 
     def _finish(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
+
+    def _drop(self) -> None:
+        with suppress(OSError):  # of what is still to be written
+            self._file.close()
 
 
 class MotFile(_TextWriter):

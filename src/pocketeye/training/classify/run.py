@@ -69,8 +69,8 @@ def run_classifier(
         "new_head": new_head,
         "teacher_sha256": teacher.sha256 if teacher else None,
     }
-    run = place.open(f"{name}-on-{Path(data).stem}", asked, config)
-    fitted = prepared.fit(run, place.resume)
+    with place.held(f"{name}-on-{Path(data).stem}", asked, config) as run:
+        fitted = prepared.fit(run, place.resume)
     return TrainedRun(
         task=config.task,
         network=name,
@@ -85,6 +85,7 @@ def run_classifier(
         params=num_params(module),
         # Those of validation first: that a test split chose the epoch must not be cut off.
         problems=(*val.problems, *train.problems),
+        epochs_before=tuple(run.epochs_before),
         commands=tuple(next_commands(run.path, data)),
     )
 

@@ -51,9 +51,26 @@ def fit_dense(
         InvalidValue: sets of different classes, a loss that is not finite, no room.
         UserError: interrupted; says how to go on.
     """
+    plan = dense_plan(model, train, val, config, run, description)
+    return fit_run(model, plan, run, resume)
+
+
+def dense_plan(
+    model: DenseNetwork,
+    train: DenseSet,
+    val: DenseSet,
+    config: DenseRecipe,
+    run: RunFolder,
+    description: DenseDescription,
+) -> TrainingPlan:
+    """Return what :func:`fit_dense` trains with; ``run`` need not be open yet.
+
+    Raises:
+        InvalidValue: sets of different classes, or too few images for so many processes.
+    """
     require_same_classes(train, val)
     task, loaders = _made(model, train, val, config, description)
-    plan = TrainingPlan(
+    return TrainingPlan(
         title=f"{description.network} with {description.backbone} on {description.data}",
         task=task,
         loaders=loaders,
@@ -68,7 +85,6 @@ def fit_dense(
         all_used=isinstance(task, SemanticTask),
         progress=f"training {description.network}",
     )
-    return fit_run(model, plan, run, resume)
 
 
 def require_same_classes(train: DenseSet, val: DenseSet) -> None:

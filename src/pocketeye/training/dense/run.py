@@ -21,9 +21,10 @@ from pocketeye.models.reference import ArchitectureFile, Run, expect
 from pocketeye.models.task import CLASSIFY, Task
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import ARCHITECTURE, BEST
-from pocketeye.training.dense.fit import DenseSet, fit_dense
+from pocketeye.training.dense.fit import DenseSet, dense_plan
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
+from pocketeye.training.engine.fit import fit_run
 from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import (
     RunOptions,
@@ -102,8 +103,10 @@ def run_dense(
         "checkpoint": as_text(checkpoint),
         "start_from": as_text(start_from),
     }
-    run = place.open(f"{description.network}-{named.name}-on-{Path(data).stem}", asked, config)
-    fitted = fit_dense(network, train, val, config, run, place.resume, description=description)
+    name = f"{description.network}-{named.name}-on-{Path(data).stem}"
+    plan = dense_plan(network, train, val, config, place.folder(name), description)
+    with place.held(name, asked, config) as run:
+        fitted = fit_run(network, plan, run, place.resume)
     return TrainedRun(
         task=config.task,
         network=f"{description.network} with {description.backbone}",
@@ -117,6 +120,7 @@ def run_dense(
         params=num_params(network),
         started=started,
         problems=(*train.problems, *val.problems),
+        epochs_before=tuple(run.epochs_before),
         commands=tuple(next_commands(run.path, description)),
     )
 

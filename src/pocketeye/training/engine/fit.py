@@ -18,17 +18,20 @@ from pocketeye.runs import (
     BEST,
     CHECKPOINT,
     CURVES,
+    JUDGED,
     LAST,
     RECIPE,
     REPORT,
     RESULT,
     RunFolder,
+    sha256_of,
     write_atomic,
 )
 from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.engine.figures import save_curves
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
 from pocketeye.training.engine.recipe import Recipe
+from pocketeye.training.engine.tensorboard import TensorBoardLog
 from pocketeye.training.engine.weights import SaveWeights
 
 
@@ -104,6 +107,7 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
     with threads(recipe.threads):
         if is_first_process():
             _begin(plan, run, resume)
+        log = [TensorBoardLog(run)] if recipe.tensorboard else []
         trainer = make_trainer(
             run,
             max_epochs=recipe.epochs,
@@ -113,7 +117,7 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
             precision=recipe.precision,
             sync_bn=plan.sync_bn,
             description=plan.progress,
-            callbacks=[SaveWeights(run, next(iter(recipe.record.metrics))), *plan.callbacks],
+            callbacks=[SaveWeights(run, next(iter(recipe.record.metrics))), *plan.callbacks, *log],
             all_used=plan.all_used,
             gradient_clip_val=recipe.clip_grad or None,
             accumulate_grad_batches=recipe.accumulate,
@@ -139,9 +143,13 @@ def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
     A resumed run gets its files too: the first attempt may have been killed before it wrote them, or
     after ``--overwrite`` while those of another network were still there.
     """
-    if not (resume and (run / CHECKPOINT).is_file()):
-        for name in (BEST, LAST, RESULT, REPORT, CURVES, CHECKPOINT, *plan.drawings):
-            (run / name).unlink(missing_ok=True)
+    going_on = resume and (run / CHECKPOINT).is_file()
+    # Of one that goes on: what was found out about weights that may be replaced.
+    done = len(run.metrics()) >= plan.recipe.epochs
+    gone = () if done else (RESULT, REPORT, CURVES, *JUDGED)
+    every = (CHECKPOINT, BEST, LAST, RESULT, REPORT, CURVES, *JUDGED, *plan.drawings)
+    for name in gone if going_on else every:
+        (run / name).unlink(missing_ok=True)
     write_atomic(run / RECIPE, yaml.safe_dump(plan.recipe.to_dict(), sort_keys=False))
     plan.describe(run)
 
@@ -166,7 +174,8 @@ def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
         columns = {name.partition("/")[2]: best[name] for name in metrics if name in best}
         run.write_json(RESULT, {
             **asdict(result), **columns, "last_value": rows[-1][key], **plan.counts,
-            "weights": BEST, "params": sum(p.numel() for p in model.parameters()),
+            "weights": BEST, "weights_sha256": sha256_of(run / BEST),
+            "params": sum(p.numel() for p in model.parameters()),
         })  # fmt: skip
         plan.report(run)
     if torch.distributed.is_available() and torch.distributed.is_initialized():

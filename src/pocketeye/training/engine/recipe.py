@@ -22,7 +22,7 @@ from pocketeye.training.engine.ranges import Count, Rate, Share, require_ranges
 
 TrainPrecision = Literal["fp32", "bf16", "fp16"]
 # What changes where and how fast a training runs, but not its result.
-_MACHINE = ("device", "workers", "threads")
+_MACHINE = ("device", "workers", "threads", "tensorboard")
 _DEFAULT_TASK = CLASSIFY.name
 
 
@@ -58,6 +58,7 @@ class Recipe:
         device: ``auto`` takes CUDA, then MPS, then the CPU.
         workers: processes that prepare samples; 0 prepares them in the training process.
         threads: torch's threads; None leaves them as they are.
+        tensorboard: write the numbers of every epoch for TensorBoard too.
     """
 
     task: str = _DEFAULT_TASK
@@ -91,6 +92,7 @@ class Recipe:
     device: Device = "auto"
     workers: Annotated[int, Range(0, 256)] = 0
     threads: Annotated[int, Range(1, 1024)] | None = None
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         require_ranges(self)

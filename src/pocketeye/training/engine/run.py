@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from torch import nn
 
-from pocketeye.devices import Device
-from pocketeye.runs import RunFolder
+from pocketeye.devices import Device, is_first_process
+from pocketeye.runs import CHECKPOINT, RunFolder
 from pocketeye.training.engine.fit import FitResult
-from pocketeye.training.engine.loop import open_run
 from pocketeye.training.engine.recipe import Recipe, TrainPrecision
+from pocketeye.training.engine.tensorboard import require_tensorboard
 
 
 class RunOptions(TypedDict, total=False):
@@ -34,6 +35,7 @@ class RunOptions(TypedDict, total=False):
         num_processes: data-parallel processes on this machine.
         workers: processes that prepare samples.
         threads: threads of torch.
+        tensorboard: write the numbers of every epoch for TensorBoard too, into OUT/tensorboard.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class RunOptions(TypedDict, total=False):
     num_processes: int
     workers: int
     threads: int
+    tensorboard: bool
 
 
 def add_args_of(base: type, options: type) -> None:
@@ -77,6 +80,7 @@ class TrainedRun:
         started: what the weights began with, in words; empty for random ones.
         sets: what the data were, a line for each; empty where ``data`` says it all.
         problems: what was left out of the data.
+        epochs_before: how many epochs the run was begun with, where more were added since.
         commands: (what for, command) that make sense now.
     """
 
@@ -94,6 +98,7 @@ class TrainedRun:
     started: str = ""
     sets: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    epochs_before: tuple[int, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
 
 
@@ -105,23 +110,43 @@ class Place:
     resume: bool
     overwrite: bool
 
-    def open(self, name: str, asked: Mapping[str, Any], recipe: Recipe) -> RunFolder:
-        """Open the run folder, by default ``out/train/NAME``.
+    def folder(self, name: str) -> RunFolder:
+        """Return the run folder as it is, by default ``out/train/NAME``; nothing is made."""
+        return RunFolder(Path("out") / "train" / name if self.out is None else self.out)
+
+    def goes_on(self, name: str) -> bool:
+        """Tell whether there is something to go on from, and that is asked for."""
+        return self.resume and (self.folder(name) / CHECKPOINT).is_file()
+
+    @contextmanager
+    def held(self, name: str, asked: Mapping[str, Any], recipe: Recipe) -> Iterator[RunFolder]:
+        """Open the run folder for this training alone, once all that is asked for fits together.
 
         Args:
             asked: what decides the run besides its recipe; it must be the same to go on.
 
         Raises:
-            InvalidValue: a run is there and may not be, or it was begun otherwise.
+            InvalidValue: a run is there and may not be, it was begun otherwise, or another process
+                trains in it.
         """
-        folder = Path("out") / "train" / name if self.out is None else self.out
+        folder = self.folder(name).path
         config = {**asked, **recipe.to_dict()}
-        return open_run(folder, config, resume=self.resume, overwrite=self.overwrite)
+        if not is_first_process():
+            yield RunFolder(folder)
+            return
+        with RunFolder.held(folder, config, resume=self.resume, overwrite=self.overwrite) as run:
+            yield run
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
-    """Return where the run goes, and what else was given: fields of the recipe, mostly."""
+    """Return where the run goes, and what else was given: fields of the recipe, mostly.
+
+    Raises:
+        MissingExtra: TensorBoard is asked for and not installed.
+    """
     changes: dict[str, Any] = dict(options)
+    if changes.get("tensorboard"):
+        require_tensorboard()
     out = changes.pop("out", None)
     place = Place(
         out=None if out is None else Path(out),

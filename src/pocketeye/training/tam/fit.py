@@ -51,8 +51,26 @@ def fit_tracker(
         InvalidValue: a source of another length, a loss that is not finite, no room.
         UserError: interrupted; says how to go on.
     """
+    plan = tracker_plan(model, train, val, config, run, description, teacher)
+    return fit_run(model, plan, run, resume)
+
+
+def tracker_plan(
+    model: TAM,
+    train: ClipSource,
+    val: ClipSource,
+    config: TamRecipe,
+    run: RunFolder,
+    description: TrackerDescription,
+    teacher: FeatureTeacher | None = None,
+) -> TrainingPlan:
+    """Return what :func:`fit_tracker` trains with; ``run`` need not be open yet.
+
+    Raises:
+        InvalidValue: a network or a teacher that does not fit.
+    """
     assert len(train) == samples_per_epoch(config), "the source is made for this recipe"
-    plan = TrainingPlan(
+    return TrainingPlan(
         title=f"{description.variant} on {description.data}, {require_square(model)} px",
         task=_TASKS[config.record](model, config, teacher),
         loaders=(
@@ -68,7 +86,6 @@ def fit_tracker(
         all_used=False,
         progress=f"training {description.variant}",
     )
-    return fit_run(model, plan, run, resume)
 
 
 def require_square(model: TAM) -> int:

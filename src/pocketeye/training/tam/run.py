@@ -10,8 +10,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import Task
-from pocketeye.runs import CHECKPOINT
 from pocketeye.tracking import open_model
+from pocketeye.training.engine.fit import fit_run
 from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import (
     RunOptions,
@@ -22,7 +22,7 @@ from pocketeye.training.engine.run import (
     split_options,
 )
 from pocketeye.training.tam.distill import FeatureTeacher
-from pocketeye.training.tam.fit import fit_tracker, require_square
+from pocketeye.training.tam.fit import require_square, tracker_plan
 from pocketeye.training.tam.init import look_near_first
 from pocketeye.training.tam.recipe import TamRecipe
 from pocketeye.training.tam.report import VALIDATION, next_commands
@@ -68,6 +68,7 @@ def run_tracker(
     See :func:`pocketeye.train_tracker` for the arguments and the errors.
     """
     place, changes = split_options(options)
+    name = f"{model}-{task}"
     trunk, checkpoint, start_from, teacher, teacher_checkpoint = (
         changes.pop(name, None)
         for name in ("trunk", "checkpoint", "start_from", "teacher", "teacher_checkpoint")
@@ -81,7 +82,7 @@ def run_tracker(
     if checkpoint is None:
         look_near_first(network)
     started = begin_with(network, checkpoint=checkpoint, start_from=start_from)
-    if config.frozen_stride and not started and not place.resume:
+    if config.frozen_stride and not started and not place.goes_on(name):
         raise InvalidValue(
             f"frozen_stride {config.frozen_stride} keeps layers that nothing has trained: "
             "give --start-from (tf_efficientnet_lite0, say) or --checkpoint, or a recipe without it"
@@ -99,16 +100,15 @@ def run_tracker(
         "teacher_checkpoint": as_text(teacher_checkpoint),
         "teacher_sha256": taught.sha256 if taught else None,
     }
-    run = place.open(f"{model}-{task}", asked, config)
-    # The norms of a run that goes on are in its checkpoint.
-    if checkpoint is None and not (place.resume and (run / CHECKPOINT).is_file()):
-        measure_maps(network, train)
     description = TrackerDescription(
         task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data
     )
-    fitted = fit_tracker(
-        network, train, val, config, run, place.resume, description=description, teacher=taught
-    )
+    # The norms of a run that goes on are in its checkpoint.
+    if checkpoint is None and not place.goes_on(name):
+        measure_maps(network, train)
+    plan = tracker_plan(network, train, val, config, place.folder(name), description, taught)
+    with place.held(name, asked, config) as run:
+        fitted = fit_run(network, plan, run, place.resume)
     return TrainedRun(
         task=config.task,
         network=model,
@@ -121,6 +121,7 @@ def run_tracker(
         started=started,
         sets=tuple(sets.lines()),
         problems=tuple(sets.problems),
+        epochs_before=tuple(run.epochs_before),
         commands=tuple(next_commands(run.path, model, task)),
     )
 

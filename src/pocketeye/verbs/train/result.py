@@ -63,6 +63,12 @@ class TrainResult(TrainedRun, VerbResult):
             f"in epoch {fitted.best_epoch} of {fitted.epochs} · {escape(self.network)} · "
             f"{self.input_size} px · {human_seconds(fitted.seconds)}"
         )
+        if self.epochs_before:
+            before = self.epochs_before[-1]
+            lines.append(
+                f"epochs {before + 1} to {fitted.epochs} were added to a training of {before}: their "
+                f"learning rate is that of a training of {fitted.epochs} (curves.png shows the step)"
+            )
         return lines + problem_lines(self.problems)
 
     def written(self) -> list[Path]:
