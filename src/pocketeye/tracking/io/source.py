@@ -64,6 +64,11 @@ def open_video(source: Any, *, fps: float | None = None) -> Frames:
     )
 
 
+def is_address(name: str) -> bool:
+    """Return whether a name is the address of a stream, as FFmpeg takes them."""
+    return _ADDRESS.match(name) is not None
+
+
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
     """Sorts ``frame2`` before ``frame10``."""
     parts = re.findall(r"\d+|\D+", name)
@@ -72,7 +77,7 @@ def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
 
 
 def _open_name(name: str, fps: float | None) -> Frames:
-    if _ADDRESS.match(name):
+    if is_address(name):
         return _open_address(name)
     path = Path(name)
     if path.is_dir():
