@@ -269,8 +269,8 @@ class Result:
         if self.labels is None:
             return str(self.ids[index])
         name = self.labels[index]
-        if self.frame is not None:  # in a video an object is known by its number
-            return f"{self.ids[index]} {name}".strip()
+        if name and self.frame is not None:  # in a video an object is known by its number
+            return f"{self.ids[index]}: {name}"
         return name if self.scores is None or not name else f"{name} {self.scores[index]:.2f}"
 
     def _masks(self, what: str) -> Masks:

@@ -111,15 +111,18 @@ class TrackJob:
         targets = [targets_of(self.out, video.name, several=several) for video in videos]
         if not self.resume and not self.overwrite:
             _require_free([path for paths in targets for path in paths])
+        finished: dict[str, TrackedVideo] = {}
+        if self.resume:  # all are asked before any is tracked: a job that differs ends here
+            finished = self._finished(videos, targets)
         if not several:
-            return [self._track(videos[0], targets[0])], []
+            return [finished.get(videos[0].name) or self._track(videos[0], targets[0])], []
         tracked: list[TrackedVideo] = []
         failed: list[str] = []
         _ = self.tracker  # missing weights are said once
         with progress.task("videos", len(videos)) as bar:
             for video, paths in zip(videos, targets, strict=True):
                 try:
-                    tracked.append(self._track(video, paths))
+                    tracked.append(finished.get(video.name) or self._track(video, paths))
                 except (UserError, OSError, FFmpegError, MemoryError) as error:
                     failed.append(f"{video.said}: {error or type(error).__name__}")
                 bar.advance()
@@ -127,10 +130,20 @@ class TrackJob:
             raise InvalidValue(f"none of {len(videos)} videos could be tracked; first: {failed[0]}")
         return tracked, failed
 
+    def _finished(
+        self, videos: Sequence[NamedVideo], targets: Sequence[list[Path]]
+    ) -> dict[str, TrackedVideo]:
+        """Return what was found in the videos that are finished, by name."""
+        found = {}
+        for video, paths in zip(videos, targets, strict=True):
+            record = TrackRecord.beside(paths[0])
+            before = record.finished(self._settings(video, paths), paths)
+            if before is not None:
+                found[video.name] = before
+        return found
+
     def _track(self, video: NamedVideo, targets: list[Path]) -> TrackedVideo:
         record = TrackRecord.beside(targets[0])
-        if self.resume and (before := record.finished(self._settings(video, targets), targets)):
-            return before
         replace = self.overwrite or (self.resume and record.path.exists())
         with open_video(video.source, fps=self.fps) as frames:
             request = self._request(frames)

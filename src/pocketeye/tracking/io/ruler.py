@@ -13,7 +13,8 @@ from pocketeye.tracking.video.frame_prompts import FramePrompt
 _SMALLEST = 720  # pixels of the longer side on paper: smaller frames are enlarged to be read
 _STEPS = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
 _APART = 70  # pixels on paper between two labelled lines, at least
-_PAPER, _INK, _LINE = (255, 255, 255), (40, 40, 40), (255, 255, 255, 90)
+_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_LINE = ((255, 255, 255, 120), (0, 0, 0, 70))  # side by side, to be seen on any ground
 
 
 def with_ruler(frame: np.ndarray, prompts: Sequence[FramePrompt] = ()) -> Image.Image:
@@ -38,17 +39,20 @@ def with_ruler(frame: np.ndarray, prompts: Sequence[FramePrompt] = ()) -> Image.
     right, bottom = margin + width * scale, margin + height * scale
     for x in range(0, width, step):
         at = margin + x * scale
-        draw.line((at, margin - 5, at, bottom + 5), fill=_LINE if x else _INK)
+        for beside, ink in enumerate(_LINE if x else (_INK,)):
+            draw.line((at + beside, margin, at + beside, bottom), fill=ink)
         for y in (margin - 7, bottom + 7):
             anchor = "ms" if y < margin else "mt"
             draw.text((at, y), str(x), fill=_INK, font=font, anchor=anchor)
-            draw.line((at, y - 1 if y > margin else y + 1, at, y), fill=_INK)
+            draw.line((at, y, at, y + 4 if y < margin else y - 4), fill=_INK)
     for y in range(0, height, step):
         at = margin + y * scale
-        draw.line((margin - 5, at, right + 5, at), fill=_LINE if y else _INK)
+        for beside, ink in enumerate(_LINE if y else (_INK,)):
+            draw.line((margin, at + beside, right, at + beside), fill=ink)
         for x in (margin - 7, right + 7):
             anchor = "rm" if x < margin else "lm"
             draw.text((x, at), str(y), fill=_INK, font=font, anchor=anchor)
+            draw.line((x + 2, at, x + 5, at) if x < margin else (x - 5, at, x - 2, at), fill=_INK)
     for prompt in prompts:
         _mark(draw, prompt, scale, margin)
     return paper

@@ -12,7 +12,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.tracking.io.write_files import ImageFolder, TextWriter, frame_name
 
-_UNNAMED = "object"  # the category of objects without a name
+UNNAMED = "object"  # the category of objects without a name
 
 
 class CocoFile(TextWriter):
@@ -58,7 +58,7 @@ class CocoFile(TextWriter):
             )
         if self._images is not None:
             self._images.write(result)
-        labels = [label or _UNNAMED for label in result.labels or [""] * len(result)]
+        labels = [label or UNNAMED for label in result.labels or [""] * len(result)]
         numbers = [self._categories.setdefault(x, len(self._categories) + 1) for x in labels]
         for annotation in result.to_coco(
             image_id=frame, category_ids=numbers, first_id=self._next_id

@@ -9,6 +9,7 @@ from typing import Any
 
 from pocketeye import progress
 from pocketeye.results import Result
+from pocketeye.tracking.io.write_coco import UNNAMED
 from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.session import Session
 from pocketeye.tracking.video.tracked import TrackedFrame
@@ -71,7 +72,7 @@ class WatchedFrames:
         names = self.request.names
         if not names:
             return result
-        return replace(result, labels=[names.get(number, "") for number in result.ids])
+        return replace(result, labels=[names.get(number, UNNAMED) for number in result.ids])
 
 
 def _row(result: Result) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from pocketeye.text import text_table
+from pocketeye.text import file_stem, text_table
 from pocketeye.verbs._result import VerbResult
 
 if TYPE_CHECKING:  # torch would come along
@@ -76,8 +76,8 @@ class TrackResult(VerbResult):
         suffixes = {path.suffix.lower() for path in self.written()}
         for suffix in (".mp4", ".json"):  # to look at, to go on with
             if suffix not in suffixes and self.videos:
-                first = self.videos[0].files[0]
-                stem = first.stem if len(self.videos) == 1 else "tracks"
+                named = file_stem(Path(self.videos[0].video.rstrip("/")).stem) or "video"
+                stem = named if len(self.videos) == 1 else "tracks"
                 target = Path("out") / "track" / f"{stem}{suffix}"
                 return [shlex.join([*self.command, "--out", str(target)])]
         return []

@@ -119,9 +119,13 @@ def track(
         request.check(None, "")
     tracked, failed = job.run(found)
     words += request.words()
-    for option, value in (("--detect", detect), ("--classes", ",".join(_many(classes))),
-                          ("--score-threshold", score_threshold), ("--checkpoint", checkpoint),
-                          ("--model", None if model == DEFAULT_TRACKER else model)):  # fmt: skip
+    looked = at if detect is not None and at != start else None
+    again = {
+        "--frame": looked, "--detect": detect, "--classes": ",".join(_many(classes)),
+        "--score-threshold": score_threshold, "--checkpoint": checkpoint,
+        "--model": None if model == DEFAULT_TRACKER else model,
+    }  # fmt: skip
+    for option, value in again.items():
         words += [option, str(value)] if value not in (None, "") else []
     return TrackResult(
         model=model, videos=tuple(tracked), failed=tuple(failed), command=tuple(words)
