@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,18 @@ def datasets() -> Path:
     if not _DATA.is_dir():
         pytest.skip("no data sets here (POCKETEYE_DATA)")
     return _DATA
+
+
+@contextmanager
+def largest_file(num_bytes: int) -> Iterator[None]:
+    """Let files of this process grow to so many bytes only, as on a disk that gets full."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def randomise_bn(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:

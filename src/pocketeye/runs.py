@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any
 import yaml
 
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import cannot_write, clean_partials, held, write_whole
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
@@ -38,21 +42,31 @@ CONFIG, ENVIRONMENT, METRICS, CHECKPOINT = (
 )  # fmt: skip
 
 
+# What `eval` writes beside the network that it judged.
+JUDGED = (
+    EVALUATION, "classes.csv", "confusion.csv", "confusion.png", "calibration.png", "pr.png",
+    "worst.png",
+)  # fmt: skip
+_OF_A_RUN = (
+    METRICS, RESULT, REPORT, CURVES, SAMPLES, ANSWERS, RECIPE, MODEL, ARCHITECTURE, ENVIRONMENT, *JUDGED,
+)  # fmt: skip
+
+# Keys of config.yaml: options as the user gave them, epochs, and what those were before more were added.
+COMMAND, EPOCHS, ADDED = "command", "epochs", "epochs_before"
+_NOT_COMPARED = (COMMAND, ADDED)
+
+
 def write_atomic(path: Path, text: str | bytes) -> Path:
     """Write a file so that a crash or a full disk leaves the old one whole.
 
     Raises:
         InvalidValue: the disk is full or the folder cannot be written (nothing is lost).
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
-        partial.replace(path)
+        write_whole(path, text.encode("utf-8") if isinstance(text, str) else text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidValue(
-            f"cannot write {path}: {error.strerror}; what was there before is unchanged"
-        ) from error
+        kept = "what was there before is unchanged" if path.is_file() else ""
+        raise cannot_write(path, error, kept) from error
     return path
 
 
@@ -122,15 +136,49 @@ class RunFolder:
         self.path = path
 
     @classmethod
+    @contextmanager
+    def held(
+        cls,
+        path: Path,
+        config: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        ours: Collection[str] = (),
+        command: Mapping[str, Any] | None = None,
+    ) -> Iterator[RunFolder]:
+        """Open a run as :meth:`open` does, and keep other processes out of it inside the block.
+
+        Raises:
+            InvalidValue: as :meth:`open`; or another process trains in the folder.
+        """
+        make_folder(path)
+        with held(path):
+            yield cls.open(
+                path, config, resume=resume, overwrite=overwrite, ours=ours, command=command
+            )
+
+    @classmethod
     def open(
-        cls, path: Path, config: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+        cls,
+        path: Path,
+        config: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        ours: Collection[str] = (),
+        command: Mapping[str, Any] | None = None,
     ) -> RunFolder:
         """Make the folder, or continue in it.
+
+        A run may go on with more ``epochs`` than it was begun with, and with nothing else changed.
 
         Args:
             config: plain values (what YAML can hold); compared with the stored one on resume.
             resume: continue a run that is already there.
             overwrite: start again in a folder that holds a run.
+            ours: further files, and folders that are runs, that belong to the run and go with it.
+            command: options the user gave, to be remembered; they are not compared.
 
         Raises:
             InvalidValue: the folder holds a run and neither flag was given, or the resumed run had
@@ -139,16 +187,8 @@ class RunFolder:
         run = cls(path)
         stored = run.config() if (path / CONFIG).is_file() else None
         if stored is not None and resume:
-            changed = sorted(
-                key
-                for key in {*stored, *config}
-                if _plain(stored.get(key)) != _plain(config.get(key))
-            )
-            if changed:
-                raise InvalidValue(
-                    f"cannot resume {path}: the run was begun with another "
-                    + "; ".join(f"{k} ({stored.get(k)!r}, now {config.get(k)!r})" for k in changed)
-                )
+            run._go_on(stored, _plain(dict(config)))
+            clean_partials(path)
             return run
         if stored is not None and not overwrite:
             raise InvalidValue(
@@ -156,12 +196,60 @@ class RunFolder:
                 "--overwrite, or choose another --out"
             )
         make_folder(path)
-        for name in (METRICS, CHECKPOINT):
-            (path / name).unlink(missing_ok=True)
+        written = {**config, COMMAND: command} if command else config
+        try:
+            clean_partials(path)
+            _clear(path, ours)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         # config.yaml last: it is what makes a folder a run, also for one that is killed here
         write_atomic(path / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
-        write_atomic(path / CONFIG, yaml.safe_dump(_plain(dict(config)), sort_keys=False))
+        run._write_config(_plain(dict(written)))
         return run
+
+    def _go_on(self, stored: dict[str, Any], config: dict[str, Any]) -> None:
+        """Refuse another configuration; take over more epochs.
+
+        Raises:
+            InvalidValue: see :meth:`open`.
+        """
+        before, now = (_flat({k: v for k, v in c.items() if k not in _NOT_COMPARED})
+                       for c in (stored, config))  # fmt: skip
+        changed = {
+            key: (before.get(key), now.get(key))
+            for key in sorted({*before, *now})
+            if before.get(key) != now.get(key)
+        }
+        if list(changed) == [EPOCHS]:
+            old, new = changed[EPOCHS]
+            if isinstance(old, int) and isinstance(new, int) and new > old:
+                for name in (RESULT, REPORT, CURVES, *JUDGED):
+                    (self.path / name).unlink(missing_ok=True)
+                added = [*stored.get(ADDED, []), old]
+                self._write_config({**stored, EPOCHS: new, ADDED: added})
+                return
+        if changed:
+            raise InvalidValue(
+                f"cannot resume {self.path}: the run was begun with another "
+                + "; ".join(
+                    f"{k} ({_said(old)}, now {_said(new)})" for k, (old, new) in changed.items()
+                )
+                + ": say the same again, or start again with --overwrite"
+            )
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        write_atomic(self.path / CONFIG, yaml.safe_dump(config, sort_keys=False))
+
+    @property
+    def epochs_before(self) -> list[int]:
+        """How many epochs were asked for first, where a run went on after more were; else empty."""
+        return list(self.config().get(ADDED, [])) if (self.path / CONFIG).is_file() else []
+
+    @property
+    def identity(self) -> str:
+        """sha256 of what the run was begun with: that of its checkpoint has to be the same."""
+        config = {k: v for k, v in self.config().items() if k not in (*_NOT_COMPARED, EPOCHS)}
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -202,6 +290,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Return nested values under names such as ``search.lr``."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{before}{key}"
+        flat |= _flat(item, f"{name}.") if isinstance(item, Mapping) and item else {name: item}
+    return flat
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def _clear(path: Path, ours: Collection[str]) -> None:
+    """Remove the run in a folder: what it goes on from first, what makes it a run last."""
+    for name in (CHECKPOINT, BEST, LAST, *ours, *_OF_A_RUN, CONFIG):
+        if (path / name / CONFIG).is_file():
+            shutil.rmtree(path / name)
+        elif not (path / name).is_dir():
+            (path / name).unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

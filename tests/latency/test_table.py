@@ -18,10 +18,11 @@ from pocketeye.latency.build import build_table
 from pocketeye.latency.calibration import FITS, calibrate
 from pocketeye.latency.check import check_table
 from pocketeye.latency.device import Device
-from pocketeye.latency.plots import plot_check, plot_table, save_figure
+from pocketeye.latency.plots import plot_check, plot_table
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.backbones.fbnet import architectures
+from pocketeye.results.figures import save_figure
 from pocketeye.runtimes import get_runtime
 from tests.latency.fakes import SPACE, use_fake_machine
 
@@ -235,7 +236,7 @@ def test_images_name_the_device(
         texts = " ".join(axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes)
         assert table.header.device.cpu in texts
         assert "onnxruntime" in texts
-        saved = save_figure(figure, tmp_path / f"{name}.png")
+        saved = save_figure(figure, tmp_path / f"{name}.png", 150)
         assert saved.read_bytes().startswith(b"\x89PNG")
     stored = json.loads(report.save(tmp_path / "check.json").read_text())
     assert stored["n"] == 5

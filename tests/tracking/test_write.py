@@ -14,6 +14,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.results import CompactMask, Masks, Result, color_of
 from pocketeye.tracking import open_video, open_writer, write_all
 from pocketeye.tracking.io import write_video as video_module
+from tests.conftest import largest_file
 
 SIZE = (96, 64)
 
@@ -244,9 +245,7 @@ def test_overwriting_a_folder_leaves_strangers_alone(tmp_path):
 def test_a_partial_folder_is_not_mixed_with_a_new_run(tmp_path):
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "00099.png").write_text("")
-    with pytest.raises(InvalidValue, match=r"out\.partial .*interrupted"):
-        open_writer(tmp_path / "out")
-    write_all(results(2), [open_writer(tmp_path / "out", overwrite=True)])
+    write_all(results(2), [open_writer(tmp_path / "out")])
     assert count_frames(tmp_path / "out") == 2
 
 
@@ -313,16 +312,39 @@ def test_a_place_that_cannot_be_written(tmp_path):
             open_writer(tmp_path / "file" / name, fps=25)
 
 
-def test_a_full_disk_says_what_is_kept(tmp_path):
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full here")
-    writer = open_writer(tmp_path / "out.txt")
-    writer._file.close()
-    writer._file = full.open("w")
-    many = (result(i % 30) for i in range(400))
-    with pytest.raises(InvalidValue, match=r"cannot write .*out\.txt: No space"):
-        write_all(many, [writer])
+@pytest.mark.parametrize("limit", [0, 20, 900])
+@pytest.mark.parametrize("name", ["out.mp4", "out.webm", "out.mov", "out.txt", "out.json", "out"])
+def test_a_full_disk_costs_the_output_and_not_the_process(tmp_path, name, limit):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (30, SIZE[1], SIZE[0], 3), np.uint8)
+    path = tmp_path / name
+    writer = open_writer(path, "overlay" if name == "out" else None, fps=25)
+    with largest_file(limit), pytest.raises(InvalidValue, match=r"disk of .* is full") as said:
+        write_all((result(i, image=noise[i]) for i in range(30)), [writer])
+    assert str(tmp_path) in str(said.value)
+    left = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert not left, "what cannot be read is not left lying about"
+    write_all(results(2), [open_writer(path, fps=25)])  # the lock is gone as well
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_writers_do_not_mix(tmp_path, name):
+    path = tmp_path / name
+    with open_writer(path, fps=25) as first:
+        first.write(result(0))
+        with pytest.raises(InvalidValue, match="is being written by another process"):
+            open_writer(path, fps=25, overwrite=True)
+        first.write(result(1))
+    assert count_frames(path) == 2
+    assert [p for p in tmp_path.iterdir() if p.name != "out_frames"] == [path]
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.txt", "out"])
+def test_what_cannot_be_replaced_is_said_before_the_work(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("mine") if name == "out" else path.mkdir()
+    with pytest.raises(InvalidValue, match=r"is a (file|folder)"):
+        open_writer(path, fps=25, overwrite=True)
 
 
 def test_objects_keep_their_colours_through_a_video(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,12 +62,6 @@ def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
     axes.set_xlabel(f"layer of {space.name}@{size_text(space.input_size)}\n{where}")
     figure.colorbar(image, ax=axes, label=f"ms on {header.device.cpu}")
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write as PNG."""
-    figure.savefig(path, dpi=150)
-    return path
 
 
 def _figure(width: float, height: float) -> Figure:

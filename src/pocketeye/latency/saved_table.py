@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.latency.check import CheckReport, check_table
-from pocketeye.latency.plots import plot_check, save_figure
+from pocketeye.latency.plots import plot_check
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace, list_spaces, load_space
+from pocketeye.results.figures import save_figure
 from pocketeye.runtimes import get_runtime
 
 
@@ -44,7 +45,7 @@ def check_file(
     )
     base = path.with_name(path.name.removesuffix(".json"))
     files = (
-        save_figure(plot_check(report), base.with_name(base.name + ".check.png")),
+        save_figure(plot_check(report), base.with_name(base.name + ".check.png"), 150),
         report.save(base.with_name(base.name + ".check.json")),
     )
     return table, report, files

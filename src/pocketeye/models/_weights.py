@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models._registry import filter_of
+from pocketeye.models.saved import check_saved
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -33,18 +34,22 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     weights are preferred where a training checkpoint holds both.
 
     Raises:
-        MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, or one that would need
-            unpickling of foreign objects.
+        MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, one that would need
+            unpickling of foreign objects, or weights of ours that changed since they were saved.
     """
     if not path.is_file():
         raise MissingFile(f"no checkpoint at {path}")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            state = load_file(path)
+            check_saved(path, state)
+            return state
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             # of pickles that are refused or read all the same
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except InvalidValue:
+        raise
     except pickle.UnpicklingError as error:
         raise InvalidValue(
             f"{path} is refused: it is no plain file of tensors (loading it could run foreign code)"

@@ -35,6 +35,7 @@ from typing import Any
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_text, size_value
+from pocketeye.runs import write_atomic
 
 SCHEMA = "pocketeye.architecture/1"
 
@@ -374,9 +375,8 @@ class Architecture:
         return cls._of(name, parse_size(size), layers)
 
     def save(self, path: Path) -> Path:
-        """Write :meth:`to_json` to ``path``."""
-        path.write_text(self.to_json() + "\n", encoding="utf-8")
-        return path
+        """Write :meth:`to_json` to ``path``; raise InvalidValue where that is not possible."""
+        return write_atomic(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Architecture:

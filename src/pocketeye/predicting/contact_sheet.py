@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pocketeye.predicting.predict import Prediction
 from pocketeye.results.figures import VAL_COLOUR, short
+from pocketeye.results.result import save_image
 
 CELL = 192
 """Side of the square each image is fitted into."""
@@ -39,8 +40,7 @@ def save_contact_sheet(predictions: Sequence[Prediction], path: Path, title: str
     for place, row in enumerate(shown):
         left = _MARGIN + place % columns * width
         _draw_cell(sheet, draw, row, left, _HEAD + place // columns * height, rows)
-    sheet.save(path)
-    return path
+    return save_image(sheet, path)
 
 
 def _columns(count: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.outputs import cannot_write, write_whole
 from pocketeye.results.colors import davis_palette
 from pocketeye.results.draw import FILL, dilate, draw_boxes, draw_masks
 from pocketeye.results.masks import Masks
@@ -297,19 +298,23 @@ def save_image(image: Image.Image, path: Path) -> Path:
     Raises:
         InvalidValue: unknown suffix, or a place that cannot be written.
     """
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
+        known = "png, jpg, webp, bmp, tif"
+        raise InvalidValue(f"cannot save {path.name}: its suffix is of no image ({known})")
+    data = io.BytesIO()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # 1 deflates a full HD image four times as fast as 6 and not much larger; of a JPEG, at 95
         # nothing is seen of its blocks
-        image.save(partial, compress_level=1, quality=95)
-        partial.replace(path)
-    except ValueError as error:
+        image.save(data, form, compress_level=1, quality=95)
+    except (ValueError, OSError) as error:  # such as transparency in a JPEG
         raise InvalidValue(f"cannot save {path.name}: {error}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Thousands of frames would wait for the disk one by one.
+        write_whole(path, data.getvalue(), sync=False)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise InvalidValue(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
     return path
 
 

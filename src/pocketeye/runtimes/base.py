@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runs import MANIFEST
+from pocketeye.runs import MANIFEST, write_atomic
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
@@ -54,7 +54,7 @@ class Artifact:
         """Write the manifest; returns self."""
         data = asdict(self)
         del data["folder"]
-        (self.folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        write_atomic(self.folder / MANIFEST, json.dumps(data, indent=1) + "\n")
         return self
 
     @classmethod

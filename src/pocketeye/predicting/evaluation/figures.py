@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pocketeye.metrics import ClassReport, ConfusionTable
-from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure, short
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure, save_figure, short
 
 _MOST_NAMED = 30
 """Classes up to which every cell of the matrix is written out."""
@@ -40,8 +40,7 @@ def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "i
     figure.colorbar(image, ax=matrix, shrink=0.7, label="share of the true class")
     _draw_pairs(pairs, table, unit)
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, 120)
 
 
 def _shares(table: ConfusionTable) -> np.ndarray:
@@ -106,8 +105,7 @@ def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -
     axes.set_title(title, fontsize=10, wrap=True)
     of = ", written in %" if unit == "pixels" else ""
     figure.colorbar(image, shrink=0.7, label=f"share of the true class{of}")
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, 120)
 
 
 def _percent_of_cell(share: float) -> str:
@@ -141,5 +139,4 @@ def save_calibration(report: ClassReport, path: Path, title: str) -> Path:
     lower.margins(y=0.18)
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, 120)

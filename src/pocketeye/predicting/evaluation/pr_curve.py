@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketeye.metrics.detection import IOUS, RECALLS, ApReport
 from pocketeye.results.colors import color_of
-from pocketeye.results.figures import VAL_COLOUR, make_figure, short
+from pocketeye.results.figures import VAL_COLOUR, make_figure, save_figure, short
 
 _MOST_COLOURED = 12
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -32,8 +32,7 @@ def save_pr(reports: Sequence[ApReport], classes: Sequence[str], path: Path, tit
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, 120)
 
 
 def _classes(axes: Any, report: ApReport, classes: Sequence[str]) -> None:

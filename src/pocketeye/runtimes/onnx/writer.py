@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from pocketeye.runs import write_atomic
 from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Gemm, Shape, Shuffle, Simple, Step
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.onnx.lowering import lower
@@ -124,6 +125,4 @@ def export_fast(module: nn.Module, example_input: torch.Tensor, path: Path) -> P
     """
     net = lower(module, [tuple(example_input.shape)])
     outputs = ["logits"] if len(net.outputs) == 1 else [f"out{i}" for i in range(len(net.outputs))]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(write_fp32(net, ["image"], outputs).SerializeToString())
-    return partial.replace(path)
+    return write_atomic(path, write_fp32(net, ["image"], outputs).SerializeToString())

@@ -30,6 +30,7 @@ from pocketeye.models.architecture import (
 )
 from pocketeye.models.size import Size, size_text
 from pocketeye.models.space import SearchSpace
+from pocketeye.results.figures import save_figure
 from pocketeye.searching.deriving.derive import Candidate, Derived
 
 INK, MUTED, GRID = "#222222", "#6b6b6b", "#dddddd"
@@ -52,8 +53,7 @@ def figure(width: float, height: float) -> Figure:
 
 def save(image: Figure, path: Path) -> Path:
     """Write a PNG without date or version, so that equal images are equal files."""
-    image.savefig(path, dpi=130, metadata={"Software": None})
-    return path
+    return save_figure(image, path, 130)
 
 
 def latency_label(kind: str, where: str) -> str:

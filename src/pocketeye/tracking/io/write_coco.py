@@ -40,8 +40,7 @@ class CocoFile(TextWriter):
             try:
                 self._images = ImageFolder(folder, "frames", overwrite=overwrite)
             except InvalidValue:
-                super()._finish()
-                super()._discard()
+                super().abort()
                 raise
         self._size = (0, 0)
         self._frames = array("q")

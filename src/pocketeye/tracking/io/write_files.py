@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
 
 from PIL import Image
 
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import write_whole
 from pocketeye.results import Result
 from pocketeye.results.result import Form, save_image
 from pocketeye.tracking.io.writer import Writer
@@ -25,20 +28,18 @@ class ImageFolder(Writer):
     have names lies ``names.json``: the name of each id.
     """
 
+    keeps = True
+
     def __init__(
         self, path: Path, form: Form | Literal["frames"], *, overwrite: bool = False
     ) -> None:
         super().__init__(path, overwrite=overwrite)
         self.form = form
         self._named: dict[int, str] = {}
-        if self.partial.exists() and not overwrite:
-            raise InvalidValue(
-                f"{self.partial} is left from an interrupted run: go on with --resume, begin anew with "
-                "--overwrite, or move it away"
-            )
-        with self._told():
-            self.partial.mkdir(exist_ok=True)
-            _remove_frames(self.partial)
+
+    def _open(self) -> None:
+        self.partial.mkdir(exist_ok=True)
+        _remove_frames(self.partial)
 
     def _write(self, result: Result, frame: int) -> None:
         if self.form == "frames":
@@ -55,10 +56,14 @@ class ImageFolder(Writer):
         if self._named:
             names = {str(number): name for number, name in sorted(self._named.items())}
             text = json.dumps(names, ensure_ascii=False)
-            (self.partial / _NAMES).write_text(text + "\n", encoding="utf-8")
+            write_whole(self.partial / _NAMES, f"{text}\n".encode())
 
     def _taken(self) -> bool:
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+    def _require_place(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise InvalidValue(f"{self.path} is a file, and frames need a folder: name another")
 
     def _rename(self) -> None:
         if not self.path.exists():
@@ -71,20 +76,28 @@ class ImageFolder(Writer):
         self.partial.rmdir()
 
     def _discard(self) -> None:
-        _remove_frames(self.partial)
-        self.partial.rmdir()
+        if self.partial.is_dir():
+            _remove_frames(self.partial)
+            with suppress(OSError):  # a file of somebody else is in it
+                self.partial.rmdir()
 
 
 class TextWriter(Writer):
     """One open text file."""
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
-        super().__init__(path, overwrite=overwrite)
-        with self._told():
-            self._file: IO[str] = self.partial.open("w", encoding="utf-8", newline="\n")
+    _file: IO[str]
+
+    def _open(self) -> None:
+        self._file = self.partial.open("w", encoding="utf-8", newline="\n")
 
     def _finish(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
+
+    def _drop(self) -> None:
+        with suppress(OSError):  # of what is still to be written
+            self._file.close()
 
 
 class MotFile(TextWriter):
@@ -118,7 +131,7 @@ class MotFile(TextWriter):
         super()._rename()
         if self._classes:
             names = self.path.with_name(f"{self.path.stem}.labels.txt")
-            names.write_text("".join(f"{name}\n" for name in self._classes), encoding="utf-8")
+            write_whole(names, "".join(f"{name}\n" for name in self._classes).encode())
 
 
 def frame_name(frame: int) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
+from pocketeye.tracking.io.video_file import VideoFile
 from pocketeye.tracking.io.writer import Writer
 
 # What plays everywhere first; mpeg4 is in every build of FFmpeg.
 _OVERLAY_CODECS = ("libx264", "libopenh264", "mpeg4")
+# FFmpeg's names, as it does not see the suffix of a file that it is handed open.
+_FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".mov": "mov"}
 _OPTIONS = {
     "libx264": {"crf": "20", "preset": "veryfast"},
     "libopenh264": {"b": "8M"},
@@ -47,6 +52,7 @@ class VideoWriter(Writer):
         self._rate = Fraction(fps).limit_denominator(1001)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
+        self._file: VideoFile | None = None
         self._size: tuple[int, int] | None = None
 
     def _write(self, result: Result, frame: int) -> None:
@@ -67,11 +73,16 @@ class VideoWriter(Writer):
         )
         image.pts, image.time_base = self.num_written, 1 / self._rate
         container.mux(stream.encode(image))
+        self._check()
 
     def _opened(self, size: tuple[int, int]) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:
             flags = {"movflags": "faststart"} if self.path.suffix in (".mp4", ".mov") else {}
-            self._container = av.open(self.partial, "w", options=flags)
+            self._file = VideoFile(self.partial)
+            self._container = av.open(
+                self._file, "w", format=_FORMATS[self.path.suffix.lower()], options=flags,
+                io_open=self._file.reopened,
+            )  # fmt: skip
             self._stream = self._container.add_stream(
                 self.codec, rate=self._rate, options=dict(_OPTIONS[self.codec])
             )  # type: ignore[assignment]
@@ -86,10 +97,26 @@ class VideoWriter(Writer):
         return self._container, self._stream
 
     def _finish(self) -> None:
-        if self._container is not None and self._stream is not None:
+        if self._container is not None and self._stream is not None and self._file is not None:
             container, self._container = self._container, None
             with container:
                 container.mux(self._stream.encode(None))
+            self._file.sync()
+            self._file.close()
+            self._check()
+
+    def _drop(self) -> None:
+        if self._container is not None:
+            container, self._container = self._container, None
+            with suppress(FFmpegError, OSError):
+                container.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _check(self) -> None:
+        """Raise what the disk said meanwhile."""
+        if self._file is not None and self._file.error is not None:
+            raise self._file.error
 
 
 class AlphaWriter(VideoWriter):

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.results.colors import color_of
+from pocketeye.results.result import save_image
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
 
@@ -43,10 +44,7 @@ def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
         for column, tile in enumerate(row):
             sheet.paste(tile, (column * _WIDTH, top))
         top += height
-    partial = path.with_name(f".{path.name}.partial")
-    sheet.save(partial, "PNG")
-    partial.replace(path)
-    return path
+    return save_image(sheet, path)
 
 
 def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:

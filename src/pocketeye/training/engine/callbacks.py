@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import cannot_write
 from pocketeye.runs import CHECKPOINT, RunFolder
 
 # Steps between two looks at the loss.
@@ -178,14 +179,12 @@ class EpochEnd(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         path = self.run / CHECKPOINT
-        partial = path.with_name(f".{CHECKPOINT}.partial")
         try:
-            trainer.save_checkpoint(partial)
-            if trainer.is_global_zero:
-                partial.replace(path)
+            trainer.save_checkpoint(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise InvalidValue(
-                f"cannot write {path}: {error.strerror}; the epoch before is still there, make "
-                "room and repeat the command with --resume"
-            ) from error
+            kept = (
+                "the epoch before is still there, go"
+                if path.is_file()
+                else "no epoch is saved, begin"
+            )
+            raise cannot_write(path, error, f"{kept} on with --resume") from error

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure
+from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure, save_figure
 
 # Fewer epochs than this get a dot each: a line through two points hides how few they are.
 _DOTTED = 20
@@ -46,8 +46,7 @@ def save_curves(
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, 120)
 
 
 def _draw(
@@ -88,5 +87,4 @@ def save_samples(
         sheet[top : top + size, left : left + size] = pixels
         axes.text(left + size / 2, top - 1, label[:16], ha="center", va="bottom", fontsize=7)
     axes.imshow(sheet)
-    figure.savefig(path, dpi=110)
-    return path
+    return save_figure(figure, path, 110)

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from pocketeye.devices import DEVICES, Device, is_first_process, resolve_device, started_by_cluster
 from pocketeye.errors import InvalidValue, UserError, unknown
@@ -31,6 +31,11 @@ from pocketeye.training.engine.callbacks import (
     Reseed,
     hush,
 )
+from pocketeye.training.engine.checkpoint import (
+    WholeCheckpoint,
+    read_checkpoint,
+    require_structure,
+)
 from pocketeye.training.engine.cluster import trainer_options
 from pocketeye.training.engine.recipe import TrainPrecision
 from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
@@ -38,6 +43,8 @@ from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 _PRECISIONS: dict[TrainPrecision, Any] = {
     "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
 }  # fmt: skip
+# What gloo, NCCL and the store of addresses say of a process that is gone.
+_LOST = re.compile(r"[Cc]onnection (closed|reset|refused)|Broken pipe|remote process exited|NCCL")
 
 
 def open_run(
@@ -96,8 +103,9 @@ def make_trainer(
         )
     check_device(device, precision=precision, sync_bn=sync_bn, num_processes=num_processes)
     environment = trainer_options(num_processes, all_used)
+    plugins = [*environment.pop("plugins", ()), WholeCheckpoint(run)]
     if sync_bn:
-        environment["plugins"] = [*environment.get("plugins", ()), TimmSyncBatchNorm()]
+        plugins.append(TimmSyncBatchNorm())
     with quiet():
         return Trainer(
             accelerator="gpu" if device == "cuda" else device,
@@ -117,6 +125,7 @@ def make_trainer(
             use_distributed_sampler=False,
             sync_batchnorm=sync_bn,
             default_root_dir=str(run.path),
+            plugins=plugins,
             **{**environment, **options},
         )
 
@@ -179,7 +188,7 @@ def fit_resumable(
     checkpoint = run / CHECKPOINT
     arguments: dict[str, Any] = {"ckpt_path": None}
     if resume and checkpoint.is_file():
-        _check_readable(checkpoint)
+        require_structure(checkpoint, read_checkpoint(checkpoint, run), module)
         arguments = {"ckpt_path": str(checkpoint), "weights_only": True}
     if isinstance(data, LightningDataModule):
         arguments["datamodule"] = data
@@ -191,21 +200,35 @@ def fit_resumable(
         except ProcessRaisedException as error:
             # a spawned process cannot hand over its exception, only its traceback as text
             raised = re.findall(r"^pocketeye\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
-            if not raised:
+            if raised:
+                raise InvalidValue(raised[-1]) from None
+            if not _LOST.search(str(error)):
                 raise
-            raise InvalidValue(raised[-1]) from None
+            raise _process_lost(run, trainer.max_epochs, "lost its connection") from None
+        except ProcessExitedException as error:
+            how = error.signal_name or f"exit code {error.exit_code}"
+            raise _process_lost(run, trainer.max_epochs, f"ended by itself ({how})") from None
+        except RuntimeError as error:
+            # of torchrun's processes each sees only that another one is gone
+            if trainer.world_size == 1 or not _LOST.search(str(error)):
+                raise
+            raise _process_lost(run, trainer.max_epochs, "lost its connection") from None
 
 
-def _check_readable(checkpoint: Path) -> None:
-    import pickle
+def _process_lost(run: RunFolder, epochs: int | None, how: str) -> UserError:
+    """Return the error for one of several processes that is gone, with which all of them end."""
+    return UserError(
+        f"one of the processes {how}, so all are ended (was it killed, or out of memory?); "
+        f"{_saved(run, epochs)} in {run.path}: repeat the command with --resume to go on"
+    )
 
-    try:
-        torch.load(checkpoint, map_location="meta", weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
-        raise InvalidValue(
-            f"{checkpoint} is damaged or not ours ({str(error).splitlines()[0]}): start again with "
-            "--overwrite"
-        ) from error
+
+def _saved(run: RunFolder, epochs: int | None) -> str:
+    """Say what a run could go on from."""
+    if not (run / CHECKPOINT).is_file():
+        return "nothing is saved yet"
+    done = [int(row["epoch"]) for row in run.metrics() if "epoch" in row]
+    return f"epoch {max(done, default=0) + 1} of {epochs} is saved"
 
 
 @contextmanager
@@ -219,12 +242,9 @@ def _interrupts(trainer: Trainer, run: RunFolder) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt):
         if not trainer.interrupted:
             raise
-        saved = "nothing is saved yet"
-        if (run / CHECKPOINT).is_file():
-            epochs = [int(row["epoch"]) for row in run.metrics() if "epoch" in row]
-            saved = f"epoch {max(epochs, default=0) + 1} of {trainer.max_epochs} is saved"
         raise UserError(
-            f"interrupted; {saved} in {run.path}: repeat the command with --resume to go on"
+            f"interrupted; {_saved(run, trainer.max_epochs)} in {run.path}: repeat the command with "
+            "--resume to go on"
         ) from None
     finally:
         if handler is not None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from safetensors.torch import save_file
 
-from pocketeye.errors import InvalidValue
-from pocketeye.runs import BEST, LAST, RunFolder
+from pocketeye.models.saved import save_weights
+from pocketeye.runs import BEST, LAST, MODEL, RunFolder
 from pocketeye.training.engine.averaging import AveragedTask
 
 
@@ -39,21 +36,4 @@ class SaveWeights(Callback):
         if trainer.is_global_zero:
             state = pl_module.best_model.state_dict()
             for name in (LAST, BEST) if better else (LAST,):
-                save_weights(state, self.run / name)
-
-
-def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
-    """Write a state dict as safetensors, atomically, in plain (NCHW) layout.
-
-    Raises:
-        InvalidValue: no room, or no right to write; the old file is whole.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    plain = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    try:
-        save_file(plain, partial, metadata={"format": "pt"})
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidValue(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+                save_weights(state, self.run / name, model=self.run / MODEL)

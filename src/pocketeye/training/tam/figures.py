@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
+from pocketeye.results.result import save_image
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.tam.task import Shown, TamTraining
 
@@ -42,10 +43,7 @@ def save_strip(shown: Shown, path: Path) -> Path:
             answer = by_frame[frame][number : number + 1] if frame in by_frame else None
             tiles.append(_tile(pixels, batch.masks[number, frame], answer))
         rows.append(np.concatenate(tiles, 1))
-    partial = path.with_name(f".{path.name}.partial")
-    Image.fromarray(np.concatenate(rows)).save(partial, "PNG")
-    partial.replace(path)
-    return path
+    return save_image(Image.fromarray(np.concatenate(rows)), path)
 
 
 def _tile(pixels: torch.Tensor, truth: torch.Tensor, answer: torch.Tensor | None) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.predicting.predictor import open_predictor
+from pocketeye.results.figures import save_figure
 from pocketeye.runs import write_atomic
 from pocketeye.text import human_seconds
 from pocketeye.verbs.demo.clip import CREDIT
@@ -172,9 +173,7 @@ def _draw_predictions(result: DemoResult) -> Path:
             fontsize=9, color="black" if right else "#c1272d",
         )  # fmt: skip
         axes.axis("off")
-    path = result.out / "predictions.png"
-    figure.savefig(path, dpi=130)
-    return path
+    return save_figure(figure, result.out / "predictions.png", 130)
 
 
 def _answers(result: DemoResult, images: ImageSet) -> list[int]:

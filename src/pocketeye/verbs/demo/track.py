@@ -15,6 +15,7 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.results import CompactMask, Masks, Result
+from pocketeye.results.figures import save_figure
 from pocketeye.results.result import save_image
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
 from pocketeye.tracking.open_model import DEFAULT
@@ -214,5 +215,4 @@ def _draw(
     axes.text(again + 0.4, 0.08, "clicked again", fontsize=9)
     axes.set(xlabel="frame", ylabel="IoU", xlim=(0, len(ious) - 1), ylim=(0, 1.05))
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
-    return path
+    return save_figure(figure, path, 110)
