@@ -19,7 +19,7 @@ from pocketeye.data.video.frames import Frames, ImageFiles
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.results import Result
 from pocketeye.tracking.batch.record import TrackedVideo, TrackRecord
-from pocketeye.tracking.batch.targets import targets_of
+from pocketeye.tracking.batch.targets import require_free, targets_of
 from pocketeye.tracking.batch.videos import NamedVideo
 from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.io.write import open_writer, write_all
@@ -110,7 +110,7 @@ class TrackJob:
         several = len(videos) > 1
         targets = [targets_of(self.out, video.name, several=several) for video in videos]
         if not self.resume and not self.overwrite:
-            _require_free([path for paths in targets for path in paths])
+            require_free([path for paths in targets for path in paths], "--resume")
         finished: dict[str, TrackedVideo] = {}
         if self.resume:  # all are asked before any is tracked: a job that differs ends here
             finished = self._finished(videos, targets)
@@ -215,13 +215,3 @@ def _fingerprint(tracker: Tracker) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _require_free(paths: Sequence[Path]) -> None:
-    """Refuse before any work what would be overwritten."""
-    for path in paths:
-        if path.exists() and (path.is_file() or any(path.iterdir())):
-            raise InvalidValue(
-                f"{path} is already there: replace it with --overwrite, finish an interrupted job with "
-                "--resume, or choose another --out"
-            )

@@ -34,3 +34,21 @@ def targets_of(out: Sequence[Path], name: str, *, several: bool) -> list[Path]:
         path.with_suffix("") / f"{name}{path.suffix}" if path.suffix else path / name
         for path in targets
     ]
+
+
+def require_free(paths: Sequence[Path], resume: str = "") -> None:
+    """Refuse before any work what would be overwritten.
+
+    Args:
+        paths: files and folders that are to be written.
+        resume: the option that goes on with an interrupted job, where there is one.
+
+    Raises:
+        InvalidValue: a file is there, or a folder that is not empty.
+    """
+    goes_on = f"finish an interrupted job with {resume}, " if resume else ""
+    for path in paths:
+        if path.exists() and (path.is_file() or any(path.iterdir())):
+            raise InvalidValue(
+                f"{path} is already there: replace it with --overwrite, {goes_on}or choose another --out"
+            )

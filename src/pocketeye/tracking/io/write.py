@@ -11,7 +11,7 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.results.result import Form
 from pocketeye.tracking.io.write_coco import CocoFile
-from pocketeye.tracking.io.write_files import ImageFolder, MotFile
+from pocketeye.tracking.io.write_files import CsvFile, ImageFolder, MotFile
 from pocketeye.tracking.io.write_video import alpha_writer, overlay_writer
 from pocketeye.tracking.io.writer import Writer
 
@@ -24,6 +24,7 @@ _FORMS: dict[str, tuple[str, ...]] = {
     ".mov": ("cutout",),
     ".json": ("coco",),
     ".txt": ("mot",),
+    ".csv": ("table",),
 }
 
 
@@ -41,7 +42,8 @@ def open_writer(
     Args:
         path: ``.mp4`` and ``.mkv``: video with the objects drawn; ``.webm`` and ``.mov``: video of the
             objects on transparency; ``.json``: COCO run lengths with track ids, and the frames
-            beside it; ``.txt``: MOTChallenge; without suffix: a folder of images.
+            beside it; ``.txt``: MOTChallenge; ``.csv``: a row for each object of each
+            frame; without suffix: a folder of images.
         form: for a folder ``labels`` (palette PNGs as in DAVIS, the default), ``overlay`` (JPEGs) or
             ``cutout`` (PNGs); elsewhere the suffix says it.
         fps: frames a second; videos need it.
@@ -69,6 +71,8 @@ def open_writer(
         )
     if chosen == "mot":
         return MotFile(target, overwrite=overwrite)
+    if chosen == "table":
+        return CsvFile(target, overwrite=overwrite)
     if not suffix:
         image: Form = next(f for f in get_args(Form) if f == chosen)
         return ImageFolder(target, image, overwrite=overwrite)

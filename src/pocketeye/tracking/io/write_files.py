@@ -1,7 +1,8 @@
-"""Results as images, and as MOTChallenge lines."""
+"""Results as images, as MOTChallenge lines and as a table."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -132,6 +133,27 @@ class MotFile(TextWriter):
         if self._classes:
             names = self.path.with_name(f"{self.path.stem}.labels.txt")
             write_whole(names, "".join(f"{name}\n" for name in self._classes).encode())
+
+
+class CsvFile(TextWriter):
+    """A row for each object of each frame: frame, id, label, score, x, y, width, height, area.
+
+    Frames and pixels count from 0. An object without pixels has no row.
+    """
+
+    _COLUMNS = ("frame", "id", "label", "score", "x", "y", "width", "height", "area")
+
+    def _open(self) -> None:
+        super()._open()
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(self._COLUMNS)
+
+    def _write(self, result: Result, frame: int) -> None:
+        for row in result.table():
+            if row["area"]:
+                numbers = [f"{row[key]:.4f}".rstrip("0").rstrip(".") for key in self._COLUMNS[4:]]
+                score = None if row["score"] is None else f"{row['score']:.6g}"
+                self._rows.writerow([frame, row["id"], row["label"], score, *numbers])
 
 
 def frame_name(frame: int) -> str:

@@ -71,8 +71,8 @@ def track(
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
-            .json (COCO), .txt (MOT), a folder (images); out/track/NAME.mp4 by default. Of several videos
-            each has its own file in a folder of that name.
+            .json (COCO), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by default. Of several
+            videos each has its own file in a folder of that name.
         form: of the images in a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs.
         fps: frames a second of a written video, where the source does not say (25).
         resume: finish an interrupted job: finished videos are skipped, one that is not is tracked again
