@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.prompted import WatchedFrames
 from pocketeye.tracking.video.tracker import Tracker
 
+logger = logging.getLogger(__name__)
+
+_MANY = 20  # objects: five times the work of one and more, see the tables in ``results``
 _FPS = 25.0  # of images, where nothing says so
 Detect = Callable[[np.ndarray], Result]
 
@@ -58,6 +62,12 @@ class Detection:
                 f"{frames.name}: there is no {self.said} in frame {self.frame}: lower "
                 "--score-threshold, or look in another --frame"
             )
+        if len(found) > _MANY:
+            logger.warning(
+                "%d objects are found in frame %d of %s, and each takes its time in every frame: raise "
+                "--score-threshold, or name some with --classes",
+                len(found), self.frame, frames.name,
+            )  # fmt: skip
         return request.with_found(found, self.frame)
 
 

@@ -151,7 +151,7 @@ class CsvFile(TextWriter):
     def _write(self, result: Result, frame: int) -> None:
         for row in result.table():
             if row["area"]:
-                numbers = [f"{row[key]:.4f}".rstrip("0").rstrip(".") for key in self._COLUMNS[4:]]
+                numbers = [f"{row[key]:.2f}".rstrip("0").rstrip(".") for key in self._COLUMNS[4:]]
                 score = None if row["score"] is None else f"{row['score']:.6g}"
                 self._rows.writerow([frame, row["id"], row["label"], score, *numbers])
 
