@@ -58,7 +58,7 @@ def test_json(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
     assert ids == [[1], [1], [1, 2], [1, 2], [1, 2]]
     assert [frame["frame"] for frame in data["frames"]] == list(range(NUM_FRAMES))
     assert set(data["frames"][0]["objects"][0]) == {
-        "id", "score", "x", "y", "width", "height", "area",
+        "id", "score", "confidence", "x", "y", "width", "height", "area",
     }  # fmt: skip
     assert data["files"] == [str(path) for path in outputs]
     assert data["fps"] == pytest.approx(1000 / data["ms_per_frame"], rel=1e-3)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.text import file_stem, text_table
 from pocketeye.tracking import (
     load_tracker,
@@ -16,6 +17,7 @@ from pocketeye.tracking import (
     write_all,
 )
 from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.video.confidence import doubts_of_rows
 from pocketeye.tracking.video.frame_prompts import FramePrompt, parse_prompts
 from pocketeye.tracking.video.prompted import WatchedFrames, require_frames
 from pocketeye.verbs._result import VerbResult
@@ -28,7 +30,8 @@ class TrackResult(VerbResult):
     """What was found in every frame.
 
     Attributes:
-        frames: ``{"frame": n, "objects": [{"id", "score", "x", "y", "width", "height", "area"}]}``.
+        frames: ``{"frame": n, "objects": [{"id", "score", "confidence", "x", "y", "width", "height",
+            "area"}]}``; ``confidence`` is None of a tracker whose masks nobody checked.
         seconds: spent on reading and tracking, not on writing.
     """
 
@@ -52,6 +55,7 @@ class TrackResult(VerbResult):
             "num_frames": len(self.frames),
             "ms_per_frame": round(self.ms_per_frame, 3),
             "fps": round(1000 / self.ms_per_frame, 3),
+            "doubts": [str(doubt) for doubt in self.doubts],
             "frames": list(self.frames),
             "files": list(self.files),
         }
@@ -66,23 +70,29 @@ class TrackResult(VerbResult):
             there = [(number, row) for number, row in rows if row["area"]]
             span = f"{there[0][0]} to {there[-1][0]}" if there else "none"
             area = sum(row["area"] for _, row in there) / max(len(there), 1)
-            score = sum(row["score"] for _, row in rows) / len(rows)
+            sure = [row["confidence"] for _, row in rows if row["confidence"] is not None]
             table.append(
                 [
                     str(object_id),
                     f"{len(there)} of {len(rows)}",
                     span,
                     f"{area:.0f}",
-                    f"{score:.2f}",
+                    f"{sum(sure) / len(sure):.2f}" if sure else "-",
                 ]
             )
-        header = ["object", "seen in frames", "from", "mean area (px)", "mean score"]
+        header = ["object", "seen in frames", "from", "mean area (px)", "confidence"]
         width, height = self.size
         return [
             *text_table(header, table, right=(0, 1, 3, 4)),
+            *doubt_lines(self.doubts),
             f"{len(self.frames)} frames of {width}x{height}: {self.ms_per_frame:.1f} ms per frame, "
             f"{1000 / self.ms_per_frame:.1f} fps",
         ]
+
+    @property
+    def doubts(self) -> list[Doubt]:
+        """In which frames which object is likely lost, as far as that can be told."""
+        return doubts_of_rows(self.frames)
 
     def written(self) -> list[Path]:
         return list(self.files)

@@ -57,7 +57,7 @@ class WatchedFrames:
 
 
 def _row(result: TrackedFrame) -> dict[str, Any]:
-    keys = ("id", "score", "x", "y", "width", "height", "area")
+    keys = ("id", "score", "confidence", "x", "y", "width", "height", "area")
     rows = [{key: row[key] for key in keys} for row in result.table()]
     return {"frame": result.frame, "objects": rows}
 
