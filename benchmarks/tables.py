@@ -170,7 +170,8 @@ def track_confidence(record: Record) -> str:
     """How far a tracker's confidence can be trusted, on clips that the curve has not seen."""
     ours, alone = record["left_out"], record["score_alone"]
     bins = [
-        (f"{r['low']:.1f} to {r['high']:.1f}", str(r["n"]), f"{r['confidence']:.2f}", f"{r['right']:.2f}")
+        (f"{r['low']:.1f} to {r['high']:.1f}", str(r["n"]), f"{r['confidence']:.2f}",
+         f"{r['right']:.2f}")
         for r in ours["reliability"]
     ]  # fmt: skip
     clips = "; ".join(
@@ -181,8 +182,8 @@ def track_confidence(record: Record) -> str:
         f"Confidence of the tracker's masks: {record['curve']['fitted_on']}. A mask is right where its "
         f"J is {record['right_from']} or more. Each clip is judged by the curve of the others.",
         "",
-        f"Finding the wrong frames: AUC {ours['auc']:.3f}. Expected calibration error {ours['ece']:.3f} (of "
-        f"the score, taken for a probability, {alone['ece']:.3f}); Brier score {ours['brier']:.3f} "
+        f"Finding the wrong frames: AUC {ours['auc']:.3f}. Expected calibration error {ours['ece']:.3f} "
+        f"(of the score, taken for a probability, {alone['ece']:.3f}); Brier score {ours['brier']:.3f} "
         f"({alone['brier']:.3f}). Below {record['threshold']} lie {ours['warned']} frames, among them "
         f"{ours['warned_and_wrong']} of the {ours['wrong']} wrong ones.",
         "",

@@ -37,9 +37,10 @@ class Chance:
         """What must be beaten: guessing, or saying the commonest class whatever the sample."""
         return max(1 / self.num_classes, self.share)
 
-    def sentence(self) -> str:
-        """Return it in a few words."""
+    def sentence(self, of: str = "") -> str:
+        """Return it in a few words; ``of``: of what, such as ``of the pixels``."""
         return (
-            f"chance: {100 / self.num_classes:.1f} % by guessing among {self.num_classes} classes, "
-            f"{100 * self.share:.1f} % by always saying '{self.commonest}'"
+            f"chance: {100 / self.num_classes:.1f} %{of and ' '}{of} by guessing among "
+            f"{self.num_classes} classes, {100 * self.share:.1f} % by always saying "
+            f"'{self.commonest}'"
         )

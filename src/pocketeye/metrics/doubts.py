@@ -129,7 +129,8 @@ def _of_pixels(report: SemanticReport) -> Iterator[Doubt]:
     if chance and not alike and np.count_nonzero(true) > 1 and report.accuracy <= chance.share:
         yield Doubt(
             what="no better than chance",
-            seen=f"{100 * report.accuracy:.1f} % of the pixels are right; {chance.sentence()}",
+            seen=f"{100 * report.accuracy:.1f} % of the pixels are right; "
+            f"{chance.sentence('of the pixels')}",
             remedy=f"{CHECK_LABELS}, {LEARN}",
         )
 

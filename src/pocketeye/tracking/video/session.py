@@ -307,7 +307,8 @@ class Session:
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
             last = memory.answer(view.frame + (1 if self._reverse else -1))
-            seen = signals_of(low[one], scores[row], ious[row], last and last.low_res_masks)
+            before = None if last is None else last.low_res_masks
+            seen = signals_of(low[one], scores[row], ious[row], before)
             pointer = said.pointer[one].float()
             answer = FrameOutput(low[one], scores[row], pointer, MapRow(maps, row), seen)
             memory.remember(view.frame, answer)
