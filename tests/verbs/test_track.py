@@ -62,7 +62,7 @@ def test_json(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
     assert ids == [[1], [1], [1, 2], [1, 2], [1, 2]]
     assert [frame["frame"] for frame in video["frames"]] == list(range(NUM_FRAMES))
     assert set(video["frames"][0]["objects"][0]) == {
-        "id", "label", "score", "x", "y", "width", "height", "area",
+        "id", "label", "score", "confidence", "x", "y", "width", "height", "area",
     }  # fmt: skip
     assert data["files"] == video["files"] == [str(path) for path in outputs]
     assert video["fps"] == pytest.approx(1000 / video["ms_per_frame"], rel=1e-3)

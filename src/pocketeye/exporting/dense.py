@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -186,7 +185,7 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
               "params": sum(p.numel() for p in network.parameters()),
               "calibration": used.to_dict() if used else None,
               "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
-    for file, content in ((AGREEMENT, asdict(agreement)), (ORIGIN, origin)):
+    for file, content in ((AGREEMENT, agreement.to_dict()), (ORIGIN, origin)):
         runs.write_atomic(target / file, json.dumps(content, indent=1) + "\n")
     return Exported(
         name=name,

@@ -9,6 +9,7 @@ from pocketeye.exporting.agreement import Agreement
 from pocketeye.exporting.head_crops import HeadCrops
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.runtimes import Artifact, ParityReport, Precision
+from pocketeye.runtimes.parity import Status
 
 AGREEMENT, SCRIPT = "agreement.json", "predict.py"
 
@@ -92,3 +93,9 @@ class Exported:
     agreement: Agreement | None = None
     int8_images: Int8Images | None = None
     script: Path | None = None
+
+    @property
+    def status(self) -> Status:
+        """The verdict of the export: the worse of parity and agreement."""
+        verdicts = [self.parity.status, self.agreement.status if self.agreement else "PASS"]
+        return max(verdicts, key=("PASS", "WARN", "FAIL").index)

@@ -237,8 +237,9 @@ class Result:
             }
             if self.masks is not None:
                 annotation["segmentation"] = self.masks[i].to_rle()
-            if row["score"] is not None:
-                annotation["score"] = row["score"]
+            for name in ("score", "confidence"):  # the second of tracked objects only
+                if row.get(name) is not None:
+                    annotation[name] = row[name]
             annotations.append(annotation)
         return annotations
 

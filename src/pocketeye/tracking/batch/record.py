@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
 from pocketeye.runs import write_atomic
+from pocketeye.tracking.video.confidence import doubts_of_rows
 
 _SUFFIX = ".track.json"
 _MOST_BYTES = 1 << 30  # a row takes about 100 bytes: ten million of them
@@ -27,8 +29,9 @@ class TrackedVideo:
     Attributes:
         video: as the user named it.
         size: (width, height) of its frames.
-        frames: ``{"frame": n, "objects": [{"id", "label", "score", "x", "y", "width", "height",
-            "area"}]}``.
+        frames: ``{"frame": n, "objects": [{"id", "label", "score", "confidence", "x", "y",
+            "width", "height", "area"}]}``; the confidence is None of a tracker whose masks nobody
+            checked.
         seconds: spent on reading and tracking, not on writing.
         device: that tracked: ``cpu``, ``cuda``.
         files: that were written.
@@ -47,6 +50,11 @@ class TrackedVideo:
     def ms_per_frame(self) -> float:
         return 1000 * self.seconds / max(len(self.frames), 1)
 
+    @property
+    def doubts(self) -> list[Doubt]:
+        """In which frames which object is likely lost, as far as that can be told."""
+        return doubts_of_rows(self.frames)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         ms = self.ms_per_frame
@@ -59,6 +67,7 @@ class TrackedVideo:
             "ms_per_frame": round(ms, 3),
             "fps": round(1000 / ms, 3) if ms else None,
             "resumed": self.resumed,
+            "doubts": [str(doubt) for doubt in self.doubts],
             "frames": list(self.frames),
             "files": [str(path) for path in self.files],
         }
@@ -158,5 +167,8 @@ def _is_frame(value: Any) -> bool:
         return False
     rows = value.get("objects")
     return isinstance(rows, list) and all(
-        isinstance(row, dict) and all(_is_number(row.get(key)) for key in _ROW) for row in rows
+        isinstance(row, dict)
+        and all(_is_number(row.get(key)) for key in _ROW)
+        and (row.get("confidence", "") is None or _is_number(row.get("confidence")))
+        for row in rows
     )

@@ -122,7 +122,8 @@ class MotFile(TextWriter):
                     f"object id {row['id']} cannot stand in a MOT file, whose ids count from 1"
                 )
             if row["area"]:
-                score = 1.0 if row["score"] is None else row["score"]
+                sure = row["score"] if row.get("confidence") is None else row["confidence"]
+                score = 1.0 if sure is None else sure
                 box = (row["x"] + 1, row["y"] + 1, row["width"], row["height"], score)
                 numbers = ",".join(f"{v:.4f}".rstrip("0").rstrip(".") for v in box)
                 lines.append(f"{frame + 1},{row['id']},{numbers},{kind},-1,-1\n")

@@ -19,7 +19,7 @@ class WatchedFrames:
     """Results frame by frame, with what was asked done when its frame comes; counts as it goes.
 
     Attributes:
-        rows: ``{"frame": n, "objects": [{"id", "label", "score", "x", …}]}`` of each frame so far.
+        rows: of each frame so far, ``{"frame": n, "objects": [{"id", "label", "score", …}]}``.
         seconds: spent on reading and tracking, not on writing.
     """
 
@@ -76,6 +76,6 @@ class WatchedFrames:
 
 
 def _row(result: Result) -> dict[str, Any]:
-    keys = ("id", "label", "score", "x", "y", "width", "height", "area")
-    rows = [{key: row[key] for key in keys} for row in result.table()]
+    keys = ("id", "label", "score", "confidence", "x", "y", "width", "height", "area")
+    rows = [{key: row.get(key) for key in keys} for row in result.table()]
     return {"frame": result.frame, "objects": rows}

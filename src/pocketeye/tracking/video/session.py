@@ -33,6 +33,7 @@ from pocketeye.tracking.video.memory import (
 from pocketeye.tracking.video.network import TrackerNetwork
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.prompts import Prompt, check_object_id, named, parse_prompt
+from pocketeye.tracking.video.signals import signals_of
 from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
@@ -302,12 +303,15 @@ class Session:
         )
         maps = self._write(feat, said.mask, binarize=False)
         low, scores = self._low(said), said.score.flatten().tolist()
+        ious = said.ious.amax(1).tolist()
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
-            memory.remember(
-                view.frame,
-                FrameOutput(low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)),
-            )
+            last = memory.answer(view.frame + (1 if self._reverse else -1))
+            before = None if last is None else last.low_res_masks
+            seen = signals_of(low[one], scores[row], ious[row], before)
+            pointer = said.pointer[one].float()
+            answer = FrameOutput(low[one], scores[row], pointer, MapRow(maps, row), seen)
+            memory.remember(view.frame, answer)
 
     def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
         """What the network makes of a prompt."""
@@ -327,7 +331,9 @@ class Session:
             )
         low = self._low(said)
         maps = self._write(feat, low, binarize=self.options.binarize_click_masks)
-        return FrameOutput(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
+        score, iou = said.score.item(), said.ious.max().item()
+        signals = signals_of(low, score, iou)
+        return FrameOutput(low, score, said.pointer.float(), MapRow(maps, 0), signals)
 
     def _feat_for_prompt(self, feat: Tensor, frame: int, memory: ObjectMemory | None) -> Tensor:
         """A frame in which the object was tracked knows its memory; else it begins anew."""
@@ -370,6 +376,7 @@ class Session:
             return tracked_frame(
                 view.frame, self.size, answers, (height // 4, width // 4),
                 view.image if self.options.keep_images else None, self.options.non_overlapping,
+                self.tracker.confidence,
             )  # fmt: skip
 
     def _max_prompted(self, num_objects: int) -> int:

@@ -67,6 +67,7 @@ class Prepared:
             drawings=(SAMPLES,),
             sync_bn=config.sync_bn,
             progress=f"training {info.name}",
+            num_classes=info.num_classes,
         )
         result = fit_run(model, plan, run, resume)
         if has_distilled_head(model):

@@ -67,6 +67,7 @@ def fit_dense(
         # A detector leaves maps of its backbone unused, and has images without objects.
         all_used=isinstance(task, SemanticTask),
         progress=f"training {description.network}",
+        num_classes=description.num_classes if isinstance(task, SemanticTask) else None,
     )
     return fit_run(model, plan, run, resume)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from pocketeye.doubts import doubt_lines
 from pocketeye.text import file_stem, text_table
 from pocketeye.verbs._result import VerbResult
 
@@ -46,6 +47,9 @@ class TrackResult(VerbResult):
 
     def lines(self) -> list[str]:
         lines = _table(self.videos[0]) if len(self.videos) == 1 else _tables(self.videos)
+        for video in self.videos:
+            name = f"{video.video}: " if len(self.videos) > 1 else ""
+            lines += doubt_lines(f"{name}{doubt}" for doubt in video.doubts)
         tracked = [video for video in self.videos if not video.resumed]
         if tracked:
             frames = sum(len(video.frames) for video in tracked)
@@ -88,10 +92,10 @@ class TrackResult(VerbResult):
         return 1 if self.failed else 0
 
 
-_HEADER = ("object", "seen in frames", "from", "mean area (px)", "mean score")
+_HEADER = ("object", "seen in frames", "from", "mean area (px)", "confidence")
 
 
-def _table(video: TrackedVideo, name: str = "") -> list[str]:
+def _table(video: TrackedVideo) -> list[str]:
     """Say of each object of a video where it was seen."""
     seen: dict[int, list[tuple[int, dict[str, Any]]]] = {}
     for frame in video.frames:
@@ -102,7 +106,7 @@ def _table(video: TrackedVideo, name: str = "") -> list[str]:
         there = [(number, row) for number, row in rows if row["area"]]
         span = f"{there[0][0]} to {there[-1][0]}" if there else "none"
         area = sum(row["area"] for _, row in there) / max(len(there), 1)
-        score = sum(row["score"] for _, row in rows) / len(rows)
+        sure = [row["confidence"] for _, row in rows if row["confidence"] is not None]
         label = rows[0][1].get("label")
         table.append(
             (
@@ -110,7 +114,7 @@ def _table(video: TrackedVideo, name: str = "") -> list[str]:
                 f"{len(there)} of {len(rows)}",
                 span,
                 f"{area:.0f}",
-                f"{score:.2f}",
+                f"{sum(sure) / len(sure):.2f}" if sure else "-",
             )
         )
     lines = text_table(_HEADER, table[:_MOST_OBJECTS], right=(1, 3, 4))
