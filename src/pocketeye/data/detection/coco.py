@@ -12,10 +12,13 @@ from pocketeye.data.files.coco_json import (
     image_flaw,
     image_folder,
     json_of,
+    jsons_of,
     read_coco,
     said_size,
 )
 from pocketeye.data.files.decode import no_comments, upright_size
+from pocketeye.data.files.foreign_paths import SetFiles, missing_text
+from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import flaw, outline_box
 from pocketeye.errors import InvalidValue
 
@@ -27,20 +30,30 @@ def read_coco_boxes(
 ) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
     """Read the classes' names, COCO's ids of them (ascending), and what is in the images.
 
+    A heading is no class: a category that no object has and that is the ``supercategory`` of all others,
+    as Roboflow writes one.
+
     Raises:
         MissingFile: no json of that split.
         InvalidValue: several, not COCO's, or categories that do not tell the classes.
     """
     file = root if root.is_file() else json_of(root, split)
-    content = read_coco(file)
+    problems = Problems()
+    content = read_coco(file, problems)
     names = _categories(file, content.get("categories"))
+    if (heading := _heading(root, file, content)) is not None:
+        heading_name = names.pop(heading)
+        problems.say(
+            f"{heading_name!r} is the heading of the other classes and no object is one: not a class"
+        )
     labels = {category: label for label, category in enumerate(names)}
     images = content["images"]
-    gathering = ObjectGathering(image_folder(file, images), masks)
+    gathering = ObjectGathering(image_folder(file, images), masks, problems)
+    files = SetFiles(gathering.root)
     rows = _by_image(content, labels, gathering)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
-            _add_image(gathering, image, rows, labels)
+            _add_image(gathering, files, image, rows, labels)
             bar.advance(1)
     return tuple(names.values()), tuple(names), gathering.done()
 
@@ -56,6 +69,26 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
     if not names:
         raise InvalidValue(f"{file} has no categories: its classes have no names")
     return dict(sorted(names.items()))
+
+
+def _heading(root: Path, file: Path, content: dict[str, Any]) -> int | None:
+    """Return the id of the category that is no class but the heading of all others, if there is one."""
+    categories = content["categories"]
+    above = {str(row.get("supercategory")) for row in categories}
+    heads = [row for row in categories if str(row.get("name")) in above]
+    if len(categories) < 2 or len(heads) != 1:
+        return None
+    head = heads[0]
+    others = [row for row in categories if row is not head]
+    own = head.get("supercategory")
+    is_top = own in (None, "", "none", head["name"])
+    if not is_top or any(row.get("supercategory") != head["name"] for row in others):
+        return None
+    # Every split must have the same classes: an object in any of them makes it one.
+    rest = [other for other in jsons_of(root) if other != file] if root.is_dir() else []
+    contents = [content, *(read_coco(other, Problems()) for other in rest)]
+    used = any(row.get("category_id") == head["id"] for c in contents for row in c["annotations"])
+    return None if used else int(head["id"])
 
 
 def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: ObjectGathering) -> Rows:
@@ -82,14 +115,20 @@ def _by_image(content: dict[str, Any], labels: dict[int, int], gathering: Object
 
 
 def _add_image(
-    gathering: ObjectGathering, image: dict[str, Any], rows: Rows, labels: dict[int, int]
+    gathering: ObjectGathering,
+    files: SetFiles,
+    image: dict[str, Any],
+    rows: Rows,
+    labels: dict[int, int],
 ) -> None:
-    name, number = str(image.get("file_name")), image.get("id")
+    said, number = str(image.get("file_name")), image.get("id")
     if not isinstance(number, int | str):
         return
-    if (wrong := image_flaw(gathering.root / name, image)) is not None:
+    name = files.find(said)
+    wrong = missing_text(said) if name is None else image_flaw(gathering.root / name, image)
+    if name is None or wrong is not None:
         lost = len(rows.get(number, ()))
-        gathering.problems.add(name, f"{wrong}: left out" + (" with its objects" if lost else ""))
+        gathering.problems.add(said, f"{wrong}: left out" + (" with its objects" if lost else ""))
         return
     size = said_size(image) or upright_size(gathering.root / name)
     for annotation in rows.get(number, ()):

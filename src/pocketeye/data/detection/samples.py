@@ -104,6 +104,11 @@ class DetectionSet:
     def __len__(self) -> int:
         return len(self.objects)
 
+    def __getitem__(self, index: int) -> ImageObjects:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.targets(index % len(self))
+
     def targets(self, index: int) -> ImageObjects:
         """Return what is annotated in an image, without reading the image."""
         of = self.objects
@@ -223,7 +228,7 @@ def _read(
 def detection_layout(root: Path) -> str | None:
     """Return which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
     from pocketeye.data.detection.voc import is_voc
-    from pocketeye.data.detection.yolo import yaml_of
+    from pocketeye.data.detection.yolo_yaml import yaml_of
     from pocketeye.data.files.coco_json import jsons_of
 
     if root.is_file():
@@ -238,7 +243,7 @@ def detection_layout(root: Path) -> str | None:
 def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
     """Return what ``split`` can be; (None,) for a set that is not split."""
     from pocketeye.data.detection.voc import voc_splits
-    from pocketeye.data.detection.yolo import yolo_splits
+    from pocketeye.data.detection.yolo_yaml import yolo_splits
     from pocketeye.data.files.coco_json import coco_splits
 
     splits = {"coco": coco_splits, "voc": voc_splits, "yolo": yolo_splits}[layout]

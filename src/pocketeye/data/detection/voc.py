@@ -16,12 +16,17 @@ from pocketeye.data.files.decode import (
     no_comments,
     upright_size,
 )
+from pocketeye.data.files.foreign_paths import ListedNames
 from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.scalars import read_flag
+from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
+from pocketeye.data.files.text_files import files_in, read_lines
 from pocketeye.errors import InvalidValue, MissingFile
 
 CLASS_FILES = ("classes.txt", "labels.txt")
+_DEEP = ("Annotations", "JPEGImages", "images")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -44,7 +49,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """The files of a set: images and xmls by stem."""
+    """The files of a set: images and xmls by their names without suffix, ``/`` between folders."""
 
     root: Path
     images: dict[str, str]
@@ -53,12 +58,12 @@ class _Place:
 
 def is_voc(root: Path) -> bool:
     """Whether a folder has VOC's xmls, in ``Annotations`` or beside the images of its splits."""
-    return any(next(folder.glob("*.xml"), None) is not None for folder in _page_folders(root))
+    return any(name.lower().endswith(".xml") for f in _page_folders(root) for name in _inside(f))
 
 
 def voc_splits(root: Path) -> tuple[str, ...]:
     """Return the lists in ``ImageSets/Main`` that name images, or the folders of splits."""
-    lists = {file.stem for file in (root / "ImageSets" / "Main").glob("*.txt")}
+    lists = {file.stem for file in files_in(root / "ImageSets" / "Main", ".txt")}
     return splits_among(lists) or splits_among({folder.name for folder in _page_folders(root)})
 
 
@@ -102,11 +107,11 @@ def _page_folders(root: Path) -> list[Path]:
 def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
     """Return the files, and the names of the images of a split."""
     if (root / "Annotations").is_dir():
-        images = _images(root / "JPEGImages")
-        if not images:
-            images = _images(root / "images")
+        folders = (root / "JPEGImages", root / "images")
+        images = next((found for f in folders if f.is_dir() and (found := _images(f))), {})
         place = _Place(root, images, _pages([root / "Annotations"]))
-        return place, _listed(root, split) if split else sorted(place.images | place.pages)
+        known = sorted(place.images | place.pages)
+        return place, _listed(root, split, known) if split else known
     folders = _page_folders(root)
     wanted = [f for f in folders if split is None or f.name in spellings(split)]
     if not wanted:
@@ -120,15 +125,16 @@ def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
     return place, sorted(found | _pages(wanted))
 
 
-def _listed(root: Path, split: str) -> list[str]:
-    folder = root / "ImageSets" / "Main"
+def _listed(root: Path, split: str, known: list[str]) -> list[str]:
+    """Return the names that a list in ``ImageSets/Main`` means, those it does not find as written."""
+    lists = files_in(root / "ImageSets" / "Main", ".txt")
     for name in spellings(split):
-        file = folder / f"{name}.txt"
-        if file.is_file():
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            # `aeroplane_train.txt` has a second column: -1 for not in the image, all the same
-            return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
-    there = some(sorted(file.stem for file in folder.glob("*.txt"))) or "none"
+        for file in lists:
+            if file.stem == name:
+                names = ListedNames(known, (*SUFFIXES, ".xml"))
+                return list(dict.fromkeys(map(names.find, read_lines(file))))
+    there = some([file.stem for file in lists]) or "none"
+    folder = root / "ImageSets" / "Main"
     raise MissingFile(f"{folder} has no list of the split {split!r}; there is {there}")
 
 
@@ -137,12 +143,26 @@ def _images(folder: Path) -> dict[str, str]:
 
 
 def _names(folder: Path) -> dict[str, str]:
-    files = folder.iterdir() if folder.is_dir() else ()
-    return {p.stem: p.name for p in files if p.suffix.lower() in SUFFIXES}
+    """Return the images of a folder and deeper, by their names without suffix."""
+    return {_stem(n): n for n in _inside(folder) if Path(n).suffix.lower() in SUFFIXES}
 
 
 def _pages(folders: list[Path]) -> dict[str, Path]:
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.xml"))}
+    """Return the xmls of folders and deeper, by their names without suffix."""
+    inside = ((folder, name) for folder in folders for name in _inside(folder))
+    return {_stem(n): folder / n for folder, n in inside if n.lower().endswith(".xml")}
+
+
+def _inside(folder: Path) -> Iterator[str]:
+    """Yield the files of a folder; those in folders inside only where they can be nothing else."""
+    if folder.name in _DEEP:
+        yield from (name for name, _ in walk(folder))
+    elif folder.is_dir():
+        yield from sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def _stem(name: str) -> str:
+    return Path(name).with_suffix("").as_posix()
 
 
 def _of_split(place: _Place, stems: list[str]) -> Iterator[str]:
@@ -152,8 +172,7 @@ def _of_split(place: _Place, stems: list[str]) -> Iterator[str]:
 def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[str, ...]:
     for name in CLASS_FILES:
         if (root / name).is_file():
-            lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
-            return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+            return tuple(dict.fromkeys(read_lines(root / name)))
     quiet = Problems()  # of other splits: they are named when those are opened
     others = (_read(file, quiet) for stem, file in place.pages.items() if stem not in read)
     pages = [*read.values(), *others]
@@ -174,7 +193,7 @@ def _read(file: Path, problems: Problems) -> _Page | None:
     things = []
     for item in top.findall("object"):
         corners = _numbers(item.find("bndbox"), _CORNERS)
-        difficult = (item.findtext("difficult") or "").strip() == "1"
+        difficult = bool(read_flag(item.findtext("difficult")))
         things.append(_Thing((item.findtext("name") or "").strip(), corners, difficult))
     return _Page(size, tuple(things))
 

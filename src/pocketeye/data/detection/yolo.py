@@ -4,49 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
-from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, no_comments, upright_size
-from pocketeye.data.files.listing import some
+from pocketeye.data.detection.yolo_texts import LabelTexts
+from pocketeye.data.detection.yolo_yaml import Content, read_yolo_yaml, split_images, yaml_of
+from pocketeye.data.files.decode import UnreadableImage, no_comments, upright_size
+from pocketeye.data.files.foreign_paths import is_file
 from pocketeye.data.files.shapes import outline_box
-from pocketeye.data.files.sources import walk
-from pocketeye.data.files.splits import spellings, splits_among
+from pocketeye.data.files.text_files import files_in, read_text
 from pocketeye.errors import InvalidValue, MissingFile
 
 _MOST_SHARE = 2.0
 """A number beyond is no share of the image, but pixels; boxes may reach out of it a little."""
-
-
-def yaml_of(root: Path) -> Path | None:
-    """Return the yaml of a set with ``names`` and splits; None where there is none."""
-    if root.is_file():
-        return root
-    files = [root / "data.yaml", root / "dataset.yaml", *sorted(root.glob("*.yaml"))]
-    return next((file for file in files if file.is_file() and _is_ours(file)), None)
-
-
-def _is_ours(file: Path) -> bool:
-    try:
-        content = _load(file)
-    except InvalidValue:
-        return file.name == "data.yaml"  # meant to be one: say what is wrong when it is read
-    return isinstance(content, dict) and "names" in content and bool(_splits(content))
-
-
-def _splits(content: dict[Any, Any]) -> tuple[str, ...]:
-    return splits_among({key for key, value in content.items() if value})
-
-
-def yolo_splits(root: Path) -> tuple[str, ...]:
-    """Return the splits that the yaml names."""
-    file = yaml_of(root)
-    content = _load(file) if file else {}
-    return _splits(content) if isinstance(content, dict) else ()
 
 
 def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[str, ...], Objects]:
@@ -57,100 +29,54 @@ def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[s
 
     Raises:
         MissingFile: no yaml, split or folder.
-        InvalidValue: a yaml without names or that cannot be read.
+        InvalidValue: a yaml without names or that cannot be read; or no image has a text file where it
+            belongs, and the texts lie somewhere else.
     """
     file = yaml_of(root)
     if file is None:
         raise MissingFile(f"{root} has no data.yaml with names, train and val")
-    content = _load(file)
-    if not isinstance(content, dict):
-        raise InvalidValue(f"{file} is no yaml of a YOLO set: expected names, train and val")
-    classes = _names(file, content.get("names"))
-    images = _images(file, content, split)
-    base = file.parent
-    gathering = ObjectGathering(base, masks)
+    content = read_yolo_yaml(file)
+    gathering = ObjectGathering(file.parent, masks)
+    images = split_images(content, split, gathering.problems)
+    texts = LabelTexts()
+    found = {image: texts.of(image) for image in images}
+    if images and not any(found.values()):
+        _refuse_misplaced(content, images, texts)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
-            _add(gathering, image, len(classes))
+            _add(gathering, image, found[image], len(content.names))
             bar.advance(1)
-    _without_image(gathering, images)
-    return classes, gathering.done()
+    _without_image(gathering, found)
+    return content.names, gathering.done()
 
 
-def _load(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
+def _refuse_misplaced(content: Content, images: list[Path], texts: LabelTexts) -> None:
+    """Raise InvalidValue where texts of these images lie in the set, but not where they belong."""
+    stems = {image.stem for image in images}
+    lost = [text for text in content.texts() if text.stem in stems]
+    if lost:
+        first = images[0]
+        base = content.file.parent
+        raise InvalidValue(
+            f"{content.file}: not one of {len(images)} images has its labels where they belong "
+            f"({_relative(first, base)} in {_relative(texts.expected(first), base)}), but "
+            f"{len(lost)} lie in {_relative(lost[0].parent, base)}: move or rename that folder"
+        )
 
 
-def _names(file: Path, names: Any) -> tuple[str, ...]:
-    """Read names from a list, or a mapping of 0, 1, 2 … to names."""
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
-        raise InvalidValue(f"{file}: names must be a list, or numbers from 0 up with a name each")
-    return tuple(map(str, names))
-
-
-def _images(file: Path, content: dict[str, Any], split: str | None) -> list[Path]:
-    """Return the images of a split, or of all, sorted."""
-    there = _splits(content)
-    wanted = there if split is None else [n for n in spellings(split) if content.get(n)][:1]
-    if not wanted:
-        raise MissingFile(f"{file} has no split {split!r}; there is {some(there) or 'none'}")
-    base = file.parent / str(content.get("path") or "")
-    if not base.is_dir():  # as in a yaml that was written on another machine
-        base = file.parent
-    images: list[Path] = []
-    for name in wanted:
-        given = content[name]
-        for entry in given if isinstance(given, list) else [given]:
-            images += _entry(file, base, str(entry))
-    return sorted(set(images))
-
-
-def _entry(file: Path, base: Path, entry: str) -> list[Path]:
-    """List the images of a folder, or of a list of them."""
-    # Roboflow writes ../train/images for what lies beside its yaml
-    for place in (base / entry, file.parent / entry, file.parent / entry.removeprefix("../")):
-        if place.is_dir():
-            return [
-                place / name for name, _ in walk(place) if Path(name).suffix.lower() in SUFFIXES
-            ]
-        if place.is_file():
-            lines = place.read_text(encoding="utf-8", errors="replace").split("\n")
-            return [place.parent / line.strip() for line in lines if line.strip()]
-    raise MissingFile(f"{file} names {entry}, which is not there (looked in {base})")
-
-
-def text_of(image: Path) -> Path:
-    """Return the file of an image's boxes.
-
-    ``…/images/a/1.jpg`` has it in ``…/labels/a/1.txt``, any other image beside it.
-    """
-    parts = list(image.parts)
-    for at in range(len(parts) - 2, -1, -1):
-        if parts[at] == "images":
-            parts[at] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
-
-
-def _without_image(gathering: ObjectGathering, images: list[Path]) -> None:
+def _without_image(gathering: ObjectGathering, found: dict[Path, Path | None]) -> None:
     """Name the texts in the folders used that belong to no image."""
-    known = {text_of(image) for image in images}
-    folders = {text.parent for text in known if text.parent.name != gathering.root.name}
-    for folder in sorted(folders):
-        beside = any(image.parent == folder for image in images)
-        for text in sorted(folder.glob("*.txt")) if folder.is_dir() and not beside else ():
+    known = {text for text in found.values() if text is not None}
+    image_folders = {image.parent for image in found}
+    for folder in sorted({text.parent for text in known} - image_folders - {gathering.root}):
+        for text in files_in(folder, ".txt"):
             if text not in known:
                 gathering.problems.add(text.name, "missing image")
 
 
-def _add(gathering: ObjectGathering, image: Path, num_classes: int) -> None:
+def _add(gathering: ObjectGathering, image: Path, text: Path | None, num_classes: int) -> None:
     name = _relative(image, gathering.root)
-    if not image.is_file():
+    if not is_file(image):
         gathering.problems.add(name, "missing image: left out")
         return
     try:
@@ -158,10 +84,8 @@ def _add(gathering: ObjectGathering, image: Path, num_classes: int) -> None:
     except UnreadableImage as error:
         gathering.problems.add(name, f"{error}: left out")
         return
-    text = text_of(image)
-    lines = text.read_text("utf-8", "replace").splitlines() if text.is_file() else []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    for number, line in enumerate(_lines(gathering, text), 1):
+        if text is None or not line.strip():
             continue
         label, outline, box, wrong = _parse(line.split(), size, num_classes)
         where = f"{text.name}, line {number}"
@@ -173,8 +97,17 @@ def _add(gathering: ObjectGathering, image: Path, num_classes: int) -> None:
     gathering.image(name, image.name, size)
 
 
-def _relative(image: Path, root: Path) -> str:
-    return str(image.relative_to(root)) if image.is_relative_to(root) else str(image)
+def _lines(gathering: ObjectGathering, text: Path | None) -> list[str]:
+    try:
+        return [] if text is None else read_text(text).splitlines()
+    except OSError as error:
+        name = "" if text is None else text.name
+        gathering.problems.add(name, f"cannot be read ({error.strerror}): no objects")
+        return []
+
+
+def _relative(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def _parse(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image
-
-from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, header_size
+from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, header_mode, header_size
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import walk
 
 ENDINGS = ("_L", "_P", "_mask", "_label", "_labels", "_gt", "_seg")
 """Endings that a mask's name may have beyond its image's."""
 _NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B")
+_SMEARED = (".jpg", ".jpeg", ".jfif")
 _COLOURS = ("RGB", "RGBA")
 
 
@@ -70,12 +69,14 @@ def _mask_of(stem: str, masks: Mapping[str, str]) -> str | None:
 def _flaw(image: Path, mask: Path, colours: bool) -> str | None:
     try:
         size = header_size(image)
-        with Image.open(mask) as opened:
-            mode, mask_size = opened.mode, opened.size
     except UnreadableImage as error:
         return str(error)
-    except (OSError, SyntaxError, ValueError):
-        return "its mask is not an image"
+    try:
+        mode, mask_size = header_mode(mask)
+    except UnreadableImage as error:
+        return f"its mask cannot be read ({error})"
+    if mask.suffix.lower() in _SMEARED:
+        return "its mask is a JPEG, which does not keep label numbers: save masks as PNG"
     if mode not in (*_NUMBERS, *(_COLOURS if colours else ())):
         return f"its mask has colours ({mode}), not label numbers"
     if mask_size not in (size, size[::-1]):  # turned by EXIF when it is decoded

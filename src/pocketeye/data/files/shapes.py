@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.files.scalars import read_id, read_number
 from pocketeye.errors import InvalidValue
 from pocketeye.results.rle import decode_crop, expand
+
+_LOOKED_AT = 3  # first items of a list, which tell how its numbers are nested
 
 
 class Given:
@@ -21,6 +24,52 @@ class Given:
 
     def __call__(self) -> np.ndarray:
         return self.mask
+
+
+def read_outline(segmentation: Any) -> Any:
+    """Return a ``segmentation`` as COCO writes it, from the ways other programs write it.
+
+    One polygon without the outer list, points in pairs, numbers as text, run lengths in a list of
+    one. What is none of these comes back as it is; :func:`flaw` says what is wrong with it.
+    """
+    if isinstance(segmentation, list) and len(segmentation) == 1:
+        inner = segmentation[0]
+        segmentation = inner if isinstance(inner, Mapping) else segmentation
+    if isinstance(segmentation, Mapping):
+        return _read_rle(segmentation)
+    if not isinstance(segmentation, list):
+        return segmentation
+    depth = _depth(segmentation)
+    # 1: x, y, x, y …; 2: COCO's own, or one polygon of points; 3: polygons of points.
+    pairs = depth == 2 and len(segmentation) >= 3 and all(len(p) == 2 for p in segmentation)
+    polygons = [segmentation] if depth == 1 or pairs else segmentation
+    return [_flat_numbers(polygon) for polygon in polygons]
+
+
+def _depth(value: Any, most: int = 4) -> int:
+    """Count how many lists lie in each other, up to ``most``; 0 where they are not alike."""
+    if not isinstance(value, list) or not most:
+        return 0
+    inner = {_depth(item, most - 1) for item in value[:_LOOKED_AT]}
+    return 1 + inner.pop() if len(inner) == 1 else 0
+
+
+def _flat_numbers(polygon: Any) -> Any:
+    """Return one list of numbers; what is no number in it stays, for :func:`flaw` to name."""
+    if not isinstance(polygon, list):
+        return polygon
+    values = [v for item in polygon for v in (item if isinstance(item, list) else [item])]
+    numbers = [read_number(value) for value in values]
+    return values if None in numbers else numbers
+
+
+def _read_rle(rle: Mapping[str, Any]) -> dict[str, Any]:
+    size, counts = rle.get("size"), rle.get("counts")
+    sides = [read_id(side) for side in size] if isinstance(size, list) else size
+    if isinstance(counts, list):
+        runs = [read_id(run) for run in counts]
+        counts = counts if None in runs else runs
+    return {"size": sides, "counts": counts}
 
 
 def polygon_mask(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:

@@ -18,6 +18,7 @@ from pocketeye.data.files.coco_json import (
     said_size,
 )
 from pocketeye.data.files.decode import no_comments
+from pocketeye.data.files.foreign_paths import SetFiles, missing_text
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import flaw, polygon_mask, runs_mask, runs_of
 
@@ -39,8 +40,8 @@ class CocoReader:
 
     def __init__(self, root: Path, split: str | None) -> None:
         file = root if root.is_file() else json_of(root, split)
-        content = read_coco(file)
         problems = Problems()
+        content = read_coco(file, problems)
         segmentations: dict[Any, list[Any]] = defaultdict(list)
         known = {image.get("id"): image for image in content["images"]}
         for annotation in content["annotations"]:
@@ -55,14 +56,18 @@ class CocoReader:
             else:
                 segmentations[annotation["image_id"]].append(annotation["segmentation"])
         self.folder = image_folder(file, content["images"])
+        files = SetFiles(self.folder)
         self.names: list[str] = []
         self.segmentations: list[list[Any]] = []
         with no_comments():
             for image in content["images"]:
                 if image.get("id") not in segmentations:
                     continue
-                name = str(image.get("file_name"))
-                if (wrong := image_flaw(self.folder / name, image)) is not None:
+                said = str(image.get("file_name"))
+                name = files.find(said)
+                if name is None:
+                    problems.add(said, missing_text(said))
+                elif (wrong := image_flaw(self.folder / name, image)) is not None:
                     problems.add(name, wrong)
                 else:
                     self.names.append(name)

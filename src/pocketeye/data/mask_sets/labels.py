@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from pocketeye.data.files.decode import UnreadableImage, no_comments
+from pocketeye.data.files.decode import UnreadableImage, no_comments, read_pixels
 from pocketeye.data.files.mask_pairs import by_stem, pair_up
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.shapes import Given
@@ -49,9 +48,8 @@ class LabelReader:
     ) -> tuple[tuple[Callable[[], np.ndarray], ...], tuple[bool, ...]]:
         path = self.root / self.pairs[index][1]
         try:
-            with Image.open(path) as image:
-                labels = np.asarray(image)
-        except (OSError, SyntaxError, ValueError) as error:
+            labels = read_pixels(path)[1]
+        except UnreadableImage as error:
             raise UnreadableImage(f"its mask cannot be read: {error}") from error
         if labels.shape != size[::-1]:
             raise UnreadableImage(f"a mask of {labels.shape[1]}x{labels.shape[0]} for it")

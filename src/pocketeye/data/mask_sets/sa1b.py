@@ -12,7 +12,10 @@ import numpy as np
 from pocketeye.data.files.decode import UnreadableImage
 from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.shapes import flaw, runs_mask, runs_of
+from pocketeye.data.files.shapes import flaw, read_outline, runs_mask, runs_of
+from pocketeye.data.files.sources import walk
+
+_IMAGES = (".jpg", ".jpeg")
 
 
 class Sa1bReader:
@@ -22,24 +25,26 @@ class Sa1bReader:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.names = root, Names()
+        self.root, self.names, self.jsons = root, Names(), Names()
         problems = Problems()
-        images = {p.relative_to(root).with_suffix("") for p in root.glob("**/sa_*.jpg")}
-        jsons = {p.relative_to(root).with_suffix("") for p in root.glob("**/sa_*.json")}
-        for stem in sorted(images | jsons):
+        files = [name for name, _ in walk(root) if Path(name).name.startswith("sa_")]
+        images = {_stem(name): name for name in files if name.lower().endswith(_IMAGES)}
+        jsons = {_stem(name): name for name in files if name.lower().endswith(".json")}
+        for stem in sorted(images.keys() | jsons.keys()):
             if stem not in jsons:
-                problems.add(f"{stem.as_posix()}.jpg", "no json beside it")
+                problems.add(images[stem], "no json beside it")
             elif stem not in images:
-                problems.add(f"{stem.as_posix()}.json", "missing image")
+                problems.add(jsons[stem], "missing image")
             else:
-                self.names.append(stem.as_posix())
+                self.names.append(images[stem])
+                self.jsons.append(jsons[stem])
         self.problems = tuple(problems)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def name(self, index: int) -> str:
-        return f"{self.names[index]}.jpg"
+        return self.names[index]
 
     def image(self, index: int) -> Path:
         return self.root / self.name(index)
@@ -48,12 +53,16 @@ class Sa1bReader:
         self, index: int, size: tuple[int, int]
     ) -> tuple[tuple[Callable[[], np.ndarray], ...], tuple[bool, ...]]:
         try:
-            content = json.loads((self.root / f"{self.names[index]}.json").read_bytes())
-            rles = [annotation["segmentation"] for annotation in content["annotations"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = json.loads((self.root / self.jsons[index]).read_bytes())
+            rles = [read_outline(row["segmentation"]) for row in content["annotations"]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnreadableImage(f"its json cannot be read: {error!r}") from error
         for rle in rles:
             if not isinstance(rle, dict) or flaw(rle):
                 raise UnreadableImage("its json has an annotation without run lengths")
         filled = [runs for runs in (runs_of(rle, size) for rle in rles) if runs[1::2].any()]
         return tuple(partial(runs_mask, runs, size) for runs in filled), (True,) * len(filled)
+
+
+def _stem(name: str) -> str:
+    return Path(name).with_suffix("").as_posix()

@@ -28,7 +28,9 @@ import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.data.files.problems import Problems, require_some
+from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import find_split
+from pocketeye.data.files.text_files import files_in
 from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
@@ -175,12 +177,13 @@ def split_layout(source: str) -> tuple[str, str]:
 
 
 def _layout_of(root: Path, split: str | None) -> str:
-    if root.suffix == ".json" or list((root / "annotations").glob("*.json")):
+    if root.suffix.lower() == ".json" or files_in(root / "annotations", ".json"):
         return "coco"
     folder = _inside(root, split)
     if (folder / "masks").is_dir() and (folder / "images").is_dir():
         return "parts"
-    if next(folder.glob("**/sa_*.json"), None) is not None:
+    names = (Path(name).name.lower() for name, _ in walk(folder))
+    if any(name.startswith("sa_") and name.endswith(".json") for name in names):
         return "sa-1b"
     raise InvalidValue(
         f"{folder} is no set of images with masks that can be told by its files: expected "

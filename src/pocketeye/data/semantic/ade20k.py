@@ -7,6 +7,7 @@ from pathlib import Path
 from pocketeye.data.files.mask_pairs import by_stem
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import splits_among
+from pocketeye.data.files.text_files import read_lines
 from pocketeye.data.semantic.class_maps import numbered
 from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 
@@ -31,8 +32,7 @@ def find_ade20k(root: Path, split: str) -> MaskPairs:
     problems, file = Problems(), root / "objectInfo150.txt"
     names = [str(number) for number in range(1, _NUM_CLASSES + 1)]
     if file.is_file():
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
-        names = [line.split("\t")[-1].split(",")[0].strip() for line in lines if line.strip()]
+        names = [line.split("\t")[-1].split(",")[0].strip() for line in read_lines(file)[1:]]
     else:
         problems.add(file.name, "missing, so that the classes are called 1 to 150")
     masks = by_stem(root, f"annotations/{split}")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from pocketeye.data.files.scalars import read_id
+from pocketeye.data.files.text_files import read_yaml_as_written
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
 FILE = "classes.yaml"
@@ -37,11 +38,13 @@ class ClassMap:
         names: in the order of the labels.
         values: label of a pixel value (0 to 65535), ``IGNORE`` for what counts for nothing.
         colours: the same of a colour.
+        by_number: nobody said what the values mean: value k is taken for class k, and 255 for nothing.
     """
 
     names: tuple[str, ...]
     values: Mapping[int, int]
     colours: Mapping[Colour, int]
+    by_number: bool = False
 
     def labels(self, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """Return labels, uint8 ``(H, W)``, and how often each unknown value came, which are ignored.
@@ -96,6 +99,12 @@ def numbered(names: Iterable[str], ignore: Iterable[int] = (IGNORE,), first: int
     return ClassMap(names=names, values=values, colours={})
 
 
+def binary(class_map: ClassMap) -> ClassMap:
+    """Return the map of two classes whose masks hold 0 and 255 only: 255 is the second class."""
+    assert len(class_map.names) == 2
+    return ClassMap(names=class_map.names, values={0: 0, 255: 1}, colours={})
+
+
 def read_class_map(file: Path) -> ClassMap:
     """Read a ``classes.yaml`` (see the top).
 
@@ -105,24 +114,23 @@ def read_class_map(file: Path) -> ClassMap:
     """
     if not file.is_file():
         raise MissingFile(f"no classes at {file} (a yaml with names, or one of {sorted(KNOWN)})")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidValue(f"{file} cannot be read as yaml: {error}") from error
+    content = read_yaml_as_written(file)
     names = content.get("names") if isinstance(content, dict) else None
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_CLASSES:
         raise InvalidValue(f"{file}: names must be a list of 1 to {MOST_CLASSES} classes")
     for key in content:
         if key not in _KEYS:
             raise unknown(f"key in {file.name}", str(key), _KEYS)
-    places = {str(name): label for label, name in enumerate(names)}
+    if not all(isinstance(name, str) for name in names):
+        raise InvalidValue(f"{file}: names must be single words or texts, a class each")
+    places = {name: label for label, name in enumerate(names)}
     if len(places) < len(names):
         raise InvalidValue(f"{file}: two classes have the same name")
     return _filled(file, places, content)
 
 
 def _filled(file: Path, places: dict[str, int], content: dict[str, Any]) -> ClassMap:
-    ids, colors = content.get("ids"), content.get("colors") or {}
+    ids, colors = content.get("ids") or None, content.get("colors") or {}
     if not isinstance(colors, dict) or not isinstance(ids, dict | None):
         raise InvalidValue(f"{file}: ids and colors are mappings (7: road, sky: [70, 130, 180])")
     values: dict[int, int] = {}
@@ -131,22 +139,24 @@ def _filled(file: Path, places: dict[str, int], content: dict[str, Any]) -> Clas
     for value, name in (ids or {}).items():
         values[_value(file, value)] = _place(file, places, name)
     colours = {_colour(file, c): _place(file, places, name) for name, c in colors.items()}
-    ignore = content.get("ignore", [])
+    ignore = content.get("ignore") or []
     for entry in ignore if isinstance(ignore, list) else [ignore]:
         if isinstance(entry, list):
             colours[_colour(file, entry)] = IGNORE
         elif _value(file, entry) in values and ids is not None:
             raise InvalidValue(f"{file}: the value {entry} has a class and is ignored")
         else:
-            values[entry] = IGNORE
+            values[_value(file, entry)] = IGNORE
+    by_number = ids is None and not colours and IGNORE not in values
     values.setdefault(IGNORE, IGNORE)
-    return ClassMap(names=tuple(places), values=values, colours=colours)
+    return ClassMap(names=tuple(places), values=values, colours=colours, by_number=by_number)
 
 
 def _value(file: Path, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_VALUE:
-        raise InvalidValue(f"{file}: pixel values are whole numbers from 0 to 65535, got {value!r}")
-    return value
+    number = read_id(value)
+    if not isinstance(number, int) or not 0 <= number <= _MOST_VALUE:
+        raise InvalidValue(f"{file}: pixel values are whole numbers from 0 to 65535, got {value}")
+    return number
 
 
 def _place(file: Path, places: dict[str, int], name: Any) -> int:
@@ -156,10 +166,11 @@ def _place(file: Path, places: dict[str, int], name: Any) -> int:
 
 
 def _colour(file: Path, colour: Any) -> Colour:
-    sound = isinstance(colour, list) and len(colour) == 3
-    if not sound or not all(isinstance(v, int) and 0 <= v <= 255 for v in colour):
-        raise InvalidValue(f"{file}: a colour is [red, green, blue] from 0 to 255, got {colour!r}")
-    return colour[0], colour[1], colour[2]
+    numbers = [read_id(value) for value in colour] if isinstance(colour, list) else []
+    sound = [number for number in numbers if isinstance(number, int) and 0 <= number <= 255]
+    if len(numbers) != 3 or len(sound) != 3:
+        raise InvalidValue(f"{file}: a colour is [red, green, blue] from 0 to 255, got {colour}")
+    return sound[0], sound[1], sound[2]
 
 
 # Cordts et al. 2016, cityscapesscripts/helpers/labels.py: the 19 that are judged and their ids

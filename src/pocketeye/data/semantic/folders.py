@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data.files.foreign_paths import ListedNames
 from pocketeye.data.files.mask_pairs import by_stem
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import splits_among
+from pocketeye.data.files.text_files import files_in, read_lines
 from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 
 _MASKS = ("masks", "labels", "annotations", "annots")
@@ -23,7 +26,7 @@ def folder_splits(root: Path) -> tuple[str, ...]:
     names = {name for name in folders_in(root) if _mask_folder(root / name) or _beside(root, name)}
     if masks := _mask_folder(root):
         names |= folders_in(root / "images") & folders_in(root / masks)
-        lists = {file.stem for at in _LIST_FOLDERS for file in (root / at).glob("*.txt")}
+        lists = {file.stem for at in _LIST_FOLDERS for file in files_in(root / at, ".txt")}
         names = names or lists
     return splits_among(names)
 
@@ -56,11 +59,11 @@ def _listed(
     problems: Problems,
     colours: bool,
 ) -> MaskPairs:
-    """Find only the images whose names a list has, the first word of each line."""
-    files = (root / at / f"{split}.txt" for at in _LIST_FOLDERS)
-    file = next(file for file in files if file.is_file())
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    wanted = dict.fromkeys(Path(line.split()[0]).stem for line in lines if line.strip())
+    """Find only the images whose names a list has, see :class:`ListedNames`."""
+    files = (file for at in _LIST_FOLDERS for file in files_in(root / at, ".txt"))
+    file = next(file for file in files if file.stem == split)
+    names = ListedNames(images, SUFFIXES)
+    wanted = dict.fromkeys(map(names.find, read_lines(file)))
     for stem in wanted:
         if stem not in images:
             problems.add(f"{file.name}: {stem}", "missing image")

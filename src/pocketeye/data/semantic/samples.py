@@ -14,7 +14,7 @@ layout          files
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,14 @@ import numpy as np
 from pocketeye.data.files.decode import UnreadableImage, decode_as, read_pixels
 from pocketeye.data.files.problems import Problems, require_some
 from pocketeye.data.sample import Sample
-from pocketeye.data.semantic.class_maps import FILE, IGNORE, KNOWN, ClassMap, read_class_map
+from pocketeye.data.semantic.class_maps import (
+    FILE,
+    IGNORE,
+    KNOWN,
+    ClassMap,
+    binary,
+    read_class_map,
+)
 from pocketeye.data.semantic.layouts import (
     LAYOUTS,
     find_pairs,
@@ -167,9 +174,16 @@ def load_semantic(
             f"ignore: [255]), or name the classes: a yaml, or one of {', '.join(sorted(KNOWN))}"
         )
     require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
+    collector = Problems(str(root), found.problems)
+    if chosen.by_number and len(chosen.names) == 2 and _is_binary(place, kind):
+        chosen = binary(chosen)
+        collector.say(
+            f"the masks hold 0 and 255 alone: 255 is taken for {chosen.names[1]!r} (to ignore it, write "
+            f"ignore: [255] into {FILE})"
+        )
     opened = SemanticSet(
         source=str(root), layout=kind, split=split, class_map=chosen, found=found,
-        collector=Problems(str(root), found.problems),
+        collector=collector,
     )  # fmt: skip
     _refuse_other_masks(opened)
     return opened
@@ -184,14 +198,29 @@ def _map_of(root: Path, classes: str | Path | ClassMap | None) -> ClassMap | Non
     return known or read_class_map(Path(classes))
 
 
+def _is_binary(root: Path, layout: str) -> bool:
+    """Whether masks of the whole set, a few of each split, hold 0 and 255 and nothing else."""
+    seen: set[int] = set()
+    for split in semantic_splits(root, layout) or (None,):
+        for pixels in _some_masks(find_pairs(root, layout, split, colours=True)):
+            seen.update(np.unique(pixels).tolist() if pixels.ndim == 2 else (-1,))
+    return seen == {0, 255}
+
+
+def _some_masks(found: MaskPairs) -> Iterator[np.ndarray]:
+    """Read a few masks from all over a set; damaged ones are named when they are read as samples."""
+    chosen = np.linspace(0, len(found.pairs) - 1, _LOOKED_AT).astype(int) if found.pairs else ()
+    for index in dict.fromkeys(map(int, chosen)):
+        try:
+            yield read_pixels(found.root / found.pairs[index][1])[1]
+        except UnreadableImage:
+            continue
+
+
 def _refuse_other_masks(opened: SemanticSet) -> None:
     """Refuse masks whose values mostly have no class: they are of other classes."""
     total, strange = 0, dict[str, int]()
-    for index in np.linspace(0, len(opened) - 1, _LOOKED_AT).astype(int).tolist():
-        try:
-            _, pixels = read_pixels(opened.mask_path(index))
-        except UnreadableImage:
-            continue  # named when it is read
+    for pixels in _some_masks(opened.found):
         total += pixels.shape[0] * pixels.shape[1]
         for value, count in opened.class_map.labels(pixels)[1].items():
             strange[value] = strange.get(value, 0) + count

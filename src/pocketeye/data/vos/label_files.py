@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.text_files import read_text
 from pocketeye.data.vos.clip_files import (
     ClipFiles,
     folders_in,
@@ -55,7 +56,7 @@ def listed_objects(path: Path, problems: Problems) -> dict[str, dict[int, tuple[
     if not path.is_file():
         return {}
     try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        videos = json.loads(read_text(path))["videos"]
         return {
             name: {int(i): tuple(o["frames"]) for i, o in entry["objects"].items()}
             for name, entry in videos.items()

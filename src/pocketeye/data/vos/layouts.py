@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
 from pocketeye import progress
+from pocketeye.data.files.foreign_paths import path_parts
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import find_split, spellings
+from pocketeye.data.files.text_files import files_in, read_lines
 from pocketeye.data.vos.clip_files import ClipFiles, folders_in, images_in
 from pocketeye.data.vos.label_files import listed_objects, read_labels, resolution_folders
 from pocketeye.data.vos.masks import count_text
@@ -114,7 +117,7 @@ def _base(root: Path, split: str | None) -> Path:
 
 
 def _has_videos(folder: Path) -> bool:
-    return folder.is_dir() and next(folder.rglob("*.mp4"), None) is not None
+    return folder.is_dir() and any(name.lower().endswith(".mp4") for name, _ in walk(folder))
 
 
 def _child(root: Path, names: Sequence[str]) -> Path | None:
@@ -137,7 +140,7 @@ def _clips(
 ) -> Iterator[ClipFiles]:
     objects = listed_objects(base / "meta.json", problems)
     if split is not None:
-        names = _split_names(base, split)
+        names = _split_names(base, split, {p.name for p in folders_in(images)})
     else:
         names = [p.name for p in folders_in(images)]
         lone = [p.name for p in folders_in(masks) if not (images / p.name).is_dir()]
@@ -152,23 +155,30 @@ def _clips(
             yield ClipFiles(name, images / name, masks / name, objects.get(name))
 
 
-def _split_names(base: Path, split: str) -> list[str]:
+def _split_names(base: Path, split: str, known: Collection[str]) -> list[str]:
     """Return the clips a list names, in its order; DAVIS-2016's lists name images.
+
+    Args:
+        known: names of the clips with frames, which may have spaces.
 
     Raises:
         InvalidValue: no such list.
     """
-    lists = {p.stem: p for p in base.glob("*.txt")}
+    lists = {p.stem: p for p in files_in(base, ".txt")}
     for folder in (base / "ImageSets", base / "ImageSets" / "2016", base / "ImageSets" / "2017"):
-        lists |= {p.stem: p for p in folder.glob("*.txt")}
-    for path in (base / "ImageSets").glob("*/*.txt"):
+        lists |= {p.stem: p for p in files_in(folder, ".txt")}
+    inside = folders_in(base / "ImageSets") if (base / "ImageSets").is_dir() else []
+    for path in (path for folder in inside for path in files_in(folder, ".txt")):
         lists[f"{path.parent.name}/{path.stem}"] = path
         lists.setdefault(path.stem, path)
     found = find_split(split, lists)
     if found is None:
         raise unknown("split", split, lists, "" if lists else f"{base} has no lists in ImageSets")
     names: dict[str, None] = {}
-    for line in lists[found].read_text(encoding="utf-8").splitlines():
-        if first := line.strip().split(" ")[0]:
-            names[Path(first).parent.name if "/" in first else first] = None
+    for line in read_lines(lists[found]):
+        # DAVIS-2016: /JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png
+        parts = path_parts(line if line.strip("\"'") in known else line.split()[0])
+        name = parts[-2] if len(parts) > 1 else (parts or ("",))[0].strip("\"'")
+        if name.strip("."):
+            names[name] = None
     return list(names)

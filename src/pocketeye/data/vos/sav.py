@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.files.problems import Problems
+from pocketeye.data.files.sources import walk
+from pocketeye.data.files.text_files import read_text
 from pocketeye.data.video.video import VideoFile
 from pocketeye.data.vos.clip_files import (
     ClipFiles,
@@ -117,7 +119,7 @@ def read_sav(clip: ClipFiles, problems: Problems) -> VideoSequence | None:
 
 def list_files(folder: Path, problems: Problems) -> Iterator[VideoSequence]:
     """List the clips of all ``*.mp4`` below ``folder`` that have their ``*_manual.json``."""
-    files = sorted(folder.rglob("*.mp4"))
+    files = [folder / name for name, _ in walk(folder) if name.lower().endswith(".mp4")]
     lone = [p.name for p in files if not p.with_name(p.stem + MANUAL).is_file()]
     if lone:
         problems.say(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
@@ -150,5 +152,5 @@ def _open_file(path: Path) -> VideoFile:
 
 @lru_cache(maxsize=8)
 def _read_json(path: Path) -> list[list[Any]]:
-    masklets = json.loads(path.read_text(encoding="utf-8"))["masklet"]
+    masklets = json.loads(read_text(path))["masklet"]
     return [list(frame) for frame in masklets]

@@ -1,0 +1,30 @@
+"""Patterns of file names as users type them."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+
+def has_pattern(name: str) -> bool:
+    """Whether a name has ``*``, ``?`` or ``[``, and no file or folder of that very name is there."""
+    return glob.has_magic(name) and not Path(name).exists()
+
+
+def matches(pattern: str) -> list[Path]:
+    """Return the files and folders that match, sorted.
+
+    Folders that exist as they are written stand for themselves: ``br [1]/*.png`` looks into ``br [1]``,
+    and only where there is none into ``br 1``.
+    """
+    parts = Path(pattern).parts
+    here = Path()
+    done = 0
+    for part in parts[:-1]:
+        if not (here / part).exists() or part == "**":
+            break
+        here, done = here / part, done + 1
+    rest = str(Path(*parts[done:]))
+    whole = str(Path(glob.escape(str(here))) / rest) if done else rest
+    # Path.glob takes no absolute patterns
+    return sorted(Path(match) for match in glob.glob(whole, recursive=True))  # noqa: PTH207
