@@ -59,6 +59,8 @@ def test_a_folder_of_clips_and_patterns(clips: Path) -> None:
     assert [path.name for path in expanded.source] == ["0.png", "1.png", "2.png", "3.png"]
     assert expanded.name == "clip2"
     assert names("0") == ["0"]
+    folder_of_frames(Path("br [1]/walk"))
+    assert names("br [1]/w*") == ["walk"]
     frames = moving(2)
     assert find_videos(frames)[0].source is frames
 

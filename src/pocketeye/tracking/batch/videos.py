@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.video.names import is_video_name
 from pocketeye.errors import InvalidValue
 from pocketeye.text import file_stem
@@ -74,14 +74,13 @@ def _expand(name: str) -> list[str | list[Path]]:
     path = Path(name)
     if path.is_dir():
         return _inside(path)
-    if path.exists() or is_address(name) or not glob.has_magic(name):
+    if is_address(name) or not has_pattern(name):
         return [name]
-    matches = [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207 - may be absolute
-    matches = [match for match in _ordered(matches) if not match.name.startswith(".")]
-    videos = [str(match) for match in matches if _is_video(match)]
+    found = [match for match in _ordered(matches(name)) if not match.name.startswith(".")]
+    videos = [str(match) for match in found if _is_video(match)]
     if videos:
         return [*videos]
-    images = [match for match in matches if match.is_file() and _is_image(match)]
+    images = [match for match in found if match.is_file() and _is_image(match)]
     folders = _by_folder(images)
     return [name] if len(folders) < 2 else [*folders]
 

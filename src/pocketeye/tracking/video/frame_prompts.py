@@ -15,6 +15,7 @@ from pocketeye.results import Result
 from pocketeye.tracking.video.session import Session
 from pocketeye.tracking.video.tracked import TrackedFrame
 
+# ID:PLACE, with @FRAME where it is not the frame of --frame.
 _OBJECT = re.compile(r"(\d+):([^@]+)(?:@(\d+))?")
 _REMOVAL = re.compile(r"(\d+)@(\d+)")
 _NAME = re.compile(r"(\d+)=(.+)", re.DOTALL)
@@ -23,7 +24,15 @@ _MOST_DIGITS = 9  # of an id or a frame: more frames than a year of video has
 
 @dataclass(slots=True)
 class FramePrompt:
-    """What is said of one object in one frame."""
+    """Hold the prompts that a user gives for one object in one frame.
+
+    Attributes:
+        object_id: the user's number, from 1 up.
+        frame: number of the frame, from 0 up.
+        points: (x, y) in pixels of the video.
+        labels: of each point: 1 on the object, 0 beside it.
+        box: (x0, y0, x1, y1) in pixels of the video, or None.
+    """
 
     object_id: int
     frame: int
@@ -32,13 +41,14 @@ class FramePrompt:
     box: tuple[float, ...] | None = None
 
     def words(self) -> list[str]:
-        """As it is written on the command line."""
+        """Return one text per prompt, written as the command line takes it with ``--object``."""
         places = [",".join(f"{number:g}" for number in self.box)] if self.box else []
         for (x, y), label in zip(self.points, self.labels, strict=True):
             places.append(f"{x:g},{y:g}" + ("" if label else ":0"))
         return [f"{self.object_id}:{place}@{self.frame}" for place in places]
 
     def add_to(self, session: Session) -> TrackedFrame:
+        """Give the prompts to a session and return what it then knows of the frame."""
         return session.add(
             self.object_id,
             frame=self.frame,
@@ -50,7 +60,7 @@ class FramePrompt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What is asked of one video.
+    """Hold what is asked of one video.
 
     Attributes:
         prompts: by frame, then by object.
@@ -162,16 +172,21 @@ class Request:
 def parse_prompts(
     point: Iterable[Any], box: Any, frame: int, objects: Iterable[str]
 ) -> tuple[FramePrompt, ...]:
-    """Read prompts, by frame, then by object; those without a number are of object 1, in ``frame``.
+    """Read the prompts of a command, sorted by frame, then by object.
 
-    Points and boxes are text, or numbers in a list or tuple.
+    Args:
+        point: ``x,y`` or ``x,y:0`` as text, or numbers in a list or tuple: of object 1, in ``frame``.
+        box: ``x0,y0,x1,y1`` likewise, or None.
+        frame: of prompts that name none.
+        objects: texts ``ID:PLACE`` or ``ID:PLACE@FRAME``.
 
     Raises:
-        InvalidValue, InvalidType: not written like that.
+        InvalidValue, InvalidType: a prompt is not written like that.
     """
     found: dict[tuple[int, int], FramePrompt] = {}
 
     def of(object_id: int, at: int) -> FramePrompt:
+        # Several points of one object in one frame are one prompt: the network sees them together.
         return found.setdefault((at, object_id), FramePrompt(object_id, at))
 
     for place in point:
@@ -261,6 +276,7 @@ def _add(prompt: FramePrompt, text: str, counts: tuple[int, ...], form: str) -> 
         numbers = tuple(float(part) for part in place.split(","))
     except ValueError:
         numbers = ()
+    # Four numbers are a box and two a point; "counts" says which of them this option takes.
     is_box = len(numbers) == 4
     if len(numbers) not in counts or (colon and (is_box or sign not in ("0", "1"))):
         raise InvalidValue(f"{form}, got {text!r}")

@@ -16,7 +16,7 @@ from pocketeye.tracking.video.tracked import TrackedFrame
 
 
 class WatchedFrames:
-    """Results frame by frame, with what was asked done when its frame comes; counts as it goes.
+    """Iterate over the results of a session, doing what was asked when its frame comes.
 
     Attributes:
         rows: of each frame so far, ``{"frame": n, "objects": [{"id", "label", "score", …}]}``.
@@ -37,7 +37,7 @@ class WatchedFrames:
             results = self._results()
             while True:
                 began = time.perf_counter()
-                result = next(results, None)
+                result = next(results, None)  # timed alone: writing goes on in between
                 took = time.perf_counter() - began
                 if result is None:
                     return
@@ -52,6 +52,7 @@ class WatchedFrames:
         request, video = self.request, self.session.video
         assert video is not None
         first = request.prompts[0].frame
+        # An object that appears later must not be known before: its prompt waits for its frame.
         for prompt in request.prompts:
             if prompt.frame == first:
                 prompt.add_to(self.session)

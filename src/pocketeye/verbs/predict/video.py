@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from rich.markup import escape
 
 from pocketeye import progress
 from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.files.sources import walk
 from pocketeye.data.video.names import is_video_name
 from pocketeye.devices import Device
@@ -136,8 +136,8 @@ def _names_video(name: str) -> bool:
     if is_address(name):
         web = name.lower().startswith("http")
         return not web or _is_video_file(Path(urlsplit(name).path))
-    if glob.has_magic(name) and not path.exists():
-        found = [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207 - may be absolute
+    if has_pattern(name):
+        found = matches(name)
         return bool(found) and all(_is_video_file(match) for match in found)
     return _is_video_file(path)
 
