@@ -98,6 +98,8 @@ TABLES = (
           command=_benchmark("tracker_training"), needs="DAVIS; the run of the weights that come along"),
     Table(name="click-iou", render=tables.click_iou,
           command=_benchmark("click_iou"), needs="masks of photographs; 10 minutes; any machine"),
+    Table(name="track-confidence", render=tables.track_confidence,
+          command="python -m benchmarks.track_confidence", needs="DAVIS; 1 minute; any machine"),
 )  # fmt: skip
 
 

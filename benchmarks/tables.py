@@ -166,6 +166,36 @@ def click_iou(record: Record) -> str:
     return _markdown(record, header, rows, range(2, len(header)))
 
 
+def track_confidence(record: Record) -> str:
+    """How far a tracker's confidence can be trusted, on clips that the curve has not seen."""
+    ours, alone = record["left_out"], record["score_alone"]
+    bins = [
+        (f"{r['low']:.1f} to {r['high']:.1f}", str(r["n"]), f"{r['confidence']:.2f}",
+         f"{r['right']:.2f}")
+        for r in ours["reliability"]
+    ]  # fmt: skip
+    clips = "; ".join(
+        f"{name} {c['right']:.0%}, {c['confidence']:.2f}, {c['score']:.3f}"
+        for name, c in record["clips"].items()
+    )
+    lines = [
+        f"Confidence of the tracker's masks: {record['curve']['fitted_on']}. A mask is right where its "
+        f"J is {record['right_from']} or more. Each clip is judged by the curve of the others.",
+        "",
+        f"Finding the wrong frames: AUC {ours['auc']:.3f}. Expected calibration error {ours['ece']:.3f} "
+        f"(of the score, taken for a probability, {alone['ece']:.3f}); Brier score {ours['brier']:.3f} "
+        f"({alone['brier']:.3f}). Below {record['threshold']} lie {ours['warned']} frames, among them "
+        f"{ours['warned_and_wrong']} of the {ours['wrong']} wrong ones.",
+        "",
+        *markdown_table(
+            ("confidence", "frames", "mean confidence", "share right"), bins, right=(1, 2, 3)
+        ),
+        "",
+        f"By clip the share right, the mean confidence and the mean score: {clips}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def dense(record: Record) -> str:
     """How good trained detectors and segmenters are."""
     header = ("data", "part", "images", "network", "backbone", "params", "side", "epochs", "minutes",

@@ -12,8 +12,7 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src" / "pocketeye"
 FLOORS = {
     "__version__": 0, "layers": 0, "errors": 0, "results": 0, "progress": 0, "runs": 0, "pages": 0,
-    "devices": 0, "text": 0, "reading": 0,
-    "outputs": 0,
+    "devices": 0, "text": 0, "reading": 0, "outputs": 0, "doubts": 0,
     "models": 1,
     "runtimes": 2, "data": 2, "metrics": 2,
     "latency": 3, "artifacts": 3,

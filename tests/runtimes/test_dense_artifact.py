@@ -96,7 +96,7 @@ def test_an_artefact_answers_as_torch_does(exported: ExportResult) -> None:
     assert exported.agreement.found > 0.97
     assert exported.agreement.surplus <= 1
     unit = "pixels" if exported.agreement.iou is None else "objects"
-    assert unit in exported.agreement.line()
+    assert unit in exported.agreement.lines()[0]
     if exported.agreement.iou is not None:
         assert exported.agreement.iou > 0.97
         assert exported.agreement.score is not None

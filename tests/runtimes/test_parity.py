@@ -84,7 +84,7 @@ def test_nan_fails(value: float, tmp_path: Path) -> None:
 def test_warning_band() -> None:
     rng = np.random.default_rng(0)
     expected = rng.normal(size=(200, 10)).astype(np.float32)
-    expected[:, 0] += 20
+    expected[np.arange(200), np.arange(200) % 2] += 20
     noise = rng.normal(size=expected.shape)
     for precision, scale, status in (
         ("fp32", 1e-5, "PASS"), ("fp32", 3e-3, "WARN"), ("fp32", 1e-1, "FAIL"),
@@ -117,3 +117,53 @@ def test_bad_input(broken_and_whole: tuple, images: list, tmp_path: Path) -> Non
     (tmp_path / "bad.json").write_text('{"rel": 1}')
     with pytest.raises(InvalidValue, match="not a parity report"):
         ParityReport.load(tmp_path / "bad.json")
+
+
+def logits(classes: list[int], seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+    """One image a run, surely of these classes of ten."""
+    noise = np.random.default_rng(seed).normal(size=(len(classes), 10)).astype(np.float32)
+    return [
+        (row[None] + 20 * np.eye(10, dtype=np.float32)[k],)
+        for row, k in zip(noise, classes, strict=True)
+    ]
+
+
+def test_a_comparison_that_cannot_fail_is_no_pass(tmp_path: Path) -> None:
+    same = [(np.full((1, 10), 0.5, np.float32),)] * 4
+    report = compare(same, same, "fp32", THRESHOLDS["fp32"])
+    assert (report.status, report.rel) == ("WARN", 0)
+    assert "says the same of all 4 images" in report.lines()[1]
+    assert ParityReport.load(report.save(tmp_path / "parity.json")) == report
+    alone = compare(same[:1], same[:1], "fp32", THRESHOLDS["fp32"])
+    assert (alone.status, alone.doubts) == ("PASS", ())
+
+
+def test_int8_of_a_network_that_says_one_class_is_no_pass() -> None:
+    ones = logits([3] * 8)
+    assert compare(ones, ones, "fp32", THRESHOLDS["fp32"]).status == "PASS"
+    report = compare(ones, ones, "int8", THRESHOLDS["int8"])
+    assert report.status == "WARN"
+    assert "one class of all 8 images" in report.doubts[0]
+
+
+def test_int8_that_collapses_is_said() -> None:
+    wanted = logits([0, 1, 2, 3])
+    for got, words in (
+        ([(np.zeros((1, 10), np.float32),)] * 4, "says the same of all 4 images"),
+        (logits([5] * 4, seed=1), "one class of all 4 images, the network 4"),
+        (logits([1, 0, 3, 2]), "answers otherwise too often"),
+    ):
+        report = compare(wanted, got, "int8", THRESHOLDS["int8"])
+        assert report.status == "FAIL"
+        assert words in report.doubts[0]
+        assert "--data" in report.doubts[0]
+
+
+def test_outputs_that_are_no_numbers_are_said() -> None:
+    good, bad = logits([0, 1]), logits([0, 1])
+    bad[1][0][0, 4] = np.nan
+    for expected, got, who in ((bad, bad, "the network itself"), (good, bad, "the artefact")):
+        report = compare(expected, got, "fp32", THRESHOLDS["fp32"])
+        assert report.status == "FAIL"
+        assert report.doubts[0].startswith(who)
+        assert "1 of 2 images" in report.doubts[0]

@@ -71,3 +71,18 @@ class _Session:
         dense = np.stack(masks) if masks else np.zeros((0, clip.size[1], clip.size[0]), bool)
         found = Masks.from_dense(dense) if masks else Masks(size=clip.size, items=())
         return Result(size=clip.size, masks=found, object_ids=ids, frame=frame)
+
+
+class Blind(MovedTruth):
+    """Answers with empty masks, whatever it is shown."""
+
+    def open(self, source: Any = None) -> _Session:
+        return _BlindSession(self)
+
+
+class _BlindSession(_Session):
+    def _result(self, frame: int) -> Result:
+        seen = super()._result(frame)
+        assert seen.masks is not None
+        nothing = Masks.from_dense(np.zeros_like(seen.masks.dense()))
+        return Result(size=seen.size, masks=nothing, object_ids=seen.object_ids, frame=frame)

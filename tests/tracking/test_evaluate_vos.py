@@ -20,6 +20,7 @@ from pocketeye.tracking.evaluation.evaluate import (
     scored_frames,
 )
 from pocketeye.tracking.evaluation.report import save_vos
+from pocketeye.tracking.evaluation.result import beaten_by
 from tests.data.video_layouts import (
     davis,
     ids,
@@ -29,7 +30,7 @@ from tests.data.video_layouts import (
     save_palette,
     square,
 )
-from tests.tracking.following import MovedTruth
+from tests.tracking.following import Blind, MovedTruth
 from tests.tracking.trackers import make_tracker
 
 TWO = dict.fromkeys(range(6), (1, 2))
@@ -304,3 +305,19 @@ def test_report(tmp_path: Path) -> None:
 def test_plan_is_checked() -> None:
     with pytest.raises(InvalidValue, match="1 frame or more, got 0"):
         VosPlan(max_frames=0)
+
+
+def test_scores_of_nothing_and_objects_never_found_are_said(tmp_path: Path) -> None:
+    gone = {0: (1, 2), 1: (2,), 2: (2,), 3: (2,)}
+    videos = videos_of(tmp_path, a=gone)
+    right = evaluate_vos(MovedTruth(videos[0], {}), videos, name="it")
+    assert right.mean.jf == 1
+    [doubt] = right.doubts
+    assert "1 of 2 objects are in no frame that counts" in str(doubt)
+    assert "a (object 1)" in str(doubt)
+    lost = evaluate_vos(Blind(videos[0]), videos, name="lost")
+    assert "1 of 2 objects are never found" in str(lost.doubts[1])
+    assert lost.to_dict()["doubts"] == [str(doubt) for doubt in lost.doubts]
+    [beaten] = beaten_by(lost, [right])
+    assert "lost is no better than it" in str(beaten)
+    assert list(beaten_by(right, [lost])) == []

@@ -63,7 +63,10 @@ def test_a_run_explains_itself(tmp_path: Path, digits: Sets) -> None:
     result = run_fit(tmp_path / "run", digits, name="tiny")
     rows = RunFolder(tmp_path / "run").metrics()
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
-    assert set(rows[0]) == {"epoch", "lr", "train/loss", "val/loss", "val/top1", "seconds"}
+    assert set(rows[0]) == {
+        "epoch", "lr", "train/loss", "val/loss", "val/top1", "val/commonest_class",
+        "val/commonest_answer", "seconds",
+    }  # fmt: skip
     assert rows[-1]["train/loss"] < rows[0]["train/loss"]
     assert result.value == max(row["val/top1"] for row in rows)
     assert result.value == rows[result.best_epoch - 1]["val/top1"]

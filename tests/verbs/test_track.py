@@ -18,8 +18,11 @@ import pocketeye
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
+from pocketeye.results import color_of
+from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track
+from pocketeye.verbs.track.verb import DEFAULT_TRACKER
 from tests.tracking.trackers import moving
 
 NUM_FRAMES = 5
@@ -54,20 +57,21 @@ def test_json(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
         arguments += ["--out", str(path)]
     assert main(arguments) == 0
     data = json.loads(capsys.readouterr().out)
-    ids = [[row["id"] for row in frame["objects"]] for frame in data["frames"]]
+    (video,) = data["videos"]
+    ids = [[row["id"] for row in frame["objects"]] for frame in video["frames"]]
     assert ids == [[1], [1], [1, 2], [1, 2], [1, 2]]
-    assert [frame["frame"] for frame in data["frames"]] == list(range(NUM_FRAMES))
-    assert set(data["frames"][0]["objects"][0]) == {
-        "id", "score", "x", "y", "width", "height", "area",
+    assert [frame["frame"] for frame in video["frames"]] == list(range(NUM_FRAMES))
+    assert set(video["frames"][0]["objects"][0]) == {
+        "id", "label", "score", "confidence", "x", "y", "width", "height", "area",
     }  # fmt: skip
-    assert data["files"] == [str(path) for path in outputs]
-    assert data["fps"] == pytest.approx(1000 / data["ms_per_frame"], rel=1e-3)
+    assert data["files"] == video["files"] == [str(path) for path in outputs]
+    assert video["fps"] == pytest.approx(1000 / video["ms_per_frame"], rel=1e-3)
     with av.open(str(outputs[0])) as clip:
         assert len(list(clip.decode(video=0))) == NUM_FRAMES
     assert len(json.loads(outputs[1].read_text())["images"]) == NUM_FRAMES
     assert len(list(outputs[2].iterdir())) == NUM_FRAMES
     label = np.asarray(Image.open(outputs[2] / "00004.png"))
-    areas = {row["id"]: row["area"] for row in data["frames"][4]["objects"]}
+    areas = {row["id"]: row["area"] for row in video["frames"][4]["objects"]}
     assert (label == 1).sum() == areas[1]
     # nothing is replaced unasked
     assert main(arguments) == 2
@@ -79,17 +83,18 @@ def test_words(folder: Path, weights: Path, tmp_path: Path) -> None:
         str(folder), box="10,20,60,70", point=["100,70:0"], frame=1, model=MODEL,
         checkpoint=weights, out=[tmp_path / "out.mp4"], device="cpu",
     )  # fmt: skip
-    assert len(result.frames) == NUM_FRAMES
-    assert result.frames[0]["objects"] == []
+    (video,) = result.videos
+    assert len(video.frames) == NUM_FRAMES
+    assert video.frames[0]["objects"] == []
     lines = result.lines()
-    seen = sum(row["area"] > 0 for frame in result.frames for row in frame["objects"])
+    seen = sum(row["area"] > 0 for frame in video.frames for row in frame["objects"])
     assert seen > 0
     assert lines[1].split()[:4] == ["1", str(seen), "of", "4"]
     assert lines[-1].startswith("5 frames of 120x80: ")
-    assert lines[-1].endswith("fps")
+    assert lines[-1].endswith("fps, measured here on cpu")
     assert result.next_commands() == [
         f"pocketeye track {folder} --object 1:10,20,60,70@1 --object 1:100,70:0@1 "
-        f"--model {MODEL} --checkpoint {weights} --out out/track/frames.json"
+        f"--checkpoint {weights} --model {MODEL} --out out/track/frames.json"
     ]
 
 
@@ -103,8 +108,8 @@ def test_a_correction_replaces_the_answer_of_its_frame(
             str(folder), object=list(objects), model=MODEL, checkpoint=weights, device="cpu",
             overwrite=True,
         )  # fmt: skip
-        assert result.files == (Path("out/track/frames.mp4"),)
-        return [frame["objects"][0]["area"] for frame in result.frames]
+        assert result.written() == [Path("out/track/frames.mp4")]
+        return [frame["objects"][0]["area"] for frame in result.videos[0].frames]
 
     once, twice = areas("1:30,40"), areas("1:30,40", "1:5,5,115,75@3")
     assert once[:3] == twice[:3]
@@ -147,6 +152,54 @@ def test_mistakes(folder: Path, weights: Path, tmp_path: Path, capsys, options, 
     assert not list(tmp_path.glob("out*"))
 
 
+def test_many_videos_and_one_that_is_none(
+    folder: Path, weights: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "broken.avi").write_bytes(b"no video")
+    arguments = ["track", str(folder), str(tmp_path / "broken.avi"), "--point", "30,40"]
+    arguments += ["--model", MODEL, "--checkpoint", str(weights), "--device", "cpu"]
+    arguments += ["--name", "1=disc", "--out", str(tmp_path / "boxes.txt")]
+    assert main(arguments) == 1
+    said = capsys.readouterr().out
+    assert "1 of 2 videos failed" in said
+    assert "broken.avi" in said.partition("failed")[2]
+    assert (tmp_path / "boxes" / "frames.txt").is_file()
+    assert (tmp_path / "boxes" / "frames.labels.txt").read_text() == "disc\n"
+    assert main([*arguments, "--resume", "--json"]) == 1
+    (video,) = json.loads(capsys.readouterr().out)["videos"]
+    assert video["resumed"] is True
+    assert len(video["frames"]) == NUM_FRAMES
+
+
+def test_a_frame_with_its_coordinates(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = track(str(folder), frame=2, show=True, point=["30,40"], object=["2:5,5@0"])
+    assert result.shown == (Path("out/track/frames_00002.png"),)
+    with Image.open(result.shown[0]) as image:
+        shown = np.asarray(image.convert("RGB")).astype(int)
+    scale = 6  # of 120x80, to be at least 720 pixels wide
+    margin = (shown.shape[1] - 120 * scale) // 2
+    inside = shown[margin : margin + 80 * scale, margin : margin + 120 * scale]
+    frame = moving(3)[2].astype(int)
+    # between the lines of the grid are the frame's own pixels
+    assert abs(inside[3::scale, 3::scale] - frame).mean() < 3
+    assert tuple(inside[40 * scale + 3, 30 * scale + 10]) == color_of(1), "a ring round the point"
+    assert result.next_commands() == [f"pocketeye track {folder} --frame 2 --point X,Y"]
+    with pytest.raises(InvalidValue, match="no frame 7"):
+        track(str(folder), frame=7, show=True)
+
+
+def test_options_of_a_detector_alone(folder: Path, capsys) -> None:
+    assert main(["track", str(folder), "--classes", "dog"]) == 2
+    assert "--classes belongs to a detector: name one with --detect" in capsys.readouterr().err
+    assert main(["track", str(folder), "--detect", "pocketeye_tam_nano"]) == 2
+    assert "--detect" in capsys.readouterr().err
+
+
+def test_the_tracker_by_default_is_that_of_the_library() -> None:
+    assert DEFAULT_TRACKER == DEFAULT
+
+
 def test_no_video(weights: Path, tmp_path: Path, capsys) -> None:
     gone = tmp_path / "gone.mp4"
     assert main(["track", str(gone), "--point", "3,4", "--checkpoint", str(weights)]) == 2
@@ -157,6 +210,9 @@ def test_prompts_are_in_order():
     found = parse_prompts(["1,2", "3,4", "5,6:0"], None, 3, ["2:7,8@1", "1:0,0,9,9@3"])
     assert [(p.frame, p.object_id) for p in found] == [(1, 2), (3, 1)]
     assert (found[1].labels, found[1].box) == ([1, 1, 0], (0, 0, 9, 9))
+    assert parse_prompts([(1, 2)], [0, 0, 9, 9.5], 0, []) == parse_prompts(
+        ["1,2"], "0,0,9,9.5", 0, []
+    )
     with pytest.raises(InvalidValue, match="object 2 has two boxes in frame 0"):
         parse_prompts([], None, 0, ["2:0,0,9,9", "2:0,0,8,8"])
 

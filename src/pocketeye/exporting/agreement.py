@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from pocketeye.artifacts.dense import DenseExecutable
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.predicting.dense import TorchDensePredictor, result_of
 from pocketeye.progress import task
 from pocketeye.results import Result
+from pocketeye.runtimes.parity import Status
 
+# Share of the answers that must be alike for PASS and for WARN. The canvas alone moves a box or an edge
+# a little, so that a few answers in a hundred differ in fp32 too.
+_ALIKE, _HALF = 0.9, 0.5
 # Below this score an object is no answer; from this IoU on two boxes are one object, as in COCO AP50.
 _SURE, _SAME = 0.3, 0.5
 
@@ -28,7 +34,8 @@ class Agreement:
         unit: ``objects``, those with a score of 0.3 or more; of ``semantic`` ``pixels``.
         total: that torch is sure of; of ``semantic`` all.
         found: share of them that the artefact has too (same class, IoU of 0.5 or more); of ``semantic``
-            the share of equal pixels.
+            the share of equal pixels. None where there are none.
+        num_classes: that torch sees in these images.
         surplus: objects that the artefact is sure of and torch does not have at all.
         iou: mean of the boxes or masks that belong together; None of ``semantic`` and without any.
         score: mean difference of their scores, likewise.
@@ -37,18 +44,53 @@ class Agreement:
     num_images: int
     unit: str
     total: int
-    found: float
+    found: float | None
+    num_classes: int
     surplus: int = 0
     iou: float | None = None
     score: float | None = None
 
-    def line(self) -> str:
+    @property
+    def status(self) -> Status:
+        """PASS where nine answers in ten are alike, WARN where half are or nothing is proven."""
+        if self.found is None:  # an object or so in each image is one at the edge of the score
+            return "WARN" if self.surplus <= self.num_images else "FAIL"
+        alike = self.total * self.found / max(self.total + self.surplus, 1)
+        if alike < _HALF:
+            return "FAIL"
+        return "PASS" if alike >= _ALIKE and not self.doubts else "WARN"
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why the comparison is no proof, if there is a reason."""
+        data = "compare on images with objects (--data), with a network that finds some"
+        if self.found is None:
+            seen = f"in {self.num_images} images torch is sure of no object (score {_SURE} or more)"
+            return (Doubt(what="nothing was compared", seen=seen, remedy=data),)
+        if self.unit == "pixels" and self.num_classes == 1:
+            seen = f"torch says one class of every pixel of {self.num_images} images"
+            remedy = "train it first, and compare on images of several classes (--data)"
+            return (Doubt(what="the comparison proves nothing", seen=seen, remedy=remedy),)
+        return ()
+
+    def lines(self) -> list[str]:
+        """Return the sentence that a person reads, and the doubts."""
+        return [f"{self._text()}   {self.status}", *doubt_lines(self.doubts)]
+
+    def _text(self) -> str:
+        if self.found is None:
+            return f"no object to find again, {self.surplus} more found"
         if self.unit == "pixels":
             return f"{100 * self.found:.2f} % of {self.total:,} pixels alike"
         text = f"{100 * self.found:.1f} % of {self.total} objects found again, {self.surplus} more found"
         if self.iou is None:
             return text
         return f"{text}, mean IoU {self.iou:.3f}, scores off by {self.score:.3f}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        doubts = [str(doubt) for doubt in self.doubts]
+        return {**asdict(self), "status": self.status, "doubts": doubts}
 
 
 def agreement_of(
@@ -59,6 +101,7 @@ def agreement_of(
     classes = predictor.description.classes
     pairs: list[tuple[float, float]] = []
     total = equal = surplus = 0
+    seen: set[int] = set()
     with task("comparing with torch", len(images)) as bar:
         for image in images:
             [wanted] = predictor.predict([image])
@@ -66,6 +109,7 @@ def agreement_of(
             if isinstance(got, np.ndarray):
                 total += got.size
                 equal += int((got == wanted).sum())
+                seen |= set(np.unique(np.asarray(wanted)).tolist())
             else:
                 assert isinstance(wanted, Result)
                 result = result_of(got, classes, image)
@@ -73,13 +117,19 @@ def agreement_of(
                 sure, back = _matched(result, wanted)
                 total, surplus = total + count, surplus + sure - len(back)
                 pairs += found
+                seen |= {c for c, at in zip(wanted.class_ids or (), _scores(wanted), strict=True)
+                         if at >= _SURE}  # fmt: skip
             bar.advance()
-    share = (equal if semantic else len(pairs)) / total if total else 1.0
+    share = (equal if semantic else len(pairs)) / total if total else None
     iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
     return Agreement(
         num_images=len(images), unit="pixels" if semantic else "objects", total=total, found=share,
-        surplus=surplus, iou=iou, score=score,
+        num_classes=len(seen), surplus=surplus, iou=iou, score=score,
     )  # fmt: skip
+
+
+def _scores(result: Result) -> list[float]:
+    return [] if result.scores is None else result.scores.tolist()
 
 
 def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]]]:

@@ -12,7 +12,7 @@ from pocketeye.exporting.head_crops import HeadCrops
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.runs import BEST, CONFIG, DENSE_MANIFEST, JUDGED, LATENCY, MANIFEST, MODEL, ORIGIN
 from pocketeye.runtimes import Artifact, ParityReport, Precision
-from pocketeye.runtimes.parity import PARITY
+from pocketeye.runtimes.parity import PARITY, Status
 
 AGREEMENT, SCRIPT = "agreement.json", "predict.py"
 # What an export leaves, of whatever runtime and task, and what `eval` writes beside it.
@@ -110,3 +110,9 @@ class Exported:
     agreement: Agreement | None = None
     int8_images: Int8Images | None = None
     script: Path | None = None
+
+    @property
+    def status(self) -> Status:
+        """The verdict of the export: the worse of parity and agreement."""
+        verdicts = [self.parity.status, self.agreement.status if self.agreement else "PASS"]
+        return max(verdicts, key=("PASS", "WARN", "FAIL").index)

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pocketeye.metrics.chance import Chance
+
+_ROUNDING = 1e-6  # float32 has seven digits
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassRow:
@@ -87,6 +91,8 @@ class ClassReport:
         ece: expected calibration error over ``bins``.
         bins: 15 of equal width.
         confusion: int64 ``(true, predicted)``.
+        num_undefined: samples whose outputs are not finite: they count as wrong, and are in no row.
+        constant: the outputs are the same for all samples, of which there are several.
     """
 
     n: int
@@ -97,6 +103,13 @@ class ClassReport:
     bins: tuple[ConfidenceBin, ...]
     rows: tuple[ClassRow, ...]
     confusion: np.ndarray
+    num_undefined: int = 0
+    constant: bool = False
+
+    @property
+    def chance(self) -> Chance | None:
+        """What a network reaches on these samples that has learnt nothing; None without any."""
+        return Chance.of(self.confusion.sum(axis=1), [row.name for row in self.rows])
 
     @property
     def table(self) -> ConfusionTable:
@@ -163,12 +176,25 @@ class Tally:
         self.classes = tuple(classes)
         self._confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
         self._hits, self._confidence = [np.zeros(0, bool)], [np.zeros(0)]
-        self._in_five = 0
+        self._in_five = self._undefined = 0
+        self._least = np.full(len(self.classes), np.inf)
+        self._most = -self._least
 
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
         """Logits ``(N, num_classes)`` and int labels ``(N,)``."""
         count = len(self.classes)
         assert logits.shape == (len(labels), count), (logits.shape, len(labels), count)
+        finite = np.isfinite(logits).all(axis=1)
+        if not finite.all():
+            lost = int(np.count_nonzero(~finite))
+            self._undefined += lost
+            self._hits.append(np.zeros(lost, bool))
+            self._confidence.append(np.zeros(lost))
+            logits, labels = logits[finite], labels[finite]
+            if not len(labels):
+                return
+        self._least = np.minimum(self._least, logits.min(axis=0))
+        self._most = np.maximum(self._most, logits.max(axis=0))
         predicted = logits.argmax(axis=1)
         np.add.at(self._confusion, (labels, predicted), 1)
         self._hits.append(predicted == labels)
@@ -192,7 +218,16 @@ class Tally:
                 _row(index, name, self._confusion) for index, name in enumerate(self.classes)
             ),
             confusion=self._confusion,
+            num_undefined=self._undefined,
+            constant=self._is_constant(int(self._confusion.sum())),
         )
+
+    def _is_constant(self, count: int) -> bool:
+        """Tell whether the outputs of several samples differ by less than rounding does."""
+        if count < 2:
+            return False
+        spread = np.max(self._most - self._least)
+        return bool(spread <= _ROUNDING * max(1.0, float(np.max(np.abs(self._most)))))
 
 
 def classification_report(

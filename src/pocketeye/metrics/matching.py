@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,8 @@ class MatchReport:
 
     Attributes:
         score: the least score, 0 where nothing is right at any.
-        precision, recall, f1: over the objects of all classes, 0 to 1.
+        precision, recall, f1: over the objects of all classes, 0 to 1. Precision is nan where nothing
+            is found, the other two where nothing is true.
         confusion: int64 ``(K + 1, K + 1)``, true and predicted class; the last is the background.
         images: mistakes by image.
     """
@@ -84,9 +86,9 @@ def match_report(
     named, true = int(confusion[:, :-1].sum()), int(confusion[:-1].sum())
     return MatchReport(
         score=score,
-        precision=right / named if named else 0.0,
-        recall=right / true if true else 0.0,
-        f1=2 * right / (named + true) if named + true else 0.0,
+        precision=right / named if named else math.nan,
+        recall=right / true if true else math.nan,
+        f1=2 * right / (named + true) if true else math.nan,
         confusion=confusion,
         images=images,
     )

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pocketeye.metrics.chance import Chance
+
 IGNORE = 255
 
 
@@ -43,6 +45,16 @@ class SemanticReport:
     accuracy: float
     rows: tuple[ClassIou, ...]
     confusion: np.ndarray
+
+    @property
+    def num_present(self) -> int:
+        """Classes that ``miou`` is the mean of."""
+        return sum(row.iou is not None for row in self.rows)
+
+    @property
+    def chance(self) -> Chance | None:
+        """What a network reaches on these pixels that has learnt nothing; None without any."""
+        return Chance.of(self.confusion.sum(axis=1), [row.name for row in self.rows])
 
 
 class MeanIoU:

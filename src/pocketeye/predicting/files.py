@@ -27,11 +27,17 @@ def save_predictions(predictions: list[Prediction], name: str, out: Path) -> lis
     return [save_contact_sheet(predictions, out / SHEET, title), out / FOLDER]
 
 
-def save_csv(predictions: list[Prediction], path: Path) -> Path:
-    """Write a row per image: its path, then class and probability from the likeliest down."""
+def save_csv(predictions: list[Prediction], path: Path, name: str = "path") -> Path:
+    """Write a row per image: its path, then class and probability from the likeliest down.
+
+    Args:
+        predictions: of images, or of the frames of a video.
+        path: of the file.
+        name: of the first column: ``path``, or ``frame``.
+    """
     make_folder(path.parent)
     count = max(len(row.classes) for row in predictions)
-    header = ["path"]
+    header = [name]
     for place in range(1, count + 1):
         header += [f"class_{place}", f"probability_{place}"]
     pairs = (zip(row.classes, row.probabilities, strict=True) for row in predictions)

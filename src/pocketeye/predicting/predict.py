@@ -86,7 +86,7 @@ def predict(
             if inputs:
                 shares = softmax(predictor.logits(torch.stack(inputs)))
                 predictions += [
-                    _best(name, row, info.classes, topk, thumbnail)
+                    best_classes(name, row, info.classes, topk, thumbnail)
                     for (name, thumbnail), row in zip(read, shares, strict=True)
                 ]
     if not predictions:
@@ -105,13 +105,14 @@ def _small(image: Image.Image, size: int) -> Image.Image:
     return small
 
 
-def _best(
+def best_classes(
     name: str,
     shares: np.ndarray,
     classes: tuple[str, ...],
     topk: int,
-    thumbnail: Image.Image | None,
+    thumbnail: Image.Image | None = None,
 ) -> Prediction:
+    """Return the ``topk`` likeliest classes of one image by their ``shares``, float ``(classes,)``."""
     order = np.argsort(-shares, kind="stable")[:topk]
     return Prediction(
         name=name,

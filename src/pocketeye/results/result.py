@@ -130,7 +130,7 @@ class Result:
         Raises:
             InvalidValue: there is no image.
         """
-        drawn = Image.fromarray(self._image("drawn"))
+        drawn = Image.fromarray(self.pixels("drawn"))
         texts = [self._text(i) if text else "" for i in range(len(self))]
         colors = None if self.class_ids is None else [i + 1 for i in self.class_ids]
         if self.masks is not None:
@@ -178,7 +178,7 @@ class Result:
         image is scaled or compressed, and are black further out.
         """
         filled = self._masks("a cut-out").union()
-        image = self._image("cut out")
+        image = self.pixels("cut out")
         cut = np.zeros((*filled.shape, 4), np.uint8)
         np.multiply(image, dilate(filled, 4)[..., None], out=cut[..., :3])
         cut[..., 3] = filled * np.uint8(255)
@@ -237,8 +237,9 @@ class Result:
             }
             if self.masks is not None:
                 annotation["segmentation"] = self.masks[i].to_rle()
-            if row["score"] is not None:
-                annotation["score"] = row["score"]
+            for name in ("score", "confidence"):  # the second of tracked objects only
+                if row.get(name) is not None:
+                    annotation[name] = row[name]
             annotations.append(annotation)
         return annotations
 
@@ -270,6 +271,8 @@ class Result:
         if self.labels is None:
             return str(self.ids[index])
         name = self.labels[index]
+        if name and self.frame is not None:  # in a video an object is known by its number
+            return f"{self.ids[index]}: {name}"
         return name if self.scores is None or not name else f"{name} {self.scores[index]:.2f}"
 
     def _masks(self, what: str) -> Masks:
@@ -277,7 +280,12 @@ class Result:
             raise InvalidValue(f"{what} needs masks, and this result has only boxes")
         return self.masks
 
-    def _image(self, what: str) -> np.ndarray:
+    def pixels(self, what: str = "saved") -> np.ndarray:
+        """Return the image, uint8 RGB ``(height, width, 3)``.
+
+        Raises:
+            InvalidValue: it was not kept, so that it cannot be ``what``.
+        """
         if self.image is None:
             raise InvalidValue(
                 f"this result holds no image to be {what}: give it one with with_image(...)"
@@ -297,8 +305,9 @@ def save_image(image: Image.Image, path: Path) -> Path:
         raise InvalidValue(f"cannot save {path.name}: its suffix is of no image ({known})")
     data = io.BytesIO()
     try:
-        # 1 deflates a full HD image four times as fast as 6 and not much larger
-        image.save(data, form, compress_level=1)
+        # 1 deflates a full HD image four times as fast as 6 and not much larger; of a JPEG, at 95
+        # nothing is seen of its blocks
+        image.save(data, form, compress_level=1, quality=95)
     except (ValueError, OSError) as error:  # such as transparency in a JPEG
         raise InvalidValue(f"cannot save {path.name}: {error}") from error
     try:

@@ -12,13 +12,16 @@ int8       PSNR >= 25 dB and 95 % of top-1                        PSNR >= 20 dB 
 ``rel`` is ``||got - expected|| / ||expected||``. fp32 differs by the order of sums only, 1e-6 to 1e-5
 in practice. int8 is judged by what it decides: 25 dB is an error of about a twentieth of the span
 between the largest and the smallest logit; one image in twenty may change its class.
+
+A comparison that could not have failed is no proof: where the module says the same of every image, or
+int8 is compared on images of which all get one class, PASS becomes WARN, and ``doubts`` say why.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +30,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.progress import task
 from pocketeye.reading import Kind, NonNegative, Probability, Range, make, reading, require_file
@@ -36,6 +40,11 @@ from pocketeye.runtimes.base import Executable, Precision
 
 Status = Literal["PASS", "WARN", "FAIL"]
 PARITY = "parity.json"
+_ROUNDING = 1e-6  # float32 has seven digits
+_OTHER_RANGES = (
+    "quantise with images like those it will see (--data), or stay with fp32; a layer whose values "
+    "span orders of magnitude leaves int8 no steps for the rest"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +95,8 @@ class ParityReport:
 
     ``top1_agreement`` is in 0…1, None unless the first output is (N, classes). ``psnr_db`` takes the
     span of the expected output as its peak and is infinite where nothing differs. With several
-    outputs, each number is the worst of them.
+    outputs, each number is the worst of them. ``doubts`` say what stands behind a WARN or FAIL besides
+    the numbers.
     """
 
     max_abs: float
@@ -97,15 +107,16 @@ class ParityReport:
     precision: Precision
     status: Status
     thresholds: Thresholds
+    doubts: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the sentence that a person reads."""
+        """Return the sentence that a person reads, and the doubts."""
         psnr = "∞" if math.isinf(self.psnr_db) else f"{self.psnr_db:.0f}"
         parts = [f"parity max|Δ| {self.max_abs:.1e}", f"PSNR {psnr} dB"]
         if self.top1_agreement is not None:
             same = round(self.top1_agreement * self.n)
             parts.append(f"top-1 agreement {same}/{self.n}")
-        return [" · ".join(parts) + f"   {self.status}"]
+        return [" · ".join(parts) + f"   {self.status}", *doubt_lines(self.doubts)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; infinite and undefined numbers become None, as JSON has none."""
@@ -137,6 +148,7 @@ class ParityReport:
             return cls(
                 **numbers, top1_agreement=stored.top1_agreement, n=stored.n,
                 precision=stored.precision, status=stored.status, thresholds=limits,
+                doubts=tuple(stored.doubts),
             )  # fmt: skip
 
 
@@ -152,6 +164,7 @@ class _Stored:
     precision: Precision
     status: Status
     thresholds: dict[str, dict[str, float | None]]
+    doubts: list[str]
 
     def limits(self, name: str) -> Limits:
         """Return the limits of a verdict; those that are None are no limits."""
@@ -212,6 +225,8 @@ def compare(
     max_abs, rel = (float(np.max([e[i] for e in errors])) for i in (0, 1))
     psnr_db = float(np.min([e[2] for e in errors]))
     agreement = _agreement([run[0] for run in expected], [run[0] for run in got])
+    status = thresholds.judge(rel, psnr_db, agreement)
+    doubts = [str(doubt) for doubt in _doubts(expected, got, precision, status)]
     return ParityReport(
         max_abs=max_abs,
         rel=rel,
@@ -219,9 +234,89 @@ def compare(
         top1_agreement=agreement,
         n=sum(len(run[0]) for run in expected),
         precision=precision,
-        status=thresholds.judge(rel, psnr_db, agreement),
+        status="WARN" if doubts and status == "PASS" else status,
         thresholds=thresholds,
+        doubts=tuple(doubts),
     )
+
+
+def _doubts(
+    expected: Sequence[tuple[np.ndarray, ...]],
+    got: Sequence[tuple[np.ndarray, ...]],
+    precision: Precision,
+    status: Status,
+) -> Iterator[Doubt]:
+    """Say why the numbers are no proof, or what a failure comes from."""
+    for runs, who, remedy in (
+        (
+            expected,
+            "the network itself",
+            "its weights are damaged: train it anew, with a lower --lr",
+        ),
+        (got, "the artefact", "its values overflow in this precision: export it in fp32"),
+    ):
+        lost = sum(not all(np.isfinite(array).all() for array in run) for run in runs)
+        if lost:
+            seen = f"outputs for {lost} of {len(runs)} images are nan or infinite"
+            yield Doubt(what=f"{who} computes no numbers", seen=seen, remedy=remedy)
+            return
+    if len(expected) > 1 and _is_constant(expected):
+        yield Doubt(
+            what="the comparison proves nothing",
+            seen=f"the network says the same of all {len(expected)} images",
+            remedy="train it first, and compare on images of several kinds (--data)",
+        )
+    elif precision == "int8":
+        yield from _doubts_of_int8(expected, got, status)
+
+
+def _doubts_of_int8(
+    expected: Sequence[tuple[np.ndarray, ...]],
+    got: Sequence[tuple[np.ndarray, ...]],
+    status: Status,
+) -> Iterator[Doubt]:
+    wanted, found = ([run[0] for run in runs] for runs in (expected, got))
+    if wanted[0].ndim != 2 or wanted[0].shape[1] < 2:
+        classes = None
+    else:
+        classes = [
+            len(np.unique(np.concatenate([a.argmax(1) for a in each]))) for each in (wanted, found)
+        ]
+    n = sum(len(array) for array in wanted)
+    if _is_constant(got) and len(got) > 1:
+        yield Doubt(
+            what="int8 has collapsed",
+            seen=f"the artefact says the same of all {n} images, and the network does not",
+            remedy=_OTHER_RANGES,
+        )
+    elif classes and n > 1 and classes[0] > 1 == classes[1]:
+        yield Doubt(
+            what="int8 has collapsed",
+            seen=f"the artefact says one class of all {n} images, the network {classes[0]}",
+            remedy=_OTHER_RANGES,
+        )
+    elif classes and n > 1 and classes[0] == 1:
+        yield Doubt(
+            what="what int8 costs cannot be seen here",
+            seen=f"the network says one class of all {n} images",
+            remedy="compare on images of several classes (--data), with trained weights",
+        )
+    elif status != "PASS":
+        yield Doubt(
+            what="int8 answers otherwise too often",
+            seen="see the limits in parity.json",
+            remedy=_OTHER_RANGES,
+        )
+
+
+def _is_constant(runs: Sequence[tuple[np.ndarray, ...]]) -> bool:
+    """Tell whether all outputs are the same for every input, but for rounding."""
+    for arrays in zip(*runs, strict=True):
+        stacked = np.concatenate(arrays)
+        scale = max(1.0, float(np.abs(stacked).max(initial=0.0)))
+        if stacked.size and float(np.ptp(stacked, axis=0).max()) > _ROUNDING * scale:
+            return False
+    return True
 
 
 def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]:

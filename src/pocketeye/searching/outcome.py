@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +42,24 @@ _COSTS = Kind(what="what a search took", remedy="delete it, and the times so far
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """The chosen network trained from scratch, on the validation images (``value`` a fraction)."""
+    """The chosen network trained from scratch, on the validation images (``value`` a fraction).
+
+    ``chance`` and ``doubts`` are those of :class:`pocketeye.training.engine.fit.FitResult`.
+    """
 
     value: float
     num_images: int
     epochs: int
     metric: str = "top-1"
+    chance: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any], num_images: int) -> Trained:
+        """Return what ``result.json`` of a training says; ``value`` is nan where nothing was judged."""
+        value = result["value"]
+        return cls(
+            value=math.nan if value is None else value, num_images=num_images,
+            epochs=result["epochs"], metric=result["metric"], chance=result.get("chance", ""),
+            doubts=tuple(result.get("doubts", ())),
+        )  # fmt: skip

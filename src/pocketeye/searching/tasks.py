@@ -33,6 +33,7 @@ from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.run import usual_recipe
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.run import network_options
+from pocketeye.training.engine.before import warn_of_test_split
 
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16
 
@@ -102,8 +103,8 @@ class ClassifierRetraining(Retraining):
         fit(network, self.images, self.val, self.recipe, run, resume)
 
     def outcome(self, folder: Path) -> Trained:
-        result = read_json(folder / RESULT, top1=float, epochs=int)
-        return Trained(value=result["top1"], num_images=len(self.val), epochs=result["epochs"])
+        result = read_json(folder / RESULT, epochs=int, metric=str)
+        return Trained.of(result, len(self.val))
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,8 @@ class SegmenterRetraining(Retraining):
         )  # fmt: skip
 
     def outcome(self, folder: Path) -> Trained:
-        result = read_json(folder / RESULT, value=float, epochs=int, metric=str)
-        return Trained(
-            value=result["value"], num_images=len(self.val), epochs=result["epochs"],
-            metric=result["metric"],
-        )  # fmt: skip
+        result = read_json(folder / RESULT, epochs=int, metric=str)
+        return Trained.of(result, len(self.val))
 
 
 def task_of(table: LatencyTable) -> Task:
@@ -167,6 +165,7 @@ def open_classification(asked: SearchRequest) -> SearchInputs:
             epochs=asked.epochs, input_size=side(space), **_machine(config),
         )  # fmt: skip
     train, val = (load_images(data, split, in_chans=space.in_chans) for split in ("train", "val"))
+    warn_of_test_split(val.problems)
     if len(train.classes) != space.num_classes:
         raise InvalidValue(
             f"{train.source} has {len(train.classes)} classes, but the latency table was made for "

@@ -14,6 +14,7 @@ from pocketeye.tracking.image.segmenter import Segmentation as Segmentation
 from pocketeye.tracking.io.source import open_video as open_video
 from pocketeye.tracking.io.write import open_writer as open_writer
 from pocketeye.tracking.io.write import write_all as write_all
+from pocketeye.tracking.linking import link_boxes as link_boxes
 from pocketeye.tracking.open_model import open_model as open_model
 from pocketeye.tracking.video.options import Options as Options
 from pocketeye.tracking.video.session import Session as Session

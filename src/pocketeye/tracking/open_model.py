@@ -64,6 +64,18 @@ def open_model(
     return model.eval().requires_grad_(False).to(place)
 
 
+def weights_file(name: str, checkpoint: str | Path | None = None) -> Path:
+    """Return the file that :func:`open_model` reads the weights of a tracker from.
+
+    Raises:
+        MissingFile: there is none; the sentence says which to put where.
+        InvalidValue: no tracker.
+    """
+    named = expect(name, "a tracker's command", (TRACK, SEGMENT_ANYTHING), artifacts=False)
+    own = named.folder if isinstance(named, Run) else None
+    return _weights(name, own if checkpoint is None else checkpoint)
+
+
 def weights_here(name: str) -> Path | None:
     """Where a tracker's own weights lie on this machine, not verified; None without them."""
     if name not in PUBLISHED:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
 from pocketeye.latency.noise import require_usable
@@ -88,6 +89,8 @@ class SearchResult(VerbResult):
             f"supernet_{key}": best.supernet_score,
             "random_baseline": self.comparison.to_dict(),
             key: self.trained.value if self.trained else None,
+            "chance": self.trained.chance if self.trained else None,
+            "doubts": list(self.trained.doubts) if self.trained else [],
             "num_val_images": self.trained.num_images if self.trained else None,
             "epochs_trained": self.trained.epochs if self.trained else None,
             "costs": {c.name: {"seconds": c.seconds, "cpu_seconds": c.cpu_seconds,
@@ -123,6 +126,8 @@ class SearchResult(VerbResult):
                 f"{self.trained.num_images} "
                 f"validation images ({self.trained.epochs} epochs)"
             )
+            lines += [self.trained.chance] if self.trained.chance else []
+            lines += doubt_lines(self.trained.doubts)
         spent = " · ".join(
             f"{c.name} {human_seconds(c.seconds)} ({c.cpu_seconds / 3600:.3f} core-hours)"
             for c in self.costs

@@ -25,6 +25,8 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
 }
 """Names of a part as data sets spell it, the usual one first (``sav_`` is SA-V's)."""
 
+STANDS_IN = "split stands in"
+"""Words of :func:`validates_on_test` by which that problem of a set is known."""
 HOLD_OUT, HOLD_OUT_SEED = 0.2, 0
 """Share of the samples that is held out, and the seed it is drawn by."""
 
@@ -72,7 +74,7 @@ def validates_on_test(source: object, name: str) -> str | None:
     if known_split(name) != "test":
         return None
     return (
-        f"{source} has no validation split, its {name!r} split stands in: where that chooses the best "
+        f"{source} has no validation split, its {name!r} {STANDS_IN}: where that chooses the best "
         "epoch, figures on it are no test results (hold out training data in a folder named val)"
     )
 

@@ -14,8 +14,10 @@ import torch
 from pocketeye import progress
 from pocketeye.data import ImageSet
 from pocketeye.data.loaders.images import IGNORED, make_loader
+from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
+from pocketeye.metrics.doubts import doubts_of_classes
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.evaluation import figures
 from pocketeye.predicting.predictor import Predictor
@@ -41,6 +43,11 @@ class EvalResult:
         return self.report.top1
 
     @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why these numbers should not be taken at their word, if there is a reason."""
+        return doubts_of_classes(self.report)
+
+    @property
     def images_per_second(self) -> float:
         """Speed with reading and transforming included."""
         return self.report.n / self.seconds
@@ -61,6 +68,8 @@ class EvalResult:
             "top1": report.top1,
             "top1_interval": list(report.interval),
             "top5": report.top5,
+            "chance": asdict(report.chance) if report.chance else None,
+            "doubts": [str(doubt) for doubt in self.doubts],
             "ece": report.ece,
             "calibration": [asdict(row) for row in report.bins],
             "seconds": round(self.seconds, 3),

@@ -14,9 +14,11 @@ import numpy as np
 from pocketeye import progress
 from pocketeye.data import UnreadableImage
 from pocketeye.data.detection.samples import DetectionSet, ImageObjects
+from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.classification import ConfusionTable
 from pocketeye.metrics.detection import ApReport, coco_ap
+from pocketeye.metrics.doubts import doubts_of_objects
 from pocketeye.metrics.matching import MatchReport, match_report, with_background
 from pocketeye.metrics.objects import (
     NOTHING,
@@ -103,6 +105,11 @@ class DetectionEval:
         return self.reports[-1].values["ap"]
 
     @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why these numbers should not be taken at their word, if there is a reason."""
+        return doubts_of_objects(self.truths, self.found, self.matches, self.classes)
+
+    @property
     def images_per_second(self) -> float | None:
         return len(self.truths) / self.seconds if self.seconds else None
 
@@ -162,6 +169,11 @@ class DetectionEval:
             )
         return rows
 
+    def _f1_text(self) -> str:
+        if not sum(self.reports[0].counts):
+            return "no object is true"
+        return f"F1 {self.matches.f1:.2f} at scores from {self.matches.score:.2f}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; shares that do not exist are None."""
         matches, small = self.matches, len(self.classes) < MOST_IN_JSON
@@ -172,13 +184,15 @@ class DetectionEval:
             "split": self.samples.split,
             "n": len(self.truths),
             "objects": sum(self.reports[0].counts),
+            "doubts": [str(doubt) for doubt in self.doubts],
             **{
                 report.kind: {name: known(value) for name, value in report.values.items()}
                 for report in self.reports
             },
             "voc": {"map_2007": known(self.voc.map_2007), "map_2010": known(self.voc.map_2010)},
             "best_f1": {
-                name: getattr(matches, name) for name in ("f1", "score", "precision", "recall")
+                name: known(getattr(matches, name))
+                for name in ("f1", "score", "precision", "recall")
             },
             "classes": [asdict(row) for row in self.rows()],
             "worst": [
@@ -220,7 +234,7 @@ class DetectionEval:
             save_pr(self.reports, self.classes, folder / "pr.png", title),
             figures.save_confusion(
                 confusion, folder / "confusion.png",
-                f"{title}: F1 {self.matches.f1:.2f} at scores from {self.matches.score:.2f}",
+                f"{title}: {self._f1_text()}",
                 "objects",
             ),
             *worst_images.save_worst_detections(

@@ -15,8 +15,10 @@ from pocketeye import progress
 from pocketeye.data import UnreadableImage
 from pocketeye.data.files.decode import read_pixels
 from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.metrics.classification import ConfusionTable
+from pocketeye.metrics.doubts import doubts_of_pixels
 from pocketeye.metrics.objects import known
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
 from pocketeye.models.task import SEMANTIC
@@ -62,6 +64,11 @@ class SemanticEval:
         return self.report.miou
 
     @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why these numbers should not be taken at their word, if there is a reason."""
+        return doubts_of_pixels(self.report)
+
+    @property
     def images_per_second(self) -> float | None:
         return len(self.images) / self.seconds if self.seconds else None
 
@@ -81,6 +88,8 @@ class SemanticEval:
             "miou": known(report.miou),
             "macc": known(report.macc),
             "pixel_accuracy": known(report.accuracy),
+            "chance": asdict(report.chance) if report.chance else None,
+            "doubts": [str(doubt) for doubt in self.doubts],
             "classes": [asdict(row) for row in report.rows],
             "worst": [{"image": k, "miou": v} for k, v in list(self.images.items())[:50]],
             "confused": [asdict(pair) for pair in self.confusion.confused(50)],

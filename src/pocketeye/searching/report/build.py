@@ -64,7 +64,7 @@ def build_report(
             header.precision,
             trained=trained is not None,
         ),
-        notes=_notes(plan, derived),
+        notes=_notes(plan, derived, trained),
         tables=_tables(plan, table, data),
     )
 
@@ -98,7 +98,7 @@ def next_commands(
     ]
 
 
-def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
+def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list[str]:
     """What a reader has to know beyond the numbers."""
     notes, best = [], derived.best
     if abs(best.prediction_error or 0.0) > plan.derive.tolerance:
@@ -112,6 +112,8 @@ def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
             f"the machine was {describe_drift(drift)} when the candidates were measured; measured "
             "latencies are stated at the table's speed"
         )
+    if trained is not None:
+        notes += [*trained.doubts, *([trained.chance] if trained.chance else [])]
     for part, problems in (("training", plan.problem.problems), ("validation", plan.val.problems)):
         if problems:
             notes.append(f"{len(problems)} problems in the {part} images, the first: {problems[0]}")

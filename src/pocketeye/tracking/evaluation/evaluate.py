@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
+
 from pocketeye import progress
 from pocketeye.data.vos.sequences import VideoSequence, VideoSet
 from pocketeye.errors import InvalidValue
@@ -98,15 +100,19 @@ def score_clip(clip: VideoSequence, done: Followed, plan: VosPlan) -> list[Objec
 def _score(
     clip: VideoSequence, object_id: int, frames: tuple[int, ...], done: Followed
 ) -> ObjectScore:
-    seen = []
+    seen, num_visible, num_empty = [], 0, 0
     for frame in frames:
-        mask = done.masks[frame][object_id]
-        j, f = _measure(mask, clip, frame, object_id)
+        mask, truth = done.masks[frame][object_id], truth_of(clip, frame, object_id)
+        j, f = _measure(mask, truth)
+        if truth.any():
+            num_visible, num_empty = num_visible + 1, num_empty + (not mask.area)
         seen.append(WorstFrame(clip=clip, frame=frame, object_id=object_id, j=j, f=f, mask=mask))
     return ObjectScore(
         sequence=clip.name,
         object_id=object_id,
         num_frames=len(frames),
+        num_visible=num_visible,
+        num_empty=num_empty,
         j=statistics([each.j for each in seen]),
         f=statistics([each.f for each in seen]),
         shown=len(done.corrected.get(object_id, (0,))),
@@ -123,10 +129,8 @@ def _worst(seen: list[WorstFrame]) -> tuple[WorstFrame, ...]:
     return tuple(sorted(worst, key=lambda each: each.j + each.f))
 
 
-def _measure(
-    mask: CompactMask, clip: VideoSequence, frame: int, object_id: int
-) -> tuple[float, float]:
-    found, truth = mask.dense(), truth_of(clip, frame, object_id)
+def _measure(mask: CompactMask, truth: np.ndarray) -> tuple[float, float]:
+    found = mask.dense()
     return region_similarity(found, truth), boundary_accuracy(found, truth)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pocketeye.data.vos.sequences import VideoSequence
+from pocketeye.doubts import Doubt, named_few
 from pocketeye.metrics.vos import Statistics
 from pocketeye.results import CompactMask
 
@@ -34,6 +35,8 @@ class ObjectScore:
 
     Attributes:
         num_frames: that were scored.
+        num_visible: of them, in which the object is to be seen.
+        num_empty: of those, in which its mask is empty.
         shown: frames in which it was shown or corrected.
         worst: the frame of the lowest J&F in each quarter of the clip, lowest first.
     """
@@ -41,6 +44,8 @@ class ObjectScore:
     sequence: str
     object_id: int
     num_frames: int
+    num_visible: int
+    num_empty: int
     j: Statistics
     f: Statistics
     shown: int
@@ -103,6 +108,11 @@ class VosResult:
         ]
         return [worst for *_, worst in sorted(ranked, key=lambda each: each[:3])[:count]]
 
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why these scores should not be taken at their word, if there is a reason."""
+        return tuple(_doubts(self.scores))
+
     def rows(self) -> list[tuple[Any, ...]]:
         """A row per object, in the order of :data:`HEADER`."""
         return [
@@ -124,10 +134,43 @@ class VosResult:
             "mean": asdict(self.mean),
             "sequences": {name: asdict(mean) for name, mean in self.by_sequence().items()},
             "objects": [dict(zip(HEADER[3:], row[3:], strict=True)) for row in self.rows()],
+            "doubts": [str(doubt) for doubt in self.doubts],
             "followed_frames": self.followed,
             "frames_per_second": None if fps is None else round(fps, 2),
             "problems": list(self.problems),
         }
+
+
+def beaten_by(result: VosResult, others: Sequence[VosResult]) -> Iterator[Doubt]:
+    """Doubt of a tracker that a baseline follows as well as."""
+    for other in others:
+        if result.mean.jf <= other.mean.jf:
+            yield Doubt(
+                what=f"{result.model} is no better than {other.model}, which learnt nothing",
+                seen=f"J&F {100 * result.mean.jf:.1f}, against {100 * other.mean.jf:.1f}",
+                remedy="train it longer, or take other weights",
+            )
+
+
+def _doubts(scores: Sequence[ObjectScore]) -> Iterator[Doubt]:
+    unseen = [s for s in scores if not s.num_visible]
+    if unseen:
+        yield Doubt(
+            what=f"{len(unseen)} of {len(scores)} objects are in no frame that counts",
+            seen=f"an empty mask is right there, so they score up to 100 for nothing: {_named(unseen)}",
+            remedy="leave those clips out, or judge on longer ones",
+        )
+    lost = [s for s in scores if s.num_visible and s.num_empty == s.num_visible]
+    if lost:
+        yield Doubt(
+            what=f"{len(lost)} of {len(scores)} objects are never found",
+            seen=f"the mask is empty in every frame that shows them: {_named(lost)}",
+            remedy="check that the weights are trained, and the prompt (--prompt mask is the easiest)",
+        )
+
+
+def _named(scores: Sequence[ObjectScore]) -> str:
+    return named_few([f"{score.sequence} (object {score.object_id})" for score in scores])
 
 
 def mean_of(scores: Sequence[ObjectScore]) -> Mean:

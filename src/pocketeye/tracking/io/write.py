@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
@@ -10,7 +10,8 @@ from typing import get_args
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.results.result import Form
-from pocketeye.tracking.io.write_files import CocoFile, MotFile, PngFolder
+from pocketeye.tracking.io.write_coco import CocoFile
+from pocketeye.tracking.io.write_files import CsvFile, ImageFolder, MotFile
 from pocketeye.tracking.io.write_video import alpha_writer, overlay_writer
 from pocketeye.tracking.io.writer import Writer
 
@@ -23,6 +24,7 @@ _FORMS: dict[str, tuple[str, ...]] = {
     ".mov": ("cutout",),
     ".json": ("coco",),
     ".txt": ("mot",),
+    ".csv": ("table",),
 }
 
 
@@ -33,18 +35,22 @@ def open_writer(
     fps: float | None = None,
     name: str | None = None,
     overwrite: bool = False,
+    file_names: Sequence[str] | None = None,
 ) -> Writer:
     """Open an output for results, to be used as a context manager.
 
     Args:
         path: ``.mp4`` and ``.mkv``: video with the objects drawn; ``.webm`` and ``.mov``: video of the
-            objects on transparency; ``.json``: COCO run lengths with track ids; ``.txt``:
-            MOTChallenge; without suffix: a folder of PNGs.
-        form: for a folder ``labels`` (palette images as in DAVIS, the default), ``overlay`` or
-            ``cutout``; elsewhere the suffix says it.
+            objects on transparency; ``.json``: COCO run lengths with track ids, and the frames
+            beside it; ``.txt``: MOTChallenge; ``.csv``: a row for each object of each
+            frame; without suffix: a folder of images.
+        form: for a folder ``labels`` (palette PNGs as in DAVIS, the default), ``overlay`` (JPEGs) or
+            ``cutout`` (PNGs); elsewhere the suffix says it.
         fps: frames a second; videos need it.
         name: of the video, for COCO; the file's name by default.
         overwrite: replace what is there.
+        file_names: for COCO, of all frames of the video, as seen from the file's folder; without them
+            the frames are written as JPEGs into ``NAME_frames``.
 
     Raises:
         InvalidValue: unknown suffix or form, something is there already, or it cannot be written.
@@ -53,19 +59,23 @@ def open_writer(
     suffix = target.suffix.lower()
     if suffix not in _FORMS:
         known = ", ".join(s for s in _FORMS if s)
-        raise unknown("suffix", suffix, _FORMS, f"{known}, or none for a folder of PNGs")
+        raise unknown("suffix", suffix, _FORMS, f"{known}, or none for a folder of images")
     forms = _FORMS[suffix]
     chosen = form or forms[0]
     if chosen not in forms:
         what = f"a {suffix} file" if suffix else "a folder"
         raise unknown(f"form of {what}", chosen, forms)
     if chosen == "coco":
-        return CocoFile(target, name=name or target.stem, fps=fps, overwrite=overwrite)
+        return CocoFile(
+            target, name=name or target.stem, fps=fps, file_names=file_names, overwrite=overwrite
+        )
     if chosen == "mot":
         return MotFile(target, overwrite=overwrite)
+    if chosen == "table":
+        return CsvFile(target, overwrite=overwrite)
     if not suffix:
         image: Form = next(f for f in get_args(Form) if f == chosen)
-        return PngFolder(target, image, overwrite=overwrite)
+        return ImageFolder(target, image, overwrite=overwrite)
     if fps is None:
         raise InvalidValue(f"{target.name} needs its frames a second: give fps")
     make = overlay_writer if chosen == "overlay" else alpha_writer

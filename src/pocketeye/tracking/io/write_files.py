@@ -1,41 +1,63 @@
-"""Results as PNGs, COCO run lengths and MOTChallenge lines."""
+"""Results as images, as MOTChallenge lines and as a table."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
-from array import array
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Literal
+
+from PIL import Image
 
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import write_whole
 from pocketeye.results import Result
-from pocketeye.results.result import Form
+from pocketeye.results.result import Form, save_image
 from pocketeye.tracking.io.writer import Writer
 
-_FRAME = re.compile(r"\d{5,}\.png")
+_FRAME = re.compile(r"\d{5,}\.(png|jpg)")
+_NAMES = "names.json"
 
 
-class PngFolder(Writer):
-    """``00000.png``, ``00001.png``, …: overlays, cut-outs, or label images in the form of DAVIS."""
+class ImageFolder(Writer):
+    """``00000.png``, ``00001.png``, …: label images in the form of DAVIS, cut-outs; overlays as JPEG.
+
+    The form ``frames`` writes the images as they came, as JPEG. Beside label images of objects that
+    have names lies ``names.json``: the name of each id.
+    """
 
     keeps = True
 
-    def __init__(self, path: Path, form: Form, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, form: Form | Literal["frames"], *, overwrite: bool = False
+    ) -> None:
         super().__init__(path, overwrite=overwrite)
         self.form = form
+        self._named: dict[int, str] = {}
 
     def _open(self) -> None:
         self.partial.mkdir(exist_ok=True)
         _remove_frames(self.partial)
 
     def _write(self, result: Result, frame: int) -> None:
-        result.save(self.partial / f"{frame:05d}.png", self.form)
+        if self.form == "frames":
+            save_image(Image.fromarray(result.pixels()), self.partial / frame_name(frame))
+        elif self.form == "overlay":
+            save_image(result.plot(), self.partial / frame_name(frame))
+        else:
+            result.save(self.partial / f"{frame:05d}.png", self.form)
+        if self.form == "labels":
+            rows = result.table()
+            self._named |= {row["id"]: row["label"] for row in rows if row["label"]}
 
     def _finish(self) -> None:
-        return
+        if self._named:
+            names = {str(number): name for number, name in sorted(self._named.items())}
+            text = json.dumps(names, ensure_ascii=False)
+            write_whole(self.partial / _NAMES, f"{text}\n".encode())
 
     def _taken(self) -> bool:
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
@@ -61,7 +83,7 @@ class PngFolder(Writer):
                 self.partial.rmdir()
 
 
-class _TextWriter(Writer):
+class TextWriter(Writer):
     """One open text file."""
 
     _file: IO[str]
@@ -79,85 +101,68 @@ class _TextWriter(Writer):
             self._file.close()
 
 
-class MotFile(_TextWriter):
-    """MOTChallenge lines: ``frame,id,left,top,width,height,confidence,-1,-1,-1``.
+class MotFile(TextWriter):
+    """MOTChallenge lines: ``frame,id,left,top,width,height,confidence,class,-1,-1``.
 
-    Frames, ids and pixels count from 1 there. An object without pixels has no line.
+    Frames, ids, pixels and classes count from 1 there. An object without pixels has no line. Where
+    objects have names, ``NAME.labels.txt`` holds those of the classes, one a line; else class is -1.
     """
+
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self._classes: dict[str, int] = {}
 
     def _write(self, result: Result, frame: int) -> None:
         lines = []
         for row in result.table():
+            label = row["label"]
+            kind = self._classes.setdefault(label, len(self._classes) + 1) if label else -1
             if row["id"] < 1:
                 raise InvalidValue(
                     f"object id {row['id']} cannot stand in a MOT file, whose ids count from 1"
                 )
             if row["area"]:
-                score = 1.0 if row["score"] is None else row["score"]
+                sure = row["score"] if row.get("confidence") is None else row["confidence"]
+                score = 1.0 if sure is None else sure
                 box = (row["x"] + 1, row["y"] + 1, row["width"], row["height"], score)
                 numbers = ",".join(f"{v:.4f}".rstrip("0").rstrip(".") for v in box)
-                lines.append(f"{frame + 1},{row['id']},{numbers},-1,-1,-1\n")
+                lines.append(f"{frame + 1},{row['id']},{numbers},{kind},-1,-1\n")
         self._file.writelines(lines)
 
+    def _rename(self) -> None:
+        super()._rename()
+        if self._classes:
+            names = self.path.with_name(f"{self.path.stem}.labels.txt")
+            write_whole(names, "".join(f"{name}\n" for name in self._classes).encode())
 
-class CocoFile(_TextWriter):
-    """COCO with videos: ``videos``, ``images``, ``annotations`` with ``track_id``, ``categories``.
 
-    Annotations are written as they come; only the numbers of the frames are kept.
+class CsvFile(TextWriter):
+    """A row for each object of each frame: frame, id, label, score, x, y, width, height, area.
+
+    Frames and pixels count from 0. An object without pixels has no row.
     """
 
-    def __init__(
-        self, path: Path, *, name: str, fps: float | None = None, overwrite: bool = False
-    ) -> None:
-        super().__init__(path, overwrite=overwrite)
-        self._name, self._fps = name, fps
-        self._size = (0, 0)
-        self._frames = array("q")
-        self._categories: dict[str, int] = {}
-        self._next_id = 1
-        self._file.write('{"annotations": [')
+    _COLUMNS = ("frame", "id", "label", "score", "x", "y", "width", "height", "area")
+
+    def _open(self) -> None:
+        super()._open()
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(self._COLUMNS)
 
     def _write(self, result: Result, frame: int) -> None:
-        if not self._frames:
-            self._size = result.size
-        elif result.size != self._size:
-            raise InvalidValue(
-                f"frame {frame} is {result.size}, but {self.path.name} began with {self._size}"
-            )
-        labels = result.labels or ("object",) * len(result)
-        numbers = [self._categories.setdefault(x, len(self._categories) + 1) for x in labels]
-        for annotation in result.to_coco(
-            image_id=frame, category_ids=numbers, first_id=self._next_id
-        ):
-            text = json.dumps({**annotation, "video_id": 1})
-            self._file.write(("\n" if self._next_id == 1 else ",\n") + text)
-            self._next_id += 1
-        self._frames.append(frame)
+        for row in result.table():
+            if row["area"]:
+                numbers = [f"{row[key]:.2f}".rstrip("0").rstrip(".") for key in self._COLUMNS[4:]]
+                score = None if row["score"] is None else f"{row['score']:.6g}"
+                self._rows.writerow([frame, row["id"], row["label"], score, *numbers])
 
-    def _finish(self) -> None:
-        self._file.write('\n],\n"images": [')
-        for i, frame in enumerate(self._frames):
-            self._file.write(("\n" if i == 0 else ",\n") + json.dumps(self._image(frame)))
-        width, height = self._size
-        video = {"id": 1, "name": self._name, "width": width, "height": height, "fps": self._fps}
-        categories = [{"id": number, "name": name} for name, number in self._categories.items()]
-        self._file.write(
-            f'\n],\n"videos": {json.dumps([video])},\n"categories": {json.dumps(categories)}}}\n'
-        )
-        super()._finish()
 
-    def _image(self, frame: int) -> dict[str, Any]:
-        return {
-            "id": frame,
-            "video_id": 1,
-            "frame_id": frame,
-            "file_name": f"{self._name}/{frame:05d}.jpg",
-            "width": self._size[0],
-            "height": self._size[1],
-        }
+def frame_name(frame: int) -> str:
+    """Name the JPEG of a frame."""
+    return f"{frame:05d}.jpg"
 
 
 def _remove_frames(folder: Path) -> None:
     for file in folder.iterdir():
-        if _FRAME.fullmatch(file.name):
+        if _FRAME.fullmatch(file.name) or file.name == _NAMES:
             file.unlink()

@@ -17,6 +17,7 @@ from torch import Tensor
 from pocketeye.models.tam import Memory, MemoryRule
 from pocketeye.models.tam.memory_rule import frames_to_read
 from pocketeye.tracking.video.distractors import AnchorWatch
+from pocketeye.tracking.video.signals import Signals
 
 NUM_POINTERS = 16  # of an object, the current frame's place included
 # Of MemoryRule.DISTINCT, by arXiv 2411.17576: the memory is half recent frames, half anchors (of which
@@ -82,6 +83,7 @@ class FrameOutput:
     score: float  # logit: the object is in the frame where above 0
     pointer: Tensor  # (1, C)
     map: MapRow | None  # None where nothing is to be read of it
+    signals: Signals | None = None  # what it shows of its own quality
 
 
 @dataclass(slots=True, eq=False)

@@ -17,6 +17,7 @@ from pocketeye.errors import unknown
 from pocketeye.layers import normalise, onednn_products
 from pocketeye.models import TAM
 from pocketeye.models.tam import ImageFeatures, Memory, Pooling
+from pocketeye.tracking.video.confidence import ConfidenceCurve
 from pocketeye.tracking.video.memory import MapBatch, Reading, prepared_together
 
 DTypeName = Literal["float32", "bfloat16"]
@@ -44,6 +45,7 @@ class TrackerNetwork:
         self.device = resolve_device(device)
         self.dtype: DTypeName = dtype
         self.model = model.eval().to(self.device)
+        self.confidence: ConfidenceCurve | None = None  # of these weights, where it was measured
         self._cached = _Cached()
 
     @property

@@ -1,36 +1,43 @@
-"""Follow the objects of a list of prompts through a video."""
+"""Follow the objects of a request through a video."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pocketeye import progress
-from pocketeye.data.video.frames import Frames
-from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
-from pocketeye.tracking import Session, TrackedFrame
-from pocketeye.tracking.video.frame_prompts import FramePrompt
+from pocketeye.tracking.io.write_coco import UNNAMED
+from pocketeye.tracking.video.frame_prompts import Request
+from pocketeye.tracking.video.session import Session
+from pocketeye.tracking.video.tracked import TrackedFrame
 
 
 class WatchedFrames:
-    """Results frame by frame, with the prompts given when their frame comes; counts as it goes."""
+    """Iterate over the results of a session, doing what was asked when its frame comes.
 
-    def __init__(self, session: Session, prompts: Sequence[FramePrompt]) -> None:
-        self.session = session
-        self.prompts = prompts
+    Attributes:
+        rows: of each frame so far, ``{"frame": n, "objects": [{"id", "label", "score", …}]}``.
+        seconds: spent on reading and tracking, not on writing.
+    """
+
+    def __init__(self, session: Session, request: Request) -> None:
+        self.session, self.request = session, request
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[Result]:
-        video = self.session.video
+        video, request = self.session.video, self.request
         assert video is not None
-        with progress.task(f"tracking {video.name}", video.num_frames) as bar:
-            results = self._results(video)
+        stop = video.num_frames if request.stop is None else request.stop
+        total = None if stop is None else stop - request.start
+        with progress.task(f"tracking {video.name}", total) as bar:
+            results = self._results()
             while True:
                 began = time.perf_counter()
-                result = next(results, None)
+                result = next(results, None)  # timed alone: writing goes on in between
                 took = time.perf_counter() - began
                 if result is None:
                     return
@@ -41,36 +48,35 @@ class WatchedFrames:
                 bar.note(f"{1000 * took:.0f} ms per frame, {1 / mean:.1f} fps")
                 yield result
 
-    def _results(self, video: Frames) -> Iterator[TrackedFrame]:
-        first = self.prompts[0].frame
-        for prompt in self.prompts:
+    def _results(self) -> Iterator[Result]:
+        request, video = self.request, self.session.video
+        assert video is not None
+        first = request.prompts[0].frame
+        # An object that appears later must not be known before: its prompt waits for its frame.
+        for prompt in request.prompts:
             if prompt.frame == first:
                 prompt.add_to(self.session)
         # What a stream has shown before the first prompt is gone.
-        start = first if video.num_frames is None else 0
-        for result in self.session.run(start):
-            assert result.frame is not None
-            for prompt in self.prompts:
-                if prompt.frame == result.frame > first:
+        start = first if video.num_frames is None else request.start
+        for result in self.session.run(start, request.stop):
+            number = result.frame
+            assert number is not None
+            for prompt in request.prompts:
+                if prompt.frame == number > first:
                     result = prompt.add_to(self.session)
-            yield result
+            yield self._named(result)
+            for object_id, frame in request.removals.items():
+                if frame == number + 1:
+                    self.session.remove(object_id)
+
+    def _named(self, result: TrackedFrame) -> Result:
+        names = self.request.names
+        if not names:
+            return result
+        return replace(result, labels=[names.get(number, UNNAMED) for number in result.ids])
 
 
-def _row(result: TrackedFrame) -> dict[str, Any]:
-    keys = ("id", "score", "x", "y", "width", "height", "area")
-    rows = [{key: row[key] for key in keys} for row in result.table()]
+def _row(result: Result) -> dict[str, Any]:
+    keys = ("id", "label", "score", "confidence", "x", "y", "width", "height", "area")
+    rows = [{key: row.get(key) for key in keys} for row in result.table()]
     return {"frame": result.frame, "objects": rows}
-
-
-def require_frames(video: Frames, prompts: Sequence[FramePrompt]) -> None:
-    """Check that the video has the frames of all prompts, as far as its length is known.
-
-    Raises:
-        InvalidValue: a prompt is for a frame after the last one.
-    """
-    count = video.num_frames
-    last = prompts[-1].frame
-    if count is not None and last >= count:
-        raise InvalidValue(
-            f"{video.name} has no frame {last} to prompt in: its {count} frames are 0 to {count - 1}"
-        )

@@ -33,6 +33,7 @@ from pocketeye.tracking.video.memory import (
 from pocketeye.tracking.video.network import TrackerNetwork
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.prompts import Prompt, check_object_id, named, parse_prompt
+from pocketeye.tracking.video.signals import signals_of
 from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
@@ -303,13 +304,16 @@ class Session:
         )
         maps = self._write(seen, said.mask, binarize=False)
         low, scores = self._low(said), said.score.flatten().tolist()
+        ious = said.ious.amax(1).tolist()
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
-            answer = FrameOutput(
-                low[one], scores[row], said.pointer[one].float(), MapRow(maps, row)
-            )
+            last = memory.answer(view.frame + (1 if self._reverse else -1))
+            before = None if last is None else last.low_res_masks
+            signals = signals_of(low[one], scores[row], ious[row], before)
+            pointer = said.pointer[one].float()
+            answer = FrameOutput(low[one], scores[row], pointer, MapRow(maps, row), signals)
             anchor = self._rule is MemoryRule.DISTINCT and memory.watch.is_anchor(
-                view.frame, said.mask[row, 0], said.masks[row], said.ious[row].max().item()
+                view.frame, said.mask[row, 0], said.masks[row], ious[row]
             )
             memory.remember(view.frame, answer, anchor)
 
@@ -332,7 +336,9 @@ class Session:
             )
         low = self._low(said)
         maps = self._write(seen, low, binarize=self.options.binarize_click_masks)
-        return FrameOutput(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
+        score, iou = said.score.item(), said.ious.max().item()
+        signals = signals_of(low, score, iou)
+        return FrameOutput(low, score, said.pointer.float(), MapRow(maps, 0), signals)
 
     def _known_before(
         self, seen: ImageFeatures, frame: int, memory: ObjectMemory | None
@@ -377,6 +383,7 @@ class Session:
             return tracked_frame(
                 view.frame, self.size, answers, (height // 4, width // 4),
                 view.image if self.options.keep_images else None, self.options.non_overlapping,
+                self.tracker.confidence,
             )  # fmt: skip
 
     def _max_prompted(self, num_objects: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pocketeye.results import Masks, Result
+from pocketeye.tracking.video.confidence import ConfidenceCurve
 from pocketeye.tracking.video.memory import FrameOutput
+from pocketeye.tracking.video.signals import Signals
 
 _SUPPRESSED = -10.0  # at most, where another object has won the pixel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedFrame(Result):
-    """The objects of one frame; ``scores`` are probabilities that the object is in the frame.
+    """The objects of one frame; ``scores`` say how sure the network is that the object is in the frame.
 
     An object that is not in the frame (score below 0.5) has an empty mask.
 
@@ -26,15 +29,29 @@ class TrackedFrame(Result):
         low_res_masks: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's
             size.
         non_overlapping: each pixel belongs to one object at most.
+        signals: what each answer shows of its own quality.
+        confidence: float32 ``(N,)``, the probability that the mask has an IoU of 0.5 or more with the
+            object, as it was measured on clips with truth; None for weights that nobody measured.
     """
 
     low_res_masks: Tensor
     non_overlapping: bool = False
+    signals: tuple[Signals, ...] = ()
+    confidence: np.ndarray | None = None
 
     @property
     def logits(self) -> np.ndarray:
         """float32 ``(N, height, width)``, computed when asked for; masks are where it is above 0."""
         return at_video_size(self.low_res_masks, self.size, self.non_overlapping).cpu().numpy()
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return the rows of :meth:`Result.table`, each with its ``confidence`` or None."""
+        known = self.confidence
+        confidence = [None] * len(self) if known is None else known.round(4).astype(float).tolist()
+        return [
+            {**row, "confidence": value}
+            for row, value in zip(super().table(), confidence, strict=True)
+        ]
 
 
 def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> Tensor:
@@ -57,8 +74,10 @@ def tracked_frame(
     low_shape: tuple[int, int],
     image: np.ndarray | None,
     non_overlapping: bool,
+    curve: ConfidenceCurve | None = None,
 ) -> TrackedFrame:
     """From the answers, by object id."""
+    signals = tuple(answer.signals for _, answer in answers if answer.signals is not None)
     parts = [answer.low_res_masks for _, answer in answers]
     low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)
     filled = (at_video_size(low, size, non_overlapping) > 0).cpu().numpy()
@@ -72,4 +91,6 @@ def tracked_frame(
         frame=frame,
         low_res_masks=low,
         non_overlapping=non_overlapping,
+        signals=signals,
+        confidence=None if curve is None else np.asarray([*map(curve.of, signals)], np.float32),
     )

@@ -9,7 +9,8 @@ from pocketeye.devices import Device
 from pocketeye.errors import InvalidType
 from pocketeye.models import TAM, load_checkpoint
 from pocketeye.tracking.io.source import open_video
-from pocketeye.tracking.open_model import open_model
+from pocketeye.tracking.open_model import open_model, weights_file
+from pocketeye.tracking.video.confidence import curve_of
 from pocketeye.tracking.video.network import DTypeName, TrackerNetwork
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.session import Session
@@ -63,12 +64,16 @@ def load_tracker(
         MissingFile: no weights here; the sentence says which file to put where.
         InvalidValue: unknown network or device, or weights that do not fit.
     """
+    weights = None
     if isinstance(model, str):
         network = open_model(model, checkpoint=checkpoint, device=device, untrained=untrained)
+        weights = None if untrained else weights_file(model, checkpoint)
     elif isinstance(model, TAM):
         network = model
         if checkpoint is not None:
             load_checkpoint(network, checkpoint)
     else:
         raise InvalidType(f"a tracker is a name or a TAM, got {type(model).__name__}")
-    return Tracker(network, device, dtype)
+    tracker = Tracker(network, device, dtype)
+    tracker.confidence = curve_of(weights)
+    return tracker

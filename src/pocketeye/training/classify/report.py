@@ -19,7 +19,8 @@ def write_classify_report(run: RunFolder) -> Path:
         InvalidValue: no room.
     """
     info, result = ModelInfo.load(run.path), read_json(run / RESULT, num_train=int, num_val=int)
-    low, high = wilson_interval(round(result["value"] * result["num_val"]), result["num_val"])
+    right, num_val = (result["value"] or 0.0) * result["num_val"], result["num_val"]
+    low, high = wilson_interval(round(right), num_val)
     words = ReportWords(
         title=f"{info.name} on {info.data}",
         subtitle=f"{info.num_classes} classes, {result['num_train']:,} images to learn from, "

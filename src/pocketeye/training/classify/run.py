@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pocketeye.training.classify.fit import choose_input_size, prepare
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import next_commands
 from pocketeye.training.classify.start import start_network
+from pocketeye.training.engine.before import require_classes, warn_of_test_split
 from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, num_params, split_options
 
@@ -51,6 +53,8 @@ def run_classifier(
         num_processes=config.num_processes,
     )  # fmt: skip
     train, val = load_images(data, "train"), load_images(data, "val")
+    require_classes(train.classes, data)
+    warn_of_test_split(val.problems)
     module = start_network(
         model, train, config, pretrained=pretrained, checkpoint=checkpoint, new_head=new_head
     )
@@ -78,7 +82,7 @@ def run_classifier(
         out=run.path,
         fitted=fitted,
         validation=f"{len(val)} images",
-        interval=wilson_interval(round(fitted.value * len(val)), len(val)),
+        interval=_interval(fitted.value, len(val)),
         input_size=config.input_size,
         num_train=len(train),
         num_val=len(val),
@@ -88,6 +92,11 @@ def run_classifier(
         epochs_before=tuple(run.epochs_before),
         commands=tuple(next_commands(run.path, data)),
     )
+
+
+def _interval(value: float, count: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of a share of ``count`` images; None where there is no share."""
+    return wilson_interval(round(value * count), count) if math.isfinite(value) else None
 
 
 def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
@@ -17,13 +19,15 @@ from pocketeye.training.classify.distill import Teacher, distilled_loss
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.judging import shares
 from pocketeye.training.engine.optim import create_optimizer
 
 
 class ClassificationTask(AveragedTask):
     """Train ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
 
-    Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1). With
+    Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1),
+    and the shares of :mod:`pocketeye.training.engine.judging`. With
     ``ema_decay`` the averaged weights are validated. With a teacher ``train/loss`` is the blend; the
     second head of a student that has one learns from the teacher, else the only one from both.
 
@@ -85,18 +89,28 @@ class ClassificationTask(AveragedTask):
         )  # fmt: skip
 
     def on_validation_epoch_start(self) -> None:
-        self.sums = self.zeros(3)
+        self.sums = self.zeros(3 + 2 * self.info.num_classes)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         logits = self.best_model(x.contiguous(memory_format=self.layout)).float()
         loss = F.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
         correct, count = (logits.argmax(1) == y).sum(), (y != IGNORED).sum()
-        self.sums += torch.stack([loss, correct, count])
+        seen, num_classes = y != IGNORED, self.info.num_classes
+        said = (
+            labels.bincount(minlength=num_classes) for labels in (y[seen], logits.argmax(1)[seen])
+        )
+        self.sums += torch.cat([torch.stack([loss, correct, count]), *said])
 
     def on_validation_epoch_end(self) -> None:
-        loss, correct, count = self.gathered(self.sums)
-        self.log_dict({"val/loss": loss / count, "val/top1": correct / count})
+        loss, correct, count, *said = self.gathered(self.sums)
+        if not count:  # not one image of validation could be read
+            self.log_dict({"val/loss": math.nan, "val/top1": math.nan})
+            return
+        true, answers = np.asarray(said).reshape(2, -1)
+        self.log_dict(
+            {"val/loss": loss / count, "val/top1": correct / count, **shares(true, answers)}
+        )
 
     def configure_optimizers(self) -> Any:
         optimizer = create_optimizer(self.model, self.config)

@@ -84,6 +84,7 @@ def dense_plan(
         # A detector leaves maps of its backbone unused, and has images without objects.
         all_used=isinstance(task, SemanticTask),
         progress=f"training {description.network}",
+        num_classes=description.num_classes if isinstance(task, SemanticTask) else None,
     )
 
 

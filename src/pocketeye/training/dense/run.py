@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from pocketeye.data.detection.samples import load_detection
-from pocketeye.data.semantic.samples import load_semantic
+from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
+from pocketeye.models.dense.backbone import STRIDES
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
+from pocketeye.models.input_size import require_any_shape
 from pocketeye.models.reference import ArchitectureFile, Run, expect
 from pocketeye.models.task import CLASSIFY, Task
 from pocketeye.predicting.info import ModelInfo
@@ -24,6 +26,7 @@ from pocketeye.runs import ARCHITECTURE, BEST
 from pocketeye.training.dense.fit import DenseSet, dense_plan
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
+from pocketeye.training.engine.before import require_classes, require_objects, warn_of_frozen
 from pocketeye.training.engine.fit import fit_run
 from pocketeye.training.engine.loop import check_device
 from pocketeye.training.engine.run import (
@@ -90,11 +93,16 @@ def run_dense(
     _require_device(config)
     named = _backbone(backbone)
     train, val = open_sets(config, data, classes)
+    _require_content(train, val)
     description = _description(task, named, train, config, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = description.make(**network_options(config, pretrained))
+    require_any_shape(network.backbone.body, named.name)
     started = _begin(network, named, pretrained, checkpoint, start_from)
+    frozen = f"part of the backbone (trainable_stages: {config.trainable_stages} of 4)"
+    has_weights = bool(pretrained or checkpoint or start_from or named.weights)
+    warn_of_frozen(frozen if config.trainable_stages < len(STRIDES) else "", has_weights)
     asked = {
         "backbone": backbone,
         "data": data,
@@ -155,6 +163,16 @@ def open_sets(config: DenseRecipe, data: str, classes: str | None) -> tuple[Dens
     masks = config.record.outlines_objects
     first, second = (load_detection(data, split, masks=masks) for split in ("train", "val"))
     return first, second
+
+
+def _require_content(train: DenseSet, val: DenseSet) -> None:
+    """Refuse sets in which there is nothing to learn, before anything is made."""
+    if isinstance(train, SemanticSet) or isinstance(val, SemanticSet):
+        require_classes(train.classes, train.source)
+        return
+    first, second = (int((~part.objects.crowd).sum()) for part in (train, val))
+    names = (f"{part.source} ({part.split or 'all'})" for part in (train, val))
+    require_objects(first, second, *names)
 
 
 def network_options(config: DenseRecipe, pretrained: bool = False) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pocketeye.training.dense.optim import make_dense_optimizer
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.judging import NUM_FOUND, NUM_OBJECTS, SURE, shares
 
 MASK_THRESHOLD = 0.5  # a pixel is the object's where that is likelier than not
 _DRAWN = 8  # images of a validation: two rows of four
@@ -67,7 +68,8 @@ class DetectionTask(DenseTraining):
     """Train RetinaNet or Mask R-CNN on lists of :class:`DetectionItem`.
 
     Logs ``train/loss`` and its parts, ``val/ap`` and ``val/ap50`` (COCO's, 0 to 1): of boxes, and for
-    ``instance`` of masks, with ``val/box_ap`` beside them.
+    ``instance`` of masks, with ``val/box_ap`` beside them; nan where no object is true. Beside them the
+    numbers of objects of :mod:`pocketeye.training.engine.judging`.
     """
 
     def __init__(
@@ -124,7 +126,11 @@ class DetectionTask(DenseTraining):
         logged = {"val/ap": values[f"{kind}_ap"], "val/ap50": values[f"{kind}_ap50"]}
         if self.masks:
             logged["val/box_ap"] = values["box_ap"]
-        self.log_dict({name: _or_zero(value) for name, value in logged.items()})
+        scores = [found.scores for found in first.found.values()]
+        logged[NUM_FOUND] = float(sum((each >= SURE).sum() for each in scores))
+        true = [np.count_nonzero(~truth.crowd) for truth in first.truths.values()]
+        logged[NUM_OBJECTS] = float(sum(true))
+        self.log_dict(logged)
 
 
 class SemanticTask(DenseTraining):
@@ -169,9 +175,9 @@ class SemanticTask(DenseTraining):
         confusions = self.gathered_objects(self.metric.confusion)
         self.metric.confusion = np.sum(confusions, 0)
         report = self.metric.report()
-        self.log_dict(
-            {"val/miou": _or_zero(report.miou), "val/accuracy": _or_zero(report.accuracy)}
-        )
+        confusion = report.confusion
+        alike = shares(confusion.sum(axis=1), confusion.sum(axis=0))
+        self.log_dict({"val/miou": report.miou, "val/accuracy": report.accuracy, **alike})
 
 
 def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -189,8 +195,3 @@ def _target(item: DetectionItem) -> dict[str, Tensor]:
     if item.masks is not None:
         target["masks"] = item.masks.to(torch.uint8)
     return target
-
-
-def _or_zero(value: float) -> float:
-    """Return 0 for a value that is not defined: there is no AP without an object, and a run goes on."""
-    return 0.0 if np.isnan(value) else value

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback
 from torch import nn
 
 from pocketeye.devices import is_first_process
+from pocketeye.metrics.objects import known
 from pocketeye.models import load_checkpoint
 from pocketeye.runs import (
     BEST,
@@ -28,7 +29,9 @@ from pocketeye.runs import (
     write_atomic,
 )
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.before import require_trainable
 from pocketeye.training.engine.figures import save_curves
+from pocketeye.training.engine.judging import best_row, chance_of, doubts_of_training
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
 from pocketeye.training.engine.recipe import Recipe
 from pocketeye.training.engine.tensorboard import TensorBoardLog
@@ -41,10 +44,12 @@ class FitResult:
 
     Attributes:
         metric: name of what counts, for a person (``top-1``, ``box AP``, ``mean IoU``, ``IoU``).
-        value: of the best epoch on validation, 0 to 1.
+        value: of the best epoch on validation, 0 to 1; nan where validation has nothing to judge.
         best_epoch: counted from 1.
         epochs: how many there were.
         seconds: of all epochs together.
+        chance: what a network reaches that learnt nothing, in words; empty where there is no such level.
+        doubts: why ``value`` should not be taken at its word.
     """
 
     metric: str
@@ -52,6 +57,8 @@ class FitResult:
     best_epoch: int
     epochs: int
     seconds: float
+    chance: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ class TrainingPlan:
         sync_bn: BN statistics over all processes.
         all_used: every parameter has a gradient in every step.
         progress: text of the progress bar.
+        num_classes: that answers are one of; None where there are no such answers.
     """
 
     title: str
@@ -85,6 +93,7 @@ class TrainingPlan:
     sync_bn: bool = False
     all_used: bool = True
     progress: str = "training"
+    num_classes: int | None = None
 
 
 def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) -> FitResult:
@@ -104,6 +113,7 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
         UserError: interrupted; says how to go on.
     """
     recipe = plan.recipe
+    require_trainable(model, plan.title)
     with threads(recipe.threads):
         if is_first_process():
             _begin(plan, run, resume)
@@ -161,19 +171,25 @@ def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
     metrics = plan.recipe.record.metrics
     key, label = next(iter(metrics.items()))
     rows = run.metrics(("epoch", "seconds", key))
-    best = max(rows, key=lambda row: row[key])
+    best = best_row(rows, key)
+    doubts = doubts_of_training(
+        best, key, label, num_classes=plan.num_classes, num_val=plan.counts.get("num_val")
+    )
     result = FitResult(
         metric=label,
         value=best[key],
         best_epoch=int(best["epoch"]) + 1,
         epochs=len(rows),
         seconds=round(sum(row["seconds"] for row in rows), 3),
+        chance=chance_of(best, plan.num_classes),
+        doubts=tuple(map(str, doubts)),
     )
     if is_first_process():
         save_curves(rows, run / CURVES, plan.title, metrics)
-        columns = {name.partition("/")[2]: best[name] for name in metrics if name in best}
+        columns = {name.partition("/")[2]: known(best[name]) for name in metrics if name in best}
         run.write_json(RESULT, {
-            **asdict(result), **columns, "last_value": rows[-1][key], **plan.counts,
+            **asdict(result), "value": known(result.value), **columns,
+            "last_value": known(rows[-1][key]), **plan.counts,
             "weights": BEST, "weights_sha256": sha256_of(run / BEST),
             "params": sum(p.numel() for p in model.parameters()),
         })  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -69,9 +70,9 @@ def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path
         title=words.title,
         subtitle=words.subtitle,
         facts=[
-            (f"{metrics[first]} on validation", f"{100 * result['value']:.{words.digits}f} %"),
+            (f"{metrics[first]} on validation", _percent(result["value"], words.digits)),
             *(
-                (metrics[name], f"{100 * result[short]:.{words.digits}f} %")
+                (metrics[name], _percent(result[short], words.digits))
                 for name in others
                 if (short := name.partition("/")[2]) in result
             ),
@@ -80,6 +81,7 @@ def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path
             ("parameters", human_count(result["params"])),
             ("training time", human_seconds(result["seconds"])),
         ],
+        notes=[*result.get("doubts", ()), *([result["chance"]] if result.get("chance") else [])],
         curves=pages.embedded(run / CURVES),
         samples=pages.embedded(run / words.samples),
         samples_title=words.samples_title,
@@ -152,12 +154,16 @@ def _epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dic
             "lr": f"{row['lr']:.3g}",
             "train_loss": f"{row['train/loss']:.4f}",
             "val_loss": f"{row['val/loss']:.4f}" if "val/loss" in row else "",
-            "metric": f"{100 * row[metric]:.{digits}f} %",
+            "metric": _percent(row[metric], digits),
             "seconds": f"{row['seconds']:.1f}",
             "best": int(row["epoch"]) + 1 == best,
         }
         for row in run.metrics()
     ]
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "-" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 def _environment_rows(run: RunFolder, data_sha256: str | None = None) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.judging import NUM_OBJECTS
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss
@@ -134,8 +136,9 @@ class TamTraining(AveragedTask):
 
     def on_validation_epoch_end(self) -> None:
         loss, first, last, count = self.gathered(self.sums)
-        count = max(count, 1)
-        values = {"val/loss": loss / count, "val/iou": first / count}
+        values = {NUM_OBJECTS: count}
+        count = count or math.nan  # there is no IoU without an object
+        values |= {"val/loss": loss / count, "val/iou": first / count}
         if self.validation_plan(self.config.val_frames).clicks:
             values["val/iou_corrected"] = last / count
         self.log_dict(values)

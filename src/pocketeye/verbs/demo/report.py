@@ -79,7 +79,7 @@ def write_demo_report(result: DemoResult) -> Path:
             ("predicted (est.)", f"{best.predicted_ms:.3g} ms"),
             ("measured", f"{best.measured_ms:.3g} ms"),
             ("top-1 of the exported file", f"{evaluation.report.top1:.1%}"),
-            ("parity of the exported file", export.parity.status),
+            ("parity of the exported file", export.status),
             *_track_facts(result),
             ("in all", human_seconds(sum(result.seconds.values()))),
         ],

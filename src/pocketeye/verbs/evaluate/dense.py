@@ -15,8 +15,10 @@ from pocketeye.data.detection.samples import DetectionSet, load_detection
 from pocketeye.data.semantic.known import load_maps
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import Device
+from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.matching import MatchReport
+from pocketeye.metrics.semantic import SemanticReport
 from pocketeye.models.reference import ArtifactFolder, own_folder, resolve
 from pocketeye.models.task import Task
 from pocketeye.predicting.dense import (
@@ -62,8 +64,9 @@ class DetectionEvaluateResult(VerbResult):
         lines += [
             f"VOC mAP {human_percent(result.voc.map_2007)} (2007, 11 points) · "
             f"{human_percent(result.voc.map_2010)} (2010, area)",
-            _best_f1(result.matches),
+            _best_f1(result.matches, sum(result.reports[0].counts)),
             _judged(result.model, len(result.truths), "images", result.data, result.seconds),
+            *doubt_lines(result.doubts),
             "",
         ]
         kind = "mask" if len(result.reports) > 1 else "box"
@@ -76,7 +79,7 @@ class DetectionEvaluateResult(VerbResult):
         ]  # fmt: skip
         heads = [column.replace("_ap", " AP") for column in columns]
         header = ("hardest classes", "n", *heads, "VOC 2007")
-        lines += _table(header, cells)
+        lines += _table(header, cells) if cells else []
         return [*lines, *problem_lines(self.problems)]
 
     def written(self) -> list[Path]:
@@ -87,7 +90,7 @@ class DetectionEvaluateResult(VerbResult):
             return []
         model, matches = shlex.quote(self.model), self.result.matches
         least = math.floor(100 * matches.score) / 100  # rounded up it would lose some
-        threshold = f" --score-threshold {least:.2f}" if matches.f1 else ""
+        threshold = f" --score-threshold {least:.2f}" if matches.f1 > 0 else ""
         commands = [f"pocketeye predict {model} IMAGE{threshold}"]
         return [*commands, *_onwards(self.model, self.result.samples.source)]
 
@@ -108,9 +111,12 @@ class SemanticEvaluateResult(VerbResult):
     def lines(self) -> list[str]:
         result, report = self.result, self.result.report
         lines = [
-            f"mean IoU [bold]{human_percent(report.miou)}[/bold] · mean accuracy of the classes "
+            f"mean IoU [bold]{human_percent(report.miou)}[/bold] of {report.num_present} of "
+            f"{len(report.rows)} classes · mean accuracy of the classes "
             f"{human_percent(report.macc)} · pixel accuracy {human_percent(report.accuracy)}",
             _judged(result.model, len(result.images), "images", result.data, result.seconds),
+            *_pixel_chance(report),
+            *doubt_lines(result.doubts),
             "",
         ]
         total = max(1, sum(row.pixels for row in report.rows))
@@ -206,13 +212,24 @@ def _ap_lines(kind: str, values: dict[str, float]) -> list[str]:
     ]
 
 
-def _best_f1(matches: MatchReport) -> str:
+def _best_f1(matches: MatchReport, num_objects: int) -> str:
+    if not num_objects:
+        return "F1 - (there is no object to find)"
     if not matches.f1:
         return "no object is found (IoU 0.5), whatever the score"
     return (
         f"F1 is best at scores from {matches.score:.2f}: {matches.f1:.2f} (precision "
         f"{human_percent(matches.precision)}, recall {human_percent(matches.recall)}; IoU 0.5)"
     )
+
+
+def _pixel_chance(report: SemanticReport) -> list[str]:
+    chance = report.chance
+    if chance is None:
+        return []
+    present = sum(row.pixels > 0 for row in report.rows)
+    alone = human_percent(chance.share / present)
+    return [escape(f"{chance.sentence('of the pixels')} (a mean IoU of {alone})")]
 
 
 def _judged(model: str, count: int, what: str, data: str, seconds: float | None) -> str:

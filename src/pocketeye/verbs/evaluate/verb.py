@@ -13,6 +13,7 @@ from pocketeye.data import load_images
 from pocketeye.data.classification.images import DIGITS
 from pocketeye.data.semantic.layouts import semantic_layout
 from pocketeye.devices import Device
+from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.reference import ArtifactFolder, Run, own_folder, resolve
 from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC, TRACK, Task
@@ -55,6 +56,8 @@ class EvaluateResult(VerbResult):
             f"calibration error {100 * report.ece:.1f} %",
             f"{escape(result.model)} on {report.n} images of {escape(result.data)} · "
             f"{human_seconds(result.seconds)}, {result.images_per_second:.0f} images/s",
+            *([escape(report.chance.sentence())] if report.chance else []),
+            *doubt_lines(result.doubts),
             "",
         ]
         worst = [

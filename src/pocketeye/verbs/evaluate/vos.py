@@ -13,6 +13,7 @@ from rich.markup import escape
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import Device
+from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import own_folder
 from pocketeye.text import problem_lines, text_table
@@ -25,7 +26,7 @@ from pocketeye.tracking.evaluation.evaluate import (
     evaluate_vos,
 )
 from pocketeye.tracking.evaluation.report import save_vos
-from pocketeye.tracking.evaluation.result import Mean, VosResult
+from pocketeye.tracking.evaluation.result import Mean, VosResult, beaten_by
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._result import VerbResult
@@ -62,7 +63,8 @@ class VosEvaluateResult(VerbResult):
         ]
         total = ["mean", *_cells(result.mean), *(_percent(o.mean.jf) for o in others)]
         table = text_table(header, [*rows, total], right=range(1, len(header)))
-        return [*table, *self._summary(), *problem_lines(self.problems)]
+        doubts = doubt_lines([*result.doubts, *beaten_by(result, others)])
+        return [*table, *self._summary(), *doubts, *problem_lines(self.problems)]
 
     def _summary(self) -> Iterator[str]:
         for result in self.results:

@@ -16,7 +16,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.runs import RESULT, read_json
-from pocketeye.text import human_count, human_seconds
+from pocketeye.text import human_count, human_percent, human_seconds
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.card_text import wrapped
 
@@ -70,7 +70,7 @@ class DenseInfo(VerbResult):
             return "the training is not finished, or the folder does not say"
         found = self.trained
         return (
-            f"{found['metric']} {100 * found['value']:.1f} % on {found['num_val']} images, epoch "
+            f"{found['metric']} {human_percent(found['value'])} on {found['num_val']} images, epoch "
             f"{found['best_epoch']} of {found['epochs']}, {human_seconds(found['seconds'])}"
         )
 

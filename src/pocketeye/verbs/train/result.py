@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
+from pocketeye.doubts import doubt_lines
 from pocketeye.runs import ANSWERS, BEST, CURVES, REPORT, SAMPLES
 from pocketeye.text import human_seconds, problem_lines
 from pocketeye.training.engine.run import TrainedRun
@@ -39,6 +41,8 @@ class TrainResult(TrainedRun, VerbResult):
             "metric": fitted.metric,
             "value": fitted.value,
             "interval": self.interval,
+            "chance": fitted.chance or None,
+            "doubts": list(fitted.doubts),
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.epochs,
             "seconds": fitted.seconds,
@@ -59,7 +63,7 @@ class TrainResult(TrainedRun, VerbResult):
             between = f" ({low:.1f} to {high:.1f})"
         lines = [escape(line) for line in (*self.sets, self.started) if line]
         lines.append(
-            f"{fitted.metric} [bold]{100 * fitted.value:.2f} %[/bold]{between} on {self.validation}, "
+            f"{fitted.metric} [bold]{_percent(fitted.value)}[/bold]{between} on {self.validation}, "
             f"in epoch {fitted.best_epoch} of {fitted.epochs} · {escape(self.network)} · "
             f"{self.input_size} px · {human_seconds(fitted.seconds)}"
         )
@@ -69,7 +73,8 @@ class TrainResult(TrainedRun, VerbResult):
                 f"epochs {before + 1} to {fitted.epochs} were added to a training of {before}: their "
                 f"learning rate is that of a training of {fitted.epochs} (curves.png shows the step)"
             )
-        return lines + problem_lines(self.problems)
+        lines += [fitted.chance] if fitted.chance else []
+        return [*lines, *doubt_lines(fitted.doubts), *problem_lines(self.problems)]
 
     def written(self) -> list[Path]:
         drawn = [name for name in (SAMPLES, ANSWERS) if (self.out / name).is_file()]
@@ -77,3 +82,7 @@ class TrainResult(TrainedRun, VerbResult):
 
     def next_commands(self) -> list[str]:
         return [command for _, command in self.commands]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %" if math.isfinite(share) else "-"

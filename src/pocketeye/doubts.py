@@ -1,0 +1,37 @@
+"""Doubts: why a number should not be taken at its word, said where the number is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.markup import escape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """One reason to distrust a result.
+
+    Attributes:
+        what: is wrong, as a clause.
+        seen: how that was noticed, with its numbers.
+        remedy: what to try.
+    """
+
+    what: str
+    seen: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.seen}; {self.remedy}"
+
+
+def doubt_lines(doubts: Iterable[Doubt | str]) -> list[str]:
+    """Return a line of rich markup for each doubt."""
+    return [f"[bold yellow]beware[/bold yellow]: {escape(str(doubt))}" for doubt in doubts]
+
+
+def named_few(names: Sequence[str], most: int = 4) -> str:
+    """Return the first names with commas between, and how many there are more."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,227 @@
+"""Track what is asked in many videos, one after another; a bad one does not end the job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.error import FFmpegError
+
+from pocketeye import progress
+from pocketeye.data.video.frames import Frames, ImageFiles
+from pocketeye.errors import InvalidValue, UserError
+from pocketeye.results import Result
+from pocketeye.tracking.batch.record import TrackedVideo, TrackRecord
+from pocketeye.tracking.batch.targets import require_free, targets_of
+from pocketeye.tracking.batch.videos import NamedVideo
+from pocketeye.tracking.io.source import open_video
+from pocketeye.tracking.io.write import open_writer, write_all
+from pocketeye.tracking.io.writer import Writer
+from pocketeye.tracking.video.frame_prompts import Request
+from pocketeye.tracking.video.prompted import WatchedFrames
+from pocketeye.tracking.video.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+_MANY = 20  # objects: five times the work of one and more, see the tables in ``results``
+_FPS = 25.0  # of images, where nothing says so
+Detect = Callable[[np.ndarray], Result]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """A detector whose boxes in one frame are prompts.
+
+    Attributes:
+        find: from a frame, uint8 RGB ``(height, width, 3)``, to objects with boxes and labels.
+        frame: in which it looks.
+        said: what messages call what it looks for.
+    """
+
+    find: Detect
+    frame: int
+    said: str
+
+    def add_to(self, request: Request, frames: Frames) -> Request:
+        """Add what is found to a request.
+
+        Raises:
+            InvalidValue: nothing is found, or there is no such frame.
+        """
+        found = self.find(frames[self.frame])
+        if not len(found):
+            raise InvalidValue(
+                f"{frames.name}: there is no {self.said} in frame {self.frame}: lower "
+                "--score-threshold, or look in another --frame"
+            )
+        if len(found) > _MANY:
+            logger.warning(
+                "%d objects are found in frame %d of %s, and each takes its time in every frame: raise "
+                "--score-threshold, or name some with --classes",
+                len(found), self.frame, frames.name,
+            )  # fmt: skip
+        return request.with_found(found, self.frame)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackJob:
+    """What is done with every video of a job.
+
+    Attributes:
+        load: makes the tracker; called once, when the first video was opened.
+        request: what is asked of each video.
+        detection: a detector that adds prompts.
+        options: of :meth:`pocketeye.tracking.Tracker.open`.
+        out: what is written, see :func:`targets_of`.
+        form: of images in a folder.
+        fps: frames a second where a source does not say.
+        overwrite: replace what is there.
+        resume: skip videos that are finished; one that is not is tracked from its beginning.
+        settings: whatever else decides the results; compared when a job is resumed.
+    """
+
+    load: Callable[[], Tracker]
+    request: Request
+    detection: Detection | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    out: Sequence[Path] = ()
+    form: str | None = None
+    fps: float | None = None
+    overwrite: bool = False
+    resume: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        return self.load()
+
+    @cached_property
+    def _weights(self) -> str:
+        return _fingerprint(self.tracker)
+
+    def run(self, videos: Sequence[NamedVideo]) -> tuple[list[TrackedVideo], list[str]]:
+        """Track in every video.
+
+        Returns:
+            What was found in those that could be tracked, and a sentence about each other one.
+
+        Raises:
+            UserError: the only video, or every one, cannot be tracked; outputs are there already;
+                or a resumed job asks for something else than it did before.
+        """
+        several = len(videos) > 1
+        targets = [targets_of(self.out, video.name, several=several) for video in videos]
+        if not self.resume and not self.overwrite:
+            require_free([path for paths in targets for path in paths], "--resume")
+        finished: dict[str, TrackedVideo] = {}
+        if self.resume:  # all are asked before any is tracked: a job that differs ends here
+            finished = self._finished(videos, targets)
+        if not several:
+            return [finished.get(videos[0].name) or self._track(videos[0], targets[0])], []
+        tracked: list[TrackedVideo] = []
+        failed: list[str] = []
+        _ = self.tracker  # missing weights are said once
+        with progress.task("videos", len(videos)) as bar:
+            for video, paths in zip(videos, targets, strict=True):
+                try:
+                    tracked.append(finished.get(video.name) or self._track(video, paths))
+                except (UserError, OSError, FFmpegError, MemoryError) as error:
+                    failed.append(f"{video.said}: {error or type(error).__name__}")
+                bar.advance()
+        if not tracked:
+            raise InvalidValue(f"none of {len(videos)} videos could be tracked; first: {failed[0]}")
+        return tracked, failed
+
+    def _finished(
+        self, videos: Sequence[NamedVideo], targets: Sequence[list[Path]]
+    ) -> dict[str, TrackedVideo]:
+        """Return what was found in the videos that are finished, by name."""
+        found = {}
+        for video, paths in zip(videos, targets, strict=True):
+            record = TrackRecord.beside(paths[0])
+            before = record.finished(self._settings(video, paths), paths)
+            if before is not None:
+                found[video.name] = before
+        return found
+
+    def _track(self, video: NamedVideo, targets: list[Path]) -> TrackedVideo:
+        record = TrackRecord.beside(targets[0])
+        replace = self.overwrite or (self.resume and record.path.exists())
+        with open_video(video.source, fps=self.fps) as frames:
+            request = self._request(frames)
+            settings = self._settings(video, targets)
+            session = self.tracker.open(frames, **self.options)
+            watched = WatchedFrames(session, request)
+            with ExitStack() as stack:
+                writers = []
+                for path in targets:  # where one cannot be opened, the others leave nothing behind
+                    writers.append(self._writer(path, frames, replace))
+                    stack.callback(writers[-1].abort)  # does nothing once it is closed
+                write_all(_recorded(watched, record, settings), writers)
+            found = TrackedVideo(
+                video=video.said, size=frames.size, frames=tuple(watched.rows),
+                seconds=watched.seconds, device=self.tracker.device.type, files=tuple(targets),
+            )  # fmt: skip
+        record.finish(settings, found)
+        return found
+
+    def _request(self, frames: Frames) -> Request:
+        request = self.request
+        if self.detection is not None:
+            request = self.detection.add_to(request, frames)
+        request.check(frames.num_frames, frames.name)
+        return request
+
+    def _writer(self, path: Path, frames: Frames, overwrite: bool) -> Writer:
+        return open_writer(
+            path, None if path.suffix else self.form, fps=frames.fps or self.fps or _FPS,
+            name=frames.name, overwrite=overwrite, file_names=_names_below(frames, path.parent),
+        )  # fmt: skip
+
+    def _settings(self, video: NamedVideo, targets: Sequence[Path]) -> dict[str, Any]:
+        said = {
+            "video": video.said, "bytes": video.num_bytes, **self.settings,
+            "weights": self._weights, "prompts": self.request.words(),
+            "options": dict(self.options), "form": self.form, "fps": self.fps,
+            "outputs": [str(path) for path in targets],
+        }  # fmt: skip
+        plain: dict[str, Any] = json.loads(json.dumps(said))  # as it is read again
+        return plain
+
+
+def _recorded(
+    results: Iterable[Result], record: TrackRecord, settings: Mapping[str, Any]
+) -> Iterator[Result]:
+    """Write the record once there is a first result: a refused prompt leaves nothing behind."""
+    for number, result in enumerate(results):
+        if not number:
+            record.begin(settings)
+        yield result
+
+
+def _names_below(frames: Frames, folder: Path) -> list[str] | None:
+    """Return the names of image files as seen from a folder; None where one is not below it."""
+    if not isinstance(frames, ImageFiles):
+        return None
+    root = folder.resolve()
+    paths = [path.resolve() for path in frames.paths]
+    if not all(path.is_relative_to(root) for path in paths):
+        return None
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+def _fingerprint(tracker: Tracker) -> str:
+    """Tell weights apart by the first digits of their sha256."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tracker.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

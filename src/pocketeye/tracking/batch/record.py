@@ -1,0 +1,174 @@
+"""What was asked of a video and what came of it, beside its results: ``NAME.track.json``.
+
+It is written before the first frame and again after the last one; by it an interrupted job knows
+which videos are finished, and whether the same was asked of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketeye.doubts import Doubt
+from pocketeye.errors import InvalidValue
+from pocketeye.runs import write_atomic
+from pocketeye.tracking.video.confidence import doubts_of_rows
+
+_SUFFIX = ".track.json"
+_MOST_BYTES = 1 << 30  # a row takes about 100 bytes: ten million of them
+_ROW = ("id", "score", "x", "y", "width", "height", "area")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackedVideo:
+    """What was found in one video.
+
+    Attributes:
+        video: as the user named it.
+        size: (width, height) of its frames.
+        frames: ``{"frame": n, "objects": [{"id", "label", "score", "confidence", "x", "y",
+            "width", "height", "area"}]}``; the confidence is None of a tracker whose masks nobody
+            checked.
+        seconds: spent on reading and tracking, not on writing.
+        device: that tracked: ``cpu``, ``cuda``.
+        files: that were written.
+        resumed: it was finished before, and not tracked again.
+    """
+
+    video: str
+    size: tuple[int, int]
+    frames: tuple[dict[str, Any], ...]
+    seconds: float
+    device: str
+    files: tuple[Path, ...] = ()
+    resumed: bool = False
+
+    @property
+    def ms_per_frame(self) -> float:
+        return 1000 * self.seconds / max(len(self.frames), 1)
+
+    @property
+    def doubts(self) -> list[Doubt]:
+        """In which frames which object is likely lost, as far as that can be told."""
+        return doubts_of_rows(self.frames)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        ms = self.ms_per_frame
+        return {
+            "video": self.video,
+            "size": list(self.size),
+            "num_frames": len(self.frames),
+            "device": self.device,
+            "seconds": round(self.seconds, 3),
+            "ms_per_frame": round(ms, 3),
+            "fps": round(1000 / ms, 3) if ms else None,
+            "resumed": self.resumed,
+            "doubts": [str(doubt) for doubt in self.doubts],
+            "frames": list(self.frames),
+            "files": [str(path) for path in self.files],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """The file beside the first output of a video."""
+
+    path: Path
+
+    @classmethod
+    def beside(cls, target: Path) -> TrackRecord:
+        return cls(target.with_name(f"{target.stem if target.suffix else target.name}{_SUFFIX}"))
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Say what is asked; whatever the file said before is replaced."""
+        self._write({"finished": False, "settings": dict(settings)})
+
+    def finish(self, settings: Mapping[str, Any], found: TrackedVideo) -> None:
+        self._write({"finished": True, "settings": dict(settings), **found.to_dict()})
+
+    def finished(self, settings: Mapping[str, Any], targets: list[Path]) -> TrackedVideo | None:
+        """Return what was found where the video is finished; None where it is to be tracked.
+
+        Raises:
+            InvalidValue: something else was asked then (what differs is named), there are outputs
+                without a record, or the record is damaged.
+        """
+        there = [path for path in targets if path.exists()]
+        if not self.path.exists():
+            if there:
+                raise InvalidValue(
+                    f"{there[0]} is there, but nothing says what it was made by ({self.path.name} is "
+                    "missing): replace it with --overwrite"
+                )
+            return None
+        said = self._read()
+        before = said["settings"]
+        differ = [key for key in settings if before.get(key) != settings[key]]
+        if differ:
+            key = differ[0]
+            then, now = f"{before.get(key)!r:.80}", f"{settings[key]!r:.80}"
+            raise InvalidValue(
+                f"{self.path} was made with another value of {key!r} ({then}, now {now}): ask for the "
+                "same, or begin anew with --overwrite"
+            )
+        if not said["finished"] or len(there) < len(targets):
+            return None
+        return self._tracked(said, tuple(targets))
+
+    def _write(self, data: dict[str, Any]) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path, json.dumps(data) + "\n")
+        except OSError as error:
+            raise InvalidValue(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            if self.path.stat().st_size > _MOST_BYTES:
+                raise ValueError("too large")
+            said = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._damaged(str(error)) from error
+        if not isinstance(said, dict) or not isinstance(said.get("settings"), dict):
+            raise self._damaged("'settings' is missing")
+        if not isinstance(said.get("finished"), bool):
+            raise self._damaged("'finished' is missing")
+        return said
+
+    def _tracked(self, said: dict[str, Any], files: tuple[Path, ...]) -> TrackedVideo:
+        size, frames, seconds = said.get("size"), said.get("frames"), said.get("seconds")
+        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_number, size))):
+            raise self._damaged("'size' is not width and height")
+        if seconds is None or not _is_number(seconds):
+            raise self._damaged("'seconds' is not a number")
+        if not isinstance(frames, list) or not all(map(_is_frame, frames)):
+            raise self._damaged("'frames' are not the objects of each frame")
+        return TrackedVideo(
+            video=str(said.get("video")), size=(int(size[0]), int(size[1])), frames=tuple(frames),
+            seconds=float(seconds), device=str(said.get("device")), files=files, resumed=True,
+        )  # fmt: skip
+
+    def _damaged(self, why: str) -> InvalidValue:
+        return InvalidValue(
+            f"{self.path} is damaged ({why:.80}): begin anew with --overwrite, or delete it"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+
+
+def _is_frame(value: Any) -> bool:
+    if not isinstance(value, dict) or not _is_number(value.get("frame")):
+        return False
+    rows = value.get("objects")
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and all(_is_number(row.get(key)) for key in _ROW)
+        and (row.get("confidence", "") is None or _is_number(row.get("confidence")))
+        for row in rows
+    )

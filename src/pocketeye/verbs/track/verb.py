@@ -1,0 +1,197 @@
+"""``pocketeye track``: follow objects through videos from a click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pocketeye import progress
+from pocketeye.verbs.track.result import TrackResult
+
+if TYPE_CHECKING:
+    from pocketeye.tracking.batch.videos import NamedVideo
+    from pocketeye.tracking.video.frame_prompts import Request
+
+# What is imported here at the top delays the first line on the screen: torch and PyAV come when a bar
+# says that they do.
+DEFAULT_TRACKER = "pocketeye_tam_nano"
+
+
+def track(
+    videos: list[str],
+    *,
+    point: list[str] | None = None,
+    box: str | None = None,
+    frame: int | None = None,
+    object: list[str] | None = None,
+    remove: list[str] | None = None,
+    name: list[str] | None = None,
+    detect: str | None = None,
+    classes: list[str] | None = None,
+    score_threshold: float | None = None,
+    show: bool = False,
+    start: int = 0,
+    stop: int | None = None,
+    model: str = DEFAULT_TRACKER,
+    checkpoint: Path | None = None,
+    out: list[Path] | None = None,
+    form: Literal["labels", "overlay", "cutout"] | None = None,
+    fps: float | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    max_prompted_maps: int = 8,
+    hole_area: int = 8,
+    non_overlapping: bool = False,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> TrackResult:
+    """Follow objects through videos from a click.
+
+    Args:
+        videos: video files, folders of frames, folders of videos, patterns in quotes, or the number of
+            a camera. Each is asked the same.
+        point: x,y on object 1, in pixels; x,y:0 beside it; may be repeated.
+        box: x0,y0,x1,y1 round object 1.
+        frame: where these are seen, by default the first that is tracked.
+        object: a point of any object in any frame, as 2:x,y@50, or its box as 2:x0,y0,x1,y1@50; may
+            be repeated. In a frame where the object is tracked already it is a correction.
+        remove: an object and the frame from which it is gone, as 2@80; may be repeated.
+        name: what an object is called, as 1=dog; may be repeated. Names are the categories of COCO
+            and the classes of MOT.
+        detect: a detector that finds the objects: the run or artefact of one. The boxes it finds in the
+            frame become prompts, their classes names.
+        classes: of the detector, those that are tracked, as dog,car; all by default.
+        score_threshold: of the detector: objects of a lower score are left out, by default those below
+            0.3.
+        show: track nothing, but write the frame as an image with its coordinates at the edges.
+        start: first frame that is tracked.
+        stop: the frame before which tracking stops, by default the end.
+        model: a tracker from `pocketeye list`, or the folder of a run that trained one; by default
+            ours, whose weights come along.
+        checkpoint: its weights; by default its own, those that come along, or the published file,
+            where it was put.
+        out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
+            .json (COCO), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by default. Of several
+            videos each has its own file in a folder of that name.
+        form: of the images in a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs.
+        fps: frames a second of a written video, where the source does not say (25).
+        resume: finish an interrupted job: finished videos are skipped, one that is not is tracked again
+            from its first frame. The results are those of a job that was not interrupted.
+        overwrite: replace what was written before.
+        max_prompted_maps: prompted frames that an object keeps in memory.
+        hole_area: fill holes up to this many pixels of the network's masks.
+        non_overlapping: give each pixel to one object at most.
+        device: where the network runs.
+        dtype: bfloat16 computes under autocast.
+
+    Raises:
+        MissingFile: no such video, or no weights (the sentence says what to put where).
+        InvalidValue: a prompt outside of the video, files that would be overwritten, or a resumed job
+            that asks for something else than it did before.
+    """
+    with progress.task("starting"):
+        from pocketeye.tracking.batch.job import TrackJob
+        from pocketeye.tracking.batch.videos import find_videos
+        from pocketeye.verbs.track.detector import open_detection
+    at = start if frame is None else frame
+    request = _request(point, box, at, object, remove, name, start, stop)
+    found = find_videos(videos)
+    words = ["pocketeye", "track", *([videos] if isinstance(videos, str) else map(str, videos))]
+    if show:
+        shown = tuple(_show(video, at, request, out, overwrite, fps) for video in found)
+        words += ["--frame", str(at)] if at else []
+        return TrackResult(model=model, shown=shown, command=tuple(words))
+    job = TrackJob(
+        load=lambda: _load(model, checkpoint, device, dtype),
+        request=request,
+        detection=open_detection(detect, _many(classes), score_threshold, at, device),
+        options={
+            "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
+            "non_overlapping": non_overlapping,
+        },
+        out=_paths(out), form=form, fps=fps, overwrite=overwrite, resume=resume,
+        settings={
+            "model": model, "dtype": dtype, "detector": detect, "classes": _many(classes),
+            "score_threshold": score_threshold, "frame": at,
+        },
+    )  # fmt: skip
+    if detect is None:
+        request.check(None, "")
+    tracked, failed = job.run(found)
+    words += request.words()
+    looked = at if detect is not None and at != start else None
+    again = {
+        "--frame": looked, "--detect": detect, "--classes": ",".join(_many(classes)),
+        "--score-threshold": score_threshold, "--checkpoint": checkpoint,
+        "--model": None if model == DEFAULT_TRACKER else model,
+    }  # fmt: skip
+    for option, value in again.items():
+        words += [option, str(value)] if value not in (None, "") else []
+    return TrackResult(
+        model=model, videos=tuple(tracked), failed=tuple(failed), command=tuple(words)
+    )
+
+
+def _request(
+    point: Any, box: Any, at: int, objects: list[str] | None, remove: list[str] | None,
+    name: list[str] | None, start: int, stop: int | None,
+) -> Request:  # fmt: skip
+    from pocketeye.tracking.video import frame_prompts
+
+    return frame_prompts.Request(
+        prompts=frame_prompts.parse_prompts(_many(point), box, at, _many(objects)),
+        removals=frame_prompts.parse_removals(_many(remove)),
+        names=frame_prompts.parse_names(_many(name)),
+        start=start,
+        stop=stop,
+    )
+
+
+def _many(value: Any) -> list[Any]:
+    """Return one value, or one point given as numbers, in a list; None as an empty one."""
+    if value is None:
+        return []
+    lone = isinstance(value, str) or (
+        len(value) > 0 and all(isinstance(number, int | float) for number in value)
+    )
+    return [value] if lone else list(value)
+
+
+def _paths(out: Any) -> list[Path]:
+    if out is None:
+        return []
+    return [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
+
+
+def _load(model: str, checkpoint: Path | None, device: Any, dtype: Any) -> Any:
+    from pocketeye.tracking.video.tracker import load_tracker
+
+    with progress.task(f"loading {model}"):
+        return load_tracker(model, checkpoint, device=device, dtype=dtype)
+
+
+def _show(
+    video: NamedVideo, at: int, request: Request, out: Any, overwrite: bool, fps: float | None
+) -> Path:
+    """Write a frame with its coordinates.
+
+    Raises:
+        InvalidValue: no such frame, or the file is there already.
+    """
+    from pocketeye.errors import InvalidValue
+    from pocketeye.results.result import save_image
+    from pocketeye.tracking.batch.targets import DEFAULT_FOLDER
+    from pocketeye.tracking.io.ruler import with_ruler
+    from pocketeye.tracking.io.source import open_video
+
+    given = _paths(out)
+    if len(given) > 1:
+        raise InvalidValue("--show writes one image: give --out once, or leave it out")
+    path = DEFAULT_FOLDER / f"{video.name}_{at:05d}.png"
+    if given:
+        path = given[0] if given[0].suffix else given[0] / path.name
+        if path.exists() and not overwrite:
+            raise InvalidValue(f"{path} is already there: replace it with --overwrite")
+    with open_video(video.source, fps=fps) as frames:
+        prompts = [prompt for prompt in request.prompts if prompt.frame == at]
+        return save_image(with_ruler(frames[at], prompts), path)
