@@ -64,6 +64,16 @@ def test_one_class_said_of_everything():
     assert second.what == "no better than chance"
 
 
+def test_most_classes_are_never_said():
+    names = tuple("abcdef")
+    labels, guesses = np.arange(60) % 6, np.arange(60) % 6
+    guesses[guesses > 1] = 0
+    report = classification_report(np.eye(6)[guesses] * 9 + np.arange(60)[:, None], labels, names)
+    [doubt] = doubts_of_classes(report)
+    assert doubt.what == "most classes are never said"
+    assert "4 of the 6 classes that have images: c, d, e, f" in doubt.seen
+
+
 def test_constant_outputs():
     report = classification_report(np.tile([[0.1, 0.2, 0.1]], (60, 1)), LABELS, CLASSES)
     assert report.constant

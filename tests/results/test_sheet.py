@@ -38,6 +38,6 @@ def test_rows_stand_beside_each_other_with_all_their_images():
 
 def test_a_note_is_written_where_nothing_is_drawn():
     plain = tile()
-    noted = with_note(plain, "nothing ≥ 0.3")
+    noted = with_note(plain, "nothing >= 0.3")
     assert noted.size == plain.size
     assert (np.asarray(noted) != np.asarray(plain)).any()

@@ -18,6 +18,8 @@ LEARN = "train longer, with another learning rate, or begin with trained weights
 CHECK_LABELS = "check that the labels are those of these images"
 _HARDLY = 0.05
 """A best F1 below this is that of a detector which finds objects by luck."""
+_FEW = 5
+"""Samples from which on a class should be said at least once."""
 _SAME_ANSWER = 0.99
 """Share of the answers that may be one class before they are called one class for everything."""
 
@@ -40,7 +42,8 @@ def _of_classes(report: ClassReport) -> Iterator[Doubt]:
             remedy="it has not learnt, or an export has lost its weights: train or export it anew",
         )
     else:
-        yield from one_answer(true, said, names, "images")
+        alike = list(one_answer(true, said, names, "images"))
+        yield from alike or never_said(true, said, names, "images")
     chance = Chance.of(true, names)
     if chance and len(names) > 1 and np.count_nonzero(true) > 1:
         yield from at_chance(report.top1, report.interval, chance, f"{report.n} images")
@@ -87,6 +90,22 @@ def one_answer(
         )
 
 
+def never_said(
+    true: np.ndarray, said: np.ndarray, names: Sequence[str], unit: str
+) -> Iterator[Doubt]:
+    """Doubt of a network that says less than half of the classes which are there."""
+    there = true >= _FEW
+    never = there & (said == 0)
+    if there.sum() > 2 and never.sum() > there.sum() / 2:
+        missing = [name for name, missed in zip(names, never, strict=True) if missed]
+        yield Doubt(
+            what="most classes are never said",
+            seen=f"{len(missing)} of the {int(there.sum())} classes that have {unit}: "
+            f"{named_few(missing)}",
+            remedy=f"{CHECK_LABELS}, {LEARN}",
+        )
+
+
 def at_chance(
     value: float, interval: tuple[float, float], chance: Chance, of: str
 ) -> Iterator[Doubt]:
@@ -124,7 +143,7 @@ def _of_pixels(report: SemanticReport) -> Iterator[Doubt]:
             remedy="a mean IoU of another set has other classes in it: compare class by class",
         )
     alike = list(one_answer(true, said, names, "pixels"))
-    yield from alike
+    yield from alike or never_said(true, said, names, "pixels")
     chance = Chance.of(true, names)
     if chance and not alike and np.count_nonzero(true) > 1 and report.accuracy <= chance.share:
         yield Doubt(

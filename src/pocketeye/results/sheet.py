@@ -35,7 +35,7 @@ def draw_sheet(
     Args:
         rows: one or more, with as many images as there are heads.
         title: over everything.
-        heads: over the images of each row.
+        heads: over the images of each row; may be empty.
         named: classes and their numbers, for the key below; none where empty.
         columns: rows beside each other.
     """
@@ -73,7 +73,7 @@ def _block(row: SheetRow, heads: Sequence[str], panels: Sequence[int], width: in
     """Draw a row: its text, the heads, the images."""
     text = _written(row.text, width - 2 * _GAP, _TEXT, _INK)
     over = [_written(head, wide, _TEXT, _FAINT) for head, wide in zip(heads, panels, strict=True)]
-    top = text.height + max(head.height for head in over) + 4
+    top = text.height + (max(head.height for head in over) if any(heads) else 0) + 4
     height = top + max(image.height for image in row.images) + 2 * _GAP
     block = Image.new("RGB", (width, height), _PAPER)
     block.paste(text, (_GAP, 0))

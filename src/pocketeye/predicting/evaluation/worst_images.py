@@ -69,8 +69,9 @@ def save_worst_detections(
 
 
 def detection_sheet(
-    rows: Sequence[WorstDetection], classes: Sequence[str], title: str, score: float
-) -> Image.Image:
+    rows: Sequence[WorstDetection], classes: Sequence[str], title: str, score: float,
+    columns: int = 2,
+) -> Image.Image:  # fmt: skip
     """Draw truth beside prediction of each image, at scores from ``score``."""
     drawn: list[SheetRow] = []
     labels: set[int] = set()
@@ -79,18 +80,18 @@ def detection_sheet(
         if not len(one.truth):
             true = with_note(true, "no object")
         if not len(one.found):
-            found = with_note(found, f"nothing \u2265 {score:g}")
+            found = with_note(found, f"nothing >= {score:g}")
         drawn.append(SheetRow(text=one.sentence, images=(true, found)))
         labels |= {*one.truth.labels.tolist(), *one.found.labels.tolist()}
     if len(classes) == 1:
-        heads = ("true", f"found, score \u2265 {score:.2f}")
+        heads = ("true", f"found, score >= {score:.2f}")
         named = [(f"{classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
     else:
         heads = (
-            "true, named where missed", f"found, score \u2265 {score:.2f}, named where wrong",
+            "true, named where missed", f"found, score >= {score:.2f}, named where wrong",
         )  # fmt: skip
         named = _named(classes, labels)
-    return draw_sheet(drawn, title=title, heads=heads, named=named)
+    return draw_sheet(drawn, title=title, heads=heads, named=named, columns=columns)
 
 
 def save_worst_maps(
@@ -103,7 +104,9 @@ def save_worst_maps(
     return _saved(map_sheet(worst, classes, f"{title}: worst images") if worst else None, path)
 
 
-def map_sheet(rows: Sequence[WorstMap], classes: Sequence[str], title: str) -> Image.Image:
+def map_sheet(
+    rows: Sequence[WorstMap], classes: Sequence[str], title: str, columns: int = 2
+) -> Image.Image:
     """Draw truth, prediction and mistakes of each image."""
     drawn: list[SheetRow] = []
     labels: set[int] = set()
@@ -115,7 +118,9 @@ def map_sheet(rows: Sequence[WorstMap], classes: Sequence[str], title: str) -> I
         drawn.append(SheetRow(text=text, images=triple))
         labels |= seen
     heads = ("true", "found", "mistakes in orange")
-    return draw_sheet(drawn, title=title, heads=heads, named=_named(classes, labels))
+    return draw_sheet(
+        drawn, title=title, heads=heads, named=_named(classes, labels), columns=columns
+    )
 
 
 def in_words(mistakes: Mistakes) -> str:

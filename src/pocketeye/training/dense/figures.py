@@ -47,7 +47,7 @@ def detections(task: DenseTraining, title: str) -> Image.Image:
     """Draw true objects beside those that were found."""
     names = task.val.classes
     rows = [_objects(task, item, found) for item, found in task.shown]
-    return detection_sheet(rows, names, title, SURE)
+    return detection_sheet(rows, names, title, SURE, columns=1)  # read inside a report
 
 
 def _objects(task: DenseTraining, item: Any, found: Mapping[str, np.ndarray]) -> WorstDetection:
@@ -81,7 +81,8 @@ def _masks(masks: np.ndarray | None, item: Any) -> Masks | None:
 def labels(task: DenseTraining, title: str) -> Image.Image:
     """Draw true classes of pixels beside those that were said, and the mistakes."""
     names = task.val.classes
-    return map_sheet([_labelled(task, item, guess) for item, guess in task.shown], names, title)
+    rows = [_labelled(task, item, guess) for item, guess in task.shown]
+    return map_sheet(rows, names, title, columns=1)
 
 
 def _labelled(task: DenseTraining, item: Any, guess: np.ndarray) -> WorstMap:
