@@ -20,6 +20,8 @@ _HARDLY = 0.05
 """A best F1 below this is that of a detector which finds objects by luck."""
 _FEW = 5
 """Samples from which on a class should be said at least once."""
+_FLAT, _ALIKE = 1.5, 1e-6
+"""A likeliest class below this many times chance is a guess; probabilities closer than the second are equal."""
 _SAME_ANSWER = 0.99
 """Share of the answers that may be one class before they are called one class for everything."""
 
@@ -203,6 +205,36 @@ def _of_objects(
             what="hardly anything is found",
             seen=f"the best F1 at any score is {matches.f1:.3f} (IoU 0.5)",
             remedy=f"{CHECK_LABELS}, {LEARN}",
+        )
+
+
+def doubts_of_answers(probabilities: np.ndarray, num_classes: int) -> tuple[Doubt, ...]:
+    """Judge what a classifier says of images whose truth nobody knows.
+
+    Args:
+        probabilities: ``(images, k)`` of the likeliest classes of each image, likeliest first.
+        num_classes: that there are.
+    """
+    return tuple(_of_answers(probabilities, num_classes))
+
+
+def _of_answers(probabilities: np.ndarray, num_classes: int) -> Iterator[Doubt]:
+    count = len(probabilities)
+    lost = int(np.count_nonzero(~np.isfinite(probabilities).all(axis=1)))
+    if lost:
+        yield undefined(lost, count, "images")
+    elif num_classes > 1 and probabilities[:, 0].max() < _FLAT / num_classes:
+        yield Doubt(
+            what="the network is sure of nothing",
+            seen=f"its surest answer to {count} images has {100 * probabilities[:, 0].max():.1f} %, "
+            f"guessing among {num_classes} classes {100 / num_classes:.1f} %",
+            remedy="it has hardly learnt: train it longer, or take trained weights",
+        )
+    elif count > 2 and np.ptp(probabilities, axis=0).max() < _ALIKE:
+        yield Doubt(
+            what="the network does not look at the images",
+            seen=f"its probabilities are the same for all {count} of them",
+            remedy="it has not learnt, or an export has lost its weights: train or export it anew",
         )
 
 

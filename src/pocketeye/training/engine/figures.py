@@ -57,7 +57,7 @@ def save_curves(
     loss.set(xlabel="epoch", ylabel="loss")
     value.set(xlabel="epoch", ylabel="validation (%)")
     if len(rows) == 1:
-        value.set_ylim(0, 100)  # a single point has no range of its own
+        value.set_ylim(-3, 103)  # a single point has no range of its own
     if not any(shown):
         value.text(0.5, 0.5, "nothing to judge", ha="center", transform=value.transAxes)
     for axes in (loss, value):
