@@ -21,7 +21,7 @@ _HARDLY = 0.05
 _FEW = 5
 """Samples from which on a class should be said at least once."""
 _FLAT, _ALIKE = 1.5, 1e-6
-"""A likeliest class below this many times chance is a guess; probabilities closer than the second are equal."""
+"""A likeliest class below so many times chance is a guess; probabilities that close are equal."""
 _SAME_ANSWER = 0.99
 """Share of the answers that may be one class before they are called one class for everything."""
 
