@@ -29,9 +29,7 @@ def answers(model: TAM) -> list[torch.Tensor]:
     first, second = torch.randn(2, 3, *model.image_size).split(1)
     image = model.encode_image(first)
     click, label = torch.tensor([[[64.0, 64.0]]]), torch.tensor([[1]])
-    said = model.predict(
-        model.without_memory(image.feat), click, label, details=image.details
-    )
+    said = model.predict(model.without_memory(image.feat), click, label, details=image.details)
     left = model.encode_memory(image, said.mask, True)
     slots = [model.num_maskmem - 1]
     read = model.read_raw(model.encode_image(second), [left], slots, said.pointer[:, None])

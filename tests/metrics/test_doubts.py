@@ -10,7 +10,12 @@ import pytest
 from pocketeye.doubts import Doubt, doubt_lines, named_few
 from pocketeye.metrics import classification_report
 from pocketeye.metrics.chance import Chance
-from pocketeye.metrics.doubts import doubts_of_classes, doubts_of_objects, doubts_of_pixels
+from pocketeye.metrics.doubts import (
+    doubts_of_answers,
+    doubts_of_classes,
+    doubts_of_objects,
+    doubts_of_pixels,
+)
 from pocketeye.metrics.matching import match_report
 from pocketeye.metrics.objects import found_objects, true_objects
 from pocketeye.metrics.semantic import MeanIoU
@@ -62,6 +67,16 @@ def test_one_class_said_of_everything():
     assert first.what == "one class is said of everything"
     assert "'owl'" in first.seen
     assert second.what == "no better than chance"
+
+
+def test_most_classes_are_never_said():
+    names = tuple("abcdef")
+    labels, guesses = np.arange(60) % 6, np.arange(60) % 6
+    guesses[guesses > 1] = 0
+    report = classification_report(np.eye(6)[guesses] * 9 + np.arange(60)[:, None], labels, names)
+    [doubt] = doubts_of_classes(report)
+    assert doubt.what == "most classes are never said"
+    assert "4 of the 6 classes that have images: c, d, e, f" in doubt.seen
 
 
 def test_constant_outputs():
@@ -166,6 +181,17 @@ def test_the_same_boxes_everywhere_and_scores_that_are_no_numbers():
     odd = objects(truths[:1], [([BOX], [0], [math.nan])])
     assert "1 of 1 objects" in doubts_of_objects(*odd, CLASSES)[0].seen
     assert whats(doubts_of_objects(*odd, CLASSES))[-1] == "hardly anything is found"
+
+
+def test_answers_without_truth():
+    sure = np.array([[0.9, 0.05], [0.8, 0.1], [0.4, 0.3]])
+    assert doubts_of_answers(sure, 10) == ()
+    for probabilities, what in (
+        (np.full((2, 2), math.nan), "the network computes no numbers"),
+        (np.array([[0.11, 0.1], [0.12, 0.1]]), "the network is sure of nothing"),
+        (np.tile([[0.7, 0.2]], (3, 1)), "the network does not look at the images"),
+    ):
+        assert whats(doubts_of_answers(probabilities, 10)) == [what]
 
 
 def test_how_a_doubt_reads():

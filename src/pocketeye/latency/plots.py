@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,14 +38,14 @@ def plot_check(report: CheckReport) -> Figure:
         )  # fmt: skip
     where = _where(str(report.device), report.runtime, report.precision, report.threads)
     axes.set_xlabel(f"measured ms\n{where}")
-    axes.set_ylabel(f"predicted ms by the table\n{report.device.cpu}")
+    axes.set_ylabel(f"predicted ms by the table\n{_wrapped(report.device.cpu)}")
     axes.set_title(
         f"MAPE {report.mape:.1%} · bias {report.bias:+.1%} · Spearman {report.spearman:.3f}",
         fontsize=10,
     )
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="lower center", fontsize=8, frameon=False, ncols=3, bbox_to_anchor=(0.5, 1.08))
     return figure
 
 
@@ -60,7 +61,7 @@ def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
     runtime = f"{header.runtime} {header.runtime_version}"
     where = _where(str(header.device), runtime, header.precision, header.threads)
     axes.set_xlabel(f"layer of {space.name}@{size_text(space.input_size)}\n{where}")
-    figure.colorbar(image, ax=axes, label=f"ms on {header.device.cpu}")
+    figure.colorbar(image, ax=axes, label=_wrapped(f"ms on {header.device.cpu}", 34))
     return figure
 
 
@@ -75,4 +76,9 @@ def _figure(width: float, height: float) -> Figure:
 
 def _where(device: str, runtime: str, precision: str, threads: int) -> str:
     plural = "" if threads == 1 else "s"
-    return f"{device}\n{runtime}, {precision}, {threads} thread{plural}"
+    return f"{_wrapped(device)}\n{runtime}, {precision}, {threads} thread{plural}"
+
+
+def _wrapped(text: str, letters: int = 60) -> str:
+    """Break a label that would be cut at the edge of the image."""
+    return "\n".join(textwrap.wrap(text, letters))

@@ -18,6 +18,10 @@ LEARN = "train longer, with another learning rate, or begin with trained weights
 CHECK_LABELS = "check that the labels are those of these images"
 _HARDLY = 0.05
 """A best F1 below this is that of a detector which finds objects by luck."""
+_FEW = 5
+"""Samples from which on a class should be said at least once."""
+_FLAT, _ALIKE = 1.5, 1e-6
+"""A likeliest class below so many times chance is a guess; probabilities that close are equal."""
 _SAME_ANSWER = 0.99
 """Share of the answers that may be one class before they are called one class for everything."""
 
@@ -40,7 +44,8 @@ def _of_classes(report: ClassReport) -> Iterator[Doubt]:
             remedy="it has not learnt, or an export has lost its weights: train or export it anew",
         )
     else:
-        yield from one_answer(true, said, names, "images")
+        alike = list(one_answer(true, said, names, "images"))
+        yield from alike or never_said(true, said, names, "images")
     chance = Chance.of(true, names)
     if chance and len(names) > 1 and np.count_nonzero(true) > 1:
         yield from at_chance(report.top1, report.interval, chance, f"{report.n} images")
@@ -87,6 +92,22 @@ def one_answer(
         )
 
 
+def never_said(
+    true: np.ndarray, said: np.ndarray, names: Sequence[str], unit: str
+) -> Iterator[Doubt]:
+    """Doubt of a network that says less than half of the classes which are there."""
+    there = true >= _FEW
+    never = there & (said == 0)
+    if there.sum() > 2 and never.sum() > there.sum() / 2:
+        missing = [name for name, missed in zip(names, never, strict=True) if missed]
+        yield Doubt(
+            what="most classes are never said",
+            seen=f"{len(missing)} of the {int(there.sum())} classes that have {unit}: "
+            f"{named_few(missing)}",
+            remedy=f"{CHECK_LABELS}, {LEARN}",
+        )
+
+
 def at_chance(
     value: float, interval: tuple[float, float], chance: Chance, of: str
 ) -> Iterator[Doubt]:
@@ -124,7 +145,7 @@ def _of_pixels(report: SemanticReport) -> Iterator[Doubt]:
             remedy="a mean IoU of another set has other classes in it: compare class by class",
         )
     alike = list(one_answer(true, said, names, "pixels"))
-    yield from alike
+    yield from alike or never_said(true, said, names, "pixels")
     chance = Chance.of(true, names)
     if chance and not alike and np.count_nonzero(true) > 1 and report.accuracy <= chance.share:
         yield Doubt(
@@ -184,6 +205,36 @@ def _of_objects(
             what="hardly anything is found",
             seen=f"the best F1 at any score is {matches.f1:.3f} (IoU 0.5)",
             remedy=f"{CHECK_LABELS}, {LEARN}",
+        )
+
+
+def doubts_of_answers(probabilities: np.ndarray, num_classes: int) -> tuple[Doubt, ...]:
+    """Judge what a classifier says of images whose truth nobody knows.
+
+    Args:
+        probabilities: ``(images, k)`` of the likeliest classes of each image, likeliest first.
+        num_classes: that there are.
+    """
+    return tuple(_of_answers(probabilities, num_classes))
+
+
+def _of_answers(probabilities: np.ndarray, num_classes: int) -> Iterator[Doubt]:
+    count = len(probabilities)
+    lost = int(np.count_nonzero(~np.isfinite(probabilities).all(axis=1)))
+    if lost:
+        yield undefined(lost, count, "images")
+    elif num_classes > 1 and probabilities[:, 0].max() < _FLAT / num_classes:
+        yield Doubt(
+            what="the network is sure of nothing",
+            seen=f"its surest answer to {count} images has {100 * probabilities[:, 0].max():.1f} %, "
+            f"guessing among {num_classes} classes {100 / num_classes:.1f} %",
+            remedy="it has hardly learnt: train it longer, or take trained weights",
+        )
+    elif count > 2 and np.ptp(probabilities, axis=0).max() < _ALIKE:
+        yield Doubt(
+            what="the network does not look at the images",
+            seen=f"its probabilities are the same for all {count} of them",
+            remedy="it has not learnt, or an export has lost its weights: train or export it anew",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ def save_figure(figure: Any, path: Path, dpi: int) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
+
+
+def headline(figure: Any, text: str, points: float = 10) -> None:
+    """Write a title over a figure, in as many lines as its width asks for."""
+    across = figure.get_figwidth() * 72  # points
+    letters = max(20, int(across / (0.6 * points)))  # of a letter's mean width in this font
+    lines = textwrap.wrap(text, letters, break_on_hyphens=False) or [""]
+    figure.suptitle("\n".join(lines), fontsize=points)
+
+
+def legend_above(axes: Any, columns: int = 3) -> None:
+    """Put the key over the axes, where no curve runs through it; nothing where there is no label."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(
+            handles, labels, frameon=False, fontsize=8, loc="lower center",
+            bbox_to_anchor=(0.5, 1.0), ncols=min(columns, len(handles)), borderaxespad=0.2,
+        )  # fmt: skip
 
 
 def short(name: str, most: int) -> str:

@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from pocketeye.metrics import ClassReport, ConfusionTable
-from pocketeye.results.figures import TRAIN_COLOUR, VAL_COLOUR, make_figure, save_figure, short
+from pocketeye.results.figures import (
+    TRAIN_COLOUR,
+    VAL_COLOUR,
+    headline,
+    make_figure,
+    save_figure,
+    short,
+)
 
+_LETTERS = 32  # of the name of a class: longer ones end in an ellipsis
 _MOST_NAMED = 30
 """Classes up to which every cell of the matrix is written out."""
 
@@ -39,7 +47,7 @@ def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "i
     matrix.set_title("mistakes only (what is right is left out)", fontsize=10)
     figure.colorbar(image, ax=matrix, shrink=0.7, label="share of the true class")
     _draw_pairs(pairs, table, unit)
-    figure.suptitle(title, fontsize=11)
+    headline(figure, title, 11)
     return save_figure(figure, path, 120)
 
 
@@ -90,19 +98,22 @@ def _draw_pairs(axes: Any, table: ConfusionTable, unit: str) -> None:
 
 def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -> Path:
     names, count = table.names, len(table.names)
-    side = max(3.5, 0.38 * count + 2.2)
+    letters = max(len(short(name, _LETTERS)) for name in names)
+    side = max(4.5, 0.38 * count + 2.2 + 0.06 * letters)
     figure = make_figure(side, side)
     axes = figure.subplots()
     share = _shares(table)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(count), [short(name, 18) for name in names], rotation=90, fontsize=7)
-    axes.set_yticks(range(count), [short(name, 18) for name in names], fontsize=7)
+    axes.set_xticks(
+        range(count), [short(name, _LETTERS) for name in names], rotation=90, fontsize=7
+    )
+    axes.set_yticks(range(count), [short(name, _LETTERS) for name in names], fontsize=7)
     for i, j in zip(*np.nonzero(table.counts), strict=True):
         colour = "white" if share[i, j] > 0.5 else "black"
         text = str(table.counts[i, j]) if unit != "pixels" else _percent_of_cell(share[i, j])
         axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(title, fontsize=10, wrap=True)
+    headline(figure, title)
     of = ", written in %" if unit == "pixels" else ""
     figure.colorbar(image, shrink=0.7, label=f"share of the true class{of}")
     return save_figure(figure, path, 120)
@@ -124,11 +135,14 @@ def save_calibration(report: ClassReport, path: Path, title: str) -> Path:
     for row in full:  # the gap to what was claimed
         upper.plot([row.low, row.high], [row.confidence] * 2, color=TRAIN_COLOUR, lw=2.5)
     upper.plot([0, 1], [0, 1], color="grey", lw=1, ls="--")
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     handles = [upper.patches[0], upper.lines[0], upper.lines[-1]]
     labels = ["share that was right", "mean confidence", "perfectly calibrated"]
-    upper.legend(handles, labels, frameon=False, fontsize=8, loc="upper left")
-    upper.set_title(f"{title}\ncalibration error {100 * report.ece:.1f} %", fontsize=9, wrap=True)
+    upper.legend(
+        handles, labels, frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+        ncols=3, columnspacing=1.0, handlelength=1.5,
+    )  # fmt: skip
+    headline(figure, f"{title}; calibration error {100 * report.ece:.1f} %", 9)
     lower.bar(
         left, [row.n for row in full], width, align="edge", color="#9aa5b1", edgecolor="white"
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketeye.metrics.detection import IOUS, RECALLS, ApReport
 from pocketeye.results.colors import color_of
-from pocketeye.results.figures import VAL_COLOUR, make_figure, save_figure, short
+from pocketeye.results.figures import VAL_COLOUR, headline, make_figure, save_figure, short
 
 _MOST_COLOURED = 12
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -22,16 +22,16 @@ def save_pr(reports: Sequence[ApReport], classes: Sequence[str], path: Path, tit
     With up to 12 classes each has its colour (that of its objects in images); with more the curves
     are grey, and the best and the worst are named.
     """
-    figure = make_figure(9.6, 3.9 * len(reports))
+    figure = make_figure(13, 3.9 * len(reports))
     rows = figure.subplots(len(reports), 2, squeeze=False)
     for (left, right), report in zip(rows, reports, strict=True):
         _classes(left, report, classes)
         _overlaps(right, report)
         for axes in (left, right):
-            axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+            axes.set(xlim=(-0.01, 1.01), ylim=(-0.02, 1.02), xlabel="recall", ylabel="precision")
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=10)
+    headline(figure, title)
     return save_figure(figure, path, 120)
 
 
@@ -51,8 +51,7 @@ def _classes(axes: Any, report: ApReport, classes: Sequence[str]) -> None:
         )  # fmt: skip
     if not few:
         axes.plot([], [], color="#8a949e", lw=0.6, label=f"the other {len(seen) - len(named)}")
-    if seen:
-        axes.legend(fontsize=7, loc="best", framealpha=0.7, edgecolor="white")
+    _key(axes, bool(seen))
     axes.set_title(f"{report.kind}: each class at IoU 0.5 (AP50 in %)", fontsize=9)
 
 
@@ -70,5 +69,13 @@ def _overlaps(axes: Any, report: ApReport) -> None:
         mean = report.precision[:, :, seen].mean(axis=(0, 2))
         ap = 100 * report.values["ap"]
         axes.plot(RECALLS, mean, color=VAL_COLOUR, lw=2.2, ls="--", label=f"0.50 to 0.95: {ap:.1f}")
-        axes.legend(fontsize=7, loc="best", framealpha=0.7, edgecolor="white")
+    _key(axes, bool(len(seen)))
     axes.set_title(f"{report.kind}: mean over the classes (AP in %)", fontsize=9)
+
+
+def _key(axes: Any, seen: bool) -> None:
+    """Put the key beside the axes, where no curve runs through it; say where there is nothing."""
+    if seen:
+        axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    else:
+        axes.text(0.5, 0.5, "no object is true", ha="center", transform=axes.transAxes)

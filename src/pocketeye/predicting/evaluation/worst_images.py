@@ -7,23 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from pocketeye.metrics.matching import Mistakes, match
 from pocketeye.metrics.objects import FoundObjects, TrueObjects
 from pocketeye.results import LabelMap, Result
-from pocketeye.results.legend import legend
 from pocketeye.results.result import save_image
+from pocketeye.results.sheet import SheetRow, draw_sheet, with_note
+from pocketeye.text import human_percent
 
 PAIR, TRIPLE = 460, 380
 """Width of an image in pixels, of two side by side and of three."""
 _TALLEST = 1.2
-_GAP, _LINE, _INK, _FAINT, _PAPER = 8, 20, "#1c1c1c", "#6b6b6b", "#ffffff"
 _RIGHT, _MISTAKE = 2, 5
 """Classes whose colours, green and red, tell what is right where there is one class only."""
 _WRONG, _GREY = (213, 94, 0), 0.65
-
-Row = tuple[str, Sequence[Image.Image]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,21 +64,34 @@ def save_worst_detections(
     Returns:
         The path, or nothing.
     """
-    rows: list[Row] = []
+    head = f"{title}: worst images"
+    return _saved(detection_sheet(worst, classes, head, score) if worst else None, path)
+
+
+def detection_sheet(
+    rows: Sequence[WorstDetection], classes: Sequence[str], title: str, score: float,
+    columns: int = 2,
+) -> Image.Image:  # fmt: skip
+    """Draw truth beside prediction of each image, at scores from ``score``."""
+    drawn: list[SheetRow] = []
     labels: set[int] = set()
-    for one in worst:
-        rows.append((one.sentence, _detection_pair(one.image, one.truth, one.found, classes)))
+    for one in rows:
+        true, found = _detection_pair(one.image, one.truth, one.found, classes)
+        if not len(one.truth):
+            true = with_note(true, "no object")
+        if not len(one.found):
+            found = with_note(found, f"nothing >= {score:g}")
+        drawn.append(SheetRow(text=one.sentence, images=(true, found)))
         labels |= {*one.truth.labels.tolist(), *one.found.labels.tolist()}
-    alone = len(classes) == 1
-    how = ("", "") if alone else (", named where missed", ", named where wrong")
-    head = (
-        f"{title}: worst images at scores from {score:.2f}. Left: true{how[0]}. Right: "
-        f"found{how[1]}."
-    )
-    if alone:
+    if len(classes) == 1:
+        heads = ("true", f"found, score >= {score:.2f}")
         named = [(f"{classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
-        return _save(rows, head, named, path)
-    return _save(rows, head, _named(classes, labels), path)
+    else:
+        heads = (
+            "true, named where missed", f"found, score >= {score:.2f}, named where wrong",
+        )  # fmt: skip
+        named = _named(classes, labels)
+    return draw_sheet(drawn, title=title, heads=heads, named=named, columns=columns)
 
 
 def save_worst_maps(
@@ -90,15 +101,26 @@ def save_worst_maps(
 
     The arguments are those of :func:`save_worst_detections`.
     """
-    rows: list[Row] = []
+    return _saved(map_sheet(worst, classes, f"{title}: worst images") if worst else None, path)
+
+
+def map_sheet(
+    rows: Sequence[WorstMap], classes: Sequence[str], title: str, columns: int = 2
+) -> Image.Image:
+    """Draw truth, prediction and mistakes of each image."""
+    drawn: list[SheetRow] = []
     labels: set[int] = set()
-    for one in worst:
+    for one in rows:
         triple, seen = _semantic_triple(one, classes)
-        text = f"{one.name}: mean IoU {100 * one.miou:.1f} %, {100 * one.accuracy:.1f} % right"
-        rows.append((text, triple))
+        text = (
+            f"{one.name}: mean IoU {human_percent(one.miou)}, {human_percent(one.accuracy)} right"
+        )
+        drawn.append(SheetRow(text=text, images=triple))
         labels |= seen
-    head = f"{title}: worst images. True, found, mistakes."
-    return _save(rows, head, _named(classes, labels), path)
+    heads = ("true", "found", "mistakes in orange")
+    return draw_sheet(
+        drawn, title=title, heads=heads, named=_named(classes, labels), columns=columns
+    )
 
 
 def in_words(mistakes: Mistakes) -> str:
@@ -173,33 +195,9 @@ def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _save(
-    rows: Sequence[Row], head: str, named: Sequence[tuple[str, int]], path: Path
-) -> list[Path]:
-    """Save the sheet: two rows to a line, the legend below."""
-    if not rows:
+def _saved(sheet: Image.Image | None, path: Path) -> list[Path]:
+    """Save a sheet; without one an older file of that name goes."""
+    if sheet is None:
         path.unlink(missing_ok=True)
         return []
-    panels = len(rows[0][1])
-    cell = panels * ((PAIR if panels == 2 else TRIPLE) + _GAP) + _GAP
-    columns = min(2, len(rows))
-    lines = [rows[at : at + columns] for at in range(0, len(rows), columns)]
-    heights = [
-        max(p.height for _, shown in line for p in shown) + _LINE + 2 * _GAP for line in lines
-    ]
-    width = max(columns * cell, 900)
-    key = legend(named, width - 2 * _GAP)
-    sheet = Image.new("RGB", (width, _LINE + 2 * _GAP + sum(heights) + key.height + _GAP), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP), head, _INK, ImageFont.load_default(14))
-    top = _LINE + 2 * _GAP
-    for line, height in zip(lines, heights, strict=True):
-        for column, (text, shown) in enumerate(line):
-            left = _GAP + column * cell
-            draw.text((left, top), text[-110:], _FAINT, ImageFont.load_default(13))
-            for image in shown:
-                sheet.paste(image, (left, top + _LINE))
-                left += (PAIR if panels == 2 else TRIPLE) + _GAP
-        top += height
-    sheet.paste(key, (_GAP, top))
     return [save_image(sheet, path)]

@@ -176,7 +176,7 @@ def search_curves(
     shown = [(label, [(k, n) for k, n in lines if any(k in row for row in history)])
              for label, lines in panels]  # fmt: skip
     shown = [(label, lines) for label, lines in shown if lines]
-    fig = figure(3.6 * max(len(shown), 1), 3.3)
+    fig = figure(3.6 * max(len(shown), 1), 3.6)
     grid = fig.subplots(1, max(len(shown), 1), squeeze=False)[0]
     styles = (("-", "o", SEARCHED), ("--", "s", RANDOM), (":", "^", MUTED))
     for axes, (label, lines) in zip(grid, shown, strict=False):
@@ -192,8 +192,13 @@ def search_curves(
                         fontsize=_SMALL if is_latency else _TEXT, color=INK)  # fmt: skip
         axes.set_xlabel("epoch", fontsize=_TEXT, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(lines) > 1 or is_latency:
-            axes.legend(fontsize=_SMALL, frameon=False)
+        if len(lines) > 1 or is_latency:  # above, where no curve runs through it
+            axes.legend(fontsize=_SMALL, frameon=False, loc="lower center", ncols=2,
+                        bbox_to_anchor=(0.5, 1.0), borderaxespad=0.2)  # fmt: skip
+        if len(history) == 1:
+            epoch = history[0]["epoch"]
+            axes.set_xlim(epoch - 0.5, epoch + 0.5)
+            axes.set_xticks([epoch])
         _tidy(axes)
     return fig
 
@@ -252,7 +257,7 @@ def predicted_measured(derived: Derived, where: str) -> Figure:
     assert best.measured_ms is not None
     axes.scatter(best.predicted_ms, best.measured_ms, marker="*", s=230, color=SEARCHED,
                  edgecolor=INK, linewidth=0.8, zorder=5, label="chosen")  # fmt: skip
-    low, high = 0.97 * min(values), 1.03 * max(values)
+    low, high = 0.94 * min(values), 1.06 * max(values)  # the star of the chosen one is large
     line = np.array([low, high])
     axes.fill_between(line, line * (1 - derived.tolerance), line * (1 + derived.tolerance),
                       color="#eeeeee", zorder=0, label=f"± {derived.tolerance:.0%}")  # fmt: skip

@@ -6,15 +6,16 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from pocketeye.results import Masks
 from pocketeye.results.draw import dilate, draw_masks, line_width
+from pocketeye.results.sheet import SheetRow, draw_sheet
 from pocketeye.tracking.evaluation.follow import truth_of
 from pocketeye.tracking.evaluation.result import VosResult, WorstFrame
 
-_COLUMNS, _WIDTH, _GAP, _TEXT = 4, 400, 8, 15
-_PAPER, _INK, _TRUTH = (255, 255, 255), (20, 20, 20), (255, 255, 255)
+_COLUMNS, _WIDTH = 4, 400
+_PAPER, _TRUTH = (255, 255, 255), (255, 255, 255)
 
 
 def draw_strip(results: Sequence[VosResult]) -> bytes:
@@ -36,22 +37,12 @@ def draw_strip(results: Sequence[VosResult]) -> bytes:
 
 def _block(result: VosResult) -> Image.Image:
     panels = [_panel(worst) for worst in result.worst(2 * _COLUMNS)]
-    height = max(panel.height for panel in panels)
-    columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    head = 2 * _TEXT + 2 * _GAP
     title = f"{result.model}: worst frames (filled: found, white line: true); "
     title += f"J&F {100 * result.mean.jf:.1f}"
-    width = max(columns * (_WIDTH + _GAP), round(_font().getlength(title)) + _GAP)
-    sheet = Image.new("RGB", (_GAP + width, head + rows * (height + _GAP)), _PAPER)
-    _write(sheet, title, (_GAP, _GAP + _TEXT // 2))
-    for number, panel in enumerate(panels):
-        row, column = divmod(number, columns)
-        sheet.paste(panel, (_GAP + column * (_WIDTH + _GAP), head + row * (height + _GAP)))
-    return sheet
+    return draw_sheet(panels, title=title, heads=("",), columns=_COLUMNS)
 
 
-def _panel(worst: WorstFrame) -> Image.Image:
+def _panel(worst: WorstFrame) -> SheetRow:
     clip = worst.clip
     image = Image.fromarray(clip.frame(worst.frame))
     masks = Masks(size=clip.size, items=(worst.mask,))
@@ -62,21 +53,11 @@ def _panel(worst: WorstFrame) -> Image.Image:
     image.paste((0, 0, 0), mask=_stencil(halo))
     image.paste(_TRUTH, mask=_stencil(inside))
     height = round(clip.size[1] * _WIDTH / clip.size[0])
-    panel = Image.new("RGB", (_WIDTH, height + 2 * _TEXT), _PAPER)
-    panel.paste(image.resize((_WIDTH, height)), (0, 0))
     text = f"{clip.name}, object {worst.object_id}, frame {worst.frame}: "
     text += f"J {100 * worst.j:.0f}, F {100 * worst.f:.0f}"
-    _write(panel, text, (0, height + 4))
-    return panel
+    text += "" if worst.mask.area else " (nothing found)"
+    return SheetRow(text=text, images=(image.resize((_WIDTH, height)),))
 
 
 def _stencil(mask: np.ndarray) -> Image.Image:
     return Image.fromarray(mask * np.uint8(255))
-
-
-def _write(sheet: Image.Image, text: str, at: tuple[int, int]) -> None:
-    ImageDraw.Draw(sheet).text(at, text, fill=_INK, font=_font())
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(_TEXT)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.results.colors import color_of
+from pocketeye.metrics.matching import match
+from pocketeye.metrics.objects import found_objects, true_objects
+from pocketeye.metrics.semantic import MeanIoU, mean_iou_of
+from pocketeye.predicting.evaluation.worst_images import (
+    WorstDetection,
+    WorstMap,
+    detection_sheet,
+    map_sheet,
+)
+from pocketeye.results.masks import Masks
 from pocketeye.results.result import save_image
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
-
-_COLUMNS, _WIDTH = 4, 300  # pixels of a tile; four make a row of 1,200
-_SURE = 0.3  # lower scores are many, and hide the image
-_TRUTH = (0, 220, 110)
+from pocketeye.training.engine.judging import SURE
 
 
 class SaveDenseImage(Callback):
-    """Save ``validation.png`` after every epoch: some images, their answers and the truth."""
+    """Save ``validation.png`` after every epoch: some images, the truth beside what was found."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -30,60 +35,70 @@ class SaveDenseImage(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, DenseTraining)
         if trainer.is_global_zero and pl_module.shown:
-            draw = _detections if isinstance(pl_module, DetectionTask) else _labels
-            save_tiles([draw(item, found) for item, found in pl_module.shown], self.run / ANSWERS)
+            title = (
+                f"{self.run.path.name}: validation after epoch {trainer.current_epoch + 1} of "
+                f"{trainer.max_epochs}"
+            )
+            draw = detections if isinstance(pl_module, DetectionTask) else labels
+            save_image(draw(pl_module, title), self.run / ANSWERS)
 
 
-def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
-    """Save images of one width, in rows."""
-    rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
-    heights = [max(tile.height for tile in row) for row in rows]
-    sheet = Image.new("RGB", (_COLUMNS * _WIDTH, sum(heights)), "white")
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, tile in enumerate(row):
-            sheet.paste(tile, (column * _WIDTH, top))
-        top += height
-    return save_image(sheet, path)
+def detections(task: DenseTraining, title: str) -> Image.Image:
+    """Draw true objects beside those that were found."""
+    names = task.val.classes
+    rows = [_objects(task, item, found) for item, found in task.shown]
+    return detection_sheet(rows, names, title, SURE, columns=1)  # read inside a report
 
 
-def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
-    """Draw the truth in green, and what was found in the colours of its classes."""
-    image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy())
-    keep = np.flatnonzero(found["scores"] >= _SURE)
-    if "masks" in found:
-        pixels = np.asarray(image).astype(np.float32)
-        for k in keep:
-            inside = found["masks"][k, 0] > MASK_THRESHOLD
-            pixels[inside] = 0.5 * pixels[inside] + 0.5 * np.asarray(_colour(found["labels"][k]))
-        image = Image.fromarray(pixels.round().astype(np.uint8))
-    scale = _WIDTH / image.width
-    tile = image.resize((_WIDTH, max(round(image.height * scale), 1)), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(tile)
-    for box in item.boxes.cpu().numpy():
-        draw.rectangle([float(side) * scale for side in box], outline=_TRUTH, width=1)
-    for k in keep:
-        box = [float(side) * scale for side in found["boxes"][k]]
-        draw.rectangle(box, outline=_colour(found["labels"][k]), width=2)
-    return tile
+def _objects(task: DenseTraining, item: Any, found: Mapping[str, np.ndarray]) -> WorstDetection:
+    """Return an image with its objects, those found only as far as they are sure."""
+    said = found_objects(
+        found["boxes"], found["labels"], found["scores"], _masks(found.get("masks"), item)
+    )
+    masks = None if item.masks is None else Masks.from_dense(item.masks.cpu().numpy() > 0)
+    true = true_objects(item.boxes.cpu().numpy(), item.labels.cpu().numpy(), masks=masks)
+    sure = said.above(SURE)
+    right = int((match(true, sure).hits >= 0).sum())
+    text = f"{right} of {len(true)} found, {len(sure) - right} wrong"
+    return WorstDetection(
+        sentence=f"{task.val.name(item.number)}: {text}",
+        image=_pixels(item),
+        truth=true,
+        found=sure,
+    )
 
 
-def _labels(item: Any, guess: np.ndarray) -> Image.Image:
-    """Draw image, answer and truth below each other."""
+def _masks(masks: np.ndarray | None, item: Any) -> Masks | None:
+    """Return what was outlined; ``masks`` are probabilities ``(N, 1, height, width)``."""
+    if masks is None:
+        return None
+    if not len(masks):
+        height, width = item.image.shape[1:]
+        return Masks(size=(width, height))
+    return Masks.from_dense(masks[:, 0] > MASK_THRESHOLD)
+
+
+def labels(task: DenseTraining, title: str) -> Image.Image:
+    """Draw true classes of pixels beside those that were said, and the mistakes."""
+    names = task.val.classes
+    rows = [_labelled(task, item, guess) for item, guess in task.shown]
+    return map_sheet(rows, names, title, columns=1)
+
+
+def _labelled(task: DenseTraining, item: Any, guess: np.ndarray) -> WorstMap:
     truth = item.labels.cpu().numpy()
-    size = (_WIDTH, max(round(truth.shape[0] * _WIDTH / truth.shape[1]), 1))
-    image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)
-    maps = [_painted(np.where(truth == IGNORE, IGNORE, guess)), _painted(truth)]
-    tiles = [image, *(Image.fromarray(m).resize(size, Image.Resampling.NEAREST) for m in maps)]
-    return Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles]))
+    size = (truth.shape[1], truth.shape[0])
+    counts = MeanIoU(task.val.classes, IGNORE).update(guess, truth)
+    total = int(counts.sum())
+    return WorstMap(
+        name=task.val.name(item.number),
+        miou=mean_iou_of(counts),
+        accuracy=float(np.trace(counts) / total) if total else float("nan"),
+        image=np.asarray(Image.fromarray(_pixels(item)).resize(size)),
+        truth=truth,
+        found=np.where(truth == IGNORE, IGNORE, guess),
+    )
 
 
-def _painted(labels: np.ndarray) -> np.ndarray:
-    table = np.zeros((IGNORE + 1, 3), np.uint8)
-    for label in range(IGNORE):
-        table[label] = _colour(label)
-    return np.asarray(table[labels])
-
-
-def _colour(label: int) -> tuple[int, int, int]:
-    return color_of(int(label) + 1)
+def _pixels(item: Any) -> np.ndarray:
+    return np.asarray(item.image.permute(1, 2, 0).cpu().numpy())

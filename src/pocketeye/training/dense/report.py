@@ -12,12 +12,11 @@ from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.engine.report import ReportWords, resume_command, write_report
 
 _CAPTIONS = {
-    DETECT: "Images of validation: the truth in green, what was found with a score of "
-    "0.3 or more in the colours of its class.",
-    INSTANCE: "Images of validation: boxes of the truth in green, what was found with a "
-    "score of 0.3 or more in the colours of its class.",
-    SEMANTIC: "Images of validation, below each the answer and the truth; black counts "
-    "for nothing.",
+    DETECT: "Images of validation: true objects on the left, those found with a score of 0.3 or more on "
+    "the right.",
+    INSTANCE: "Images of validation: true objects on the left, those found with a score of 0.3 or more "
+    "on the right.",
+    SEMANTIC: "Images of validation: true classes, what was said, and where the two differ.",
 }
 
 

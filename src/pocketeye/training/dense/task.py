@@ -37,6 +37,8 @@ class DenseTraining(AveragedTask):
         shown: some images of a validation with what was said of them, to be drawn.
     """
 
+    val: DetectionSet | SemanticSet
+
     def __init__(
         self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, num_val: int
     ) -> None:
@@ -71,6 +73,8 @@ class DetectionTask(DenseTraining):
     ``instance`` of masks, with ``val/box_ap`` beside them; nan where no object is true. Beside them the
     numbers of objects of :mod:`pocketeye.training.engine.judging`.
     """
+
+    val: DetectionSet
 
     def __init__(
         self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: DetectionSet
@@ -141,6 +145,7 @@ class SemanticTask(DenseTraining):
     """
 
     model: SemanticFPN
+    val: SemanticSet
 
     def __init__(
         self, model: DenseNetwork, config: DenseRecipe, steps_per_epoch: int, val: SemanticSet,

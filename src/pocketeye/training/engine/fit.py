@@ -185,7 +185,7 @@ def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
         doubts=tuple(map(str, doubts)),
     )
     if is_first_process():
-        save_curves(rows, run / CURVES, plan.title, metrics)
+        save_curves(rows, run / CURVES, f"{run.path.name}: {plan.title}", metrics)
         columns = {name.partition("/")[2]: known(best[name]) for name in metrics if name in best}
         run.write_json(RESULT, {
             **asdict(result), "value": known(result.value), **columns,

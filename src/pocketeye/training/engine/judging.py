@@ -50,8 +50,9 @@ def chance_of(row: Row, num_classes: int | None) -> str:
     """Return what a network reaches that learnt nothing, in words; empty where there are no classes."""
     if not num_classes or not math.isfinite(row.get(ONE_CLASS, math.nan)):
         return ""
+    of = " of the pixels" if PIXELS in row else ""
     return (
-        f"chance: {100 / num_classes:.1f} % by guessing among {num_classes} classes, "
+        f"chance: {100 / num_classes:.1f} %{of} by guessing among {num_classes} classes, "
         f"{100 * row[ONE_CLASS]:.1f} % by always saying the commonest"
     )
 
@@ -101,7 +102,7 @@ def _doubts(
     elif num_classes and num_val and _at_chance(value, num_val, num_classes, row):
         yield Doubt(
             what="no better than chance",
-            seen=f"{label} {100 * value:.1f} % of {num_val} images; {chance_of(row, num_classes)}",
+            seen=f"{_reached(row, label, value)} on {num_val} images; {chance_of(row, num_classes)}",
             remedy=f"{CHECK_LABELS}, {LEARN}; with few images validate on more",
         )
     elif num_classes is None and value < _HARDLY:
@@ -113,6 +114,12 @@ def _doubts(
             else f"{label} {100 * value:.2f} %",
             remedy=f"{CHECK_LABELS}, {LEARN}",
         )
+
+
+def _reached(row: Row, label: str, value: float) -> str:
+    if PIXELS not in row:
+        return f"{label} {100 * value:.1f} %"
+    return f"{100 * row[PIXELS]:.1f} % of the pixels right ({label} {100 * value:.1f} %)"
 
 
 def _at_chance(value: float, num_val: int, num_classes: int, row: Row) -> bool:

@@ -15,12 +15,22 @@ from pocketeye import progress
 from pocketeye.data import UnreadableImage, decode
 from pocketeye.data.inputs import ImageInput
 from pocketeye.devices import Device
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
+from pocketeye.metrics.doubts import LEARN
 from pocketeye.models.reference import Run, resolve
 from pocketeye.models.task import Task
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.predicting.dense_files import DensePrediction, ObjectRecords, file_stems, found_in
+from pocketeye.predicting.dense_files import (
+    DensePrediction,
+    Found,
+    ObjectRecords,
+    file_stems,
+    found_in,
+)
 from pocketeye.results import LabelMap
+from pocketeye.results.result import save_image
+from pocketeye.results.sheet import with_note
 from pocketeye.runs import write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._result import VerbResult
@@ -49,13 +59,15 @@ class DensePredictResult(VerbResult):
             "predictions": [
                 {"path": row.name, "found": list(row.rows)} for row in self.predictions
             ],
+            "doubts": [str(doubt) for doubt in self.doubts],
             "problems": list(self.problems),
             "files": list(self.files),
         }
 
     def lines(self) -> list[str]:
         shown = self.predictions[:_MOST_SHOWN]
-        rows = [(path_end(row.name, 40), row.text()) for row in shown]
+        nothing = f"nothing >= {self.score_threshold:g}"
+        rows = [(path_end(row.name, 40), row.text() if row.rows else nothing) for row in shown]
         lines = text_table(("image", "found"), rows)
         if len(self.predictions) > _MOST_SHOWN:
             lines.append(f"… and {len(self.predictions) - _MOST_SHOWN} more (all with --json)")
@@ -63,7 +75,16 @@ class DensePredictResult(VerbResult):
             lines.append(
                 f"nothing has a score from {self.score_threshold:g}: lower --score-threshold"
             )
-        return lines + inputs_left_out(self.problems)
+        return [*lines, *doubt_lines(self.doubts), *inputs_left_out(self.problems)]
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why these answers should not be taken at their word, as far as that can be told."""
+        classes = {row["label"] for found in self.predictions for row in found.rows}
+        if not self.task.labels_pixels or len(classes) != 1 or len(self.predictions) < 2:
+            return ()
+        seen = f"every pixel of {len(self.predictions)} images is called '{classes.pop()}'"
+        return (Doubt(what="one class is said of everything", seen=seen, remedy=LEARN),)
 
     def written(self) -> list[Path]:
         return list(self.files)
@@ -103,7 +124,7 @@ def predict_dense(
                 except (UnreadableImage, MemoryError) as error:
                     problems.append(f"{image.name}: {error or 'too large for the memory'}")
                 else:
-                    found.save(folder / f"{stem}.png")
+                    _save(found, folder / f"{stem}.png", score_threshold)
                     if isinstance(found, LabelMap):
                         found.save(folder / LABELS / f"{stem}.png", "labels")
                     gathered.add(image.name, found)
@@ -121,6 +142,14 @@ def predict_dense(
         files=(folder, written),
         score_threshold=score_threshold,
     )
+
+
+def _save(found: Found, path: Path, score_threshold: float) -> None:
+    """Save an image with what was found drawn, or with the words that nothing was."""
+    if isinstance(found, LabelMap) or len(found):
+        found.save(path)
+    else:
+        save_image(with_note(found.plot(), f"nothing >= {score_threshold:g}"), path)
 
 
 def _require_free(folder: Path, stems: Sequence[str], overwrite: bool) -> None:

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from pocketeye.data.inputs import STDIN, find_inputs, names_images
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue, MissingExtra
+from pocketeye.metrics.doubts import doubts_of_answers
 from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
 from pocketeye.models.reference import Run, expect, network_at, resolve
 from pocketeye.models.task import CLASSIFY, DENSE
@@ -32,7 +36,7 @@ _MOST_SHOWN, _MOST_CLASSES = 20, 3
 class PredictResult(VerbResult):
     """Predictions in the order of the images, and images that could not be read.
 
-    ``by_default`` says that the user named no network.
+    ``by_default`` says that the user named no network; ``num_classes`` are those it tells apart.
     """
 
     model: str
@@ -40,11 +44,19 @@ class PredictResult(VerbResult):
     problems: tuple[str, ...]
     files: tuple[Path, ...] = ()
     by_default: bool = False
+    num_classes: int = 1
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why these answers should not be taken at their word, as far as that can be told."""
+        probabilities = np.asarray([row.probabilities for row in self.predictions])
+        return doubts_of_answers(probabilities, self.num_classes)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
             "predictions": [row.to_dict() for row in self.predictions],
+            "doubts": [str(doubt) for doubt in self.doubts],
             "problems": list(self.problems),
             "files": list(self.files),
         }
@@ -66,7 +78,7 @@ class PredictResult(VerbResult):
             lines.append(
                 f"by {self.model}, which tells {PACKAGED[self.model].data}'s classes apart"
             )
-        return lines + inputs_left_out(self.problems)
+        return [*lines, *doubt_lines(self.doubts), *inputs_left_out(self.problems)]
 
     def written(self) -> list[Path]:
         return list(self.files)
@@ -189,6 +201,7 @@ def predict(
         problems=(*missing, *problems),
         files=tuple(files),
         by_default=by_default,
+        num_classes=len(predictor.info.classes),
     )
 
 
