@@ -120,6 +120,7 @@ def make_trainer(
             **{**environment, **options},
         )
 
+
 _ONE_VALUE = "more than 1 value per channel"  # how torch says that a variance is of one number
 
 
