@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pocketeye.errors import InvalidValue
 logger = logging.getLogger(__name__)
 
 # Not MPO: its further images are previews, or the view of a second lens. GIFs move through PyAV.
+_TIMED = 16  # frames whose durations are read: more would decode the whole file to open it
 _FORMATS = ("WEBP", "PNG", "AVIF", "TIFF")
 
 
@@ -23,7 +25,7 @@ class AnimatedImage(Frames):
     """The frames of one file that Pillow reads, all of the first one's size.
 
     Attributes:
-        fps: by the mean duration of the frames, where the file says one.
+        fps: by the mean duration of the first frames, where the file says one.
     """
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
@@ -87,16 +89,19 @@ class AnimatedImage(Frames):
     def _seek(self, position: int) -> Image.Image:
         if self._image is None:
             self._image = Image.open(self.path)
+            weakref.finalize(self, self._image.close)  # for those who never close
         self._image.seek(position + self._first)
         return self._image
 
     def _rate(self) -> float | None:
-        """Return frames a second by the durations, in ms, that each frame has."""
+        """Return frames a second by the durations, in ms, that the first frames have."""
         durations = []
         try:
             with no_comments():
-                for position in range(self._count):
-                    durations.append(float(self._seek(position).info.get("duration") or 0))
+                for position in range(min(self._count, _TIMED)):
+                    image = self._seek(position)
+                    image.load()  # WebP and AVIF know the duration of a frame that is decoded
+                    durations.append(float(image.info.get("duration") or 0))
         except DECODER_ERRORS:
             pass  # the frames before tell it as well
         mean = sum(durations) / max(len(durations), 1)

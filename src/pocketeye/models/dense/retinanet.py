@@ -68,9 +68,8 @@ class RetinaNet(tv.RetinaNet):
             proposal_matcher=LowQualityMatcher(0.5, 0.4, least=0.0),
             **{"detections_per_img": 100, **kwargs},
         )
-        self.transform = AnyShapeTransform(
-            min_size, max_size, self.transform.image_mean, self.transform.image_std
-        )
+        usual: Any = self.transform
+        self.transform = AnyShapeTransform(min_size, max_size, usual.image_mean, usual.image_std)
         self.num_classes = num_classes
 
     def compute_loss(
