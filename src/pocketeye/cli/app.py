@@ -88,7 +88,7 @@ def _register(app: App, word: str, place: tuple[str, str], order: int) -> None:
     """Add the function at (module, name) under ``word``, where it is in this installation."""
     text = summary(*place)
     if text is not None:
-        app.command(import_path(*place), name=word, help=text, sort_key=order)
+        app.command(import_path(place[1]), name=word, help=text, sort_key=order)
 
 
 def build_app() -> App:
