@@ -51,7 +51,7 @@ def test_help_of_every_verb_without_torch() -> None:
     code = (
         "from pocketeye.cli import main\n"
         "from pocketeye.cli._verbs import VERBS\n"
-        "main(['--help']), main(['--version'])\n"
+        "main(['--help']), main(['--version']), main(['list'])\n"
         "for verb, place in VERBS.items():\n"
         "    main([verb, '--help'])\n"
         "    [main([verb, task, '--help']) for task in place if isinstance(place, dict)]\n"

@@ -42,7 +42,7 @@ def signature_of(module: str, function: str) -> tuple[inspect.Signature, str]:
     node = _definition(module, function)
     assert isinstance(node, ast.FunctionDef), f"{module}.{function} is no function"
     args = node.args
-    assert not (args.vararg or args.posonlyargs), f"{function} takes what the command line cannot"
+    assert not args.vararg, f"{function} takes what the command line cannot"
     missing = [None] * (len(args.args) - len(args.defaults))
     parameters = []
     for kind, names, defaults in (
