@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pocketeye.models._timm import register_with_timm
+from pocketeye.verbs._arguments import accepting
 
 if TYPE_CHECKING:
     from pocketeye.models import Architecture as Architecture
@@ -96,7 +97,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
-    return getattr(import_module(f"pocketeye.{_PLACES[name]}"), name)
+    found = getattr(import_module(f"pocketeye.{_PLACES[name]}"), name)
+    if _PLACES[name].startswith("verbs."):
+        found = accepting(found)
+    globals()[name] = found  # found once; the next time Python does not ask
+    return found
 
 
 def __dir__() -> list[str]:

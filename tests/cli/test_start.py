@@ -25,7 +25,7 @@ def test_signatures_read_from_source_are_those_of_the_functions(module: str, nam
     place = source_module(module)
     assert place is not None
     read, doc = signature_of(place, name)
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     real = inspect.signature(function).parameters
     assert list(read.parameters) == list(real)
     for key, parameter in read.parameters.items():

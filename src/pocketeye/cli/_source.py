@@ -12,6 +12,7 @@ import builtins
 import functools
 import inspect
 import typing
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypedDict
@@ -65,9 +66,18 @@ def _parameter(
     return inspect.Parameter(arg.arg, kind, default=default, annotation=annotation)
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield what stands at the top of a module, and in the branch that runs of ``if TYPE_CHECKING``."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from node.orelse
+        else:
+            yield node
+
+
 def _definition(module: str, name: str) -> ast.stmt | None:
     """Return the statement at the top of a module that gives a name its meaning there."""
-    for node in parse(module).body:
+    for node in _statements(parse(module)):
         match node:
             case ast.FunctionDef(name=found) | ast.ClassDef(name=found) if found == name:
                 return node
