@@ -19,6 +19,8 @@ from pocketeye.searching.report.report import SearchReport
 from pocketeye.searching.run import SearchOutcome
 
 _NOTEWORTHY_DRIFT = 0.01
+# Small networks go on gaining: four times the epochs is what recipes for small images grow by.
+_LONGER = 4
 PANELS = (
     ("latency", (("latency_ms", "mean of the distribution"), ("argmax_latency_ms", "argmax"))),
     ("cross-entropy, nats", (("loss_w", "weights"), ("ce", "theta"))),
@@ -63,7 +65,7 @@ def build_report(
             classes,
             header.runtime,
             header.precision,
-            trained=trained is not None,
+            trained=trained,
         ),
         notes=_notes(plan, derived),
         tables=_tables(plan, table, data),
@@ -82,27 +84,29 @@ def describe(table: LatencyTable) -> str:
 
 def next_commands(
     task: Task, out: Path, data: str, classes: str | None, runtime: str, precision: str,
-    *, trained: bool,
+    *, trained: Trained | None,
 ) -> list[str]:  # fmt: skip
-    """Return what makes sense after a search; a network without weights is trained first."""
+    """Return what makes sense after a search: to ship a trained network, and to train it for longer."""
     folder = shlex.quote(str(out))
-    if not trained:
-        words = ["pocketeye", "train", task.name, str(out / stages.ARCHITECTURE), "--data", data]
-        if task.labels_pixels:
-            words += ["--recipe", str(out / RECIPE), *(["--classes", classes] if classes else [])]
-        return [shlex.join(words)]
+    training = ["pocketeye", "train", task.name, str(out / stages.ARCHITECTURE), "--data", data]
+    if task.labels_pixels:
+        training += ["--recipe", str(out / RECIPE), *(["--classes", classes] if classes else [])]
+    if trained is None:
+        return [shlex.join(training)]
+    training += ["--epochs", str(_LONGER * trained.epochs), "--out", str(out / "longer")]
     return [
         f"pocketeye export {folder} --to {runtime} --precision {precision} "
         f"--data {shlex.quote(data)}",
         f"pocketeye eval {folder} --data {shlex.quote(data)}",
         f"pocketeye bench {folder}" + (f" --data {shlex.quote(data)}" if task.is_dense else ""),
+        shlex.join(training),
     ]
 
 
 def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
     """What a reader has to know beyond the numbers."""
     notes, best = [], derived.best
-    if abs(best.prediction_error or 0.0) > plan.derive.tolerance:
+    if abs(best.prediction_error or 0.0) > plan.derive.band:
         notes.append(
             f"the prediction is {best.prediction_error:+.1%} off the measurement: the table no "
             "longer describes this machine, measure it again"
