@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ import pytest
 
 from pocketeye.errors import InvalidValue, MissingFile, UserError
 from pocketeye.latency.device import Device
-from pocketeye.latency.drift import Session
-from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
 from pocketeye.searching import stages
