@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.task import Task
@@ -106,10 +108,18 @@ def next_commands(
 def _notes(plan: stages.Plan, derived: Derived) -> list[str]:
     """What a reader has to know beyond the numbers."""
     notes, best = [], derived.best
-    if abs(best.prediction_error or 0.0) > plan.derive.band:
+    errors = [c.prediction_error for c in (*derived.candidates, *derived.random)
+              if c.prediction_error is not None]  # fmt: skip
+    usual, own = float(np.median(errors)), best.prediction_error or 0.0
+    if abs(usual) > plan.derive.band:
         notes.append(
-            f"the prediction is {best.prediction_error:+.1%} off the measurement: the table no "
-            "longer describes this machine, measure it again"
+            f"predictions are {usual:+.1%} off the measurements (the median of {len(errors)} networks): "
+            "the table no longer describes this machine, measure it again"
+        )
+    elif abs(own) > plan.derive.band:
+        notes.append(
+            f"the prediction of this network is {own:+.1%} off its measurement, those of the "
+            f"{len(errors)} networks measured are {usual:+.1%} off in the median"
         )
     drift = derived.rounds[-1].drift
     if abs(drift) > _NOTEWORTHY_DRIFT:
