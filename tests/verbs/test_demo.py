@@ -31,7 +31,9 @@ def test_the_environment_is_named_where_the_command_is_not_on_the_path(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert _activation() == ["source 'my venv/bin/activate'"]
-    monkeypatch.chdir("/")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
     assert _activation() == [f"source '{tmp_path}/my venv/bin/activate'"]
     command = tmp_path / "pocketeye"
     command.touch(mode=0o755)

@@ -12,7 +12,7 @@ from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.runs import write_atomic
-from pocketeye.text import human_seconds
+from pocketeye.text import human_percent, human_seconds
 from pocketeye.verbs.demo.clip import CREDIT
 
 if TYPE_CHECKING:
@@ -25,22 +25,20 @@ def write_demo_report(result: DemoResult) -> Path:
     """Write ``report.html`` and ``predictions.png`` into the demo's folder."""
     from pocketeye import __version__
 
-    search, export, evaluation = result.searched, result.exported, result.evaluated.result
-    best = search.best
-    assert best.measured_ms is not None
+    search, told = result.searched, {name: _sentence(text) for name, text in result.told().items()}
+    measured_ms = search.best.measured_ms
+    assert measured_ms is not None
     predictions = _draw_predictions(result)
     images = {path.name: path for path in search.files if path.suffix == ".png"}
     check = next(path for path in result.checked.written() if path.suffix == ".png")
-    held_out = result.checked.check
-    assert held_out is not None
     steps = [
         _step(
             result, "measure", "The machine was measured",
-            _sentence(result.measured.lines()[:3]),
+            told["measure"],
         ),
         _step(
             result, "check", "The table was checked on networks it had not seen",
-            _sentence(held_out.lines()),
+            told["check"],
             _figure(
                 check, "Predicted against measured latency of fresh random networks",
                 "Each point is a random network of the space; the closer to the diagonal, the better "
@@ -49,8 +47,7 @@ def write_demo_report(result: DemoResult) -> Path:
         ),
         _step(
             result, "search", f"A network of at most {search.target_ms:g} ms was searched and trained",
-            f"Predicted {best.predicted_ms:.4g} ms, measured {best.measured_ms:.4g} ms. With the "
-            f"search's weights, not yet trained by itself: {_plain(search.comparison.sentence())}.",
+            told["search"],
             _figure(
                 images["architecture.png"], "The network, layer by layer",
                 "The network found: a box for each layer, and its share of the latency.",
@@ -58,12 +55,11 @@ def write_demo_report(result: DemoResult) -> Path:
         ),
         _step(
             result, "export", "The exported file computes the same",
-            _plain(export.parity.lines()[0]),
+            told["export"],
         ),
         _step(
             result, "eval", "The exported file tells blood cells apart that it never saw",
-            f"{evaluation.report.top1:.1%} of {evaluation.report.n} photographs, of other slides than "
-            f"those it learnt from, are named rightly{_beside(result)}.",
+            told["eval"],
             _figure(
                 predictions, "Blood cells with the answers of the exported network",
                 "Photographs it never saw, with the exported network's answers; mistakes in red. "
@@ -77,13 +73,13 @@ def write_demo_report(result: DemoResult) -> Path:
         where=search.where,
         facts=[
             ("allowed per image", f"{search.target_ms:g} ms"),
-            ("predicted (est.)", f"{best.predicted_ms:.3g} ms"),
-            ("measured", f"{best.measured_ms:.3g} ms"),
+            ("predicted (est.)", f"{search.best.predicted_ms:.3g} ms"),
+            ("measured", f"{measured_ms:.3g} ms"),
             (
-                f"named rightly by the exported file{_beside(result)}",
-                f"{evaluation.report.top1:.1%}",
+                f"named rightly by the exported file{result.beside()}",
+                human_percent(result.evaluated.result.report.top1),
             ),
-            ("the exported file computes the same", export.parity.status),
+            ("the exported file computes the same", result.exported.parity.status),
             *_track_facts(result),
             ("in all", human_seconds(sum(result.seconds.values()))),
         ],
@@ -92,12 +88,6 @@ def write_demo_report(result: DemoResult) -> Path:
         version=__version__,
     )
     return write_atomic(result.report, html)
-
-
-def _beside(result: DemoResult) -> str:
-    """The level an accuracy is to be read beside."""
-    chance = result.searched.comparison.chance
-    return "" if chance is None else f" (guessing: {chance:.1%})"
 
 
 def _track_step(result: DemoResult) -> dict[str, Any]:
@@ -171,7 +161,7 @@ def _draw_predictions(result: DemoResult) -> Path:
 
     images = load_images(result.evaluated.result.data, "val")
     answers = _answers(result, images)
-    figure = Figure(figsize=(_COLUMNS * 0.95, _ROWS * 1.3), layout="constrained")
+    figure = Figure(figsize=(_COLUMNS * 0.95, _ROWS * 1.15), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(_ROWS, _COLUMNS)
     for axes, index in zip(grid.flat, range(len(answers)), strict=True):

@@ -69,14 +69,14 @@ class DemoResult(VerbResult):
                 f"on {self.searched.where}",
             ],
             "check": [
-                f"{check.n} networks it had not seen, predicted and then measured: {check.mape:.1%} off on "
-                f"average, {check.max_error:.1%} at most"
+                f"{check.n} networks it had not seen, predicted and then measured: {check.mape:.1%} off "
+                f"on average, {check.max_error:.1%} at most"
             ],
             "search": self._of_the_search(),
             "export": [self.exported.parity.lines()[0], *self.exported.latency.lines()],
             "eval": [
-                f"the exported file names {human_percent(report.top1)} of {report.n} photographs rightly, "
-                f"of other slides than it learnt from{self.beside()}"
+                f"the exported file names {human_percent(report.top1)} of {report.n} photographs "
+                f"rightly, of other slides than it learnt from{self.beside()}"
             ],
             "track": self.tracked.lines(),
         }
@@ -92,8 +92,8 @@ class DemoResult(VerbResult):
         lines = [
             f"at most {self.searched.target_ms:g} ms wanted: the network found takes "
             f"{best.measured_ms:.3g} ms, and was predicted to take {best.predicted_ms:.3g}",
-            f"before its training it names {human_percent(seen.searched_best)} rightly, {seen.num_random} "
-            f"random networks for the same time {human_percent(seen.random_mean)} on average and "
+            f"before its training it names {human_percent(seen.searched_best)} rightly, "
+            f"{seen.num_random} random networks for the same time {human_percent(seen.random_mean)} on average and "
             f"{human_percent(seen.random_best)} at best{self.beside()}",
         ]
         if trained is not None:
