@@ -93,8 +93,8 @@ class DemoResult(VerbResult):
             f"at most {self.searched.target_ms:g} ms wanted: the network found takes "
             f"{best.measured_ms:.3g} ms, and was predicted to take {best.predicted_ms:.3g}",
             f"before its training it names {human_percent(seen.searched_best)} rightly, "
-            f"{seen.num_random} random networks for the same time {human_percent(seen.random_mean)} on average and "
-            f"{human_percent(seen.random_best)} at best{self.beside()}",
+            f"{seen.num_random} random networks for the same time {human_percent(seen.random_mean)} on "
+            f"average and {human_percent(seen.random_best)} at best{self.beside()}",
         ]
         if trained is not None:
             lines.append(
