@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help install demo test test-all docs bench results
 
 help:
-	@echo "make demo       measure this machine, search a network for it, train, export, prove, track (again each time)"
+	@echo "make demo       measure this machine, search a network for it, train, export, prove, track (3 min, again each time)"
 	@echo "make test       ruff, mypy, pytest (minutes)"
 	@echo "make test-all   the same with the slow tests"
 	@echo "make docs       the documentation, into site/"

@@ -6,6 +6,7 @@ listener in place with :func:`reporting`, and without one nothing happens.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,6 +39,15 @@ class _Silent:
 
 
 _reporter: ContextVar[Reporter | None] = ContextVar("pocketeye_progress", default=None)
+
+
+def say(text: str) -> None:
+    """Say a sentence that has to be read before long work begins.
+
+    It is logged as a warning is, so that it appears also where bars do not; ``plain`` tells the command
+    line that it is none.
+    """
+    logging.getLogger("pocketeye").warning(text, extra={"plain": True})
 
 
 @contextmanager

@@ -244,3 +244,20 @@ def test_real_parquet(datasets: Path) -> None:
     assert (len(val), len(val.classes), val.in_memory) == (1200, 24, True)
     assert val.classes[0] == "American alligator"
     assert val.class_counts().tolist() == [50] * 24
+
+
+def test_blood_cells_come_along() -> None:
+    train, val = load_images("blood-cells"), load_images("blood-cells", "val")
+    assert train.classes == val.classes == ("platelet", "red cell", "white cell")
+    assert train.class_counts().tolist() == [259, 300, 300]
+    assert val.class_counts().tolist() == [59, 75, 71]
+    assert train.source == "blood-cells"
+    assert train.read(0).image.size == (48, 48)
+    assert not train.problems
+    pixels = train.pixels(np.arange(len(train)))
+    assert pixels is not None
+    # white cells are stained violet: the least green of all
+    greens = [pixels[train.labels == label][..., 1].mean() for label in range(3)]
+    assert greens[2] < min(greens[:2]) - 10
+    with pytest.raises(MissingFile, match=r"did you mean 'blood-cells'\?"):
+        load_images("blood-cell")

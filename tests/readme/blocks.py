@@ -7,7 +7,8 @@ A block is run where the line before it is a marker:
     <!-- not yet run: photos -->                 neither run nor parsed: the command is being written
 
 In a ``console`` block a line ``$ COMMAND`` is a command (continued with a backslash); lines below it
-are its output. They are compared without their numbers, and a line ``…`` stands for any lines.
+are its output. They are compared without their numbers, and a line ``…`` stands for any lines. In a
+``python`` block lines that begin with ``#>`` are what it prints.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class Block:
             assert name == "pocketeye", f"{self.document.name}:{self.line}: {line}"
             found.append(Command(argv=tuple(argv), output=tuple(x for x in output if x.strip())))
         return found
+
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """What a Python block shows as its output."""
+        lines = self.code.splitlines()
+        return tuple(line.removeprefix("#> ") for line in lines if line.startswith("#> "))
 
     def argv(self, command: Command) -> list[str]:
         """The arguments of a command; those that keep it short replace its own."""

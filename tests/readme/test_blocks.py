@@ -47,7 +47,10 @@ def _run(chosen: list[Block], folder: Path, monkeypatch, capfd) -> None:
         for name in block.workspaces:
             prepare(name, folder)
         if block.language == "python":
+            capfd.readouterr()
             exec(compile(block.code, f"{block.document}:{block.line}", "exec"), {})
+            missing = differs(block.printed, capfd.readouterr().out)
+            assert missing is None, f"{_name(block.document)}:{block.line}\nshown:   {missing}"
             continue
         for command in block.commands:
             capfd.readouterr()

@@ -262,12 +262,55 @@ def test_a_table_that_is_off_gets_one_corrected_round(
     assert top1 == sorted(top1, reverse=True)
 
 
-def test_nothing_within_the_tolerance_names_the_nearest(
-    costs: LatencyMatrix, theta: np.ndarray
-) -> None:
-    with pytest.raises(InvalidValue, match=r"12 ms.* nearest .*1[3-5]") as error:
+def test_none_within_the_budget_names_the_fastest(costs: LatencyMatrix, theta: np.ndarray) -> None:
+    theta[:, SPACE.ops.index("k3_e6")] += 9.0  # its favourite is far too slow
+    with pytest.raises(InvalidValue, match=r"budget of 12 ms.* fastest .*1[3-5]") as error:
         run(theta, costs, gain=1.2, max_rounds=1)
     assert "1.200 times" in str(error.value)
+
+
+def test_a_faster_and_better_network_is_chosen(costs: LatencyMatrix, theta: np.ndarray) -> None:
+    theta[:, SPACE.ops.index("k3_e1")] += 9.0
+    theta[0, SPACE.ops.index("k5_e3")] += 20.0  # what knows the classes here
+    result, _ = run(theta, costs, max_rounds=1)
+    assert result.best.origin == "argmax"
+    assert result.best.measured_ms == pytest.approx(0.5 + 2.6 + 5 * 1.0)  # a third below the budget
+    assert result.best.supernet_score == 1.0
+
+
+def test_what_measures_faster_than_predicted_is_kept_and_the_budget_used_up(
+    costs: LatencyMatrix, theta: np.ndarray
+) -> None:
+    result, sessions = run(theta, costs, gain=0.7)
+    first, second = result.rounds
+    assert first.within == 3  # each of them far below
+    assert second.high_ms == pytest.approx(12.0 / 0.7)
+    assert len(sessions) == 2
+    assert all(c.keeps(12.0, 0.02) for c in result.candidates if c.measured_ms is not None)
+    assert result.best.supernet_score == max(
+        c.supernet_score for c in result.candidates if c.measured_ms is not None
+    )
+
+
+def test_a_budget_is_none_for_what_lies_above_it(costs: LatencyMatrix, theta: np.ndarray) -> None:
+    result, _ = run(theta, costs, tolerance=0.0)
+    measured = [c for c in result.candidates if c.measured_ms is not None]
+    assert result.best.measured_ms <= 12.0
+    candidate = replace(measured[0], measured_ms=12.1)
+    assert candidate.keeps(12.0, 0.02)
+    assert not candidate.keeps(12.0, 0.005)
+    assert replace(candidate, measured_ms=None).keeps(12.0, 0.02) is None
+
+
+def test_drift_is_taken_out_of_time_and_percentiles_alike(
+    costs: LatencyMatrix, theta: np.ndarray
+) -> None:
+    result, _ = run(theta, costs, drift=0.25)
+    best = result.best
+    assert best.drift == pytest.approx(0.25)
+    assert best.timing.p10_ms == pytest.approx(1.25 * best.measured_ms)
+    assert best.spread_ms == pytest.approx((best.measured_ms, best.measured_ms))
+    assert replace(best, timing=None, measured_ms=None).spread_ms is None
 
 
 def test_derived_round_trips_through_json(costs: LatencyMatrix, theta: np.ndarray) -> None:
@@ -306,7 +349,11 @@ def test_comparison_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"candidates": 0}, "at least 1"), ({"tolerance": 1.5}, "between 0 and 1")],
+    [
+        ({"candidates": 0}, "at least 1"),
+        ({"tolerance": 1.5}, "0 or more and below 1"),
+        ({"band": 0.0}, "between 0 and 1"),
+    ],
 )
 def test_config_says_what_is_allowed(settings: dict[str, float], words: str) -> None:
     with pytest.raises(InvalidValue, match=words):

@@ -166,7 +166,8 @@ def test_html_shows_numbers_network_and_comparison(written: tuple[SearchReport, 
     assert f"{best.measured_ms:.3f}" in text
     assert "80.3%" in text
     assert report.derived.comparison.sentence() in text
-    assert "dropped: off target" in text
+    assert "over budget" in text
+    assert "dropped" not in text
     assert "1 searched and 1 random networks were pulled into the band" in text
     assert "2.00 times as long as training" in text
     page = Checker()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pocketeye.verbs.demo.clip import NUM_FRAMES, SIZE, FlowerClip, flower_photo
+from pocketeye.verbs.demo.clip import SIZE, FlowerClip, HiddenFlowerClip, flower_photo
 
 # Pixels of the mask; decoders of JPEG differ by a level here and there.
 AREAS = {0: 5910, 8: 7436, 14: 2263, 27: 49, 34: 5543, 48: 10350, 59: 5979}
@@ -14,7 +14,7 @@ AREAS = {0: 5910, 8: 7436, 14: 2263, 27: 49, 34: 5543, 48: 10350, 59: 5979}
 
 @pytest.fixture(scope="module")
 def clip() -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(FlowerClip())
+    return list(HiddenFlowerClip())
 
 
 def orange(pixels: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def orange(pixels: np.ndarray) -> np.ndarray:
 
 
 def test_frames_and_masks(clip):
-    assert len(clip) == len(FlowerClip()) == NUM_FRAMES
+    assert len(clip) == len(HiddenFlowerClip()) == 60
     for frame, mask in clip:
         assert (frame.dtype, frame.shape) == (np.uint8, (SIZE[1], SIZE[0], 3))
         assert (mask.dtype, mask.shape) == (bool, SIZE[::-1])
@@ -33,11 +33,11 @@ def test_frames_and_masks(clip):
 
 def test_any_frame_by_number_is_the_same(clip):
     for index in (59, 0, 30):
-        frame, mask = FlowerClip()[index]
+        frame, mask = HiddenFlowerClip()[index]
         assert np.array_equal(frame, clip[index][0])
         assert np.array_equal(mask, clip[index][1])
     with pytest.raises(IndexError):
-        FlowerClip()[NUM_FRAMES]
+        HiddenFlowerClip()[60]
 
 
 @pytest.mark.parametrize(("index", "area"), AREAS.items())
@@ -51,12 +51,12 @@ def test_hidden_once(clip):
 
 
 def test_the_click_is_on_the_flower(clip):
-    x, y = FlowerClip().point()
+    x, y = HiddenFlowerClip().point()
     assert clip[0][1][y, x]
 
 
 def test_it_comes_back(clip):
-    flower = FlowerClip()
+    flower = HiddenFlowerClip()
     back = flower.back
     assert flower[back][1].sum() > 0.9 * flower[0][1].sum() >= flower[back - 1][1].sum()
     assert any(not flower[k][1].any() for k in range(back))
@@ -87,6 +87,14 @@ def test_it_moves_turns_and_changes_its_size(clip):
     truth, still = [mask for _, mask in clip], clip[0][1]
     shared = [(still & mask).sum() / (still | mask).sum() for mask in truth]
     assert np.mean(shared) < 0.2, "a mask that stays must not do"
+
+
+def test_the_easy_clip_never_hides_it():
+    clip = list(FlowerClip())
+    assert len(clip) == 40
+    areas = [int(mask.sum()) for _, mask in clip]
+    assert min(areas) > 0.4 * max(areas)
+    assert len({frame.tobytes() for frame, _ in clip}) == 40
 
 
 def test_the_photograph():

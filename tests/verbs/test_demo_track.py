@@ -16,7 +16,6 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
 from pocketeye.tracking import open_video
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs.demo import clip
 from pocketeye.verbs.demo import track as _demo_track
 from pocketeye.verbs.demo.clip import SIZE, FlowerClip
 from pocketeye.verbs.demo.report import _track_facts, _track_step
@@ -26,7 +25,7 @@ from pocketeye.verbs.demo.track import TrackDemo, track_demo
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> int:
     """The same flight in six frames."""
-    monkeypatch.setattr(clip, "NUM_FRAMES", 6)
+    monkeypatch.setattr(FlowerClip, "num_frames", 6)
     return 6
 
 
@@ -40,7 +39,7 @@ def page_of(tracked: TrackDemo) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     result: Any = SimpleNamespace(
         tracked=tracked,
         measured=SimpleNamespace(written=lambda: [Path("table.json")]),
-        searched=SimpleNamespace(target_ms=1.0, out=Path("search")),
+        searched=SimpleNamespace(target_ms=1.0, out=Path("search"), data="blood-cells"),
         exported=SimpleNamespace(artifact=SimpleNamespace(folder=Path("artefact"))),
         seconds={"track": 2.0},
     )
@@ -63,7 +62,7 @@ def test_the_stage(tmp_path: Path, short: int) -> None:
     step, [(_, fact)] = page_of(result)
     kinds = [figure["kind"] for figure in step["figures"]]
     assert kinds == ["image/png", "video/mp4", "image/png"]
-    assert fact == f"{result.mean_iou:.3f}"
+    assert fact == f"{result.mean_iou:.2f}"
     assert fact in step["text"]
     # the commands of the report do the same
     segment, track = (shlex.split(command)[1:] for command in result.commands)
@@ -74,12 +73,11 @@ def test_the_stage(tmp_path: Path, short: int) -> None:
 
 
 def test_the_weights_that_come_along_follow_the_flower(tmp_path: Path) -> None:
-    """Trained ones: far better than a mask that stays, and better with the second click."""
+    """Trained ones: they follow it from one click, which a mask that stays does not."""
     result = track_demo(tmp_path)
     assert result.segment_iou > 0.5
-    assert min(result.ious[:8]) > 0.7
-    assert min(result.ious[-8:]) > 0.8
-    assert result.mean_iou > result.once_iou + 0.2 > result.still_iou + 0.2
+    assert min(result.ious) > 0.6
+    assert result.mean_iou > 0.8 > result.still_iou + 0.2
 
 
 @pytest.mark.usefixtures("bundled")
@@ -96,13 +94,11 @@ def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.Mo
 
     perfect = scored(truth)
     assert perfect.mean_iou == 1
-    assert perfect.hidden == (2,)
     assert perfect.ms_per_frame == pytest.approx(100)
-    assert "hidden in 1 frames, rightly nowhere in 1 of them" in perfect.lines()[2]
+    assert "1.00 on average over 6 frames, 1.00 in the worst" in perfect.lines()[1]
     still = scored([truth[0]] * len(truth))
     assert still.mean_iou == still.still_iou < 0.5
-    assert "rightly nowhere in 0 of them" in still.lines()[2]
-    assert still.ious[2] == 0
+    assert f"{min(still.ious):.2f} in the worst" in still.lines()[1]
 
 
 def test_without_weights_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ import pytest
 
 from pocketeye.errors import InvalidValue, MissingFile, UserError
 from pocketeye.latency.device import Device
-from pocketeye.latency.drift import Session
-from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
 from pocketeye.searching import stages
@@ -54,9 +52,11 @@ def test_result_meets_the_target_and_says_so(finished: tuple[SearchResult, Path]
     assert abs(best.measured_ms / 2.0 - 1) <= 0.05
     assert best.prediction_error == pytest.approx(1 / 1.01 - 1)
     text = "\n".join(result.lines())
-    assert "target 2 ms" in text
+    assert "budget 2 ms" in text
+    assert "drift of +0.0 % taken out" in text
     assert f"measured {best.measured_ms:.3g} ms" in text
-    assert "random mean" in text
+    assert "random ones" in text
+    assert "chance 10." in text
     assert "core-hours" in text
     assert result.trained is not None
     assert f"top-1 {result.trained.value:.2%} on {result.trained.num_images}" in text
@@ -101,6 +101,9 @@ def test_next_commands_are_whole(finished: tuple[SearchResult, Path]) -> None:
     first, *rest = result.next_commands()
     assert first.startswith(f"pocketeye export '{out}' --to onnxruntime --precision fp32")
     assert all(command.startswith("pocketeye ") for command in rest)
+    longer = f"--epochs {4 * result.trained.epochs} --out '{out / 'longer'}'"
+    assert rest[-1].startswith("pocketeye train classify ")
+    assert rest[-1].endswith(longer)
 
 
 def test_a_finished_search_resumes_to_the_same_without_work(
@@ -187,19 +190,31 @@ def test_a_slower_machine_is_not_taken_for_an_error_of_the_table(
     assert "40.0% slower than when the table was made" in "\n".join(result.lines())
 
 
-def test_no_network_near_the_target_is_one_sentence(
+def test_no_network_within_the_budget_is_one_sentence(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Erratic(FakeRuntime):
-        def __call__(
-            self, table: LatencyTable, architectures: Sequence[Architecture], **settings: Any
-        ) -> Session:
-            self.gain = 1.3 if self.calls % 2 == 0 else 0.7
-            return super().__call__(table, architectures, **settings)
-
-    monkeypatch.setattr(stages, "measure_session", Erratic())
-    with pytest.raises(UserError, match=r"no network measured within 5%.*nearest took.*quiet"):
+    monkeypatch.setattr(stages, "measure_session", FakeRuntime(gain=40.0))
+    with pytest.raises(
+        UserError, match=r"no measured network keeps the budget.*fastest took.*quiet"
+    ):
         search(table=table, out=tmp_path, retrain=False, **SETTINGS)
+
+
+def test_it_says_before_it_starts_how_long_it_takes_and_what_guessing_gives(
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def begun(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "search_stage", begun)
+    with pytest.raises(KeyboardInterrupt):
+        search(table=table, out=tmp_path, **SETTINGS)
+    (said,) = (record for record in caplog.records if getattr(record, "plain", False))
+    assert re.search(r"about .* here: search .*training the network found", said.message)
+    assert "chance level: top-1 10.2 %" in said.message
 
 
 @pytest.mark.parametrize(
@@ -215,7 +230,7 @@ def test_no_network_near_the_target_is_one_sentence(
         ({"device": "gpu"}, r"unknown device 'gpu'"),
         ({"train_recipe": "digit"}, r"unknown recipe 'digit'. Did you mean 'digits'\?"),
         ({"warmup_epochs": 3}, r"warmup_epochs must be 0 or more and below epochs"),
-        ({"tolerance": 0.0}, r"tolerance must be between 0 and 1"),
+        ({"tolerance": -0.1}, r"tolerance must be 0 or more"),
     ],
 )
 def test_bad_input_is_one_sentence(

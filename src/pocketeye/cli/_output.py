@@ -42,7 +42,8 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        plain = record.levelno == logging.INFO or getattr(record, "plain", False)
+        prefix = "" if plain else f"{record.levelname.lower()}: "
         text = prefix + self.format(record)
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 

@@ -32,6 +32,8 @@ class Problem(Protocol):
     Attributes:
         loss: of logits and labels, in nats, the mean of a batch.
         metric: what networks are ranked by.
+        chance: what guessing, or saying the commonest class every time, gives of the metric; None where
+            there is no such level.
     """
 
     @property
@@ -39,6 +41,9 @@ class Problem(Protocol):
 
     @property
     def metric(self) -> Metric: ...
+
+    @property
+    def chance(self) -> float | None: ...
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -73,6 +78,11 @@ class Classification:
     @property
     def metric(self) -> Top1:
         return Top1()
+
+    @property
+    def chance(self) -> float:
+        counts = self.images.class_counts()
+        return float(counts.max() / counts.sum())
 
     @property
     def problems(self) -> tuple[str, ...]:

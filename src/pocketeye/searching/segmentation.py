@@ -56,6 +56,10 @@ class Segmentation:
         return PixelIoU(len(self.images.classes))
 
     @property
+    def chance(self) -> None:
+        return None  # of a mean over classes: to know it all masks would have to be read
+
+    @property
     def problems(self) -> tuple[str, ...]:
         return self.images.problems
 

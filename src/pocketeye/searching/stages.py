@@ -108,6 +108,7 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
             device=resolve_device(plan.search.device),
             metric=plan.problem.metric,
             loss=plan.problem.loss,
+            chance=plan.problem.chance,
         )
     derived.best.architecture.save(plan.run / ARCHITECTURE)
     plan.run.write_json(CANDIDATES, derived.to_dict())

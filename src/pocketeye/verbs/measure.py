@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pocketeye.data.classification.images import EMBEDDED
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import CheckReport
@@ -98,9 +99,8 @@ class MeasureResult(VerbResult):
         if not self.noise.usable:
             return [*check, *filter(None, [self.again])]
         low, high = self.range_ms
-        # The embedded digits are the default data; they fit grey images of ten classes only.
-        fits_digits = (self.space.in_chans, self.space.num_classes) == (1, 10)
-        data = "" if fits_digits else " --data IMAGES"
+        name = self.space.name
+        data = f" --data {name if name in EMBEDDED else 'IMAGES'}"
         if self.table.segmenter is not None:
             data = " --data MASKS"
         return [

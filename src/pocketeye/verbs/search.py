@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from pocketeye import progress
 from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
@@ -26,6 +27,7 @@ from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.baseline import Comparison
 from pocketeye.searching.deriving.derive import Candidate, DeriveConfig
 from pocketeye.searching.deriving.sampling import check_target
+from pocketeye.searching.estimate import expect
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.outcome import Cost, Trained
@@ -38,7 +40,7 @@ from pocketeye.searching.tasks import (
     task_of,
     usual_batch,
 )
-from pocketeye.text import human_seconds
+from pocketeye.text import human_percent, human_seconds
 from pocketeye.training.engine.loop import check_device
 from pocketeye.verbs._remembered import remembering, to_remember
 from pocketeye.verbs._result import VerbResult
@@ -84,6 +86,9 @@ class SearchResult(VerbResult):
             "measured_ms": best.measured_ms,
             "off_target": best.off_target(self.target_ms),
             "prediction_error": best.prediction_error,
+            "drift": best.drift,
+            "p10_ms": best.spread_ms[0] if best.spread_ms else None,
+            "p90_ms": best.spread_ms[1] if best.spread_ms else None,
             "timing": asdict(best.timing) if best.timing else None,
             "origin": best.origin,
             f"supernet_{key}": best.supernet_score,
@@ -103,28 +108,21 @@ class SearchResult(VerbResult):
         }  # fmt: skip
 
     def lines(self) -> list[str]:
-        best, off, error = (
-            self.best,
-            self.best.off_target(self.target_ms),
-            self.best.prediction_error,
-        )
+        best, comparison = self.best, self.comparison
         assert best.measured_ms is not None
-        assert off is not None
-        assert error is not None
         ops = " ".join(block.op for block in best.architecture.blocks)
         lines = [
-            f"[bold]target {self.target_ms:g} ms[/bold] · predicted {best.predicted_ms:.3g} ms (est.) "
-            f"· measured {best.measured_ms:.3g} ms: {100 * off:+.1f} % from the target, prediction "
-            f"{100 * error:+.1f} % off",
+            f"[bold]budget {self.target_ms:g} ms[/bold] · {self._measured()}",
             f"on {self.where}",
             f"network {ops}",
-            f"with shared weights: {self.comparison.sentence()}",
+            f"with shared weights: {comparison.sentence()}",
         ]
         if self.trained is not None:
+            chance = "" if comparison.chance is None else f"; chance {comparison.chance:.1%}"
             lines.append(
                 f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
                 f"{self.trained.num_images} "
-                f"validation images ({self.trained.epochs} epochs)"
+                f"validation images ({self.trained.epochs} epochs){chance}"
             )
             lines += [self.trained.chance] if self.trained.chance else []
             lines += doubt_lines(self.trained.doubts)
@@ -134,6 +132,23 @@ class SearchResult(VerbResult):
         )
         return [*lines, f"cost: {spent}", *filter(None, [cost_sentence(self.costs)]),
                 *(f"note: {note}" for note in self.notes)]  # fmt: skip
+
+    def _measured(self) -> str:
+        """What was measured of the chosen network, all of it at the machine's speed of the table."""
+        best, spread = self.best, self.best.spread_ms
+        off, error, drift = best.off_target(self.target_ms), best.prediction_error, best.drift
+        assert off is not None
+        assert error is not None
+        side = "below" if off <= 0 else "above"
+        facts = [f"{100 * abs(off):.1f} % {side} it"]
+        if spread is not None:
+            facts.append(f"p10 to p90 {spread[0]:.3g} to {spread[1]:.3g} ms")
+        if drift is not None:
+            facts.append(f"drift of {100 * drift:+.1f} % taken out")
+        return (
+            f"measured {best.measured_ms:.3g} ms ({', '.join(facts)}) · predicted "
+            f"{best.predicted_ms:.3g} ms (est., {100 * error:+.1f} %)"
+        )
 
     def written(self) -> list[Path]:
         page, architecture, *_ = self.files
@@ -147,7 +162,7 @@ class SearchResult(VerbResult):
             self.classes,
             self.runtime,
             self.precision,
-            trained=self.trained is not None,
+            trained=self.trained,
         )
 
 
@@ -168,7 +183,7 @@ def search(
     lr: float | None = None,
     candidates: int = 12,
     measure_top: int = 6,
-    tolerance: float = 0.05,
+    tolerance: float = 0.02,
     rounds: int | None = None,
     retrain: bool = True,
     train_recipe: str | None = None,
@@ -184,7 +199,7 @@ def search(
     resume: bool = False,
     overwrite: bool = False,
 ) -> SearchResult:
-    """Search a network of a given latency on this device, measure it, train it.
+    """Search the most accurate network within a latency on this device, measure it, train it.
 
     Runtime, precision, threads, input size and widths are those the latency table was measured
     with. Everything ends up in one folder with a report; an interrupted search goes on with
@@ -193,7 +208,8 @@ def search(
     Args:
         space: name or YAML file of a space the table must fit; by default the table's own.
         table: latency table made by `pocketeye measure` on this device.
-        target_ms: wanted latency of one image in milliseconds.
+        target_ms: budget: milliseconds that one image may take at most. The most accurate network
+            within it is chosen, however much faster it is.
         data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
@@ -206,7 +222,8 @@ def search(
         lr: learning rate of the weights; by default the mode's own.
         candidates: networks drawn and ranked; as many random ones are ranked beside them.
         measure_top: best of both kinds that are measured in the runtime.
-        tolerance: allowed distance of the measured latency from the target, a fraction.
+        tolerance: how far above the budget a measured latency may lie, a fraction of it, as what is
+            measured twice differs a little.
         rounds: rounds of the final measurement; the protocol's own by default.
         retrain: train the chosen network from scratch.
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
@@ -225,7 +242,7 @@ def search(
 
     Raises:
         InvalidValue: a table that does not fit or is too noisy, a target out of range, data with
-            other classes, or no network near the target.
+            other classes, or no network within the target.
         MissingFile: no table or data at a path.
         UserError: interrupted; says how to go on.
     """
@@ -276,6 +293,8 @@ def search(
             retraining=opened.retraining,
             protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
         )  # fmt: skip
+        if not resume:
+            progress.say(_outlook(plan))
         return _run(plan, task, table, data, classes)
 
 
@@ -286,6 +305,13 @@ def _nothing_to_search(out: Path | None, resume: bool) -> str:
     if resume:
         return "--resume needs the folder of the search (--out), which remembers everything else"
     return "a search needs a latency table (--table) and a target (--target-ms)"
+
+
+def _outlook(plan: stages.Plan) -> str:
+    """What to know before a search begins: how long it will take, and what guessing gives."""
+    chance, metric = plan.problem.chance, plan.problem.metric.name
+    level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
+    return f"{expect(plan).sentence()}{level}"
 
 
 def _open_table(

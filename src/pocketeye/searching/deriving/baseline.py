@@ -37,7 +37,8 @@ class Comparison:
     """The searched network against random ones; values of ``metric`` are fractions in [0, 1].
 
     ``searched_best`` is the network that was chosen, ``random_best`` the one that the same procedure
-    (ranked, measured, within the tolerance) chooses among the random networks.
+    (ranked, measured, within the budget) chooses among the random networks. ``chance`` is what guessing
+    gives, or saying the commonest class every time; None where the metric has no such level.
     ``random_mean_se`` is the standard error of the mean over the random networks;
     ``difference_se`` that of ``difference``, searched minus random best, paired over the same
     images. A single network or image has none.
@@ -54,25 +55,26 @@ class Comparison:
     difference: float
     difference_se: float | None
     metric: str = "top-1"
+    chance: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def sentence(self) -> str:
-        """The comparison in words, with its uncertainty."""
+        """Say it in words, with its uncertainty."""
         margin, error = self.difference, self.difference_se
         if error is None or abs(margin) <= 2 * error:
             verdict = "no difference beyond two standard errors"
         else:
             verdict = "searched is better" if margin > 0 else "random is better"
-        spread = "" if self.random_mean_se is None else f" ± {self.random_mean_se:.2%}"
-        paired = "" if error is None else f" ± {100 * error:.2f}"
+        spread = "" if self.random_mean_se is None else f" ± {self.random_mean_se:.1%}"
+        paired = "" if error is None else f" ± {100 * error:.1f}"
+        chance = "" if self.chance is None else f"; chance {self.chance:.1%}"
         return (
-            f"{self.metric}: searched network {self.searched_best:.2%}, random mean "
-            f"{self.random_mean:.2%}{spread} "
-            f"(s.e. of {self.num_random} networks), chosen by random search {self.random_best:.2%}; "
-            f"searched minus random {100 * margin:+.2f}{paired} points (paired s.e. on "
-            f"{self.num_images} images): {verdict}"
+            f"{self.metric} {self.searched_best:.1%} of the chosen network, {self.random_mean:.1%}"
+            f"{spread} on average of {self.num_random} random ones, {self.random_best:.1%} of the best "
+            f"of those{chance}. Chosen minus best random: {100 * margin:+.1f}{paired} points on "
+            f"{self.num_images} images: {verdict}"
         )
 
 
@@ -83,6 +85,7 @@ def compare(
     metric: Metric | None = None,
     best: int = 0,
     random_best: int = 0,
+    chance: float | None = None,
 ) -> Comparison:
     """Compare from what each network got right.
 
@@ -92,6 +95,7 @@ def compare(
         metric: top-1 by default.
         best: index of the chosen candidate.
         random_best: index of the random network that is chosen the same way.
+        chance: what guessing gives.
     """
     assert searched, "no searched network to compare"
     assert random, "no random network to compare"
@@ -110,4 +114,5 @@ def compare(
         difference=ours[best] - theirs[random_best],
         difference_se=metric.difference_se(searched[best], random[random_best]),
         metric=metric.name,
+        chance=chance,
     )

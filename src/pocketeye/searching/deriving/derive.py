@@ -1,10 +1,11 @@
 """From theta to one network: propose, recalibrate, rank, measure.
 
 FBNet samples several networks from the trained distribution and keeps the best (arXiv 1812.03443,
-section 3.3). Here K networks of the latency band just under the target are ranked by the accuracy
-the supernet's weights give them, the top M are measured end to end in the real runtime, and what is
-not within the tolerance of the target is dropped. As many random networks of the same band go the
-same way, as the baseline.
+section 3.3). Here K networks are ranked by the accuracy the supernet's weights give them: theta's own
+favourite where it is fast enough, and networks predicted just under the target. The top M are measured
+end to end in the real runtime. The target is a budget: the most accurate network that keeps it is
+chosen, however much faster it is. As many random networks predicted just under the target go the same
+way, as the baseline.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, make, reading
 from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
 from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
-from pocketeye.searching.deriving.sampling import Origin, Pool, propose, to_names
+from pocketeye.searching.deriving.sampling import Origin, Pool, empty_band, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
 
 logger = logging.getLogger(__name__)
@@ -50,16 +51,20 @@ class DeriveConfig:
     Attributes:
         candidates: K, networks ranked; as many random ones are ranked beside them.
         measure_top: M, best of both kinds measured in the runtime.
-        tolerance: allowed relative distance of the measured latency from the target; candidates
-            are predicted in [1 - tolerance, 1] times the target.
+        tolerance: how far above the target a measured latency may lie, as a share of it: what is
+            measured twice differs by one or two per cent.
+        band: candidates are predicted in [1 - band, 1] times the target: slower networks are more
+            accurate as a rule, so the budget is to be used up.
         max_rounds: 2 allows one more round, aimed with measured / predicted of the first, where
-            fewer than half of the measured candidates came out within the tolerance.
+            fewer than half of the measured candidates kept the budget, or the table made them out
+            slower than they are by more than ``band``.
         seed: of every draw.
     """
 
     candidates: int = 12
     measure_top: int = 6
-    tolerance: float = 0.05
+    tolerance: float = 0.02
+    band: float = 0.05
     max_rounds: int = 2
     seed: int = 0
 
@@ -67,8 +72,12 @@ class DeriveConfig:
         for name in ("candidates", "measure_top", "max_rounds"):
             if getattr(self, name) < 1:
                 raise InvalidValue(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.tolerance < 1:
-            raise InvalidValue(f"tolerance must be between 0 and 1, got {self.tolerance}")
+        if not 0 <= self.tolerance < 1:
+            raise InvalidValue(
+                f"tolerance must be 0 or more and below 1, a share of the target: got {self.tolerance}"
+            )
+        if not 0 < self.band < 1:
+            raise InvalidValue(f"band must be between 0 and 1, got {self.band}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +105,30 @@ class Candidate:
             return None
         return self.predicted_ms / self.measured_ms - 1
 
+    @property
+    def drift(self) -> float | None:
+        """How much slower the machine was than when the table was made; taken out of ``measured_ms``."""
+        if self.timing is None or self.measured_ms is None:
+            return None
+        return self.timing.latency_ms / self.measured_ms - 1
+
+    @property
+    def spread_ms(self) -> tuple[float, float] | None:
+        """10th and 90th percentile of all samples, with the drift taken out as in ``measured_ms``."""
+        timing, drift = self.timing, self.drift
+        if timing is None or drift is None or timing.p10_ms is None or timing.p90_ms is None:
+            return None
+        return timing.p10_ms / (1 + drift), timing.p90_ms / (1 + drift)
+
     def off_target(self, target_ms: float) -> float | None:
-        """(measured - target) / target."""
+        """(measured - target) / target: below 0 for a network that keeps the budget."""
         return None if self.measured_ms is None else self.measured_ms / target_ms - 1
+
+    def keeps(self, target_ms: float, tolerance: float) -> bool | None:
+        """Whether it was measured at no more than the budget, or ``tolerance`` above; None: not
+        measured."""
+        off = self.off_target(target_ms)
+        return None if off is None else off <= tolerance
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"architecture": str(self.architecture)}
@@ -108,8 +138,8 @@ class Candidate:
 class Round:
     """One pass: the predicted band aimed at, how it was filled, measured / predicted found.
 
-    ``drift`` of the machine since the table is taken out of all measured latencies (0.1: it ran 10 %
-    slower).
+    ``within`` counts the measured candidates that kept the budget. ``drift`` of the machine since the
+    table is taken out of all measured latencies (0.1: it ran 10 % slower).
     """
 
     low_ms: NonNegative
@@ -209,6 +239,7 @@ def derive(
     device: torch.device,
     metric: Metric | None = None,
     loss: Loss = F.cross_entropy,
+    chance: float | None = None,
 ) -> Derived:
     """Choose the network: see the module's text.
 
@@ -220,10 +251,11 @@ def derive(
             tell how fast the machine is now.
         metric: what networks are ranked by, top-1 by default.
         loss: what decides between equals.
+        chance: what guessing gives of the metric, for the report.
 
     Raises:
-        InvalidValue: no network lies in the band, or none measured within the tolerance; says what
-            was nearest and what to do.
+        InvalidValue: no network lies in the band, or none that was measured keeps the budget; says
+            which was the fastest and what to do.
     """
     rng = np.random.default_rng(config.seed)
     judge = Judge(supernet, recalibration, held_out, device, metric, loss)
@@ -233,8 +265,12 @@ def derive(
     ratio = 1.0
     while len(rounds) < config.max_rounds:
         high = target_ms / ratio
-        low = high * (1 - config.tolerance)
+        low = high * (1 - config.band)
         pools = _pools(theta, space, costs, low, high, config.candidates, rng)
+        if not all(pool.choices for pool in pools):
+            if rounds:
+                break  # the table is so far off that what it was corrected to lies outside the space
+            raise InvalidValue(empty_band(low, high, costs))
         new = [
             _rank(_candidates(pools[0], space, costs, "searched", searched), judge),
             _rank(_candidates(pools[1], space, costs, "random", random), judge),
@@ -249,13 +285,14 @@ def derive(
                   within=hits, drift=drift)
         )  # fmt: skip
         logger.info("derivation, round %d: %s", len(rounds), rounds[-1])
+        used_up = ratio >= 1 - config.band
         # else the table is off for such networks: aim again, corrected by what it missed
-        if 2 * hits >= len(new[0][: config.measure_top]):
+        if 2 * hits >= len(new[0][: config.measure_top]) and used_up:
             break
     within = _within(searched, target_ms, config.tolerance)
     if not within:
-        raise InvalidValue(_nothing_near(searched, target_ms, config.tolerance, ratio))
-    best = _choose(searched, within, config.tolerance)
+        raise InvalidValue(_all_too_slow(searched, target_ms, config.tolerance, ratio))
+    best = min(within)  # they are ranked
     others = _within(random, target_ms, config.tolerance) or [0]
     return Derived(
         target_ms=target_ms,
@@ -269,7 +306,8 @@ def derive(
             _counts(random, judge),
             metric=judge.metric,
             best=best,
-            random_best=_choose(random, others, config.tolerance),
+            random_best=min(others),
+            chance=chance,
         ),
     )
 
@@ -287,8 +325,6 @@ def _pools(
     band: dict[str, Any] = {"low_ms": low_ms, "high_ms": high_ms, "count": count, "rng": rng}
     searched = propose(theta, costs, **band)
     random = propose(uniform_logits(space), costs, with_argmax=False, sampled_as="random", **band)
-    if not searched.choices or not random.choices:
-        raise InvalidValue(_empty_band(low_ms, high_ms, costs))
     return searched, random
 
 
@@ -364,33 +400,16 @@ def _ratio(groups: Sequence[Sequence[Candidate]], before: float) -> float:
 
 
 def _within(ranked: Sequence[Candidate], target_ms: float, tolerance: float) -> list[int]:
-    """Indices of the networks measured near enough to the target."""
-    offs = [candidate.off_target(target_ms) for candidate in ranked]
-    return [i for i, off in enumerate(offs) if off is not None and abs(off) <= tolerance]
+    """Indices of the networks that were measured and keep the budget."""
+    return [i for i, candidate in enumerate(ranked) if candidate.keeps(target_ms, tolerance)]
 
 
-def _choose(ranked: Sequence[Candidate], within: Sequence[int], tolerance: float) -> int:
-    """The best ranked of those within; one whose prediction held goes before one whose did not."""
-    held = [i for i in within if abs(ranked[i].prediction_error or 0.0) <= tolerance]
-    return min(held or within)
-
-
-def _nothing_near(
+def _all_too_slow(
     searched: Sequence[Candidate], target_ms: float, tolerance: float, ratio: float
 ) -> str:
-    measured = [c.measured_ms for c in searched if c.measured_ms is not None]
-    nearest = min(measured, key=lambda ms: abs(ms - target_ms))
+    fastest = min(c.measured_ms for c in searched if c.measured_ms is not None)
     return (
-        f"no network measured within {tolerance:.0%} of the target of {target_ms:g} ms: the nearest "
-        f"took {nearest:.4g} ms, and measurements are {ratio:.3f} times what the table predicts; "
+        f"no measured network keeps the budget of {target_ms:g} ms (+{tolerance:.0%}): the fastest "
+        f"took {fastest:.4g} ms, and measurements are {ratio:.3f} times what the table predicts; "
         "measure the table again on a quiet machine, or raise --tolerance"
-    )
-
-
-def _empty_band(low_ms: float, high_ms: float, costs: LatencyMatrix) -> str:
-    fastest, slowest = costs.range_ms
-    return (
-        f"no network of the space has a predicted latency from {low_ms:.3g} to {high_ms:.3g} ms "
-        f"(the space reaches from {fastest:.3g} to {slowest:.3g} ms): choose another target, or "
-        "raise --tolerance"
     )

@@ -2,7 +2,8 @@
 
 Theta of a finished search is a distribution, not a network. Three sources are used, in this order:
 
-1. the argmax; where it misses the band, the most probable network of the band;
+1. the argmax, unless it is slower than the band; where it misses the band, also the most probable
+   network of the band;
 2. draws from ``softmax(theta)`` that lie in the band, out of at most ``max_draws``: this samples
    theta *given* the band, without bias;
 3. local mutations of networks that missed it (and, where all draws are alike, of those found):
@@ -47,14 +48,24 @@ def check_target(target_ms: float, costs: LatencyMatrix, where: str, fixed: floa
     if math.isfinite(target_ms) and low <= target_ms <= high:
         return
     verdict = "above the slowest" if target_ms > high else "below the fastest"
+    every = ", so every network keeps it" if target_ms > high else ""
     raise InvalidValue(
-        f"the target of {target_ms:g} ms is {verdict} network of the space on {where}: "
+        f"the target of {target_ms:g} ms is {verdict} network of the space on {where}{every}: "
         f"choose one from {low:.3g} to {high:.3g} ms"
         + (
             f", or a narrower pyramid and head, which take {fixed:.3g} of them"
             if fixed and target_ms < low
             else ""
         )
+    )
+
+
+def empty_band(low_ms: float, high_ms: float, costs: LatencyMatrix) -> str:
+    """Say that no network lies in a band of predicted latencies, and which there are."""
+    fastest, slowest = costs.range_ms
+    return (
+        f"no network of the space has a predicted latency from {low_ms:.3g} to {high_ms:.3g} ms "
+        f"(the space reaches from {fastest:.3g} to {slowest:.3g} ms): choose another target"
     )
 
 
@@ -93,11 +104,13 @@ def propose(
     sampled_as: Origin = "sampled",
     max_draws: int = 50_000,
 ) -> Pool:
-    """Up to ``count`` distinct networks with a predicted latency in [``low_ms``, ``high_ms``].
+    """Up to ``count`` distinct networks with a predicted latency in [``low_ms``, ``high_ms``]; only the
+    argmax may be faster.
 
     Args:
         logits: theta (layers, ops), -inf where illegal.
-        with_argmax: put the argmax (constrained to the band where needed) first.
+        with_argmax: put the argmax and, where it misses the band, the most probable network of the
+            band first.
         sampled_as: origin recorded for plain draws.
         max_draws: draws before mutations have to fill the pool.
     """
@@ -106,10 +119,13 @@ def propose(
     missed: dict[tuple[int, ...], None] = {}
     if with_argmax:
         top = tuple(logp.argmax(axis=1).tolist())
-        if low_ms <= costs.predict(np.array([top]))[0] <= high_ms:
+        predicted = costs.predict(np.array([top]))[0]
+        if predicted <= high_ms:
             found[top] = "argmax"
-        elif (inside := most_probable(logp, costs, low_ms, high_ms)) is not None:
-            found[inside] = "constrained"
+        if not low_ms <= predicted <= high_ms and count > len(found):
+            inside = most_probable(logp, costs, low_ms, high_ms)
+            if inside is not None:
+                found[inside] = "constrained"
     draws = in_band = 0
     while len(found) < count and draws < max_draws:
         chunk = _draw(logp, min(_CHUNK, max_draws - draws), rng)

@@ -204,16 +204,17 @@ def search_curves(
 
 
 def accuracy_latency(derived: Derived, where: str) -> Figure:
-    """Accuracy with shared weights against latency: searched and random, target and tolerance.
+    """Accuracy with shared weights against latency: searched and random, budget and tolerance.
 
     Hollow: predicted by the table. Filled: measured in the runtime, joined to its prediction.
     """
     fig = figure(7.4, 4.8)
     axes = fig.subplots()
-    low, high = ((1 + sign * derived.tolerance) * derived.target_ms for sign in (-1, 1))
-    axes.axvspan(low, high, color="#f3e3e3", zorder=0, label=f"± {derived.tolerance:.0%}")
+    limit = (1 + derived.tolerance) * derived.target_ms
+    axes.axvspan(derived.target_ms, limit, color="#f3e3e3", zorder=0,
+                 label=f"+ {derived.tolerance:.0%}")  # fmt: skip
     axes.axvline(derived.target_ms, color=TARGET, linestyle="-.", linewidth=1.3,
-                 label=f"target {derived.target_ms:g} ms")  # fmt: skip
+                 label=f"budget {derived.target_ms:g} ms")  # fmt: skip
     seen = derived.comparison
     error = seen.random_mean_se or 0.0
     axes.axhline(100 * seen.random_mean, color=RANDOM, linestyle="--", linewidth=1,

@@ -96,6 +96,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
         num_images=derived.comparison.num_images,
         metric=derived.metric,
         tolerance=f"{derived.tolerance:.0%}",
+        target=f"{derived.target_ms:g} ms",
         searched=[_row(c, i, derived) for i, c in enumerate(derived.candidates, 1)],
         random=[_row(c, i, derived) for i, c in enumerate(derived.random, 1)],
         comparison=derived.comparison.sentence(),
@@ -121,15 +122,16 @@ def candidates_csv(derived: Derived) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ("kind", "rank", "origin", "predicted_ms", "measured_ms", "p10_ms", "p90_ms",
+        ("kind", "rank", "origin", "predicted_ms", "measured_ms", "p10_ms", "p90_ms", "drift",
          f"supernet_{metric_key(derived.metric)}", "supernet_loss", "chosen", "architecture")
     )  # fmt: skip
     for kind, group in (("searched", derived.candidates), ("random", derived.random)):
         for rank, c in enumerate(group, 1):
-            spread = (c.timing.p10_ms, c.timing.p90_ms) if c.timing else ("", "")
+            spread = [f"{ms:.6g}" for ms in c.spread_ms or ()] or ["", ""]
             writer.writerow(
                 (kind, rank, c.origin, f"{c.predicted_ms:.6g}",
                  "" if c.measured_ms is None else f"{c.measured_ms:.6g}", *spread,
+                 "" if c.drift is None else f"{c.drift:.4g}",
                  f"{c.supernet_score:.6g}", f"{c.supernet_loss:.6g}",
                  int(c is derived.best), c.architecture)
             )  # fmt: skip
@@ -217,14 +219,17 @@ def _draw(report: SearchReport) -> list[tuple[_Image, Figure]]:
 def _facts(report: SearchReport) -> list[dict[str, str]]:
     derived, best = report.derived, report.derived.best
     facts = [
-        ("target", f"{derived.target_ms:g} ms"),
+        ("budget", f"{derived.target_ms:g} ms"),
         ("predicted (est.)", f"{best.predicted_ms:.3g} ms"),
-        (f"measured, {_signed(best.off_target(derived.target_ms))} from target",
+        (f"measured, {_signed(best.off_target(derived.target_ms))} of the budget",
          "–" if best.measured_ms is None else f"{best.measured_ms:.3g} ms"),
         ("prediction error", _signed(best.prediction_error)),
     ]  # fmt: skip
     if report.trained is not None:
         facts.append(_trained_fact(report.trained))
+        chance = derived.comparison.chance
+        if chance is not None:
+            facts.append((f"chance level of {report.trained.metric}", f"{chance:.1%}"))
     return [{"name": name, "value": value} for name, value in facts]
 
 
@@ -238,19 +243,18 @@ def _trained_fact(trained: Trained) -> tuple[str, str]:
 
 
 def _row(candidate: Candidate, number: int, derived: Derived) -> dict[str, Any]:
-    timing, chosen = candidate.timing, candidate is derived.best
-    off = candidate.off_target(derived.target_ms)
-    verdict = "not measured"
-    if off is not None:
-        verdict = "within" if abs(off) <= derived.tolerance else "dropped: off target"
+    chosen, spread = candidate is derived.best, candidate.spread_ms
+    keeps = candidate.keeps(derived.target_ms, derived.tolerance)
+    verdict = {None: "not measured", True: "within budget", False: "over budget"}[keeps]
     return {
         "number": number,
         "best": chosen,
         "origin": candidate.origin,
         "predicted": _digits(candidate.predicted_ms),
         "measured": "–" if candidate.measured_ms is None else _digits(candidate.measured_ms),
-        "spread": "–" if timing is None else f"{_digits(timing.p10_ms)}–{_digits(timing.p90_ms)}",
-        "off_target": _signed(off),
+        "spread": "–" if spread is None else f"{_digits(spread[0])}–{_digits(spread[1])}",
+        "drift": _signed(candidate.drift),
+        "off_target": _signed(candidate.off_target(derived.target_ms)),
         "prediction_error": _signed(candidate.prediction_error),
         "score": f"{candidate.supernet_score:.2%}",
         "loss": f"{candidate.supernet_loss:.3f}",
@@ -266,7 +270,7 @@ def _rounds(derived: Derived) -> str:
             f"Round {number} aimed at {r.low_ms:.3g} to {r.high_ms:.3g} ms predicted: "
             f"{r.draws_in_band} of {r.draws} draws from the distribution and "
             f"{r.random_draws_in_band} of {r.random_draws} uniform draws lay there; measured / "
-            f"predicted {r.measured_over_predicted:.3f}; {r.within} within the tolerance; "
+            f"predicted {r.measured_over_predicted:.3f}; {r.within} within the budget; "
             f"drift of the machine, taken out of the measurements, {r.drift:+.1%}."
         )
     mutated = sum(c.origin == "mutated" for c in derived.candidates)

@@ -1,8 +1,9 @@
-"""A clip and a photograph whose masks are known exactly, from two photographs in scikit-learn.
+"""Clips and a photograph whose masks are known exactly, from two photographs in scikit-learn.
 
-A flower flies past a pagoda, behind it once, seen by a camera that moves too; nothing is drawn at
-random. The flower is cut out of its photograph by its colour, and so is the pagoda it passes behind.
-The photographs are vultilion's and danielbuechele's, CC BY 2.0 (:data:`CREDIT`).
+A flower flies past a pagoda, seen by a camera that moves too; nothing is drawn at random. In the easy
+clip it stays in the open sky, in the hard one it passes behind the pagoda. The flower is cut out of its
+photograph by its colour, and so is the pagoda. The photographs are vultilion's and danielbuechele's,
+CC BY 2.0 (:data:`CREDIT`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy import ndimage
 
 CREDIT = "photographs by vultilion (flower) and danielbuechele (pagoda) on Flickr, CC BY 2.0"
 _PLACE = "sklearn.datasets.images"
-NUM_FRAMES, SIZE, FPS = 60, (480, 270), 15.0
+SIZE, FPS = (480, 270), 15.0
 _FLOWER_SIDE = 150  # pixels of the cut-out at scale 1
 _INSIDE_FLOWER, _INSIDE_PAGODA = (220, 300), (120, 205)  # row, column of the photographs
 
@@ -62,28 +63,28 @@ def flower_photo() -> KnownPhoto:
 
 
 class FlowerClip:
-    """``NUM_FRAMES`` frames of ``SIZE``, made when asked for: the same on every machine but for what
-    JPEG decoders differ in.
+    """The easy clip: the flower is in the open sky all the time.
 
-    While the flower is out of sight its mask is empty.
+    Its ``num_frames`` frames of ``SIZE`` are made when asked for: the same on every machine but for what
+    JPEG decoders differ in.
     """
 
-    size, fps = SIZE, FPS
+    size, fps, num_frames = SIZE, FPS, 40
 
     def __len__(self) -> int:
-        return NUM_FRAMES
+        return self.num_frames
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """uint8 RGB frame ``(height, width, 3)`` and the flower's mask, bool ``(height, width)``."""
-        if not 0 <= index < NUM_FRAMES:
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        moment = _moment(index / (NUM_FRAMES - 1))
-        ground, pagoda = self._seen(moment)
+        moment = self._moment(index / (len(self) - 1))
+        ground = self._seen(self._ground, moment)
         flower, alpha = self._flower(moment)
-        visible = alpha * (1 - pagoda)
+        visible = alpha * (1 - self._hiding(moment))
         frame = ground * (1 - visible[..., None]) + flower * visible[..., None]
         return np.rint(frame).astype(np.uint8), visible > 0.5
 
@@ -92,20 +93,28 @@ class FlowerClip:
         rows, columns = np.nonzero(self[frame][1])
         return round(columns.mean()), round(rows.mean())
 
-    @cached_property
-    def back(self) -> int:
-        """The first frame in which the flower, once hidden, is nearly all to be seen again."""
-        areas = [int(mask.sum()) for _, mask in self]
-        hidden = areas.index(0)
-        return next(k for k in range(hidden, len(self)) if areas[k] > 0.9 * areas[0])
+    def _moment(self, t: float) -> _Moment:
+        """``t`` from 0 to 1. The path stays right of the pagoda, whose colours are the flower's; the
+        camera stays inside the photograph."""
+        turn = 2 * math.pi * t
+        return _Moment(
+            camera=(380 + 30 * t, 170 - 20 * math.sin(turn)),
+            seen=440 - 40 * math.sin(math.pi * t),
+            flower=(575 - 190 * t, 95 + 75 * math.sin(math.pi * t)),
+            scale=0.62 + 0.10 * math.sin(turn),
+            angle=0.8 * turn,
+        )
 
-    def _seen(self, moment: _Moment) -> tuple[np.ndarray, np.ndarray]:
-        """The ground, float ``(height, width, 3)``, and how much of each pixel is the pagoda."""
+    def _hiding(self, moment: _Moment) -> np.ndarray | float:
+        """How much of each pixel is in front of the flower."""
+        return 0.0
+
+    def _seen(self, photo: Image.Image, moment: _Moment) -> np.ndarray:
+        """What the camera sees of a photograph, float ``(height, width, ...)``."""
         step = moment.seen / SIZE[0]
         left = moment.camera[0] - moment.seen / 2
         top = moment.camera[1] - step * SIZE[1] / 2
-        place = (step, 0.0, left, 0.0, step, top)
-        return _moved(self._ground, place), _moved(self._pagoda, place) / 255
+        return _moved(photo, (step, 0.0, left, 0.0, step, top))
 
     def _flower(self, moment: _Moment) -> tuple[np.ndarray, np.ndarray]:
         """The flower in the frame, its colours carried on beyond its edge, and its alpha."""
@@ -127,14 +136,6 @@ class FlowerClip:
         return Image.fromarray(_photo("china.jpg"))
 
     @cached_property
-    def _pagoda(self) -> Image.Image:
-        """Its upper storeys, as far down as the flower ever comes."""
-        dark = np.asarray(self._ground).min(2) < 140  # against sky and haze
-        storeys = np.zeros_like(dark)
-        storeys[25:258, 85:332] = dark[25:258, 85:332]
-        return _softened(_whole(ndimage.binary_closing(storeys, iterations=4), _INSIDE_PAGODA))
-
-    @cached_property
     def _cutout(self) -> Image.Image:
         """The flower with colours times alpha, so that its edge stays clean when it is turned."""
         photo = flower_photo()
@@ -152,16 +153,39 @@ class FlowerClip:
         return Image.fromarray(layers, "RGBX").resize(shape, Image.Resampling.BOX)
 
 
-def _moment(t: float) -> _Moment:
-    """``t`` from 0 to 1; the flower is quickest behind the pagoda."""
-    turn = 2 * math.pi * t
-    return _Moment(
-        camera=(216 + 200 * t - 26 * math.sin(turn), 140 + 22 * math.sin(turn)),
-        seen=430 - 60 * math.sin(math.pi * t),
-        flower=(60 + 480 * t - 45 * math.sin(turn), 140 - 30 * math.cos(turn)),
-        scale=0.55 + 0.12 * math.sin(1.5 * turn),
-        angle=1.2 * turn,
-    )
+class HiddenFlowerClip(FlowerClip):
+    """The hard clip: the flower passes behind the pagoda once, and its mask is empty meanwhile."""
+
+    num_frames = 60
+
+    @cached_property
+    def back(self) -> int:
+        """The first frame in which the flower, once hidden, is nearly all to be seen again."""
+        areas = [int(mask.sum()) for _, mask in self]
+        hidden = areas.index(0)
+        return next(k for k in range(hidden, len(self)) if areas[k] > 0.9 * areas[0])
+
+    def _moment(self, t: float) -> _Moment:
+        """``t`` from 0 to 1; the flower is quickest behind the pagoda."""
+        turn = 2 * math.pi * t
+        return _Moment(
+            camera=(216 + 200 * t - 26 * math.sin(turn), 140 + 22 * math.sin(turn)),
+            seen=430 - 60 * math.sin(math.pi * t),
+            flower=(60 + 480 * t - 45 * math.sin(turn), 140 - 30 * math.cos(turn)),
+            scale=0.55 + 0.12 * math.sin(1.5 * turn),
+            angle=1.2 * turn,
+        )
+
+    def _hiding(self, moment: _Moment) -> np.ndarray | float:
+        return self._seen(self._pagoda, moment) / 255
+
+    @cached_property
+    def _pagoda(self) -> Image.Image:
+        """Its upper storeys, as far down as the flower ever comes."""
+        dark = np.asarray(self._ground).min(2) < 140  # against sky and haze
+        storeys = np.zeros_like(dark)
+        storeys[25:258, 85:332] = dark[25:258, 85:332]
+        return _softened(_whole(ndimage.binary_closing(storeys, iterations=4), _INSIDE_PAGODA))
 
 
 def _photo(name: str) -> np.ndarray:

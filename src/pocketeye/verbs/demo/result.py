@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye.text import human_seconds
+from pocketeye.text import human_percent, human_seconds
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.demo.track import TrackDemo
 from pocketeye.verbs.evaluate.verb import EvaluateResult
@@ -43,15 +46,61 @@ class DemoResult(VerbResult):
         }
 
     def lines(self) -> list[str]:
-        steps = (
-            ("measure", self.measured), ("check", self.checked), ("search", self.searched),
-            ("export", self.exported), ("eval", self.evaluated),
-            ("track", self.tracked),
-        )  # fmt: skip
         lines = []
-        for name, result in steps:
+        for name, sentences in self.told().items():
             lines.append(f"[bold]{name}[/bold]  ({human_seconds(self.seconds[name])})")
-            lines += [f"  {line}" for line in result.lines()]
+            lines += [f"  {sentence}" for sentence in sentences]
+        return [
+            *lines,
+            "[bold]now yours[/bold]  (pictures of it all: the report below)",
+            f"  put photographs into FOLDER/CLASS/*.jpg, and say --data FOLDER instead of --data "
+            f"{self.searched.data}",
+        ]
+
+    def told(self) -> dict[str, list[str]]:
+        """What every step came to, in words for everybody."""
+        report, check = self.evaluated.result.report, self.checked.check
+        assert check is not None
+        fastest, slowest = self.measured.range_ms
+        return {
+            "measure": [
+                f"{len(self.measured.table.rows)} blocks timed, of which networks are made that take "
+                f"{fastest:.2f} to {slowest:.2f} ms",
+                f"on {self.searched.where}",
+            ],
+            "check": [
+                f"{check.n} networks it had not seen, predicted and then measured: {check.mape:.1%} off "
+                f"on average, {check.max_error:.1%} at most"
+            ],
+            "search": self._of_the_search(),
+            "export": [self.exported.parity.lines()[0], *self.exported.latency.lines()],
+            "eval": [
+                f"the exported file names {human_percent(report.top1)} of {report.n} photographs "
+                f"rightly, of other slides than it learnt from{self.beside()}"
+            ],
+            "track": self.tracked.lines(),
+        }
+
+    def beside(self) -> str:
+        """The level an accuracy is to be read beside."""
+        chance = self.searched.comparison.chance
+        return "" if chance is None else f" (guessing: {human_percent(chance)})"
+
+    def _of_the_search(self) -> list[str]:
+        best, seen, trained = self.searched.best, self.searched.comparison, self.searched.trained
+        assert best.measured_ms is not None
+        lines = [
+            f"at most {self.searched.target_ms:g} ms wanted: the network found takes "
+            f"{best.measured_ms:.3g} ms, and was predicted to take {best.predicted_ms:.3g}",
+            f"before its training it names {human_percent(seen.searched_best)} rightly, "
+            f"{seen.num_random} random networks for the same time {human_percent(seen.random_mean)} on "
+            f"average and {human_percent(seen.random_best)} at best{self.beside()}",
+        ]
+        if trained is not None:
+            lines.append(
+                f"after {trained.epochs} epochs of training: {human_percent(trained.value)} of "
+                f"{trained.num_images} photographs; three kinds of cells are an easy task"
+            )
         return lines
 
     def written(self) -> list[Path]:
@@ -64,15 +113,27 @@ class DemoResult(VerbResult):
         ]
 
     def next_commands(self) -> list[str]:
-        table = self.measured.written()[0]
-        faster = float(f"{0.9 * self.searched.target_ms:.3g}")
+        """To follow the flower, a network for half the time, one trained for longer, its speed."""
+        table, data = shlex.quote(str(self.measured.written()[0])), self.searched.data
+        half = float(f"{self.searched.target_ms / 2:.3g}")
         return [
-            f"pocketeye search --table {table} --target-ms {faster:g}",
-            f"pocketeye bench {self.exported.artifact.folder}",
-            "pocketeye measure fbnet --out mine.latency.json",
+            *_activation(),
             self.tracked.commands[1],
+            f"pocketeye search --table {table} --target-ms {half:g} --data {data}",
+            self.searched.next_commands()[-1],
+            f"pocketeye bench {shlex.quote(str(self.exported.artifact.folder))}",
         ]
 
     @property
     def exit_code(self) -> int:
         return self.exported.exit_code
+
+
+def _activation() -> list[str]:
+    """The command that puts ``pocketeye`` on the path of the terminal, where it is not."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("pocketeye") or not script.is_file():
+        return []
+    here = Path.cwd()
+    shown = script.relative_to(here) if script.is_relative_to(here) else script
+    return [f"source {shlex.quote(str(shown))}"]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pocketeye.data.classification.images import BLOOD_CELLS
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
@@ -23,7 +24,7 @@ from pocketeye.verbs.measure import measure
 from pocketeye.verbs.search import search
 
 _Result = TypeVar("_Result", bound=VerbResult)
-_SPACE, _DATA = "digits", "digits"
+SPACE = DATA = BLOOD_CELLS
 _TARGET_SHARE = 0.75
 
 
@@ -31,20 +32,20 @@ def demo(
     *,
     out: Path = Path("out/demo"),
     target_ms: float | None = None,
-    epochs: int = 20,
-    train_epochs: int = 24,
+    epochs: int = 12,
+    train_epochs: int = 12,
     seed: int = 0,
     overwrite: bool = False,
 ) -> DemoResult:
     """Measure this machine, search a network for it, train, export, prove, track: minutes on two cores.
 
-    The images are the handwritten digits that come with scikit-learn, and two photographs of its for
-    the tracker, so no network is needed.
+    The images are the photographs of blood cells that come along, and for the tracker two photographs
+    of scikit-learn, so no network is needed.
 
     Args:
         out: folder of everything that is written.
-        target_ms: wanted latency; by default three quarters of what a middling random network of
-            the space takes here.
+        target_ms: milliseconds the network may take at most; by default three quarters of what a
+            middling random network of the space takes here.
         epochs: epochs of the search.
         train_epochs: epochs of the training from scratch.
         seed: of everything random.
@@ -67,7 +68,7 @@ def demo(
         seconds[name] = time.perf_counter() - start
         return result
 
-    measured = step("measure", measure, _SPACE, out=table_path, overwrite=overwrite, seed=seed)
+    measured = step("measure", measure, SPACE, out=table_path, overwrite=overwrite, seed=seed)
     checked = step("check", measure, check=table_path, seed=seed + 1)
     table = LatencyTable.load(table_path)
     searched = step(
@@ -75,7 +76,7 @@ def demo(
         search,
         table=table_path,
         target_ms=_middling(table, seed) if target_ms is None else target_ms,
-        data=_DATA,
+        data=DATA,
         out=folder,
         epochs=epochs,
         train_epochs=train_epochs,
@@ -83,9 +84,9 @@ def demo(
         overwrite=overwrite,
     )
     exported = step(
-        "export", export, str(folder), data=_DATA, samples=256, out=out / "onnxruntime-fp32"
+        "export", export, str(folder), data=DATA, samples=256, out=out / "onnxruntime-fp32"
     )
-    evaluated = step("eval", evaluate_classifier, str(exported.artifact.folder), data=_DATA)
+    evaluated = step("eval", evaluate_classifier, str(exported.artifact.folder), data=DATA)
     tracked = step("track", track_demo, out)
     result = DemoResult(
         out=out,
@@ -104,6 +105,6 @@ def demo(
 
 def _middling(table: LatencyTable, seed: int) -> float:
     """Three quarters of the median predicted latency of random networks, to three digits."""
-    space, rng = load_space(_SPACE), random.Random(seed)
+    space, rng = load_space(SPACE), random.Random(seed)
     median = statistics.median(table.predict(space.sample(rng)) for _ in range(200))
     return float(f"{_TARGET_SHARE * median:.3g}")
