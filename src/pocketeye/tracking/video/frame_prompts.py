@@ -1,4 +1,4 @@
-"""Prompts as they are written on the command line: ``x,y``, ``x,y:0``, ``x0,y0,x1,y1``, ``2:x,y@50``."""
+"""Read prompts as a command gives them: ``x,y``, ``x,y:0``, ``x0,y0,x1,y1``, ``2:x,y@50``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from dataclasses import dataclass, field
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking import Session, TrackedFrame
 
+# ID:PLACE, with @FRAME where it is not the frame of --frame.
 _OBJECT = re.compile(r"(\d+):([^@]+)(?:@(\d+))?")
 
 
 @dataclass(slots=True)
 class FramePrompt:
-    """What is said of one object in one frame."""
+    """Hold the prompts that a user gives for one object in one frame.
+
+    Attributes:
+        object_id: the user's number, from 1 up.
+        frame: number of the frame, from 0 up.
+        points: (x, y) in pixels of the video.
+        labels: of each point: 1 on the object, 0 beside it.
+        box: (x0, y0, x1, y1) in pixels of the video, or None.
+    """
 
     object_id: int
     frame: int
@@ -23,13 +32,14 @@ class FramePrompt:
     box: tuple[float, ...] | None = None
 
     def words(self) -> list[str]:
-        """As it is written on the command line."""
+        """Return one text per prompt, written as the command line takes it with ``--object``."""
         places = [",".join(f"{number:g}" for number in self.box)] if self.box else []
         for (x, y), label in zip(self.points, self.labels, strict=True):
             places.append(f"{x:g},{y:g}" + ("" if label else ":0"))
         return [f"{self.object_id}:{place}@{self.frame}" for place in places]
 
     def add_to(self, session: Session) -> TrackedFrame:
+        """Give the prompts to a session and return what it then knows of the frame."""
         return session.add(
             self.object_id,
             frame=self.frame,
@@ -42,14 +52,21 @@ class FramePrompt:
 def parse_prompts(
     point: Sequence[str], box: str | None, frame: int, objects: Sequence[str]
 ) -> list[FramePrompt]:
-    """Prompts by frame, then by object; those without a number are of object 1, in ``frame``.
+    """Read the prompts of a command, sorted by frame, then by object.
+
+    Args:
+        point: texts ``x,y`` or ``x,y:0``, for object 1 in ``frame``.
+        box: text ``x0,y0,x1,y1``, for object 1 in ``frame``, or None.
+        frame: the frame of prompts that name none.
+        objects: texts ``ID:PLACE`` or ``ID:PLACE@FRAME``.
 
     Raises:
-        InvalidValue: not written like that, or no prompt at all.
+        InvalidValue: a text is not written like that, or there is no prompt at all.
     """
     found: dict[tuple[int, int], FramePrompt] = {}
 
     def of(object_id: int, at: int) -> FramePrompt:
+        # Several points of one object in one frame are one prompt: the network sees them together.
         return found.setdefault((at, object_id), FramePrompt(object_id, at))
 
     for text in point:
@@ -68,6 +85,7 @@ def parse_prompts(
             "nothing says what to track: point at it with --point x,y, --box x0,y0,x1,y1 or "
             "--object ID:x,y@FRAME"
         )
+    # Frames in order: the session is prompted while it runs, and cannot go back.
     return [found[key] for key in sorted(found)]
 
 
@@ -77,8 +95,10 @@ def _add(prompt: FramePrompt, text: str, counts: tuple[int, ...], form: str) -> 
         numbers = tuple(float(part) for part in place.split(","))
     except ValueError:
         numbers = ()
+    # Four numbers are a box and two a point; "counts" says which of them this option takes.
     is_box = len(numbers) == 4
     if len(numbers) not in counts or (colon and (is_box or sign not in ("0", "1"))):
+        # A sign belongs to a point alone: a box is always on the object.
         raise InvalidValue(f"{form}, got {text!r}")
     if not is_box:
         prompt.points.append((numbers[0], numbers[1]))

@@ -15,7 +15,12 @@ from pocketeye.tracking.video.frame_prompts import FramePrompt
 
 
 class WatchedFrames:
-    """Results frame by frame, with the prompts given when their frame comes; counts as it goes."""
+    """Iterate over the results of a session, giving each prompt when its frame comes.
+
+    Attributes:
+        rows: of each frame so far, its number and the objects found, ready for JSON.
+        seconds: spent in tracking so far, without what the caller does between frames.
+    """
 
     def __init__(self, session: Session, prompts: Sequence[FramePrompt]) -> None:
         self.session = session
@@ -30,7 +35,7 @@ class WatchedFrames:
             results = self._results(video)
             while True:
                 began = time.perf_counter()
-                result = next(results, None)
+                result = next(results, None)  # timed alone: the caller draws and writes in between
                 took = time.perf_counter() - began
                 if result is None:
                     return
@@ -43,10 +48,11 @@ class WatchedFrames:
 
     def _results(self, video: Frames) -> Iterator[TrackedFrame]:
         first = self.prompts[0].frame
+        # An object that appears later must not be known before: its prompt waits for its frame.
         for prompt in self.prompts:
             if prompt.frame == first:
                 prompt.add_to(self.session)
-        # What a stream has shown before the first prompt is gone.
+        # A stream cannot go back to what it has shown before the first prompt.
         start = first if video.num_frames is None else 0
         for result in self.session.run(start):
             assert result.frame is not None

@@ -1,4 +1,4 @@
-"""Objects followed through a video: prompts at any frame, masks frame by frame, constant memory.
+"""Follow objects through a video: prompts at any frame, masks frame by frame, constant memory.
 
 The rules are those of SAM 2's video predictor as EfficientTAM uses it. Differences, all on purpose: an
 object is not tracked before it was first shown, ``run`` yields as many frames as it is asked for, and
@@ -37,11 +37,13 @@ from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
 
-_MOST_EDITED = 4  # frames whose features are kept, for going to and fro between them
+_MOST_EDITED = 4  # frames whose features are kept: a user corrects a few of them in turn
 
 
 class Session:
-    """Made by :meth:`Tracker.open`. A refused call changes nothing; the session goes on.
+    """Track objects through one video; :meth:`Tracker.open` makes it.
+
+    A refused call changes nothing; the session goes on.
 
     Attributes:
         options: as given, for the session's whole life.
@@ -57,7 +59,7 @@ class Session:
         self._view: View | None = None
         self._edited: Ring[View] = Ring(_MOST_EDITED)
         self._next_pushed = 0
-        self._reverse = False
+        self._reverse = False  # direction of the last pass: a correction reads what that pass read
         self._rule = options.memory_rule or tracker.model.memory_rule
 
     @property
@@ -67,6 +69,7 @@ class Session:
 
     @property
     def frame(self) -> int | None:
+        """Number of the frame last looked at, or None."""
         return self._view.frame if self._view else None
 
     def __enter__(self) -> Self:
@@ -146,6 +149,7 @@ class Session:
             prompt = Prompt(
                 points=(*before.points, *prompt.points), labels=(*before.labels, *prompt.labels)
             )
+        # From here on nothing raises: a prompt that is refused has left the session as it was.
         with self.tracker.computing(self.options.plain):
             answer = self._answer_to(prompt, view, known)
         memory = known or ObjectMemory(
@@ -201,7 +205,7 @@ class Session:
             else:
                 start = min(memory.first for memory in self._objects.values())
         start, stop = self._range(start, stop, reverse)
-        return self._run(start, stop, reverse)
+        return self._run(start, stop, reverse)  # a generator apart: run() itself raises, not next()
 
     def _run(self, start: int, stop: int | None, reverse: bool) -> Iterator[TrackedFrame]:
         assert self.video is not None
@@ -300,7 +304,7 @@ class Session:
             stability_fallback=self.options.stability_fallback,
             details=details,
         )
-        maps = self._write(feat, said.mask, binarize=False)
+        maps = self._write(feat, said.mask, binarize=False)  # SAM 2 fills holes after this
         low, scores = self._low(said), said.score.flatten().tolist()
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
@@ -310,7 +314,7 @@ class Session:
             )
 
     def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
-        """What the network makes of a prompt."""
+        """Return what the network makes of a prompt."""
         model, (feat, details) = self.tracker.model, self._seen(view)
         if prompt.mask is not None:
             mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
@@ -325,16 +329,16 @@ class Session:
                 stability_fallback=self.options.stability_fallback,
                 details=details,
             )
-        low = self._low(said)
+        low = self._low(said)  # for a prompt SAM 2 writes the filled mask, at low resolution
         maps = self._write(feat, low, binarize=self.options.binarize_click_masks)
         return FrameOutput(low, said.score.item(), said.pointer.float(), MapRow(maps, 0))
 
     def _feat_for_prompt(self, feat: Tensor, frame: int, memory: ObjectMemory | None) -> Tensor:
-        """A frame in which the object was tracked knows its memory; else it begins anew."""
+        """Return features that know the object's memory, if it was tracked in this frame before."""
         reading = None
         if memory is not None and frame in memory.tracked:
             reading = memory.reading(frame, self._reverse)
-        if reading is None:
+        if reading is None:  # SAM 2: a first prompt reads no memory, not even other prompts
             return self.tracker.model.without_memory(feat)
         return self.tracker.condition(feat, [reading], self.options.plain)
 
@@ -357,7 +361,7 @@ class Session:
         return fill_holes(said.mask.float(), self.options.hole_area)
 
     def _known(self, view: View, *, only_due: bool = False) -> TrackedFrame:
-        """The result of a frame; unless ``only_due``, with what an earlier pass said in it."""
+        """Return the result of a frame; unless ``only_due``, with what an earlier pass found in it."""
         answers = []
         for memory in self._objects.values():
             if not only_due or memory.is_due(view.frame, self._reverse):
@@ -373,7 +377,7 @@ class Session:
             )  # fmt: skip
 
     def _max_prompted(self, num_objects: int) -> int:
-        """Prompted maps that each of so many objects may keep.
+        """Return how many prompted maps each of so many objects may keep.
 
         Raises:
             InvalidValue: the budget does not hold them.

@@ -1,4 +1,4 @@
-"""The result of a frame of a session: masks in the pixels of the video, logits on demand."""
+"""Make the result of a frame: masks in the pixels of the video, logits on demand."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from torch import Tensor
 from pocketeye.results import Masks, Result
 from pocketeye.tracking.video.memory import FrameOutput
 
-_SUPPRESSED = -10.0  # at most, where another object has won the pixel
+_SUPPRESSED = -10.0  # SAM 2's bound where another object wins the pixel: a probability of 5e-5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedFrame(Result):
-    """The objects of one frame; ``scores`` are probabilities that the object is in the frame.
+    """Hold the objects of one frame.
 
-    An object that is not in the frame (score below 0.5) has an empty mask.
+    ``scores`` are probabilities that the object is in the frame. An object that is not (score below 0.5)
+    has an empty mask.
 
     Attributes:
-        low_res_masks: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's
-            size.
-        non_overlapping: each pixel belongs to one object at most.
+        low_res_masks: ``(N, 1, h, w)`` logits of the network, small holes filled, at a quarter of its
+            input's size. Logits at the video's size would be the largest thing that a result holds.
+        non_overlapping: tells that each pixel belongs to one object at most.
     """
 
     low_res_masks: Tensor
@@ -38,7 +39,12 @@ class TrackedFrame(Result):
 
 
 def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> Tensor:
-    """Logits ``(N, 1, h, w)`` as ``(N, height, width)``, in competition if they may not overlap."""
+    """Enlarge logits ``(N, 1, h, w)`` to ``(N, height, width)``.
+
+    Args:
+        size: (width, height) of the video.
+        non_overlapping: leave each pixel to the object with the largest logit there.
+    """
     shape = (size[1], size[0])
     if not low.shape[0]:
         return low.new_zeros(0, *shape)
@@ -58,9 +64,10 @@ def tracked_frame(
     image: np.ndarray | None,
     non_overlapping: bool,
 ) -> TrackedFrame:
-    """From the answers, by object id."""
+    """Make the result from the answers, each with its object's id."""
     parts = [answer.low_res_masks for _, answer in answers]
     low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)
+    # Cut after enlarging, not before: the outline then lies between the network's pixels.
     filled = (at_video_size(low, size, non_overlapping) > 0).cpu().numpy()
     scores = torch.tensor([answer.score for _, answer in answers]).sigmoid()
     return TrackedFrame(
