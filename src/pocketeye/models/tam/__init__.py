@@ -1,4 +1,4 @@
-"""Tracking anything: pure modules of EfficientTAM; the session around them is in ``tracking``."""
+"""Modules of EfficientTAM, without state; the session around them is in ``pocketeye.tracking``."""
 
 from pocketeye.models.tam.create import TAMSpec as TAMSpec
 from pocketeye.models.tam.create import create_tam as create_tam

@@ -1,4 +1,4 @@
-"""From a name to a tracker: the eight published networks, and smaller members of our own."""
+"""Make a tracker from its name: the eight published networks, and smaller ones of our own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ from pocketeye.models.tam.tam import TAM
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViTSpec:
-    """A plain windowed ViT."""
+    """Give the numbers of a plain windowed ViT.
+
+    Attributes:
+        dim: width of the tokens.
+        num_heads: heads of each attention; the published networks have 64 channels per head.
+        depth: number of blocks.
+        global_blocks: blocks that attend over the whole map; the others attend within windows.
+    """
 
     dim: int
     num_heads: int
@@ -35,13 +42,20 @@ class ViTSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TAMSpec:
-    """The numbers of a tracker.
+    """Give the numbers of a tracker.
 
-    ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
-    memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
-    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` is the
-    one of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's map as well,
-    with ``matching`` masks are carried along by likeness as well.
+    Attributes:
+        trunk: a plain ViT, or the name of a timm backbone.
+        image_size: side of its square image, in pixels.
+        dim: width of the features; ``mem_dim`` is that of the memory.
+        num_mem_layers: layers of memory attention.
+        ffn_dim: hidden width of the MLPs in memory attention and mask decoder.
+        pooling: see :class:`Pooling`.
+        mask_chs: widths of the memory encoder's mask branch at strides 2, 4, 8 and 16.
+        details: let the mask decoder see the trunk's maps of strides 8 and 4.
+        memory_rule: see :class:`TAM`.
+        prompt_maps: draw prompts into the image's map as well.
+        matching: carry masks along by likeness as well.
     """
 
     trunk: ViTSpec | str
@@ -58,6 +72,8 @@ class TAMSpec:
     matching: bool = False
 
 
+# The suffixes are the authors' file names. By the tables of the paper _1 (equation 5) is what it calls
+# "/2", the size of the window; _2 is its equation 6.
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
     whole = TAMSpec(trunk=trunk)
     return {
@@ -68,6 +84,8 @@ def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
     }
 
 
+# The numbers that our own networks share. The published ones spend most of a frame in memory attention
+# (303 of 365 GMAC in Ti at 1024 pixels): these have a quarter of the side, half the width, one layer.
 _NARROW = TAMSpec(
     trunk="fbnet_a",
     details=True,
@@ -105,7 +123,7 @@ _PARTS = ("image_encoder", "memory_attention", "memory_encoder", "prompt_encoder
 
 
 def list_tams(pattern: str = "*") -> list[str]:
-    """Names of the trackers, sorted; ``pattern`` as in the shell."""
+    """Return the names of the trackers, sorted; ``pattern`` is matched as in the shell."""
     return sorted(name for name in SPECS if fnmatch(name, pattern))
 
 
@@ -158,7 +176,7 @@ def create_tam(
     elif trunk is not None:
         raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
     made = {**_default_parts(spec, size, made), **made}
-    memory: Any = made["memory_attention"]  # a part of the user's may have another width
+    memory: Any = made["memory_attention"]  # the user's own may have another size or width
     if spec.prompt_maps:
         made["prompt_maps"] = PromptMaps(memory.feat_size, memory.dim)
     if spec.matching:
@@ -201,6 +219,7 @@ def _trunk(trunk: ViTSpec | str | nn.Module, size: tuple[int, int], pad_windows:
             global_blocks=trunk.global_blocks,
             pad_windows=pad_windows,
         )
+    # A tag after the dot names weights ("resnet18.a1_in1k"); the network is the part before it.
     if not timm.is_model(trunk.partition(".")[0]):
         raise unknown("backbone", trunk, timm.list_models(), "see `pocketeye list --include-timm`")
     return BackboneTrunk(timm.create_model(trunk, features_only=True))
@@ -209,6 +228,7 @@ def _trunk(trunk: ViTSpec | str | nn.Module, size: tuple[int, int], pad_windows:
 def _checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
+        # Proposes the nearest size that fits: a user has the size of a video in mind, not multiples.
         fitting = "x".join(str(max(1, round(side / STRIDE)) * STRIDE) for side in size)
         raise InvalidValue(
             f"a tracker's image is (height, width) in multiples of {STRIDE}, not "
