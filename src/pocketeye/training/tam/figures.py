@@ -1,4 +1,4 @@
-"""``validation.png`` of a tracker's run: what it answered in validation."""
+"""Draw ``validation.png`` of a tracker's run: what it answered in validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.tam.task import Shown, TamTraining
 
-_ROWS, _SIDE = 6, 128
+_ROWS, _SIDE = 6, 128  # pixels of a tile: six rows of eight frames fit on a page
 _ANSWER, _TRUTH = (255, 140, 0), (0, 255, 120)
 
 
@@ -42,6 +42,7 @@ def save_strip(shown: Shown, path: Path) -> Path:
             answer = by_frame[frame][number : number + 1] if frame in by_frame else None
             tiles.append(_tile(pixels, batch.masks[number, frame], answer))
         rows.append(np.concatenate(tiles, 1))
+    # Written beside and renamed: a viewer that watches the folder never sees half an image.
     partial = path.with_name(f".{path.name}.partial")
     Image.fromarray(np.concatenate(rows)).save(partial, "PNG")
     partial.replace(path)
@@ -55,6 +56,7 @@ def _tile(pixels: torch.Tensor, truth: torch.Tensor, answer: torch.Tensor | None
         inside = (logits > 0).cpu().numpy()
         tile[inside] = 0.5 * tile[inside] + 0.5 * np.asarray(_ANSWER)
     shown = F.interpolate(truth[None, None].float(), size=(_SIDE, _SIDE))
+    # A pixel whose neighbourhood goes further than itself lies just outside of the object.
     edge = F.max_pool2d(shown, 3, 1, 1) != shown
     tile[edge[0, 0].cpu().numpy()] = _TRUTH
     return tile.round().astype(np.uint8)
