@@ -72,7 +72,7 @@ def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> P
         raise InvalidValue("nothing points at the object: give points=, box= or mask=")
     return Prompt(
         points=tuple((x, y) for x, y in given),
-        # Corners before clicks: the order in which SAM was trained.
+        # SAM 2 wants a box before any point.
         labels=(*((TOP_LEFT, BOTTOM_RIGHT) if corners else ()), *marks.tolist()),
     )
 
