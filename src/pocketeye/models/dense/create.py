@@ -1,4 +1,4 @@
-"""From a name or a file to the backbone of a detector or segmenter."""
+"""Make the backbone of a detector or segmenter from a name or a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create_backbone(
     pretrained: bool = False,
     **kwargs: Any,
 ) -> DenseBackbone:
-    """The backbone of that name, architecture or run folder (whose best weights it then has).
+    """Make the backbone of that name, architecture or run folder (whose best weights it then has).
 
     Args:
         kwargs: for :func:`pocketeye.create_model`, for example ``drop_path_rate``.
@@ -62,5 +62,5 @@ def load_backbone(
 
 
 def backbone_name(backbone: str | Path | Architecture) -> str:
-    """What a person calls it."""
+    """Return what a person calls it."""
     return backbone.name if isinstance(backbone, Architecture) else str(backbone)

@@ -1,4 +1,4 @@
-"""Detectors and segmenters of the official CAS-ViT code, brought to our keys.
+"""Bring detectors and segmenters of the official CAS-ViT code to our keys.
 
 Their files have the layout of mmdetection 2.24 and mmsegmentation 0.24: the backbone under
 ``backbone.`` (:mod:`pocketeye.models.backbones.casvit_keys` renames it), the pyramid under
@@ -103,6 +103,7 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
     else:
         renamed = {key.removeprefix("backbone."): value for key, value in theirs.items()}
     ours = {f"{_BODY}{key}": value for key, value in renamed.items()}
+    # Lateral convolutions count the backbone's maps: what fpn_convs has beyond them is P6 and P7.
     num_levels = sum(1 for key in state_dict if re.match(r"neck\.lateral_convs\.\d+\.conv\.w", key))
     for key, value in state_dict.items():
         if key not in theirs:
