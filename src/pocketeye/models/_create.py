@@ -74,6 +74,7 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
         if pretrained:
             return _pretrained(named.name, **kwargs)
         return timm.create_model(named.name, pretrained=False, **kwargs)  # type: ignore[no-any-return]
+    # A run that comes along is its weights: to ask for them once more is no mistake.
     if pretrained and not (isinstance(named, Run) and named.bundled):
         raise InvalidValue(f"{name}: pretrained weights go with names, not with files")
     if isinstance(named, ArchitectureFile):
@@ -116,10 +117,12 @@ def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
         InvalidValue, MissingFile: as :func:`create_model` and :func:`pocketeye.load_checkpoint`.
     """
     state = read_state_dict(checkpoint)
+    # Made twice if need be: the weights of another network leave no trace in the caller's generator.
     with torch.random.fork_rng(devices=[]):
         module = create_model(name)
         held = classes_in(state, module)
         known: dict[str, Any] = {}
+        # A head of other classes is told by its own name, the stem by being the first convolution.
         if held not in (None, getattr(module, "num_classes", None)):
             known["num_classes"] = held
         stem = next((k for k, p in module.named_parameters() if p.ndim == 4), "")
@@ -132,8 +135,10 @@ def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
 
 def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
     """Build the network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
+    # Any registered FBNet would do: the architecture replaces its own.
     model: nn.Module = timm.create_model("fbnet_c", architecture=architecture, **kwargs)
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
+    # timm's configuration is FBNet-C's: preprocessing and card of this network must be its own.
     if cfg is not None and isinstance(model, fbnet.FBNet):
         arch = model.architecture
         size = sides(architecture.input_size)

@@ -17,7 +17,7 @@ _names: dict[str, str] = {}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointFilter:
-    """How a family reads checkpoints.
+    """Say how a family reads checkpoints.
 
     Attributes:
         kinds: classes of its networks.
@@ -43,6 +43,7 @@ def register_model(fn: _Builder) -> _Builder:
     Raises:
         ValueError: timm or we already have a model of that name.
     """
+    # timm itself only warns, and the later model would silently take the place of the other.
     if timm.is_model(fn.__name__):
         raise ValueError(f"a model named {fn.__name__!r} is already registered")
     _names[fn.__name__] = fn.__module__
@@ -80,4 +81,5 @@ def checkpoint_filter(
 
 def filter_of(network: nn.Module) -> CheckpointFilter | None:
     """Return how checkpoints of a network's family are read; None where nothing is registered."""
+    # The first that fits: classes of two families are never derived from one another.
     return next((known for known in _filters if isinstance(network, known.kinds)), None)

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models._registry import filter_of
 
+# EMA first: it is what was evaluated, in timm's checkpoints as in the official ones.
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")
+_PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and of torch.compile
 # What torch and safetensors raise for files that end too early or hold something else.
 _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, struct.error)
 
@@ -108,6 +109,7 @@ def load_checkpoint(
     network = model.model if isinstance(model, FeatureGetterNet) else model
     state_dict, source = _filtered(network, path_or_state_dict)
     _require_fit(network, state_dict, source)
+    # All was checked before: a checkpoint that does not fit leaves the model as it was.
     network.load_state_dict(state_dict)
     known = filter_of(network)
     if known and known.after and not isinstance(path_or_state_dict, Mapping):
@@ -124,6 +126,7 @@ def backbone_state_dict(
         MissingFile, InvalidValue: as for :func:`load_checkpoint`, but for unexpected keys.
     """
     state_dict, source = _filtered(network, path_or_state_dict)
+    # The head of the file is left, whatever it is for; the backbone must be there as a whole.
     ours = network.state_dict()
     state_dict = {key: value for key, value in state_dict.items() if key in ours}
     _require_fit(network, state_dict, source)
@@ -187,6 +190,7 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         explained = known.explain(state_dict, model) if known and known.explain else None
         problem = explained or "; ".join(problems)
         raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
+    # BN's counters that older files lack: ours stay, so that loading can be strict.
     if isinstance(state_dict, dict):
         for key in ours:
             state_dict.setdefault(key, ours[key])

@@ -1,4 +1,4 @@
-"""A JSON file beside weights or graphs that says what they are: its base class and its one reader.
+"""Read and write the JSON beside weights or graphs that says what they are: base class and reader.
 
 Each kind of network has a frozen dataclass derived from :class:`Description`. The reader holds every
 field of a file to the type in that class, so whoever has a description need not check it again.
@@ -23,7 +23,7 @@ _SCHEMAS = (*_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1")
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What one must know of a saved network to use it; derive a frozen dataclass from it.
+    """Say what one must know of a saved network to use it; derive a frozen dataclass from it.
 
     Attributes:
         FILE: name of the file.
@@ -74,6 +74,7 @@ class Description:
         if schema != cls.SCHEMA:
             raise ValueError(f"its schema is {schema!r}, not {cls.SCHEMA!r}")
         hints, known = get_type_hints(cls), {field.name: field for field in fields(cls)}
+        # Refused, not passed over: a misspelt field would silently leave its default in force.
         if foreign := sorted(data.keys() - known.keys()):
             raise ValueError(f"it has the field {foreign[0]!r}, which is not known")
         for name, field in known.items():

@@ -26,7 +26,7 @@ _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A name of ours: a backbone, perhaps with a tag after a dot, or a tracker (``task`` says which)."""
+    """Name one of ours: a backbone, perhaps with a tag after a dot, or a tracker, as ``task`` says."""
 
     name: str
     task: Task = CLASSIFY
@@ -38,12 +38,13 @@ class Named:
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return "a tracker" if self.task.takes_prompts else "a registered network"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmName:
-    """A name that timm brings, perhaps with a tag after a dot."""
+    """Name a network that timm brings, perhaps with a tag after a dot."""
 
     name: str
 
@@ -63,7 +64,7 @@ class TimmName:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureFile:
-    """An ``architecture.json``; where its folder was named, ``weights`` are those in it, if any."""
+    """Point at an ``architecture.json``; ``weights`` are those of its folder, if that was named."""
 
     path: Path
     weights: Path | None = None
@@ -74,7 +75,7 @@ class ArchitectureFile:
 
     @property
     def name(self) -> str:
-        """Its folder's name for ``NAME/architecture.json``, else that of the file."""
+        """Name of its folder for ``NAME/architecture.json``, else that of the file."""
         path = self.path.resolve()
         return path.parent.name if path.name == ARCHITECTURE else path.stem
 
@@ -85,7 +86,10 @@ class ArchitectureFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The folder of a run, of any task; ``bundled`` for those that come along and go by their name."""
+    """Point at the folder of a run, of any task.
+
+    ``bundled`` marks those that come along and go by their name.
+    """
 
     folder: Path
     task: Task
@@ -101,7 +105,7 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """Its best weights.
+        """Path of its best weights.
 
         Raises:
             MissingFile: there are none before the first epoch is over.
@@ -116,7 +120,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactFolder:
-    """The folder of an exported artefact, of any task."""
+    """Point at the folder of an exported artefact, of any task."""
 
     folder: Path
     task: Task
@@ -145,6 +149,7 @@ def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
             description; the sentence says what to give instead.
         MissingFile: nothing at that path, or a folder without a network.
     """
+    # The disk first: whoever has a folder "fbnet_c" with a network in it means that one.
     found = network_at(Path(model)) or _by_name(str(model))
     if found is None:
         raise _mistake(str(model), Path(model), others)
@@ -221,6 +226,7 @@ def _listed(verbs: tuple[str, ...]) -> str:
 def network_at(path: Path) -> Reference | None:
     """Recognise what lies at a path; None where it is no network."""
     if path.is_dir():
+        # An artefact may lie in a run's folder beside model.json: what was exported last is meant.
         if (path / MANIFEST).is_file():
             return ArtifactFolder(folder=path, task=_task_of_artifact(path))
         if (path / MODEL).is_file():
@@ -231,6 +237,7 @@ def network_at(path: Path) -> Reference | None:
         return None
     if not path.is_file():
         return None
+    # A file of the folder names the folder: shells complete paths to files.
     if path.name in (MODEL, MANIFEST, DENSE_MANIFEST):
         return network_at(path.parent)
     return ArchitectureFile(path=path) if path.suffix == ".json" else None
@@ -247,6 +254,7 @@ def _task_of_artifact(folder: Path) -> Task:
 def _by_name(text: str) -> Reference | None:
     """Return the network of that name, None for an unknown one; an unknown tag raises InvalidValue."""
     folder = bundled_run(text)
+    # Ours go first: a bundled name has a dot as timm's tags have, and timm would not know it.
     if folder is not None:
         return Run(folder=folder, task=task_in(folder / MODEL), bundled=True)
     if text in list_tams():

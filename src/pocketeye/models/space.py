@@ -1,4 +1,4 @@
-"""A search space as data: stages of layers, each layer with its legal candidate blocks.
+"""Describe a search space as data: stages of layers, each layer with its legal candidate blocks.
 
 The paper's space (FBNet, tables 1 and 2) is 22 layers with 9 candidates; a space of one's own is a
 YAML file of the same schema::
@@ -40,6 +40,7 @@ from pocketeye.models.architecture import (
 )
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_value
 
+# FBNet's table 2, in the paper's order: the columns of theta are written and read in it.
 PAPER_CANDIDATES = (
     "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
 )  # fmt: skip
@@ -47,7 +48,7 @@ PAPER_CANDIDATES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSpec:
-    """A run of layers of one width; ``stride`` belongs to the first of them.
+    """Describe a run of layers of one width; ``stride`` belongs to the first of them.
 
     ``candidates`` replaces the candidates of the space in this stage.
     """
@@ -60,7 +61,7 @@ class StageSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Position:
-    """A searched layer: where it stands and what may stand there."""
+    """Describe a searched layer: where it stands and what may stand there."""
 
     in_chs: int
     out_chs: int
@@ -76,7 +77,7 @@ class Position:
 
 
 def scale_chs(chs: int, width: float, divisor: int = 8) -> int:
-    """``chs`` times ``width``, rounded up to a multiple of ``divisor``.
+    """Return ``chs`` times ``width``, rounded up to a multiple of ``divisor``.
 
     Rounding up reproduces the widths of the published FBNet-96-0.35 (8, 16, 16, 24, 40, 72, 128).
     """
@@ -87,7 +88,7 @@ def scale_chs(chs: int, width: float, divisor: int = 8) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSpace:
-    """Stem, searched stages and head; see the module's text for the YAML form.
+    """Describe a space: stem, searched stages and head; the module's text has the YAML form.
 
     ``width`` records the multiplier already applied to the widths.
     """
@@ -98,7 +99,7 @@ class SearchSpace:
     candidates: tuple[str, ...] = PAPER_CANDIDATES
     stem_chs: int = 16
     stem_stride: int = 2
-    head_chs: int = 1984
+    head_chs: int = 1984  # of FBNet-B and C
     in_chans: int = 3
     num_classes: int = 1000
     width: float = 1.0
@@ -154,7 +155,7 @@ class SearchSpace:
         return tuple(op for op in seen if op in used)
 
     def num_architectures(self) -> int:
-        """Size of the space."""
+        """Return the number of networks in the space."""
         return math.prod(len(position.candidates) for position in self.positions)
 
     def stem(self) -> BlockSpec:
@@ -168,7 +169,7 @@ class SearchSpace:
         )
 
     def architecture(self, choices: Sequence[str], name: str = "searched") -> Architecture:
-        """The network that takes ``choices[l]`` at layer ``l``."""
+        """Return the network that takes ``choices[l]`` at layer ``l``."""
         if len(choices) != self.num_layers:
             raise InvalidValue(
                 f"space {self.name!r} has {self.num_layers} layers, got {len(choices)} choices"
@@ -186,15 +187,18 @@ class SearchSpace:
         )
 
     def choices(self, architecture: Architecture) -> tuple[str, ...]:
-        """Inverse of :meth:`architecture`."""
+        """Undo :meth:`architecture`."""
         return tuple(block.op for block in architecture.blocks)
 
     def sample(self, rng: random.Random, name: str = "random") -> Architecture:
-        """A network drawn uniformly: each layer independently."""
+        """Draw a network uniformly: each layer independently."""
         return self.architecture([rng.choice(p.candidates) for p in self.positions], name)
 
     def placed(self, with_head: bool = True) -> tuple[PlacedBlock, ...]:
-        """Every distinct block of the space at its resolution, the stem included, and the head."""
+        """Return every distinct block of the space at its resolution, with the stem and the head.
+
+        Of the paper's 22 layers only twelve differ in shape: 102 blocks instead of 192.
+        """
         first = PlacedBlock(spec=self.stem(), size=self.input_size)
         last = self.positions[-1]
         head = PlacedBlock(spec=self.head(), size=reduced(last.size, last.stride))
@@ -208,7 +212,7 @@ class SearchSpace:
         width: float | None = None,
         num_classes: int | None = None,
     ) -> SearchSpace:
-        """The same space at another resolution, width multiplier or number of classes.
+        """Return the space at another resolution, width multiplier or number of classes.
 
         The head is widened only for multipliers above 1, as in the published small networks.
         """
@@ -232,7 +236,7 @@ class SearchSpace:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The YAML form (widths as they are, the multiplier recorded)."""
+        """Return the YAML form (widths as they are, the multiplier recorded)."""
         return {
             "name": self.name,
             "input_size": size_value(self.input_size),
@@ -251,7 +255,7 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:
-        """Inverse of :meth:`to_dict`.
+        """Undo :meth:`to_dict`.
 
         Raises:
             InvalidValue: unknown or missing keys (with the nearest spelling), or a bad value.
@@ -287,7 +291,8 @@ def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
     if isinstance(parsed, InvertedResidualOp):
         return all(chs % parsed.groups == 0 for chs in (in_chs, out_chs))
     if isinstance(parsed, AdditiveOp):
-        return True
+        return True  # CAS-ViT's convolution before it changes any shape
+    # No skip where the shape changes: mobile_cv puts a strided 1x1 there, the paper has none.
     return op == "skip" and stride == 1 and in_chs == out_chs
 
 
@@ -303,7 +308,7 @@ def _check_keys(what: str, data: Any, allowed: Sequence[str], required: Sequence
 
 
 def list_spaces() -> list[str]:
-    """Names of the spaces that come with the package."""
+    """Return the names of the spaces that come with the package."""
     folder = resources.files("pocketeye") / "spaces"
     return sorted(
         p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
@@ -311,7 +316,7 @@ def list_spaces() -> list[str]:
 
 
 def load_space(name_or_path: str | Path) -> SearchSpace:
-    """A space that comes with the package, by name, or one's own YAML file, by path.
+    """Load a space that comes with the package, by name, or one's own YAML file, by path.
 
     Raises:
         InvalidValue: unknown name (with the nearest spelling) or a file that is no space.

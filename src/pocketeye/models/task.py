@@ -1,4 +1,4 @@
-"""The six tasks a network can be trained for, each one record that every floor looks up.
+"""Describe the six tasks a network can be trained for, each one record that every floor looks up.
 
 A record holds what all floors need: names, words for a person, what is measured, and what data it takes.
 What only an upper floor needs (a lightning task, a decoder, an evaluation) stands in a table of that
@@ -16,7 +16,7 @@ from pocketeye.errors import unknown
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Task:
-    """What a network is trained for.
+    """Describe what a network is trained for.
 
     Attributes:
         name: the word for it on the command line, in recipes and in ``model.json``.
@@ -56,7 +56,7 @@ class Task:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is a backbone with a pyramid and heads on images of any size."""
+        """Whether the network is a backbone with a pyramid and heads on images of any size."""
         return self.finds_objects or self.labels_pixels
 
 
