@@ -1,4 +1,4 @@
-"""Strict reading of our JSON files: a damaged or foreign file is one sentence, not a crash later."""
+"""Read our JSON files strictly: a damaged or foreign file is one sentence, not a crash later."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
 
 def number(value: Any, *, signed: bool = False) -> float:
     """Return a finite number, not negative unless ``signed``."""
+    # True is a number to Python, and NaN passes every comparison with a limit.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadData(f"{str(value)[:40]!r} is not a number")
     if value < 0 and not signed:
@@ -63,6 +64,7 @@ def numbers(values: Any, length: int) -> Any:
 
 
 def text(value: Any) -> str:
+    """Return a text."""
     if not isinstance(value, str):
         raise BadData(f"{str(value)[:40]!r} is not a text")
     return value

@@ -29,7 +29,7 @@ NUM_EXTREMES = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One fresh network; ``extreme`` if it was drawn towards an end of the range."""
+    """Hold one fresh network; ``extreme`` if it was drawn towards an end of the range."""
 
     architecture: str
     predicted_ms: float
@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport:
-    """The distance of a table's predictions from fresh networks of its space.
+    """Report the distance of a table's predictions from fresh networks of its space.
 
     Errors are fractions of the measured latency. ``mape``, ``bias``, ``max_error`` and ``spearman``
     are over ``n`` uniform draws, ``mape_extremes`` over the networks drawn towards both ends of the
@@ -125,6 +125,7 @@ def check_table(
     table.require(space=space, runtime=runtime.name)
     table.require_device(Device.here(), runtime.version())
     known = {_chain(text) for text in table.calibration.networks}
+    # Twice as many as needed: those of the calibration are left out, or the error would be too small.
     fresh = [a for a in uniform(space, 2 * nets, seed, "check") if _chain(str(a)) not in known]
     drawn = {_chain(str(a)) for a in fresh[:nets]}
     ends = [
@@ -160,6 +161,7 @@ def _chain(architecture: str) -> str:
 def _report(
     table: LatencyTable, space: SearchSpace, points: tuple[Point, ...], drift: float
 ) -> CheckReport:
+    # Imported late: only a check needs scipy.stats, which is slow to import.
     from scipy.stats import spearmanr
 
     middle = [p for p in points if not p.extreme]
@@ -174,6 +176,7 @@ def _report(
         spearman=float(rank.statistic),
         mape_extremes=float(np.mean(ends)),
         drift=drift,
+        # Divided by the drift, what was measured now is what would have been measured then.
         mape_without_drift=float(np.abs((1 + errors) * (1 + drift) - 1).mean()),
         n=len(middle),
         split_half_nets=float(np.median([p.split_half for p in points])),

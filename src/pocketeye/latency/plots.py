@@ -1,4 +1,4 @@
-"""Images of tables and checks; every one names the device it is about."""
+"""Draw tables and checks; every image names the device it is about."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # A figure without pyplot: no window system, and no figures kept by a global list.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,4 @@
-"""The measuring protocol: warm, interleaved in short shuffled rounds, watched by an anchor.
+"""Measure warm, interleaved in short shuffled rounds, watched by an anchor.
 
 Every round visits every subject once, in a new order, so a slow spell of the machine hits all kinds
 of subject alike. A visit warms up, then takes a few samples; a sample loops the call until it lasts
@@ -30,7 +30,7 @@ Call = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """Settings of a measurement.
+    """Set how a measurement is made.
 
     Attributes:
         rounds: visits of every subject.
@@ -46,10 +46,10 @@ class Protocol:
 
     rounds: int = 40
     samples: int = 3
-    min_sample_ms: float = 1.0
+    min_sample_ms: float = 1.0  # long against the clock's step and the cost of a first, cold call
     anchor_every: int = 25
-    max_anchor: float = 1.3
-    max_wall_over_cpu: float = 1.15
+    max_anchor: float = 1.3  # slow spells of a shared machine are 1.4 to 1.65 times as slow
+    max_wall_over_cpu: float = 1.15  # an interrupted sample has wall time that no CPU time explains
     extra_rounds: int = 10
     keep: float = 0.15
 
@@ -69,7 +69,7 @@ class Protocol:
 
 @dataclass(kw_only=True, slots=True)
 class Visit:
-    """Samples of one subject taken together, in milliseconds per call."""
+    """Hold samples of one subject taken together, in milliseconds per call."""
 
     wall_ms: list[float]
     cpu_ms: list[float]
@@ -78,7 +78,7 @@ class Visit:
 
 @dataclass(kw_only=True, slots=True)
 class Samples:
-    """Everything measured so far; plain enough to be kept as JSON between two sessions."""
+    """Hold everything measured so far; plain enough to be kept as JSON between two sessions."""
 
     rounds: int = 0
     inner: dict[str, int] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """The result of one subject.
+    """Hold the result of one subject.
 
     Attributes:
         timing: percentiles of all samples, and the undisturbed time (see the module's text).
@@ -175,6 +175,7 @@ def measure_interleaved(
         while samples.rounds < last:
             names = list(calls)
             if samples.rounds >= protocol.rounds:
+                # Half of the rounds clean is enough: the slow ones say nothing of the subject.
                 names = [n for n in names if _num_clean(n, samples, protocol) < protocol.rounds / 2]
                 if not names:
                     break
@@ -191,7 +192,7 @@ def measure_interleaved(
 
 
 class _Watch:
-    """Times the anchor; every look is kept."""
+    """Time the anchor; every look is kept."""
 
     def __init__(self, call: Call, protocol: Protocol, clock: Clock, samples: Samples) -> None:
         self.call, self.clock, self.samples = call, clock, samples
@@ -200,6 +201,7 @@ class _Watch:
     def look(self) -> float:
         sample(self.call, self.inner)  # warms up
         pairs = [sample(self.call, self.inner) for _ in range(2)]
+        # The faster of two: the look asks how fast the machine is, not whether it was interrupted.
         ms = min(cpu if self.clock == "thread_cpu" else wall for wall, cpu in pairs)
         self.samples.anchors_ms.append(ms)
         return ms
@@ -220,6 +222,7 @@ def _round(
             chunk.append((name, _visit(calls[name], samples.inner[name], protocol)))
         after = watch.look()
         for _, visit in chunk:
+            # Both looks enclose the visits: one slow end is enough to distrust them.
             visit.anchor_ms = max(before, after)
         visits += chunk
         before = after
@@ -259,11 +262,13 @@ def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> 
         if _clean(visit, samples, protocol)
         and (pairs := [p for p in all_pairs if _uninterrupted(p, protocol, clock)])
     ]
+    # Too few clean visits say less than all visits together, marked as disturbed.
     disturbed = len(kept) < max(2, min(8, protocol.rounds // 4)) and len(kept) < len(visits)
     if disturbed:
         kept = everything
     total = sum(map(len, everything))
     column = 1 if clock == "thread_cpu" else 0
+    # Even and odd visits, not first and second half: a drift would show as noise.
     halves = [
         _undisturbed(half, protocol.keep, column) for half in (kept[0::2], kept[1::2] or kept)
     ]
@@ -314,4 +319,4 @@ def calibrate_inner(call: Call, min_sample_ms: float) -> int:
             return inner
         # A fifth more than seems needed: the next look may find the call faster.
         inner = max(inner + 1, int(inner * 1.2 * min_sample_ms / max(wall_ms * inner, 1e-3)))
-        inner = min(inner, 1_000_000)
+        inner = min(inner, 1_000_000)  # a call that the clock cannot see at all

@@ -1,4 +1,4 @@
-"""Random networks spread over the latency range of a space."""
+"""Draw random networks, spread over the latency range of a space or uniformly."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Ar
     for position in space.positions:
         costs = [work(op, position) for op in position.candidates]
         top = max(costs) or 1.0
+        # Relative to the dearest candidate of this layer: every layer leans as much.
         weights = [math.exp(_STRENGTH * tilt * cost / top) for cost in costs]
         choices.append(rng.choices(position.candidates, weights)[0])
     return space.architecture(choices, name)
@@ -41,6 +42,7 @@ def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Ar
 def spread(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[Architecture]:
     """Draw ``num`` different networks from cheap to dear (fewer where the space has fewer)."""
     rng = random.Random(f"pocketeye/{label}/{seed}")
+    # A small space may have fewer networks than asked for.
     num = min(num, space.num_architectures())
     found: dict[tuple[str, ...], Architecture] = {}
     for attempt in range(num * 200):

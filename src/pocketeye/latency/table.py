@@ -1,4 +1,4 @@
-"""A latency table: one row for every distinct block of a space, and how to sum them.
+"""Keep a latency table: one row for every distinct block of a space, and how to sum them.
 
 A table is valid for its device, runtime, version, threads and precision, and for nothing else; all
 of that is in its header.
@@ -44,7 +44,7 @@ def table_name(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableHeader:
-    """Where the numbers come from. ``space`` is :meth:`SearchSpace.to_dict`."""
+    """Say where the numbers come from. ``space`` is :meth:`SearchSpace.to_dict`."""
 
     space: dict[str, Any]
     device: Device
@@ -65,7 +65,7 @@ class TableHeader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One block: its timing, the cost of a call included, and how well it repeated.
+    """Hold one block: its timing, the cost of a call included, and how well it repeated.
 
     ``halves_ms`` holds the undisturbed time from the even and the odd visits alone, ``dropped`` the
     share of samples that were not clean.
@@ -78,7 +78,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segmenter:
-    """What whole networks end with where they label pixels: pyramid and head, timed as one graph."""
+    """Say what whole networks end with where they label pixels: pyramid and head, timed as one graph."""
 
     spec: SegmenterSpec
     row: Row
@@ -86,7 +86,7 @@ class Segmenter:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """The latency of every block of a space; rows by ``str(PlacedBlock)``, a skip costs nothing.
+    """Hold the latency of every block of a space; rows by ``str(PlacedBlock)``, a skip costs nothing.
 
     With a ``segmenter`` whole networks are segmenters: its row stands in the place of the head that
     labels images, which then has no row.
@@ -158,6 +158,7 @@ class LatencyTable:
         """
         stem, *blocks, head = architecture.placed()
         total = self._fixed_ms(stem, head)
+        # Added one by one, in this order: a matrix that sums the same way gives the same bits.
         for placed in blocks:
             total += self.calibrated_ms(placed)
         return total
@@ -249,6 +250,7 @@ class LatencyTable:
                 f"this latency table was measured on {self.header.device}, and this is {device}: "
                 "check it there, or measure a table here"
             )
+        # Even a minor version may choose other kernels.
         if runtime_version != self.header.runtime_version:
             raise InvalidValue(
                 f"this latency table was measured with {self.header.runtime} "
@@ -336,6 +338,7 @@ class LatencyTable:
             calibration=_read.build(Calibration, fit, signed=("block_ms", "constant_ms")),
             segmenter=_read_segmenter(data["segmenter"]),
         )
+        # A forged calibration could make networks cheaper the more blocks they have.
         smallest = min(table._raw_ms.values())
         if table.calibration.gain * smallest + table.calibration.block_ms <= 0:
             raise _read.BadData("its calibration gives a block no latency")
