@@ -1,4 +1,4 @@
-"""Runtimes: export a module; load, run, time and profile the artefact; prove it computes the same.
+"""Export a module; load, run, time and profile the artefact; prove that it computes the same.
 
 The classes are imported when asked for, so that ``import pocketeye`` stays light.
 """

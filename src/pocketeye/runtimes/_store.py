@@ -1,4 +1,4 @@
-"""What the runtimes share: whole artefacts on disk, checked arrays, modules held in eval mode."""
+"""Share what runtimes need: whole artefacts on disk, checked arrays, modules held in eval mode."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
             write(partial / artifact.file)
             extra = {**artifact.extra, SHA256: _sha256(partial / artifact.file)}
             replace(artifact, folder=partial, extra=extra).save()
+            # The manifest last: until it is there, the folder is no artefact.
             for file in (artifact.file, MANIFEST):
                 (partial / file).replace(folder / file)
     except OSError as error:
@@ -73,13 +74,21 @@ def _sha256(path: Path) -> str:
 
 
 def check_threads(threads: int) -> None:
-    """Raise InvalidValue below one thread."""
+    """Check a number of threads.
+
+    Raises:
+        InvalidValue: it is below one.
+    """
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, got {threads}")
 
 
 def check_precision(runtime: Runtime, precision: str) -> None:
-    """Raise InvalidValue for a precision ``runtime`` cannot export."""
+    """Check that ``runtime`` can export a precision.
+
+    Raises:
+        InvalidValue: it cannot; the sentence names those it has.
+    """
     if precision not in runtime.precisions:
         known = "" if precision in PRECISIONS else " is unknown and"
         raise InvalidValue(
@@ -89,7 +98,11 @@ def check_precision(runtime: Runtime, precision: str) -> None:
 
 
 def check_arrays(specs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> None:
-    """Raise InvalidValue unless ``arrays`` have the number, shapes and dtypes of ``specs``."""
+    """Check that ``arrays`` have the number, shapes and dtypes of ``specs``.
+
+    Raises:
+        InvalidValue: they have not. Nothing is converted: a cast would hide what the artefact takes.
+    """
     if len(arrays) != len(specs):
         raise InvalidValue(f"expected {len(specs)} input array(s), got {len(arrays)}")
     for spec, array in zip(specs, arrays, strict=True):

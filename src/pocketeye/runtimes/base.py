@@ -1,4 +1,4 @@
-"""What a runtime is: it exports a module to an artefact, loads it, runs it, times and profiles it."""
+"""Define a runtime: it exports a module to an artefact, loads it, runs it, times and profiles it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pocketeye.runs import MANIFEST
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-Boundary = Literal["float", "quantized"]
+Boundary = Literal["float", "quantized"]  # what an int8 graph takes and gives at its ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpec:
-    """Name, shape and numpy dtype name of an input or output of an artefact."""
+    """Give name, shape and numpy dtype name of an input or output of an artefact."""
 
     name: str
     shape: tuple[int, ...]
@@ -32,7 +32,10 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """An exported network on disk: ``folder/file`` and a manifest ``artifact.json`` beside it."""
+    """Describe an exported network on disk: ``folder/file``, and a manifest ``artifact.json`` beside it.
+
+    ``extra`` holds what only its own runtime reads, as plain JSON values.
+    """
 
     folder: Path
     file: str
@@ -51,7 +54,7 @@ class Artifact:
         return self.path.stat().st_size
 
     def save(self) -> Artifact:
-        """Write the manifest; returns self."""
+        """Write the manifest and return self."""
         data = asdict(self)
         del data["folder"]
         (self.folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -80,7 +83,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What to export, whatever the runtime.
+    """Say what to export, whatever the runtime.
 
     Attributes:
         module: exported in eval mode.
@@ -110,7 +113,7 @@ class ExportRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpTiming:
-    """One operator of a profile: mean time per call in milliseconds."""
+    """Hold one operator of a profile: mean time per call in milliseconds."""
 
     name: str
     op: str
@@ -120,13 +123,13 @@ class OpTiming:
 
 
 class Executable(ABC):
-    """A loaded artefact. Not safe to call from two threads at once."""
+    """Run a loaded artefact. Not safe to call from two threads at once."""
 
     artifact: Artifact
 
     @abstractmethod
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run once. Arrays as in ``artifact.inputs``.
+        """Run once, on arrays as in ``artifact.inputs``.
 
         Raises:
             InvalidValue: wrong number, shape or dtype of arrays.
@@ -145,7 +148,7 @@ class Executable(ABC):
 
 
 class Runtime(ABC):
-    """A way to run networks: it exports modules and loads artefacts."""
+    """Run networks one way: export modules, load artefacts."""
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]

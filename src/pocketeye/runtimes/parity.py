@@ -1,4 +1,4 @@
-"""Parity: does the exported file still compute what the module computes?
+"""Prove parity: does the exported file still compute what the module computes?
 
 Limits (:data:`THRESHOLDS`):
 
@@ -200,8 +200,10 @@ def compare(
 
 
 def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]:
+    # In float64: the squares of small differences would vanish beside large outputs.
     want, difference = expected.astype(np.float64), got.astype(np.float64) - expected
     rms, peak = float(np.sqrt(np.mean(difference**2))), float(np.ptp(want))
+    # One NaN spoils everything: it must not be averaged away.
     if not math.isfinite(rms):
         return math.nan, math.nan, math.nan
     norm = float(np.linalg.norm(want))
