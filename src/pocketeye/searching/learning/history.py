@@ -1,4 +1,4 @@
-"""``theta.csv``: the probability of every candidate after every epoch."""
+"""Write ``theta.csv``: the probability of every candidate after every epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THETA = "theta.csv"
 
 
 class ThetaLog(Callback):
-    """Appends ``softmax(theta)`` of a :class:`SearchTask` to ``theta.csv`` when an epoch ends.
+    """Append ``softmax(theta)`` of a :class:`SearchTask` to ``theta.csv`` when an epoch ends.
 
     One line an epoch and layer (both from 0), one column an op, empty where the op is illegal.
     """
@@ -30,13 +30,13 @@ class ThetaLog(Callback):
             return
         epoch = trainer.current_epoch
         old = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
-        # after a resume the file may hold epochs that are now repeated
+        # After a resume the file may hold epochs that are now repeated.
         kept = [line for line in old if int(line.partition(",")[0]) < epoch]
         assert isinstance(pl_module.theta, Theta)
         table = pl_module.theta.probabilities().detach().cpu().tolist()
         for layer, (row, position) in enumerate(zip(table, self.space.positions, strict=True)):
             cells = (
-                f"{p:.9g}" if op in position.candidates else ""
+                f"{p:.9g}" if op in position.candidates else ""  # nine digits tell any fp32 number
                 for op, p in zip(self.space.ops, row, strict=True)
             )
             kept.append(",".join([str(epoch), str(layer), *cells]))
@@ -45,7 +45,7 @@ class ThetaLog(Callback):
 
 
 def read_theta(path: Path, space: SearchSpace) -> NDArray[np.float64]:
-    """``softmax(theta)`` (epochs, layers, ops) of a file by :class:`ThetaLog`, 0 where illegal."""
+    """Return ``softmax(theta)`` (epochs, layers, ops) of such a file, 0 where illegal."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [[float(row[op] or 0.0) for op in space.ops] for row in csv.DictReader(file)]
     return np.array(rows).reshape(-1, space.num_layers, len(space.ops))
