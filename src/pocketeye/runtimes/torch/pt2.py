@@ -77,7 +77,7 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
             if payload["use_pickle"] is not False or not _PAYLOADS.fullmatch(payload["path_name"]):
                 raise _refused(path, f"the pickled object {name!r}")
     program = json.loads(archive.read(f"{root}/models/model.json"))
-    # Both are texts that torch.export evaluates.
+    # Guards are evaluated as Python; constraints belong to dynamic shapes, which are never written.
     if program["guards_code"] or program["range_constraints"]:
         raise _refused(path, "guards or dynamic shapes")
     for key, value in _items(program["graph_module"]):
