@@ -1,4 +1,4 @@
-"""How alike a detector or segmenter answers in torch and as an artefact, on real images."""
+"""Tell how alike a detector or segmenter answers in torch and as an artefact, on real images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SURE, _SAME = 0.3, 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """A comparison of what the network in torch and the artefact answer on ``num_images`` images.
+    """Compare what the network in torch and the artefact answer on ``num_images`` images.
 
     Torch resizes an image as in training; the artefact fits it into its canvas. So this tells what
     that costs, beside the rounding of the precision.
@@ -43,6 +43,7 @@ class Agreement:
     score: float | None = None
 
     def line(self) -> str:
+        """Say it in one sentence."""
         if self.unit == "pixels":
             return f"{100 * self.found:.2f} % of {self.total:,} pixels alike"
         text = f"{100 * self.found:.1f} % of {self.total} objects found again, {self.surplus} more found"
@@ -74,6 +75,7 @@ def agreement_of(
                 total, surplus = total + count, surplus + sure - len(back)
                 pairs += found
             bar.advance()
+    # Nothing to find and nothing found is agreement.
     share = (equal if semantic else len(pairs)) / total if total else 1.0
     iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
     return Agreement(
@@ -89,11 +91,13 @@ def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]
     ours, theirs = (np.asarray(result.scores) for result in (wanted, got))
     classes, guesses = (tuple(result.class_ids or ()) for result in (wanted, got))
     overlaps = box_iou(*(torch.as_tensor(result.boxes) for result in (wanted, got))).numpy()
+    # Results come surest first, so the surest object chooses first, as in COCO's matching.
     sure = np.flatnonzero(ours >= _SURE).tolist()
     taken: set[int] = set()
     found = []
     for k in sure:
         best, best_iou = -1, _SAME
+        # Among all answers, also unsure ones: a score a little below the limit is no lost object.
         for j in range(len(got)):
             if j in taken or guesses[j] != classes[k]:
                 continue

@@ -23,7 +23,7 @@ from pocketeye.runtimes import Precision, get_runtime
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """The choice of what is timed beside what, and how long.
+    """Choose what is timed beside what, and how long.
 
     Attributes:
         runtimes, precisions: that networks are exported to; artefacts keep their own.
@@ -60,6 +60,7 @@ def bench_models(models: Sequence[str], options: BenchOptions) -> BenchTable:
         raise InvalidValue("nothing to time: name at least one model")
     if options.export.threads < 1:
         raise InvalidValue(f"threads must be at least 1, not {options.export.threads}")
+    # Names first: a misspelt runtime must not be told after minutes of exports.
     for name in options.runtimes:
         get_runtime(name)
     named = [expect(model, "pocketeye bench", (CLASSIFY, *DENSE)) for model in models]
@@ -99,6 +100,7 @@ def _bench_networks(
         for label, cell in labelled.items()
         if cell.executable
     }
+    # All in one go and interleaved: a slow spell of the machine hits all of them alike.
     measured = measure_interleaved(calls, protocol, threads=threads)
     rows = []
     for label, cell in labelled.items():
@@ -126,6 +128,7 @@ def _numbered(cells: Sequence[Cell]) -> dict[str, Cell]:
     """Name cells by label; the same network twice (two runs of one name) gets a number."""
     named: dict[str, Cell] = {}
     for cell in cells:
+        # Names of the same network are counted up, so that no row hides another.
         again = sum(label.partition(" #")[0] == cell.label for label in named)
         named[f"{cell.label} #{again + 1}" if again else cell.label] = cell
     return named

@@ -1,4 +1,4 @@
-"""The table of a benchmark: rows with their records, stored as JSON and shown as text, Markdown, CSV."""
+"""Keep the table of a benchmark: rows with records, stored as JSON, shown as text, Markdown, CSV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.latency.record import PERCENTILES, UNDISTURBED, LatencyRecord, Ti
 from pocketeye.text import human_bytes, human_count, markdown_table
 
 SCHEMA = "pocketeye.bench/2"
-_STAGES = ("prepare", "network", "decode")
+_STAGES = ("prepare", "network", "decode")  # of a detector or segmenter, in the order of time
 # Columns that are left out where no row has them: older records kept less.
 _KEPT = ("p10 ms", "p50 ms", "p90 ms", "undisturbed ms", "stages together ms")
 _CSV = ("model", "runtime", "precision", "threads", "device", "size_bytes", "macs", "params", "canvas",
@@ -27,7 +27,7 @@ _CSV = ("model", "runtime", "precision", "threads", "device", "size_bytes", "mac
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One network in one runtime at one precision.
+    """Hold one network in one runtime at one precision.
 
     Attributes:
         canvas: of detectors and segmenters: height and width of the graph's input.
@@ -52,9 +52,9 @@ class BenchRow:
         cells = {
             "model": self.model, "runtime": self.runtime, "precision": self.precision, "size": size,
         }  # fmt: skip
-        digits = 3
+        digits = 3  # microseconds: small classifiers take less than a millisecond
         if dense:
-            digits = 2
+            digits = 2  # a detector takes tens of milliseconds
             cells["input"] = f"{self.canvas[1]}x{self.canvas[0]}" if self.canvas else ""
             stages = self.record.stages if self.record else {}
             for name in _STAGES:
@@ -71,6 +71,7 @@ class BenchRow:
         together = self.record.latency_ms if self.record and not known else None
         times = (t.p10_ms, t.p50_ms, t.p90_ms, t.undisturbed_ms, together)
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        # A busy machine: the time is an upper bound, and the ratio is doubtful with it.
         mark = "?" if self.record and self.record.disturbed else ""
         texts = (ms_text(ms, digits) for ms in times)
         return dict(zip(_KEPT, texts, strict=True)) | {"ratio": ratio + mark}
@@ -103,7 +104,7 @@ def with_ratios(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedImages:
-    """The images that were timed: ``count`` of ``data``, or a photograph.
+    """Say which images were timed: ``count`` of ``data``, or a photograph.
 
     ``split`` is None where the user named none: then it is the part for validation, if there is one.
     """
@@ -124,7 +125,7 @@ class TimedImages:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchTable:
-    """All rows, in the order they were asked for. ``images`` is None for classifiers."""
+    """Hold all rows, in the order they were asked for. ``images`` is None for classifiers."""
 
     rows: tuple[BenchRow, ...]
     threads: int

@@ -1,4 +1,4 @@
-"""The cells of a benchmark: one network in one runtime at one precision, ready to be called."""
+"""Prepare the cells of a benchmark: one network in one runtime at one precision, ready to call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """An executable that is timed and its input, or ``problem``, the sentence why there is none."""
+    """Hold an executable that is timed and its input, or ``problem``, the sentence why there is none."""
 
     model: str
     runtime: str
@@ -35,6 +35,7 @@ class Cell:
 
     @property
     def label(self) -> str:
+        """Name of the cell for a person, unless two networks share a name."""
         return f"{self.model} · {self.runtime} · {self.precision}"
 
 
@@ -53,6 +54,7 @@ def artifact_cell(folder: Path, threads: int) -> Cell:
             precision=artifact.precision,
             problem=str(error),
         )
+    # Noise will do: what an image shows has no say in the time of a classifier.
     generator = np.random.default_rng(0)
     return Cell(
         model=model,
@@ -78,6 +80,7 @@ def model_cells(model: str, exports: Sequence[ExportOptions], folder: Path) -> I
     network = open_network(model, input_size=exports[0].input_size)
     inputs = sample_inputs(network, None, exports[0].samples)
     for options in exports:
+        # One failed cell is a row with a reason; the others are timed.
         yield _export_cell(network, options, folder, inputs)
 
 

@@ -1,4 +1,4 @@
-"""What `bench` times of detectors and segmenters: their artefacts, and the images they are shown."""
+"""Prepare what `bench` times of detectors and segmenters: artefacts, and images they are shown."""
 
 from __future__ import annotations
 

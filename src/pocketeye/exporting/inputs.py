@@ -1,4 +1,4 @@
-"""Real images as network inputs: for parity, for int8 calibration, for settling random networks."""
+"""Read real images as network inputs: for parity, for int8 ranges, for settling random networks."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
         raise InvalidValue(
             f"{network.name} takes {channels} channels; images have 1 (grey) or 3 (colour)"
         )
+    # The same images every time: parity of two exports can be compared.
     generator = np.random.default_rng(0)
     if data is None and channels == 3:
         images = _photograph_crops(num, generator)
@@ -56,7 +57,7 @@ def settle_batchnorm(module: nn.Module, inputs: Inputs) -> None:
     with torch.no_grad():
         for start in range(0, len(inputs), 16):
             batch = np.concatenate([arrays[0] for arrays in inputs[start : start + 16]])
-            if len(batch) > 1:
+            if len(batch) > 1:  # one image has no variance where maps are 1x1
                 module(torch.from_numpy(batch))
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
@@ -70,6 +71,7 @@ def _photograph_crops(num: int, generator: np.random.Generator) -> list[Image.Im
     crops = []
     for index in range(num):
         photograph = photographs[index % len(photographs)]
+        # A quarter to nine tenths of the shorter side: details as well as scenes.
         side = int(generator.uniform(0.25, 0.9) * min(photograph.size))
         left = int(generator.integers(photograph.width - side + 1))
         top = int(generator.integers(photograph.height - side + 1))

@@ -14,7 +14,7 @@ from pocketeye.latency.protocol import Call, Measured, Protocol, measure_interle
 from pocketeye.latency.record import LatencyRecord, Timing, choose_clock
 from pocketeye.runtimes import Runtime, get_runtime
 
-_ALL = "all"
+_ALL = "all"  # beside the names of stages: the whole way in one
 
 
 def record_of(
@@ -76,6 +76,7 @@ def time_dense(
 
 
 def _in_turn(calls: Sequence[Callable[[], object]]) -> Call:
+    # Called as the caller would, one after another: no image is timed twice in a row.
     def call() -> None:
         for one in calls:
             one()
@@ -93,6 +94,7 @@ def _dense_record(
 ) -> LatencyRecord:
     artifact = executable.artifact
     mine = {
+        # A sample is a pass over all images; records are of one.
         key.removeprefix(f"{name}\t"): replace(one, timing=_per_image(one.timing, num_images))
         for key, one in measured.items()
         if key.startswith(f"{name}\t")
