@@ -1,4 +1,4 @@
-"""How well objects are followed: the DAVIS benchmark on any set of annotated clips.
+"""Score how well objects are followed: the DAVIS benchmark on any set of annotated clips.
 
 Scored are the annotated frames. ``semi`` is DAVIS's semi-supervised protocol: the frame in which an
 object is shown and the last annotated one of the clip are left out, and frames before the object was
@@ -80,17 +80,19 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
 
 
 def scored_frames(clip: VideoSequence, plan: VosPlan) -> dict[int, tuple[int, ...]]:
-    """Which frames count, by object."""
+    """Return which frames count, by object."""
     semi = plan.protocol == "semi"
+    # DAVIS leaves out the last annotated frame as well, in its code and its numbers.
     frames = clip.annotated[:-1] if semi else clip.annotated
     return {
+        # In semi the frame that was shown says nothing of the tracker; elsewhere clicks made its mask.
         object_id: tuple(frame for frame in frames if frame > first - (not semi))
         for object_id, first in clip.first_frames.items()
     }
 
 
 def score_clip(clip: VideoSequence, done: Followed, plan: VosPlan) -> list[ObjectScore]:
-    """Scores of the objects of a clip of which there is a frame to score."""
+    """Return scores of the objects of a clip of which there is a frame to score."""
     wanted = scored_frames(clip, plan)
     return [_score(clip, object_id, frames, done) for object_id, frames in wanted.items() if frames]
 
@@ -116,7 +118,7 @@ def _score(
 
 
 def _worst(seen: list[WorstFrame]) -> tuple[WorstFrame, ...]:
-    """One of each quarter, so that they do not all show the same moment."""
+    """Choose one frame of each quarter, so that they do not all show the same moment."""
     edges = [len(seen) * quarter // 4 for quarter in range(5)]
     parts = [seen[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
     worst = [min(part, key=lambda each: each.j + each.f) for part in parts]
@@ -131,7 +133,10 @@ def _measure(
 
 
 def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
-    """Why a clip cannot be scored; None where it can. All of it is read, before time is spent."""
+    """Tell why a clip cannot be scored; None where it can.
+
+    All of it is read, before minutes of tracking are spent.
+    """
     try:
         for index in range(clip.num_frames):
             clip.frame(index)

@@ -1,4 +1,4 @@
-"""Where following went wrong: the worst frames side by side."""
+"""Draw where following went wrong: the worst frames side by side."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pocketeye.results.draw import dilate, draw_masks, line_width
 from pocketeye.tracking.evaluation.follow import truth_of
 from pocketeye.tracking.evaluation.result import VosResult, WorstFrame
 
-_COLUMNS, _WIDTH, _GAP, _TEXT = 4, 400, 8, 15
+_COLUMNS, _WIDTH, _GAP, _TEXT = 4, 400, 8, 15  # pixels, but for the columns
 _PAPER, _INK, _TRUTH = (255, 255, 255), (20, 20, 20), (255, 255, 255)
 
 
 def draw_strip(results: Sequence[VosResult]) -> bytes:
-    """A PNG: for each model a row or two of its worst frames.
+    """Draw a PNG: for each model a row or two of its worst frames.
 
     The mask that was found is filled in the colour of the object; the true outline is white.
     """
@@ -55,6 +55,7 @@ def _panel(worst: WorstFrame) -> Image.Image:
     clip = worst.clip
     image = Image.fromarray(clip.frame(worst.frame))
     masks = Masks(size=clip.size, items=(worst.mask,))
+    # Drawn at full size and reduced afterwards: the contours of all clips are alike.
     draw_masks(image, masks, [worst.object_id], [""])
     truth = truth_of(clip, worst.frame, worst.object_id)
     width = line_width(clip.size) + 1
