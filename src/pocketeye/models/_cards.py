@@ -28,6 +28,7 @@ import yaml
 
 _UNITS = {"": 0, "k": 3, "M": 6, "G": 9}  # powers of ten
 OF = ("params", "MACs", "weights")  # "weights" is FBNet's count, without BN and biases
+# Published counts differ by the form that was counted: CAS-ViT's are of two heads.
 FORMS = ("", "two heads", "merged")
 
 
@@ -178,6 +179,7 @@ def read_cards(text: str, where: str) -> list[Card]:
     found = []
     for name, row in rows.items():
         place = f"{where}: {name}"
+        # What is said once for the family holds for each of its cards that does not say otherwise.
         merged = {**data, **_mapping(row, place), "name": name}
         # What nobody published of a network is said by an empty list; everything can be counted.
         for key, kind, least in (("costs", Cost, 1), ("metrics", Metric, 0)):
@@ -255,6 +257,7 @@ def _check(card: Card, where: str) -> None:
             raise ValueError(
                 f"{spot}: printed is {cost.printed!r}, not like '3.20 M' or '3,200,700'"
             )
+        # MACs without a size mean nothing, and parameters do not depend on one.
         if (cost.of == "MACs") != (cost.at is not None):
             raise ValueError(f"{spot}: MACs are counted at an input size, and nothing else is")
         if not cost.agrees and not cost.notes:

@@ -33,10 +33,12 @@ def count(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
     """
     # A copy, because .to("meta") drops the weights for good.
     shadow = copy.deepcopy(module).to("meta").eval()
+    # Counted by dispatch, not by module: products inside functions are seen, too.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         shadow(torch.empty(1, *input_shape, device="meta"))
     return Counts(
         macs=counter.get_total_flops() // 2,  # PyTorch counts a product and a sum as two
+        # A parameter that two modules share counts once.
         params=sum(p.numel() for p in module.parameters()),
         weights=sum(
             m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)

@@ -67,8 +67,10 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
         MissingFile: the path holds no network.
         MissingExtra: the package with the weights is not installed.
     """
+    # An artefact is a graph and no module: there is nothing to train or to take apart.
     named = expect(name, "create_model", (CLASSIFY,), artifacts=False)
     if isinstance(named, Named | TimmName):
+        # An installed package goes before a download.
         if pretrained and named.name in PACKAGED:
             return PACKAGED[named.name].create(**kwargs)
         if pretrained:
@@ -93,6 +95,7 @@ def _network_of(folder: Path, **kwargs: Any) -> nn.Module:
     """Make the network of a classifier's run, without its weights."""
     if (folder / ARCHITECTURE).is_file():
         return build_network(Architecture.load(folder / ARCHITECTURE), **kwargs)
+    # A user's own arguments go before those of the file: another head on a trained backbone.
     described = read_fields(folder / MODEL, name=str, num_classes=int, in_chans=int)
     return create_model(described.pop("name"), **{**described, **kwargs})
 
@@ -125,6 +128,7 @@ def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
         # A head of other classes is told by its own name, the stem by being the first convolution.
         if held not in (None, getattr(module, "num_classes", None)):
             known["num_classes"] = held
+        # Convolutions alone have four axes.
         stem = next((k for k, p in module.named_parameters() if p.ndim == 4), "")
         if stem in state and state[stem].shape[1] != module.get_parameter(stem).shape[1]:
             known["in_chans"] = int(state[stem].shape[1])
@@ -148,6 +152,7 @@ def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
             "num_classes": arch.num_classes,
             "input_size": (arch.in_chans, *size),
         }
+        # Some functions of timm read one of them, some the other.
         model.pretrained_cfg = model.default_cfg
     return model
 

@@ -29,5 +29,6 @@ def fuse(model: nn.Module) -> nn.Module:
         features = copy.copy(model)
         features._modules = {**model._modules, "model": fuse(model.model)}
         return features.eval()
+    # CAS-ViT folds its heads too, which reparameterize_model, going from block to block, cannot.
     fused: nn.Module = model.fuse() if isinstance(model, CASViT) else reparameterize_model(model)
     return fused.eval()

@@ -34,6 +34,7 @@ class CheckpointFilter:
     after: Callable[[Path, Any], None] | None = None
 
 
+# Filled on import by the families themselves: this module knows none of them.
 _filters: list[CheckpointFilter] = []
 
 
@@ -46,6 +47,7 @@ def register_model(fn: _Builder) -> _Builder:
     # timm itself only warns, and the later model would silently take the place of the other.
     if timm.is_model(fn.__name__):
         raise ValueError(f"a model named {fn.__name__!r} is already registered")
+    # timm keeps all names together: ours are remembered here, for `pocketeye list`.
     _names[fn.__name__] = fn.__module__
     timm.models.register_model(fn)
     return fn

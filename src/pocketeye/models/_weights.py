@@ -42,6 +42,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        # Namespace alone is let through: it holds options, and making one runs no code.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             # of pickles that are refused or read all the same
             warnings.filterwarnings("ignore", "Detected pickle protocol")
@@ -75,10 +76,12 @@ def unwrap(content: Any, source: str = "the state dict") -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise InvalidValue(f"{source} holds no weights (a mapping of names to tensors)")
     tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    # A mapping of mappings is a checkpoint of an unknown layout: half of it must not load silently.
     if len(tensors) < len(content):
         odd = next(str(k) for k, v in content.items() if not isinstance(v, Tensor))
         raise InvalidValue(f"{source} holds no plain weights: {odd!r} is not a tensor")
     for prefix in _PREFIXES:
+        # Only where all names have it: a network may have a part called "module".
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors

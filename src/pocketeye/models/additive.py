@@ -64,6 +64,7 @@ class SpatialGate(nn.Module):
         self.conv_dw = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.norm = nn.BatchNorm2d(dim)
         self.act = nn.ReLU(inplace=True)
+        # One channel: a gate per pixel, the same for all channels.
         self.gate = nn.Conv2d(dim, 1, 1, bias=False)
         self.sigmoid = nn.Sigmoid()
 
@@ -94,6 +95,7 @@ class AdditiveTokenMixer(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        # Thirds in this order; a bias is off in all published variants.
         self.qkv = nn.Conv2d(dim, 3 * dim, 1, bias=False)
         # Space first, then channels, on the gated map: the official order, which does not commute.
         self.phi_q = nn.Sequential(SpatialGate(dim), ChannelGate(dim))
@@ -152,10 +154,12 @@ class AdditiveBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(dim)
         self.attn = AdditiveTokenMixer(dim)
         self.norm2 = nn.BatchNorm2d(dim)
+        # No layer scale, although the official command line has an option for it: its code drops it.
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        # No stochastic depth here: the official code has it on the other two branches alone.
         x = x + self.local(x)
         x = x + self.drop_path(self.attn(self.norm1(x)))
         return x + self.drop_path(self.mlp(self.norm2(x)))

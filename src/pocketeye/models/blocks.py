@@ -40,6 +40,7 @@ class InvertedResidual(nn.Module):
         self, spec: BlockSpec, op: InvertedResidualOp, drop_path_rate: float = 0.0
     ) -> None:
         super().__init__()
+        # The paper's expansion is of the input's width, whatever comes out.
         mid_chs = spec.in_chs * op.expansion
         self.has_skip = spec.keeps_shape
         # Identities under timm's names where there is no first 1x1: keys and forward stay the same.
@@ -63,6 +64,7 @@ class InvertedResidual(nn.Module):
         x = self.shuffle(self.act1(self.bn1(self.conv_pw(x))))
         x = self.act2(self.bn2(self.conv_dw(x)))
         x = self.bn3(self.conv_pwl(x))
+        # No activation after the last 1x1: a linear bottleneck, as in MobileNetV2.
         return self.drop_path(x) + shortcut if self.has_skip else x
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from pocketeye.runs import CARD, MODEL
 
+# Beside the code and not in a cache: what comes along works without a network.
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -60,4 +61,5 @@ def bundled_card(folder: Path) -> BundledCard | None:
     """Read the card in a folder; None where there is none, as in the runs of users."""
     if not (folder / CARD).is_file():
         return None
+    # Taken as it is: the card is a file of the package, not of a user.
     return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))

@@ -21,6 +21,7 @@ from pocketeye.models.tam.create import list_tams
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task
 from pocketeye.runs import ARCHITECTURE, BEST, DENSE_MANIFEST, MANIFEST, MODEL
 
+# A frequent mistake: a file of weights where a network is asked for. It gets a sentence of its own.
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 
 
@@ -214,6 +215,7 @@ def own_folder(model: str | Path) -> Path | None:
 
 def known_names(*, include_timm: bool = True) -> list[str]:
     """Return every name that :func:`resolve` knows, tags left out."""
+    # More than a thousand names: left out where they would drown ours.
     timms = timm.list_models() if include_timm else []
     return sorted({*own_models(), *timms, *list_tams(), *bundled_runs()})
 
@@ -262,6 +264,7 @@ def _by_name(text: str) -> Reference | None:
     base = text.partition(".")[0]
     if not timm.is_model(base):
         return None
+    # timm would refuse the tag, without naming those it has.
     if text != base and not _has_cfg(text):
         tags = timm.list_models(f"{base}.*", include_tags=True)
         raise unknown("model", text, [*tags, *bundled_runs()], "see `pocketeye list`")
@@ -288,6 +291,7 @@ def _mistake(text: str, path: Path, others: Collection[str]) -> InvalidValue | M
                 "the file with --checkpoint"
             )
         return InvalidValue(f"{path} is no network: give a name, a run folder or an artefact")
+    # Meant as a path: the nearest spelling among names would be no help.
     if path.suffix == ".json" or len(path.parts) > 1:
         return MissingFile(f"no network at {path}: there is no such file or folder")
     return unknown("model", text, [*known_names(), *others], "see `pocketeye list`")

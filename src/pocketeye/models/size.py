@@ -11,6 +11,7 @@ from typing import Any
 from pocketeye.errors import InvalidValue
 
 Size = int | tuple[int, int]
+# Width before height in texts, height before width in values: the habit of each.
 _TEXT = re.compile(r"(\d+)(?:x(\d+))?")
 
 

@@ -116,6 +116,7 @@ class SearchSpace:
         object.__setattr__(self, "positions", self._positions())
 
     def _positions(self) -> tuple[Position, ...]:
+        # The size of each map is fixed here: a latency belongs to a block at a size.
         size, in_chs = reduced(self.input_size, self.stem_stride), self.stem_chs
         positions = []
         for number, stage in enumerate(self.stages, 1):
@@ -148,6 +149,7 @@ class SearchSpace:
     @property
     def ops(self) -> tuple[str, ...]:
         """Every candidate that is legal somewhere, in the order first named (columns of theta)."""
+        # A dict and not a set: the order makes the columns of theta, in files too.
         seen = dict.fromkeys(self.candidates)
         for stage in self.stages:
             seen.update(dict.fromkeys(stage.candidates))
@@ -223,6 +225,7 @@ class SearchSpace:
         )
         if width is None or width == self.width:
             return result
+        # Rounded widths cannot be scaled back.
         if self.width != 1.0:
             raise InvalidValue(f"space {self.name!r} is already scaled by {self.width}")
         if width <= 0:
@@ -232,6 +235,7 @@ class SearchSpace:
             width=width,
             stem_chs=scale_chs(self.stem_chs, width),
             stages=tuple(replace(s, chs=scale_chs(s.chs, width)) for s in self.stages),
+            # MobileNetV2's rule for its last layer.
             head_chs=scale_chs(self.head_chs, max(1.0, width)),
         )
 

@@ -40,6 +40,7 @@ class Task:
     goal: str
     answers: str
     verbs: tuple[str, ...]
+    # A mapping has no hash; records are keys of the tables of upper floors.
     metrics: Mapping[str, str] = field(hash=False)
     data: str
     network: str = ""
@@ -120,6 +121,7 @@ TRACK = Task(
     kind="a tracker",
     goal="follow what is clicked",
     answers="a mask in every frame for each clicked object",
+    # No "predict": a tracker answers to prompts, which that command does not take.
     verbs=("track", "segment", "eval"),
     metrics={"val/iou": "IoU"},
     data="videos with masks (DAVIS, YouTube-VOS, MOSE, SA-V)",
