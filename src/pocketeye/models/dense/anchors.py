@@ -53,7 +53,9 @@ class StridedAnchors(AnchorGenerator):
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
         self.set_cell_anchors(torch.float32, feature_maps[0].device)
         sizes = [list(feature.shape[-2:]) for feature in feature_maps]
+        # The given strides, not those that torchvision infers from the padded image.
         anchors = torch.cat(self.grid_anchors(sizes, [[s, s] for s in self.strides]))
+        # All images of a batch are padded to one size: they share their anchors.
         return [anchors for _ in image_list.image_sizes]
 
 

@@ -61,9 +61,11 @@ class DenseBackbone(FeatureGetterNet):
         self.strides, self.norms = tuple(strides), norms
         if norms == "sync":  # small batches per process make poor statistics
             self.model = convert_sync_batchnorm(self.model)
+        # Scale and shift too: as torchvision's FrozenBatchNorm2d.
         if norms == "frozen":
             for norm in self._batch_norms():
                 norm.requires_grad_(False)
+        # What train() does to frozen norms holds from the beginning.
         self.train(self.training)
 
     def train(self, mode: bool = True) -> DenseBackbone:
@@ -90,6 +92,7 @@ class DenseBackbone(FeatureGetterNet):
         indices: Any = self.out_indices
         norms = [model.out_norms[index] for index in indices]
         model.out_norms = None
+        # A SyncBatchNorm would have been reverted before (models.fuse).
         assert all(type(norm) is nn.BatchNorm2d for norm in norms), "other norms cannot be folded"
         return norms
 
@@ -122,6 +125,7 @@ def _freeze_up_to(model: nn.Module, stride: int) -> None:
     size = size if cfg.get("fixed_input_size") else [64, 64]
     weight = next(model.parameters())
     x = torch.zeros(1, chans, *size, device=weight.device, dtype=weight.dtype)
+    # In eval mode: a batch of zeros must leave no statistics.
     was_training = model.training
     call: Any = model.eval()
     maps: list[Tensor] = call.forward_intermediates(

@@ -33,6 +33,7 @@ def create_backbone(
         InvalidValue: see :class:`DenseBackbone` and :func:`pocketeye.create_model`.
     """
     if isinstance(name, Architecture):
+        # Searched networks have no registered name.
         model = build_network(name, **kwargs)
     else:
         model = create_model(name, pretrained, **kwargs)
@@ -57,6 +58,7 @@ def load_backbone(
     """
     body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
     state_dict = backbone_state_dict(body.model, path_or_state_dict)
+    # Strictly: backbone_state_dict has left out what is not the backbone's.
     body.model.load_state_dict(state_dict)
     return model
 

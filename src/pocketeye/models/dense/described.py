@@ -117,5 +117,6 @@ def open_dense(
     # Fresh weights are drawn and replaced at once: the caller's generator must not notice.
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = described.make()
+    # By this and not by load_state_dict: a file that does not fit gets a sentence.
     load_checkpoint(network, run / BEST)
     return network.eval().to(device), described  # type: ignore[return-value]

@@ -72,6 +72,7 @@ def create_detector(
         **(backbone_kwargs or {}),
     )
     pyramid = FPNBackbone(body, fpn_channels, extra)
+    # The backbone's own mean and deviation, unless the user knows better.
     detector = kind(
         pyramid, num_classes, min_size, max_size, **{**input_statistics(body), **kwargs}
     )

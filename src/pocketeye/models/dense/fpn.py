@@ -81,6 +81,7 @@ class FPNBackbone(nn.Module):
             above = ExtraConvs(channels[-1], out_channels)
         self.fpn = make_pyramid(channels, out_channels, above)
         more = {"none": 0, "pool": 1, "convs": 2}[extra]
+        # Each level above has twice the stride of the one below.
         self.strides = (*body.strides, *(body.strides[-1] << n for n in range(1, more + 1)))
         self.names = tuple(f"p{stride.bit_length() - 1}" for stride in self.strides)
 
@@ -94,6 +95,7 @@ class FPNBackbone(nn.Module):
 
         These are the lateral 1x1 convolutions and, for RetinaNet, the padded 3x3 of P6.
         """
+        # First inside the backbone; its norms on the maps remain for the readers below.
         fused = reparameterize_model(self).eval()
         assert isinstance(fused, FPNBackbone)
         norms = fused.body.take_out_norms()

@@ -92,6 +92,7 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
     Raises:
         InvalidValue: the backbone is another variant of CAS-ViT.
     """
+    # Ours already.
     if not any(_OFFICIAL.match(key) for key in state_dict):
         return dict(state_dict)
     body = model.get_submodule(_BODY.removesuffix("."))
@@ -125,6 +126,7 @@ def _place(key: str, num_levels: int) -> str:
 
 def _with_background_first(key: str, value: Tensor) -> Tensor:
     if key.startswith("roi_head.bbox_head.fc_cls."):
+        # fc_cls has a row for background, the last one.
         return torch.cat([value[-1:], value[:-1]])
     rows = 0
     if key.startswith("roi_head.bbox_head.fc_reg."):

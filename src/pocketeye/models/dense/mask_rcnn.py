@@ -108,6 +108,7 @@ class ProposalNetwork(RegionProposalNetwork):
             post_nms_top_n={"training": 1000, "testing": 1000},
             nms_thresh=0.7,
         )
+        # In place of torchvision's, which has no least overlap.
         self.proposal_matcher = LowQualityMatcher(0.7, 0.3, least=0.3)
 
     def compute_loss(

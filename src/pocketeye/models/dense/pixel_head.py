@@ -68,6 +68,7 @@ def require_segmenters(space: SearchSpace) -> None:
         InvalidValue: they cannot; the sentence says why.
     """
     map_layers(space)
+    # The data sets of segmenters are colour images.
     if space.in_chans != 3:
         raise InvalidValue(
             f"a segmenter sees 3 channels, but the space {space.name!r} is for {space.in_chans}"
@@ -119,6 +120,7 @@ class PixelHead(nn.Module):
 
     def on_maps(self, maps: Sequence[Tensor]) -> Tensor:
         """Turn maps, finest first, into logits at stride 4: what an exported segmenter ends with."""
+        # torchvision's pyramid takes a dictionary, whose order is what counts.
         named = {str(number): x for number, x in zip(self.layers, maps, strict=True)}
         logits: Tensor = self.head(list(self.pyramid(named).values()))
         return logits

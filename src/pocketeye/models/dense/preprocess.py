@@ -35,6 +35,7 @@ def normalised(images: Tensor, described: DenseDescription) -> Tensor:
 def fitted(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
     """Fit ``size`` (height, width): its shorter side to ``min_size``, but none above ``max_size``."""
     scale = min(min_size / min(size), max_size / max(size))
+    # A strip of an image keeps one pixel at least.
     height, width = (max(1, round(side * scale)) for side in size)
     return height, width
 
@@ -57,6 +58,7 @@ def best_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
         if not start:
             best, labels = value, label
             continue
+        # Not ">=": of equal logits the first class wins, as with argmax over all.
         higher = value > best
         best, labels = torch.where(higher, value, best), torch.where(higher, label + start, labels)
     return labels

@@ -33,6 +33,7 @@ class RawRetinaNet(nn.Module):
 
     def __init__(self, model: RetinaNet) -> None:
         super().__init__()
+        # Fused here, once: runtimes differ in what they fold by themselves.
         self.model = fuse(model)
         names = self.model.backbone.names
         self.output_names = tuple(f"{kind}_{name}" for kind in ("class", "box") for name in names)
@@ -53,6 +54,7 @@ class RawRetinaNet(nn.Module):
             "num_classes": model.num_classes,
             "strides": list(model.backbone.strides),
             "sizes": [list(sizes) for sizes in model.anchor_generator.sizes],
+            # The same on all levels.
             "aspect_ratios": list(model.anchor_generator.aspect_ratios[0]),
             "score_thresh": model.score_thresh,
             "nms_thresh": model.nms_thresh,
@@ -151,6 +153,7 @@ def _mask_rcnn_decoder(model: Any) -> dict[str, Any]:
         "score_thresh": heads.score_thresh,
         "nms_thresh": heads.nms_thresh,
         "proposal_nms_thresh": rpn.nms_thresh,
+        # Private to torchvision, which has no public name for it.
         "num_proposals": rpn._post_nms_top_n["testing"],
         "detections_per_img": heads.detections_per_img,
     }

@@ -77,6 +77,7 @@ class RetinaNet(tv.RetinaNet):
         anchors: list[Tensor],
     ) -> dict[str, Tensor]:
         matched = [self._match(t["boxes"], a) for t, a in zip(targets, anchors, strict=True)]
+        # Over the batch: an image with one small object does not count as much as one with fifty.
         count = torch.stack([(m >= 0).sum().clamp(min=1) for m in matched]).sum()
         rows = list(zip(targets, matched, strict=True))
         classes = [
@@ -96,6 +97,7 @@ class RetinaNet(tv.RetinaNet):
 
     def _match(self, boxes: Tensor, anchors: Tensor) -> Tensor:
         """Return of each anchor the index of its box, -1 for background, -2 for neither."""
+        # The matcher refuses an image without boxes, of which everything is background.
         if not len(boxes):
             return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
         return self.proposal_matcher(box_iou(boxes, anchors))

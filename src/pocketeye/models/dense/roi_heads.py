@@ -45,6 +45,7 @@ class AlignedRoIAlign(MultiScaleRoIAlign):
         for number, (feature, stride) in enumerate(zip(maps, self.strides, strict=True)):
             chosen = torch.where(levels == number)[0]
             crop = roi_align(feature, rois[chosen], self.output_size, 1 / stride, 0, aligned=True)
+            # Back in the order of the boxes, whatever level each was taken from.
             crops[chosen] = crop.to(crops.dtype)
         return crops
 
@@ -71,10 +72,12 @@ class RoIHeads(tv.RoIHeads):
             found: Any = super().forward(features, proposals, image_shapes)
             return found  # type: ignore[no-any-return]
         assert targets is not None
+        # True boxes are among the proposals: early in training nothing else overlaps an object.
         rois, matched, labels, wanted = self.select_training_samples(proposals, targets)
         crops = self.box_roi_pool(features, rois, image_shapes)
         logits, deltas = self.box_predictor(self.box_head(crops))
         losses = box_losses(logits, deltas, torch.cat(labels), torch.cat(list(wanted)))
+        # Masks are learnt from foreground alone, from the same samples as boxes.
         chosen = [label > 0 for label in labels]
         rois = [roi[c] for roi, c in zip(rois, chosen, strict=True)]
         crops = self.mask_roi_pool(features, rois, image_shapes)
@@ -108,6 +111,7 @@ def mask_targets(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Te
         return boxes.new_zeros(0, size, size)
     rois = torch.cat([matched[:, None].to(boxes), boxes], dim=1)
     crops = roi_align(masks[:, None].to(boxes), rois, (size, size), 1.0, 0, aligned=True)
+    # Binary, as mmdetection cuts its targets; torchvision keeps the shares.
     return (crops[:, 0] >= 0.5).to(boxes)
 
 

@@ -43,10 +43,12 @@ class SemanticFPN(nn.Module):
         self.backbone, self.full_size, self.num_classes = backbone, full_size, num_classes
         head = SemanticHead(backbone.out_channels, len(backbone.strides), num_classes, channels,
                             drop_rate)  # fmt: skip
+        # By default the backbone's BN is fixed: this is the one that needs statistics of all processes.
         self.head = convert_sync_batchnorm(head) if sync_norms else head
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.head(list(self.backbone(x).values()))
+        # Four times as large, as mmsegmentation does it: the head itself ends at stride 4.
         return resize(logits, x.shape[-2:]) if self.full_size else logits
 
 
