@@ -82,6 +82,7 @@ def build(cls: type[T], data: Any, *, signed: Collection[str] = ()) -> T:
     if not isinstance(data, Mapping):
         raise BadData(f"{cls.__name__} is not a mapping")
     expected = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
+    # Unknown keys are refused too: a file of a later version may mean something else.
     if odd := sorted({*data} ^ {*expected}):
         raise BadData(f"the keys {', '.join(map(str, odd[:5]))} are missing or unknown")
     values = dict(data)

@@ -65,6 +65,7 @@ def build_table(
     _check_request(protocol, calibration_nets, out, overwrite)
     if segmenter is not None:
         require_segmenters(space)
+    # From cheap to dear: a fit over networks of one latency would be a guess elsewhere.
     nets = spread(space, calibration_nets, seed, "calibration")
     partial = _Partial(
         out,
@@ -94,6 +95,7 @@ def build_table(
     table = _assemble(
         space, blocks, nets, measured, partial.settings, partial.samples.rounds, segmenter
     )
+    # The table first: a crash in between leaves both files, and nothing is lost.
     table.save(out)
     partial.path.unlink(missing_ok=True)
     return table
@@ -138,6 +140,7 @@ def _measure_all(
             threads=threads,
             seed=settings["seed"],
             samples=partial.samples,
+            # Rounds take minutes: what was measured is worth more than a file a round costs.
             on_round=partial.save,
             description=f"measuring {len(blocks)} blocks and {len(nets)} networks",
         )

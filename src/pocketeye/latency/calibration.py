@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pocketeye.errors import InvalidValue
 
+# From plain to rich; the number of terms is the place in this list.
 FITS = ("gain", "gain+block", "gain+block+constant")
 # A richer fit must lower the held-out error by this factor.
 _CLEARLY = 0.93

@@ -138,6 +138,7 @@ def check_table(
             f"the space {space.name!r} has too few networks besides those the table was "
             "calibrated on to check it"
         )
+    # With some of the calibration's networks: their change is the machine's, not the table's.
     session = measure_session(table, networks, runtime=runtime, protocol=protocol, seed=seed)
     points = tuple(
         Point(
@@ -168,6 +169,7 @@ def _report(
     errors = np.array([p.error for p in middle])
     rank = spearmanr([p.predicted_ms for p in middle], [p.measured_ms for p in middle])
     noise = table_noise(table, space)
+    # A small space may have no extremes besides its uniform draws.
     ends = [abs(p.error) for p in points if p.extreme] or [float(np.abs(errors).mean())]
     return CheckReport(
         mape=float(np.abs(errors).mean()),

@@ -85,6 +85,7 @@ class Device:
 
         The numbers of the design decide where both devices tell them.
         """
+        # The system's version is not compared: an update does not make the processor another one.
         if (self.cpu, self.cpus, self.machine) != (other.cpu, other.cpus, other.machine):
             return False
         mine, theirs = self._design(), other._design()
@@ -114,6 +115,7 @@ def _cpuinfo(path: Path) -> dict[str, str]:
     """Return what Linux says of the first processor; nothing on other systems."""
     if not path.is_file():
         return {}
+    # Cores are listed one after another: the first stands for all.
     first = path.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
@@ -137,6 +139,7 @@ def _cache_sizes(folder: Path) -> dict[str, Any]:
         except OSError:
             continue
         names = {"1": "l1d_bytes", "2": "l2_bytes", "3": "l3_bytes"}
+        # "Data" in the first level, "Unified" above it.
         if kind != "Instruction" and level in names and size[:-1].isdigit():
             sizes[names[level]] = int(size[:-1]) * _UNITS.get(size[-1], 1)
     return sizes

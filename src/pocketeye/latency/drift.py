@@ -59,6 +59,7 @@ def measure_session(
         runtime=runtime,
         threads=header.threads,
         precision=next(p for p in PRECISIONS if p == header.precision),
+        # As the table was measured: another protocol would be taken for a drift.
         protocol=protocol or Protocol(**header.protocol),
         segmenter=table.segmenter.spec if table.segmenter else None,
         seed=seed,

@@ -57,6 +57,7 @@ def network_module(
             architecture, segmenter.num_classes, norms="live", drop_rate=0.0,
             fpn_channels=segmenter.fpn_channels, channels=segmenter.head_channels,
         )  # fmt: skip
+        # Settled before it is cut: statistics are made by a pass through the whole network.
         return RawSemantic(settle(network, input_shape(architecture))).eval()
 
 
@@ -142,6 +143,7 @@ def open_shipped(
     examples = tuple(torch.zeros(1, *shape) for shape in input_shapes)
     names = [f"map{number}" for number in range(len(examples))]
     rng = np.random.default_rng(0)
+    # Noise calibrates int8 well enough to be timed; what the graph answers is thrown away.
     noise = [rng.standard_normal(x.shape).astype(np.float32) for x in examples]
     request = ExportRequest(
         fuse(module), examples, precision=precision, calibration=[tuple(noise)], input_names=names
@@ -253,4 +255,5 @@ class Bench:
 
     def _folder(self) -> Path:
         self._count += 1
+        # Numbered: names of blocks hold characters that not every file system takes.
         return self.folder / f"graph{self._count}"

@@ -48,6 +48,7 @@ def usable_cores() -> int:
 def system_load() -> float | None:
     """Return the mean number of busy processes over the last minute; None where unknown."""
     getloadavg = getattr(os, "getloadavg", None)
+    # Windows has none.
     return float(getloadavg()[0]) if getloadavg else None
 
 
@@ -72,6 +73,7 @@ def free_memory_bytes() -> int | None:
 def clock_resolution_ns() -> int:
     """Find the smallest step of the clock between two reads."""
     steps = []
+    # The smallest of many: any single step may have been interrupted.
     for _ in range(100):
         start = now = time.perf_counter_ns()
         while now == start:

@@ -60,6 +60,7 @@ def table_noise(table: LatencyTable, space: SearchSpace) -> TableNoise:
         for (low, low_noise), (high, high_noise) in pairwise(rows):
             gaps.append(high - low)
             noise.append((low_noise + high_noise) / 2)
+            # By latency: whether two cheap blocks can be told apart decides nothing.
             weights.append((low + high) / 2)
     split = [
         2 * abs(r.halves_ms[0] - r.halves_ms[1]) / max(sum(r.halves_ms), 1e-12)

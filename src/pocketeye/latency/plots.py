@@ -21,6 +21,7 @@ def plot_check(report: CheckReport) -> Figure:
     figure = _figure(5.2, 5.2)
     axes = figure.add_subplot()
     values = [ms for p in report.points for ms in (p.predicted_ms, p.measured_ms)]
+    # Both axes alike, so that the diagonal is where the table is right.
     low, high = 0.95 * min(values), 1.05 * max(values)
     line = np.array([low, high])
     axes.fill_between(line, line * 0.95, line * 1.05, color="0.9", label="±5 %")

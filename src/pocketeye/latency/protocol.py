@@ -168,6 +168,7 @@ def measure_interleaved(
     watch = _Watch(anchor or next(iter(calls.values())), protocol, clock, samples)
     for name, call in calls.items():
         if name not in samples.inner:
+            # Once, and kept with the samples: a continued run must loop as often.
             samples.inner[name] = calibrate_inner(call, protocol.min_sample_ms)
     last = protocol.rounds + protocol.extra_rounds
     with progress.task(description, protocol.rounds) as task:
@@ -196,6 +197,7 @@ class _Watch:
 
     def __init__(self, call: Call, protocol: Protocol, clock: Clock, samples: Samples) -> None:
         self.call, self.clock, self.samples = call, clock, samples
+        # Anew in each session: a look is milliseconds of one call, however many it loops.
         self.inner = calibrate_inner(call, protocol.min_sample_ms)
 
     def look(self) -> float:
@@ -305,12 +307,13 @@ def sample(call: Call, inner: int) -> tuple[float, float]:
     for _ in range(inner):
         call()
     wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
-    return wall / inner / 1e6, cpu / inner / 1e6
+    return wall / inner / 1e6, cpu / inner / 1e6  # nanoseconds to milliseconds
 
 
 def calibrate_inner(call: Call, min_sample_ms: float) -> int:
     """Warm up, then find how many calls make a sample last at least ``min_sample_ms``."""
     inner = 1
+    # The first calls allocate, load code and fill caches.
     for _ in range(3):
         call()
     while True:

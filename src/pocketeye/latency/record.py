@@ -114,6 +114,7 @@ class LatencyRecord:
     clock: Clock
     timing: Timing
     stages: dict[str, Timing] = field(default_factory=dict)
+    # Filled in by themselves: a record without its origin cannot be made by forgetting.
     device: Device = field(default_factory=Device.here)
     flags: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
@@ -184,6 +185,7 @@ class LatencyRecord:
             record = _read.build(cls, stored)
             if record.clock not in CLOCKS:
                 raise _read.BadData(f"the clock {record.clock!r} is not one of {', '.join(CLOCKS)}")
+            # A record with no number at all is refused here, and not where it is shown.
             _ = record.latency_ms
         except (_read.BadData, KeyError, ValueError) as error:
             reason = f"the key {error} is missing" if isinstance(error, KeyError) else error
@@ -232,6 +234,7 @@ def records_in(folder: Path) -> list[FiledRecord]:
             data: Any = json.loads(path.read_text(encoding="utf-8"))
             found += [FiledRecord(LatencyRecord.from_dict(d), path.name) for d in _records(data)]
         except (json.JSONDecodeError, UnicodeDecodeError, InvalidValue) as error:
+            # One bad file must not hide the others.
             logger.warning("%s is passed over, it is no record: %s", path, error)
     return found
 

@@ -18,12 +18,14 @@ def work(op: str, position: Position) -> float:
     parsed = parse_op(op)
     if isinstance(parsed, AdditiveOp):
         # Per channel: 1x1s to q, k, v, two of local perception, the MLP; five depthwise 3x3s.
+        # The whole work is divided by the input's channels, as that of the other blocks is counted.
         width, downsample = position.out_chs, not position.spec(op).keeps_shape
         block = width * (5 + 2 * parsed.mlp_ratio) + 5 * 9
         return width * (block / position.in_chs + 9 * downsample)
     if not isinstance(parsed, InvertedResidualOp):
         return 0.0
     pointwise = (position.in_chs + position.out_chs) / parsed.groups
+    # Two 1x1s and a depthwise convolution, per channel of the input.
     return parsed.expansion * (pointwise + parsed.kernel**2)
 
 

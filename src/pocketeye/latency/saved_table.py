@@ -58,6 +58,7 @@ def measure_again(name: str, space: SearchSpace, table: LatencyTable, path: Path
         space: as it was measured, so that options tell what differs from the space of that name.
         path: of the table.
     """
+    # A space made in Python has no name that a command could take.
     if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
         return None
     base, header = load_space(name), table.header

@@ -173,6 +173,7 @@ class LatencyTable:
             InvalidValue: the table lacks a block of the space.
         """
         first, *_, last = space.architecture([p.candidates[0] for p in space.positions]).placed()
+        # NaN, not 0: an illegal candidate that is read by mistake must not look free.
         matrix = np.full((space.num_layers, len(space.ops)), np.nan)
         for layer, position in enumerate(space.positions):
             for op in position.candidates:
@@ -292,6 +293,7 @@ class LatencyTable:
         data = self.to_dict()
         rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in data["rows"].items()]
         rest = json.dumps({k: v for k, v in data.items() if k != "rows"}, indent=1)
+        # One row a line: a change of a table can be read in a diff.
         text = rest.removesuffix("\n}") + ',\n "rows": {\n' + ",\n".join(rows) + "\n }\n}\n"
         return runs.write_atomic(path, text)
 
@@ -316,6 +318,7 @@ class LatencyTable:
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any]) -> LatencyTable:
+        # Hundreds of rows are usual; a forged file must not keep the reader busy for minutes.
         if not data["rows"] or len(data["rows"]) > 100_000:
             raise _read.BadData(f"it has {len(data['rows'])} rows")
         rows = {}
@@ -326,6 +329,7 @@ class LatencyTable:
         header["device"] = Device.from_dict(header["device"])
         if header["clock"] not in CLOCKS:
             raise _read.BadData(f"the clock {header['clock']!r} is not one of {', '.join(CLOCKS)}")
+        # Made and thrown away: it checks its own numbers.
         Protocol(**header["protocol"])
         fit = _read.mapping(data["calibration"])
         for error in _read.mapping(fit["candidates"]).values():
