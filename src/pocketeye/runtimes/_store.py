@@ -32,6 +32,7 @@ def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
     folder = artifact.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # In the same folder: only within one file system is a rename atomic.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
             partial = Path(name)
             write(partial / artifact.file)
@@ -60,6 +61,7 @@ def check_stored(artifact: Artifact, runtime: Runtime) -> None:
         )
     if not artifact.path.is_file():
         raise MissingFile(f"the artefact {artifact.path} is missing: export it again")
+    # Manifests without a hash come from elsewhere, and are taken at their word.
     expected = artifact.extra.get(SHA256)
     if expected is not None and expected != _sha256(artifact.path):
         raise InvalidValue(
@@ -132,6 +134,7 @@ def tensor_specs(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
     """Hold a module in eval mode for the length of the block, then restore every submodule's own."""
+    # Of each submodule: frozen norms are in eval mode within a network that trains.
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     try:
@@ -145,6 +148,7 @@ def run_module(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[torch
     """Return the outputs of one forward pass in the module's present mode, always as a tuple."""
     with torch.inference_mode():
         result = module(*inputs)
+    # One output or several: runtimes know tuples alone.
     return (result,) if isinstance(result, torch.Tensor) else tuple(result)
 
 

@@ -56,6 +56,7 @@ class Artifact:
     def save(self) -> Artifact:
         """Write the manifest and return self."""
         data = asdict(self)
+        # A folder that is moved stays an artefact.
         del data["folder"]
         (self.folder / MANIFEST).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         return self

@@ -81,7 +81,7 @@ THRESHOLDS: Mapping[Precision, Thresholds] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParityReport:
-    """The distance of an artefact from its module, over ``n`` images.
+    """Report the distance of an artefact from its module, over ``n`` images.
 
     ``top1_agreement`` is in 0…1, None unless the first output is (N, classes). ``psnr_db`` takes the
     span of the expected output as its peak and is infinite where nothing differs. With several
@@ -129,6 +129,7 @@ class ParityReport:
             data["thresholds"] = Thresholds(
                 passing=_limits(limits["passing"]), warning=_limits(limits["warning"])
             )
+            # JSON has neither: in a report that did not fail None was infinite (a PSNR without error).
             unknown = math.inf if data["status"] != "FAIL" else math.nan
             for key in ("max_abs", "rel", "psnr_db"):
                 data[key] = unknown if data[key] is None else data[key]
@@ -186,6 +187,7 @@ def compare(
     ]
     max_abs, rel = (float(np.max([e[i] for e in errors])) for i in (0, 1))
     psnr_db = float(np.min([e[2] for e in errors]))
+    # Classes are in the first output, if in any.
     agreement = _agreement([run[0] for run in expected], [run[0] for run in got])
     return ParityReport(
         max_abs=max_abs,
@@ -216,6 +218,7 @@ def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]
 
 
 def _agreement(expected: list[np.ndarray], got: list[np.ndarray]) -> float | None:
+    # A map or a single number has no class to agree on.
     if expected[0].ndim != 2 or expected[0].shape[1] < 2:
         return None
     pairs = zip(expected, got, strict=True)

@@ -71,7 +71,7 @@ Op = Conv | Gemm | Shuffle | Simple
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """``name = op(*inputs)``; names are values of the torch.fx graph."""
+    """Compute ``name = op(*inputs)``; names are values of the torch.fx graph."""
 
     name: str
     op: Op
@@ -81,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConvNet:
-    """A traced network: steps in execution order.
+    """Hold a traced network: steps in execution order.
 
     ``module`` is the torch.fx module whose values the steps are named after.
     """
@@ -96,6 +96,7 @@ class ConvNet:
         """Count how often each value is consumed, outputs of the network included."""
         counts = dict.fromkeys(self.shapes, 0)
         for name in (*(i for step in self.steps for i in step.inputs), *self.outputs):
+            # An output counts as a reader: what it names must not be merged away.
             counts[name] += 1
         return counts
 

@@ -124,6 +124,7 @@ class OrtExecutable(Executable):
 def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
     nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
+        # Other events of a node are not the time of its kernel.
         if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
             nodes[event["name"].removesuffix(_KERNEL)].append(event)
     timings = []

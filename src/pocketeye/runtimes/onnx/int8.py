@@ -141,6 +141,7 @@ class _Writer:
             value_infos(inputs, shapes[: len(inputs)], dtype),
             value_infos(outputs, shapes[len(inputs) :], dtype),
         )
+        # Exact GELU would leave the integers: see the table above.
         tabulate_gelu(model)
         return Int8Model(
             model=model,
@@ -212,6 +213,7 @@ def quantize_weight(
     scale = np.maximum(flat / 127, 1e-9)
     # A channel that is (almost) dead must not push its bias out of the range of int32.
     scale = np.maximum(scale, np.abs(bias) / (input_scale * 2**30)).astype(np.float32)
+    # Output channels come first in convolutions and in linear layers alike.
     shape = (-1,) + (1,) * (weight.ndim - 1)
     stored = np.clip(np.rint(weight / scale.reshape(shape)), -127, 127).astype(np.int8)
     # The scale of a bias is that of the products it is added to: the kernel adds integers.

@@ -151,6 +151,7 @@ class _Lowering:
 
     def _function(self, node: fx.Node) -> None:
         target: Callable[..., Any] | str = node.target
+        # Every spelling of a sum: `a + b`, `torch.add`, `a.add(b)`, `a += b`.
         if target in (operator.add, torch.add, "add", operator.iadd, "add_"):
             self._add(node, inplace=target in (operator.iadd, "add_"))
         # The shapes broadcast: a gate has one value per pixel or per channel.
@@ -181,6 +182,7 @@ class _Lowering:
         if m.padding_mode != "zeros" or isinstance(m.padding, str):
             raise UnsupportedModule(f"Conv2d with {m.padding_mode} padding {m.padding!r}")
         n, channels, *sides = self._shape(source)
+        # fx runs nothing, so that a wrong input would first be found by the runtime.
         if channels != m.in_channels:
             raise InvalidValue(
                 f"{node.name!r} expects {m.in_channels} channels, got {channels}: wrong input"
@@ -206,6 +208,7 @@ class _Lowering:
     def _linear(self, node: fx.Node, m: nn.Linear) -> None:
         source = _only(node)
         shape = self._shape(source)
+        # Gemm takes matrices; a linear layer over pixels would be another operator.
         if len(shape) != 2:
             raise UnsupportedModule(f"Linear on {len(shape)} dimensions ({node.target!r})")
         weight, bias = _values(m)

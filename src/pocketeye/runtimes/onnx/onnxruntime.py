@@ -76,6 +76,7 @@ class OnnxRuntime(Runtime):
         check_precision(self, request.precision)
         if request.for_timing:
             return self._write_fast(request, folder)
+        # The exporter's graph is for users, who have floats.
         if request.boundary != "float":
             raise InvalidValue("quantised inputs and outputs are only for graphs that are timed")
         example, names = request.example_inputs, list(request.input_names)
@@ -219,6 +220,7 @@ def _quantize(
         # All shapes are static: there are no symbols to infer.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
+        # Before quantisation, which then sees an operator that has an int8 kernel.
         pool_globally(model)
         quantize_static(
             model,
@@ -228,6 +230,7 @@ def _quantize(
             # uint8: with int8 activations ONNX Runtime computes part of a network in float on x86.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            # One scale for a layer would be that of its largest channel: depthwise ones differ widely.
             per_channel=True,
         )
     quantized = onnx.load(target)

@@ -125,6 +125,7 @@ def export_fast(module: nn.Module, example_input: torch.Tensor, path: Path) -> P
     """
     net = lower(module, [tuple(example_input.shape)])
     outputs = ["logits"] if len(net.outputs) == 1 else [f"out{i}" for i in range(len(net.outputs))]
+    # Renamed when complete: a file of that name is whole.
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(write_fp32(net, ["image"], outputs).SerializeToString())
     return partial.replace(path)

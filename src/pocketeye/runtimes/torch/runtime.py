@@ -56,6 +56,7 @@ class TorchRuntime(Runtime):
     def flags(self) -> dict[str, Any]:
         return {
             "mode": "eager",
+            # Part of each record: channels_last has other latencies.
             "memory_format": "contiguous",
             "denormals_as_zero": True,
             "mkldnn": bool(torch.backends.mkldnn.is_available()),
@@ -135,6 +136,7 @@ class TorchExecutable(Executable):
 
     def _tensors(self, arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
         check_arrays(self.artifact.inputs, arrays)
+        # A copy: numpy's memory may be read-only, or change under a bound call.
         return [torch.from_numpy(array.copy()) for array in arrays]
 
 
