@@ -62,6 +62,7 @@ def agreement_of(
     total = equal = surplus = 0
     with task("comparing with torch", len(images)) as bar:
         for image in images:
+            # Torch's way is the one that was trained and judged: it is the measure.
             [wanted] = predictor.predict([image])
             got = executable(image)
             if isinstance(got, np.ndarray):
@@ -72,6 +73,7 @@ def agreement_of(
                 result = result_of(got, classes, image)
                 count, found = _matched(wanted, result)
                 sure, back = _matched(result, wanted)
+                # What the artefact is sure of and torch has at no score at all.
                 total, surplus = total + count, surplus + sure - len(back)
                 pairs += found
             bar.advance()
@@ -108,6 +110,7 @@ def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]
             continue
         taken.add(best)
         if wanted.masks is not None and got.masks is not None:
+            # Matched by boxes, which are quick to compare, and judged by masks.
             best_iou = wanted.masks[k].iou(got.masks[best])
         found.append((best_iou, abs(float(ours[k]) - float(theirs[best]))))
     return len(sure), found

@@ -63,6 +63,7 @@ def bench_models(models: Sequence[str], options: BenchOptions) -> BenchTable:
     # Names first: a misspelt runtime must not be told after minutes of exports.
     for name in options.runtimes:
         get_runtime(name)
+    # All are looked up before the first is exported, which may take minutes.
     named = [expect(model, "pocketeye bench", (CLASSIFY, *DENSE)) for model in models]
     whole = [one for one in named if isinstance(one, Run | ArtifactFolder) and one.task.is_dense]
     if len(whole) == len(models):
@@ -91,6 +92,7 @@ def _bench_networks(
             if isinstance(one, ArtifactFolder):
                 cells.append(artifact_cell(one.folder, threads))
             else:
+                # By number: two runs may have one name.
                 folder = options.out / "artifacts" / str(index)
                 cells += model_cells(model, options.exports(), folder)
             bar.advance()

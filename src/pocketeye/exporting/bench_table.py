@@ -78,6 +78,7 @@ class BenchRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they are stored."""
+        # Not asdict, which would take the record apart as well: it has a form of its own.
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {**data, "record": self.record.to_dict() if self.record else None}
 
@@ -150,6 +151,7 @@ class BenchTable:
 
     def numbers(self) -> range:
         """Return the columns that lean to the right."""
+        # The first three columns are names.
         return range(3, len(self.header()))
 
     def captions(self) -> list[str]:
@@ -241,6 +243,7 @@ class BenchTable:
         Raises:
             InvalidValue: the folder cannot be made or written.
         """
+        # All texts below are made before the first file is written.
         runs.make_folder(folder)
         texts = (self.markdown(), self.csv(), json.dumps(self.to_dict(), indent=1) + "\n")
         return [

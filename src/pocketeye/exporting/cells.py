@@ -44,6 +44,7 @@ def artifact_cell(folder: Path, threads: int) -> Cell:
     artifact = Artifact.load(folder)
     origin = folder / ORIGIN
     known = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
+    # An artefact of another program has no note of its origin.
     model = known.get("name", folder.name)
     try:
         executable = get_runtime(artifact.runtime).load(artifact, threads=threads)
@@ -77,6 +78,7 @@ def model_cells(model: str, exports: Sequence[ExportOptions], folder: Path) -> I
     Raises:
         InvalidValue, MissingFile: the network itself cannot be made.
     """
+    # Made once for all exports: the same weights, also of an untrained network.
     network = open_network(model, input_size=exports[0].input_size)
     inputs = sample_inputs(network, None, exports[0].samples)
     for options in exports:

@@ -152,6 +152,7 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
     """
     runtime, precision, data = get_runtime(options.to), options.precision, options.data
     network, described = open_dense(folder)
+    # Resolved: the folder may have been given as "." or through a link.
     name = folder.resolve().name
     images = sample_images(described, data, options.samples)
     # A detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets.
@@ -176,6 +177,7 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
     manifest.save(target)
     described.save(target)
     script = _write_script(described.task, artifact)
+    # What is proved and timed is what lies on the disk, not what is in memory.
     executable = load_dense_artifact(target, threads=options.threads)
     # Of the first graph alone: from it on, NMS decides, and agreement is what can be compared.
     parity = check_parity(raw, executable.graphs[0], prepared, precision)

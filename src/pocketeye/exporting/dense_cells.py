@@ -45,6 +45,7 @@ def images_for(
             f"{boxes} finds objects and {maps} labels pixels, and their data is not read alike: "
             "bench them one by one, or without --data"
         )
+    # By the first model's classes: classes decide names of labels, not which images there are.
     return sample_images(described[0], data, min(_IMAGES, rounds), split)
 
 

@@ -40,6 +40,7 @@ class ExportOptions:
 
     def folder(self, name: str) -> Path:
         """Return where the artefact of a network of this name goes."""
+        # Runtime and precision in the name: exports of one network lie side by side.
         return self.out or Path("out") / name / f"{self.to}-{self.precision}"
 
 

@@ -73,6 +73,7 @@ def head_crops(
         InvalidValue: nothing is proposed in any of them.
     """
     images = _evenly(images, _IMAGES)
+    # The artefact's own numpy code: its crops differ a little from torchvision's.
     decoder = MaskRCNNDecoder(**raw.decoder())
     first, box_head = _graph(raw), _graph(RawBoxHead(network).eval())
     per_image = [

@@ -36,6 +36,7 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
         images = _photograph_crops(num, generator)
     else:
         dataset = load_images(data or DIGITS, "val", in_chans=channels)
+        # Drawn, not the first: sets are sorted by class.
         chosen = generator.permutation(len(dataset))[:num]
         images = [dataset.read(int(i)).image for i in chosen]
     transform = network.info.transform()
@@ -65,6 +66,7 @@ def settle_batchnorm(module: nn.Module, inputs: Inputs) -> None:
 
 
 def _photograph_crops(num: int, generator: np.random.Generator) -> list[Image.Image]:
+    # The only photographs that come with a library this package needs anyway.
     from sklearn.datasets import load_sample_image
 
     photographs = [Image.fromarray(load_sample_image(f"{n}.jpg")) for n in ("china", "flower")]

@@ -64,6 +64,7 @@ def time_dense(
     )
     calls: dict[str, Call] = {}
     for name, executable in executables.items():
+        # Each stage is given what the one before made of its own image.
         stages = [executable.stages(image) for image in images]
         for stage in stages[0]:
             calls[f"{name}\t{stage}"] = _in_turn([one[stage] for one in stages])
