@@ -82,6 +82,7 @@ class MaskSession(ABC):
         Raises:
             InvalidValue, InvalidType: no mask, or one that does not fit the video.
         """
+        # A click says nothing of an outline to one who has learnt nothing.
         if points is not None or box is not None:
             raise InvalidValue("without a network only a mask can be followed: give mask=")
         prompt = parse_prompt(self.video.size, None, None, None, mask)
@@ -101,6 +102,7 @@ class MaskSession(ABC):
             raise InvalidValue("there is nothing to follow: add(...) a mask first")
         begin = min(self._shown) if start is None else start
         end = self.video.num_frames if stop is None else stop
+        # A second run begins anew: masks that were shown are all that lasts.
         self._masks = {}
         before: np.ndarray | None = None
         for number, frame in frames_between(self.video, begin, end, reverse=False):
@@ -118,6 +120,7 @@ class MaskSession(ABC):
         """Return masks (float32, 0 to 1) of the frame ``before`` as they are ``now``; frames are RGB."""
 
     def _result(self, frame: int, masks: dict[int, np.ndarray]) -> Result:
+        # Cut for the result alone: carried masks keep their soft edges, or they would shrink.
         items = tuple(CompactMask.from_dense(mask > 0.5) for mask in masks.values())
         return Result(
             size=self.video.size,

@@ -48,6 +48,7 @@ def evaluate_vos(
             why = _unfit(clip, plan)
             if why is None:
                 done = follow_clip(follower, clip, plan, bar.advance)
+                # Scored outside of the clock of follow_clip.
                 scores += score_clip(clip, done, plan)
                 seconds, followed = seconds + done.seconds, followed + done.num_frames
             else:
@@ -146,6 +147,7 @@ def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
         clip.mask(frame)  # one that is damaged inside is no longer annotated
     if not clip.object_ids:
         return "no object in any mask"
+    # Counting them as empty would reward a tracker that loses the object, and punish one that does not.
     if clip.num_lost:
         return f"{clip.num_lost} frames with objects, by meta.json, have no mask to score with"
     if len(clip.annotated) == 1 < clip.num_frames:

@@ -32,6 +32,7 @@ def read_folder(
     found: Found = {}
     for clip in clips:
         frames = sorted({frame for frames in wanted[clip.name].values() for frame in frames})
+        # Only frames that are scored: DAVIS's first and last need not be there.
         found[clip.name] = _read_clip(folder / clip.name, clip, frames, wrong)
     if wrong:  # all at once: whoever made thousands of files wants to know of each kind
         total = sum(len(set().union(*w.values())) for w in wanted.values())
@@ -62,12 +63,14 @@ def _read_clip(
         if objects is None:
             wrong.append(f"{clip.name}/{reader.problems[frame]}")
             continue
+        # An id too many is a mistake in the ids, which would otherwise show as a bad score.
         unknown = sorted(set(objects) - set(clip.object_ids))
         if unknown:
             wrong.append(
                 f"{clip.name}/{clip.frame_name(frame)}.png has the ids "
                 f"{', '.join(map(str, unknown))}, the clip {', '.join(map(str, clip.object_ids))}"
             )
+        # No pixel of an object's id means that it was not found, which is an answer.
         nothing = np.zeros((clip.size[1], clip.size[0]), bool)
         masks[frame] = {i: CompactMask.from_dense(objects.get(i, nothing)) for i in clip.object_ids}
     return masks

@@ -106,6 +106,7 @@ def follow_clip(
         run.one_pass()
         if plan.protocol == "offline":
             for _ in range(1, plan.max_frames):
+                # Without a mistake left another pass would give the same masks.
                 if not run.correct_worst():
                     break
                 run.one_pass()
@@ -137,6 +138,7 @@ class _Run:
                 with self._clock():
                     self.session.add(object_id, frame=frame, box=box)
             else:
+                # Against nothing the largest mistake is the object: the first click is in its middle.
                 nothing = np.zeros_like(truth)
                 self._click(object_id, frame, nothing, truth, CLICKS[self.plan.prompt])
 
@@ -173,6 +175,7 @@ class _Run:
             scores = {frame: self._iou(frame, object_id) for frame in frames}
             # Among equally bad frames the first, so that the result does not depend on anything else.
             worst = min(scores, key=lambda frame: (scores[frame], frame), default=None)
+            # Only frames not yet corrected, as SAM 2: a frame gets its clicks once.
             if worst is None or scores[worst] == 1:
                 continue
             any_left = True
@@ -210,6 +213,7 @@ class _Run:
                     frame=frame,
                     points=[[click.x, click.y]],
                     labels=[click.label],
+                    # The first click replaces what the frame was prompted with; others are added.
                     clear_old_points=number == 0,
                 )
             self.done.clicks[object_id] += 1

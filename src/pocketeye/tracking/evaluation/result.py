@@ -98,6 +98,7 @@ class VosResult:
 
     def worst(self, count: int = 8) -> list[WorstFrame]:
         """Return the worst frame of each object, worst first; then, if there is room, the next ones."""
+        # By place first: each object's worst frame goes before any second one.
         ranked = [
             (place, worst.j + worst.f, number, worst)
             for number, score in enumerate(self.scores)

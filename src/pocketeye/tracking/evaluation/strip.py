@@ -59,6 +59,7 @@ def _panel(worst: WorstFrame) -> Image.Image:
     draw_masks(image, masks, [worst.object_id], [""])
     truth = truth_of(clip, worst.frame, worst.object_id)
     width = line_width(clip.size) + 1
+    # White with a black edge: seen on light and on dark images, and over any object's colour.
     inside, halo = dilate(~truth, width) & truth, dilate(truth, 1) & ~truth
     image.paste((0, 0, 0), mask=_stencil(halo))
     image.paste(_TRUTH, mask=_stencil(inside))

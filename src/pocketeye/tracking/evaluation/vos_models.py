@@ -16,7 +16,7 @@ from pocketeye.tracking.video.tracker import load_tracker
 
 
 class FollowSession(Protocol):
-    """The part of :class:`pocketeye.tracking.Session` that an evaluation uses."""
+    """Name the part of :class:`pocketeye.tracking.Session` that an evaluation uses."""
 
     def add(
         self,
@@ -51,6 +51,7 @@ class VosModel(Protocol):
         """Open a session over what :func:`pocketeye.tracking.open_video` takes."""
 
 
+# Names beside those of trackers: a table may hold both.
 BASELINES = ("still", "flow")
 
 
