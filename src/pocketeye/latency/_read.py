@@ -23,7 +23,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 class BadData(Exception):  # noqa: N818 - becomes an InvalidValue that names the file
-    """A value in the file is not what it should be."""
+    """Tell that a value in a file is not what it should be."""
 
 
 def json_file(path: Path, schema: str, what: str) -> dict[str, Any]:
