@@ -92,6 +92,7 @@ def check_precision(runtime: Runtime, precision: str) -> None:
         InvalidValue: it cannot; the sentence names those it has.
     """
     if precision not in runtime.precisions:
+        # A precision that no runtime has is a misspelling; others are a choice of this one.
         known = "" if precision in PRECISIONS else " is unknown and"
         raise InvalidValue(
             f"precision {precision!r}{known} is not offered by the runtime {runtime.name!r} "

@@ -47,10 +47,12 @@ class Artifact:
 
     @property
     def path(self) -> Path:
+        """Path of the exported file."""
         return self.folder / self.file
 
     @property
     def size_bytes(self) -> int:
+        """Bytes of the exported file, without the manifest."""
         return self.path.stat().st_size
 
     def save(self) -> Artifact:
@@ -74,6 +76,7 @@ class Artifact:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             for key in ("inputs", "outputs"):
+                # Lists in JSON, tuples here, so that shapes compare equal to those of arrays.
                 data[key] = tuple(
                     TensorSpec(**{**row, "shape": tuple(row["shape"])}) for row in data[key]
                 )

@@ -62,6 +62,7 @@ class Thresholds:
     warning: Limits
 
     def judge(self, rel: float, psnr_db: float, top1_agreement: float | None) -> Status:
+        """Return the verdict on these numbers."""
         if self.passing.met(rel, psnr_db, top1_agreement):
             return "PASS"
         return "WARN" if self.warning.met(rel, psnr_db, top1_agreement) else "FAIL"
@@ -185,6 +186,7 @@ def compare(
         _errors(np.concatenate([r[i] for r in expected]), np.concatenate([r[i] for r in got]))
         for i in range(len(expected[0]))
     ]
+    # The worst output: a detector whose boxes are right and classes wrong is wrong.
     max_abs, rel = (float(np.max([e[i] for e in errors])) for i in (0, 1))
     psnr_db = float(np.min([e[2] for e in errors]))
     # Classes are in the first output, if in any.
@@ -208,6 +210,7 @@ def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]
     # One NaN spoils everything: it must not be averaged away.
     if not math.isfinite(rms):
         return math.nan, math.nan, math.nan
+    # An output of zeros has no relative error, unless something differs: then it is infinite.
     norm = float(np.linalg.norm(want))
     rel = float(np.linalg.norm(difference)) / norm if norm > 0 else (math.inf if rms > 0 else 0.0)
     if rms == 0:
@@ -228,10 +231,12 @@ def _agreement(expected: list[np.ndarray], got: list[np.ndarray]) -> float | Non
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    # Python would write NaN and Infinity, which other readers of JSON refuse.
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
 def _limits(data: Mapping[str, Any]) -> Limits:
+    # None was infinite: the default, no limit.
     return Limits(**{key: value for key, value in data.items() if value is not None})
