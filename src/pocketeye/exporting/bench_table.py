@@ -67,6 +67,7 @@ class BenchRow:
 
     def _times(self, digits: int) -> dict[str, str]:
         t = self.record.timing if self.record else Timing()
+        # Older records kept the stages of a detector alone: their sum stands in its own column.
         known = t.undisturbed_ms is not None or t.p50_ms is not None
         together = self.record.latency_ms if self.record and not known else None
         times = (t.p10_ms, t.p50_ms, t.p90_ms, t.undisturbed_ms, together)

@@ -42,6 +42,7 @@ class HeadCrops:
     masks_of: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return counts, as they are stored; the crops themselves are not."""
         return {
             "box_crops": self.num_box, "mask_crops": self.num_mask, "mask_crops_of": self.masks_of,
             "crops_from_images": self.num_images,
