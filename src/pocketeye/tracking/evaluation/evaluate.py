@@ -63,6 +63,7 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
         MissingFile: no such folder.
         InvalidValue: results are missing, damaged, or of the wrong size: how many, and which.
     """
+    # Files hold no clicks: results made elsewhere are those of the semi-supervised protocol.
     plan = VosPlan()
     scores: list[ObjectScore] = []
     problems: list[str] = []

@@ -146,6 +146,7 @@ class _Run:
         """Follow to the end; the masks of earlier passes are forgotten."""
         self.done.masks = {}
         annotated = set(self.clip.annotated)
+        # From the first object on: the session itself leaves out those not yet shown.
         results = self.session.run(min(self.clip.first_frames.values()))
         while True:
             # The follower alone is timed: reading truth and scoring are ours.

@@ -138,6 +138,7 @@ def mean_of(scores: Sequence[ObjectScore]) -> Mean:
 
     Over objects and not over clips, as DAVIS: a clip of five counts five times.
     """
+    # Mean, recall and decay each by themselves, as DAVIS averages them.
     j, f = (_mean_statistics([getattr(score, name) for score in scores]) for name in ("j", "f"))
     return Mean(jf=(j.mean + f.mean) / 2, j=j, f=f)
 

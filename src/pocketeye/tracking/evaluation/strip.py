@@ -30,6 +30,7 @@ def draw_strip(results: Sequence[VosResult]) -> bytes:
         sheet.paste(block, (0, top))
         top += block.height
     encoded = io.BytesIO()
+    # Into memory, so that a failure leaves no half of an image in the folder.
     sheet.save(encoded, "PNG", optimize=True)
     return encoded.getvalue()
 
@@ -38,7 +39,7 @@ def _block(result: VosResult) -> Image.Image:
     panels = [_panel(worst) for worst in result.worst(2 * _COLUMNS)]
     height = max(panel.height for panel in panels)
     columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
+    rows = -(-len(panels) // columns)  # rounded up
     head = 2 * _TEXT + 2 * _GAP
     title = f"{result.model}: worst frames (filled: found, white line: true); "
     title += f"J&F {100 * result.mean.jf:.1f}"

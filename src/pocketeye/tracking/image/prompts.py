@@ -122,6 +122,7 @@ def read_box(box: Any, size: Size) -> np.ndarray:
     if x0 >= x1 or y0 >= y1:
         low, high = np.minimum(corners[:2], corners[2:]), np.maximum(corners[:2], corners[2:])
         meant = ",".join(f"{value:g}" for value in (*low, *high))
+        # Corners in another order are the usual mistake; what was meant can be told.
         guess = f": did you mean {meant}?" if (low < high).all() else " and has no area"
         raise InvalidValue(f"{said} is not x0,y0,x1,y1 with x0 < x1 and y0 < y1{guess}")
     if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
@@ -221,6 +222,7 @@ def _numbers(value: Any, what: str, keep_bool: bool = False) -> np.ndarray:
         value = value.detach().cpu().numpy()
     try:
         array = np.asarray(value)
+        # A bool among points or labels is a number to NumPy, and stays one.
         if array.dtype == np.bool_ and keep_bool:
             return array
         array = array.astype(np.float64)

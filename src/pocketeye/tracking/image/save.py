@@ -28,6 +28,7 @@ def require_free(target: Path, overwrite: bool) -> None:
     if target.is_dir() != (not suffix) and target.exists():
         raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
     names = (OVERLAY, LABELS, CUTOUT, MASKS)
+    # Asked before the network runs: minutes of work must not end in a refusal.
     there = [p for p in ([target] if suffix else [target / name for name in names]) if p.exists()]
     if there and not overwrite:
         raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")

@@ -75,6 +75,7 @@ class ImageSegmenter:
 
     @property
     def device(self) -> torch.device:
+        """Device on which the network computes."""
         return next(self.model.parameters()).device
 
     @property
@@ -98,6 +99,7 @@ class ImageSegmenter:
         several = isinstance(image, list | tuple)
         if several and not image:
             raise InvalidValue("an empty list of images: give one at least")
+        # Assigned last: an image that cannot be read leaves the one before in place.
         self._images = tuple(self.embed(image if several else [image]))
 
     def predict(
@@ -254,6 +256,7 @@ class ImageSegmenter:
                 points = torch.zeros(len(chosen), 1, 2)
                 labels = torch.full((len(chosen), 1), NO_POINT)
             logits, ious = self.decode(seen, points.to(self.device), labels, mask, several)
+            # Also of three that compete one is given back, unless the user asked for all.
             best = ious.argsort(1, descending=True)[:, : None if multimask else 1]
             for row, n in enumerate(group):
                 answers[n] = logits[row, best[row]], ious[row, best[row]]
@@ -284,6 +287,7 @@ def read_image(image: Any) -> np.ndarray:
         raise InvalidType(
             f"an image is a path, a PIL image or a uint8 array, got {type(image).__name__}"
         )
+    # No alpha and no float: guessing their meaning would give a wrong mask without a word.
     shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not image.size or not shaped:
         raise InvalidValue(
