@@ -77,6 +77,7 @@ class CheckReport:
     points: tuple[Point, ...]
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {"schema": SCHEMA, **asdict(self)}
 
     def save(self, path: Path) -> Path:

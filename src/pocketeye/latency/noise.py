@@ -41,6 +41,7 @@ class TableNoise:
 
     @property
     def usable(self) -> bool:
+        """Whether the noise is at most as large as the gaps between candidates."""
         return self.noise_ms <= self.gap_ms
 
 

@@ -64,6 +64,7 @@ class Protocol:
             raise InvalidValue(f"protocol: keep must be above 0 and at most 1, got {self.keep}")
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return asdict(self)
 
 
@@ -86,6 +87,7 @@ class Samples:
     anchors_ms: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {
             "rounds": self.rounds,
             "inner": self.inner,
@@ -201,6 +203,7 @@ class _Watch:
         self.inner = calibrate_inner(call, protocol.min_sample_ms)
 
     def look(self) -> float:
+        """Return the milliseconds of one call of the anchor, now."""
         sample(self.call, self.inner)  # warms up
         pairs = [sample(self.call, self.inner) for _ in range(2)]
         # The faster of two: the look asks how fast the machine is, not whether it was interrupted.

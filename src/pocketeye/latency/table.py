@@ -280,6 +280,7 @@ class LatencyTable:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {
             "schema": SCHEMA,
             "header": asdict(self.header),
