@@ -168,6 +168,7 @@ def _pretrained(name: str, **kwargs: Any) -> nn.Module:
         )
     try:
         return timm.create_model(name, pretrained=True, **kwargs)  # type: ignore[no-any-return]
+    # All that a missing network, a proxy or an offline switch makes of a download.
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         where = cfg.hf_hub_id or cfg.url
         raise InvalidValue(

@@ -115,6 +115,7 @@ def load_checkpoint(
     # All was checked before: a checkpoint that does not fit leaves the model as it was.
     network.load_state_dict(state_dict)
     known = filter_of(network)
+    # Warnings are about files: a state dict has no name or hash to know it by.
     if known and known.after and not isinstance(path_or_state_dict, Mapping):
         known.after(Path(path_or_state_dict), network)
     return model
@@ -139,6 +140,7 @@ def backbone_state_dict(
 def head_names(model: nn.Module) -> tuple[str, ...]:
     """Return the names of the layers that give the classes, as timm's ``default_cfg`` has them."""
     cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    # A network with two heads names both.
     names = cfg.get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
@@ -179,6 +181,7 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         for k, v in state_dict.items()
         if k in ours and v.shape != ours[k].shape
     ]
+    # Three names of each kind: enough to recognise a wrong file, and still a sentence.
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for kind, names in (

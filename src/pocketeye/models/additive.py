@@ -29,6 +29,7 @@ class ConvNorm(nn.Module):
         return self.norm(self.conv(x))
 
     def fuse(self) -> nn.Module:
+        """Return the convolution with the BN in it."""
         return fold_after(self.conv, self.norm)
 
 
@@ -50,6 +51,7 @@ class LocalPerception(nn.Module):
         return self.conv2(self.act(self.conv_dw(self.norm(self.conv1(x)))))
 
     def fuse(self) -> LocalPerception:
+        """Fold the BN, in place, and return ``self``."""
         # Backwards into the 1x1: the depthwise convolution after it pads with zeros.
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv1, self.norm = fold_after(self.conv1, self.norm), nn.Identity()  # type: ignore[assignment]
@@ -72,6 +74,7 @@ class SpatialGate(nn.Module):
         return u * self.sigmoid(self.gate(self.act(self.norm(self.conv_dw(u)))))
 
     def fuse(self) -> SpatialGate:
+        """Fold the BN, in place, and return ``self``."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv_dw, self.norm = fold_after(self.conv_dw, self.norm), nn.Identity()  # type: ignore[assignment]
         return self
@@ -165,6 +168,7 @@ class AdditiveBlock(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
     def fuse(self) -> AdditiveBlock:
+        """Fold all BN, in place, and return ``self``; stochastic depth goes."""
         self.local.fuse()
         # Both norms stand before 1x1 convolutions without padding: folding forwards is exact.
         if isinstance(self.norm1, nn.BatchNorm2d):

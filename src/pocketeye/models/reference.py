@@ -56,10 +56,12 @@ class TimmName:
 
     @property
     def task(self) -> Task:
+        """Task of the network: only classifiers go by such a reference."""
         return CLASSIFY
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return "a network of timm"
 
 
@@ -72,6 +74,7 @@ class ArchitectureFile:
 
     @property
     def task(self) -> Task:
+        """Task of the network: only classifiers go by such a reference."""
         return CLASSIFY
 
     @property
@@ -82,6 +85,7 @@ class ArchitectureFile:
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return "an architecture"
 
 
@@ -98,10 +102,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.folder.resolve().name
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return f"a run of {self.task.kind}"
 
     @property
@@ -128,10 +134,12 @@ class ArtifactFolder:
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.folder.resolve().name
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return f"an artefact of {self.task.kind}"
 
 
@@ -208,6 +216,7 @@ def own_folder(model: str | Path) -> Path | None:
         InvalidValue, MissingFile: as :func:`resolve`.
     """
     named = resolve(model)
+    # Nothing is written into the installed package.
     if isinstance(named, ArtifactFolder) or (isinstance(named, Run) and not named.bundled):
         return named.folder
     return None

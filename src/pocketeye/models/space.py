@@ -70,9 +70,11 @@ class Position:
     candidates: tuple[str, ...]
 
     def spec(self, op: str) -> BlockSpec:
+        """Return the candidate ``op`` with the shape it changes here."""
         return BlockSpec(op=op, in_chs=self.in_chs, out_chs=self.out_chs, stride=self.stride)
 
     def placed(self, op: str) -> PlacedBlock:
+        """Return the candidate ``op`` at the size of the map it receives here."""
         return PlacedBlock(spec=self.spec(op), size=self.size)
 
 
@@ -129,6 +131,7 @@ class SearchSpace:
                     for op in stage.candidates or self.candidates
                     if _legal(op, in_chs, stage.chs, stride)
                 )
+                # A layer without a candidate would make the space empty, silently.
                 if not legal:
                     raise InvalidValue(
                         f"space {self.name!r}: no candidate fits layer {layer + 1} of stage "
@@ -144,6 +147,7 @@ class SearchSpace:
 
     @property
     def num_layers(self) -> int:
+        """Number of searched layers."""
         return len(self.positions)
 
     @property
@@ -161,11 +165,13 @@ class SearchSpace:
         return math.prod(len(position.candidates) for position in self.positions)
 
     def stem(self) -> BlockSpec:
+        """Return the stem, which is not searched."""
         return BlockSpec(
             op="conv3", in_chs=self.in_chans, out_chs=self.stem_chs, stride=self.stem_stride
         )
 
     def head(self) -> BlockSpec:
+        """Return the head, which is not searched."""
         return BlockSpec(
             op=f"head{self.head_chs}", in_chs=self.stages[-1].chs, out_chs=self.num_classes
         )
@@ -293,6 +299,7 @@ class SearchSpace:
 def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
     parsed = parse_op(op)
     if isinstance(parsed, InvertedResidualOp):
+        # The expanded width is a multiple of the input's, and so divisible as well.
         return all(chs % parsed.groups == 0 for chs in (in_chs, out_chs))
     if isinstance(parsed, AdditiveOp):
         return True  # CAS-ViT's convolution before it changes any shape
@@ -327,6 +334,7 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         MissingFile: a path that is not there.
     """
     text = str(name_or_path)
+    # By the suffix: a folder may hold a file of the name of a bundled space.
     if text.endswith((".yaml", ".yml")):
         path = Path(text)
         if not path.is_file():

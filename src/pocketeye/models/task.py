@@ -128,6 +128,7 @@ TRACK = Task(
     takes_prompts=True,
 )
 
+# In the order in which a person is told of them.
 TASKS: Mapping[str, Task] = {
     task.name: task for task in (CLASSIFY, DETECT, INSTANCE, SEMANTIC, SEGMENT_ANYTHING, TRACK)
 }

@@ -121,6 +121,7 @@ class CASViT(nn.Module):
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute stages again in the backward pass, to save memory (timm's contract)."""
         self.grad_checkpointing = enable
 
     @torch.jit.ignore
@@ -183,6 +184,7 @@ class CASViT(nn.Module):
     ) -> list[int]:
         """Drop what the chosen intermediates do not need; return their indices."""
         take, last = feature_take_indices(NUM_STAGES, indices)
+        # Sequential takes slices, so that names and numbers of the others stay.
         self.stages = self.stages[: last + 1]
         if self.out_norms is not None:
             # Their places stay, so that the others keep their numbers.
@@ -294,6 +296,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
         "num_classes": 1000,
         "input_size": (3, 224, 224),
         "pool_size": (7, 7),
+        # The official evaluation at 224: the image resized to 256 and cropped.
         "crop_pct": 0.875,
         "interpolation": "bicubic",
         "mean": IMAGENET_DEFAULT_MEAN,

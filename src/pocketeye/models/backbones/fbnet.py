@@ -70,6 +70,7 @@ class FBNet(nn.Module):
         )
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
+        # timm fills these in where it makes the network.
         self.default_cfg: dict[str, Any] = {}
         self.pretrained_cfg: dict[str, Any] = {}
         # Three children under the names of timm's EfficientNets, whose weights of FBNet-C fit so.
@@ -121,6 +122,7 @@ class FBNet(nn.Module):
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute stages again in the backward pass, to save memory (timm's contract)."""
         self.grad_checkpointing = enable
 
     @torch.jit.ignore
@@ -150,6 +152,7 @@ class FBNet(nn.Module):
         """
         assert output_fmt == "NCHW", "FBNet gives maps as NCHW only"
         take, last = feature_take_indices(len(self.stage_ends), indices)
+        # timm counts maps, this network counts stages: several stages may share a map.
         wanted = {self.stage_ends[index] for index in take}
         x = self.act1(self.bn1(self.conv_stem(x)))
         intermediates = []
@@ -249,6 +252,7 @@ def _published(name: str, rows: str, head_chs: int) -> Architecture:
 def _published_96(name: str, rows: str, head_chs: int) -> Architecture:
     # Width 0.35: the stem and the first stage stay at 8 channels.
     space = load_space("fbnet")
+    # Not by with_(width=…): the published head is narrower than that rule would make it.
     small = SearchSpace(
         name="fbnet-96-035",
         input_size=96,

@@ -51,6 +51,7 @@ def _reindexed(
     found = {key: match for key in state_dict if (match := pattern.fullmatch(key))}
     places = sorted({(int(m["stage"]), int(m["index"])) for m in found.values()})
     ours = _weighted_blocks(model)
+    # The numbers are all that can be compared before shapes: names say nothing of the blocks' kinds.
     if len(places) != len(ours):
         raise InvalidValue(
             f"the checkpoint has {len(places)} blocks with weights, the network {len(ours)}"
@@ -65,6 +66,7 @@ def _reindexed(
 
 
 def _from_mobile_cv(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    # The first and last stage of mobile_cv are stem and head.
     last = max(int(m["stage"]) for key in state_dict if (m := _MOBILE_CV.match(key)))
     renamed: dict[str, Tensor] = {}
     for key, value in state_dict.items():

