@@ -68,6 +68,7 @@ class SuperNet(nn.Module):
 
     @property
     def num_layers(self) -> int:
+        """Number of searched layers."""
         return len(self.layers)
 
     def forward(self, x: Tensor, choices: Sequence[int]) -> Tensor:
