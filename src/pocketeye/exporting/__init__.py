@@ -1,1 +1,1 @@
-"""From a network to an artefact with its proof: export, parity, latency, the cells of `bench`."""
+"""Make artefacts of networks, with their proof: export, parity, latency, the cells of ``bench``."""

@@ -1,4 +1,4 @@
-"""How alike a detector or segmenter answers in torch and as an artefact, on real images."""
+"""Tell how alike a detector or segmenter answers in torch and as an artefact, on real images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SURE, _SAME = 0.3, 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """A comparison of what the network in torch and the artefact answer on ``num_images`` images.
+    """Compare what the network in torch and the artefact answer on ``num_images`` images.
 
     Torch resizes an image as in training; the artefact fits it into its canvas. So this tells what
     that costs, beside the rounding of the precision.
@@ -104,6 +104,7 @@ def agreement_of(
     seen: set[int] = set()
     with task("comparing with torch", len(images)) as bar:
         for image in images:
+            # Torch's way is the one that was trained and judged: it is the measure.
             [wanted] = predictor.predict([image])
             got = executable(image)
             if isinstance(got, np.ndarray):
@@ -115,6 +116,7 @@ def agreement_of(
                 result = result_of(got, classes, image)
                 count, found = _matched(wanted, result)
                 sure, back = _matched(result, wanted)
+                # What the artefact is sure of and torch has at no score at all.
                 total, surplus = total + count, surplus + sure - len(back)
                 pairs += found
                 seen |= {c for c, at in zip(wanted.class_ids or (), _scores(wanted), strict=True)
@@ -139,11 +141,13 @@ def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]
     ours, theirs = (np.asarray(result.scores) for result in (wanted, got))
     classes, guesses = (tuple(result.class_ids or ()) for result in (wanted, got))
     overlaps = box_iou(*(torch.as_tensor(result.boxes) for result in (wanted, got))).numpy()
+    # Results come surest first, so the surest object chooses first, as in COCO's matching.
     sure = np.flatnonzero(ours >= _SURE).tolist()
     taken: set[int] = set()
     found = []
     for k in sure:
         best, best_iou = -1, _SAME
+        # Among all answers, also unsure ones: a score a little below the limit is no lost object.
         for j in range(len(got)):
             if j in taken or guesses[j] != classes[k]:
                 continue
@@ -154,6 +158,7 @@ def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]
             continue
         taken.add(best)
         if wanted.masks is not None and got.masks is not None:
+            # Matched by boxes, which are quick to compare, and judged by masks.
             best_iou = wanted.masks[k].iou(got.masks[best])
         found.append((best_iou, abs(float(ours[k]) - float(theirs[best]))))
     return len(sure), found

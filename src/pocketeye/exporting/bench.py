@@ -23,7 +23,7 @@ from pocketeye.runtimes import Precision, get_runtime
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """The choice of what is timed beside what, and how long.
+    """Choose what is timed beside what, and how long.
 
     Attributes:
         runtimes, precisions: that networks are exported to; artefacts keep their own.
@@ -60,8 +60,10 @@ def bench_models(models: Sequence[str], options: BenchOptions) -> BenchTable:
         raise InvalidValue("nothing to time: name at least one model")
     if options.export.threads < 1:
         raise InvalidValue(f"threads must be at least 1, not {options.export.threads}")
+    # Names first: a misspelt runtime must not be told after minutes of exports.
     for name in options.runtimes:
         get_runtime(name)
+    # All are looked up before the first is exported, which may take minutes.
     named = [expect(model, "pocketeye bench", (CLASSIFY, *DENSE)) for model in models]
     whole = [one for one in named if isinstance(one, Run | ArtifactFolder) and one.task.is_dense]
     if len(whole) == len(models):
@@ -90,6 +92,7 @@ def _bench_networks(
             if isinstance(one, ArtifactFolder):
                 cells.append(artifact_cell(one.folder, threads))
             else:
+                # By number: two runs may have one name.
                 folder = options.out / "artifacts" / str(index)
                 cells += model_cells(model, options.exports(), folder)
             bar.advance()
@@ -99,6 +102,7 @@ def _bench_networks(
         for label, cell in labelled.items()
         if cell.executable
     }
+    # All in one go and interleaved: a slow spell of the machine hits all of them alike.
     measured = measure_interleaved(calls, protocol, threads=threads)
     rows = []
     for label, cell in labelled.items():
@@ -126,6 +130,7 @@ def _numbered(cells: Sequence[Cell]) -> dict[str, Cell]:
     """Name cells by label; the same network twice (two runs of one name) gets a number."""
     named: dict[str, Cell] = {}
     for cell in cells:
+        # Names of the same network are counted up, so that no row hides another.
         again = sum(label.partition(" #")[0] == cell.label for label in named)
         named[f"{cell.label} #{again + 1}" if again else cell.label] = cell
     return named

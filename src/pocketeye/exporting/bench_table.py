@@ -1,4 +1,4 @@
-"""The table of a benchmark: rows with their records, stored as JSON and shown as text, Markdown, CSV."""
+"""Keep the table of a benchmark: rows with records, stored as JSON, shown as text, Markdown, CSV."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CSV = ("model", "runtime", "precision", "threads", "device", "size_bytes", "mac
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One network in one runtime at one precision.
+    """Hold one network in one runtime at one precision.
 
     Attributes:
         canvas: of detectors and segmenters: height and width of the graph's input.
@@ -62,9 +62,9 @@ class BenchRow:
         cells = {
             "model": self.model, "runtime": self.runtime, "precision": self.precision, "size": size,
         }  # fmt: skip
-        digits = 3
+        digits = 3  # microseconds: small classifiers take less than a millisecond
         if dense:
-            digits = 2
+            digits = 2  # a detector takes tens of milliseconds
             cells["input"] = f"{self.canvas[1]}x{self.canvas[0]}" if self.canvas else ""
             stages = self.record.stages if self.record else {}
             for name in _STAGES:
@@ -77,16 +77,19 @@ class BenchRow:
 
     def _times(self, digits: int) -> dict[str, str]:
         t = self.record.timing if self.record else Timing()
+        # Older records kept the stages of a detector alone: their sum stands in its own column.
         known = t.undisturbed_ms is not None or t.p50_ms is not None
         together = self.record.latency_ms if self.record and not known else None
         times = (t.p10_ms, t.p50_ms, t.p90_ms, t.undisturbed_ms, together)
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        # A busy machine: the time is an upper bound, and the ratio is doubtful with it.
         mark = "?" if self.record and self.record.disturbed else ""
         texts = (ms_text(ms, digits) for ms in times)
         return dict(zip(_KEPT, texts, strict=True)) | {"ratio": ratio + mark}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they are stored."""
+        # Not asdict, which would take the record apart as well: it has a form of its own.
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {**data, "record": self.record.to_dict() if self.record else None}
 
@@ -101,7 +104,7 @@ def with_ratios(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedImages:
-    """The images that were timed: ``count`` of ``data``, or a photograph.
+    """Say which images were timed: ``count`` of ``data``, or a photograph.
 
     ``split`` is None where the user named none: then it is the part for validation, if there is one.
     """
@@ -122,7 +125,7 @@ class TimedImages:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchTable:
-    """All rows, in the order they were asked for. ``images`` is None for classifiers."""
+    """Hold all rows, in the order they were asked for. ``images`` is None for classifiers."""
 
     rows: tuple[BenchRow, ...]
     threads: int
@@ -147,6 +150,7 @@ class BenchTable:
 
     def numbers(self) -> range:
         """Return the columns that lean to the right."""
+        # The first three columns are names.
         return range(3, len(self.header()))
 
     def captions(self) -> list[str]:
@@ -240,6 +244,7 @@ class BenchTable:
         Raises:
             InvalidValue: the folder cannot be made or written.
         """
+        # All texts below are made before the first file is written.
         runs.make_folder(folder)
         texts = (self.markdown(), self.csv(), json.dumps(self.to_dict(), indent=1) + "\n")
         return [

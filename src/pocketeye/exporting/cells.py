@@ -1,4 +1,4 @@
-"""The cells of a benchmark: one network in one runtime at one precision, ready to be called."""
+"""Prepare the cells of a benchmark: one network in one runtime at one precision, ready to call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """An executable that is timed and its input, or ``problem``, the sentence why there is none."""
+    """Hold an executable that is timed and its input, or ``problem``, the sentence why there is none."""
 
     model: str
     runtime: str
@@ -34,6 +34,7 @@ class Cell:
 
     @property
     def label(self) -> str:
+        """Name of the cell for a person, unless two networks share a name."""
         return f"{self.model} · {self.runtime} · {self.precision}"
 
 
@@ -51,6 +52,7 @@ def artifact_cell(folder: Path, threads: int) -> Cell:
             precision=artifact.precision,
             problem=str(error),
         )
+    # Noise will do: what an image shows has no say in the time of a classifier.
     generator = np.random.default_rng(0)
     return Cell(
         model=model,
@@ -73,9 +75,11 @@ def model_cells(model: str, exports: Sequence[ExportOptions], folder: Path) -> I
     Raises:
         InvalidValue, MissingFile: the network itself cannot be made.
     """
+    # Made once for all exports: the same weights, also of an untrained network.
     network = open_network(model, input_size=exports[0].input_size)
     inputs = sample_inputs(network, None, exports[0].samples)
     for options in exports:
+        # One failed cell is a row with a reason; the others are timed.
         yield _export_cell(network, options, folder, inputs)
 
 

@@ -63,7 +63,7 @@ from pocketeye.runtimes import (
 from pocketeye.runtimes._store import seal
 from pocketeye.runtimes.parity import PARITY
 
-# The coarsest map of a backbone has a stride of 32.
+# The coarsest map of a backbone has a stride of 32, to which torchvision pads images too.
 _DIVISOR = 32
 # Static sizes of the heads: 1000 proposals go through the box head in four runs, 100 objects through
 # the mask head in four.
@@ -89,6 +89,7 @@ def canvas_for(
     if shorter < _DIVISOR:
         raise InvalidValue(f"--input-size must be {_DIVISOR} pixels or more, not {shorter}")
     shapes = [image.shape[:2] for image in images]
+    # The most frequent shape: others are fitted into it, with borders.
     height, width = max(set(shapes), key=shapes.count) if shapes else (3, 4)
     sides = fitted((height, width), shorter, longer)
     up = [math.ceil(side / divisor) * divisor for side in sides]
@@ -154,9 +155,10 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
     """
     runtime, precision, data = get_runtime(options.to), options.precision, options.data
     network, described = open_dense(folder)
+    # Resolved: the folder may have been given as "." or through a link.
     name = folder.resolve().name
     images = sample_images(described, data, options.samples)
-    # a detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets
+    # A detector fills its input up to multiples of 32 in torch too, a segmenter takes what it gets.
     divisor = 1 if described.task.labels_pixels else _DIVISOR
     shorter = options.input_size or described.min_size
     canvas = canvas_for(images, shorter, described.max_size, divisor)
@@ -164,6 +166,7 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
     prepared = [(image,) for image, _ in fits]
     raw, manifest = _raw(network, described, canvas)
     crops = None
+    # The heads are given crops, which only the first graph and NMS make: int8 needs real ones.
     if isinstance(network, MaskRCNN) and precision == "int8":
         crops = head_crops(network, raw, fits, manifest.crops_per_run)
     folder = options.folder(name)

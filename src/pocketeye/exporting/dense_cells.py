@@ -1,4 +1,4 @@
-"""What `bench` times of detectors and segmenters: their artefacts, and the images they are shown."""
+"""Prepare what `bench` times of detectors and segmenters: artefacts, and images they are shown."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def images_for(
             f"{boxes} finds objects and {maps} labels pixels, and their data is not read alike: "
             "bench them one by one, or without --data"
         )
+    # By the first model's classes: classes decide names of labels, not which images there are.
     return sample_images(described[0], data, min(_IMAGES, rounds), split)
 
 

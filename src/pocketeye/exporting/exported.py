@@ -1,4 +1,4 @@
-"""What an export is asked for, and what it leaves behind."""
+"""Say what an export is asked for, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_AN_ARTEFACT = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The choices of an export, whatever the network.
+    """Choose how to export, whatever the network.
 
     Attributes:
         to: name of the runtime.
@@ -43,7 +43,7 @@ class ExportOptions:
     out: Path | None = None
     input_size: int | None = None
     data: str | None = None
-    samples: int = 64
+    samples: int = 64  # one is 1.6 % of top-1, of which parity allows int8 5 %
     threads: int = 1
     fuse: bool = True
 
@@ -63,7 +63,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Images:
-    """The images that int8 took its ranges from.
+    """Name the images that int8 took its ranges from.
 
     Attributes:
         data: as the user named it; None: the photographs that come with scikit-learn.
@@ -76,6 +76,7 @@ class Int8Images:
     crops: HeadCrops | None = None
 
     def to_dict(self) -> dict[str, object]:
+        """Return plain values, as they are stored."""
         crops = self.crops.to_dict() if self.crops else {}
         return {"data": self.data, "images": self.num_images, **crops}
 
@@ -88,7 +89,7 @@ class Int8Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """An artefact on disk with its proof.
+    """Hold an artefact on disk with its proof.
 
     Attributes:
         size_bytes: of the files of all graphs.

@@ -1,4 +1,4 @@
-"""What the two heads of Mask R-CNN are quantised with: crops of images, as the artefact takes them."""
+"""Take crops of images to quantise the two heads of Mask R-CNN with, as the artefact takes them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BOX_BATCHES, _MASK_BATCHES = 2, 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadCrops:
-    """Crops in batches of the heads' static size; the last batch is filled up with the first crops.
+    """Hold crops in batches of the heads' static size; the last is filled up with the first crops.
 
     Attributes:
         box: of the box head, each ``(B, C, 7, 7)``.
@@ -42,6 +42,7 @@ class HeadCrops:
     masks_of: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return counts, as they are stored; the crops themselves are not."""
         return {
             "box_crops": self.num_box, "mask_crops": self.num_mask, "mask_crops_of": self.masks_of,
             "crops_from_images": self.num_images,
@@ -73,6 +74,7 @@ def head_crops(
         InvalidValue: nothing is proposed in any of them.
     """
     images = _evenly(images, _IMAGES)
+    # The artefact's own numpy code: its crops differ a little from torchvision's.
     decoder = MaskRCNNDecoder(**raw.decoder())
     first, box_head = _graph(raw), _graph(RawBoxHead(network).eval())
     per_image = [
@@ -84,6 +86,7 @@ def head_crops(
         for image, size in images:
             maps, proposals = decoder.first_stage(image, first, size)
             found = decoder.second_stage(maps, proposals, box_head, crops_per_run[0], size)
+            # Evenly over the ranks: the best proposals alone would give ranges of clear objects.
             chosen = (
                 (_evenly(proposals, per_image[0]), BOX_SIDE),
                 (_evenly(found.boxes, per_image[1]), MASK_SIDE),
@@ -97,6 +100,7 @@ def head_crops(
             "the network proposes nothing in the images, so that its heads cannot be quantised: "
             "give --data with images like those it was trained on, or export in fp32"
         )
+    # A network that finds nothing yet (hardly trained) can be quantised all the same.
     mask = objects if len(objects) else best
     return HeadCrops(
         box=_batches(box, crops_per_run[0], _BOX_BATCHES),
@@ -128,5 +132,6 @@ def _evenly(rows: Any, most: int) -> Any:
 
 def _batches(crops: np.ndarray, size: int, most: int) -> tuple[np.ndarray, ...]:
     count = min(math.ceil(len(crops) / size), most)
+    # Filled up by beginning again: zeros are no crops that a head will ever be given.
     order = np.arange(count * size).reshape(count, size) % len(crops)
     return tuple(crops[row] for row in order)

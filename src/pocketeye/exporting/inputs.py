@@ -1,4 +1,4 @@
-"""Real images as network inputs: for parity, for int8 calibration, for settling random networks."""
+"""Read real images as network inputs: for parity, for int8 ranges, for settling random networks."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
         raise InvalidValue(
             f"{network.name} takes {channels} channels; images have 1 (grey) or 3 (colour)"
         )
+    # The same images every time: parity of two exports can be compared.
     generator = np.random.default_rng(0)
     if data is None and channels == 3:
         images = _photograph_crops(num, generator)
     else:
         dataset = load_images(data or DIGITS, "val", in_chans=channels)
+        # Drawn, not the first: sets are sorted by class.
         chosen = generator.permutation(len(dataset))[:num]
         images = [dataset.read(int(i)).image for i in chosen]
     transform = network.info.transform()
@@ -56,7 +58,7 @@ def settle_batchnorm(module: nn.Module, inputs: Inputs) -> None:
     with torch.no_grad():
         for start in range(0, len(inputs), 16):
             batch = np.concatenate([arrays[0] for arrays in inputs[start : start + 16]])
-            if len(batch) > 1:
+            if len(batch) > 1:  # one image has no variance where maps are 1x1
                 module(torch.from_numpy(batch))
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
@@ -64,12 +66,14 @@ def settle_batchnorm(module: nn.Module, inputs: Inputs) -> None:
 
 
 def _photograph_crops(num: int, generator: np.random.Generator) -> list[Image.Image]:
+    # The only photographs that come with a library this package needs anyway.
     from sklearn.datasets import load_sample_image
 
     photographs = [Image.fromarray(load_sample_image(f"{n}.jpg")) for n in ("china", "flower")]
     crops = []
     for index in range(num):
         photograph = photographs[index % len(photographs)]
+        # A quarter to nine tenths of the shorter side: details as well as scenes.
         side = int(generator.uniform(0.25, 0.9) * min(photograph.size))
         left = int(generator.integers(photograph.width - side + 1))
         top = int(generator.integers(photograph.height - side + 1))

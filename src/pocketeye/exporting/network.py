@@ -99,6 +99,7 @@ def write_artifact(
 ) -> Artifact:
     """Export into ``folder``, with a note of what was exported (``export.json``) beside it."""
     if not network.trained:
+        # Before fusing, which takes the statistics in.
         settle_batchnorm(network.module, inputs[:_MAX_CALIBRATION])
     request = ExportRequest(
         fuse_network(network.module) if fuse else network.module,
@@ -108,6 +109,7 @@ def write_artifact(
     )
     with task(f"exporting {network.name} ({runtime.name}, {precision})"):
         artifact = runtime.export(request, folder)
+    # Of the network as it is known, not of its fused form: papers count so.
     counts = count(network.module, network.input_shape)
     origin = {
         "name": network.name,

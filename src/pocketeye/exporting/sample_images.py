@@ -1,4 +1,4 @@
-"""Real images for detectors and segmenters: to compare with, to quantise with, to be timed with."""
+"""Read real images for detectors and segmenters: to compare, to quantise and to time with."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def sample_images(
         files = [resources.files("sklearn.datasets.images") / name for name in PHOTOGRAPHS[:count]]
         return [np.asarray(Image.open(str(file)).convert("RGB")) for file in files]
     images = _open(described, data, split)
+    # Evenly, not the first: sets are often sorted by scene.
     places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
     found = [np.asarray(sample.image) for sample in readable(images, places)]
     if not found:

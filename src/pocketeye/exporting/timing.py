@@ -14,7 +14,7 @@ from pocketeye.latency.protocol import Call, Measured, Protocol, measure_interle
 from pocketeye.latency.record import LatencyRecord, Timing, choose_clock
 from pocketeye.runtimes import Runtime, get_runtime
 
-_ALL = "all"
+_ALL = "all"  # beside the names of stages: the whole way in one
 
 
 def record_of(
@@ -64,6 +64,7 @@ def time_dense(
     )
     calls: dict[str, Call] = {}
     for name, executable in executables.items():
+        # Each stage is given what the one before made of its own image.
         stages = [executable.stages(image) for image in images]
         for stage in stages[0]:
             calls[f"{name}\t{stage}"] = _in_turn([one[stage] for one in stages])
@@ -76,6 +77,7 @@ def time_dense(
 
 
 def _in_turn(calls: Sequence[Callable[[], object]]) -> Call:
+    # Called as the caller would, one after another: no image is timed twice in a row.
     def call() -> None:
         for one in calls:
             one()
@@ -93,6 +95,7 @@ def _dense_record(
 ) -> LatencyRecord:
     artifact = executable.artifact
     mine = {
+        # A sample is a pass over all images; records are of one.
         key.removeprefix(f"{name}\t"): replace(one, timing=_per_image(one.timing, num_images))
         for key, one in measured.items()
         if key.startswith(f"{name}\t")

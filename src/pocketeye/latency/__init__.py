@@ -1,1 +1,1 @@
-"""Measuring: records, the protocol, latency tables, and how far a table can be trusted."""
+"""Measure: records, the protocol, latency tables, and how far a table can be trusted."""

@@ -31,6 +31,7 @@ from pocketeye.reading import Kind, reading
 from pocketeye.runtimes.base import Precision, Runtime
 
 PARTIAL_SCHEMA = "pocketeye.latency-partial/2"
+# Names of subjects that are no block; the anchor is the network with this number.
 _EMPTY, _HEAD, _ANCHOR = "call", "neck and head", 0
 
 
@@ -64,6 +65,7 @@ def build_table(
     _check_request(protocol, calibration_nets, out, overwrite)
     if segmenter is not None:
         require_segmenters(space)
+    # From cheap to dear: a fit over networks of one latency would be a guess elsewhere.
     nets = spread(space, calibration_nets, seed, "calibration")
     with held(out):
         partial = _Partial(
@@ -134,10 +136,12 @@ def _measure_all(
         return measure_interleaved(
             calls,
             protocol,
+            # A whole network: it is slow where memory, caches or clock are, as any subject may be.
             anchor=calls[_net_name(_ANCHOR)],
             threads=threads,
             seed=settings["seed"],
             samples=partial.samples,
+            # Rounds take minutes: what was measured is worth more than a file a round costs.
             on_round=partial.save,
             description=f"measuring {len(blocks)} blocks and {len(nets)} networks",
         )
@@ -211,6 +215,7 @@ def _open_all(
     verified = set()
     with progress.task("exporting", len(blocks) + len(nets)) as task:
         for name, (placed, *_) in blocks.items():
+            # Once for each op: another width is the same graph with other numbers.
             if placed.spec.op not in verified:
                 bench.verify(placed)
                 verified.add(placed.spec.op)
@@ -231,15 +236,18 @@ def _assemble(
     rounds: int,
     segmenter: SegmenterSpec | None,
 ) -> LatencyTable:
+    # Each block was timed in a call of its own; a network pays for one call only.
     overhead = measured[_EMPTY].timing.latency_ms
 
     def alone(name: str) -> float:
+        # Not below a nanosecond: the cheapest block may be as fast as an empty call, and is divided by.
         return max(measured[name].timing.latency_ms - overhead, 1e-6)
 
     raw = {graph_key(group[0]): alone(name) for name, group in blocks.items()}
     chains = [[key for p in net.placed() if (key := graph_key(p))] for net in nets]
     if segmenter is not None:
         raw[_HEAD] = alone(_HEAD)
+        # The last entry of a chain is the head for labels, which a segmenter does not have.
         chains = [[*chain[:-1], _HEAD] for chain in chains]
     calibration = calibrate(
         [sum(raw[key] for key in chain) for chain in chains],
@@ -276,10 +284,11 @@ def _row(measured: Measured) -> Row:
 
 
 class _Partial:
-    """The file of an unfinished build: its settings and the samples so far."""
+    """Keep the file of an unfinished build: its settings and the samples so far."""
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
         self.path = out.with_name(out.name + ".partial")
+        # Through JSON, so that tuples compare equal to the lists of a file.
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.samples = self._load() if self.path.is_file() else Samples()
 
@@ -299,6 +308,7 @@ class _Partial:
         stored = data.get("settings")
         if not isinstance(stored, dict):
             raise InvalidValue(f"{self.path} is damaged: {remove}")
+        # Samples taken otherwise would be mixed silently.
         changed = [key for key in self.settings if stored.get(key) != self.settings[key]]
         if changed:
             raise InvalidValue(

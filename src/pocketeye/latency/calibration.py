@@ -1,4 +1,4 @@
-"""From the sum of block latencies to the latency of a network: a fit on whole networks.
+"""Fit whole networks: from the sum of block latencies to the latency of a network.
 
 A network is not the sum of its blocks: timed alone and over and over, a block finds its weights in
 the nearest cache, and pays at both ends for a layout that neighbours inside a network share. Three
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import NonNegative
 
+# From plain to rich; the number of terms is the place in this list.
 FITS = ("gain", "gain+block", "gain+block+constant")
 # A richer fit must lower the held-out error by this factor.
 _CLEARLY = 0.93
@@ -32,7 +33,7 @@ MIN_NETS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """The coefficients of a fit, and how well they did.
+    """Hold the coefficients of a fit, and how well they did.
 
     Attributes:
         gain: factor on every block's latency.
@@ -80,6 +81,7 @@ def calibrate(
     num = len(measured_ms)
     if num < MIN_NETS:
         raise InvalidValue(f"calibration needs at least {MIN_NETS} networks, got {num}")
+    # A call is paid once by a network, whatever its blocks: it is no part of what is fitted.
     y = np.asarray(measured_ms, dtype=np.float64) - overhead_ms
     columns = np.stack([np.asarray(sums_ms, float), np.asarray(num_blocks, float), np.ones(num)], 1)
     candidates: dict[str, float | None] = {}
@@ -87,6 +89,7 @@ def calibrate(
     for terms, name in enumerate(FITS, 1):
         x = columns[:, :terms]
         coefficients = _solve(x, y)
+        # One network is held out and one must be left over, or the fit would be exact and mean nothing.
         possible = num > terms + 1 and _possible(coefficients, smallest_ms)
         error = _loo(x, y, overhead_ms) if possible else None
         candidates[name] = error
@@ -115,6 +118,7 @@ def _solve(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _loo(x: NDArray[np.float64], y: NDArray[np.float64], overhead_ms: float) -> float:
+    # Each network is predicted by a fit that has not seen it.
     predicted = np.empty(len(y))
     for i in range(len(y)):
         rest = np.arange(len(y)) != i
@@ -128,4 +132,5 @@ def _mape(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> floa
 
 def _possible(coefficients: NDArray[np.float64], smallest_ms: float) -> bool:
     gain, block_ms = [*coefficients, 0.0][:2]
+    # The richer fits may trade gain against block_ms until a small block costs less than nothing.
     return bool(gain > 0 and gain * smallest_ms + block_ms > 0)

@@ -29,7 +29,7 @@ NUM_EXTREMES = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One fresh network; ``extreme`` if it was drawn towards an end of the range."""
+    """Hold one fresh network; ``extreme`` if it was drawn towards an end of the range."""
 
     architecture: str
     predicted_ms: float
@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport:
-    """The distance of a table's predictions from fresh networks of its space.
+    """Report the distance of a table's predictions from fresh networks of its space.
 
     Errors are fractions of the measured latency. ``mape``, ``bias``, ``max_error`` and ``spearman``
     are over ``n`` uniform draws, ``mape_extremes`` over the networks drawn towards both ends of the
@@ -77,6 +77,7 @@ class CheckReport:
     points: tuple[Point, ...]
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {"schema": SCHEMA, **asdict(self)}
 
     def save(self, path: Path) -> Path:
@@ -125,6 +126,7 @@ def check_table(
     table.require(space=space, runtime=runtime.name)
     table.require_device(Device.here(), runtime.version())
     known = {_chain(text) for text in table.calibration.networks}
+    # Twice as many as needed: those of the calibration are left out, or the error would be too small.
     fresh = [a for a in uniform(space, 2 * nets, seed, "check") if _chain(str(a)) not in known]
     drawn = {_chain(str(a)) for a in fresh[:nets]}
     ends = [
@@ -137,6 +139,7 @@ def check_table(
             f"the space {space.name!r} has too few networks besides those the table was "
             "calibrated on to check it"
         )
+    # With some of the calibration's networks: their change is the machine's, not the table's.
     session = measure_session(table, networks, runtime=runtime, protocol=protocol, seed=seed)
     points = tuple(
         Point(
@@ -160,12 +163,14 @@ def _chain(architecture: str) -> str:
 def _report(
     table: LatencyTable, space: SearchSpace, points: tuple[Point, ...], drift: float
 ) -> CheckReport:
+    # Imported late: only a check needs scipy.stats, which is slow to import.
     from scipy.stats import spearmanr
 
     middle = [p for p in points if not p.extreme]
     errors = np.array([p.error for p in middle])
     rank = spearmanr([p.predicted_ms for p in middle], [p.measured_ms for p in middle])
     noise = table_noise(table, space)
+    # A small space may have no extremes besides its uniform draws.
     ends = [abs(p.error) for p in points if p.extreme] or [float(np.abs(errors).mean())]
     return CheckReport(
         mape=float(np.abs(errors).mean()),
@@ -174,6 +179,7 @@ def _report(
         spearman=float(rank.statistic),
         mape_extremes=float(np.mean(ends)),
         drift=drift,
+        # Divided by the drift, what was measured now is what would have been measured then.
         mape_without_drift=float(np.abs((1 + errors) * (1 + drift) - 1).mean()),
         n=len(middle),
         split_half_nets=float(np.median([p.split_half for p in points])),

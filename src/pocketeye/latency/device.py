@@ -1,4 +1,4 @@
-"""Which machine a number is of: the processor told apart from others that share its name."""
+"""Tell which machine a number is of, and processors of one name apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """The machine that was measured.
+    """Describe the machine that was measured.
 
     Two processors of one marketing name ("AMD EPYC") can differ by a factor of two, so the record holds
     what the processor says of itself. Fields are None or empty where the system does not tell them, and
@@ -59,12 +59,14 @@ class Device:
     def here(cls) -> Device:
         """Describe the machine this runs on."""
         facts = _cpuinfo(CPUINFO)
+        # x86 says flags, ARM says Features.
         flags = {*facts.get("flags", facts.get("Features", "")).split()}
         return cls(
             cpu=runs.cpu_name(),
             cpus=os.cpu_count() or 1,
             os=platform.platform(),
             machine=platform.machine(),
+            # The second name of each pair is ARM's.
             vendor=facts.get("vendor_id") or facts.get("CPU implementer"),
             family=_number(facts.get("cpu family") or facts.get("CPU architecture")),
             model=_number(facts.get("model") or facts.get("CPU part")),
@@ -78,9 +80,11 @@ class Device:
 
         The numbers of the design decide where both devices tell them.
         """
+        # The system's version is not compared: an update does not make the processor another one.
         if (self.cpu, self.cpus, self.machine) != (other.cpu, other.cpus, other.machine):
             return False
         mine, theirs = self._design(), other._design()
+        # One side that does not tell its design cannot be told apart by it.
         return None in (*mine, *theirs) or mine == theirs
 
     def _design(self) -> tuple[str | int | None, ...]:
@@ -88,7 +92,7 @@ class Device:
 
     @property
     def slug(self) -> str:
-        """A short name for files: ``amd-epyc-f25m17``, without family and model where unknown."""
+        """Short name for files: ``amd-epyc-f25m17``, without family and model where unknown."""
         # Words that vendors add to every name.
         name = re.sub(r"\((r|tm)\)|processor|\bcpu\b|@.*", " ", self.cpu.lower())
         words = re.sub(r"[^a-z0-9]+", "-", name).strip("-") or self.machine
@@ -106,6 +110,7 @@ def _cpuinfo(path: Path) -> dict[str, str]:
     """Return what Linux says of the first processor; nothing on other systems."""
     if not path.is_file():
         return {}
+    # Cores are listed one after another: the first stands for all.
     first = path.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
@@ -129,6 +134,7 @@ def _cache_sizes(folder: Path) -> dict[str, Any]:
         except OSError:
             continue
         names = {"1": "l1d_bytes", "2": "l2_bytes", "3": "l3_bytes"}
+        # "Data" in the first level, "Unified" above it.
         if kind != "Instruction" and level in names and size[:-1].isdigit():
             sizes[names[level]] = int(size[:-1]) * _UNITS.get(size[-1], 1)
     return sizes

@@ -1,4 +1,4 @@
-"""How fast the machine is now beside when a table was made.
+"""Tell how fast the machine is now beside when a table was made.
 
 A shared or warm machine changes its speed by tens of per cent between sessions, all networks alike.
 Some of the networks that calibrated the table are timed again in the same session, so that this
@@ -25,7 +25,7 @@ NUM_AGAIN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """Networks timed together with calibration networks of a table.
+    """Hold networks timed together with calibration networks of a table.
 
     ``drift`` is the median of now / then over the latter, minus 1: 0.1 means 10 % slower now.
     """
@@ -59,6 +59,7 @@ def measure_session(
         runtime=runtime,
         threads=header.threads,
         precision=next(p for p in PRECISIONS if p == header.precision),
+        # As the table was measured: another protocol would be taken for a drift.
         protocol=protocol or Protocol(**header.protocol),
         segmenter=table.segmenter.spec if table.segmenter else None,
         seed=seed,
@@ -66,6 +67,7 @@ def measure_session(
     latencies = [m.timing.latency_ms for m in measured]
     then = dict(zip(table.calibration.networks, table.calibration.measured_ms, strict=True))
     num = len(architectures)
+    # Each network against itself: they differ in latency, and only the speed is wanted.
     ratios = [ms / then[str(a)] for ms, a in zip(latencies[num:], again, strict=True)]
     return Session(
         measured=tuple(measured[:num]),
@@ -79,6 +81,7 @@ def calibration_networks(table: LatencyTable) -> list[Architecture]:
     pairs = sorted(zip(table.calibration.measured_ms, table.calibration.networks, strict=True))
     if not pairs:
         raise InvalidValue("the latency table holds no calibration networks: measure it again")
+    # Spread over the range: a machine may be slow in memory and not in arithmetic.
     picked = np.linspace(0, len(pairs) - 1, min(NUM_AGAIN, len(pairs))).round().astype(int)
     return [Architecture.parse(pairs[i][1]) for i in picked]
 

@@ -1,4 +1,4 @@
-"""Blocks and networks as graphs that can be timed: built, given sane statistics, exported, bound."""
+"""Make blocks and networks that can be timed: built, given sane statistics, exported, bound."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def block_module(placed: PlacedBlock, seed: int = 0) -> nn.Module:
     """Build the block in eval mode, weights and statistics drawn from ``seed`` and its own name."""
     spec = placed.spec
     with torch.random.fork_rng(devices=[]):
+        # crc32 and not hash(), which differs from process to process.
         torch.manual_seed(zlib.crc32(f"{seed}/{placed}".encode()))
         return settle(build_block(spec), placed.input_shape)
 
@@ -57,6 +58,7 @@ def network_module(
             architecture, segmenter.num_classes, norms="live", drop_rate=0.0,
             fpn_channels=segmenter.fpn_channels, channels=segmenter.head_channels,
         )  # fmt: skip
+        # Settled before it is cut: statistics are made by a pass through the whole network.
         return RawSemantic(settle(network, input_shape(architecture))).eval()
 
 
@@ -66,7 +68,7 @@ def input_shape(architecture: Architecture) -> Shape:
 
 
 class MapsToPixels(nn.Module):
-    """Neck and head of a segmenter alone: the four maps of a space to logits at stride 4."""
+    """Compute neck and head of a segmenter alone: the four maps of a space to logits at stride 4."""
 
     def __init__(self, space: SearchSpace, spec: SegmenterSpec) -> None:
         super().__init__()
@@ -92,12 +94,13 @@ def settle(module: _Module, *input_shapes: Shape) -> _Module:
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [m.momentum for m in norms]
     for m in norms:
-        nn.init.uniform_(m.weight, 0.5, 1.5)
+        nn.init.uniform_(m.weight, 0.5, 1.5)  # at 1, a lost scale would pass verify()
         nn.init.normal_(m.bias, 0.0, 0.2)
         m.reset_running_stats()
         m.momentum = None  # cumulative average: exactly the statistics of the batch
     module.train()
     with torch.no_grad():
+        # Two images: the statistics of one image at 1x1 pixels would have no variance.
         module(*(torch.randn(2, *shape) for shape in input_shapes))
     for m, momentum in zip(norms, momenta, strict=True):
         m.momentum = momentum
@@ -119,7 +122,7 @@ def open_graph(
     Quantised ends only where the runtime has them.
     """
     request = ExportRequest(
-        fuse(nn.Sequential(module)),  # whose parts fuse in a copy
+        fuse(nn.Sequential(module)),  # fuse() replaces the parts of a module, not the module itself
         (torch.zeros(1, *input_shape),),
         precision=precision,
         for_timing=True,
@@ -141,6 +144,7 @@ def open_shipped(
     examples = tuple(torch.zeros(1, *shape) for shape in input_shapes)
     names = [f"map{number}" for number in range(len(examples))]
     rng = np.random.default_rng(0)
+    # Noise calibrates int8 well enough to be timed; what the graph answers is thrown away.
     noise = [rng.standard_normal(x.shape).astype(np.float32) for x in examples]
     request = ExportRequest(
         fuse(module), examples, precision=precision, calibration=[tuple(noise)], input_names=names
@@ -154,6 +158,7 @@ def random_inputs(executable: Executable, seed: int = 0) -> tuple[np.ndarray, ..
     arrays = []
     array: np.ndarray
     for spec in executable.artifact.inputs:
+        # Bytes over their whole range, as a quantiser spreads activations; floats as after a norm.
         if np.issubdtype(np.dtype(spec.dtype), np.integer):
             info = np.iinfo(np.dtype(spec.dtype))
             array = rng.integers(info.min, info.max, spec.shape, endpoint=True)
@@ -169,7 +174,7 @@ def bind(executable: Executable) -> Call:
 
 
 class Bench:
-    """A folder of exported graphs for one runtime, precision and number of threads.
+    """Export graphs into a folder, for one runtime, precision and number of threads.
 
     With a ``segmenter`` whole networks are those: pyramid and head on the maps of a backbone.
     """
@@ -193,6 +198,7 @@ class Bench:
 
     def block(self, placed: PlacedBlock) -> Call:
         """Open a block alone; in int8 its input and output are bytes, as inside an int8 network."""
+        # With float ends a block would be charged with conversions that its neighbours do not pay.
         boundary: Boundary = "quantized" if self.precision == "int8" else "float"
         return bind(self._open(block_module(placed), placed.input_shape, boundary))
 
@@ -250,4 +256,5 @@ class Bench:
 
     def _folder(self) -> Path:
         self._count += 1
+        # Numbered: names of blocks hold characters that not every file system takes.
         return self.folder / f"graph{self._count}"

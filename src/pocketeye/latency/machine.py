@@ -1,4 +1,4 @@
-"""The state of the machine: memory, cores, clock, and whether timings taken now would be worth much."""
+"""Tell the state of the machine: memory, cores, clock, and whether timings now would be worth much."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUIET, _BUSY = 0.1, 0.5
 
 
 def measuring_advice(load: float | None, cores: int) -> str:
-    """A word on whether timings taken now would be worth much, from the load of ``cores`` cores."""
+    """Say whether timings taken now would be worth much, from the load of ``cores`` cores."""
     if load is None:
         return "this system does not tell its load: close other programs before measuring"
     share = load / cores
@@ -48,6 +48,7 @@ def usable_cores() -> int:
 def system_load() -> float | None:
     """Return the mean number of busy processes over the last minute; None where unknown."""
     getloadavg = getattr(os, "getloadavg", None)
+    # Windows has none.
     return float(getloadavg()[0]) if getloadavg else None
 
 
@@ -65,15 +66,17 @@ def free_memory_bytes() -> int | None:
     if not meminfo.is_file():
         return memory_pages_bytes("SC_AVPHYS_PAGES")
     fields = dict(line.split(":", 1) for line in meminfo.read_text("ascii").splitlines())
+    # MemAvailable counts what caches would give back; "free" alone is nearly nothing on a used machine.
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
 def clock_resolution_ns() -> int:
     """Find the smallest step of the clock between two reads."""
     steps = []
+    # The smallest of many: any single step may have been interrupted.
     for _ in range(100):
         start = now = time.perf_counter_ns()
         while now == start:
             now = time.perf_counter_ns()
         steps.append(now - start)
-    return min(steps)
+    return min(steps)  # longer ones were interrupted

@@ -1,4 +1,4 @@
-"""What every candidate at every layer of a space costs, as an array."""
+"""Hold what every candidate at every layer of a space costs, as an array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyMatrix:
-    """Calibrated milliseconds of a table over a space.
+    """Hold calibrated milliseconds of a table over a space.
 
     The rest plus the chosen entries, added from the first layer to the last, is exactly
     :meth:`pocketeye.latency.table.LatencyTable.predict`.

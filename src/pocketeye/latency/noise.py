@@ -1,4 +1,4 @@
-"""Is a table precise enough to choose by?
+"""Tell whether a table is precise enough to choose by.
 
 At every layer the candidates are put in the order of their latency. Between two neighbours there is
 a gap, and around them is noise: how far the two halves of the measurement disagree about a row,
@@ -22,7 +22,7 @@ from pocketeye.models.space import SearchSpace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableNoise:
-    """How uncertain the rows of a table are, in milliseconds, and how far candidates lie apart.
+    """Say how uncertain the rows of a table are, in milliseconds, and how far candidates lie apart.
 
     ``split_half`` is the median disagreement of the two halves of a row, a fraction.
     """
@@ -41,6 +41,7 @@ class TableNoise:
 
     @property
     def usable(self) -> bool:
+        """Whether the noise is at most as large as the gaps between candidates."""
         return self.noise_ms <= self.gap_ms
 
 
@@ -54,11 +55,13 @@ def table_noise(table: LatencyTable, space: SearchSpace) -> TableNoise:
             placed = position.placed(op)
             row = table.rows.get(str(placed))
             halves = row.halves_ms if row else (0.0, 0.0)  # a skip is known exactly
+            # Half of the difference of two halves is the uncertainty of their mean.
             rows.append((table.calibrated_ms(placed), gain * abs(halves[0] - halves[1]) / 2))
         rows.sort()
         for (low, low_noise), (high, high_noise) in pairwise(rows):
             gaps.append(high - low)
             noise.append((low_noise + high_noise) / 2)
+            # By latency: whether two cheap blocks can be told apart decides nothing.
             weights.append((low + high) / 2)
     split = [
         2 * abs(r.halves_ms[0] - r.halves_ms[1]) / max(sum(r.halves_ms), 1e-12)

@@ -1,4 +1,4 @@
-"""Images of tables and checks; every one names the device it is about."""
+"""Draw tables and checks; every image names the device it is about."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def plot_check(report: CheckReport) -> Figure:
     figure = _figure(5.2, 5.2)
     axes = figure.add_subplot()
     values = [ms for p in report.points for ms in (p.predicted_ms, p.measured_ms)]
+    # Both axes alike, so that the diagonal is where the table is right.
     low, high = 0.95 * min(values), 1.05 * max(values)
     line = np.array([low, high])
     axes.fill_between(line, line * 0.95, line * 1.05, color="0.9", label="±5 %")
@@ -69,6 +70,7 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # A figure without pyplot: no window system, and no figures kept by a global list.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,4 @@
-"""The measuring protocol: warm, interleaved in short shuffled rounds, watched by an anchor.
+"""Measure warm, interleaved in short shuffled rounds, watched by an anchor.
 
 Every round visits every subject once, in a new order, so a slow spell of the machine hits all kinds
 of subject alike. A visit warms up, then takes a few samples; a sample loops the call until it lasts
@@ -31,7 +31,7 @@ Call = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """Settings of a measurement.
+    """Set how a measurement is made.
 
     Attributes:
         rounds: visits of every subject.
@@ -65,12 +65,13 @@ class Protocol:
             raise InvalidValue(f"protocol: keep must be above 0 and at most 1, got {self.keep}")
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return asdict(self)
 
 
 @dataclass(kw_only=True, slots=True)
 class Visit:
-    """Samples of one subject taken together, in milliseconds per call."""
+    """Hold samples of one subject taken together, in milliseconds per call."""
 
     wall_ms: list[NonNegative]
     cpu_ms: list[NonNegative]
@@ -79,7 +80,7 @@ class Visit:
 
 @dataclass(kw_only=True, slots=True)
 class Samples:
-    """Everything measured so far; plain enough to be kept as JSON between two sessions."""
+    """Hold everything measured so far; plain enough to be kept as JSON between two sessions."""
 
     rounds: Annotated[int, Range(0, 1e9)] = 0
     inner: dict[str, Count] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class Samples:
     anchors_ms: list[NonNegative] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {
             "rounds": self.rounds,
             "inner": self.inner,
@@ -116,7 +118,7 @@ def _stored_visit(row: Any) -> Visit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """The result of one subject.
+    """Hold the result of one subject.
 
     Attributes:
         timing: percentiles of all samples, and the undisturbed time (see the module's text).
@@ -165,6 +167,7 @@ def measure_interleaved(
     watch = _Watch(anchor or next(iter(calls.values())), protocol, clock, samples)
     for name, call in calls.items():
         if name not in samples.inner:
+            # Once, and kept with the samples: a continued run must loop as often.
             samples.inner[name] = calibrate_inner(call, protocol.min_sample_ms)
     last = protocol.rounds + protocol.extra_rounds
     with progress.task(description, protocol.rounds) as task:
@@ -172,6 +175,7 @@ def measure_interleaved(
         while samples.rounds < last:
             names = list(calls)
             if samples.rounds >= protocol.rounds:
+                # Half of the rounds clean is enough: the slow ones say nothing of the subject.
                 names = [n for n in names if _num_clean(n, samples, protocol) < protocol.rounds / 2]
                 if not names:
                     break
@@ -188,15 +192,18 @@ def measure_interleaved(
 
 
 class _Watch:
-    """Times the anchor; every look is kept."""
+    """Time the anchor; every look is kept."""
 
     def __init__(self, call: Call, protocol: Protocol, clock: Clock, samples: Samples) -> None:
         self.call, self.clock, self.samples = call, clock, samples
+        # Anew in each session: a look is milliseconds of one call, however many it loops.
         self.inner = calibrate_inner(call, protocol.min_sample_ms)
 
     def look(self) -> float:
+        """Return the milliseconds of one call of the anchor, now."""
         sample(self.call, self.inner)  # warms up
         pairs = [sample(self.call, self.inner) for _ in range(2)]
+        # The faster of two: the look asks how fast the machine is, not whether it was interrupted.
         ms = min(cpu if self.clock == "thread_cpu" else wall for wall, cpu in pairs)
         self.samples.anchors_ms.append(ms)
         return ms
@@ -217,6 +224,7 @@ def _round(
             chunk.append((name, _visit(calls[name], samples.inner[name], protocol)))
         after = watch.look()
         for _, visit in chunk:
+            # Both looks enclose the visits: one slow end is enough to distrust them.
             visit.anchor_ms = max(before, after)
         visits += chunk
         before = after
@@ -256,11 +264,13 @@ def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> 
         if _clean(visit, samples, protocol)
         and (pairs := [p for p in all_pairs if _uninterrupted(p, protocol, clock)])
     ]
+    # Too few clean visits say less than all visits together, marked as disturbed.
     disturbed = len(kept) < max(2, min(8, protocol.rounds // 4)) and len(kept) < len(visits)
     if disturbed:
         kept = everything
     total = sum(map(len, everything))
     column = 1 if clock == "thread_cpu" else 0
+    # Even and odd visits, not first and second half: a drift would show as noise.
     halves = [
         _undisturbed(half, protocol.keep, column) for half in (kept[0::2], kept[1::2] or kept)
     ]
@@ -297,12 +307,13 @@ def sample(call: Call, inner: int) -> tuple[float, float]:
     for _ in range(inner):
         call()
     wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
-    return wall / inner / 1e6, cpu / inner / 1e6
+    return wall / inner / 1e6, cpu / inner / 1e6  # nanoseconds to milliseconds
 
 
 def calibrate_inner(call: Call, min_sample_ms: float) -> int:
     """Warm up, then find how many calls make a sample last at least ``min_sample_ms``."""
     inner = 1
+    # The first calls allocate, load code and fill caches.
     for _ in range(3):
         call()
     while True:
@@ -311,4 +322,4 @@ def calibrate_inner(call: Call, min_sample_ms: float) -> int:
             return inner
         # A fifth more than seems needed: the next look may find the call faster.
         inner = max(inner + 1, int(inner * 1.2 * min_sample_ms / max(wall_ms * inner, 1e-3)))
-        inner = min(inner, 1_000_000)
+        inner = min(inner, 1_000_000)  # a call that the clock cannot see at all

@@ -1,4 +1,4 @@
-"""A measurement is a record: the number, and everything one needs to trust or repeat it."""
+"""Record a measurement: the number, and everything one needs to trust or repeat it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ def choose_clock(threads: int) -> Clock:
     Thread CPU time is blind to other processes, which wall time on a shared machine is not. It is
     also blind to a second worker thread, and useless where the system counts it in ticks.
     """
+    # Windows counts thread time in steps of 16 ms: useless for samples of a millisecond.
     fine = time.get_clock_info("thread_time").resolution <= 1e-5
     return "thread_cpu" if threads == 1 and fine else "wall"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Milliseconds of one call.
+    """Hold milliseconds of one call.
 
     A new measurement fills every field but the last. None stands in records of files made before the
     percentiles were of all samples, whose samples are gone.
@@ -96,7 +97,7 @@ def ms_text(ms: float | None, digits: int = 3) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyRecord:
-    """One measured latency with its origin.
+    """Hold one measured latency with its origin.
 
     Attributes:
         subject: name of what was timed.
@@ -116,6 +117,7 @@ class LatencyRecord:
     clock: Clock
     timing: Timing
     stages: dict[str, Timing] = field(default_factory=dict)
+    # Filled in by themselves: a record without its origin cannot be made by forgetting.
     device: Device = field(default_factory=Device.here)
     flags: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
@@ -206,7 +208,7 @@ _FILE = Kind(what="a latency record", remedy="measure again")
 
 
 class FiledRecord(NamedTuple):
-    """A record and the name of the file it is in."""
+    """Pair a record with the name of the file it is in."""
 
     record: LatencyRecord
     file: str

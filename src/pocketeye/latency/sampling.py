@@ -1,4 +1,4 @@
-"""Random networks spread over the latency range of a space."""
+"""Draw random networks, spread over the latency range of a space or uniformly."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ def work(op: str, position: Position) -> float:
     parsed = parse_op(op)
     if isinstance(parsed, AdditiveOp):
         # Per channel: 1x1s to q, k, v, two of local perception, the MLP; five depthwise 3x3s.
+        # The whole work is divided by the input's channels, as that of the other blocks is counted.
         width, downsample = position.out_chs, not position.spec(op).keeps_shape
         block = width * (5 + 2 * parsed.mlp_ratio) + 5 * 9
         return width * (block / position.in_chs + 9 * downsample)
     if not isinstance(parsed, InvertedResidualOp):
         return 0.0
     pointwise = (position.in_chs + position.out_chs) / parsed.groups
+    # Two 1x1s and a depthwise convolution, per channel of the input.
     return parsed.expansion * (pointwise + parsed.kernel**2)
 
 
@@ -34,6 +36,7 @@ def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Ar
     for position in space.positions:
         costs = [work(op, position) for op in position.candidates]
         top = max(costs) or 1.0
+        # Relative to the dearest candidate of this layer: every layer leans as much.
         weights = [math.exp(_STRENGTH * tilt * cost / top) for cost in costs]
         choices.append(rng.choices(position.candidates, weights)[0])
     return space.architecture(choices, name)
@@ -42,6 +45,7 @@ def tilted(space: SearchSpace, tilt: float, rng: random.Random, name: str) -> Ar
 def spread(space: SearchSpace, num: int, seed: int, label: str = "net") -> list[Architecture]:
     """Draw ``num`` different networks from cheap to dear (fewer where the space has fewer)."""
     rng = random.Random(f"pocketeye/{label}/{seed}")
+    # A small space may have fewer networks than asked for.
     num = min(num, space.num_architectures())
     found: dict[tuple[str, ...], Architecture] = {}
     for attempt in range(num * 200):

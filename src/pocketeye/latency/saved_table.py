@@ -1,4 +1,4 @@
-"""A table in a file: checked, with the report beside it, or measured again."""
+"""Check a table in a file, with the report beside it, or say how to measure it again."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def measure_again(name: str, space: SearchSpace, table: LatencyTable, path: Path
         space: as it was measured, so that options tell what differs from the space of that name.
         path: of the table.
     """
+    # A space made in Python has no name that a command could take.
     if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
         return None
     base, header = load_space(name), table.header
@@ -78,6 +79,7 @@ def measure_again(name: str, space: SearchSpace, table: LatencyTable, path: Path
             if now != own or (always and key != "width")
         },
         **_segmenter_options(table),
+        # Three times the rounds: the noise falls with the root, so by four tenths.
         "rounds": 3 * int(header.protocol.get("rounds", Protocol().rounds)),
         "out": path,
     }

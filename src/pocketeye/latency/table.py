@@ -1,4 +1,4 @@
-"""A latency table: one row for every distinct block of a space, and how to sum them.
+"""Keep a latency table: one row for every distinct block of a space, and how to sum them.
 
 A table is valid for its device, runtime, version, threads and precision, and for nothing else; all
 of that is in its header.
@@ -53,7 +53,7 @@ def table_name(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableHeader:
-    """Where the numbers come from. ``space`` is :meth:`SearchSpace.to_dict`."""
+    """Say where the numbers come from. ``space`` is :meth:`SearchSpace.to_dict`."""
 
     space: dict[str, Any]
     device: Device
@@ -74,7 +74,7 @@ class TableHeader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One block: its timing, the cost of a call included, and how well it repeated.
+    """Hold one block: its timing, the cost of a call included, and how well it repeated.
 
     ``halves_ms`` holds the undisturbed time from the even and the odd visits alone, ``dropped`` the
     share of samples that were not clean.
@@ -87,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segmenter:
-    """What whole networks end with where they label pixels: pyramid and head, timed as one graph."""
+    """Say what whole networks end with where they label pixels: pyramid and head, timed as one graph."""
 
     spec: SegmenterSpec
     row: Row
@@ -95,7 +95,7 @@ class Segmenter:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """The latency of every block of a space; rows by ``str(PlacedBlock)``, a skip costs nothing.
+    """Hold the latency of every block of a space; rows by ``str(PlacedBlock)``, a skip costs nothing.
 
     With a ``segmenter`` whole networks are segmenters: its row stands in the place of the head that
     labels images, which then has no row.
@@ -167,6 +167,7 @@ class LatencyTable:
         """
         stem, *blocks, head = architecture.placed()
         total = self._fixed_ms(stem, head)
+        # Added one by one, in this order: a matrix that sums the same way gives the same bits.
         for placed in blocks:
             total += self.calibrated_ms(placed)
         return total
@@ -181,6 +182,7 @@ class LatencyTable:
             InvalidValue: the table lacks a block of the space.
         """
         first, *_, last = space.architecture([p.candidates[0] for p in space.positions]).placed()
+        # NaN, not 0: an illegal candidate that is read by mistake must not look free.
         matrix = np.full((space.num_layers, len(space.ops)), np.nan)
         for layer, position in enumerate(space.positions):
             for op in position.candidates:
@@ -256,6 +258,7 @@ class LatencyTable:
                 f"this latency table was measured on {self.header.device}, and this is {device}: "
                 "check it there, or measure a table here"
             )
+        # Even a minor version may choose other kernels.
         if runtime_version != self.header.runtime_version:
             raise InvalidValue(
                 f"this latency table was measured with {self.header.runtime} "
@@ -284,6 +287,7 @@ class LatencyTable:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are stored."""
         return {
             "schema": SCHEMA,
             "header": asdict(self.header),
@@ -297,6 +301,7 @@ class LatencyTable:
         data = self.to_dict()
         rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in data["rows"].items()]
         rest = json.dumps({k: v for k, v in data.items() if k != "rows"}, indent=1)
+        # One row a line: a change of a table can be read in a diff.
         text = rest.removesuffix("\n}") + ',\n "rows": {\n' + ",\n".join(rows) + "\n }\n}\n"
         return runs.write_atomic(path, text)
 

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, and the projections around it."""
+"""Compute scaled dot-product attention, and the projections around it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketeye.layers._products import Linear, attend, by_onednn
 def attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, *, fused: bool = True
 ) -> Tensor:
-    """``softmax(q k^T / sqrt(d) + bias) v``.
+    """Compute ``softmax(q k^T / sqrt(d) + bias) v``.
 
     Args:
         q: ``(B, heads, N, d)``; ``k`` is ``(B, heads, L, d)`` and ``v`` ``(B, heads, L, d_v)``.
@@ -23,10 +23,12 @@ def attention(
     """
     if by_onednn(q):
         shift = None if bias is None else bias[(None,) * (4 - bias.ndim)]
+        # oneDNN adds a bias per key: one per query as well is a matrix, which it cannot add.
         if shift is None or shift.shape[2] == 1:
             return attend(q, k, v, shift)
     if fused:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    # Scaled before the product: N x d numbers instead of N x L.
     logits = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
     if bias is not None:
         logits = logits + bias
@@ -34,17 +36,17 @@ def attention(
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
-    """``(B, N, C)`` to ``(B, heads, N, C / heads)``."""
+    """Turn ``(B, N, C)`` into ``(B, heads, N, C / heads)``."""
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """The inverse of :func:`split_heads`."""
+    """Undo :func:`split_heads`."""
     return x.transpose(1, 2).flatten(2)
 
 
 class ProjectedAttention(nn.Module):
-    """Multi-head attention whose keys and values may have a width of their own.
+    """Apply multi-head attention whose keys and values may have a width of their own.
 
     Args:
         dim: width of queries and of the output.
@@ -69,7 +71,7 @@ class ProjectedAttention(nn.Module):
         self.out_proj = Linear(inner, dim)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        """Attention of projected tokens, with the projection after it."""
+        """Attend with projected tokens, and project the result."""
         q, k, v = (split_heads(x, self.num_heads) for x in (q, k, v))
         return self.out_proj(merge_heads(attention(q, k, v, bias, fused=self.fused_attn)))
 
@@ -79,7 +81,8 @@ class ProjectedAttention(nn.Module):
 
 
 def set_fused_attn(module: nn.Module, enable: bool = True) -> nn.Module:
-    """Switch every attention inside ``module`` to the fused or to the explicit form; returns it."""
+    """Switch every attention inside ``module`` to the fused or the explicit form; return ``module``."""
+    # By the attribute and not by the class: timm's attentions carry the same switch.
     for m in module.modules():
         if hasattr(m, "fused_attn"):
             m.fused_attn = enable  # type: ignore[assignment]

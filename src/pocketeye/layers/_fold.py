@@ -1,4 +1,4 @@
-"""Batch normalisation with fixed statistics is affine; next to a linear layer it disappears into it.
+"""Fold batch normalisation with fixed statistics, which is affine, into the linear layer beside it.
 
 Folding is done in float64. It is exact *after* a convolution (or linear layer) always, and *before*
 one only where no padding lies between the two: zeros padded after the normalisation are not what the
@@ -18,7 +18,7 @@ _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 
 
 def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """(Scale, shift) that ``norm`` applies to each channel in eval mode: float64, each ``(C,)``."""
+    """Return what ``norm`` does to each channel in eval mode: scale and shift, float64 ``(C,)``."""
     assert norm.running_mean is not None, "no fixed statistics"
     assert norm.running_var is not None, "no fixed statistics"
     scale = (norm.running_var.double() + norm.eps).rsqrt()
@@ -29,14 +29,15 @@ def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def fold_after(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """One convolution that equals ``norm(conv(x))`` in eval mode."""
+    """Make one convolution that equals ``norm(conv(x))`` in eval mode."""
     scale, shift = affine_of(norm)
     bias = shift if conv.bias is None else shift + scale * conv.bias.detach().double()
+    # In float64: rounding twice in float32 would show in parity checks of deep networks.
     return _with_values(conv, conv.weight.detach().double() * scale.view(-1, 1, 1, 1), bias)
 
 
 def fold_before(norm: nn.BatchNorm2d, layer: _Layer) -> _Layer:
-    """One layer that equals ``layer(norm(x))`` in eval mode; a convolution must be 1x1, unpadded.
+    """Make one layer that equals ``layer(norm(x))`` in eval mode; a convolution must be 1x1, unpadded.
 
     Also right across a mean over the map, as ``mean(a * x + b) = a * mean(x) + b``.
     """
@@ -51,7 +52,7 @@ def fold_before(norm: nn.BatchNorm2d, layer: _Layer) -> _Layer:
 
 
 class NormedConv(nn.Module):
-    """Equals ``conv(norm(x))`` in eval mode, also at the border of a convolution that pads with zeros.
+    """Compute ``conv(norm(x))`` in eval mode, also at the border of a convolution that pads with zeros.
 
     The scale goes into the weights. The shift counts where there is a map, not where there is padding,
     so it is convolved by itself: for maps of static shape a constant, which runtimes compute once.
@@ -67,6 +68,7 @@ class NormedConv(nn.Module):
         self.conv = copy.deepcopy(conv)
         with torch.no_grad():
             self.conv.weight.copy_(weight * scale.view(1, -1, 1, 1))
+        # What a map of the shift would give: the bias everywhere but at the border.
         kernel = (weight * shift.view(1, -1, 1, 1)).sum(1, keepdim=True)
         self.register_buffer("shift", kernel.to(conv.weight.dtype))
 
@@ -77,7 +79,7 @@ class NormedConv(nn.Module):
 
 
 def _with_values(layer: _Layer, weight: Tensor, bias: Tensor) -> _Layer:
-    """A copy of ``layer`` with these values, in the layer's own dtype."""
+    """Copy ``layer`` with these values, in the layer's own dtype."""
     folded, dtype = copy.deepcopy(layer), layer.weight.dtype
     with torch.no_grad():
         folded.weight = nn.Parameter(weight.to(dtype))

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron."""
+"""A multi-layer perceptron, as SAM's decoder and the plain ViT use it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from pocketeye.layers._products import Act, Linear, by_onednn, hidden_layer
 
-_FUSED: dict[type[nn.Module], Act] = {nn.ReLU: "relu", nn.GELU: "gelu"}
+_FUSED: dict[type[nn.Module], Act] = {nn.ReLU: "relu", nn.GELU: "gelu"}  # that oneDNN knows
 
 
 class MLP(nn.Module):
-    """Linear layers of the given widths with an activation between them (none after the last).
+    """Apply linear layers of the given widths with an activation between them (none after the last).
 
     Args:
         dims: widths from input to output, ``(256, 1024, 256)`` for one hidden layer.
@@ -26,6 +26,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fused = _FUSED.get(type(self.act))
+        # One hidden layer is one call, so that its wide middle never leaves the cache.
         if fused is not None and len(self.layers) == 2 and by_onednn(x):
             first, second = self.layers
             assert isinstance(first, nn.Linear)

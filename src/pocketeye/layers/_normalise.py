@@ -1,4 +1,4 @@
-"""Pixels as networks take them."""
+"""Bring pixels to the range that networks take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channel shuffle, so that grouped 1x1 convolutions exchange information."""
+"""Shuffle channels, so that grouped 1x1 convolutions exchange information (arXiv 1707.01083)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class ChannelShuffle(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
+        # Height and width are one axis: the usual form has five axes, which not every runtime knows.
         n, c, h, w = x.shape
         return (
             x.reshape(n, self.groups, c // self.groups, h * w).transpose(1, 2).reshape(n, c, h, w)

@@ -1,4 +1,4 @@
-"""BN over all processes, back to plain BN: with timm's activation inside as well."""
+"""Turn BN over all processes back into plain BN, with timm's activation inside as well."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def revert_sync_batchnorm(module: _Module) -> _Module:
 
 
 def _plain(norm: nn.SyncBatchNorm) -> nn.Module:
+    # timm's SyncBatchNorm carries an activation, which PyTorch's own way back would lose.
     plain: Any
     if hasattr(norm, "act"):
         plain = BatchNormAct2d(norm.num_features, norm.eps, affine=norm.affine)

@@ -1,4 +1,4 @@
-"""What others published about a network: paper, licences, accuracies, and whether the costs agree.
+"""Read what others published about a network: paper, licences, accuracies, and its costs.
 
 The facts are the YAML files of ``cards/``, one a family. Its keys are the fields of :class:`Card`, said
 once for the family or by a card of its own; ``sources`` and ``notes`` are said once in a file and named
@@ -27,14 +27,15 @@ from typing import Any, get_type_hints
 
 import yaml
 
-_UNITS = {"": 0, "k": 3, "M": 6, "G": 9}
-OF = ("params", "MACs", "weights")
+_UNITS = {"": 0, "k": 3, "M": 6, "G": 9}  # powers of ten
+OF = ("params", "MACs", "weights")  # "weights" is FBNet's count, without BN and biases
+# Published counts differ by the form that was counted: CAS-ViT's are of two heads.
 FORMS = ("", "two heads", "merged")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paper:
-    """Where the network was published first; ``arxiv`` is the number, ``1812.03443``."""
+    """Say where the network was published first; ``arxiv`` is the number, ``1812.03443``."""
 
     title: str
     arxiv: str
@@ -46,7 +47,7 @@ class Paper:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """A count as somebody printed it.
+    """Hold a count as somebody printed it.
 
     Attributes:
         of: params, MACs, or weights (of convolutions and linear layers, without BN and biases).
@@ -71,25 +72,30 @@ class Cost:
         return self._parts()[0]
 
     def is_said_of(self, count: int) -> bool:
-        """Whether ``count``, rounded to the digits printed, is this number."""
+        """Tell whether ``count``, rounded to the digits printed, is this number."""
         value, step = self._parts()
         return abs(count - value) <= step / 2
 
     def _parts(self) -> tuple[Decimal, Decimal]:
-        """The value and the worth of its last digit."""
+        """Return the value and the worth of its last digit."""
+        # Decimal, not float: "3.20" and "3.2" are equal numbers, but not equally exact.
         digits, _, unit = self.printed.partition(" ")
         number = Decimal(digits.replace(",", ""))
         exponent = number.as_tuple().exponent
         assert isinstance(exponent, int), self.printed
         scale = Decimal(10) ** _UNITS[unit]
         step = scale * Decimal(10) ** exponent
+        # Printed in full, it was meant exactly.
         return number * scale, step if step > 1 else Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A published result; ``metric`` names its unit, ``at`` is the input in pixels where it was said,
-    ``weights`` the timm tag it belongs to."""
+    """Hold a published result.
+
+    ``metric`` names its unit, ``at`` is the input in pixels where it was said, ``weights`` the timm tag
+    it belongs to.
+    """
 
     task: str
     dataset: str
@@ -103,7 +109,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """What is known of a network from elsewhere; the first of a kind in ``metrics`` counts most.
+    """Hold what is known of a network from elsewhere; the first of a kind in ``metrics`` counts most.
 
     Attributes:
         weights: where published weights are and how one gets them; nothing is fetched for a card.
@@ -124,22 +130,22 @@ class Card:
 
     @property
     def top1(self) -> Metric | None:
-        """ImageNet-1k top-1 in percent, where it was published."""
+        """Top-1 on ImageNet-1k in percent, where it was published."""
         wanted = ("ImageNet-1k", "top-1 %")
         return next((m for m in self.metrics if (m.dataset, m.metric) == wanted), None)
 
     def cost(self, of: str) -> Cost | None:
-        """The count of ``of`` that agrees with the network, in its first size and form."""
+        """Return the count of ``of`` that agrees with the network, in its first size and form."""
         return next((c for c in self.costs if c.of == of and c.agrees), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; every cost with its number."""
+        """Return plain values; every cost with its number."""
         costs = [{**asdict(cost), "value": int(cost.value)} for cost in self.costs]
         return {**asdict(self), "costs": costs}
 
 
 def card_for(name: str) -> Card | None:
-    """The card of a registered name, with or without timm's tag; None where there is none."""
+    """Return the card of a registered name, with or without timm's tag; None where there is none."""
     return cards().get(name.partition(".")[0])
 
 
@@ -157,12 +163,13 @@ def counted() -> Mapping[str, Any]:
 
 @functools.cache
 def cards() -> Mapping[str, Card]:
-    """All cards by name."""
+    """Return all cards by name."""
     found: dict[str, Card] = {}
     folder = resources.files("pocketeye.models") / "cards"
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml"):
             for card in read_cards(file.read_text(encoding="utf-8"), file.name):
+                # A mistake in the package itself: two files would silently hide one another.
                 if card.name in found:
                     raise ValueError(f"{file.name}: {card.name} has a card already")
                 found[card.name] = card
@@ -170,7 +177,7 @@ def cards() -> Mapping[str, Card]:
 
 
 def read_cards(text: str, where: str) -> list[Card]:
-    """The cards of a YAML file.
+    """Read the cards of a YAML file.
 
     Raises:
         ValueError: a mistake of ours in it; says in which file, card, row and key.
@@ -185,6 +192,7 @@ def read_cards(text: str, where: str) -> list[Card]:
     found = []
     for name, row in rows.items():
         place = f"{where}: {name}"
+        # What is said once for the family holds for each of its cards that does not say otherwise.
         merged = {**data, **_mapping(row, place), "name": name}
         # What nobody published of a network is said by an empty list; everything can be counted.
         for key, kind, least in (("costs", Cost, 1), ("metrics", Metric, 0)):
@@ -198,6 +206,7 @@ def read_cards(text: str, where: str) -> list[Card]:
         card = _made(Card, merged, place)
         _check(card, place)
         found.append(card)
+    # A source or note that no row names is one that somebody forgot to cite.
     unused = {key for words in named.values() for key in words} - used
     if unused:
         raise ValueError(f"{where}: no card names {', '.join(sorted(unused))}")
@@ -207,7 +216,7 @@ def read_cards(text: str, where: str) -> list[Card]:
 def _named(
     item: dict[str, Any], named: Mapping[str, Mapping[str, str]], used: set[str], where: str
 ) -> dict[str, Any]:
-    """The row with the texts of its source and notes for their names."""
+    """Return the row with the texts of its source and notes for their names."""
     for kind, words in named.items():
         keys = item.pop(kind, [])
         keys = [keys] if isinstance(keys, str) else keys
@@ -224,7 +233,7 @@ def _named(
 
 
 def _made(kind: Any, data: Mapping[str, Any], where: str) -> Any:
-    """``kind(**data)``, checked against its fields."""
+    """Make ``kind(**data)``, checked against its fields."""
     known: dict[str, Field[Any]] = {f.name: f for f in fields(kind)}
     unknown = [key for key in data if key not in known]
     missing = [n for n, f in known.items() if f.default is MISSING and n not in data]
@@ -261,6 +270,7 @@ def _check(card: Card, where: str) -> None:
             raise ValueError(
                 f"{spot}: printed is {cost.printed!r}, not like '3.20 M' or '3,200,700'"
             )
+        # MACs without a size mean nothing, and parameters do not depend on one.
         if (cost.of == "MACs") != (cost.at is not None):
             raise ValueError(f"{spot}: MACs are counted at an input size, and nothing else is")
         if not cost.agrees and not cost.notes:

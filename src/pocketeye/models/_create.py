@@ -67,13 +67,16 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
         MissingFile: the path holds no network.
         MissingExtra: the package with the weights is not installed.
     """
+    # An artefact is a graph and no module: there is nothing to train or to take apart.
     named = expect(name, "create_model", (CLASSIFY,), artifacts=False)
     if isinstance(named, Named | TimmName):
+        # An installed package goes before a download.
         if pretrained and named.name in PACKAGED:
             return PACKAGED[named.name].create(**kwargs)
         if pretrained:
             return _pretrained(named.name, **kwargs)
         return timm.create_model(named.name, pretrained=False, **kwargs)  # type: ignore[no-any-return]
+    # A run that comes along is its weights: to ask for them once more is no mistake.
     if pretrained and not (isinstance(named, Run) and named.bundled):
         raise InvalidValue(f"{name}: pretrained weights go with names, not with files")
     if isinstance(named, ArchitectureFile):
@@ -92,6 +95,7 @@ def _network_of(folder: Path, **kwargs: Any) -> nn.Module:
     """Make the network of a classifier's run, without its weights."""
     if (folder / ARCHITECTURE).is_file():
         return build_network(Architecture.load(folder / ARCHITECTURE), **kwargs)
+    # A user's own arguments go before those of the file: another head on a trained backbone.
     described = read_fields(folder / MODEL, name=str, num_classes=int, in_chans=int)
     return create_model(described.pop("name"), **{**described, **kwargs})
 
@@ -116,12 +120,15 @@ def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
         InvalidValue, MissingFile: as :func:`create_model` and :func:`pocketeye.load_checkpoint`.
     """
     state = read_state_dict(checkpoint)
+    # Made twice if need be: the weights of another network leave no trace in the caller's generator.
     with torch.random.fork_rng(devices=[]):
         module = create_model(name)
         held = classes_in(state, module)
         known: dict[str, Any] = {}
+        # A head of other classes is told by its own name, the stem by being the first convolution.
         if held not in (None, getattr(module, "num_classes", None)):
             known["num_classes"] = held
+        # Convolutions alone have four axes.
         stem = next((k for k, p in module.named_parameters() if p.ndim == 4), "")
         if stem in state and state[stem].shape[1] != module.get_parameter(stem).shape[1]:
             known["in_chans"] = int(state[stem].shape[1])
@@ -132,8 +139,10 @@ def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:
 
 def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
     """Build the network of an :class:`Architecture`, through timm (so ``features_only`` works)."""
+    # Any registered FBNet would do: the architecture replaces its own.
     model: nn.Module = timm.create_model("fbnet_c", architecture=architecture, **kwargs)
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
+    # timm's configuration is FBNet-C's: preprocessing and card of this network must be its own.
     if cfg is not None and isinstance(model, fbnet.FBNet):
         arch = model.architecture
         size = sides(architecture.input_size)
@@ -143,6 +152,7 @@ def build_network(architecture: Architecture, **kwargs: Any) -> nn.Module:
             "num_classes": arch.num_classes,
             "input_size": (arch.in_chans, *size),
         }
+        # Some functions of timm read one of them, some the other.
         model.pretrained_cfg = model.default_cfg
     return model
 
@@ -158,6 +168,7 @@ def _pretrained(name: str, **kwargs: Any) -> nn.Module:
         )
     try:
         return timm.create_model(name, pretrained=True, **kwargs)  # type: ignore[no-any-return]
+    # All that a missing network, a proxy or an offline switch makes of a download.
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         where = cfg.hf_hub_id or cfg.url
         raise InvalidValue(

@@ -22,7 +22,7 @@ _FAMILIES = ("backbones.casvit", "backbones.fbnet", "backbones.efficientnet_keys
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointFilter:
-    """How a family reads checkpoints.
+    """Say how a family reads checkpoints.
 
     Attributes:
         kinds: classes of its networks.
@@ -39,6 +39,7 @@ class CheckpointFilter:
     after: Callable[[Path, Any], None] | None = None
 
 
+# Filled on import by the families themselves: this module knows none of them.
 _filters: list[CheckpointFilter] = []
 
 
@@ -48,8 +49,10 @@ def register_model(fn: _Builder) -> _Builder:
     Raises:
         ValueError: timm or we already have a model of that name.
     """
+    # timm itself only warns, and the later model would silently take the place of the other.
     if timm.is_model(fn.__name__):
         raise ValueError(f"a model named {fn.__name__!r} is already registered")
+    # timm keeps all names together: ours are remembered here, for `pocketeye list`.
     _names[fn.__name__] = fn.__module__
     timm.models.register_model(fn)
     return fn

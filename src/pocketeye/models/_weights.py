@@ -22,6 +22,7 @@ from pocketeye.models._registry import filter_of
 from pocketeye.models.saved import check_saved
 from pocketeye.reading import require_bounded, require_file
 
+# EMA first: it is what was evaluated, in timm's checkpoints as in the official ones.
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 _MOST_BYTES = 64 << 30  # the largest published checkpoint that is read here has 2.6 GB
@@ -93,10 +94,12 @@ def unwrap(content: Any, source: str = "the state dict") -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise InvalidValue(f"{source} holds no weights (a mapping of names to tensors)")
     tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    # A mapping of mappings is a checkpoint of an unknown layout: half of it must not load silently.
     if len(tensors) < len(content):
         odd = next(str(k) for k, v in content.items() if not isinstance(v, Tensor))
         raise InvalidValue(f"{source} holds no plain weights: {odd!r} is not a tensor")
     for prefix in _PREFIXES:
+        # Only where all names have it: a network may have a part called "module".
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
@@ -127,8 +130,10 @@ def load_checkpoint(
     network = model.model if isinstance(model, FeatureGetterNet) else model
     state_dict, source = _filtered(network, path_or_state_dict)
     _require_fit(network, state_dict, source)
+    # All was checked before: a checkpoint that does not fit leaves the model as it was.
     network.load_state_dict(state_dict)
     known = filter_of(network)
+    # Warnings are about files: a state dict has no name or hash to know it by.
     if known and known.after and not isinstance(path_or_state_dict, Mapping):
         known.after(Path(path_or_state_dict), network)
     return model
@@ -143,6 +148,7 @@ def backbone_state_dict(
         MissingFile, InvalidValue: as for :func:`load_checkpoint`, but for unexpected keys.
     """
     state_dict, source = _filtered(network, path_or_state_dict)
+    # The head of the file is left, whatever it is for; the backbone must be there as a whole.
     ours = network.state_dict()
     state_dict = {key: value for key, value in state_dict.items() if key in ours}
     _require_fit(network, state_dict, source)
@@ -152,6 +158,7 @@ def backbone_state_dict(
 def head_names(model: nn.Module) -> tuple[str, ...]:
     """Return the names of the layers that give the classes, as timm's ``default_cfg`` has them."""
     cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    # A network with two heads names both.
     names = cfg.get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
@@ -192,6 +199,7 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         for k, v in state_dict.items()
         if k in ours and v.shape != ours[k].shape
     ]
+    # Three names of each kind: enough to recognise a wrong file, and still a sentence.
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for kind, names in (
@@ -206,6 +214,7 @@ def _require_fit(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         explained = known.explain(state_dict, model) if known and known.explain else None
         problem = explained or "; ".join(problems)
         raise InvalidValue(f"{source} does not fit {_name(model)}: {problem}")
+    # BN's counters that older files lack: ours stay, so that loading can be strict.
     if isinstance(state_dict, dict):
         for key in ours:
             state_dict.setdefault(key, ours[key])

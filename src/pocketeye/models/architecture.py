@@ -1,4 +1,4 @@
-"""A network as data: ``BlockSpec`` and ``Architecture``.
+"""Describe a network as data: ``BlockSpec`` and ``Architecture``.
 
 The same values are what the supernet samples, the latency table is keyed by, the builder consumes,
 the exporter names and the report draws. Both are frozen, keyword-only, and round-trip through
@@ -46,7 +46,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockSpec:
-    """One layer: its op and the shape it changes (channels in and out, stride)."""
+    """Describe one layer: its op and the shape it changes (channels in and out, stride)."""
 
     op: str
     in_chs: int
@@ -75,7 +75,7 @@ class BlockSpec:
 
     @classmethod
     def parse(cls, text: str) -> BlockSpec:
-        """Inverse of ``str``."""
+        """Undo ``str``."""
         match = _BLOCK.fullmatch(text.strip())
         if match is None:
             raise InvalidValue(f"block {text!r} is not of the form op:in>out/stride")
@@ -96,31 +96,31 @@ class BlockSpec:
         return self.stride == 1 and self.in_chs == self.out_chs
 
     def out_size(self, size: Size) -> Size:
-        """Sides of the output map for an input map of ``size`` (padding kernel // 2)."""
+        """Return the sides of the output map for an input map of ``size`` (padding kernel // 2)."""
         return 1 if isinstance(self.parsed, HeadOp) else reduced(size, self.stride)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedBlock:
-    """A block at the size of the map it receives: what a latency table has one row for."""
+    """Place a block at the size of the map it receives: what a latency table has one row for."""
 
     spec: BlockSpec
     size: Size
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", normal(self.size))
+        object.__setattr__(self, "size", normal(self.size))  # (96, 96) and 96 must be one key
 
     def __str__(self) -> str:
         return f"{self.spec}@{size_text(self.size)}"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of that map."""
+        """Shape of that map, (channels, height, width)."""
         return (self.spec.in_chs, *sides(self.size))
 
     @classmethod
     def parse(cls, text: str) -> PlacedBlock:
-        """Inverse of ``str``."""
+        """Undo ``str``."""
         spec, _, size = text.partition("@")
         form = f"placed block {text!r} is not of the form op:in>out/stride@size"
         return cls(spec=BlockSpec.parse(spec), size=_size(size, form))
@@ -128,7 +128,7 @@ class PlacedBlock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """A chain: stem, blocks, head, at an input of ``input_size`` pixels.
+    """Describe a chain: stem, blocks, head, at an input of ``input_size`` pixels.
 
     Raises:
         InvalidValue: two neighbours disagree on the number of channels, or an end is no stem/head.
@@ -167,7 +167,7 @@ class Architecture:
 
     @property
     def side(self) -> int:
-        """Of a square input.
+        """Side of a square input.
 
         Raises:
             InvalidValue: it is none, as of the backbone of a segmenter.
@@ -188,7 +188,7 @@ class Architecture:
         return self.head.out_chs
 
     def placed(self) -> tuple[PlacedBlock, ...]:
-        """Every layer with the size of the map it receives."""
+        """Return every layer with the size of the map it receives."""
         size, result = self.input_size, []
         for spec in self.layers:
             result.append(PlacedBlock(spec=spec, size=size))
@@ -196,7 +196,7 @@ class Architecture:
         return tuple(result)
 
     def stages(self) -> tuple[tuple[BlockSpec, ...], ...]:
-        """Blocks grouped into stages; a stage begins where the width or the resolution changes."""
+        """Group blocks into stages; a stage begins where the width or the resolution changes."""
         groups: list[list[BlockSpec]] = []
         for spec in self.blocks:
             if not groups or not spec.keeps_shape:
@@ -212,7 +212,7 @@ class Architecture:
         in_chans: int | None = None,
         num_classes: int | None = None,
     ) -> Architecture:
-        """The same chain under another name, input size, or number of input or output channels."""
+        """Return the same chain under another name or input size, or with other ends."""
         stem = self.stem if in_chans is None else replace(self.stem, in_chs=in_chans)
         head = self.head if num_classes is None else replace(self.head, out_chs=num_classes)
         return replace(
@@ -224,7 +224,7 @@ class Architecture:
         )
 
     def without_first_pw(self) -> Architecture:
-        """The form mobile_cv's weights have: no first 1x1 in blocks of expansion 1."""
+        """Return the form mobile_cv's weights have: no first 1x1 in blocks of expansion 1."""
         blocks = tuple(
             replace(b, op=f"{b.op}_nopw")
             if isinstance(b.parsed, InvertedResidualOp)
@@ -242,7 +242,7 @@ class Architecture:
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
-        """Inverse of ``str``."""
+        """Undo ``str``."""
         title, _, chain = text.strip().partition("=")
         name, _, size = title.rpartition("@")
         form = f"architecture {text[:60]!r} is not of the form name@size=stem|…|head"
@@ -267,7 +267,7 @@ class Architecture:
         )
 
     def to_json(self) -> str:
-        """A small JSON document, readable by a person and by :meth:`from_json`."""
+        """Return a small JSON document, readable by a person and by :meth:`from_json`."""
         return json.dumps(
             {
                 "schema": SCHEMA,
@@ -280,7 +280,7 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
-        """Inverse of :meth:`to_json`.
+        """Undo :meth:`to_json`.
 
         Raises:
             InvalidValue: the text is not JSON, or not an architecture.
@@ -328,7 +328,7 @@ _FILE = Kind(what="an architecture", schema=SCHEMA)
 
 
 def _size(text: str, form: str) -> Size:
-    """The size in ``text``; the sentence ``form`` where there is none."""
+    """Return the size in ``text``; raise the sentence ``form`` where there is none."""
     try:
         size = parse_size(text)
     except InvalidValue:
@@ -339,9 +339,9 @@ def _size(text: str, form: str) -> Size:
 
 
 def is_architecture(path: Path) -> bool:
-    """Whether a file begins as :meth:`Architecture.save` writes it."""
+    """Tell whether a file begins as :meth:`Architecture.save` writes it."""
     try:
         with path.open(encoding="utf-8") as file:
-            return SCHEMA in file.read(200)
+            return SCHEMA in file.read(200)  # the schema is the first key
     except (OSError, UnicodeDecodeError):
         return False

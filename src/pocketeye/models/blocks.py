@@ -1,4 +1,4 @@
-"""Modules built from a :class:`BlockSpec`: what the supernet mixes and the latency table times."""
+"""Build modules from a :class:`BlockSpec`: what the supernet mixes and the latency table times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _conv(
 
 
 class InvertedResidual(nn.Module):
-    """FBNet's block: 1x1 + ReLU, [shuffle], KxK depthwise + ReLU, linear 1x1, BN after each.
+    """Build FBNet's block: 1x1 + ReLU, [shuffle], KxK depthwise + ReLU, linear 1x1, BN after each.
 
     ``(N, in_chs, S, S)`` to ``(N, out_chs, ceil(S / stride), …)``. The shortcut is there where the
     shape is kept. mobile_cv's form (``first_pw=False``) keeps the shuffle although the grouped 1x1
@@ -34,8 +34,10 @@ class InvertedResidual(nn.Module):
         self, spec: BlockSpec, op: InvertedResidualOp, drop_path_rate: float = 0.0
     ) -> None:
         super().__init__()
+        # The paper's expansion is of the input's width, whatever comes out.
         mid_chs = spec.in_chs * op.expansion
         self.has_skip = spec.keeps_shape
+        # Identities under timm's names where there is no first 1x1: keys and forward stay the same.
         self.conv_pw: nn.Module = nn.Identity()
         self.bn1: nn.Module = nn.Identity()
         self.act1: nn.Module = nn.Identity()
@@ -56,11 +58,12 @@ class InvertedResidual(nn.Module):
         x = self.shuffle(self.act1(self.bn1(self.conv_pw(x))))
         x = self.act2(self.bn2(self.conv_dw(x)))
         x = self.bn3(self.conv_pwl(x))
+        # No activation after the last 1x1: a linear bottleneck, as in MobileNetV2.
         return self.drop_path(x) + shortcut if self.has_skip else x
 
 
 def additive_block(spec: BlockSpec, op: AdditiveOp, drop_path_rate: float = 0.0) -> nn.Module:
-    """An :class:`AdditiveBlock`, behind CAS-ViT's :class:`ConvNorm` where the shape changes.
+    """Make an :class:`AdditiveBlock`, behind CAS-ViT's :class:`ConvNorm` where the shape changes.
 
     Both keep torch's own initialisation, as in the official code.
     """
@@ -72,7 +75,7 @@ def additive_block(spec: BlockSpec, op: AdditiveOp, drop_path_rate: float = 0.0)
 
 
 def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
-    """The module of any op, initialised; stem and head come as ``nn.Sequential``.
+    """Make the module of any op, initialised; stem and head come as ``nn.Sequential``.
 
     A block maps ``(N, in_chs, S, S)`` to ``(N, out_chs, S', S')``; a head gives ``(N, out_chs)``.
     """
@@ -108,7 +111,10 @@ def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
 
 
 def init_weights(module: nn.Module) -> None:
-    """Normal with fan-out of one group for convolutions, N(0, 0.01) for classifiers."""
+    """Draw convolutions normally with the fan-out of one group, classifiers from N(0, 0.01).
+
+    This is timm's initialisation of EfficientNets (TensorFlow's of MobileNets).
+    """
     for m in module.modules():
         if isinstance(m, nn.Conv2d):
             fan_out = m.kernel_size[0] * m.kernel_size[1] * m.out_channels // m.groups

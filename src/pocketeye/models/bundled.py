@@ -1,4 +1,4 @@
-"""Small trained networks that come with the package, each a run folder under a name of its own.
+"""Find the small trained networks that come with the package, each a run folder with a name.
 
 A name is that of the network and, after a dot, what it was trained on: ``casvit_xs.tiny_imagenet_24``.
 Wherever a trained network is asked for, such a name means the folder in the package. Beside the files of
@@ -13,12 +13,13 @@ from pathlib import Path
 from pocketeye.reading import make, read_yaml, reading
 from pocketeye.runs import CARD, MODEL
 
+# Beside the code and not in a cache: what comes along works without a network.
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundledCard:
-    """What one must know before using weights that come along.
+    """Say what one must know before using weights that come along.
 
     Attributes:
         summary: what the network does, in one line.

@@ -1,4 +1,4 @@
-"""A JSON file beside weights or graphs that says what they are: its base class and its one reader.
+"""Read and write the JSON beside weights or graphs that says what they are: base class and reader.
 
 Each kind of network has a frozen dataclass derived from :class:`Description`. The reader holds every
 field of a file to its annotation in that class (type, range, words), so whoever has a description need
@@ -20,6 +20,7 @@ from pocketeye.runs import MODEL, write_atomic
 
 # Of which task a file is that does not name it; files of other schemas always do.
 _USUAL_TASK = {"pocketeye.model/1": CLASSIFY, "pocketeye.tracker/1": TRACK}
+# All schemas, so that a file of another kind is told from a damaged one.
 _SCHEMAS = (*_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1")
 _ANY = Kind(what="a description of a network")
 
@@ -37,7 +38,7 @@ def require_length(name: str, values: Sequence[object], length: int, why: str) -
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What one must know of a saved network to use it; derive a frozen dataclass from it.
+    """Say what one must know of a saved network to use it; derive a frozen dataclass from it.
 
     Attributes:
         FILE: name of the file.

@@ -22,12 +22,13 @@ from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task
 from pocketeye.reading import can_exist
 from pocketeye.runs import ARCHITECTURE, BEST, DENSE_MANIFEST, MANIFEST, MODEL
 
+# A frequent mistake: a file of weights where a network is asked for. It gets a sentence of its own.
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A name of ours: a backbone, perhaps with a tag after a dot, or a tracker (``task`` says which)."""
+    """Name one of ours: a backbone, perhaps with a tag after a dot, or a tracker, as ``task`` says."""
 
     name: str
     task: Task = CLASSIFY
@@ -39,12 +40,13 @@ class Named:
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return "a tracker" if self.task.takes_prompts else "a registered network"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmName:
-    """A name that timm brings, perhaps with a tag after a dot."""
+    """Name a network that timm brings, perhaps with a tag after a dot."""
 
     name: str
 
@@ -55,38 +57,45 @@ class TimmName:
 
     @property
     def task(self) -> Task:
+        """Task of the network: only classifiers go by such a reference."""
         return CLASSIFY
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return "a network of timm"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureFile:
-    """An ``architecture.json``; where its folder was named, ``weights`` are those in it, if any."""
+    """Point at an ``architecture.json``; ``weights`` are those of its folder, if that was named."""
 
     path: Path
     weights: Path | None = None
 
     @property
     def task(self) -> Task:
+        """Task of the network: only classifiers go by such a reference."""
         return CLASSIFY
 
     @property
     def name(self) -> str:
-        """Its folder's name for ``NAME/architecture.json``, else that of the file."""
+        """Name of its folder for ``NAME/architecture.json``, else that of the file."""
         path = self.path.resolve()
         return path.parent.name if path.name == ARCHITECTURE else path.stem
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return "an architecture"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The folder of a run, of any task; ``bundled`` for those that come along and go by their name."""
+    """Point at the folder of a run, of any task.
+
+    ``bundled`` marks those that come along and go by their name.
+    """
 
     folder: Path
     task: Task
@@ -94,15 +103,17 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.folder.resolve().name
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return f"a run of {self.task.kind}"
 
     @property
     def weights(self) -> Path:
-        """Its best weights.
+        """Path of its best weights.
 
         Raises:
             MissingFile: there are none before the first epoch is over.
@@ -117,17 +128,19 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactFolder:
-    """The folder of an exported artefact, of any task."""
+    """Point at the folder of an exported artefact, of any task."""
 
     folder: Path
     task: Task
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.folder.resolve().name
 
     @property
     def what(self) -> str:
+        """What it is, with its article, for sentences."""
         return f"an artefact of {self.task.kind}"
 
 
@@ -146,6 +159,7 @@ def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
             description; the sentence says what to give instead.
         MissingFile: nothing at that path, or a folder without a network.
     """
+    # The disk first: whoever has a folder "fbnet_c" with a network in it means that one.
     found = network_at(Path(model)) or _by_name(str(model))
     if found is None:
         raise _mistake(str(model), Path(model), others)
@@ -203,6 +217,7 @@ def own_folder(model: str | Path) -> Path | None:
         InvalidValue, MissingFile: as :func:`resolve`.
     """
     named = resolve(model)
+    # Nothing is written into the installed package.
     if isinstance(named, ArtifactFolder) or (isinstance(named, Run) and not named.bundled):
         return named.folder
     return None
@@ -210,6 +225,7 @@ def own_folder(model: str | Path) -> Path | None:
 
 def known_names(*, include_timm: bool = True) -> list[str]:
     """Return every name that :func:`resolve` knows, tags left out."""
+    # More than a thousand names: left out where they would drown ours.
     timms = timm.list_models() if include_timm else []
     return sorted({*own_models(), *timms, *list_tams(), *bundled_runs()})
 
@@ -224,6 +240,7 @@ def network_at(path: Path) -> Reference | None:
     if not can_exist(path):
         return None
     if path.is_dir():
+        # An artefact may lie in a run's folder beside model.json: what was exported last is meant.
         if (path / MANIFEST).is_file():
             return ArtifactFolder(folder=path, task=_task_of_artifact(path))
         if (path / MODEL).is_file():
@@ -234,6 +251,7 @@ def network_at(path: Path) -> Reference | None:
         return None
     if not path.is_file():
         return None
+    # A file of the folder names the folder: shells complete paths to files.
     if path.name in (MODEL, MANIFEST, DENSE_MANIFEST):
         return network_at(path.parent)
     return ArchitectureFile(path=path) if path.suffix == ".json" else None
@@ -250,6 +268,7 @@ def _task_of_artifact(folder: Path) -> Task:
 def _by_name(text: str) -> Reference | None:
     """Return the network of that name, None for an unknown one; an unknown tag raises InvalidValue."""
     folder = bundled_run(text)
+    # Ours go first: a bundled name has a dot as timm's tags have, and timm would not know it.
     if folder is not None:
         return Run(folder=folder, task=task_in(folder / MODEL), bundled=True)
     if text in list_tams():
@@ -257,6 +276,7 @@ def _by_name(text: str) -> Reference | None:
     base = text.partition(".")[0]
     if not timm.is_model(base):
         return None
+    # timm would refuse the tag, without naming those it has.
     if text != base and not _has_cfg(text):
         tags = timm.list_models(f"{base}.*", include_tags=True)
         raise unknown("model", text, [*tags, *bundled_runs()], "see `pocketeye list`")
@@ -283,6 +303,7 @@ def _mistake(text: str, path: Path, others: Collection[str]) -> InvalidValue | M
                 "the file with --checkpoint"
             )
         return InvalidValue(f"{path} is no network: give a name, a run folder or an artefact")
+    # Meant as a path: the nearest spelling among names would be no help.
     if path.suffix == ".json" or len(path.parts) > 1:
         return MissingFile(f"no network at {path}: there is no such file or folder")
     return unknown("model", text, [*known_names(), *others], "see `pocketeye list`")

@@ -1,4 +1,4 @@
-"""Sides of images and maps: one whole number for a square, else (height, width), both in pixels.
+"""Handle sides of images and maps: one number for a square, else (height, width), in pixels.
 
 As text a square is ``224`` and anything else width x height, ``480x360``, as images are spoken of.
 """
@@ -17,45 +17,46 @@ _TEXT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?", re.ASCII)
 
 
 def sides(size: Size) -> tuple[int, int]:
-    """(height, width)."""
+    """Return (height, width)."""
     return (size, size) if isinstance(size, int) else size
 
 
 def make_size(height: int, width: int) -> Size:
-    """One number where both are equal, so that equal sizes are equal values."""
+    """Make one number where both are equal, so that equal sizes are equal values."""
     return height if height == width else (height, width)
 
 
 def normal(size: Size) -> Size:
-    """The same as :func:`make_size` gives it."""
+    """Return a size as :func:`make_size` gives it."""
     return make_size(*sides(size))
 
 
 def reduced(size: Size, stride: int) -> Size:
-    """What a stride leaves of it, rounded up."""
+    """Return what a stride leaves of a size, rounded up: a padded convolution's rule."""
     height, width = sides(size)
     return make_size(-(-height // stride), -(-width // stride))
 
 
 def size_text(size: Size) -> str:
-    """``224``, or ``480x360`` (width x height)."""
+    """Write a size as ``224``, or ``480x360`` (width x height)."""
     height, width = sides(size)
     return str(height) if height == width else f"{width}x{height}"
 
 
 def size_value(size: Size) -> int | str:
-    """As files hold it: a number where it is a square, else the text."""
+    """Return a size as files hold it: a number where it is a square, else the text."""
     return size if isinstance(size, int) else size_text(size)
 
 
 def parse_size(value: Any) -> Size:
-    """Inverse of :func:`size_value` and :func:`size_text`; (height, width) is taken too.
+    """Undo :func:`size_value` and :func:`size_text`; (height, width) is taken too.
 
     Raises:
         InvalidValue: neither a whole number above 0 nor WIDTHxHEIGHT, or above ``MOST_PIXELS``.
     """
     if isinstance(value, tuple) and len(value) == 2:
         value = size_text((value[0], value[1]))
+    # True is 1 to Python, and "True" no size.
     match = None if isinstance(value, bool) else _TEXT.fullmatch(str(value).strip().lower())
     numbers = [int(number) for number in match.groups() if number] if match else []
     if not numbers or not 1 <= min(numbers) <= max(numbers) <= MOST_PIXELS:

@@ -1,4 +1,4 @@
-"""A search space as data: stages of layers, each layer with its legal candidate blocks.
+"""Describe a search space as data: stages of layers, each layer with its legal candidate blocks.
 
 The paper's space (FBNet, tables 1 and 2) is 22 layers with 9 candidates; a space of one's own is a
 YAML file of the same schema::
@@ -42,6 +42,7 @@ from pocketeye.reading import (
     require_file,
 )
 
+# FBNet's table 2, in the paper's order: the columns of theta are written and read in it.
 PAPER_CANDIDATES = (
     "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
 )  # fmt: skip
@@ -52,7 +53,7 @@ Stride = Annotated[int, Range(1, 64)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSpec:
-    """A run of layers of one width; ``stride`` belongs to the first of them.
+    """Describe a run of layers of one width; ``stride`` belongs to the first of them.
 
     ``candidates`` replaces the candidates of the space in this stage.
     """
@@ -65,7 +66,7 @@ class StageSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Position:
-    """A searched layer: where it stands and what may stand there."""
+    """Describe a searched layer: where it stands and what may stand there."""
 
     in_chs: int
     out_chs: int
@@ -74,14 +75,16 @@ class Position:
     candidates: tuple[str, ...]
 
     def spec(self, op: str) -> BlockSpec:
+        """Return the candidate ``op`` with the shape it changes here."""
         return BlockSpec(op=op, in_chs=self.in_chs, out_chs=self.out_chs, stride=self.stride)
 
     def placed(self, op: str) -> PlacedBlock:
+        """Return the candidate ``op`` at the size of the map it receives here."""
         return PlacedBlock(spec=self.spec(op), size=self.size)
 
 
 def scale_chs(chs: int, width: float, divisor: int = 8) -> int:
-    """``chs`` times ``width``, rounded up to a multiple of ``divisor``.
+    """Return ``chs`` times ``width``, rounded up to a multiple of ``divisor``.
 
     Rounding up reproduces the widths of the published FBNet-96-0.35 (8, 16, 16, 24, 40, 72, 128).
     """
@@ -92,7 +95,7 @@ def scale_chs(chs: int, width: float, divisor: int = 8) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSpace:
-    """Stem, searched stages and head; see the module's text for the YAML form.
+    """Describe a space: stem, searched stages and head; the module's text has the YAML form.
 
     ``width`` records the multiplier already applied to the widths.
     """
@@ -103,7 +106,7 @@ class SearchSpace:
     candidates: tuple[str, ...] = PAPER_CANDIDATES
     stem_chs: int = 16
     stem_stride: int = 2
-    head_chs: int = 1984
+    head_chs: int = 1984  # of FBNet-B and C
     in_chans: int = 3
     num_classes: int = 1000
     width: float = 1.0
@@ -135,6 +138,7 @@ class SearchSpace:
                     for op in stage.candidates or self.candidates
                     if _legal(op, in_chs, stage.chs, stride)
                 )
+                # A layer without a candidate would make the space empty, silently.
                 if not legal:
                     raise InvalidValue(
                         f"space {self.name!r}: no candidate fits layer {layer + 1} of stage "
@@ -150,11 +154,13 @@ class SearchSpace:
 
     @property
     def num_layers(self) -> int:
+        """Number of searched layers."""
         return len(self.positions)
 
     @property
     def ops(self) -> tuple[str, ...]:
         """Every candidate that is legal somewhere, in the order first named (columns of theta)."""
+        # A dict and not a set: the order makes the columns of theta, in files too.
         seen = dict.fromkeys(self.candidates)
         for stage in self.stages:
             seen.update(dict.fromkeys(stage.candidates))
@@ -162,21 +168,23 @@ class SearchSpace:
         return tuple(op for op in seen if op in used)
 
     def num_architectures(self) -> int:
-        """Size of the space."""
+        """Return the number of networks in the space."""
         return math.prod(len(position.candidates) for position in self.positions)
 
     def stem(self) -> BlockSpec:
+        """Return the stem, which is not searched."""
         return BlockSpec(
             op="conv3", in_chs=self.in_chans, out_chs=self.stem_chs, stride=self.stem_stride
         )
 
     def head(self) -> BlockSpec:
+        """Return the head, which is not searched."""
         return BlockSpec(
             op=f"head{self.head_chs}", in_chs=self.stages[-1].chs, out_chs=self.num_classes
         )
 
     def architecture(self, choices: Sequence[str], name: str = "searched") -> Architecture:
-        """The network that takes ``choices[l]`` at layer ``l``."""
+        """Return the network that takes ``choices[l]`` at layer ``l``."""
         if len(choices) != self.num_layers:
             raise InvalidValue(
                 f"space {self.name!r} has {self.num_layers} layers, got {len(choices)} choices"
@@ -194,15 +202,18 @@ class SearchSpace:
         )
 
     def choices(self, architecture: Architecture) -> tuple[str, ...]:
-        """Inverse of :meth:`architecture`."""
+        """Undo :meth:`architecture`."""
         return tuple(block.op for block in architecture.blocks)
 
     def sample(self, rng: random.Random, name: str = "random") -> Architecture:
-        """A network drawn uniformly: each layer independently."""
+        """Draw a network uniformly: each layer independently."""
         return self.architecture([rng.choice(p.candidates) for p in self.positions], name)
 
     def placed(self, with_head: bool = True) -> tuple[PlacedBlock, ...]:
-        """Every distinct block of the space at its resolution, the stem included, and the head."""
+        """Return every distinct block of the space at its resolution, with the stem and the head.
+
+        Of the paper's 22 layers only twelve differ in shape: 102 blocks instead of 192.
+        """
         first = PlacedBlock(spec=self.stem(), size=self.input_size)
         last = self.positions[-1]
         head = PlacedBlock(spec=self.head(), size=reduced(last.size, last.stride))
@@ -216,7 +227,7 @@ class SearchSpace:
         width: float | None = None,
         num_classes: int | None = None,
     ) -> SearchSpace:
-        """The same space at another resolution, width multiplier or number of classes.
+        """Return the space at another resolution, width multiplier or number of classes.
 
         The head is widened only for multipliers above 1, as in the published small networks.
         """
@@ -227,6 +238,7 @@ class SearchSpace:
         )
         if width is None or width == self.width:
             return result
+        # Rounded widths cannot be scaled back.
         if self.width != 1.0:
             raise InvalidValue(f"space {self.name!r} is already scaled by {self.width}")
         require_range("width", width, *WIDTHS)  # not met by nan
@@ -235,11 +247,12 @@ class SearchSpace:
             width=width,
             stem_chs=scale_chs(self.stem_chs, width),
             stages=tuple(replace(s, chs=scale_chs(s.chs, width)) for s in self.stages),
+            # MobileNetV2's rule for its last layer.
             head_chs=scale_chs(self.head_chs, max(1.0, width)),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The YAML form (widths as they are, the multiplier recorded)."""
+        """Return the YAML form (widths as they are, the multiplier recorded)."""
         return {
             "name": self.name,
             "input_size": size_value(self.input_size),
@@ -258,7 +271,7 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:
-        """Inverse of :meth:`to_dict`.
+        """Undo :meth:`to_dict`.
 
         Raises:
             InvalidValue: a key that is unknown (with the nearest spelling) or missing, or a value of
@@ -308,14 +321,16 @@ class _Stored:
 def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:
     parsed = parse_op(op)
     if isinstance(parsed, InvertedResidualOp):
+        # The expanded width is a multiple of the input's, and so divisible as well.
         return all(chs % parsed.groups == 0 for chs in (in_chs, out_chs))
     if isinstance(parsed, AdditiveOp):
-        return True
+        return True  # CAS-ViT's convolution before it changes any shape
+    # No skip where the shape changes: mobile_cv puts a strided 1x1 there, the paper has none.
     return op == "skip" and stride == 1 and in_chs == out_chs
 
 
 def list_spaces() -> list[str]:
-    """Names of the spaces that come with the package."""
+    """Return the names of the spaces that come with the package."""
     folder = resources.files("pocketeye") / "spaces"
     return sorted(
         p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
@@ -323,13 +338,14 @@ def list_spaces() -> list[str]:
 
 
 def load_space(name_or_path: str | Path) -> SearchSpace:
-    """A space that comes with the package, by name, or one's own YAML file, by path.
+    """Load a space that comes with the package, by name, or one's own YAML file, by path.
 
     Raises:
         InvalidValue: unknown name (with the nearest spelling) or a file that is no space.
         MissingFile: a path that is not there.
     """
     text = str(name_or_path)
+    # By the suffix: a folder may hold a file of the name of a bundled space.
     if text.endswith((".yaml", ".yml")):
         path = Path(text)
         require_file(path, f"no search space at {path}")

@@ -1,4 +1,4 @@
-"""The six tasks a network can be trained for, each one record that every floor looks up.
+"""Describe the six tasks a network can be trained for, each one record that every floor looks up.
 
 A record holds what all floors need: names, words for a person, what is measured, and what data it takes.
 What only an upper floor needs (a lightning task, a decoder, an evaluation) stands in a table of that
@@ -16,7 +16,7 @@ from pocketeye.errors import unknown
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Task:
-    """What a network is trained for.
+    """Describe what a network is trained for.
 
     Attributes:
         name: the word for it on the command line, in recipes and in ``model.json``.
@@ -40,6 +40,7 @@ class Task:
     goal: str
     answers: str
     verbs: tuple[str, ...]
+    # A mapping has no hash; records are keys of the tables of upper floors.
     metrics: Mapping[str, str] = field(hash=False)
     data: str
     network: str = ""
@@ -56,7 +57,7 @@ class Task:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is a backbone with a pyramid and heads on images of any size."""
+        """Whether the network is a backbone with a pyramid and heads on images of any size."""
         return self.finds_objects or self.labels_pixels
 
 
@@ -120,12 +121,14 @@ TRACK = Task(
     kind="a tracker",
     goal="follow what is clicked",
     answers="a mask in every frame for each clicked object",
+    # No "predict": a tracker answers to prompts, which that command does not take.
     verbs=("track", "segment", "eval"),
     metrics={"val/iou": "IoU"},
     data="videos with masks (DAVIS, YouTube-VOS, MOSE, SA-V)",
     takes_prompts=True,
 )
 
+# In the order in which a person is told of them.
 TASKS: Mapping[str, Task] = {
     task.name: task for task in (CLASSIFY, DETECT, INSTANCE, SEMANTIC, SEGMENT_ANYTHING, TRACK)
 }

@@ -1,4 +1,4 @@
-"""What networks find: compact masks, results, and one style of drawing for all of them."""
+"""Hold what networks find: compact masks, results, and one style of drawing for all of them."""
 
 from pocketeye.results.colors import color_of as color_of
 from pocketeye.results.label_map import LabelMap as LabelMap

@@ -1,4 +1,4 @@
-"""One colour per object id, the same in every image, video and page."""
+"""Give one colour per object id, the same in every image, video and page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _FIRST: tuple[Color, ...] = (
     (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167),
     (240, 228, 66), (213, 94, 0), (0, 114, 178),
 )  # fmt: skip
-_GOLDEN = 0.618034
+_GOLDEN = 0.618034  # the golden ratio's fraction: its multiples spread most evenly over a circle
 
 
 def color_of(object_id: int) -> Color:
-    """The RGB colour of an object; ids from 1 up begin with the palette of Okabe and Ito."""
+    """Return the RGB colour of an object; ids from 1 up begin with the palette of Okabe and Ito."""
     index = object_id - 1
     if 0 <= index < len(_FIRST):
         return _FIRST[index]
@@ -30,14 +30,16 @@ def color_of(object_id: int) -> Color:
 
 
 def ink_on(color: Color) -> Color:
-    """Black or white, whichever reads better on ``color``."""
+    """Return black or white, whichever reads better on ``color``."""
+    # Luma of BT.601. At 120 green, vermilion and blue of the palette get white, the lighter ones black.
     red, green, blue = color
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else (255, 255, 255)
 
 
 def davis_palette() -> list[int]:
-    """256 x RGB: the palette of DAVIS and Pascal VOC, whose colours spell the bits of the id."""
+    """Return 256 x RGB: the palette of DAVIS and Pascal VOC, whose colours spell the bits of the id."""
     ids = np.arange(256)
+    # Bits 0, 3 and 6 of an id are the upper bits of red, 1, 4 and 7 of green, 2 and 5 of blue.
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):

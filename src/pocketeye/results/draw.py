@@ -1,4 +1,4 @@
-"""Objects over an image: translucent fill, contour, label. numpy and Pillow, no torch.
+"""Draw objects over an image: translucent fill, contour, label. numpy and Pillow, no torch.
 
 Only the crops of the objects are touched, so that drawing a video costs less than decoding it.
 """
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pocketeye.results.colors import Color, color_of, ink_on
 from pocketeye.results.masks import CompactMask, Masks
 
-FILL = 0.4
+FILL = 0.4  # opacity: the colour is told, and what lies below is still seen
 _MOST_NAMED, _WIDEST = 30, 3
 """Among more objects than that, labels wider than so many of their objects would hide the others."""
 
@@ -37,6 +37,7 @@ def draw_masks(
     """
     width = line_width(masks.size)
     colors = [color_of(i) for i in color_ids or ids]
+    # The lowest id last, so that it lies on top, as in a label image.
     order = sorted(range(len(masks)), key=lambda i: -ids[i])
     for i in order:
         _draw_mask(image, masks[i], colors[i], fill, width)
@@ -57,7 +58,7 @@ def draw_boxes(
 
     Order and colours are those of :func:`draw_masks`.
     """
-    # nothing is filled: the line alone is seen
+    # Nothing is filled: the line alone is seen, so it is a pixel wider.
     pen, line = ImageDraw.Draw(image), line_width(image.size) + 1
     colors = [color_of(i) for i in color_ids or ids]
     order = sorted(range(len(boxes)), key=lambda i: -ids[i])
@@ -65,6 +66,7 @@ def draw_boxes(
     for i in order:
         x0, y0, x1, y1 = corners[i]
         x1, y1 = max(x1 - 1, x0), max(y1 - 1, y0)  # Pillow's last pixel is inside
+        # A dark line around the coloured one: one of the two is seen on any ground.
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0))
         pen.rectangle((x0, y0, x1, y1), outline=colors[i], width=line)
     shown = _legible(texts, [x1 - x0 for x0, _, x1, _ in corners], image.size)
@@ -74,12 +76,13 @@ def draw_boxes(
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Width of contours in pixels for an image of (width, height)."""
-    return max(1, round(min(size) / 400))
+    """Return the width of contours in pixels for an image of (width, height)."""
+    return max(1, round(min(size) / 400))  # 1 below 600 pixels, 3 for full HD
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """Grow a bool ``(h, w)`` by ``radius`` pixels to all eight sides."""
+    # One axis after the other: a square grows by its sides alone, in 2 r steps instead of r^2.
     for axis in (0, 1):
         grown = mask.copy()
         for step in range(1, min(radius, mask.shape[axis] - 1) + 1):
@@ -101,7 +104,7 @@ def _draw_mask(
     if not mask.area:
         return
     x0, y0, x1, y1 = mask.box
-    # one pixel more on each side, if the image has it, for the dark line round the contour
+    # One pixel more on each side, if the image has it, for the dark line round the contour.
     left, top = min(x0, 1), min(y0, 1)
     right, bottom = min(mask.size[0] - x1, 1), min(mask.size[1] - y1, 1)
     filled = np.pad(mask.crop(), ((top, bottom), (left, right)))
@@ -116,13 +119,13 @@ def _draw_mask(
 
 
 def _anchor(mask: CompactMask) -> tuple[int, int]:
-    """Where a label is read as the object's: its topmost pixel."""
+    """Return where a label is read as the object's: its topmost pixel."""
     row = np.flatnonzero(mask.crop()[0])
     return mask.box[0] + int(row[len(row) // 2]), mask.box[1]
 
 
 def _legible(texts: Sequence[str], widths: Sequence[int], size: tuple[int, int]) -> list[str]:
-    """The labels, in a crowded image without those that are much wider than their objects."""
+    """Return the labels, in a crowded image without those much wider than their objects."""
     if len(texts) <= _MOST_NAMED:
         return list(texts)
     font = ImageFont.load_default(_points(size))
@@ -133,12 +136,12 @@ def _legible(texts: Sequence[str], widths: Sequence[int], size: tuple[int, int])
 
 
 def _points(size: tuple[int, int]) -> int:
-    """Of the letters in an image of (width, height)."""
-    return max(11, round(min(size) / 36))
+    """Return the size of the letters in an image of (width, height)."""
+    return max(11, round(min(size) / 36))  # smaller letters are hard to read
 
 
 def _draw_text(image: Image.Image, text: str, at: tuple[int, int], color: Color) -> None:
-    """A chip of ``color`` with its lower left corner at ``at``, pushed inside the image."""
+    """Paste a chip of ``color`` with its lower left corner at ``at``, pushed inside the image."""
     width, height = image.size
     chip = _chip(text, color, _points(image.size))
     x = max(min(at[0], width - chip.width), 0)
@@ -146,7 +149,7 @@ def _draw_text(image: Image.Image, text: str, at: tuple[int, int], color: Color)
     image.paste(chip, (x, y))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # in a video the same labels come in every frame
 def _chip(text: str, color: Color, points: int) -> Image.Image:
     font = ImageFont.load_default(points)
     left, top, right, bottom = font.getbbox(text)

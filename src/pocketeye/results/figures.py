@@ -1,4 +1,4 @@
-"""Figures of one style: colours, axes, short labels."""
+"""Make figures of one style: colours, axes, short labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ TRAIN_COLOUR, VAL_COLOUR = "#b0651d", "#1f5fa8"
 
 
 def make_figure(width: float, height: float) -> Any:
-    """A figure of so many inches, beside pyplot's global state."""
+    """Make a figure of so many inches, beside pyplot's global state."""
+    # Imported late: most commands draw no figure.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,6 +58,9 @@ def legend_above(axes: Any, columns: int = 3) -> None:
 
 
 def short(name: str, most: int) -> str:
-    """A name in at most ``most`` letters: the first of its synonyms if it has some."""
+    """Shorten a name to at most ``most`` letters: the first of its synonyms if it has some.
+
+    ImageNet's names are lists of synonyms: ``tench, Tinca tinca``.
+    """
     first = name if len(name) <= most else name.partition(",")[0]
     return first if len(first) <= most else f"{first[: most - 1]}…"

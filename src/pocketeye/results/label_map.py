@@ -1,4 +1,4 @@
-"""A class for every pixel of one image, and the forms in which it leaves."""
+"""Hold a class for every pixel of one image, and give the forms in which it leaves."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pocketeye.results.result import Result, save_image
 
 FILL = 0.55
 """Opacity of the colours: there is no background to tell them from."""
-MOST_LABELS = 255
+MOST_LABELS = 255  # a palette has 256 entries, and 255 means "no class", as in ADE20K and VOC
 Form = Literal["overlay", "labels"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelMap:
-    """What a segmenter says of one image.
+    """Hold what a segmenter says of one image.
 
     Attributes:
         labels: integers ``(height, width)``, numbers of the classes from 0; others have no class.
@@ -46,7 +46,7 @@ class LabelMap:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the image."""
+        """Size of the image, (width, height)."""
         return self.labels.shape[1], self.labels.shape[0]
 
     @property
@@ -56,7 +56,7 @@ class LabelMap:
         return tuple(np.flatnonzero(counts).tolist())
 
     def shares(self) -> dict[str, float]:
-        """Share of the pixels by class, 0 to 1, of those that occur, largest first."""
+        """Return the share of the pixels by class, 0 to 1, of those that occur, largest first."""
         counts = self._counts()
         order = np.argsort(-counts, kind="stable")
         return {
@@ -66,15 +66,17 @@ class LabelMap:
         }
 
     def _counts(self) -> np.ndarray:
+        # Numbers beyond the classes (255 for "ignore") are of no class.
         known = (self.labels >= 0) & (self.labels < len(self.classes))
         return np.bincount(self.labels[known], minlength=len(self.classes))
 
     def with_image(self, image: np.ndarray | Image.Image) -> LabelMap:
-        """The same labels over ``image`` (uint8 RGB)."""
+        """Return the same labels over ``image`` (uint8 RGB)."""
         return replace(self, image=np.asarray(image))
 
     def resized(self, size: tuple[int, int]) -> LabelMap:
-        """The same in an image of (width, height); labels are those of the nearest pixels."""
+        """Resize to an image of (width, height); labels are those of the nearest pixels."""
+        # int32: Pillow resizes no int64.
         scaled = Image.fromarray(self.labels.astype(np.int32)).resize(
             size, Image.Resampling.NEAREST
         )
@@ -84,20 +86,20 @@ class LabelMap:
         return replace(self, labels=np.asarray(scaled), image=image)
 
     def result(self) -> Result:
-        """The classes that occur as objects of a :class:`Result`, one mask each."""
+        """Return the classes that occur as objects of a :class:`Result`, one mask each."""
         present = self.present
         items = tuple(CompactMask.from_dense(self.labels == label) for label in present)
         return Result(
             size=self.size,
             masks=Masks(size=self.size, items=items),
-            object_ids=tuple(label + 1 for label in present),
+            object_ids=tuple(label + 1 for label in present),  # ids of objects begin at 1
             labels=tuple(self.classes[label] for label in present),
             class_ids=present,
             image=self.image,
         )
 
     def plot(self, *, fill: float = FILL, text: bool = True) -> Image.Image:
-        """The image in the colours of its classes, an RGB image.
+        """Draw the image in the colours of its classes, an RGB image.
 
         Args:
             fill: opacity of the colours, 0 to 1.
@@ -118,7 +120,7 @@ class LabelMap:
         return paper
 
     def label_image(self) -> Image.Image:
-        """Palette image whose pixels are the numbers of the classes; 255 has none.
+        """Make a palette image whose pixels are the numbers of the classes; 255 has none.
 
         Raises:
             InvalidValue: more than 255 classes.
@@ -155,7 +157,7 @@ class LabelMap:
 
     def to_coco(self, *, image_id: int | None = None, category_ids: Sequence[int] | None = None,
                 first_id: int = 1) -> list[dict[str, Any]]:  # fmt: skip
-        """COCO annotations, one for each class that occurs, with its run lengths.
+        """Return COCO annotations, one for each class that occurs, with its run lengths.
 
         Args:
             image_id: 0 by default.

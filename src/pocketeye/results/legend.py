@@ -1,4 +1,4 @@
-"""What the colours of an image mean."""
+"""Draw what the colours of an image mean."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pocketeye.results.colors import color_of
 
-_INK, _PAPER, _STEP = "#1c1c1c", "#ffffff", 24
+_INK, _PAPER, _STEP = "#1c1c1c", "#ffffff", 24  # pixels of a line, and of a patch with its gap
 
 
 def legend(classes: Sequence[tuple[str, int]], width: int) -> Image.Image:
-    """Names beside patches of the colours of their classes, in lines of ``width`` pixels.
+    """Draw names beside patches of the colours of their classes, in lines of ``width`` pixels.
 
     Where the longest name needs more than ``width``, the lines are as long as that.
 

@@ -1,4 +1,4 @@
-"""Binary masks of one image, stored small: the filled crop, one bit a pixel, deflated.
+"""Hold binary masks of one image, stored small: the filled crop, one bit a pixel, deflated.
 
 A packed crop never takes more than an eighth of a byte per pixel, and smooth masks deflate to a few
 kilobytes, so hundreds of them can be kept where dense arrays cannot.
@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompactMask:
-    """One binary mask.
+    """Hold one binary mask.
 
     Attributes:
         size: (width, height) of the image.
@@ -38,7 +38,7 @@ class CompactMask:
 
     @classmethod
     def from_dense(cls, mask: np.ndarray) -> CompactMask:
-        """From a bool array ``(height, width)``; of other numbers everything but 0 is filled.
+        """Make a mask from a bool array ``(height, width)``; of other numbers all but 0 is filled.
 
         Raises:
             InvalidValue: not two axes, or no pixels.
@@ -57,7 +57,7 @@ class CompactMask:
 
     @classmethod
     def from_rle(cls, rle: Mapping[str, Any]) -> CompactMask:
-        """From COCO's ``{"size": [height, width], "counts": ...}``, compressed or not.
+        """Make a mask from COCO's ``{"size": [height, width], "counts": ...}``, compressed or not.
 
         Raises:
             InvalidValue: the run lengths are damaged or of another size.
@@ -75,39 +75,40 @@ class CompactMask:
 
     @classmethod
     def _from_crop(cls, crop: np.ndarray, box: Box, size: tuple[int, int]) -> CompactMask:
+        # Level 1, the fastest: a tracker stores the masks of every frame.
         bits = zlib.compress(np.packbits(crop).tobytes(), 1)
         return cls(size=size, box=box, area=int(np.count_nonzero(crop)), bits=bits)
 
     def crop(self) -> np.ndarray:
-        """The pixels of the box: bool ``(y1 - y0, x1 - x0)``."""
+        """Return the pixels of the box: bool ``(y1 - y0, x1 - x0)``."""
         x0, y0, x1, y1 = self.box
         packed = np.frombuffer(zlib.decompress(self.bits), np.uint8)
         pixels = np.unpackbits(packed, count=(y1 - y0) * (x1 - x0))
         return pixels.view(np.bool_).reshape(y1 - y0, x1 - x0)
 
     def dense(self) -> np.ndarray:
-        """Bool ``(height, width)``."""
+        """Return the mask as bool ``(height, width)``."""
         mask = np.zeros(self.size[::-1], bool)
         x0, y0, x1, y1 = self.box
         mask[y0:y1, x0:x1] = self.crop()
         return mask
 
     def to_rle(self, *, compressed: bool = True) -> dict[str, Any]:
-        """COCO's ``{"size": [height, width], "counts": ...}``: a string, or a list of runs."""
+        """Return COCO's ``{"size": [height, width], "counts": ...}``: a string, or a list of runs."""
         runs = encode_crop(self.crop(), self.box[0], self.box[1], self.size)
         counts = compress(runs) if compressed else runs.tolist()
         return {"size": [self.size[1], self.size[0]], "counts": counts}
 
     def resized(self, size: tuple[int, int]) -> CompactMask:
-        """The same in an image of (width, height): each pixel takes the nearest one's value."""
+        """Resize to an image of (width, height): each pixel takes the nearest one's value."""
         scaled = Image.fromarray(self.dense()).resize(size, Image.Resampling.NEAREST)
         return CompactMask.from_dense(np.asarray(scaled))
 
     def intersection(self, other: CompactMask) -> int:
-        """Pixels filled in both masks."""
+        """Count the pixels filled in both masks."""
         x0, y0 = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
         x1, y1 = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
-        if x0 >= x1 or y0 >= y1:
+        if x0 >= x1 or y0 >= y1:  # boxes apart: nothing is inflated
             return 0
         mine, theirs = (
             m.crop()[y0 - m.box[1] : y1 - m.box[1], x0 - m.box[0] : x1 - m.box[0]]
@@ -116,19 +117,20 @@ class CompactMask:
         return int(np.count_nonzero(mine & theirs))
 
     def iou(self, other: CompactMask) -> float:
-        """Intersection over union, 0 to 1; 1 where both masks are empty."""
+        """Return intersection over union, 0 to 1; 1 where both masks are empty."""
         if self.size != other.size:
             raise InvalidValue(
                 f"masks of images of {_by(self.size)} and {_by(other.size)} cannot be compared"
             )
         both = self.intersection(other)
         union = self.area + other.area - both
+        # Both empty: the network was right that nothing is there (DAVIS's rule).
         return both / union if union else 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Masks(Sequence[CompactMask]):
-    """The masks of one image, one per object; they may overlap.
+    """Hold the masks of one image, one per object; they may overlap.
 
     Attributes:
         size: (width, height) of the image.
@@ -147,7 +149,7 @@ class Masks(Sequence[CompactMask]):
 
     @classmethod
     def from_dense(cls, masks: np.ndarray) -> Masks:
-        """From a bool array ``(N, height, width)``.
+        """Make masks from a bool array ``(N, height, width)``.
 
         Raises:
             InvalidValue: not three axes.
@@ -161,7 +163,7 @@ class Masks(Sequence[CompactMask]):
     def from_rle(
         cls, rles: Iterable[Mapping[str, Any]], size: tuple[int, int] | None = None
     ) -> Masks:
-        """From COCO's run lengths.
+        """Make masks from COCO's run lengths.
 
         Args:
             rles: one mapping per mask, compressed or not.
@@ -174,13 +176,13 @@ class Masks(Sequence[CompactMask]):
 
     @classmethod
     def from_labels(cls, labels: np.ndarray) -> tuple[Masks, tuple[int, ...]]:
-        """Masks and object ids of a label image ``(height, width)``, whose 0 is background."""
+        """Return masks and object ids of a label image ``(height, width)``, whose 0 is background."""
         ids = tuple(int(value) for value in np.unique(labels) if value != 0)
         items = tuple(CompactMask.from_dense(labels == value) for value in ids)
         return cls(size=(labels.shape[1], labels.shape[0]), items=items), ids
 
     def dense(self) -> np.ndarray:
-        """Bool ``(N, height, width)``."""
+        """Return the masks as bool ``(N, height, width)``."""
         masks = np.zeros((len(self.items), self.size[1], self.size[0]), bool)
         for mask, item in zip(masks, self.items, strict=True):
             x0, y0, x1, y1 = item.box
@@ -188,7 +190,7 @@ class Masks(Sequence[CompactMask]):
         return masks
 
     def union(self) -> np.ndarray:
-        """Bool ``(height, width)``: filled by any mask."""
+        """Return where any mask is filled, bool ``(height, width)``."""
         filled = np.zeros((self.size[1], self.size[0]), bool)
         for item in self.items:
             x0, y0, x1, y1 = item.box
@@ -197,30 +199,30 @@ class Masks(Sequence[CompactMask]):
 
     @property
     def boxes(self) -> np.ndarray:
-        """float32 ``(N, 4)``: x0, y0, x1, y1 in pixels, x1 and y1 outside."""
+        """Boxes, float32 ``(N, 4)``: x0, y0, x1, y1 in pixels, x1 and y1 outside."""
         return np.array([item.box for item in self.items], np.float32).reshape(-1, 4)
 
     @property
     def areas(self) -> np.ndarray:
-        """int64 ``(N,)``: filled pixels."""
+        """Filled pixels, int64 ``(N,)``."""
         return np.array([item.area for item in self.items], np.int64)
 
     @property
     def nbytes(self) -> int:
-        """Bytes the stored pixels take."""
+        """Number of bytes that the stored pixels take."""
         return sum(len(item.bits) for item in self.items)
 
     def iou(self, other: Masks) -> np.ndarray:
-        """float64 ``(N, M)``: intersection over union of every pair."""
+        """Return intersection over union of every pair, float64 ``(N, M)``."""
         values = [[mine.iou(theirs) for theirs in other.items] for mine in self.items]
         return np.array(values, np.float64).reshape(len(self.items), len(other.items))
 
     def to_rle(self, *, compressed: bool = True) -> list[dict[str, Any]]:
-        """COCO's run lengths, one mapping per mask."""
+        """Return COCO's run lengths, one mapping per mask."""
         return [item.to_rle(compressed=compressed) for item in self.items]
 
     def to_labels(self, ids: Sequence[int]) -> np.ndarray:
-        """One image ``(height, width)`` of object ids: uint8, or int32 beyond 255.
+        """Make one image ``(height, width)`` of object ids: uint8, or int32 beyond 255.
 
         Where masks overlap, the lowest id lies on top.
 
@@ -235,6 +237,7 @@ class Masks(Sequence[CompactMask]):
         labels = np.zeros(
             (self.size[1], self.size[0]), np.uint8 if max(ids, default=0) < 256 else np.int32
         )
+        # The highest id first: the lowest is painted last and lies on top.
         for value, item in sorted(zip(ids, self.items, strict=True), key=lambda pair: -pair[0]):
             x0, y0, x1, y1 = item.box
             labels[y0:y1, x0:x1][item.crop()] = value

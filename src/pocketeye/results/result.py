@@ -1,4 +1,4 @@
-"""What a network found in one image or frame, and the forms in which it leaves."""
+"""Hold what a network found in one image or frame, and give the forms in which it leaves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Form = Literal["overlay", "labels", "cutout"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """The objects of one image.
+    """Hold the objects of one image.
 
     Attributes:
         size: (width, height) of the image.
@@ -63,7 +63,7 @@ class Result:
         if self.class_ids is not None:
             values["class_ids"] = tuple(int(i) for i in self.class_ids)
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, value)  # frozen from here on
         self._check()
 
     def _check(self) -> None:
@@ -71,6 +71,7 @@ class Result:
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
                 raise InvalidValue(f"{len(value)} {name} for {len(self)} objects")
+        # Two objects of one id could not be told apart in a label image or in a video.
         if len(set(self.ids)) != len(self):
             raise InvalidValue(f"object ids must differ, got {list(self.ids)}")
         if self.masks is not None and self.masks.size != self.size:
@@ -87,17 +88,17 @@ class Result:
         return tuple(self.object_ids or ())
 
     def with_image(self, image: np.ndarray | Image.Image) -> Result:
-        """The same objects over ``image`` (uint8 RGB)."""
+        """Return the same objects over ``image`` (uint8 RGB)."""
         return replace(self, image=np.asarray(image))
 
     def above(self, score: float) -> Result:
-        """The objects of at least this score; all of them where they have none."""
+        """Return the objects of at least this score; all of them where they have none."""
         if self.scores is None:
             return self
         return self.only(np.flatnonzero(self.scores >= score).tolist())
 
     def only(self, indices: Sequence[int]) -> Result:
-        """Some of the objects, by number from 0."""
+        """Return some of the objects, by number from 0."""
         assert self.boxes is not None  # set in __post_init__
         columns: dict[str, Any] = {
             name: tuple(getattr(self, name)[i] for i in indices)
@@ -110,7 +111,7 @@ class Result:
         return replace(self, masks=masks, boxes=self.boxes[list(indices)], **columns)
 
     def resized(self, size: tuple[int, int]) -> Result:
-        """The same objects in an image of (width, height)."""
+        """Return the same objects in an image of (width, height)."""
         assert self.boxes is not None  # set in __post_init__
         image, masks = self.image, self.masks
         if image is not None:
@@ -121,7 +122,7 @@ class Result:
         return replace(self, size=size, image=image, masks=masks, boxes=boxes)
 
     def plot(self, *, fill: float = FILL, text: bool = True) -> Image.Image:
-        """The image with its objects drawn, an RGB image.
+        """Draw the objects over their image, an RGB image.
 
         Args:
             fill: opacity of the colours, 0 to 1.
@@ -140,7 +141,7 @@ class Result:
         return drawn
 
     def overlay(self, *, fill: float = FILL, text: bool = True) -> np.ndarray:
-        """The same as :meth:`plot` as uint8 RGB ``(height, width, 3)``."""
+        """Return the same as :meth:`plot`, as uint8 RGB ``(height, width, 3)``."""
         return np.asarray(self.plot(fill=fill, text=text))
 
     def show(self, *, fill: float = FILL, text: bool = True) -> None:
@@ -154,7 +155,7 @@ class Result:
         show_image(self.plot(fill=fill, text=text), title)
 
     def label_image(self) -> Image.Image:
-        """Palette image whose pixels are object ids, 0 the background (the form of DAVIS).
+        """Make a palette image whose pixels are object ids, 0 the background (the form of DAVIS).
 
         Where masks overlap, the lowest id lies on top.
 
@@ -172,7 +173,7 @@ class Result:
         return labels
 
     def cutout(self) -> np.ndarray:
-        """uint8 RGBA ``(height, width, 4)``: opaque where any mask is filled.
+        """Cut the objects out: uint8 RGBA ``(height, width, 4)``, opaque where any mask is filled.
 
         Colours are kept a few pixels beyond the masks, so that no dark seam appears when the
         image is scaled or compressed, and are black further out.
@@ -180,6 +181,7 @@ class Result:
         filled = self._masks("a cut-out").union()
         image = self.pixels("cut out")
         cut = np.zeros((*filled.shape, 4), np.uint8)
+        # Black further out, because it deflates to nothing.
         np.multiply(image, dilate(filled, 4)[..., None], out=cut[..., :3])
         cut[..., 3] = filled * np.uint8(255)
         return cut
@@ -209,12 +211,12 @@ class Result:
         return save_image(image, target)
 
     def to_rle(self, *, compressed: bool = True) -> list[dict[str, Any]]:
-        """COCO's run lengths, one mapping per object."""
+        """Return COCO's run lengths, one mapping per object."""
         return self._masks("run lengths").to_rle(compressed=compressed)
 
     def to_coco(self, *, image_id: int | None = None, category_ids: Sequence[int] | None = None,
                 first_id: int = 1) -> list[dict[str, Any]]:  # fmt: skip
-        """COCO annotations of the objects that are there; empty masks are left out.
+        """Return COCO annotations of the objects that are there; empty masks are left out.
 
         Args:
             image_id: the frame's number by default, or 0.
@@ -224,6 +226,7 @@ class Result:
         image = image_id if image_id is not None else self.frame or 0
         annotations: list[dict[str, Any]] = []
         for i, row in enumerate(self.table()):
+            # An object that is out of the frame is no annotation.
             if self.masks is not None and not row["area"]:
                 continue
             annotation = {
@@ -244,7 +247,7 @@ class Result:
         return annotations
 
     def table(self) -> list[dict[str, Any]]:
-        """A row per object: frame, id, label, score, x, y, width, height and area in pixels.
+        """Return a row per object: frame, id, label, score, x, y, width, height and area in pixels.
 
         ``area`` is that of the mask, or of the box where there is none.
         """
@@ -257,6 +260,7 @@ class Result:
                     "frame": self.frame,
                     "id": self.ids[i],
                     "label": None if self.labels is None else self.labels[i],
+                    # As a double, a float32 would show the digits of its rounding.
                     "score": None if self.scores is None else round(float(self.scores[i]), 6),
                     "x": x0,
                     "y": y0,

@@ -1,4 +1,4 @@
-"""COCO's run lengths of a binary mask: column by column, the first run is background.
+"""Read and write COCO's run lengths of a binary mask: column by column, the first is background.
 
 The compressed form is that of cocoapi (``maskApi.c``, rleToString): from the fourth run on the
 difference to the run before last, in groups of five bits, least significant first, as characters
@@ -13,7 +13,7 @@ from pocketeye.errors import InvalidValue
 
 
 def encode_crop(crop: np.ndarray, left: int, top: int, size: tuple[int, int]) -> np.ndarray:
-    """Runs (int64) of an image of ``size`` (width, height) that is empty outside ``crop``.
+    """Return the runs (int64) of an image of ``size`` (width, height) that is empty outside ``crop``.
 
     Args:
         crop: bool ``(h, w)``, its upper left pixel at (``left``, ``top``).
@@ -41,7 +41,7 @@ def encode_crop(crop: np.ndarray, left: int, top: int, size: tuple[int, int]) ->
 def decode_crop(
     counts: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """The filled part of a mask as bool ``(h, w)`` and its box (x0, y0, x1, y1), x1 and y1 outside.
+    """Return the filled part of a mask, bool ``(h, w)``, and its box (x0, y0, x1, y1), ends outside.
 
     Raises:
         InvalidValue: the runs do not make an image of ``size`` (width, height).
@@ -53,7 +53,9 @@ def decode_crop(
             f"{width * height}: is the size [height, width]?"
         )
     edges = np.cumsum(counts)
+    # Runs alternate from background on: every second one is filled.
     starts, stops = edges[: len(edges) - 1 : 2], edges[1::2]
+    # A run of no pixels separates two of one kind; it must not widen the box.
     filled = starts < stops
     starts, stops = starts[filled], stops[filled]
     if not len(starts):
@@ -67,14 +69,15 @@ def decode_crop(
 
 
 def compress(counts: np.ndarray) -> str:
-    """Runs as COCO's characters."""
+    """Return runs as COCO's characters."""
     left = counts.astype(np.int64)
-    left[3:] -= counts[1:-2]
+    left[3:] -= counts[1:-2]  # cocoapi's differences begin at the fourth run
     groups: list[np.ndarray] = []
     open_ = np.ones(len(left), bool)
     while open_.any():
         group = left & 0x1F
         left = left >> 5
+        # A group is the last once what is left is the sign alone, which the group's top bit tells.
         more = np.where(group & 0x10, left != -1, left != 0) & open_
         groups.append(np.where(open_, group + 48 + 32 * more, 0))
         open_ = more
@@ -83,7 +86,7 @@ def compress(counts: np.ndarray) -> str:
 
 
 def expand(text: str | bytes) -> np.ndarray:
-    """COCO's characters as runs (int64).
+    """Return COCO's characters as runs (int64).
 
     Raises:
         InvalidValue: not such characters.
@@ -99,8 +102,10 @@ def expand(text: str | bytes) -> np.ndarray:
     if place.max() > 11:  # 12 groups of 5 bits fill 64; no image needs more than 8
         raise InvalidValue("these are not the compressed run lengths of COCO")
     counts = np.add.reduceat((codes & 0x1F) << (5 * place), begins)
+    # The top bit of the last group is the sign.
     negative = (codes[ends] & 0x10) != 0
     counts -= np.where(negative, np.int64(1) << (5 * (place[ends] + 1)), 0)
+    # Undo the differences to the run before last: sums over every second run.
     counts[1::2] = np.cumsum(counts[1::2])
     counts[2::2] = np.cumsum(counts[2::2])
     return counts

@@ -1,4 +1,4 @@
-"""An image on the screen, in the viewer that the desktop opens images with."""
+"""Show an image on the screen, in the viewer that the desktop opens images with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def show_image(image: Image.Image, title: str | None = None) -> None:
     Raises:
         UserError: no display (a server, a container, a session over SSH), or no viewer on it.
     """
-    # There xdg-open and its like start, and fail unseen.
+    # Without one, xdg-open and its like start, and fail unseen.
     if not _has_display():
         raise UserError(f"this machine has no display to show an image on: {_REMEDY}")
     if not ImageShow.show(image, title):
@@ -26,7 +26,7 @@ def show_image(image: Image.Image, title: str | None = None) -> None:
 
 
 def _has_display() -> bool:
-    """macOS and Windows have one; elsewhere X11 and Wayland name theirs."""
+    """Tell whether there is a display: macOS and Windows have one, X11 and Wayland name theirs."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

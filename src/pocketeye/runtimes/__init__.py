@@ -1,4 +1,4 @@
-"""Runtimes: export a module; load, run, time and profile the artefact; prove it computes the same.
+"""Export a module; load, run, time and profile the artefact; prove that it computes the same.
 
 The classes are imported when asked for, so that ``import pocketeye`` stays light.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimePackage:
-    """Where a runtime lives, and what must be installed for it.
+    """Say where a runtime lives, and what must be installed for it.
 
     Attributes:
         module, class_name: of the :class:`Runtime`, imported only when it is asked for.
@@ -63,6 +63,7 @@ class RuntimePackage:
 
 
 # One row makes a runtime known everywhere.
+# The order is that of tables and of help: the default first.
 PACKAGES = {
     "onnxruntime": RuntimePackage(
         module="pocketeye.runtimes.onnx.onnxruntime",
@@ -90,6 +91,7 @@ def get_runtime(name: str) -> Runtime:
     if name not in PACKAGES:
         raise unknown("runtime", name, PACKAGES)
     row = PACKAGES[name]
+    # Told before the import, whose error would name a module and not a package.
     if row.extra is not None and row.version() is None:
         raise MissingExtra(f"the runtime {name!r}", row.package, row.extra)
     runtime: Runtime = getattr(import_module(row.module), row.class_name)()

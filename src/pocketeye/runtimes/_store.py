@@ -1,4 +1,4 @@
-"""What the runtimes share: whole artefacts on disk, checked arrays, modules held in eval mode."""
+"""Share what runtimes need: whole artefacts on disk, checked arrays, modules held in eval mode."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def check_stored(artifact: Artifact, runtime: Runtime) -> None:
         )
     if not artifact.path.is_file():
         raise MissingFile(f"the artefact {artifact.path} is missing: export it again")
+    # Manifests without a hash come from elsewhere, and are taken at their word.
     expected = artifact.extra.get(SHA256)
     if expected is not None and expected != sha256_of(artifact.path):
         raise InvalidValue(
@@ -84,14 +85,23 @@ def check_stored(artifact: Artifact, runtime: Runtime) -> None:
 
 
 def check_threads(threads: int) -> None:
-    """Raise InvalidValue below one thread."""
+    """Check a number of threads.
+
+    Raises:
+        InvalidValue: it is below one.
+    """
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, got {threads}")
 
 
 def check_precision(runtime: Runtime, precision: str) -> None:
-    """Raise InvalidValue for a precision ``runtime`` cannot export."""
+    """Check that ``runtime`` can export a precision.
+
+    Raises:
+        InvalidValue: it cannot; the sentence names those it has.
+    """
     if precision not in runtime.precisions:
+        # A precision that no runtime has is a misspelling; others are a choice of this one.
         known = "" if precision in PRECISIONS else " is unknown and"
         raise InvalidValue(
             f"precision {precision!r}{known} is not offered by the runtime {runtime.name!r} "
@@ -100,7 +110,11 @@ def check_precision(runtime: Runtime, precision: str) -> None:
 
 
 def check_arrays(specs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> None:
-    """Raise InvalidValue unless ``arrays`` have the number, shapes and dtypes of ``specs``."""
+    """Check that ``arrays`` have the number, shapes and dtypes of ``specs``.
+
+    Raises:
+        InvalidValue: they have not. Nothing is converted: a cast would hide what the artefact takes.
+    """
     if len(arrays) != len(specs):
         raise InvalidValue(f"expected {len(specs)} input array(s), got {len(arrays)}")
     for spec, array in zip(specs, arrays, strict=True):
@@ -130,6 +144,7 @@ def tensor_specs(names: Sequence[str], tensors: Sequence[torch.Tensor]) -> tuple
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
     """Hold a module in eval mode for the length of the block, then restore every submodule's own."""
+    # Of each submodule: frozen norms are in eval mode within a network that trains.
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     try:
@@ -143,6 +158,7 @@ def run_module(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[torch
     """Return the outputs of one forward pass in the module's present mode, always as a tuple."""
     with torch.inference_mode():
         result = module(*inputs)
+    # One output or several: runtimes know tuples alone.
     return (result,) if isinstance(result, torch.Tensor) else tuple(result)
 
 

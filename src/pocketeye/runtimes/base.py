@@ -1,4 +1,4 @@
-"""What a runtime is: it exports a module to an artefact, loads it, runs it, times and profiles it."""
+"""Define a runtime: it exports a module to an artefact, loads it, runs it, times and profiles it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "b
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpec:
-    """Name, shape and numpy dtype name of an input or output of an artefact."""
+    """Give name, shape and numpy dtype name of an input or output of an artefact."""
 
     name: str
     shape: tuple[Annotated[int, Range(1, 2**31)], ...]
@@ -40,7 +40,10 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """An exported network on disk: ``folder/file`` and a manifest ``artifact.json`` beside it."""
+    """Describe an exported network on disk: ``folder/file``, and a manifest ``artifact.json`` beside it.
+
+    ``extra`` holds what only its own runtime reads, as plain JSON values.
+    """
 
     folder: Path
     file: str
@@ -52,15 +55,18 @@ class Artifact:
 
     @property
     def path(self) -> Path:
+        """Path of the exported file."""
         return self.folder / self.file
 
     @property
     def size_bytes(self) -> int:
+        """Bytes of the exported file, without the manifest."""
         return self.path.stat().st_size
 
     def save(self) -> Artifact:
-        """Write the manifest; returns self."""
+        """Write the manifest and return self."""
         data = asdict(self)
+        # A folder that is moved stays an artefact.
         del data["folder"]
         path = self.folder / MANIFEST
         try:
@@ -107,7 +113,7 @@ _MANIFEST = Kind(what="an artefact of pocketeye", remedy="export it again")
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What to export, whatever the runtime.
+    """Say what to export, whatever the runtime.
 
     Attributes:
         module: exported in eval mode.
@@ -137,7 +143,7 @@ class ExportRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpTiming:
-    """One operator of a profile: mean time per call in milliseconds."""
+    """Hold one operator of a profile: mean time per call in milliseconds."""
 
     name: str
     op: str
@@ -147,13 +153,13 @@ class OpTiming:
 
 
 class Executable(ABC):
-    """A loaded artefact. Not safe to call from two threads at once."""
+    """Run a loaded artefact. Not safe to call from two threads at once."""
 
     artifact: Artifact
 
     @abstractmethod
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run once. Arrays as in ``artifact.inputs``.
+        """Run once, on arrays as in ``artifact.inputs``.
 
         Raises:
             InvalidValue: wrong number, shape or dtype of arrays.
@@ -172,7 +178,7 @@ class Executable(ABC):
 
 
 class Runtime(ABC):
-    """A way to run networks: it exports modules and loads artefacts."""
+    """Run networks one way: export modules, load artefacts."""
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]

@@ -1,4 +1,4 @@
-"""Parity: does the exported file still compute what the module computes?
+"""Prove parity: does the exported file still compute what the module computes?
 
 Limits (:data:`THRESHOLDS`):
 
@@ -72,6 +72,7 @@ class Thresholds:
     warning: Limits
 
     def judge(self, rel: float, psnr_db: float, top1_agreement: float | None) -> Status:
+        """Return the verdict on these numbers."""
         if self.passing.met(rel, psnr_db, top1_agreement):
             return "PASS"
         return "WARN" if self.warning.met(rel, psnr_db, top1_agreement) else "FAIL"
@@ -91,7 +92,7 @@ THRESHOLDS: Mapping[Precision, Thresholds] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParityReport:
-    """The distance of an artefact from its module, over ``n`` images.
+    """Report the distance of an artefact from its module, over ``n`` images.
 
     ``top1_agreement`` is in 0…1, None unless the first output is (N, classes). ``psnr_db`` takes the
     span of the expected output as its peak and is infinite where nothing differs. With several
@@ -222,8 +223,10 @@ def compare(
         _errors(np.concatenate([r[i] for r in expected]), np.concatenate([r[i] for r in got]))
         for i in range(len(expected[0]))
     ]
+    # The worst output: a detector whose boxes are right and classes wrong is wrong.
     max_abs, rel = (float(np.max([e[i] for e in errors])) for i in (0, 1))
     psnr_db = float(np.min([e[2] for e in errors]))
+    # Classes are in the first output, if in any.
     agreement = _agreement([run[0] for run in expected], [run[0] for run in got])
     status = thresholds.judge(rel, psnr_db, agreement)
     doubts = [str(doubt) for doubt in _doubts(expected, got, precision, status)]
@@ -320,10 +323,13 @@ def _is_constant(runs: Sequence[tuple[np.ndarray, ...]]) -> bool:
 
 
 def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]:
+    # In float64: the squares of small differences would vanish beside large outputs.
     want, difference = expected.astype(np.float64), got.astype(np.float64) - expected
     rms, peak = float(np.sqrt(np.mean(difference**2))), float(np.ptp(want))
+    # One NaN spoils everything: it must not be averaged away.
     if not math.isfinite(rms):
         return math.nan, math.nan, math.nan
+    # An output of zeros has no relative error, unless something differs: then it is infinite.
     norm = float(np.linalg.norm(want))
     rel = float(np.linalg.norm(difference)) / norm if norm > 0 else (math.inf if rms > 0 else 0.0)
     if rms == 0:
@@ -334,6 +340,7 @@ def _errors(expected: np.ndarray, got: np.ndarray) -> tuple[float, float, float]
 
 
 def _agreement(expected: list[np.ndarray], got: list[np.ndarray]) -> float | None:
+    # A map or a single number has no class to agree on.
     if expected[0].ndim != 2 or expected[0].shape[1] < 2:
         return None
     pairs = zip(expected, got, strict=True)
@@ -343,6 +350,7 @@ def _agreement(expected: list[np.ndarray], got: list[np.ndarray]) -> float | Non
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    # Python would write NaN and Infinity, which other readers of JSON refuse.
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

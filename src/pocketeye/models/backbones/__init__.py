@@ -1,1 +1,1 @@
-"""Backbones: FBNet, CAS-ViT, the plain ViT, and the key maps of their published files."""
+"""Backbones: FBNet, CAS-ViT and the plain ViT, and the names in their published files."""

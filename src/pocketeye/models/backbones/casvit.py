@@ -1,7 +1,7 @@
-"""CAS-ViT, arXiv 2408.03703: convolutional additive self-attention, for classes and for dense tasks.
+"""Build CAS-ViT (arXiv 2408.03703): convolutional additive self-attention, for classes and dense maps.
 
-A stem of stride 4 and four stages of additive blocks (:mod:`pocketeye.models.additive`), at strides
-4, 8, 16 and 32. There is no position table: any input of 32x32 pixels or more works.
+A stem of stride 4 is followed by four stages of additive blocks (:mod:`pocketeye.models.additive`), at
+strides 4, 8, 16 and 32. There is no position table: any input of 32x32 pixels or more works.
 
 ===========  ============  ==================  ==========  ===========  ============
 network      depths        dims                params (M)  MACs at 224  ImageNet top-1 as published
@@ -46,7 +46,7 @@ NUM_STAGES = 4
 
 
 class CASViT(nn.Module):
-    """The backbone with an optional classifier; honours timm's backbone contract.
+    """Build the backbone with an optional classifier; it honours timm's backbone contract.
 
     Args:
         depths: blocks per stage.
@@ -87,6 +87,7 @@ class CASViT(nn.Module):
             ConvNorm(dims[0] // 2, dims[0]),
             nn.ReLU(inplace=True),
         )
+        # By the number of the block in the whole network, as in the official code, not within its stage.
         rates = (drop_path_rate * n / max(sum(depths) - 1, 1) for n in itertools.count())
         self.stages = nn.Sequential(*_stages(depths, dims, mlp_ratio, rates))
         self.feature_info: list[dict[str, Any]] = [
@@ -109,7 +110,7 @@ class CASViT(nn.Module):
 
     @torch.jit.ignore
     def set_distilled_training(self, enable: bool = True) -> None:
-        """Whether train mode returns ``(logits, dist_logits)`` instead of their mean.
+        """Choose whether train mode returns ``(logits, dist_logits)`` instead of their mean.
 
         Raises:
             InvalidValue: the network was made without ``distilled=True``.
@@ -120,20 +121,24 @@ class CASViT(nn.Module):
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute stages again in the backward pass, to save memory (timm's contract)."""
         self.grad_checkpointing = enable
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layer groups for layer-wise learning rates (timm's convention)."""
+        """Return layer groups for layer-wise learning rates (timm's convention)."""
         blocks = r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.blocks\.(\d+)"
         down = (r"^stages\.(\d+)\.downsample", (0,))
+        # timm's number for what comes last, after any layer that a network may have.
         return {"stem": r"^stem", "blocks": [(blocks, None), down, (r"^norm", (99999,))]}
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
+        """Return no names: timm leaves BN and biases out of weight decay by itself."""
         return set()
 
     def get_classifier(self) -> nn.Module:
+        """Return the classifier (timm's contract)."""
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -160,7 +165,7 @@ class CASViT(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Maps at strides 4, 8, 16, 32 (timm's contract), through ``out_norms`` where there are any.
+        """Return maps at strides 4 to 32 (timm's contract), through ``out_norms`` where there are any.
 
         ``norm`` has no effect: the norm before the classifier belongs to the classifier.
         """
@@ -168,6 +173,7 @@ class CASViT(nn.Module):
         take, last = feature_take_indices(NUM_STAGES, indices)
         x, maps = self.stem(x), []
         for number, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
+            # Each stage is a list of its pieces to checkpoint_seq, which recomputes them one by one.
             x = checkpoint_seq(stage, x) if self.grad_checkpointing else stage(x)
             if number in take:
                 maps.append(x if self.out_norms is None else self.out_norms[number](x))
@@ -176,10 +182,12 @@ class CASViT(nn.Module):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop what the chosen intermediates do not need; returns their indices."""
+        """Drop what the chosen intermediates do not need; return their indices."""
         take, last = feature_take_indices(NUM_STAGES, indices)
+        # Sequential takes slices, so that names and numbers of the others stay.
         self.stages = self.stages[: last + 1]
         if self.out_norms is not None:
+            # Their places stay, so that the others keep their numbers.
             for number in set(range(NUM_STAGES)) - set(take):
                 self.out_norms[number] = nn.Identity()
         if prune_head:
@@ -188,7 +196,7 @@ class CASViT(nn.Module):
         return list(take)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """``(N, in_chans, H, W)`` to ``(N, num_features, H/32, W/32)``, normalised."""
+        """Turn ``(N, in_chans, H, W)`` into ``(N, num_features, H/32, W/32)``, normalised."""
         x = self.stem(x)
         if self.grad_checkpointing and not torch.jit.is_scripting():
             x = checkpoint_seq(self.stages, x, flatten=True)
@@ -197,6 +205,7 @@ class CASViT(nn.Module):
         return self.norm(x)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Turn features into logits; ``pre_logits`` stops before the classifier."""
         if self.global_pool:
             x = x.mean((2, 3))
         if self.drop_rate > 0.0:
@@ -206,13 +215,14 @@ class CASViT(nn.Module):
         logits, dist_logits = self.head(x), self.head_dist(x)
         if self.training and self.distilled_training:
             return logits, dist_logits
+        # DeiT's rule for inference, and the official network's in eval mode.
         return (logits + dist_logits) / 2
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return self.forward_head(self.forward_features(x))
 
     def fuse(self) -> "CASViT":
-        """A copy for inference (eval mode): every BN folded that exactly can be, the heads averaged.
+        """Make a copy for inference (eval mode): BN folded wherever that is exact, the heads averaged.
 
         What stays: ``out_norms``, because the un-normalised map goes on to the next stage and the
         normalised one leaves the network (its reader takes it in:
@@ -221,15 +231,17 @@ class CASViT(nn.Module):
         """
         fused = reparameterize_model(self).eval()
         assert isinstance(fused, CASViT)
+        # The mean of two linear layers is a linear layer: exact, and half of the work.
         if fused.head_dist is not None:
             fused.head, fused.head_dist = _averaged(fused.head, fused.head_dist), None
+        # A mean over pixels stands between the two, which an affine map per channel passes unchanged.
         if isinstance(fused.norm, nn.BatchNorm2d) and isinstance(fused.head, nn.Linear):
             fused.head, fused.norm = fold_before(fused.norm, fused.head), nn.Identity()
         return fused
 
 
 class Stage(nn.Module):
-    """Downsampling (not in the first stage), then blocks of one width."""
+    """Reduce the map (not in the first stage), then apply blocks of one width."""
 
     def __init__(self, downsample: nn.Module, blocks: list[AdditiveBlock]) -> None:
         super().__init__()
@@ -240,7 +252,7 @@ class Stage(nn.Module):
         return self.blocks(self.downsample(x))
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """The pieces in order, for gradient checkpointing."""
+        """Iterate over the pieces in order, for gradient checkpointing."""
         return iter((self.downsample, *self.blocks))
 
 
@@ -256,7 +268,7 @@ def _classifier(in_features: int, num_classes: int) -> nn.Module:
     if not num_classes:
         return nn.Identity()
     layer = nn.Linear(in_features, num_classes)
-    trunc_normal_(layer.weight, std=0.02)
+    trunc_normal_(layer.weight, std=0.02)  # the official code's, for linear layers alone
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -284,6 +296,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
         "num_classes": 1000,
         "input_size": (3, 224, 224),
         "pool_size": (7, 7),
+        # The official evaluation at 224: the image resized to 256 and cropped.
         "crop_pct": 0.875,
         "interpolation": "bicubic",
         "mean": IMAGENET_DEFAULT_MEAN,

@@ -1,4 +1,4 @@
-"""State dicts of the official CAS-ViT code, brought to our keys.
+"""Bring state dicts of the official CAS-ViT code to our keys.
 
 Classification files have ``norm`` and ``head``, some a ``dist_head`` too. Detection and segmentation
 files have their backbone under ``backbone.``, with a norm on each of its four outputs and heads of
@@ -19,9 +19,10 @@ from pocketeye.errors import InvalidValue
 logger = logging.getLogger(__name__)
 
 _BACKBONE = "backbone."
-_OFFICIAL = re.compile(r"(patch_embed|network)\.\d+\.")
+_OFFICIAL = re.compile(r"(patch_embed|network)\.\d+\.")  # ours say stem and stages
 _PLACE = re.compile(r"(?P<part>patch_embed|network|norm)\.?(?P<index>\d+)\.(?P<rest>.+)")
 _BLOCK_NORM = re.compile(r"stages\.(?P<stage>\d+)\.blocks\.(?P<block>\d+)\.norm2\.weight")
+# The gaps in the numbers are activations, which have no weights.
 _LEAVES = (
     ("local_perception.network.0.", "local.conv1."),
     ("local_perception.network.1.", "local.norm."),
@@ -55,10 +56,12 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
         InvalidValue: the file is of a network of other widths or depths.
     """
     ours = _without_prefix(state_dict)
+    # A file of our own comes through unchanged.
     if any(_OFFICIAL.match(key) for key in ours):
         ours = {_renamed(key): value for key, value in ours.items()}
     own = model.state_dict()
     held, wanted = _widths(ours), _widths(own)
+    # load_state_dict would list hundreds of shapes; the stages tell at once which variant it is.
     if held and held != wanted:
         raise InvalidValue(
             f"it holds a CAS-ViT of stages {_said(held)}, the network has {_said(wanted)}: another "
@@ -79,7 +82,7 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
 
 
 def _widths(state_dict: Mapping[str, Tensor]) -> tuple[tuple[int, int], ...]:
-    """(Blocks, channels) of every stage, as far as the keys tell."""
+    """Return (blocks, channels) of every stage, as far as the keys tell."""
     stages: dict[int, tuple[int, int]] = {}
     for key, value in state_dict.items():
         if match := _BLOCK_NORM.fullmatch(key):
@@ -94,7 +97,7 @@ def _said(widths: tuple[tuple[int, int], ...]) -> str:
 
 
 def _without_prefix(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The backbone of a detector or segmenter; a file of the backbone alone as it is."""
+    """Return the backbone of a detector or segmenter; a file of the backbone alone as it is."""
     if not any(key.startswith(_BACKBONE) for key in state_dict):
         return dict(state_dict)
     return {
@@ -110,6 +113,7 @@ def _renamed(key: str) -> str:
         return re.sub(r"^dist_head\.", "head_dist.", key)
     index, rest = int(match["index"]), match["rest"]
     if match["part"] == "norm":
+        # Norms stand at 0, 2, 4 and 6, beside the stages; 1, 3 and 5 are the layers that reduce the map.
         return f"out_norms.{index // 2}.{rest}"
     if match["part"] == "patch_embed":
         # convolution, BN and ReLU, twice in one row

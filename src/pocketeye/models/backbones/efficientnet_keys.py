@@ -1,4 +1,4 @@
-"""Names of weights in EfficientNet-PyTorch's layout, brought to those of timm's EfficientNets.
+"""Bring names of weights in EfficientNet-PyTorch's layout to those of timm's EfficientNets.
 
 EfficientNet-PyTorch numbers all blocks in one row and calls their parts after what they do; timm numbers
 stages, and the blocks within each.
@@ -26,6 +26,7 @@ _EXPANDING = {
     "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
     "_project_conv": "conv_pwl", "_bn2": "bn3",
 }  # fmt: skip
+# So bn1 is behind another convolution than in the blocks above.
 _SEPARABLE = {
     "_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2",
 }  # fmt: skip
@@ -54,6 +55,7 @@ def _renamed(key: str, state_dict: Mapping[str, Tensor], places: list[str]) -> s
         part, _, entry = key.partition(".")
         return f"{_AROUND[part]}.{entry}" if part in _AROUND else key
     number, part, entry = int(inside[1]), inside[2], inside[3]
+    # Told by the weights, not by the number: which blocks expand is the network's own affair.
     expands = f"_blocks.{number}._expand_conv.weight" in state_dict
     ours = (_EXPANDING if expands else _SEPARABLE).get(part)
     return key if ours is None or number >= len(places) else f"{places[number]}.{ours}.{entry}"

@@ -1,4 +1,4 @@
-"""FBNet, arXiv 1812.03443: networks found by differentiable search, and the builder of such networks.
+"""Build FBNets (arXiv 1812.03443): networks found by differentiable search, published or our own.
 
 The published architectures are tables of block names (fact: the 22 rows of the paper's figure and of
 later code releases). Counts follow the paper's convention: MACs of convolutions and the classifier,
@@ -44,7 +44,7 @@ from pocketeye.models.space import SearchSpace, StageSpec, load_space, scale_chs
 
 
 class FBNet(nn.Module):
-    """A chain of blocks as an :class:`Architecture` lists them; honours timm's backbone contract.
+    """Build a chain of blocks as an :class:`Architecture` lists them; it honours timm's contract.
 
     Args:
         architecture: the network as data; ``num_classes`` and ``in_chans`` override its ends.
@@ -71,8 +71,10 @@ class FBNet(nn.Module):
         )
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
+        # timm fills these in where it makes the network.
         self.default_cfg: dict[str, Any] = {}
         self.pretrained_cfg: dict[str, Any] = {}
+        # Three children under the names of timm's EfficientNets, whose weights of FBNet-C fit so.
         self.conv_stem, self.bn1, self.act1 = build_block(self.architecture.stem).children()
 
         stages = self.architecture.stages()
@@ -93,7 +95,7 @@ class FBNet(nn.Module):
         self.global_pool, self.classifier = self._classifier(global_pool)
 
     def _classifier(self, global_pool: str) -> tuple[SelectAdaptivePool2d, nn.Module]:
-        """Make the pooling and the fresh classifier for ``self.num_classes``."""
+        """Make the pooling and a fresh classifier for ``self.num_classes``."""
         pool, classifier = create_classifier(
             self.num_features, self.num_classes, pool_type=global_pool
         )
@@ -101,6 +103,7 @@ class FBNet(nn.Module):
         return pool, classifier
 
     def get_classifier(self) -> nn.Module:
+        """Return the classifier (timm's contract)."""
         return self.classifier
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -120,16 +123,19 @@ class FBNet(nn.Module):
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute stages again in the backward pass, to save memory (timm's contract)."""
         self.grad_checkpointing = enable
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layer groups for layer-wise learning rates (timm's convention)."""
+        """Return layer groups for layer-wise learning rates (timm's convention)."""
         blocks = [(r"^blocks\.(\d+)" if coarse else r"^blocks\.(\d+)\.(\d+)", None)]
+        # timm's number for what comes last, after any layer that a network may have.
         return {"stem": r"^conv_stem|^bn1", "blocks": [*blocks, (r"conv_head|bn2", (99999,))]}
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
+        """Return no names: timm leaves BN and biases out of weight decay by itself."""
         return set()
 
     def forward_intermediates(
@@ -141,9 +147,13 @@ class FBNet(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Maps at the resolutions of ``feature_info`` (timm's contract); ``norm`` has no effect."""
+        """Return maps at the resolutions of ``feature_info`` (timm's contract).
+
+        ``norm`` has no effect: a block's output has no norm that is not a part of the block.
+        """
         assert output_fmt == "NCHW", "FBNet gives maps as NCHW only"
         take, last = feature_take_indices(len(self.stage_ends), indices)
+        # timm counts maps, this network counts stages: several stages may share a map.
         wanted = {self.stage_ends[index] for index in take}
         x = self.act1(self.bn1(self.conv_stem(x)))
         intermediates = []
@@ -160,7 +170,7 @@ class FBNet(nn.Module):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop what the chosen intermediates do not need; returns their indices."""
+        """Drop what the chosen intermediates do not need; return their indices."""
         take, last = feature_take_indices(len(self.stage_ends), indices)
         self.blocks = self.blocks[: self.stage_ends[last] + 1]
         if prune_head:
@@ -170,7 +180,7 @@ class FBNet(nn.Module):
         return list(take)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """``(N, in_chans, S, S)`` to ``(N, num_features, S/32, S/32)``."""
+        """Turn ``(N, in_chans, S, S)`` into ``(N, num_features, S/32, S/32)``."""
         x = self.act1(self.bn1(self.conv_stem(x)))
         if self.grad_checkpointing and not torch.jit.is_scripting():
             x = checkpoint_seq(self.blocks, x, flatten=True)
@@ -179,6 +189,7 @@ class FBNet(nn.Module):
         return self.act2(self.bn2(self.conv_head(x)))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Turn features into logits; ``pre_logits`` stops before the classifier."""
         x = self.global_pool(x)
         if self.drop_rate > 0.0:
             x = nn.functional.dropout(x, p=self.drop_rate, training=self.training)
@@ -196,12 +207,13 @@ def _require_pool(global_pool: str, num_classes: int) -> None:
 
 
 def _features(architecture: Architecture) -> tuple[list[int], list[dict[str, Any]]]:
-    """Stages that end a resolution, and timm's ``feature_info`` rows for them."""
+    """Return the stages that end a resolution, and timm's ``feature_info`` rows for them."""
     ends, rows, reduction = [], [], architecture.stem.stride
     stages = architecture.stages()
     for number, stage in enumerate(stages):
         reduction *= stage[0].stride
         is_last = number + 1 == len(stages)
+        # Two stages may have one stride (64 and 112 channels at 16): the last of them counts.
         if is_last or stages[number + 1][0].stride > 1:
             ends.append(number)
             rows.append(
@@ -214,7 +226,8 @@ def _features(architecture: Architecture) -> tuple[list[int], list[dict[str, Any
     return ends, rows
 
 
-# Rows as published; one line a stage of the 22-layer space.
+# Rows as published; one line a stage of the 22-layer space. S8 and iPhone X are known by transcriptions
+# of the figure alone. mobile_cv's B has k5_e6 where the figure has k5_e1 (layer 11).
 _A = """skip  k3_e3 k3_e1 skip skip  k5_e6 k3_e3 k5_e1 k3_e3  k5_e6 k5_e3 k5_e1_g2 k5_e6
         k3_e6 k5_e1_g2 k5_e3 k3_e1_g2  k5_e6 k5_e6 k5_e3 k5_e6  k5_e6"""
 _B = """k3_e1  k3_e6 k5_e1 k3_e1 k3_e1  k5_e6 k5_e3 k3_e6 k5_e6  k5_e6 k5_e1 skip k5_e3
@@ -240,6 +253,7 @@ def _published(name: str, rows: str, head_chs: int) -> Architecture:
 def _published_96(name: str, rows: str, head_chs: int) -> Architecture:
     # Width 0.35: the stem and the first stage stay at 8 channels.
     space = load_space("fbnet")
+    # Not by with_(width=…): the published head is narrower than that rule would make it.
     small = SearchSpace(
         name="fbnet-96-035",
         input_size=96,
@@ -254,7 +268,8 @@ def _published_96(name: str, rows: str, head_chs: int) -> Architecture:
 
 
 def architectures() -> dict[str, Architecture]:
-    """The published networks by the name of their model."""
+    """Return the published networks by the name of their model."""
+    # Width of the head: 1504 in A, 1984 in B and C. S8's and iPhone X's are not published.
     a, c = _published("fbnet_a", _A, 1504), _published("fbnet_c", _C, 1984)
     b_2020 = _published("fbnet_b_mobile_cv", _B_MOBILE_CV, 1984)
     rows = (
@@ -275,7 +290,7 @@ def _cfg(input_size: int = 224, **kwargs: Any) -> dict[str, Any]:
     return {
         "num_classes": 1000,
         "input_size": (3, input_size, input_size),
-        "pool_size": (-(-input_size // 32),) * 2,
+        "pool_size": (-(-input_size // 32),) * 2,  # rounded up, as strided convolutions round
         "crop_pct": 0.875,
         "interpolation": "bilinear",
         "mean": IMAGENET_DEFAULT_MEAN,
@@ -292,6 +307,7 @@ default_cfgs = generate_default_cfgs(
     {
         "fbnet_a.untrained": _cfg(),
         "fbnet_b.untrained": _cfg(),
+        # The only published weights that may be used freely: mobile_cv's are CC BY-NC.
         "fbnet_c.rmsp_in1k": _cfg(hf_hub_id="timm/fbnetc_100.rmsp_in1k"),
         "fbnet_s8.untrained": _cfg(),
         "fbnet_iphonex.untrained": _cfg(),

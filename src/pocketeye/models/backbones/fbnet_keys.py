@@ -1,4 +1,4 @@
-"""State dicts of FBNets as others lay them out, brought to our keys.
+"""Bring state dicts of FBNets as others lay them out to our keys.
 
 Ours and timm's differ only in that timm leaves skips out of its indices; mobile_cv names everything
 otherwise and gives its convolutions a bias besides BN. In each, the blocks that hold weights stand in
@@ -40,6 +40,7 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
 
 def _weighted_blocks(model: nn.Module) -> list[str]:
     named = ((name, m) for name, m in model.named_modules() if _BLOCK.fullmatch(name))
+    # A skip without a change of shape has no weights, and no place in the row.
     return [name for name, m in named if any(True for _ in m.parameters())]
 
 
@@ -50,6 +51,7 @@ def _reindexed(
     found = {key: match for key in state_dict if (match := pattern.fullmatch(key))}
     places = sorted({(int(m["stage"]), int(m["index"])) for m in found.values()})
     ours = _weighted_blocks(model)
+    # The numbers are all that can be compared before shapes: names say nothing of the blocks' kinds.
     if len(places) != len(ours):
         raise InvalidValue(
             f"the checkpoint has {len(places)} blocks with weights, the network {len(ours)}"
@@ -64,6 +66,7 @@ def _reindexed(
 
 
 def _from_mobile_cv(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    # The first and last stage of mobile_cv are stem and head.
     last = max(int(m["stage"]) for key in state_dict if (m := _MOBILE_CV.match(key)))
     renamed: dict[str, Tensor] = {}
     for key, value in state_dict.items():
@@ -78,6 +81,7 @@ def _from_mobile_cv(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[
             renamed[_end(match["rest"], conv="conv_head", bn="bn2")] = value
         else:
             part, _, leaf = match["rest"].rpartition(".")
+            # "stages.xif3_2": the number of the stage, and of the block in it.
             part = _MOBILE_CV_PARTS.get(part, part)
             renamed[f"blocks.{match['stage']}.{match['index']}.{part}.{leaf}"] = value
     return _fold_conv_bias(_reindexed(renamed, _NATIVE, model))
@@ -89,7 +93,7 @@ def _end(rest: str, conv: str, bn: str) -> str:
 
 
 def _fold_conv_bias(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``BN(conv(x) + b)`` is ``BN`` with the mean moved by ``-b``."""
+    """Move biases into BN: ``BN(conv(x) + b)`` is ``BN`` with the mean moved by ``-b``."""
     norm_of = {"conv_stem": "bn1", "conv_head": "bn2", "conv_pw": "bn1", "conv_dw": "bn2",
                "conv_pwl": "bn3"}  # fmt: skip
     result = dict(state_dict)

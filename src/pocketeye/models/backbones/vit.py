@@ -1,7 +1,8 @@
-"""A plain vision transformer for dense maps: one stride, windows in most blocks (arXiv 2203.16527).
+"""Build a plain vision transformer for dense maps: one stride, windows in most blocks.
 
-The image encoder of EfficientTAM (arXiv 2411.18933): patches of 16 pixels, pre-norm blocks, no norm at
-the end; most blocks attend within windows of 14x14 tokens, a few over the whole map.
+It is the image encoder of EfficientTAM (arXiv 2411.18933), after ViTDet (arXiv 2203.16527): patches of
+16 pixels, pre-norm blocks, no norm at the end; most blocks attend within windows of 14x14 tokens, a few
+over the whole map.
 
 Where the map is no multiple of the window, the authors fill it up with zeros *before* the projection
 to queries, keys and values: fill tokens have the biases as key and value, and take part. All those of
@@ -24,28 +25,31 @@ from pocketeye.layers import MLP, Linear, attention, bicubic_matrix, merge_heads
 
 
 def _partition(x: Tensor, height: int, width: int) -> Tensor:
-    """Windows ``(B * rows * columns, height * width, C)``; in two steps, for rank 4 at most."""
+    """Cut a map into windows, ``(B * rows * columns, height * width, C)``.
+
+    In two steps, so that no tensor has more than four axes: ncnn knows no more.
+    """
     batch, rows, cols, chs = x.shape
     stripes = x.reshape(batch * rows // height, height, cols // width, width * chs)
     return stripes.transpose(1, 2).reshape(-1, height * width, chs)
 
 
 def _unpartition(x: Tensor, height: int, width: int, rows: int, cols: int) -> Tensor:
-    """The inverse of :func:`_partition`: ``(B, rows, cols, C)``."""
+    """Undo :func:`_partition`: return ``(B, rows, cols, C)``."""
     chs = x.shape[-1]
     stripes = x.reshape(-1, cols // width, height, width * chs)
     return stripes.transpose(1, 2).reshape(-1, rows, cols, chs)
 
 
 def _spans(size: int, window: int) -> list[tuple[int, int, int]]:
-    """(start, end, window) along one axis: whole windows, then what is left."""
+    """Return (start, end, window) along one axis: whole windows, then what is left."""
     whole = size // window * window
     spans = [(0, whole, window), (whole, size, size - whole)]
     return [span for span in spans if span[0] < span[1]]
 
 
 class Attention(nn.Module):
-    """Self-attention on a map ``(B, H, W, dim)``, within windows unless ``window_size`` is 0."""
+    """Attend on a map ``(B, H, W, dim)``, within windows unless ``window_size`` is 0."""
 
     def __init__(self, dim: int, num_heads: int, window_size: int, pad_windows: bool) -> None:
         super().__init__()
@@ -63,6 +67,7 @@ class Attention(nn.Module):
 
     def _padded(self, x: Tensor) -> Tensor:
         size, (height, width) = self.window_size, x.shape[1:3]
+        # To the right and below, as the authors do: it decides which tokens share a window.
         x = F.pad(x, (0, 0, 0, -width % size, 0, -height % size))
         rows, cols = x.shape[1:3]
         windows = self.proj(self._attend(self.qkv(_partition(x, size, size))))
@@ -70,6 +75,7 @@ class Attention(nn.Module):
 
     def _windows(self, qkv: Tensor) -> Tensor:
         size, (height, width) = self.window_size, qkv.shape[1:3]
+        # Whole windows and the rests on the right, below and in the corner: four regions at most.
         stripes = []
         for top, bottom, rows in _spans(height, size):
             regions = []
@@ -81,27 +87,29 @@ class Attention(nn.Module):
         return torch.cat(stripes, 1)
 
     def _attend(self, qkv: Tensor, num_fill: int = 0) -> Tensor:
-        """``(B, N, 3 dim)`` to ``(B, N, dim)``, with ``num_fill`` fill tokens among the keys."""
+        """Attend, ``(B, N, 3 dim)`` to ``(B, N, dim)``, with ``num_fill`` fill tokens among the keys."""
         q, k, v = (split_heads(x, self.num_heads) for x in qkv.chunk(3, -1))
         if not num_fill:
             return merge_heads(attention(q, k, v, fused=self.fused_attn))
+        # A token of zeros is projected to the biases alone.
         _, *fill = self.qkv.bias.view(1, 1, -1).chunk(3, -1)
         k_fill, v_fill = (
             split_heads(x, self.num_heads).expand(q.shape[0], -1, -1, -1) for x in fill
         )
+        # n equal tokens have n times the weight of one: ln n in its logit.
         bias = F.pad(q.new_zeros(1, 1, 1, k.shape[2]), (0, 1), value=math.log(num_fill))
         k, v = torch.cat([k, k_fill], 2), torch.cat([v, v_fill], 2)
         return merge_heads(attention(q, k, v, bias, fused=self.fused_attn))
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block on ``(B, H, W, dim)``."""
+    """Apply a pre-norm transformer block to ``(B, H, W, dim)``."""
 
     def __init__(
         self, dim: int, num_heads: int, mlp_ratio: float, window_size: int, pad_windows: bool
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)  # the authors' eps; PyTorch's would be 1e-5
         self.attn = Attention(dim, num_heads, window_size, pad_windows)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = MLP(dim, int(dim * mlp_ratio), dim, act_layer=nn.GELU)
@@ -112,7 +120,7 @@ class Block(nn.Module):
 
 
 class PlainViT(nn.Module):
-    """``(B, in_chans, H, W)`` to ``(B, dim, H / 16, W / 16)``, for one size of image.
+    """Turn ``(B, in_chans, H, W)`` into ``(B, dim, H / 16, W / 16)``, for one size of image.
 
     Args:
         image_size: (height, width), multiples of ``patch_size``.
@@ -134,7 +142,7 @@ class PlainViT(nn.Module):
         depth: int = 12,
         num_heads: int = 3,
         window_size: int = 14,
-        global_blocks: tuple[int, ...] = (2, 5, 8, 11),
+        global_blocks: tuple[int, ...] = (2, 5, 8, 11),  # each third block, as in ViTDet
         mlp_ratio: float = 4.0,
         patch_size: int = 16,
         in_chans: int = 3,
@@ -147,7 +155,10 @@ class PlainViT(nn.Module):
         self.patch_embed = PatchEmbed(
             None, patch_size, in_chans, dim, output_fmt="NHWC", strict_img_size=False
         )
+        # In the form of the files: 197 = 1 + 14 x 14, made for 224 pixels.
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + table_size**2, dim))
+        # Resampled by two constant matrices. Official code interpolates at every forward, and on MPS
+        # bilinearly: another network there than the one that was evaluated.
         for axis, size in zip("yx", image_size, strict=True):
             matrix = bicubic_matrix(size // patch_size, table_size)
             self.register_buffer(f"resample_{axis}", matrix, persistent=False)
@@ -162,8 +173,9 @@ class PlainViT(nn.Module):
     resample_x: Tensor
 
     def position(self) -> Tensor:
-        """The table at the map's size, ``(H / 16, W / 16, dim)``."""
+        """Return the table at the map's size, ``(H / 16, W / 16, dim)``."""
         side, dim = self.table_size, self.num_features
+        # Slot 0 is the class token's, which dense maps do not have.
         rows = self.resample_y @ self.pos_embed[0, 1:].reshape(side, side * dim)
         return self.resample_x @ rows.reshape(-1, side, dim)
 
@@ -173,11 +185,12 @@ class PlainViT(nn.Module):
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
+        """Return the table of positions, which weight decay would pull to zero."""
         return {"pos_embed"}
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layer groups for layer-wise learning rates (timm's convention)."""
+        """Return layer groups for layer-wise learning rates (timm's convention)."""
         return {"stem": r"^pos_embed|^patch_embed", "blocks": [(r"^blocks\.(\d+)", None)]}
 
 

@@ -1,4 +1,4 @@
-"""Anchors and their matching by the rules of mmdetection 2.x, in torchvision's classes."""
+"""Make anchors and match them by the rules of mmdetection 2.x, in torchvision's classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision.models.detection.image_list import ImageList
 
 
 class StridedAnchors(AnchorGenerator):
-    """Anchors around the corners ``(x * stride, y * stride)`` of a grid, of exact sizes.
+    """Make anchors around the corners ``(x * stride, y * stride)`` of a grid, of exact sizes.
 
     Per cell they are ordered by aspect ratio (height / width) first and size second, as in torchvision
     and in mmdetection. torchvision's own generator rounds widths and heights to pixels and takes for
@@ -42,7 +42,8 @@ class StridedAnchors(AnchorGenerator):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """``(len(aspect_ratios) * len(scales), 4)`` boxes around the origin."""
+        """Return ``(len(aspect_ratios) * len(scales), 4)`` boxes around the origin."""
+        # In float64, not rounded to pixels: small anchors would change their area by percents.
         sizes = torch.as_tensor(scales, dtype=torch.float64)
         roots = torch.as_tensor(aspect_ratios, dtype=torch.float64).sqrt()
         widths, heights = ((f[:, None] * sizes / 2).flatten() for f in (1 / roots, roots))
@@ -52,17 +53,19 @@ class StridedAnchors(AnchorGenerator):
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
         self.set_cell_anchors(torch.float32, feature_maps[0].device)
         sizes = [list(feature.shape[-2:]) for feature in feature_maps]
+        # The given strides, not those that torchvision infers from the padded image.
         anchors = torch.cat(self.grid_anchors(sizes, [[s, s] for s in self.strides]))
+        # All images of a batch are padded to one size: they share their anchors.
         return [anchors for _ in image_list.image_sizes]
 
 
 def octaves(strides: Sequence[int], base: float = 4.0, per_octave: int = 3) -> list[list[float]]:
-    """RetinaNet's sizes: ``base`` strides, and the steps up to twice that."""
+    """Return RetinaNet's sizes: ``base`` strides, and the steps up to twice that."""
     return [[s * base * 2 ** (n / per_octave) for n in range(per_octave)] for s in strides]
 
 
 class LowQualityMatcher(Matcher):
-    """Anchors to boxes: IoU at or above ``high`` matches, below ``low`` is background.
+    """Match anchors to boxes: IoU at or above ``high`` matches, below ``low`` is background.
 
     Every box also gets the anchors that overlap it most, whatever box these overlap more, if the
     overlap is above ``least`` (or equal, where ``least`` is not 0). torchvision knows no ``least``,

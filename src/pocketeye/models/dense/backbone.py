@@ -1,4 +1,4 @@
-"""Any timm backbone as the body of a detector or segmenter: maps by stride, norms and stages frozen.
+"""Use any timm backbone as the body of a detector or segmenter: maps by stride, parts of it frozen.
 
 Heads ask for ``feature_info`` and nothing else. The keys of the weights are those of the plain
 backbone under ``model.``, so the file of a classifier goes in as it is, by
@@ -21,11 +21,11 @@ from pocketeye.models.backbones.casvit import CASViT
 
 NormMode = Literal["live", "sync", "eval", "frozen"]
 NORM_MODES: tuple[NormMode, ...] = ("live", "sync", "eval", "frozen")
-STRIDES = (4, 8, 16, 32)
+STRIDES = (4, 8, 16, 32)  # of the four resolutions that dense networks read
 
 
 class DenseBackbone(FeatureGetterNet):
-    """``(N, C, H, W)`` to a list of maps, one per stride, each ``ceil(H / stride)`` high.
+    """Turn ``(N, C, H, W)`` into a list of maps, one per stride, each ``ceil(H / stride)`` high.
 
     Args:
         model: a backbone with ``feature_info`` and ``forward_intermediates``; it is pruned.
@@ -51,30 +51,38 @@ class DenseBackbone(FeatureGetterNet):
             raise unknown("treatment of norms", norms, NORM_MODES)
         if not 0 <= trainable_stages <= len(STRIDES):
             raise InvalidValue(f"trainable_stages must be 0 to 4, not {trainable_stages}")
+        # The official dense networks have a norm on each map, their classifiers have not.
         if isinstance(model, CASViT):
             model.add_out_norms()
         if trainable_stages < len(STRIDES):
+            # Before pruning: what a stage depends on is asked of the whole network.
             _freeze_up_to(model, STRIDES[len(STRIDES) - 1 - trainable_stages])
         super().__init__(model, out_indices=tuple(_indices(model, strides)))
         self.strides, self.norms = tuple(strides), norms
-        if norms == "sync":
+        if norms == "sync":  # small batches per process make poor statistics
             self.model = convert_sync_batchnorm(self.model)
+        # Scale and shift too: as torchvision's FrozenBatchNorm2d.
         if norms == "frozen":
             for norm in self._batch_norms():
                 norm.requires_grad_(False)
+        # What train() does to frozen norms holds from the beginning.
         self.train(self.training)
 
     def train(self, mode: bool = True) -> DenseBackbone:
-        """As of any module, but frozen statistics stay frozen."""
+        """Set training mode, but keep frozen statistics frozen.
+
+        The official CAS-ViT code does the same, but returns None, so that its ``eval()`` does too.
+        """
         super().train(mode)
         for norm in self._batch_norms():
+            # Stages below trainable_stages: their BN is fixed whatever happens to the others.
             fixed = norm.weight is not None and not norm.weight.requires_grad
             if fixed or self.norms in ("eval", "frozen"):
                 norm.eval()
         return self
 
     def take_out_norms(self) -> list[nn.BatchNorm2d]:
-        """The norms that CAS-ViT puts on its maps, one per stride, for the maps' readers to take in.
+        """Take the norms that CAS-ViT puts on its maps, one per stride, for the maps' readers to fold.
 
         From now on the maps are without them. Other backbones have none: an empty list.
         """
@@ -84,6 +92,7 @@ class DenseBackbone(FeatureGetterNet):
         indices: Any = self.out_indices
         norms = [model.out_norms[index] for index in indices]
         model.out_norms = None
+        # A SyncBatchNorm would have been reverted before (models.fuse).
         assert all(type(norm) is nn.BatchNorm2d for norm in norms), "other norms cannot be folded"
         return norms
 
@@ -92,7 +101,7 @@ class DenseBackbone(FeatureGetterNet):
 
 
 def _indices(model: nn.Module, strides: Sequence[int]) -> list[int]:
-    """Of the last map at each stride."""
+    """Return the index of the last map at each stride."""
     info: Any = model.feature_info
     rows = [info[n] if isinstance(info, list) else info.get_dicts()[n] for n in range(len(info))]
     last = {row["reduction"]: index for index, row in enumerate(rows)}
@@ -106,12 +115,17 @@ def _indices(model: nn.Module, strides: Sequence[int]) -> list[int]:
 
 
 def _freeze_up_to(model: nn.Module, stride: int) -> None:
-    """Freeze every parameter that the map at ``stride`` depends on: autograd knows which."""
+    """Freeze every parameter that the map at ``stride`` depends on.
+
+    Autograd knows which: names and order of a backbone's modules tell nothing reliable.
+    """
     cfg: Any = getattr(model, "default_cfg", {})
     chans, *size = cfg.get("input_size", (3, 64, 64))
+    # A small image: the graph is the same at any size that the network takes.
     size = size if cfg.get("fixed_input_size") else [64, 64]
     weight = next(model.parameters())
     x = torch.zeros(1, chans, *size, device=weight.device, dtype=weight.dtype)
+    # In eval mode: a batch of zeros must leave no statistics.
     was_training = model.training
     call: Any = model.eval()
     maps: list[Tensor] = call.forward_intermediates(

@@ -1,4 +1,4 @@
-"""From a name or a file to the backbone of a detector or segmenter."""
+"""Make the backbone of a detector or segmenter from a name or a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create_backbone(
     pretrained: bool = False,
     **kwargs: Any,
 ) -> DenseBackbone:
-    """The backbone of that name, architecture or run folder (whose best weights it then has).
+    """Make the backbone of that name, architecture or run folder (whose best weights it then has).
 
     Args:
         kwargs: for :func:`pocketeye.create_model`, for example ``drop_path_rate``.
@@ -33,6 +33,7 @@ def create_backbone(
         InvalidValue: see :class:`DenseBackbone` and :func:`pocketeye.create_model`.
     """
     if isinstance(name, Architecture):
+        # Searched networks have no registered name.
         model = build_network(name, **kwargs)
     else:
         model = create_model(name, pretrained, **kwargs)
@@ -57,10 +58,11 @@ def load_backbone(
     """
     body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
     state_dict = backbone_state_dict(body.model, path_or_state_dict)
+    # Strictly: backbone_state_dict has left out what is not the backbone's.
     body.model.load_state_dict(state_dict)
     return model
 
 
 def backbone_name(backbone: str | Path | Architecture) -> str:
-    """What a person calls it."""
+    """Return what a person calls it."""
     return backbone.name if isinstance(backbone, Architecture) else str(backbone)

@@ -1,4 +1,7 @@
-"""``model.json`` of a trained detector or segmenter: what one must know of it to use it elsewhere."""
+"""Read and write ``model.json`` of a trained detector or segmenter: what one must know to use it.
+
+It is written by training and read wherever a run folder is named.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ DenseNetwork = RetinaNet | MaskRCNN | SemanticFPN
 
 @dataclass(frozen=True, kw_only=True)
 class DenseDescription(Description):
-    """Task, backbone, classes and sizes of a detector or segmenter.
+    """Describe a detector or segmenter: task, backbone, classes and sizes.
 
     Attributes:
         task: ``detect`` (RetinaNet), ``instance`` (Mask R-CNN) or ``semantic`` (Semantic FPN).
@@ -80,11 +83,12 @@ class DenseDescription(Description):
 
     @property
     def network(self) -> str:
-        """``retinanet``, ``mask_rcnn`` or ``semantic_fpn``."""
+        """Name of the network: ``retinanet``, ``mask_rcnn`` or ``semantic_fpn``."""
         return self.task.network
 
     @property
     def num_classes(self) -> int:
+        """Number of classes, without the background of detectors."""
         return len(self.classes)
 
     def make(self, **kwargs: Any) -> DenseNetwork:
@@ -98,6 +102,7 @@ class DenseDescription(Description):
         """
         backbone: Any = self.backbone
         if self.architecture is not None:
+            # Through the reader of files: one place that checks what an architecture may be.
             backbone = Architecture.from_json(json.dumps(self.architecture))
         options: dict[str, Any] = {"norms": self.norms, "fpn_channels": self.fpn_channels, **kwargs}
         if self.task.labels_pixels:
@@ -122,7 +127,9 @@ def open_dense(
     described = DenseDescription.load(run)
     if not (run / BEST).is_file():
         raise MissingFile(f"{run} has no weights yet ({BEST} is missing): finish its training")
+    # Fresh weights are drawn and replaced at once: the caller's generator must not notice.
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = described.make()
+    # By this and not by load_state_dict: a file that does not fit gets a sentence.
     load_checkpoint(network, run / BEST)
     return network.eval().to(device), described  # type: ignore[return-value]

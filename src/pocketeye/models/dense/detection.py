@@ -1,4 +1,4 @@
-"""Detectors by name, on any backbone: RetinaNet and Mask R-CNN."""
+"""Make detectors by name, on any backbone: RetinaNet and Mask R-CNN."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def create_detector(
     norms: NormMode = "eval",
     trainable_stages: int = 4,
     fpn_channels: int = 256,
+    # The sizes of the 1x recipes of mmdetection, which CAS-ViT's follow.
     min_size: int | tuple[int, ...] = 800,
     max_size: int = 1333,
     backbone_kwargs: dict[str, Any] | None = None,
@@ -71,6 +72,7 @@ def create_detector(
         **(backbone_kwargs or {}),
     )
     pyramid = FPNBackbone(body, fpn_channels, extra)
+    # The backbone's own mean and deviation, unless the user knows better.
     detector = kind(
         pyramid, num_classes, min_size, max_size, **{**input_statistics(body), **kwargs}
     )
@@ -79,7 +81,7 @@ def create_detector(
 
 
 def input_statistics(body: DenseBackbone) -> dict[str, Any]:
-    """``image_mean`` and ``image_std`` as the backbone was trained with them."""
+    """Return ``image_mean`` and ``image_std`` as the backbone was trained with them."""
     cfg: Any = getattr(body.model, "default_cfg", None) or {}
     return {
         f"image_{name}": list(cfg[name]) for name in ("mean", "std") if cfg.get(name) is not None

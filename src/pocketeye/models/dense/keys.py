@@ -1,4 +1,4 @@
-"""Detectors and segmenters of the official CAS-ViT code, brought to our keys.
+"""Bring detectors and segmenters of the official CAS-ViT code to our keys.
 
 Their files have the layout of mmdetection 2.24 and mmsegmentation 0.24: the backbone under
 ``backbone.`` (:mod:`pocketeye.models.backbones.casvit_keys` renames it), the pyramid under
@@ -92,6 +92,7 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
     Raises:
         InvalidValue: the backbone is another variant of CAS-ViT.
     """
+    # Ours already.
     if not any(_OFFICIAL.match(key) for key in state_dict):
         return dict(state_dict)
     body = model.get_submodule(_BODY.removesuffix("."))
@@ -103,6 +104,7 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
     else:
         renamed = {key.removeprefix("backbone."): value for key, value in theirs.items()}
     ours = {f"{_BODY}{key}": value for key, value in renamed.items()}
+    # Lateral convolutions count the backbone's maps: what fpn_convs has beyond them is P6 and P7.
     num_levels = sum(1 for key in state_dict if re.match(r"neck\.lateral_convs\.\d+\.conv\.w", key))
     for key, value in state_dict.items():
         if key not in theirs:
@@ -124,6 +126,7 @@ def _place(key: str, num_levels: int) -> str:
 
 def _with_background_first(key: str, value: Tensor) -> Tensor:
     if key.startswith("roi_head.bbox_head.fc_cls."):
+        # fc_cls has a row for background, the last one.
         return torch.cat([value[-1:], value[:-1]])
     rows = 0
     if key.startswith("roi_head.bbox_head.fc_reg."):

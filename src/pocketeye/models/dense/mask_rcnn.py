@@ -1,4 +1,4 @@
-"""Mask R-CNN, arXiv 1703.06870: torchvision's parts with the numbers and rules of mmdetection 2.x.
+"""Build Mask R-CNN (arXiv 1703.06870): torchvision's parts, the numbers and rules of mmdetection 2.x.
 
 Where torchvision differs, this follows mmdetection, so that its recipes and weights mean the same:
 
@@ -31,12 +31,12 @@ from pocketeye.models.dense.resize import AnyShapeTransform
 from pocketeye.models.dense.roi_heads import AlignedRoIAlign, BoxPredictor, RoIHeads
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-ANCHOR_SCALE = 8
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ANCHOR_SCALE = 8  # an anchor's side over its stride: 32 pixels at stride 4
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
 class MaskRCNN(GeneralizedRCNN):
-    """A list of images ``(3, H, W)`` in 0..1 to boxes, scores, labels and masks.
+    """Turn a list of images ``(3, H, W)`` in 0..1 into boxes, scores, labels and masks.
 
     Training: ``model(images, targets)`` gives ``loss_objectness``, ``loss_rpn_box_reg``,
     ``loss_classifier``, ``loss_box_reg`` and ``loss_mask``; a target has ``boxes (N, 4)`` as x1, y1,
@@ -83,6 +83,7 @@ class MaskRCNN(GeneralizedRCNN):
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         if targets is not None:
+            # Background is class 0 inside; the user's classes begin at 0 in all our networks.
             targets = [{**target, "labels": target["labels"] + 1} for target in targets]
         found: Any = super().forward(images, targets)
         if self.training:
@@ -91,9 +92,11 @@ class MaskRCNN(GeneralizedRCNN):
 
 
 class ProposalNetwork(RegionProposalNetwork):
-    """As torchvision's, with L1 for boxes and mmdetection's matching."""
+    """Propose as torchvision does, with L1 for boxes and mmdetection's matching."""
 
     def __init__(self, anchors: StridedAnchors, head: RPNHead) -> None:
+        # mmdetection's numbers: 256 anchors an image, half of them positive if there are so many; the
+        # best 2000 of a level (1000 in testing), of which 1000 are left.
         super().__init__(
             anchors,
             head,
@@ -105,6 +108,7 @@ class ProposalNetwork(RegionProposalNetwork):
             post_nms_top_n={"training": 1000, "testing": 1000},
             nms_thresh=0.7,
         )
+        # In place of torchvision's, which has no least overlap.
         self.proposal_matcher = LowQualityMatcher(0.7, 0.3, least=0.3)
 
     def compute_loss(
@@ -116,6 +120,7 @@ class ProposalNetwork(RegionProposalNetwork):
     ) -> tuple[Tensor, Tensor]:
         masks = [torch.cat(part) > 0 for part in self.fg_bg_sampler(labels)]
         positive, sampled = masks[0], masks[0] | masks[1]
+        # Over all sampled anchors of the batch, matched or not: mmdetection's average.
         count = sampled.sum().clamp(min=1)
         wanted = torch.cat(regression_targets)[positive]
         class_loss = F.binary_cross_entropy_with_logits(
@@ -126,7 +131,7 @@ class ProposalNetwork(RegionProposalNetwork):
 
 
 class ProposalHead(RPNHead):
-    """As torchvision's, its outputs in float32: boxes are not for half precision."""
+    """Predict as torchvision does, with outputs in float32: boxes are not for half precision."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, deltas = super().forward(x)
@@ -143,6 +148,8 @@ def _roi_heads(
     backbone: FPNBackbone, num_classes: int, limits: tuple[float, float, int]
 ) -> RoIHeads:
     width, names, strides = backbone.out_channels, backbone.names[:4], backbone.strides[:4]
+    # IoU 0.5 for foreground and below it for background; 512 proposals an image, a quarter of them
+    # foreground; torchvision's weights of box deltas (None), which are mmdetection's.
     return RoIHeads(
         AlignedRoIAlign(names, strides, 7),
         TwoMLPHead(width * 7 * 7, 1024),

@@ -1,4 +1,4 @@
-"""Semantic FPN behind the layers of a search space: which maps it reads, and the head on them."""
+"""Put Semantic FPN behind the layers of a search space: which maps it reads, and the head on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.models.space import SearchSpace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmenterSpec:
-    """What stands behind the maps of a backbone, the same for every one of a space.
+    """Say what stands behind the maps of a backbone, the same for every one of a space.
 
     Attributes:
         num_classes: of the pixels.
@@ -42,7 +42,7 @@ class SegmenterSpec:
 
 
 def map_layers(space: SearchSpace) -> dict[int, int]:
-    """The last layer at each of the strides 4, 8, 16 and 32, with its channels, finest first.
+    """Return the last layer at each of the strides 4 to 32, with its channels, finest first.
 
     Raises:
         InvalidValue: the space never has one of the strides.
@@ -50,6 +50,7 @@ def map_layers(space: SearchSpace) -> dict[int, int]:
     last, reduction = {}, space.stem_stride
     for number, position in enumerate(space.positions):
         reduction *= position.stride
+        # Later layers of one stride overwrite earlier ones: the last has been through the most.
         last[reduction] = number
     if missing := [stride for stride in STRIDES if stride not in last]:
         raise InvalidValue(
@@ -61,12 +62,18 @@ def map_layers(space: SearchSpace) -> dict[int, int]:
 
 
 def require_segmenters(space: SearchSpace) -> None:
-    """Raise InvalidValue where networks of ``space`` cannot be segmenters of its images."""
+    """Check that networks of ``space`` can be segmenters of its images.
+
+    Raises:
+        InvalidValue: they cannot; the sentence says why.
+    """
     map_layers(space)
+    # The data sets of segmenters are colour images.
     if space.in_chans != 3:
         raise InvalidValue(
             f"a segmenter sees 3 channels, but the space {space.name!r} is for {space.in_chans}"
         )
+    # Below the coarsest stride its map would be a single pixel that is mostly border.
     if min(sides(space.input_size)) < STRIDES[-1]:
         raise InvalidValue(
             f"a segmenter sees images of {STRIDES[-1]} pixels or more, got "
@@ -75,7 +82,7 @@ def require_segmenters(space: SearchSpace) -> None:
 
 
 def map_shapes(space: SearchSpace) -> list[tuple[int, int, int]]:
-    """(channels, height, width) of those maps at the input size of the space."""
+    """Return (channels, height, width) of those maps at the input size of the space."""
     shapes = []
     for number, chs in map_layers(space).items():
         position = space.positions[number]
@@ -84,7 +91,7 @@ def map_shapes(space: SearchSpace) -> list[tuple[int, int, int]]:
 
 
 class PixelHead(nn.Module):
-    """Pyramid and head of Semantic FPN on the maps of a space, for ``SuperNet(space, pixel_head=…)``.
+    """Put pyramid and head of Semantic FPN on the maps of a space, for ``SuperNet(…, pixel_head=…)``.
 
     Args:
         space: where the maps come from.
@@ -108,11 +115,12 @@ class PixelHead(nn.Module):
         )
 
     def forward(self, maps: Mapping[int, Tensor], size: Sequence[int]) -> Tensor:
-        """Maps by layer to logits (B, num_classes, *size)."""
+        """Turn maps by layer into logits (B, num_classes, *size)."""
         return resize(self.on_maps([maps[number] for number in self.layers]), tuple(size))
 
     def on_maps(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps, finest first, to logits at stride 4: what an exported segmenter ends with."""
+        """Turn maps, finest first, into logits at stride 4: what an exported segmenter ends with."""
+        # torchvision's pyramid takes a dictionary, whose order is what counts.
         named = {str(number): x for number, x in zip(self.layers, maps, strict=True)}
         logits: Tensor = self.head(list(self.pyramid(named).values()))
         return logits

@@ -1,4 +1,4 @@
-"""What of a detector or segmenter is exported: maps in, maps out, of static shapes.
+"""Cut out of a detector or segmenter what is exported: maps in, maps out, of static shapes.
 
 Choosing boxes is data-dependent, so that a whole detector is no graph for a phone (and torch's ONNX
 exporter refuses it). These modules stop before that: convolutions, resizing and sums, tensors of four
@@ -23,7 +23,7 @@ from pocketeye.models.dense.semantic_fpn import SemanticFPN, resize
 
 
 class RawRetinaNet(nn.Module):
-    """Normalised images ``(N, 3, H, W)`` to the maps of every level, those of classes first.
+    """Turn normalised images ``(N, 3, H, W)`` into the maps of every level, those of classes first.
 
     ``class_p3 (N, A * num_classes, h, w)`` … ``class_p7``: logits; ``box_p3 (N, A * 4, h, w)`` …
     ``box_p7``: dx, dy, dw, dh. Channels count anchors first. The network is fused, in eval mode.
@@ -33,11 +33,13 @@ class RawRetinaNet(nn.Module):
 
     def __init__(self, model: RetinaNet) -> None:
         super().__init__()
+        # Fused here, once: runtimes differ in what they fold by themselves.
         self.model = fuse(model)
         names = self.model.backbone.names
         self.output_names = tuple(f"{kind}_{name}" for kind in ("class", "box") for name in names)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        # torchvision's head would flatten and join the levels: five axes, which not every runtime has.
         levels = list(self.model.backbone(x).values())
         classes, boxes = self.model.head.classification_head, self.model.head.regression_head
         return (
@@ -46,12 +48,13 @@ class RawRetinaNet(nn.Module):
         )
 
     def decoder(self) -> dict[str, Any]:
-        """Arguments of :class:`pocketeye.artifacts.detection_numpy.RetinaDecoder`, as JSON has them."""
+        """Return arguments of :class:`pocketeye.artifacts.detection_numpy.RetinaDecoder`, as JSON."""
         model = self.model
         return {
             "num_classes": model.num_classes,
             "strides": list(model.backbone.strides),
             "sizes": [list(sizes) for sizes in model.anchor_generator.sizes],
+            # The same on all levels.
             "aspect_ratios": list(model.anchor_generator.aspect_ratios[0]),
             "score_thresh": model.score_thresh,
             "nms_thresh": model.nms_thresh,
@@ -61,7 +64,7 @@ class RawRetinaNet(nn.Module):
 
 
 class RawSemantic(nn.Module):
-    """Normalised images ``(N, 3, H, W)`` to logits, at stride 4 or of the image's size.
+    """Turn normalised images ``(N, 3, H, W)`` into logits, at stride 4 or of the image's size.
 
     At stride 4 the graph is faster and a sixteenth of the values leaves it;
     :func:`pocketeye.artifacts.semantic_numpy.label_map` resizes them.
@@ -80,7 +83,7 @@ class RawSemantic(nn.Module):
 
 
 class RawProposals(nn.Module):
-    """Normalised images to the pyramid that crops are taken from, and the proposals' maps.
+    """Turn normalised images into the pyramid that crops are taken from, and the proposals' maps.
 
     ``p2 (N, C, h, w)`` … ``p5``; ``object_p2 (N, A, h, w)`` … ``object_p6``: logits; ``box_p2 (N,
     A * 4, h, w)`` … ``box_p6``.
@@ -96,7 +99,7 @@ class RawProposals(nn.Module):
         self._decoder = _mask_rcnn_decoder(fused)
         names = self.backbone.names
         self.output_names = (
-            *names[:-1],
+            *names[:-1],  # p6 is for proposals alone: no crop is taken from it
             *(f"{kind}_{name}" for kind in ("object", "box") for name in names),
         )
 
@@ -106,12 +109,12 @@ class RawProposals(nn.Module):
         return (*levels[:-1], *logits, *deltas)
 
     def decoder(self) -> dict[str, Any]:
-        """Arguments of :class:`pocketeye.artifacts.mask_rcnn_numpy.MaskRCNNDecoder`."""
+        """Return arguments of :class:`pocketeye.artifacts.mask_rcnn_numpy.MaskRCNNDecoder`."""
         return dict(self._decoder)
 
 
 class RawBoxHead(nn.Module):
-    """Crops ``(R, C, 7, 7)`` to logits ``(R, 1 + num_classes)``, background first, and deltas."""
+    """Turn crops ``(R, C, 7, 7)`` into logits ``(R, 1 + num_classes)``, background first, and deltas."""
 
     output_names = ("classes", "boxes")
     head: Any
@@ -126,7 +129,7 @@ class RawBoxHead(nn.Module):
 
 
 class RawMaskHead(nn.Module):
-    """Crops ``(R, C, 14, 14)`` to logits ``(R, 1 + num_classes, 28, 28)``, background first."""
+    """Turn crops ``(R, C, 14, 14)`` into logits ``(R, 1 + num_classes, 28, 28)``, background first."""
 
     output_names = ("masks",)
     head: Any
@@ -150,6 +153,7 @@ def _mask_rcnn_decoder(model: Any) -> dict[str, Any]:
         "score_thresh": heads.score_thresh,
         "nms_thresh": heads.nms_thresh,
         "proposal_nms_thresh": rpn.nms_thresh,
+        # Private to torchvision, which has no public name for it.
         "num_proposals": rpn._post_nms_top_n["testing"],
         "detections_per_img": heads.detections_per_img,
     }

@@ -1,4 +1,4 @@
-"""RetinaNet, arXiv 1708.02002: torchvision's network with the numbers and rules of mmdetection 2.x.
+"""Build RetinaNet (arXiv 1708.02002): torchvision's network, the numbers and rules of mmdetection 2.x.
 
 Where torchvision differs, this follows mmdetection, so that its recipes and weights mean the same:
 
@@ -27,11 +27,11 @@ from pocketeye.models.dense.fpn import FPNBackbone
 from pocketeye.models.dense.resize import AnyShapeTransform
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-SIZES_PER_OCTAVE = 3
+SIZES_PER_OCTAVE = 3  # the paper's: 9 anchors a cell
 
 
 class RetinaNet(tv.RetinaNet):
-    """A list of images ``(3, H, W)`` in 0..1 to boxes, scores and labels.
+    """Turn a list of images ``(3, H, W)`` in 0..1 into boxes, scores and labels.
 
     Training: ``model(images, targets)`` gives ``classification`` (focal) and ``bbox_regression`` (L1)
     losses; a target has ``boxes (N, 4)`` as x1, y1, x2, y2 in pixels and ``labels (N,)`` int64 from
@@ -65,6 +65,7 @@ class RetinaNet(tv.RetinaNet):
             max_size,
             anchor_generator=StridedAnchors(backbone.strides, sizes, ASPECT_RATIOS),
             head=RetinaNetHead(backbone.out_channels, num_anchors, num_classes),
+            # The paper's 0.5 and 0.4; without a least overlap, so that every box has an anchor.
             proposal_matcher=LowQualityMatcher(0.5, 0.4, least=0.0),
             **{"detections_per_img": 100, **kwargs},
         )
@@ -79,6 +80,7 @@ class RetinaNet(tv.RetinaNet):
         anchors: list[Tensor],
     ) -> dict[str, Tensor]:
         matched = [self._match(t["boxes"], a) for t, a in zip(targets, anchors, strict=True)]
+        # Over the batch: an image with one small object does not count as much as one with fifty.
         count = torch.stack([(m >= 0).sum().clamp(min=1) for m in matched]).sum()
         rows = list(zip(targets, matched, strict=True))
         classes = [
@@ -97,7 +99,8 @@ class RetinaNet(tv.RetinaNet):
         }
 
     def _match(self, boxes: Tensor, anchors: Tensor) -> Tensor:
-        """Per anchor the index of its box, -1 for background, -2 for neither."""
+        """Return of each anchor the index of its box, -1 for background, -2 for neither."""
+        # The matcher refuses an image without boxes, of which everything is background.
         if not len(boxes):
             return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
         return self.proposal_matcher(box_iou(boxes, anchors))
@@ -109,7 +112,7 @@ class RetinaNet(tv.RetinaNet):
 
 
 class RetinaNetHead(tv.RetinaNetHead):
-    """As torchvision's, its outputs in float32: boxes are not for half precision."""
+    """Predict as torchvision does, with outputs in float32: boxes are not for half precision."""
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return {name: value.float() for name, value in super().forward(x).items()}
@@ -119,5 +122,7 @@ def _class_loss(logits: Tensor, labels: Tensor, matched: Tensor) -> Tensor:
     chosen = torch.where(matched >= 0)[0]
     wanted = torch.zeros_like(logits)
     wanted[chosen, labels[matched[chosen]]] = 1.0
+    # Anchors between the thresholds count for neither side, as in the paper.
     counted = matched != LowQualityMatcher.BETWEEN_THRESHOLDS
+    # 0.25 and 2.0 are the paper's alpha and gamma.
     return sigmoid_focal_loss(logits[counted], wanted[counted], 0.25, 2.0, reduction="sum")

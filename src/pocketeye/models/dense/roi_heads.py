@@ -1,4 +1,4 @@
-"""The second stage of Mask R-CNN by the rules of mmdetection 2.x, in torchvision's classes."""
+"""Build the second stage of Mask R-CNN by the rules of mmdetection 2.x, in torchvision's classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Losses = dict[str, Tensor]
 
 
 class AlignedRoIAlign(MultiScaleRoIAlign):
-    """RoIAlign without the half-pixel error of the original (``aligned``), on fixed strides.
+    """Take crops without the half-pixel error of the original RoIAlign, on fixed strides.
 
     A box goes to the level where its size is 56 to 112 pixels at stride 4, twice that at 8, and so
     on. Samples are as dense as the map's pixels (sampling ratio 0).
@@ -37,18 +37,21 @@ class AlignedRoIAlign(MultiScaleRoIAlign):
         maps = [x[name] for name in self.featmap_names]
         index = torch.cat([b.new_full((len(b), 1), n) for n, b in enumerate(boxes)])
         rois = torch.cat([index, torch.cat(boxes)], dim=1)
+        # 56 is mmdetection's finest_scale. torchvision's 224 at level 4 is the same rule, on strides
+        # guessed from the maps' sizes. 1e-6 keeps exact powers of two from falling below.
         size = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=0).sqrt()
         levels = (size / 56 + 1e-6).log2().floor().clamp(0, len(maps) - 1)
         crops = maps[0].new_zeros(len(rois), maps[0].shape[1], *self.output_size)
         for number, (feature, stride) in enumerate(zip(maps, self.strides, strict=True)):
             chosen = torch.where(levels == number)[0]
             crop = roi_align(feature, rois[chosen], self.output_size, 1 / stride, 0, aligned=True)
+            # Back in the order of the boxes, whatever level each was taken from.
             crops[chosen] = crop.to(crops.dtype)
         return crops
 
 
 class BoxPredictor(FastRCNNPredictor):
-    """As torchvision's, its outputs in float32: boxes are not for half precision."""
+    """Predict as torchvision does, with outputs in float32: boxes are not for half precision."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scores, deltas = super().forward(x)
@@ -56,7 +59,7 @@ class BoxPredictor(FastRCNNPredictor):
 
 
 class RoIHeads(tv.RoIHeads):
-    """As torchvision's, with L1 for boxes and binary targets of aligned crops for masks."""
+    """Train and infer as torchvision does, with L1 for boxes and binary targets of aligned crops."""
 
     def forward(
         self,
@@ -69,10 +72,12 @@ class RoIHeads(tv.RoIHeads):
             found: Any = super().forward(features, proposals, image_shapes)
             return found  # type: ignore[no-any-return]
         assert targets is not None
+        # True boxes are among the proposals: early in training nothing else overlaps an object.
         rois, matched, labels, wanted = self.select_training_samples(proposals, targets)
         crops = self.box_roi_pool(features, rois, image_shapes)
         logits, deltas = self.box_predictor(self.box_head(crops))
         losses = box_losses(logits, deltas, torch.cat(labels), torch.cat(list(wanted)))
+        # Masks are learnt from foreground alone, from the same samples as boxes.
         chosen = [label > 0 for label in labels]
         rois = [roi[c] for roi, c in zip(rois, chosen, strict=True)]
         crops = self.mask_roi_pool(features, rois, image_shapes)
@@ -89,7 +94,9 @@ class RoIHeads(tv.RoIHeads):
 
 
 def box_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor) -> Losses:
-    """Cross entropy over samples, and L1 of the right class's boxes over as many."""
+    """Compute cross entropy over samples, and L1 of the right class's boxes over as many."""
+    # Divided by all samples and not by those with a box, as in mmdetection: a batch with few objects
+    # has a small box loss.
     chosen = torch.where(labels > 0)[0]
     own = deltas.reshape(len(deltas), -1, 4)[chosen, labels[chosen]]
     return {
@@ -99,17 +106,19 @@ def box_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor) -
 
 
 def mask_targets(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
-    """Of each box the crop of the mask it matches, ``(N, size, size)`` of 0 and 1."""
+    """Crop from each box the mask that it matches, ``(N, size, size)`` of 0 and 1."""
     if not len(boxes):
         return boxes.new_zeros(0, size, size)
     rois = torch.cat([matched[:, None].to(boxes), boxes], dim=1)
     crops = roi_align(masks[:, None].to(boxes), rois, (size, size), 1.0, 0, aligned=True)
+    # Binary, as mmdetection cuts its targets; torchvision keeps the shares.
     return (crops[:, 0] >= 0.5).to(boxes)
 
 
 def mask_loss(logits: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
-    """Binary cross entropy of the right class's masks; 0 where there are none."""
+    """Compute binary cross entropy of the right class's masks; 0 where there are none."""
     if not len(labels):
+        # With a graph: processes wait for each other's gradients.
         return logits.sum() * 0
     own = logits[torch.arange(len(labels), device=labels.device), labels]
     return F.binary_cross_entropy_with_logits(own, wanted)

@@ -1,4 +1,4 @@
-"""Segmenters on any backbone: Semantic FPN."""
+"""Make segmenters on any backbone: Semantic FPN."""
 
 from __future__ import annotations
 

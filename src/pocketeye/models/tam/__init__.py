@@ -1,4 +1,4 @@
-"""Tracking anything: pure modules of EfficientTAM; the session around them is in ``tracking``."""
+"""Modules of EfficientTAM, without state; the session around them is in ``pocketeye.tracking``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of others: the published EfficientTAM files, and initialisation from SAM 2 and EfficientSAM.
+"""Read weights of others: published EfficientTAM files, and SAM 2 and EfficientSAM to begin with.
 
 The files of S, S/1, S/2 and S at 512 hold the same names and shapes (so do those of Ti): nothing in one
 tells which it is but its name and its sha256.
@@ -35,11 +35,11 @@ _PREFIXES = (
     ("sam_mask_decoder.", "mask_decoder."),
     ("image_encoder.neck.convs.0.", "image_encoder.neck."),
 )
-_NECK_OF_SAM = ("conv_1x1", "norm_0", "conv_3x3", "norm_1")
+_NECK_OF_SAM = ("conv_1x1", "norm_0", "conv_3x3", "norm_1")  # its neck is a Sequential of these
 
 
 def checkpoint_path(variant: str, folder: Path | None = None) -> Path:
-    """The published file of ``variant`` on this machine, its sha256 verified.
+    """Return the published file of ``variant`` on this machine, its sha256 verified.
 
     Raises:
         MissingFile: it is not here; the sentence says where to get it and where to put it.
@@ -53,7 +53,7 @@ def checkpoint_path(variant: str, folder: Path | None = None) -> Path:
 
 
 def fetch(variant: str, folder: Path | None = None) -> Path:
-    """The same, fetched from the authors' page first where it is not here yet.
+    """Return the same, fetched from the authors' page first where it is not here yet.
 
     Raises:
         MissingFile: it could not be fetched; the sentence says what to put where.
@@ -82,6 +82,7 @@ def _remedy(published: PublishedFile, path: Path) -> str:
 
 
 def _verified(path: Path, published: PublishedFile) -> Path:
+    # At every use, not only after a download: the user may have put the file there by hand.
     got = _sha256(path)
     if got != published.sha256:
         raise InvalidValue(
@@ -107,7 +108,7 @@ def warn_of_other_variant(path: Path, model: TAM) -> None:
         warnings.warn(
             f"{path.name} holds the weights of {known}, and goes into {model.variant}: the shapes "
             "are the same, the results are not those published",
-            stacklevel=3,
+            stacklevel=3,  # the line that called load_checkpoint
         )
 
 
@@ -117,15 +118,15 @@ def fitting_trackers(state_dict: Mapping[str, Tensor]) -> list[str]:
     return [name for name in list_tams() if _shapes(name) == shapes]
 
 
-@functools.cache  # to make one takes a quarter of a second
+@functools.cache  # making one takes a quarter of a second, and there are eleven
 def _shapes(name: str) -> dict[str, torch.Size]:
     """Return the names and shapes of a tracker's weights."""
-    with torch.device("meta"):
+    with torch.device("meta"):  # shapes without memory
         return {key: value.shape for key, value in create_tam(name).state_dict().items()}
 
 
 def other_tracker(state_dict: Mapping[str, Tensor], model: TAM) -> str | None:
-    """Say of which tracker weights (our names) are that do not fit; None where it cannot be told."""
+    """Tell of which tracker weights (our names) are that do not fit; None where it cannot be told."""
     fitting = fitting_trackers(state_dict)
     if fitting:
         return f"it is of {' or '.join(fitting)}"
@@ -133,6 +134,7 @@ def other_tracker(state_dict: Mapping[str, Tensor], model: TAM) -> str | None:
     theirs = {key for key in state_dict if key.startswith(_BACKBONE)}
     if not own or not theirs:
         return None
+    # Half of the names must agree: the trunks of one family share most, those of two families few.
     if len(own & theirs) < len(own) / 2:
         return "its image encoder has another trunk: give --trunk the backbone it was trained with"
     if not any(key.startswith(_NORMS) for key in state_dict):
@@ -142,13 +144,14 @@ def other_tracker(state_dict: Mapping[str, Tensor], model: TAM) -> str | None:
 
 @checkpoint_filter(TAM, explain=other_tracker, after=warn_of_other_variant)
 def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: TAM) -> dict[str, Tensor]:
-    """The official names or ours, to ours.
+    """Rename the official keys (or ours) to ours.
 
     Raises:
         InvalidValue: weights of another size.
     """
     ours = {_renamed(key): value for key, value in state_dict.items()}
     theirs, here = ours.get(_WIDTH_KEY), model.state_dict().get(_WIDTH_KEY)
+    # load_state_dict would name hundreds of shapes; the width alone tells what to do.
     if theirs is not None and here is not None and theirs.shape[0] != here.shape[0]:
         size = {384: "efficienttam_s", 192: "efficienttam_ti"}.get(theirs.shape[0])
         remedy = f"make {size}, {size}_1, {size}_2 or {size}_512x512" if size else "make its own"
@@ -168,7 +171,7 @@ def _renamed(key: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Initialised:
-    """What :func:`initialize` did; all are names, ``left`` in the source's own spelling."""
+    """Report what :func:`initialize` did; all are names, ``left`` in the source's own spelling."""
 
     source: str
     taken: tuple[str, ...]
@@ -197,6 +200,7 @@ def initialize(model: TAM, state_dict: Mapping[str, Any], source: str = "weights
         InvalidValue: nothing in it fits.
     """
     own = model.state_dict()
+    # SAM's neck has numbers for names; ours and SAM 2's have not.
     is_sam = "image_encoder.neck.0.weight" in state_dict
     names = {key: _renamed_sam(key) if is_sam else _renamed(key) for key in state_dict}
     fits = {
@@ -205,6 +209,7 @@ def initialize(model: TAM, state_dict: Mapping[str, Any], source: str = "weights
         if name in own and state_dict[key].shape == own[name].shape
     }
     encoder = {name for name in own if name.startswith("image_encoder.")}
+    # All or nothing: layers trained together mean nothing between random ones.
     if not encoder <= set(fits.values()):
         fits = {key: name for key, name in fits.items() if name not in encoder}
     if not fits:
@@ -212,6 +217,7 @@ def initialize(model: TAM, state_dict: Mapping[str, Any], source: str = "weights
             f"nothing in {source} fits {model.variant or 'this network'}: it takes weights of "
             "EfficientTAM, SAM 2, EdgeTAM or EfficientSAM of its own widths"
         )
+    # Not strict: which entries there are was chosen above.
     model.load_state_dict({name: state_dict[key] for key, name in fits.items()}, strict=False)
     return Initialised(
         source=source,
@@ -222,7 +228,10 @@ def initialize(model: TAM, state_dict: Mapping[str, Any], source: str = "weights
 
 
 def _renamed_sam(key: str) -> str:
-    """EfficientSAM's image encoder; its other parts are of another make and get no name of ours."""
+    """Return our name of a key of EfficientSAM's image encoder; "" for its other parts.
+
+    Those are SAM's first decoder, another than SAM 2's.
+    """
     encoder, _, rest = key.partition(".")
     if encoder != "image_encoder":
         return ""

@@ -1,4 +1,4 @@
-"""From a name to a tracker: the eight published networks, and smaller members of our own."""
+"""Make a tracker from its name: the eight published networks, and smaller ones of our own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ from pocketeye.models.tam.target_model import TargetModel
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViTSpec:
-    """A plain windowed ViT."""
+    """Give the numbers of a plain windowed ViT.
+
+    Attributes:
+        dim: width of the tokens.
+        num_heads: heads of each attention; the published networks have 64 channels per head.
+        depth: number of blocks.
+        global_blocks: blocks that attend over the whole map; the others attend within windows.
+    """
 
     dim: int
     num_heads: int
@@ -37,7 +44,7 @@ class ViTSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TAMSpec:
-    """The numbers of a tracker.
+    """Give the numbers of a tracker.
 
     ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
@@ -62,6 +69,8 @@ class TAMSpec:
     target: bool = False
 
 
+# The suffixes are the authors' file names. By the tables of the paper _1 (equation 5) is what it calls
+# "/2", the size of the window; _2 is its equation 6.
 def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
     whole = TAMSpec(trunk=trunk)
     return {
@@ -72,6 +81,8 @@ def _published(size: str, trunk: ViTSpec) -> dict[str, TAMSpec]:
     }
 
 
+# The numbers that our own networks share. The published ones spend most of a frame in memory attention
+# (303 of 365 GMAC in Ti at 1024 pixels): these have a quarter of the side, half the width, one layer.
 _NARROW = TAMSpec(
     trunk="fbnet_a",
     details=True,
@@ -111,7 +122,7 @@ _PARTS = ("image_encoder", "memory_attention", "memory_encoder", "prompt_encoder
 
 
 def list_tams(pattern: str = "*") -> list[str]:
-    """Names of the trackers, sorted; ``pattern`` as in the shell."""
+    """Return the names of the trackers, sorted; ``pattern`` is matched as in the shell."""
     return sorted(name for name in SPECS if fnmatch(name, pattern))
 
 
@@ -164,7 +175,7 @@ def create_tam(
     elif trunk is not None:
         raise InvalidValue("give either image_encoder or trunk: the trunk is a part of the encoder")
     made = {**_default_parts(spec, size, made), **made}
-    memory: Any = made["memory_attention"]  # a part of the user's may have another width
+    memory: Any = made["memory_attention"]  # the user's own may have another size or width
     if spec.prompt_maps:
         made["prompt_maps"] = PromptMaps(memory.feat_size, memory.dim)
     if spec.matching:
@@ -209,6 +220,7 @@ def _trunk(trunk: ViTSpec | str | nn.Module, size: tuple[int, int], pad_windows:
             global_blocks=trunk.global_blocks,
             pad_windows=pad_windows,
         )
+    # A tag after the dot names weights ("resnet18.a1_in1k"); the network is the part before it.
     if not timm.is_model(trunk.partition(".")[0]):
         raise unknown("backbone", trunk, timm.list_models(), "see `pocketeye list --include-timm`")
     return BackboneTrunk(timm.create_model(trunk, features_only=True))
@@ -217,6 +229,7 @@ def _trunk(trunk: ViTSpec | str | nn.Module, size: tuple[int, int], pad_windows:
 def _checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
+        # Proposes the nearest size that fits: a user has the size of a video in mind, not multiples.
         fitting = "x".join(str(max(1, round(side / STRIDE)) * STRIDE) for side in size)
         raise InvalidValue(
             f"a tracker's image is (height, width) in multiples of {STRIDE}, not "

@@ -1,4 +1,4 @@
-"""``model.json`` of a trained tracker: what one must know of it to make it again."""
+"""Read and write ``model.json`` of a trained tracker: what one must know to make it again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.runs import BEST
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerDescription(Description):
-    """Task, name, size and trunk of a tracker.
+    """Describe a trained tracker: task, name, size and trunk.
 
     Attributes:
         task: ``track``, or ``segment-anything`` where only images were learnt from.
@@ -44,12 +44,13 @@ class TrackerDescription(Description):
 
 
 def weights_in(path: Path) -> Path:
-    """Return the file of weights that a path means: itself, or the best ones of a run folder.
+    """Return the file of weights that a path means: itself, or the best weights of a run folder.
 
     Raises:
         MissingFile: a folder without any.
     """
     if not path.is_dir():
+        # A run that was broken off has weights too, but nobody has chosen them.
         return path
     if not (path / BEST).is_file():
         raise MissingFile(f"{path} is no finished run: {BEST} is missing")

@@ -1,4 +1,4 @@
-"""Image encoder: any trunk that gives one map of stride 16, and a neck to the tracker's width."""
+"""Encode images: any trunk that gives a map of stride 16, and a neck to the tracker's width."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 
-STRIDE = 16
-DETAIL_STRIDES = (8, 4)
+STRIDE = 16  # of the map that memory and decoder read: ViT's patch size, and SAM 2's third stage
+DETAIL_STRIDES = (8, 4)  # SAM 2's high-resolution features
 
 
 class ImageFeatures(NamedTuple):
-    """What the encoder sees in ``B`` images."""
+    """Hold what the encoder sees in ``B`` images."""
 
     feat: Tensor  # (B, C, H / 16, W / 16)
     details: tuple[Tensor, ...] = ()  # (B, C / 4, H / 8, W / 8) and (B, C / 8, H / 4, W / 4)
 
 
 class Neck(nn.Module):
-    """1x1 to ``dim`` channels, norm, 3x3, norm."""
+    """Bring a trunk's map to ``dim`` channels: 1x1, norm, 3x3, norm (ViTDet's neck, as in SAM).
+
+    The convolutions have no bias: the norm after each has one.
+    """
 
     def __init__(self, in_chs: int, dim: int) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class Neck(nn.Module):
 
 
 class BackboneTrunk(nn.Module):
-    """The stride-16 map of a backbone made with ``features_only=True``.
+    """Give the stride-16 map of a backbone made with ``features_only=True``.
 
     Every map that is read is normed per channel first (``norms``), because the stages of backbones
     differ in scale: the linear bottlenecks of EfficientNet-Lite0 have standard deviations from 2.6 to
@@ -58,6 +61,7 @@ class BackboneTrunk(nn.Module):
     def __init__(self, backbone: nn.Module, fuse: bool = True) -> None:
         super().__init__()
         info: list[dict[str, int]] = list(backbone.feature_info.get_dicts())  # type: ignore[union-attr, operator]
+        # Where two maps share a stride the last is taken: it has been through the most layers.
         places = {place["reduction"]: n for n, place in enumerate(info)}
         if STRIDE not in places:
             strides = ", ".join(str(stride) for stride in sorted(places)) or "none"
@@ -83,11 +87,12 @@ class BackboneTrunk(nn.Module):
         return self.encode_image(x).feat
 
     def encode_image(self, x: Tensor) -> ImageFeatures:
-        """With the backbone's own maps of strides 8 and 4 as details."""
+        """Encode normalised images ``(B, 3, H, W)``; details are the maps of strides 8 and 4, normed."""
         maps = self.backbone(x)
         normed = {stride: self.norms[str(stride)](maps[n]) for stride, n in self.places.items()}
         details = tuple(normed[stride] for stride in self.detail_strides)
         x = normed[STRIDE]
+        # Nearest neighbour, as in FPN: the coarse map is context, not outline.
         if self.fuse:
             x = x + F.interpolate(self.lateral(normed[2 * STRIDE]), size=x.shape[2:])
         return ImageFeatures(x, details)
@@ -101,6 +106,7 @@ class BackboneTrunk(nn.Module):
         if stride not in self.places:
             read = ", ".join(str(known) for known in sorted(self.places))
             raise InvalidValue(f"the trunk's maps have strides {read}, not {stride}")
+        # The graph is asked, not the order of the modules: backbones name and order their stages freely.
         probe = copy.deepcopy(self.backbone).requires_grad_().eval()
         parameters = list(probe.parameters())
         sample = parameters[0].new_zeros(1, 3, 64, 64)  # every size has the same graph
@@ -148,7 +154,7 @@ class ImageEncoder(nn.Module):
         return self.encode_image(x).feat
 
     def encode_image(self, x: Tensor) -> ImageFeatures:
-        """The map, and the details where there are any."""
+        """Return the map of stride 16, and the details where the network has any."""
         if self.details is None:
             return ImageFeatures(self.neck(self.trunk(x)))
         seen = self.trunk.encode_image(x)  # type: ignore[operator]

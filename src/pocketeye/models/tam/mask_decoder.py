@@ -1,4 +1,4 @@
-"""Mask decoder of SAM 2: prompts and the image's map look at each other, then masks are read off."""
+"""Decode masks as SAM 2 does: prompts and the image's map attend to each other, masks are read off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pocketeye.layers import MLP, ProjectedAttention
 
 
 class TwoWayBlock(nn.Module):
-    """Tokens to tokens, tokens to image, MLP, image to tokens; a norm after each.
+    """Let tokens and image attend to each other.
+
+    Tokens to tokens, tokens to image, MLP, image to tokens; a norm follows each of the four.
 
     Args:
         first: in the first block the tokens are their own positions, so these are not added, and
@@ -24,6 +26,7 @@ class TwoWayBlock(nn.Module):
         self.first = first
         self.self_attn = ProjectedAttention(dim, num_heads)
         self.norm1 = nn.LayerNorm(dim)
+        # SAM halves the width where all pixels take part ("attention_downsample_rate" 2).
         self.cross_attn_token_to_image = ProjectedAttention(dim, num_heads, inner_dim=dim // 2)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = MLP(dim, mlp_dim, dim)
@@ -35,6 +38,7 @@ class TwoWayBlock(nn.Module):
         self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor
     ) -> tuple[Tensor, Tensor]:
         if self.first:
+            # SAM's skip_first_layer_pe: no position, and no residual either.
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
             placed = tokens + token_pos
@@ -49,7 +53,7 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Tokens ``(B, T, dim)`` and image ``(B, N, dim)``, both brought up to date."""
+    """Bring tokens ``(B, T, dim)`` and image ``(B, N, dim)`` up to date with each other."""
 
     def __init__(self, dim: int, depth: int, num_heads: int, mlp_dim: int) -> None:
         super().__init__()
@@ -60,7 +64,7 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, image: Tensor, image_pos: Tensor) -> tuple[Tensor, Tensor]:
-        token_pos = tokens
+        token_pos = tokens  # prompts carry their places: they stay the positions in all layers
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pos, image_pos)
         seen = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
@@ -68,7 +72,7 @@ class TwoWayTransformer(nn.Module):
 
 
 class DecodedMasks(NamedTuple):
-    """Everything the decoder says about ``B`` objects: mask 0 stands alone, the others compete."""
+    """Hold everything the decoder says about ``B`` objects: mask 0 stands alone, the others compete."""
 
     masks: Tensor  # (B, M, 4 h, 4 w) logits
     ious: Tensor  # (B, M), 0..1
@@ -77,7 +81,7 @@ class DecodedMasks(NamedTuple):
 
 
 class MaskDecoder(nn.Module):
-    """Masks at four times the map's size, their expected IoUs, and whether the object is there.
+    """Decode masks at four times the map's size, their expected IoUs, and whether the object is there.
 
     Args:
         dim: width.
@@ -98,6 +102,7 @@ class MaskDecoder(nn.Module):
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(self.num_masks, dim)
         self.obj_score_token = nn.Embedding(1, dim)
+        # SAM's upscaling: 4x in two steps, to as many channels as the hypernetworks give.
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
             LayerNorm2d(dim // 4),
@@ -105,6 +110,7 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
             nn.GELU(),
         )
+        # One MLP per mask token turns it into the weights of a 1x1 convolution over the enlarged map.
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim, dim // 8) for _ in range(self.num_masks)
         )
@@ -128,6 +134,7 @@ class MaskDecoder(nn.Module):
                 encoder, added as the map is enlarged; or none.
         """
         batch, (height, width) = prompts.shape[0], image.shape[2:]
+        # The order is that of SAM 2's weights: object score, IoU, masks, then the prompts.
         own = (self.obj_score_token, self.iou_token, self.mask_tokens)
         own_tokens = torch.cat([embedding.weight for embedding in own])
         tokens = torch.cat([own_tokens.expand(batch, -1, -1), prompts], 1)
@@ -135,6 +142,7 @@ class MaskDecoder(nn.Module):
         place = image_pos.flatten(2).transpose(1, 2)
         tokens, source = self.transformer(tokens, source, place)
         pixels = self._enlarge(source.transpose(1, 2).unflatten(2, (height, width)), details)
+        # 0 is the object score's token and 1 the IoU's.
         mask_tokens = tokens[:, 2 : 2 + self.num_masks]
         weights = torch.stack(
             [mlp(mask_tokens[:, n]) for n, mlp in enumerate(self.output_hypernetworks_mlps)], 1
@@ -149,6 +157,7 @@ class MaskDecoder(nn.Module):
     def _enlarge(self, x: Tensor, details: tuple[Tensor, ...]) -> Tensor:
         if not details:
             return self.output_upscaling(x)
+        # Details are added inside, as in SAM 2: before the norm, and before the last activation.
         to_8, norm, act_8, to_4, act_4 = self.output_upscaling
         x = act_8(norm(to_8(x) + details[0]))
         return act_4(to_4(x) + details[1])

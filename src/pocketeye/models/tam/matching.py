@@ -1,4 +1,4 @@
-"""Where masks of the memory come to lie when each cell takes the mask of those that look like it.
+"""Carry masks of the memory to a frame: each cell takes the mask of the cells that look like it.
 
 Memory attention must learn to find an object again, which takes long. That cells of equal content belong
 to the same object is known before: masks carried along by the features of a classifier alone, without
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 _SHARPNESS = 14.0  # of the cosines in the softmax: 1 / 0.07, as in arXiv 2006.14613
 _REACH = 0.25  # standard deviation of the way between two frames, in sides of the image
-_SIDE = 2  # a cell's mask is kept as so many by so many shares
+_SIDE = 2  # a cell keeps the mask of its 2x2 quarters: outlines finer than the map's 16 pixels
 
 
 class Matching(nn.Module):
-    """Carries masks from the memory's frames to another frame.
+    """Carry masks from the memory's frames to another frame.
 
     Args:
         feat_size: (height, width) of the maps.
@@ -32,10 +32,11 @@ class Matching(nn.Module):
         super().__init__()
         self.feat_size, self.key_dim = feat_size, key_dim
         self.key = nn.Conv2d(dim, key_dim, 1, bias=False)
+        # Logarithms are learnt, so that both stay above zero.
         self.sharpness = nn.Parameter(torch.tensor(_SHARPNESS).log())
         self.reach = nn.Parameter(torch.tensor(_REACH).log())
         self.proj = nn.Linear(_SIDE**2 + 2, dim)
-        # as loud as the features, whose channels have a variance of one
+        # The features have channels of variance one (their norm): this is to be heard beside them.
         nn.init.normal_(self.proj.weight, std=1.0)
         nn.init.zeros_(self.proj.bias)
         y, x = ((torch.arange(side) + 0.5) / side for side in feat_size)
@@ -49,7 +50,7 @@ class Matching(nn.Module):
         return self.key_dim + _SIDE**2
 
     def write(self, feat: Tensor, mask: Tensor) -> Tensor:
-        """A map ``(B, num_channels, h, w)``: unit keys, and the shares of each quarter of a cell.
+        """Write a map ``(B, num_channels, h, w)``: unit keys, and the shares of each quarter of a cell.
 
         Args:
             feat: raw features ``(1 or B, dim, h, w)``.
@@ -60,7 +61,7 @@ class Matching(nn.Module):
         return torch.cat([keys, F.pixel_unshuffle(quarters, _SIDE)], 1)
 
     def forward(self, feat: Tensor, memory: Tensor) -> Tensor:
-        """What is carried into a frame, ``(B, dim, h, w)``.
+        """Return what is carried into a frame, ``(B, dim, h, w)``.
 
         Args:
             feat: raw features ``(1 or B, dim, h, w)``.
@@ -69,10 +70,14 @@ class Matching(nn.Module):
         keys, masks = memory.split([self.key_dim, _SIDE**2], 2)
         query = F.normalize(self.key(feat).flatten(2), dim=1).transpose(1, 2)  # 1 or B, N, key_dim
         cosine = query @ keys.transpose(1, 2)  # B N L
+        # A Gaussian of the way that a thing moved, in the logits: log of exp(-d^2 / (2 reach^2)).
         near = self.distance * (-0.5 * torch.exp(-2 * self.reach))
         near = near.repeat(1, memory.shape[1] // near.shape[1])
         weights = (cosine * self.sharpness.exp() + near).softmax(2)
+        # A mean cannot tell "nothing is alike" from "half of it is": so the best likeness to the
+        # object, and to what is not the object, goes beside it.
         whole = masks.mean(2)[:, None]  # B 1 L
         most = [(cosine * share).amax(2, keepdim=True) for share in (whole, 1 - whole)]
+        # Shares from 0..1 to -1..1: a cell of which nothing is known adds nothing.
         carried = self.proj(torch.cat([2 * (weights @ masks) - 1, *most], 2))
         return carried.transpose(1, 2).unflatten(2, self.feat_size)

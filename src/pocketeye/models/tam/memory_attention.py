@@ -1,8 +1,8 @@
-"""Memory attention: a frame's features read what the memory holds of an object (arXiv 2411.18933).
+"""Let a frame's features read what the memory holds of an object (arXiv 2411.18933).
 
-Two ways to the same output. :meth:`MemoryAttention.forward` takes the raw memory and computes as the
-authors do. :meth:`MemoryAttention.read` takes :class:`Memory`, whose keys were projected, rotated and
-pooled once, when the map was written: projection, rotation and pooling are linear, so the part of a
+There are two ways to the same output. :meth:`MemoryAttention.forward` takes the raw memory and computes
+as the authors do. :meth:`MemoryAttention.read` takes :class:`Memory`, whose keys were projected, rotated
+and pooled once, when the map was written: projection, rotation and pooling are linear, so the part of a
 key that depends on the memory's age is a constant table (:meth:`MemoryAttention.slot_keys`) added to
 it. Values are attended as they lie in memory, ``mem_dim`` wide, and projected afterwards.
 
@@ -38,7 +38,7 @@ from pocketeye.layers import (
 
 
 class Pooling(enum.Enum):
-    """What stands for 2x2 tokens of the memory, once there are two maps or more.
+    """Say what stands for 2x2 tokens of the memory, once there are two maps or more.
 
     Their mean counts as four tokens either in the logits (equation 5 of the paper, by its tables the
     "/2" networks; the files ``_1``) or in every channel of the keys (equation 6; the files ``_2``).
@@ -50,7 +50,7 @@ class Pooling(enum.Enum):
 
 
 class Memory(NamedTuple):
-    """Tokens of the memory, ready to be read. Several are put in a row by :func:`join`."""
+    """Hold tokens of the memory, ready to be read. :func:`join` puts several in a row."""
 
     keys: Tensor  # (D, B, L, C)
     values: Tensor  # (B, L, M)
@@ -72,27 +72,35 @@ def join(parts: list[Memory]) -> Memory:
 
 
 class MemoryCrossAttention(ProjectedAttention):
-    """Reads values either projected (:meth:`attend`), or in the memory's own space."""
+    """Read values either projected (:meth:`attend`), or in the memory's own space (:meth:`read`).
+
+    For a query and a key the second costs 320 multiplications instead of 512: 256 for the logit, and
+    64 instead of 256 for the value.
+    """
 
     def read(
         self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, query_chunk: int
     ) -> Tensor:
-        """``A (M Wv' + bv) Wo' + bo`` as ``(A M) (Wo Wv)' + Wo bv + bo``, for each head.
+        """Compute ``A (M Wv' + bv) Wo' + bo`` as ``(A M) (Wo Wv)' + Wo bv + bo``, for each head.
 
         Queries are ``(1 or B, N, C)``, keys ``(B, L, C)``, values ``(B, L, M)``, bias ``(1 or B, L)``.
         """
+        # Softmax weights sum to one: hence the bias of the values passes through attention as it is.
         q = split_heads(q, self.num_heads).expand(keys.shape[0], -1, -1, -1)
         k = split_heads(keys, self.num_heads)
         v = values[:, None].expand(-1, self.num_heads, -1, -1)
         at_once = q.shape[2] if by_onednn(q) else query_chunk or q.shape[2]  # it has its own chunks
-        # Not PyTorch's kernel, which wants values as wide as keys.
+        # Not PyTorch's fused kernel: with values narrower than keys it falls back to a slow path.
         read = [
             attention(part, k, v, bias[:, None, None], fused=False) for part in q.split(at_once, 2)
         ]
         return linear(merge_heads(torch.cat(read, 2)), *self._folded())
 
     def _folded(self) -> tuple[Tensor, Tensor]:
-        """Weight ``(C, heads * M)`` and bias of the value and output projections in one."""
+        """Multiply the value and output projections: weight ``(C, heads * M)`` and bias ``(C,)``.
+
+        Done at every call, because weights may have been loaded since; beside attention it is nothing.
+        """
         wide = self.out_proj.weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1)
         weight = wide @ self.v_proj.weight.unflatten(0, (self.num_heads, -1))
         bias = F.linear(self.v_proj.bias, self.out_proj.weight, self.out_proj.bias)
@@ -100,7 +108,7 @@ class MemoryCrossAttention(ProjectedAttention):
 
 
 class MemoryAttentionLayer(nn.Module):
-    """Self-attention, reading, MLP; pre-norm. :class:`MemoryAttention` puts the pieces together."""
+    """Apply self-attention, reading and MLP, pre-norm; :class:`MemoryAttention` calls its pieces."""
 
     def __init__(self, dim: int, mem_dim: int, num_heads: int, ffn_dim: int, dropout: float):
         super().__init__()
@@ -114,26 +122,27 @@ class MemoryAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def look_around(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """``x`` after self-attention."""
+        """Return ``x`` after self-attention."""
+        # Rotation alone tells places here: the sine map is added once, before the first layer.
         attn, y = self.self_attn, self.norm1(x)
         q, k = rotate(attn.q_proj(y), cos, sin), rotate(attn.k_proj(y), cos, sin)
         return x + self.dropout(attn.attend(q, k, attn.v_proj(y), None))
 
     def query(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotated queries to the memory."""
+        """Return rotated queries to the memory."""
         return rotate(self.cross_attn_image.q_proj(self.norm2(x)), cos, sin)
 
     def finish(self, x: Tensor, read: Tensor) -> Tensor:
-        """``x`` with what was read, after the MLP."""
+        """Return ``x`` with what was read, after the MLP."""
         x = x + self.dropout(read)
-        if by_onednn(x):
+        if by_onednn(x):  # inference only, where dropout does nothing
             return x + hidden_layer(self.norm3(x), self.linear1, self.linear2, "relu")
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
         return x + self.dropout(self.linear2(hidden))
 
 
 class MemoryAttention(nn.Module):
-    """Features of a frame, conditioned on the memory of ``B`` objects.
+    """Condition the features of a frame on the memory of ``B`` objects.
 
     Features may come with a batch of 1: what does not depend on the object (the first layer up to its
     reading) is then computed once for all.
@@ -176,6 +185,7 @@ class MemoryAttention(nn.Module):
                 f"memory is pooled in cells of 2x2, and a map of {feat_size[0]}x{feat_size[1]} has "
                 "an odd side: choose an image whose sides are multiples of 32"
             )
+        # A published pointer of 256 channels becomes 4 tokens of 64.
         assert dim % mem_dim == 0, "a pointer is cut into whole tokens"
         self.feat_size, self.dim, self.mem_dim, self.pooling = feat_size, dim, mem_dim, pooling
         self.query_chunk = query_chunk
@@ -191,6 +201,7 @@ class MemoryAttention(nn.Module):
             "feat_pos": sine_position(dim, *feat_size).flatten(1).t(),
             "memory_pos": sine_position(mem_dim, *feat_size).flatten(1).t(),
         }
+        # Not saved: the official files hold no tables, and a size of ours may differ from theirs.
         for name, value in constants.items():
             self.register_buffer(name, value.contiguous(), persistent=False)
 
@@ -200,6 +211,7 @@ class MemoryAttention(nn.Module):
             yield layer
 
     def _tokens(self, feat: Tensor) -> Tensor:
+        # 0.1 is SAM 2's weight of positions at the input (pos_enc_at_input).
         return feat.flatten(2).transpose(1, 2) + 0.1 * self.feat_pos
 
     def _map(self, x: Tensor) -> Tensor:
@@ -208,7 +220,7 @@ class MemoryAttention(nn.Module):
     def forward(
         self, feat: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int = 0
     ) -> Tensor:
-        """From raw memory, as the authors compute: every key and value is projected in every frame.
+        """Read raw memory as the authors do: every key and value is projected in every frame.
 
         Args:
             feat: ``(1 or B, C, h, w)``.
@@ -235,19 +247,24 @@ class MemoryAttention(nn.Module):
         sizes = [memory.shape[1] - num_pointer_tokens, num_pointer_tokens]
         k, k_pointers = attn.k_proj(placed).split(sizes, 1)
         v, v_pointers = attn.v_proj(memory).split(sizes, 1)
+        # Every map has the frame's own table of angles: a place is a place, in whatever frame.
         k = rotate(k.reshape(-1, num_tokens, self.dim), self.cos, self.sin)
         bias = None
+        # The pooled networks too read a single map whole: the authors' code pools only several.
         if self.pooling is not Pooling.NONE and sizes[0] > num_tokens:
             k, v = (pool_tokens(x.reshape(k.shape), *self.feat_size) for x in (k, v))
+            # ln 4, since a mean stands for four tokens. Equation 6 adds it to every channel of the
+            # key, so that the bias of a logit becomes ln 4 * sum(q) / sqrt(C): it depends on the query.
             if self.pooling is Pooling.COUNTED_KEYS:
                 k = k + math.log(4)
             else:
+                # Equation 5: the same bias for every query, and none for pointers, which are not pooled.
                 bias = F.pad(k.new_full((1, sizes[0] // 4), math.log(4)), (0, num_pointer_tokens))
         k, v = (x.reshape(batch, -1, self.dim) for x in (k, v))
         return torch.cat([k, k_pointers], 1), torch.cat([v, v_pointers], 1), bias
 
     def read(self, feat: Tensor, memory: Memory) -> Tensor:
-        """From prepared memory: the same as :meth:`forward`, for less work in every frame.
+        """Read prepared memory: the same output as :meth:`forward`, for less work in every frame.
 
         Args:
             feat: ``(1 or B, C, h, w)``.
@@ -258,12 +275,14 @@ class MemoryAttention(nn.Module):
         return self.read_each(feat, [memory])
 
     def read_each(self, feat: Tensor, memories: Iterable[Memory]) -> Tensor:
-        """:meth:`read` of several memories one after another, on the same features: less to hold at a
-        time than all as one batch, which on a CPU is faster.
+        """Read several memories one after another, on the same features.
+
+        There is less to hold at a time than with all as one batch: on a CPU that is faster.
 
         Returns:
             ``(B, C, h, w)``, where ``B`` is that of all memories together.
         """
+        # Up to its reading the first layer depends on the frame alone: computed once for all objects.
         first, *others = self._each()
         start = first.look_around(self._tokens(feat), self.cos, self.sin)
         q_first = first.query(start, self.cos, self.sin)
@@ -294,12 +313,13 @@ class MemoryAttention(nn.Module):
         if pooled and self.pooling is Pooling.COUNTED_KEYS:
             keys = keys + math.log(4)
         values = pool_tokens(tokens, *self.feat_size) if pooled else tokens
+        # Equation 5 keeps the count apart from the keys, as an attention mask that runtimes know.
         counted = pooled and self.pooling is Pooling.COUNTED_LOGITS
         bias = values.new_full((1, values.shape[1]), math.log(4) if counted else 0.0)
         return Memory(keys, values, bias)
 
     def slot_keys(self, slots: Tensor, pooled: bool) -> Tensor:
-        """What the age of a map adds to its keys, for all slots: constant, keep it.
+        """Return what the age of a map adds to its keys, for all slots: constant, keep it.
 
         Args:
             slots: ``(S, M)``, the embedding of each age.
@@ -309,6 +329,7 @@ class MemoryAttention(nn.Module):
         """
         tokens = slots[:, None].expand(-1, self.cos.shape[0], -1)
         pooled = pooled and self.pooling is not Pooling.NONE
+        # The bias of the projection is in the map's own keys already, and must not be added twice.
         return self._keys(tokens, pooled, bias=False).transpose(0, 1)[:, :, None]
 
     def _keys(self, tokens: Tensor, pooled: bool, bias: bool) -> Tensor:
@@ -321,12 +342,16 @@ class MemoryAttention(nn.Module):
         return torch.stack(keys)
 
     def prepare_pointers(self, pointers: Tensor) -> Memory:
-        """Prepare pointers ``(B, P, C)``: each becomes ``C / M`` tokens, without position."""
+        """Prepare pointers ``(B, P, C)``: each becomes ``C / M`` tokens.
+
+        They have no place, so their keys are not rotated, and no age: SAM 2.1 gives pointers one, this
+        family does not.
+        """
         tokens = pointer_tokens(pointers, self.mem_dim)
         keys = [layer.cross_attn_image.k_proj(tokens) for layer in self._each()]
         return Memory(torch.stack(keys), tokens, tokens.new_zeros(1, tokens.shape[1]))
 
 
 def pointer_tokens(pointers: Tensor, mem_dim: int) -> Tensor:
-    """``(B, P, C)`` to ``(B, P * C / mem_dim, mem_dim)``: each pointer cut into tokens."""
+    """Cut pointers ``(B, P, C)`` into tokens ``(B, P * C / mem_dim, mem_dim)``."""
     return pointers.reshape(pointers.shape[0], -1, mem_dim)

@@ -1,4 +1,4 @@
-"""Memory encoder: a frame's features and an object's mask become one map of the memory (SAM 2)."""
+"""Encode memory: a frame's features and an object's mask become one map of the memory (SAM 2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.layers import Linear, by_onednn, hidden_layer
 
 
 class MaskDownsampler(nn.Module):
-    """``(B, 1, H, W)`` to ``(B, dim, H / 16, W / 16)`` by four strided convolutions.
+    """Reduce masks ``(B, 1, H, W)`` to ``(B, dim, H / 16, W / 16)`` by four strided convolutions.
 
     Args:
         chs: widths after each of them.
@@ -35,7 +35,7 @@ class MaskDownsampler(nn.Module):
 
 
 class FuserBlock(nn.Module):
-    """ConvNeXt's block (arXiv 2201.03545), keeps the shape ``(B, dim, H, W)``."""
+    """Apply ConvNeXt's block (arXiv 2201.03545); it keeps the shape ``(B, dim, H, W)``."""
 
     def __init__(self, dim: int, mlp_ratio: int = 4) -> None:
         super().__init__()
@@ -44,9 +44,10 @@ class FuserBlock(nn.Module):
         self.pwconv1 = Linear(dim, mlp_ratio * dim)
         self.act = nn.GELU()
         self.pwconv2 = Linear(mlp_ratio * dim, dim)
-        self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
+        self.gamma = nn.Parameter(torch.full((dim,), 1e-6))  # ConvNeXt's: begins near identity
 
     def forward(self, x: Tensor) -> Tensor:
+        # ConvNeXt's trick: a 1x1 convolution is a linear layer over channels that lie last.
         tokens = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
         if by_onednn(tokens):
             tokens = hidden_layer(tokens, self.pwconv1, self.pwconv2, "gelu")
@@ -56,7 +57,7 @@ class FuserBlock(nn.Module):
 
 
 class Fuser(nn.Module):
-    """A row of :class:`FuserBlock`."""
+    """Apply a row of :class:`FuserBlock`."""
 
     def __init__(self, dim: int, num_layers: int) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ class Fuser(nn.Module):
 
 
 class MemoryEncoder(nn.Module):
-    """Features ``(1 or B, dim, h, w)`` and masks ``(B, 1, 16 h, 16 w)`` to ``(B, mem_dim, h, w)``.
+    """Turn features ``(1 or B, dim, h, w)`` and masks ``(B, 1, 16 h, 16 w)`` to ``(B, mem_dim, h, w)``.
 
     The branch of the features does not depend on the object: given once, it is computed once.
 
@@ -91,5 +92,10 @@ class MemoryEncoder(nn.Module):
         self.out_proj = nn.Conv2d(dim, mem_dim, 1)
 
     def forward(self, feat: Tensor, mask: Tensor) -> Tensor:
-        """``mask`` holds what :meth:`pocketeye.models.TAM.encode_memory` makes of logits, -10..10."""
+        """Encode the masks of ``B`` objects.
+
+        Args:
+            feat: the neck's raw features, as yet without memory.
+            mask: -10..10, what :meth:`pocketeye.models.TAM.encode_memory` makes of logits.
+        """
         return self.out_proj(self.fuser(self.pix_feat_proj(feat) + self.mask_downsampler(mask)))

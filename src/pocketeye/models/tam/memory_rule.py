@@ -1,4 +1,4 @@
-"""Which tracked frames a frame reads: one rule for sessions and for training."""
+"""Choose which tracked frames a frame reads: one rule for sessions and for training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class MemoryRule(enum.Enum):
-    """How the tracked frames that a frame reads are chosen; prompted frames are always read.
+    """Say how the tracked frames that a frame reads are chosen; prompted frames are always read.
 
     ``RECENT`` is SAM 2's and EfficientTAM's: the frames just before, whatever was said in them. An
     object that is hidden for six frames leaves nothing but empty maps. ``VISIBLE`` passes over frames
@@ -24,7 +24,7 @@ class MemoryRule(enum.Enum):
 
 
 class Read(NamedTuple):
-    """A tracked frame, and the slot of the memory at which its map is read (0 is the newest)."""
+    """Name a tracked frame, and the slot of the memory at which its map is read (0 is the newest)."""
 
     frame: int
     slot: int
@@ -38,6 +38,7 @@ def recent_frames(frame: int, step: int, kept: Iterable[int], count: int) -> lis
         kept: frames whose maps are there.
         count: slots for tracked frames; a frame's slot is its age.
     """
+    # A missing frame leaves a gap, as in SAM 2: the others keep the slots of their age.
     there = set(kept)
     aged = [Read(frame - step * age, age - 1) for age in range(count, 0, -1)]
     return [read for read in aged if read.frame in there]
@@ -49,6 +50,8 @@ def last_frames(frame: int, step: int, kept: Iterable[int], count: int) -> list[
     Args: as of :func:`recent_frames`.
     """
     before = [f for f in kept if (frame - f) * step > 0]
+    # Slots count frames that show the object, not time: after a long absence its age in frames
+    # would be one that no embedding was trained for.
     newest = sorted(before, key=lambda f: (frame - f) * step)[:count]
     return [Read(f, slot) for slot, f in enumerate(newest)][::-1]
 

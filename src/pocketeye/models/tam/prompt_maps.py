@@ -1,4 +1,4 @@
-"""Prompts drawn into the map of an image: where clicks and boxes are, and what looks like a click.
+"""Draw prompts into the map of an image: where clicks and boxes are, and what looks like a click.
 
 SAM's decoder finds a click through attention alone, which takes it tens of thousands of steps to learn;
 before, it answers with what stands out in an image. These maps tell it at once.
@@ -17,7 +17,7 @@ _NOWHERE = -1.0  # the cosine where there is no such click: the least that there
 
 
 class PromptMaps(nn.Module):
-    """Prompts to a map ``(B, dim, h, w)`` that is added to the image's.
+    """Turn prompts into a map ``(B, dim, h, w)`` that is added to the image's.
 
     Five channels go through a linear layer: for positive and for negative clicks the nearness to one
     and the cosine of the image's features with those under the click (of several the largest), and the
@@ -40,7 +40,7 @@ class PromptMaps(nn.Module):
         self.register_buffer("cells", cells, persistent=False)  # (h, w, 2)
 
     def forward(self, feat: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-        """The map of ``B`` objects.
+        """Return the map of ``B`` objects, ``(B, dim, h, w)``.
 
         Args:
             feat: ``(1 or B, dim, h, w)``.
@@ -49,14 +49,17 @@ class PromptMaps(nn.Module):
         """
         height, width = self.cells.shape[:2]
         cells = self.cells.flatten(0, 1)  # hw 2
-        place = (points + 0.5) / 16.0  # in cells
+        place = (points + 0.5) / 16.0  # in cells; a pixel's centre is half a pixel from its corner
         near = torch.exp(-0.5 * (cells - place[:, :, None]).square().sum(-1) / _NEAR**2)  # B P hw
         alike = self._alike(feat, place)
         channels = []
         for label in (POSITIVE, NEGATIVE):
             of_kind = (labels == label)[:, :, None]
+            # Of several clicks the nearest counts, not their sum: two clicks are no stronger than one.
             channels.append((near * of_kind).amax(1))
+            # Shifted by the least cosine, so that a frame without such a click gets exactly zero.
             channels.append(torch.where(of_kind, alike, _NOWHERE).amax(1) - _NOWHERE)
+        # Points of other kinds are multiplied away: indexing by label would make shapes depend on data.
         low, high = (
             (place * (labels == label)[:, :, None]).sum(1, keepdim=True)
             for label in (TOP_LEFT, BOTTOM_RIGHT)
@@ -68,8 +71,12 @@ class PromptMaps(nn.Module):
         return drawn.transpose(1, 2).unflatten(2, (height, width))
 
     def _alike(self, feat: Tensor, place: Tensor) -> Tensor:
-        """Cosines ``(B, P, hw)`` of the features with those at each point, read between four cells."""
+        """Return cosines ``(B, P, hw)`` of the features with those at each point.
+
+        Features under a point are read between the four cells around it, as ``grid_sample`` would.
+        """
         unit = F.normalize(feat.flatten(2), dim=1)
+        # Points near the border are read at the outermost cell's centre.
         most = place.new_tensor([self.cells.shape[1], self.cells.shape[0]]) - 0.5
         held = torch.minimum(place.clamp(min=0.5), most)
         # bilinear weights by hand: a product, which every exporter knows

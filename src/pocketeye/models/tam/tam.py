@@ -1,4 +1,4 @@
-"""EfficientTAM (arXiv 2411.18933): segment anything in an image, and track it through a video.
+"""Segment anything in an image, and track it through a video: EfficientTAM (arXiv 2411.18933).
 
 The parts are given to :class:`TAM`, which holds how they work together. It keeps no state: what a frame
 leaves behind is tensors that the caller keeps, and the caller decides which of them a frame reads.
@@ -24,11 +24,11 @@ from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
 from pocketeye.models.tam.prompt_maps import PromptMaps
 from pocketeye.models.tam.target_model import TargetModel
 
-ABSENT_LOGIT = -1024.0  # of every pixel of an object that is not in the frame
+ABSENT_LOGIT = -1024.0  # SAM 2's NO_OBJ_SCORE, for every pixel: its sigmoid is zero exactly
 
 
 class Prediction(NamedTuple):
-    """What the network says about ``B`` objects in one frame."""
+    """Hold what the network says about ``B`` objects in one frame."""
 
     masks: Tensor  # (B, M, H / 4, W / 4) logits: one mask, or three that compete
     ious: Tensor  # (B, M): expected IoU of each
@@ -38,7 +38,10 @@ class Prediction(NamedTuple):
 
 
 class TAM(nn.Module):
-    """The network, made of its parts (:func:`pocketeye.models.create_tam` makes the published ones).
+    """Segment and track: the network, made of its parts.
+
+    :func:`pocketeye.models.create_tam` makes the published ones.
+
 
     Images have one size, (height, width) in multiples of 16, fixed when the parts are made.
 
@@ -86,9 +89,11 @@ class TAM(nn.Module):
         self.no_mem_embed = nn.Parameter(torch.empty(1, 1, self.dim))
         self.no_mem_pos_enc = nn.Parameter(torch.empty(1, 1, self.dim))  # in the files; not used
         self.no_obj_ptr = nn.Parameter(torch.empty(1, self.dim))
+        # 0.02 is SAM 2's, as for the embeddings of a ViT.
         for embedding in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc):
             nn.init.trunc_normal_(embedding, std=0.02)
         nn.init.trunc_normal_(self.no_obj_ptr, std=0.02)
+        # Turns a mask that the user gives into a mask prompt, at a quarter of the size.
         self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
         self.obj_ptr_proj = MLP(self.dim, self.dim, self.dim, self.dim)
 
@@ -111,7 +116,10 @@ class TAM(nn.Module):
         return self.image_encoder.encode_image(image)
 
     def without_memory(self, feat: Tensor) -> Tensor:
-        """Features of a frame in which an object is prompted for the first time."""
+        """Return features of a frame in which an object is prompted for the first time.
+
+        SAM 2 adds an embedding instead of attending to an empty memory (directly_add_no_mem_embed).
+        """
         return feat + self.no_mem_embed.transpose(1, 2)[..., None]
 
     # --- prompts to masks -------------------------------------------------------------------------
@@ -126,18 +134,19 @@ class TAM(nn.Module):
         stability_fallback: bool = True,
         details: tuple[Tensor, ...] = (),
     ) -> Prediction:
-        """Masks of ``B`` objects, from features that know their memory.
+        """Predict masks of ``B`` objects, from features that know their memory.
 
         Args:
             feat: ``(1 or B, C, h, w)``.
             points: ``(B, P, 2)`` pixels of the model's input, ``labels`` as in
                 :class:`PromptEncoder`; without them the frame is tracked.
             mask: ``(B, 1, H / 4, W / 4)`` logits, such as :func:`as_prompt` of an earlier answer.
-            multimask: three masks that compete; by default where ``P`` is 0 or 1. Two points or more
-                (so also a box) say enough for the single mask. Points that fill up a batch (label
+            multimask: three masks that compete; by default where ``P`` is 0 or 1 (SAM 2's
+                multimask_min_pt_num and multimask_max_pt_num). Two points or more, so also a box, say
+                enough for the single mask. Points that fill up a batch (label
                 -1) count, and are seen by the network: batch objects with equally many prompts.
             stability_fallback: see :func:`stable_or_best`.
-            details: of :meth:`look`, of the same frame.
+            details: of :meth:`encode_image`, of the same frame.
         """
         multimask = (points is None or points.shape[1] <= 1) if multimask is None else multimask
         decoded = self.decode(feat, points, labels, mask, details)
@@ -151,7 +160,8 @@ class TAM(nn.Module):
         mask: Tensor | None = None,
         details: tuple[Tensor, ...] = (),
     ) -> DecodedMasks:
-        """Everything that the decoder says, from arguments as of :meth:`predict`; for training."""
+        """Return all that the decoder says, from arguments as of :meth:`predict`; for training."""
+        # A frame without prompts is one with a single point that is none: so was SAM 2 trained.
         if points is None or labels is None:
             batch = feat.shape[0] if mask is None else mask.shape[0]
             points = feat.new_zeros(batch, 1, 2)
@@ -164,8 +174,8 @@ class TAM(nn.Module):
     def choose(
         self, decoded: DecodedMasks, multimask: bool, stability_fallback: bool = True
     ) -> Prediction:
-        """The answer that :meth:`predict` makes of it."""
-        if multimask:
+        """Return the prediction that :meth:`predict` makes of what the decoder says."""
+        if multimask:  # mask 0 is the one that stands alone
             masks, ious, tokens = decoded.masks[:, 1:], decoded.ious[:, 1:], decoded.tokens[:, 1:]
         elif stability_fallback:
             # The pointer is made from the single mask's token even where another mask is taken.
@@ -174,6 +184,7 @@ class TAM(nn.Module):
             tokens = decoded.tokens[:, :1]
         else:
             masks, ious, tokens = decoded.masks[:, :1], decoded.ious[:, :1], decoded.tokens[:, :1]
+        # A hard decision: SAM 2 wipes out masks and pointer of an object that it thinks is not there.
         present = decoded.score > 0
         masks = torch.where(present[..., None, None], masks, ABSENT_LOGIT)
         best = ious.argmax(1)
@@ -184,15 +195,16 @@ class TAM(nn.Module):
     def adopt_mask(
         self, feat: Tensor, mask: Tensor, details: tuple[Tensor, ...] = ()
     ) -> Prediction:
-        """A mask that the user gave becomes the answer; the network only makes the pointer.
+        """Take a mask that the user gave as the answer; the network only makes the pointer.
 
         Args:
             feat: raw features ``(1 or B, C, h, w)``, without :meth:`without_memory`.
             mask: ``(B, 1, H, W)``, 1 in the object, 0 elsewhere.
         """
-        logits = mask * 20.0 - 10.0
+        logits = mask * 20.0 - 10.0  # SAM 2's: sure either way, the sigmoid is 5e-5 from 0 or 1
         low = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
         prompt = self.mask_downsample(mask)
+        # Neither competing masks nor the fall-back: only this prediction's pointer is used.
         said = self.predict(
             feat, mask=prompt, multimask=False, stability_fallback=False, details=details
         )
@@ -245,13 +257,13 @@ class TAM(nn.Module):
         return prepared
 
     def slot_keys(self, pooled: bool = True) -> Tensor:
-        """``(slots, D, 1, L, C)``, constant: :meth:`MemoryAttention.slot_keys`."""
+        """Return what each age adds to a map's keys, ``(slots, D, 1, L, C)``: constant, keep it."""
         return self.memory_attention.slot_keys(self.maskmem_tpos_enc.flatten(1), pooled)
 
     def gather(
         self, maps: list[Memory], slots: list[int], slot_keys: Tensor, pointers: Tensor
     ) -> Memory:
-        """What a frame reads, out of prepared maps.
+        """Put together what a frame reads, out of prepared maps.
 
         Args:
             maps: of :meth:`prepare_map`: whole if there is one, pooled if there are more.
@@ -297,6 +309,7 @@ class TAM(nn.Module):
         parts = [memory.split(self._map_parts(), 1) for memory in maps]
         tokens = [own.flatten(2).transpose(1, 2) for own, _, _ in parts]
         place = self.memory_attention.memory_pos[None]
+        # Keys get the cell's place and the map's age; pointers, which come last, get neither.
         positions = [place + self.maskmem_tpos_enc[slot] for slot in slots]
         heads = pointer_tokens(pointers, self.mem_dim)
         memory = torch.cat([*tokens, heads], 1)
@@ -312,12 +325,12 @@ class TAM(nn.Module):
 
 
 def as_prompt(mask: Tensor) -> Tensor:
-    """The logits of an earlier answer, within the bounds that a mask prompt has."""
+    """Bring the logits of an earlier answer within the bounds of a mask prompt, SAM 2's 32."""
     return mask.clamp(-32.0, 32.0)
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:
-    """``x[b, index[b]]`` for each b, as ``(B, 1, …)``."""
+    """Return ``x[b, index[b]]`` for each b, as ``(B, 1, …)``."""
     index = index.view(-1, *[1] * (x.ndim - 1)).expand(-1, 1, *x.shape[2:])
     return x.gather(1, index)
 
@@ -325,7 +338,7 @@ def take(x: Tensor, index: Tensor) -> Tensor:
 def stable_or_best(
     masks: Tensor, ious: Tensor, delta: float, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """The single mask where it is stable, else the competing mask with the best expected IoU.
+    """Take the single mask where it is stable, else the competing mask with the best expected IoU.
 
     Stable: the pixels above ``delta`` are at least the share ``threshold`` of those above ``-delta``.
 
@@ -337,7 +350,7 @@ def stable_or_best(
     """
     single = masks[:, 0].flatten(1)
     inner, outer = (single > delta).sum(1), (single > -delta).sum(1)
-    # Nothing within either bound: stable.
+    # A product, not a quotient: a mask with nothing within either bound is stable.
     stable = inner >= threshold * outer
     index = torch.where(stable, 0, ious[:, 1:].argmax(1) + 1)
     return take(masks, index), take(ious, index)

@@ -1,1 +1,1 @@
-"""ONNX Runtime: writing graphs, passes over them, int8, running them."""
+"""Write ONNX graphs, rewrite them, quantise them, and run them by ONNX Runtime."""

@@ -1,4 +1,4 @@
-"""Plain convolutional networks as a list of operations: what the fast ONNX writers consume.
+"""Describe plain convolutional networks as a list of operations: what the fast ONNX writers consume.
 
 :func:`pocketeye.runtimes.onnx.lowering.lower` makes a :class:`ConvNet` of a module.
 """
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 
 class UnsupportedModule(InvalidValue):
-    """The fast writer does not know an operation; the message names it."""
+    """Tell that the fast writer does not know an operation; the message names it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class UnsupportedModule(InvalidValue):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conv:
-    """2-D convolution: weight (O, I / groups, KH, KW) and bias (O,), BatchNorm folded in."""
+    """A 2-D convolution: weight (O, I / groups, KH, KW) and bias (O,), BatchNorm folded in."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -71,7 +71,7 @@ Op = Conv | Gemm | Shuffle | Simple
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """``name = op(*inputs)``; names are values of the torch.fx graph."""
+    """Compute ``name = op(*inputs)``; names are values of the torch.fx graph."""
 
     name: str
     op: Op
@@ -81,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConvNet:
-    """A traced network: steps in execution order.
+    """Hold a traced network: steps in execution order.
 
     ``module`` is the torch.fx module whose values the steps are named after.
     """
@@ -96,6 +96,7 @@ class ConvNet:
         """Count how often each value is consumed, outputs of the network included."""
         counts = dict.fromkeys(self.shapes, 0)
         for name in (*(i for step in self.steps for i in step.inputs), *self.outputs):
+            # An output counts as a reader: what it names must not be merged away.
             counts[name] += 1
         return counts
 
@@ -112,6 +113,8 @@ def value_ranges(
 
 
 class _Recorder(fx.Interpreter):
+    """Run a traced network and note the range of each value."""
+
     def __init__(self, net: ConvNet) -> None:
         super().__init__(net.module)
         self.wanted = net.shapes.keys()
@@ -119,6 +122,7 @@ class _Recorder(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
+        # A pooling that flattens is two steps in the list and one node here; both have the same range.
         for name in (n.name, f"{n.name}_pooled"):
             if name in self.wanted:
                 low, high = (float(v) for v in torch.aminmax(value))

@@ -1,4 +1,4 @@
-"""A session of ONNX Runtime: called, bound and profiled."""
+"""Open a session of ONNX Runtime: to be called, bound and profiled."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Random weights decay into denormals, which would be timed as slow arithmetic.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    # A thread that spins while it waits keeps a core busy for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
+    options.log_severity_level = 4  # fatal only: what matters comes as an exception
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
@@ -68,7 +69,7 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
 
 
 class OrtExecutable(Executable):
-    """An ONNX file opened with a fixed number of threads."""
+    """Run an ONNX file opened with a fixed number of threads."""
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.artifact, self.threads = artifact, threads
@@ -87,6 +88,7 @@ class OrtExecutable(Executable):
     def _bind(self, session: Any, arrays: tuple[np.ndarray, ...]) -> Callable[[], None]:
         binding = session.io_binding()
         for spec, array in zip(self.artifact.inputs, arrays, strict=True):
+            # A copy: the caller may change its array, and the bound call must not.
             binding.bind_ortvalue_input(spec.name, ort.OrtValue.ortvalue_from_numpy(array.copy()))
         for spec in self.artifact.outputs:
             value = ort.OrtValue.ortvalue_from_shape_and_type(
@@ -96,6 +98,7 @@ class OrtExecutable(Executable):
         run, flushed = session.run_with_iobinding, flushes_denormals()
 
         def call() -> None:
+            # By hand and not by denormals(): its generator would be timed with every call.
             torch.set_flush_denormal(True)
             try:
                 run(binding)
@@ -121,6 +124,7 @@ class OrtExecutable(Executable):
 def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
     nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
+        # Other events of a node are not the time of its kernel.
         if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
             nodes[event["name"].removesuffix(_KERNEL)].append(event)
     timings = []

@@ -1,4 +1,4 @@
-"""The fast way to int8 ONNX: static QDQ written straight from one calibration pass in torch.
+"""Write int8 ONNX fast: static QDQ straight from one calibration pass in torch.
 
 Activations are uint8 with a zero point, weights int8 per output channel, biases int32, in the
 pattern ONNX Runtime fuses into QLinear kernels. A ReLU disappears: quantising its output with zero
@@ -47,7 +47,7 @@ def boundary_shape(shape: Shape, boundary: Boundary) -> Shape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantParams:
-    """``real = scale * (stored - zero_point)``, stored in 0…255."""
+    """Hold ``real = scale * (stored - zero_point)``, stored in 0…255."""
 
     scale: float
     zero_point: int
@@ -55,6 +55,7 @@ class QuantParams:
     @classmethod
     def of(cls, low: float, high: float) -> QuantParams:
         """Return parameters that cover [low, high] and represent zero exactly."""
+        # A range without zero would make zero padding a value that bytes cannot hold.
         low, high = min(low, 0.0), max(high, 0.0)
         scale = float(np.float32((high - low) / 255)) or 1.0
         return cls(scale=scale, zero_point=round(-low / scale))
@@ -62,7 +63,7 @@ class QuantParams:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Int8Model:
-    """A model and the quantisation of its inputs and outputs, in order."""
+    """Hold a model and the quantisation of its inputs and outputs, in order."""
 
     model: onnx.ModelProto
     inputs: tuple[QuantParams, ...]
@@ -104,6 +105,7 @@ def _fuse_relu(net: ConvNet) -> ConvNet:
 
 
 def _requantises(step: Step) -> bool:
+    # What these compute gets a scale of its own; others hand on the scale of their source.
     return isinstance(step.op, Conv | Gemm) or step.op == Simple(kind="Add")
 
 
@@ -139,6 +141,7 @@ class _Writer:
             value_infos(inputs, shapes[: len(inputs)], dtype),
             value_infos(outputs, shapes[len(inputs) :], dtype),
         )
+        # Exact GELU would leave the integers: see the table above.
         tabulate_gelu(model)
         return Int8Model(
             model=model,
@@ -206,10 +209,13 @@ def quantize_weight(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give int8 weight, scale per output channel (axis 0), and the int32 bias that fits them."""
     flat = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
+    # 127 and not 128: a symmetric range needs no zero point, and -128 stays unused.
     scale = np.maximum(flat / 127, 1e-9)
     # A channel that is (almost) dead must not push its bias out of the range of int32.
     scale = np.maximum(scale, np.abs(bias) / (input_scale * 2**30)).astype(np.float32)
+    # Output channels come first in convolutions and in linear layers alike.
     shape = (-1,) + (1,) * (weight.ndim - 1)
     stored = np.clip(np.rint(weight / scale.reshape(shape)), -127, 127).astype(np.int8)
+    # The scale of a bias is that of the products it is added to: the kernel adds integers.
     stored_bias = np.rint(bias.astype(np.float64) / (scale.astype(np.float64) * input_scale))
     return stored, scale, stored_bias.astype(np.int32)

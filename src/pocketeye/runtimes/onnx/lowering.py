@@ -1,4 +1,4 @@
-"""From a module to a :class:`ConvNet`.
+"""Turn a module into a :class:`ConvNet`.
 
 :func:`lower` traces a module with torch.fx and folds every BatchNorm into the convolution before it
 (eval mode, in float64). Only what FBNet and CAS-ViT's additive blocks are made of is known; anything
@@ -37,6 +37,7 @@ _ELEMENTWISE = {nn.Sigmoid: "Sigmoid", nn.GELU: "Gelu"}
 
 
 class _Tracer(fx.Tracer):
+    # Leaves: their own operations (reshape, pooling by configuration) are known here as one step.
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         leaves = (ChannelShuffle, SelectAdaptivePool2d, DropPath)
         return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
@@ -61,6 +62,8 @@ def lower(module: nn.Module, input_shapes: Sequence[Shape]) -> ConvNet:
 
 
 class _Lowering:
+    """Visit the nodes of a traced module in order, and list their operations."""
+
     def __init__(self, module: fx.GraphModule, input_shapes: Sequence[Shape]) -> None:
         self.module = module
         self.modules = dict(module.named_modules())
@@ -148,8 +151,10 @@ class _Lowering:
 
     def _function(self, node: fx.Node) -> None:
         target: Callable[..., Any] | str = node.target
+        # Every spelling of a sum: `a + b`, `torch.add`, `a.add(b)`, `a += b`.
         if target in (operator.add, torch.add, "add", operator.iadd, "add_"):
             self._add(node, inplace=target in (operator.iadd, "add_"))
+        # The shapes broadcast: a gate has one value per pixel or per channel.
         elif target in (operator.mul, torch.mul, "mul"):
             self._mul(node)
         elif target in (F.relu, torch.relu, "relu", "relu_", torch.relu_, F.relu_):
@@ -177,11 +182,13 @@ class _Lowering:
         if m.padding_mode != "zeros" or isinstance(m.padding, str):
             raise UnsupportedModule(f"Conv2d with {m.padding_mode} padding {m.padding!r}")
         n, channels, *sides = self._shape(source)
+        # fx runs nothing, so that a wrong input would first be found by the runtime.
         if channels != m.in_channels:
             raise InvalidValue(
                 f"{node.name!r} expects {m.in_channels} channels, got {channels}: wrong input"
             )
         padding, out = _pair(m.padding), []
+        # The output size of a convolution, as PyTorch documents it.
         for i, side in enumerate(sides):
             reach = m.dilation[i] * (m.kernel_size[i] - 1) + 1
             out.append((side + 2 * padding[i] - reach) // m.stride[i] + 1)
@@ -201,6 +208,7 @@ class _Lowering:
     def _linear(self, node: fx.Node, m: nn.Linear) -> None:
         source = _only(node)
         shape = self._shape(source)
+        # Gemm takes matrices; a linear layer over pixels would be another operator.
         if len(shape) != 2:
             raise UnsupportedModule(f"Linear on {len(shape)} dimensions ({node.target!r})")
         weight, bias = _values(m)

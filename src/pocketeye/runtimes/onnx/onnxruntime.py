@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the default runtime.
+"""Run networks by ONNX Runtime on the CPU: the default runtime.
 
 A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
 is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
@@ -50,7 +50,7 @@ FILE = "model.onnx"
 
 
 class OnnxRuntime(Runtime):
-    """ONNX Runtime: exports to ``model.onnx`` and runs it with the CPU provider."""
+    """Export to ``model.onnx`` and run it with ONNX Runtime's CPU provider."""
 
     name: ClassVar[str] = "onnxruntime"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
@@ -76,6 +76,7 @@ class OnnxRuntime(Runtime):
         check_precision(self, request.precision)
         if request.for_timing:
             return self._write_fast(request, folder)
+        # The exporter's graph is for users, who have floats.
         if request.boundary != "float":
             raise InvalidValue("quantised inputs and outputs are only for graphs that are timed")
         example, names = request.example_inputs, list(request.input_names)
@@ -194,8 +195,8 @@ def _torch_export(request: ExportRequest, path: Path) -> None:
             request.module,
             request.example_inputs,
             path,
-            dynamo=True,
-            external_data=False,
+            dynamo=True,  # the exporter that is maintained; the older one is deprecated
+            external_data=False,  # one file: a browser fetches no second one
             opset_version=OPSET,
             verbose=False,
             input_names=list(request.input_names),
@@ -216,16 +217,20 @@ def _quantize(
     prepared = source.with_name("prepared.onnx")
     with warnings.catch_warnings(), _quiet_root_logger():
         warnings.simplefilter("ignore")
+        # All shapes are static: there are no symbols to infer.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
+        # Before quantisation, which then sees an operator that has an int8 kernel.
         pool_globally(model)
         quantize_static(
             model,
             target,
             _Reader(input_names, calibration, example),
             quant_format=QuantFormat.QDQ,
+            # uint8: with int8 activations ONNX Runtime computes part of a network in float on x86.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            # One scale for a layer would be that of its largest channel: depthwise ones differ widely.
             per_channel=True,
         )
     quantized = onnx.load(target)
@@ -246,7 +251,7 @@ def _quiet_root_logger() -> Iterator[None]:
 
 
 class _Reader:
-    """Feeds calibration tuples to onnxruntime's quantiser; the example where there are none."""
+    """Feed calibration tuples to onnxruntime's quantiser; the example where there are none."""
 
     def __init__(
         self,

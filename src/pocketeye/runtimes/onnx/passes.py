@@ -1,4 +1,4 @@
-"""Rewritings of an ONNX graph that its runtime does not do by itself."""
+"""Rewrite an ONNX graph where its runtime does not do so by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGMOID_SCALE, _SIGMOID_ZERO = "gelu_sigmoid_scale", "gelu_sigmoid_zero"
 
 
 def pool_globally(model: onnx.ModelProto) -> int:
-    """Turn means over both sides of a map into ``GlobalAveragePool``; returns how many.
+    """Turn means over both sides of a map into ``GlobalAveragePool``; return how many.
 
     Shapes must be inferred already (a map is known by its four dimensions).
 
@@ -50,7 +50,7 @@ def pool_globally(model: onnx.ModelProto) -> int:
 
 
 def tabulate_gelu(model: onnx.ModelProto) -> int:
-    """In a QDQ graph, compute ``Gelu`` as ``x * sigmoid(1.702 x)`` in 8 bits; returns how many.
+    """Compute ``Gelu`` of a QDQ graph as ``x * sigmoid(1.702 x)`` in 8 bits; return how many.
 
     ONNX Runtime has a table look-up for a quantised sigmoid and none for GELU, which it computes in
     float between a dequantisation and a quantisation. The factor 1.702 costs nothing: it is put into
@@ -73,6 +73,7 @@ def tabulate_gelu(model: onnx.ModelProto) -> int:
         made[place] = list(_sigmoid_gelu(node, source, steeper))
     if made:
         for name, constant in (
+            # Sigmoid ends below 1, so 1/256 is the step that uses all bytes.
             (_SIGMOID_SCALE, np.asarray(1 / 256, np.float32)),
             (_SIGMOID_ZERO, np.asarray(0, np.uint8)),
         ):
@@ -82,7 +83,7 @@ def tabulate_gelu(model: onnx.ModelProto) -> int:
 
 
 def answer_in_float(model: onnx.ModelProto) -> int:
-    """In a QDQ graph, take the quantisation off outputs that are products; returns how many.
+    """Take the quantisation off outputs of a QDQ graph that are products; return how many.
 
     The range of the answers is that of the calibration images. Logits above it, as of images that the
     network is surer of, would all become its end, and the first of them the answer. ONNX Runtime's
@@ -146,7 +147,7 @@ def _replace(graph: onnx.GraphProto, made: dict[int, list[onnx.NodeProto]]) -> N
 
 
 def _copied(node: onnx.NodeProto) -> onnx.NodeProto:
-    # a node taken from a graph dies with the graph's list
+    # A node taken from a graph dies with the graph's list.
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     return copy

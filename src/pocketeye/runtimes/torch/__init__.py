@@ -1,1 +1,1 @@
-"""torch as a runtime: `torch.export` programs, saved and run."""
+"""Use torch as a runtime: save and run ``torch.export`` programs."""

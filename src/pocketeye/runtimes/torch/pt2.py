@@ -1,4 +1,4 @@
-"""``.pt2`` files that are safe to open.
+"""Open ``.pt2`` files safely.
 
 ``torch.export.load`` unpickles some parts of an archive, evaluates texts as code and resolves any
 name below ``torch``. So :func:`load_pt2` first reads the archive as plain zip and JSON, and opens it
@@ -23,6 +23,7 @@ from torch import fx
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import parse_json, require_bounded, require_file
 
+# Every member that torch.export writes for a program without pickles; any other is refused.
 _MEMBERS = re.compile(
     r"[^/]+/(archive_format|archive_version|byteorder|\.data/(version|serialization_id|alignment)"
     r"|models/model\.json|data/weights/(weight_\d+|model_weights_config\.json)"
@@ -91,9 +92,11 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
     for name in names:
         if not _MEMBERS.fullmatch(name):
             raise _refused(path, f"the member {name!r}")
+    # What is checked must be what torch reads: of two members of a name it might take the other.
     if len({name.lower() for name in names}) != len(names):
         raise _refused(path, "two members of one name")
     (root,) = {name.split("/", 1)[0] for name in names}
+    # Empty, as save_pt2 leaves it: anything in it would be unpickled.
     if archive.read(f"{root}/data/sample_inputs/model.pt"):
         raise _refused(path, "pickled example inputs")
     for config in ("weights/model_weights", "constants/model_constants"):

@@ -1,6 +1,6 @@
-"""PyTorch itself: torch.export to a ``.pt2`` file, run eagerly on the CPU, in fp32.
+"""Run networks by PyTorch itself: torch.export to a ``.pt2`` file, run eagerly on the CPU, in fp32.
 
-What a network costs without any deployment runtime; it also serves where ONNX cannot go.
+This is what a network costs without any deployment runtime; it also serves where ONNX cannot go.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _WARM_UP = 3
 
 
 class TorchRuntime(Runtime):
-    """PyTorch itself: exports to ``model.pt2`` and runs it eagerly."""
+    """Export to ``model.pt2`` and run it eagerly, by PyTorch itself."""
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
@@ -56,6 +56,7 @@ class TorchRuntime(Runtime):
     def flags(self) -> dict[str, Any]:
         return {
             "mode": "eager",
+            # Part of each record: channels_last has other latencies.
             "memory_format": "contiguous",
             "denormals_as_zero": True,
             "mkldnn": bool(torch.backends.mkldnn.is_available()),
@@ -93,7 +94,7 @@ class TorchRuntime(Runtime):
 
 
 class TorchExecutable(Executable):
-    """An exported program run under inference mode.
+    """Run an exported program under inference mode.
 
     The number of threads and the treatment of denormals are global in torch; every call sets them
     and puts the old values back, which costs two microseconds.
@@ -135,17 +136,19 @@ class TorchExecutable(Executable):
 
     def _tensors(self, arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
         check_arrays(self.artifact.inputs, arrays)
+        # A copy: numpy's memory may be read-only, or change under a bound call.
         return [torch.from_numpy(array.copy()) for array in arrays]
 
 
 class _Stopwatch(fx.Interpreter):
-    """Runs a graph node by node and adds up the time of every operator."""
+    """Run a graph node by node and add up the time of every operator."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.timings: dict[str, OpTiming] = {}
 
     def run_node(self, n: fx.Node) -> Any:
+        # Placeholders and outputs compute nothing.
         if n.op != "call_function":
             return super().run_node(n)
         start = time.perf_counter_ns()

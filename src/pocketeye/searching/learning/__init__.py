@@ -1,1 +1,1 @@
-"""Training a supernet: weights and theta in turn, over one or several processes."""
+"""Train a supernet: weights and theta in turn, over one or several processes."""

@@ -1,4 +1,4 @@
-"""Several processes without DDP's reducer, whose fixed set of gradients a changing path breaks."""
+"""Use several processes without DDP's reducer, whose fixed set of gradients a changing path breaks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from torch import Tensor, nn
 
 
 class UnwrappedDDP(DDPStrategy):
-    """DDP's processes, launcher and collectives, with the module left as it is.
+    """Use DDP's processes, launcher and collectives, with the module left as it is.
 
     Gradients are averaged by :func:`average_gradients` after each backward pass.
     """
 
     def configure_ddp(self) -> None:
+        # Each process initialised its own weights: they begin with those of rank 0.
         assert isinstance(self.model, nn.Module)
         broadcast([*self.model.parameters(), *self.model.buffers()])
 
 
 def world_size() -> int:
-    """Processes that take part; 1 outside a process group."""
+    """Return how many processes take part; 1 outside a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -36,12 +37,12 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         return
     grads = [p.grad for p in parameters if p.grad is not None]
     if grads:
-        _in_one(grads, dist.all_reduce)
+        _in_one(grads, dist.all_reduce)  # a sum: gloo has no mean
         torch._foreach_div_(grads, float(world_size()))
 
 
 def average(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Means over the processes of scalars that all of them have."""
+    """Return means over the processes of scalars that all of them have."""
     result = dict(values)
     if world_size() > 1 and values:
         flat = torch.stack(list(values.values()))
@@ -51,7 +52,7 @@ def average(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def broadcast(tensors: Iterable[Tensor]) -> None:
-    """Overwrite with the values of rank 0, one broadcast a dtype."""
+    """Overwrite tensors with the values of rank 0, in one broadcast a dtype."""
     if world_size() == 1:
         return
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
@@ -62,6 +63,7 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
 
 
 def _in_one(tensors: Sequence[Tensor], collective: Any) -> None:
+    # One call for all: the cost of a collective is that of its start, for tensors as small as these.
     with torch.no_grad():
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         collective(flat)

@@ -1,4 +1,4 @@
-"""``theta.csv``: the probability of every candidate after every epoch."""
+"""Write ``theta.csv``: the probability of every candidate after every epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THETA = "theta.csv"
 
 
 class ThetaLog(Callback):
-    """Appends ``softmax(theta)`` of a :class:`SearchTask` to ``theta.csv`` when an epoch ends.
+    """Append ``softmax(theta)`` of a :class:`SearchTask` to ``theta.csv`` when an epoch ends.
 
     One line an epoch and layer (both from 0), one column an op, empty where the op is illegal.
     """
@@ -37,7 +37,7 @@ class ThetaLog(Callback):
         table = pl_module.theta.probabilities().detach().cpu().tolist()
         for layer, (row, position) in enumerate(zip(table, self.space.positions, strict=True)):
             cells = (
-                f"{p:.9g}" if op in position.candidates else ""
+                f"{p:.9g}" if op in position.candidates else ""  # nine digits tell any fp32 number
                 for op, p in zip(self.space.ops, row, strict=True)
             )
             kept.append(",".join([str(epoch), str(layer), *cells]))

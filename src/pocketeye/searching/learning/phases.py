@@ -1,4 +1,4 @@
-"""The two halves of an epoch: weights first, then theta, on images of their own."""
+"""Divide an epoch into two halves: weights first, then theta, on images of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.errors import InvalidValue
 
 
 class Phase(IntEnum):
-    """What a step trains."""
+    """Say what a step trains; the value is the number of its optimiser."""
 
     WEIGHTS = 0
     THETA = 1
@@ -22,7 +22,7 @@ Batch = tuple[int, Tensor, Tensor]
 
 
 class Loader(Protocol):
-    """Batches (images (B, C, S, S), labels (B,)), anew at every ``iter``."""
+    """Give batches (images (B, C, S, S), labels (B,)), anew at every ``iter``."""
 
     def __len__(self) -> int: ...
 
@@ -30,8 +30,9 @@ class Loader(Protocol):
 
 
 class PhaseLoader:
-    """All batches of ``weights``, then, once warm-up is over, all of ``theta``; as (phase, images,
-    labels).
+    """Give all batches of ``weights``, then, once warm-up is over, all of ``theta``.
+
+    A batch is (phase, images, labels).
 
     Args:
         weights: loader of the images that train weights.
@@ -54,20 +55,21 @@ class PhaseLoader:
 
     @property
     def sampler(self) -> PhaseLoader:
-        """Lightning tells the epoch to ``loader.sampler``."""
+        """Itself: Lightning tells the epoch to ``loader.sampler``."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Called before an epoch; passed on to the samplers of both loaders."""
+        """Pass the number of the epoch that begins on to the samplers of both loaders."""
         self.epoch = epoch
         for loader in (self.weights, self.theta):
+            # The sampler sits in the loader or in its batch sampler, by how the loader was made.
             for holder in (loader, getattr(loader, "batch_sampler", None)):
                 set_epoch = getattr(getattr(holder, "sampler", None), "set_epoch", None)
                 if callable(set_epoch):
                     set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Batches of an epoch after warm-up (those before are shorter)."""
+        """Return the batches of an epoch after warm-up (those before are shorter)."""
         return len(self.weights) + len(self.theta)
 
     def __iter__(self) -> Iterator[Batch]:

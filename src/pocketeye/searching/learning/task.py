@@ -1,4 +1,4 @@
-"""The search as a Lightning module: weights and theta in turn (FBNet, section 3.2)."""
+"""Search, as a Lightning module: weights and theta in turn (FBNet, section 3.2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class SearchTask(LightningModule):
-    """Trains weights on one part of the images and theta on the other, in turn within an epoch.
+    """Train weights on one part of the images and theta on the other, in turn within an epoch.
 
     =============  ==============================  ========================================
     step           mode ``fast``                   mode ``paper``
@@ -52,10 +52,12 @@ class SearchTask(LightningModule):
     ) -> None:
         super().__init__()
         self.loss = loss
+        # Two optimisers, of which a step uses one.
         self.automatic_optimization = False
         self.supernet, self.theta, self.config = supernet, theta, config
         self.objective = config.build_objective()
         self.control = config.build_control()
+        # A buffer, so that a resumed run goes on with it.
         self.register_buffer("control_integral", torch.zeros(()))
         self._phase: Phase | None = None
         self._steps: dict[Phase, int] = {}
@@ -85,7 +87,7 @@ class SearchTask(LightningModule):
             group["lr"] = schedule.cosine(self.config.lr, self.current_epoch / self.config.epochs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step of either kind; returns the detached loss."""
+        """Take one step of either kind; return the detached loss."""
         number, images, labels = batch
         phase = Phase(number)
         self._enter(phase)
@@ -97,7 +99,7 @@ class SearchTask(LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        # each process saw other images, so the running statistics have drifted apart
+        # Each process saw other images, so the running statistics have drifted apart.
         distributed.broadcast(self.supernet.buffers())
         summary = self._summary()
         self.log_dict(summary)
@@ -109,12 +111,12 @@ class SearchTask(LightningModule):
             self._warn_of_collapse(summary)
 
     def expected_latency_ms(self) -> float:
-        """Exact mean latency of networks drawn from ``softmax(theta)``, whatever the temperature."""
+        """Return the exact mean latency of networks from ``softmax(theta)``, at any temperature."""
         with self._full_precision(), torch.no_grad():
             return float(self.theta.latency(self.theta.probabilities()))
 
     def pressure(self) -> float:
-        """What multiplies the latency term now: the ramp, times lambda where it is controlled."""
+        """Return what multiplies the latency term now: the ramp, times lambda where it is controlled."""
         if self.control is None:
             return self.ramp
         return self.ramp * self.control.multiplier(float(self.control_integral), self._gap())
@@ -123,6 +125,7 @@ class SearchTask(LightningModule):
         noise = self._noise()
         if self.config.mode == "fast":
             warm = self.current_epoch < self.config.warmup_epochs
+            # Uniform in warm-up: every candidate is trained equally before theta may prefer one.
             path = (self.theta.draw_uniform if warm else self.theta.draw)(noise)
             loss = self.loss(self.supernet.forward_path(images, path), labels)
         else:
@@ -133,6 +136,7 @@ class SearchTask(LightningModule):
 
     def _theta_step(self, images: Tensor, labels: Tensor) -> Tensor:
         noise = self._noise(len(images) if self.config.per_image_gumbel else None)
+        # BN by the batch alone: statistics of the images of theta must not enter the weights.
         with self.supernet.batch_statistics_only():
             loss, ce, latency = self._mixture_loss(images, labels, noise)
         self._update(loss, Phase.THETA)
@@ -148,7 +152,8 @@ class SearchTask(LightningModule):
     def _mixture_loss(
         self, images: Tensor, labels: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(Loss, CE, latency in ms) of one Gumbel draw."""
+        """Return (loss, CE, latency in ms) of one Gumbel draw."""
+        # fp32 outside of autocast: milliseconds and small probabilities do not fit half precision.
         with self._full_precision():
             weights = self.theta.mixture(noise, self.temperature)
             latency = self.theta.latency(weights)
@@ -167,12 +172,13 @@ class SearchTask(LightningModule):
         if phase is Phase.WEIGHTS and self.config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         optimiser.step()
-        # None, not zero: momentum must not move the candidates of other paths
+        # None, not zero: momentum must not move the candidates of other paths.
         optimiser.zero_grad(set_to_none=True)
 
     def _enter(self, phase: Phase) -> None:
         if phase is not self._phase:
             self._phase = phase
+            # Frozen weights need no gradients of their own: that saves a part of each step of theta.
             self.supernet.requires_grad_(phase is Phase.WEIGHTS)
             self.theta.requires_grad_(phase is Phase.THETA)
 
@@ -181,7 +187,7 @@ class SearchTask(LightningModule):
         return optimisers[phase.value]
 
     def _noise(self, num_images: int | None = None) -> Tensor:
-        """Gumbel noise (L, C), or (B, L, C) of this process's own images."""
+        """Draw Gumbel noise (L, C), or (B, L, C) of this process's own images."""
         assert self._phase is not None
         where = (self.config.seed, self.current_epoch, self._phase.value, self._steps[self._phase])
         shape = tuple(self.theta.mask.shape)
@@ -198,13 +204,13 @@ class SearchTask(LightningModule):
         return self.expected_latency_ms() / self.objective.target_ms - 1
 
     def _count(self, name: str, value: Tensor) -> None:
-        # summed on the device: reading each value would make an accelerator wait
+        # Summed on the device: reading each value would make an accelerator wait.
         value = value.detach().float()
         self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._counts[name] += 1
 
     def _summary(self) -> dict[str, float]:
-        """The numbers of this epoch (see docs/searching.md for each)."""
+        """Return the numbers of this epoch (see docs/searching.md for each)."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         row = {name: float(value) for name, value in distributed.average(means).items()}
         expected, (nats, fraction) = self.expected_latency_ms(), self.theta.entropy()
@@ -225,6 +231,7 @@ class SearchTask(LightningModule):
         return row
 
     def _warn_of_collapse(self, row: dict[str, float]) -> None:
+        # A warning and no error: a small space may be settled early and rightly.
         done = (self.current_epoch + 1) / self.config.epochs
         if done < 0.6 and row["entropy_fraction"] < 0.05:
             logger.warning(
@@ -236,7 +243,7 @@ class SearchTask(LightningModule):
         open_ = [number for number, p in enumerate(positions) if "skip" in p.candidates]
         if not open_:
             return
-        # an argmax means little while theta is flat
+        # An argmax means little while theta is flat.
         chance = self.theta.probabilities().detach()[open_, ops.index("skip")]
         skipped = int((chance > 0.5).sum())
         if len(open_) >= 4 and skipped > 0.8 * len(open_):

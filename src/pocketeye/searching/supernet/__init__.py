@@ -1,1 +1,1 @@
-"""FBNet's supernet: mixtures of candidate blocks, and theta."""
+"""Build FBNet's supernet: mixtures of candidate blocks, and theta."""

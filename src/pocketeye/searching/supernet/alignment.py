@@ -1,4 +1,4 @@
-"""A start from which one path at a time can be learnt: all candidates of a layer begin alike.
+"""Begin so that one path at a time can be learnt: all candidates of a layer start alike.
 
 With candidates initialised independently, a sampled path meets other features at every layer than
 the last one did, and a thousand one-path steps on a ten-layer space leave the loss where it was.
@@ -61,12 +61,14 @@ def _nests(small: InvertedResidual, large: InvertedResidual) -> bool:
 
 
 def _embed(small: InvertedResidual, large: InvertedResidual) -> None:
+    # The taps of the small kernel go into the middle of the large one, whose border begins at zero.
     chs, taps = small.conv_dw.out_channels, small.conv_dw.kernel_size[0]
     border = (large.conv_dw.kernel_size[0] - taps) // 2
     middle = slice(border, border + taps)
     assert isinstance(small.conv_pw, nn.Conv2d)
     assert isinstance(large.conv_pw, nn.Conv2d)
     large.conv_pw.weight[:chs] = small.conv_pw.weight
+    # Only the channels of the small block: further ones keep random taps, and so receive gradients.
     large.conv_dw.weight[:chs] = 0.0
     large.conv_dw.weight[:chs, :, middle, middle] = small.conv_dw.weight
     large.conv_pwl.weight[:, :chs] = small.conv_pwl.weight

@@ -1,4 +1,4 @@
-"""The weighted sum of candidates, with a backward pass that reads every map once."""
+"""Sum candidates with weights, in a backward pass that reads every map once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 
 def mix(maps: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """Sum of ``weights[..., i] * maps[i]``.
+    """Return the sum of ``weights[..., i] * maps[i]``.
 
     Args:
         maps: K tensors (B, D, H, W) of one dtype.
@@ -23,11 +23,14 @@ def mix(maps: Sequence[Tensor], weights: Tensor) -> Tensor:
 
 
 class _Mix(torch.autograd.Function):
+    """Compute :func:`mix`, with a backward pass of its own."""
+
     @staticmethod
     def forward(ctx: Any, weights: Tensor, *maps: Tensor) -> Tensor:
         ctx.save_for_backward(weights, *maps)
         total = maps[0] * _column(weights, 0, maps[0])
         for i, item in enumerate(maps[1:], 1):
+            # In place, so that one map is held and not one per candidate.
             total.addcmul_(item, _column(weights, i, item))
         return total
 
@@ -37,6 +40,7 @@ class _Mix(torch.autograd.Function):
         weights, *maps = ctx.saved_tensors
         grad = grads[0]
         grad_maps = [
+            # Frozen weights need no gradients of maps that nothing before them can use.
             grad * _column(weights, i, item) if ctx.needs_input_grad[i + 1] else None
             for i, item in enumerate(maps)
         ]
@@ -52,8 +56,9 @@ def _column(weights: Tensor, i: int, like: Tensor) -> Tensor:
 
 
 def _inner(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-    """Inner product of two maps: a scalar, or one number an image where weights are per image."""
+    """Return the inner product of two maps: a scalar, or one number an image for weights per image."""
     if all(t.is_contiguous(memory_format=torch.channels_last) for t in (a, b)):
         a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)  # then flattening copies nothing
     start = weights.ndim - 1
+    # In fp32: in half precision a sum over a whole map would lose its small terms.
     return torch.linalg.vecdot(a.float().flatten(start), b.float().flatten(start))

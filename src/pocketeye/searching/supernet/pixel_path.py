@@ -1,4 +1,4 @@
-"""One network of a supernet of segmenters."""
+"""Run one network of a supernet of segmenters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pocketeye.models.dense.pixel_head import PixelHead
 
 
 class PixelPath(nn.Module):
-    """Images (B, C, H, W) to logits (B, K, H, W), by the blocks of one architecture."""
+    """Turn images (B, C, H, W) into logits (B, K, H, W), by the blocks of one architecture."""
 
     def __init__(self, stem: nn.Module, blocks: Sequence[nn.Module], head: PixelHead) -> None:
         super().__init__()

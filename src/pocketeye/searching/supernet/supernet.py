@@ -1,4 +1,4 @@
-"""The supernet: every candidate of every layer with weights of its own (FBNet, section 3.2).
+"""Hold every candidate of every layer with weights of its own (FBNet, section 3.2).
 
 Index convention, everywhere in this room: candidate ``c`` of layer ``l`` is column ``c`` of
 ``space.ops``, so theta, mixture weights, latency matrices and ``SuperNet.mask`` all have the shape
@@ -31,7 +31,7 @@ from pocketeye.searching.supernet.pixel_path import PixelPath
 
 
 class SuperNet(nn.Module):
-    """Stem, layers of candidates and head of a search space.
+    """Run stem, layers of candidates and head of a search space.
 
     Args:
         space: the search space; also kept as ``self.space``.
@@ -62,19 +62,21 @@ class SuperNet(nn.Module):
         if aligned:
             for layer in self._layers():
                 align(layer.values())
+        # Not saved: it follows from the space.
         legal = [[op in position.candidates for op in space.ops] for position in space.positions]
         self.register_buffer("mask", torch.tensor(legal), persistent=False)
 
     @property
     def num_layers(self) -> int:
+        """Number of searched layers."""
         return len(self.layers)
 
     def forward(self, x: Tensor, choices: Sequence[int]) -> Tensor:
-        """The same as :meth:`forward_path`."""
+        """Do the same as :meth:`forward_path`."""
         return self.forward_path(x, choices)
 
     def forward_path(self, x: Tensor, choices: Sequence[int]) -> Tensor:
-        """One network of the space: images (B, in_chans, S, S) to logits (B, num_classes), or with
+        """Run one network of the space: images (B, in_chans, S, S) to logits (B, num_classes), or with
         a pixel head images (B, in_chans, H, W) to logits (B, K, H, W).
 
         Args:
@@ -89,7 +91,7 @@ class SuperNet(nn.Module):
         return self._through(x, chosen)
 
     def forward_mixture(self, x: Tensor, weights: Tensor, *, checkpointing: bool = False) -> Tensor:
-        """Every layer as the weighted sum of its candidates (FBNet, equation 5).
+        """Run every layer as the weighted sum of its candidates (FBNet, equation 5).
 
         Args:
             x: images (B, in_chans, S, S).
@@ -114,7 +116,7 @@ class SuperNet(nn.Module):
         return self._through(x, mixed)
 
     def _through(self, x: Tensor, step: Callable[[int, nn.ModuleDict, Tensor], Tensor]) -> Tensor:
-        """Stem, every layer by ``step(number, layer, x)``, head."""
+        """Run the stem, every layer by ``step(number, layer, x)``, and the head."""
         size, maps = x.shape[-2:], {}
         wanted = self.head.layers if isinstance(self.head, PixelHead) else ()
         x = self.stem(x)
@@ -126,12 +128,12 @@ class SuperNet(nn.Module):
 
     @contextmanager
     def batch_statistics_only(self) -> Iterator[None]:
-        """BN normalises by the batch as in training, and leaves its running statistics alone."""
+        """Let BN normalise by the batch as in training, and leave its running statistics alone."""
         with _untracked(self):
             yield
 
     def subnet(self, architecture: Architecture) -> nn.Module:
-        """A network of the space with a copy of the supernet's weights and BN statistics.
+        """Copy a network of the space with the supernet's weights and BN statistics.
 
         Nothing is shared: recalibrating or training the copy does not touch the supernet. Its BN
         statistics are the supernet's, which belong to a mixture of paths: recalibrate before use.
@@ -139,6 +141,7 @@ class SuperNet(nn.Module):
         Raises:
             InvalidValue: the architecture does not belong to the space.
         """
+        # The space builds it again: another stem, head or size would be another network.
         ours = self.space.architecture(self.space.choices(architecture), architecture.name)
         if ours != architecture:
             raise InvalidValue(
@@ -169,7 +172,7 @@ def _norms(module: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def _untracked(module: nn.Module) -> Iterator[None]:
-    # in training mode BN looks at this flag alone to decide whether to update its buffers
+    # In training mode BN looks at this flag alone to decide whether to update its buffers.
     tracked = [norm for norm in _norms(module) if norm.track_running_stats]
     for norm in tracked:
         norm.track_running_stats = False
@@ -182,11 +185,12 @@ def _untracked(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _unmoved(module: nn.Module) -> Iterator[None]:
-    # unlike _untracked this keeps the buffers in the graph, as a recomputation has to
+    # Unlike _untracked this keeps the buffers in the graph, as a recomputation has to.
     norms = _norms(module)
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm, (_, batches) in zip(norms, before, strict=True):
         assert batches is not None
+        # With a momentum of zero the running mean is "updated" to what it was.
         norm.momentum, norm.num_batches_tracked = 0.0, batches.clone()
     try:
         yield
@@ -196,11 +200,11 @@ def _unmoved(module: nn.Module) -> Iterator[None]:
 
 
 class _Recompute:
-    """Contexts of a checkpointed layer: the second forward pass must not count the batch again."""
+    """Give the contexts of a checkpointed layer: its second pass must not count the batch again."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
-        # the backward pass may run after batch_statistics_only() has ended
+        # The backward pass may run after batch_statistics_only() has ended.
         self.again = _unmoved if any(n.track_running_stats for n in _norms(layer)) else _untracked
 
     def __call__(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:

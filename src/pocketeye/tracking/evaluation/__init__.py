@@ -1,1 +1,1 @@
-"""Judging trackers on videos with truth: J, F, J&F; baselines that need no training."""
+"""Judge trackers on videos with truth: J, F, J&F; baselines that need no training."""

@@ -1,4 +1,4 @@
-"""Following without learning: what a tracker has to beat.
+"""Follow objects without learning: what a tracker has to beat.
 
 Both take a mask and nothing else, and offer the part of a session's methods that an evaluation uses.
 """
@@ -21,15 +21,15 @@ from pocketeye.tracking.video.watch import frames_between
 
 
 class StillMask:
-    """Every mask stays where it was shown."""
+    """Leave every mask where it was shown."""
 
     def open(self, source: Any = None) -> MaskSession:
-        """Watch what :func:`open_video` takes."""
+        """Open a session over what :func:`open_video` takes."""
         return StillSession(open_video(source))
 
 
 class FlowMask:
-    """Every mask is carried from frame to frame by dense optical flow.
+    """Carry every mask from frame to frame by dense optical flow.
 
     The flow is that of DIS (T. Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV
     2016) from OpenCV, preset medium, from each frame back to the one before; what was in the mask there
@@ -43,17 +43,17 @@ class FlowMask:
         self._flow = _dis()
 
     def open(self, source: Any = None) -> MaskSession:
-        """Watch what :func:`open_video` takes."""
+        """Open a session over what :func:`open_video` takes."""
         return FlowSession(open_video(source), self._flow)
 
 
 class MaskSession(ABC):
-    """Masks that are shown, and carried on from frame to frame."""
+    """Carry masks that are shown on from frame to frame."""
 
     def __init__(self, video: Frames) -> None:
         self.video = video
         self._shown: dict[int, dict[int, np.ndarray]] = {}  # by frame, then by id
-        self._masks: dict[int, np.ndarray] = {}  # float32, where they are now
+        self._masks: dict[int, np.ndarray] = {}  # where they are now; float32, as edges blur
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +82,7 @@ class MaskSession(ABC):
         Raises:
             InvalidValue, InvalidType: no mask, or one that does not fit the video.
         """
+        # A click says nothing of an outline to one who has learnt nothing.
         if points is not None or box is not None:
             raise InvalidValue("without a network only a mask can be followed: give mask=")
         prompt = parse_prompt(self.video.size, None, None, None, mask)
@@ -92,7 +93,7 @@ class MaskSession(ABC):
         return self._result(at, self._shown[at])
 
     def run(self, start: int | None = None, stop: int | None = None) -> Iterator[Result]:
-        """Results from frame ``start`` on, by default the first with a mask.
+        """Yield results from frame ``start`` on, by default the first with a mask.
 
         Raises:
             InvalidValue: nothing was shown.
@@ -101,11 +102,13 @@ class MaskSession(ABC):
             raise InvalidValue("there is nothing to follow: add(...) a mask first")
         begin = min(self._shown) if start is None else start
         end = self.video.num_frames if stop is None else stop
+        # A second run begins anew: masks that were shown are all that lasts.
         self._masks = {}
         before: np.ndarray | None = None
         for number, frame in frames_between(self.video, begin, end, reverse=False):
             if before is not None and self._masks:
                 self._masks = self.carry(self._masks, before, frame)
+            # A mask that is shown replaces one that was carried to its frame.
             self._masks |= self._shown.get(number, {})
             before = frame
             yield self._result(number, self._masks)
@@ -114,9 +117,10 @@ class MaskSession(ABC):
     def carry(
         self, masks: dict[int, np.ndarray], before: np.ndarray, now: np.ndarray
     ) -> dict[int, np.ndarray]:
-        """Masks (float32, 0 to 1) of the frame ``before`` as they are ``now``; frames are RGB."""
+        """Return masks (float32, 0 to 1) of the frame ``before`` as they are ``now``; frames are RGB."""
 
     def _result(self, frame: int, masks: dict[int, np.ndarray]) -> Result:
+        # Cut for the result alone: carried masks keep their soft edges, or they would shrink.
         items = tuple(CompactMask.from_dense(mask > 0.5) for mask in masks.values())
         return Result(
             size=self.video.size,
@@ -127,7 +131,7 @@ class MaskSession(ABC):
 
 
 class StillSession(MaskSession):
-    """Nothing moves."""
+    """Move nothing."""
 
     def carry(
         self, masks: dict[int, np.ndarray], before: np.ndarray, now: np.ndarray
@@ -136,7 +140,7 @@ class StillSession(MaskSession):
 
 
 class FlowSession(MaskSession):
-    """Pixels move as the flow says."""
+    """Move pixels as the flow says."""
 
     def __init__(self, video: Frames, flow: Any) -> None:
         super().__init__(video)
@@ -147,6 +151,7 @@ class FlowSession(MaskSession):
     ) -> dict[int, np.ndarray]:
         import cv2
 
+        # From now to before: each pixel asks where it came from, so that none is left without a value.
         greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (now, before)]
         y, x = np.indices(greys[0].shape, np.float32)
         flow = self._flow.calc(*greys, None)

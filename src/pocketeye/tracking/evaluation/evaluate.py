@@ -1,4 +1,4 @@
-"""How well objects are followed: the DAVIS benchmark on any set of annotated clips.
+"""Score how well objects are followed: the DAVIS benchmark on any set of annotated clips.
 
 Scored are the annotated frames. ``semi`` is DAVIS's semi-supervised protocol: the frame in which an
 object is shown and the last annotated one of the clip are left out, and frames before the object was
@@ -50,6 +50,7 @@ def evaluate_vos(
             why = _unfit(clip, plan)
             if why is None:
                 done = follow_clip(follower, clip, plan, bar.advance)
+                # Scored outside of the clock of follow_clip.
                 scores += score_clip(clip, done, plan)
                 seconds, followed = seconds + done.seconds, followed + done.num_frames
             else:
@@ -64,6 +65,7 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
         MissingFile: no such folder.
         InvalidValue: results are missing, damaged, or of the wrong size: how many, and which.
     """
+    # Files hold no clicks: results made elsewhere are those of the semi-supervised protocol.
     plan = VosPlan()
     scores: list[ObjectScore] = []
     problems: list[str] = []
@@ -82,17 +84,19 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
 
 
 def scored_frames(clip: VideoSequence, plan: VosPlan) -> dict[int, tuple[int, ...]]:
-    """Which frames count, by object."""
+    """Return which frames count, by object."""
     semi = plan.protocol == "semi"
+    # DAVIS leaves out the last annotated frame as well, in its code and its numbers.
     frames = clip.annotated[:-1] if semi else clip.annotated
     return {
+        # In semi the frame that was shown says nothing of the tracker; elsewhere clicks made its mask.
         object_id: tuple(frame for frame in frames if frame > first - (not semi))
         for object_id, first in clip.first_frames.items()
     }
 
 
 def score_clip(clip: VideoSequence, done: Followed, plan: VosPlan) -> list[ObjectScore]:
-    """Scores of the objects of a clip of which there is a frame to score."""
+    """Return scores of the objects of a clip of which there is a frame to score."""
     wanted = scored_frames(clip, plan)
     return [_score(clip, object_id, frames, done) for object_id, frames in wanted.items() if frames]
 
@@ -122,7 +126,7 @@ def _score(
 
 
 def _worst(seen: list[WorstFrame]) -> tuple[WorstFrame, ...]:
-    """One of each quarter, so that they do not all show the same moment."""
+    """Choose one frame of each quarter, so that they do not all show the same moment."""
     edges = [len(seen) * quarter // 4 for quarter in range(5)]
     parts = [seen[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
     worst = [min(part, key=lambda each: each.j + each.f) for part in parts]
@@ -135,7 +139,10 @@ def _measure(mask: CompactMask, truth: np.ndarray) -> tuple[float, float]:
 
 
 def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
-    """Why a clip cannot be scored; None where it can. All of it is read, before time is spent."""
+    """Tell why a clip cannot be scored; None where it can.
+
+    All of it is read, before minutes of tracking are spent.
+    """
     try:
         for index in range(clip.num_frames):
             clip.frame(index)
@@ -145,6 +152,7 @@ def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
         clip.mask(frame)  # one that is damaged inside is no longer annotated
     if not clip.object_ids:
         return "no object in any mask"
+    # Counting them as empty would reward a tracker that loses the object, and punish one that does not.
     if clip.num_lost:
         return f"{clip.num_lost} frames with objects, by meta.json, have no mask to score with"
     if len(clip.annotated) == 1 < clip.num_frames:

@@ -1,4 +1,4 @@
-"""Masks that were made elsewhere, in the folders of DAVIS or, for SA-V, in its own."""
+"""Read masks that were made elsewhere, in the folders of DAVIS or, for SA-V, in its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Found = dict[str, dict[int, dict[int, CompactMask]]]
 def read_folder(
     folder: Path, clips: Sequence[VideoSequence], wanted: Mapping[str, Mapping[int, Sequence[int]]]
 ) -> tuple[Found, list[str]]:
-    """Masks by clip, frame and object, and what lies in the folder that belongs to nothing.
+    """Return masks by clip, frame and object, and what lies in the folder that belongs to nothing.
 
     Args:
         wanted: by clip and object, the frames that are scored; others need not be there.
@@ -32,8 +32,9 @@ def read_folder(
     found: Found = {}
     for clip in clips:
         frames = sorted({frame for frames in wanted[clip.name].values() for frame in frames})
+        # Only frames that are scored: DAVIS's first and last need not be there.
         found[clip.name] = _read_clip(folder / clip.name, clip, frames, wrong)
-    if wrong:
+    if wrong:  # all at once: whoever made thousands of files wants to know of each kind
         total = sum(len(set().union(*w.values())) for w in wanted.values())
         raise InvalidValue(
             f"{folder} cannot be scored: {len(wrong)} of its masks are wrong (of {total} that are "
@@ -62,21 +63,24 @@ def _read_clip(
         if objects is None:
             wrong.append(f"{clip.name}/{reader.problems[frame]}")
             continue
+        # An id too many is a mistake in the ids, which would otherwise show as a bad score.
         unknown = sorted(set(objects) - set(clip.object_ids))
         if unknown:
             wrong.append(
                 f"{clip.name}/{clip.frame_name(frame)}.png has the ids "
                 f"{', '.join(map(str, unknown))}, the clip {', '.join(map(str, clip.object_ids))}"
             )
+        # No pixel of an object's id means that it was not found, which is an answer.
         nothing = np.zeros((clip.size[1], clip.size[0]), bool)
         masks[frame] = {i: CompactMask.from_dense(objects.get(i, nothing)) for i in clip.object_ids}
     return masks
 
 
 def _files(folder: Path, clip: VideoSequence, frame: int) -> dict[int, Path]:
-    """By object, as SA-V lays them out; or one for all of them, under 0."""
+    """Return paths by object, as SA-V lays them out; or one for all of them, under 0."""
     name = f"{clip.frame_name(frame)}.png"
     if isinstance(clip.masks, ObjectFiles) and not (folder / name).is_file():
+        # SA-V counts the folders of objects from 0.
         return {i: folder / f"{i - 1:03d}" / name for i in clip.object_ids}
     return {0: folder / name}
 

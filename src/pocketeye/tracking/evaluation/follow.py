@@ -1,4 +1,4 @@
-"""Prompting a follower in an annotated clip, as the evaluations of SAM 2 do.
+"""Prompt a follower in an annotated clip, as the evaluations of SAM 2 do.
 
 ``semi``: shown once, in each object's first frame, then one pass. ``offline``: pass after pass, and
 after each one clicks in the frame where the object's mask is worst. ``online``: one pass that stops at
@@ -24,13 +24,13 @@ from pocketeye.tracking.evaluation.vos_models import FollowSession, VosModel
 
 PromptKind = Literal["mask", "click", "3-clicks", "box"]
 Protocol = Literal["semi", "offline", "online"]
-MAX_FRAMES = 8
+MAX_FRAMES = 8  # SAM 2's, as are 3 clicks per frame and the IoU of 0.75
 CLICKS: dict[PromptKind, int] = {"mask": 0, "click": 1, "3-clicks": 3, "box": 0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VosPlan:
-    """How objects are shown.
+    """Say how objects are shown.
 
     Attributes:
         prompt: in the first frame; a click is in the middle of the object, the second and third in the
@@ -54,7 +54,7 @@ class VosPlan:
 
 @dataclass(kw_only=True)
 class Followed:
-    """What came of a clip.
+    """Hold what came of a clip.
 
     Attributes:
         masks: by annotated frame, then by object; one that is not there is empty.
@@ -72,7 +72,7 @@ class Followed:
 
 
 class ClipFrames(Frames):
-    """The frames of a clip as a session reads them."""
+    """Give the frames of a clip as a session reads them."""
 
     def __init__(self, clip: VideoSequence) -> None:
         self.name, self.size, self._clip = clip.name, clip.size, clip
@@ -106,6 +106,7 @@ def follow_clip(
         run.one_pass()
         if plan.protocol == "offline":
             for _ in range(1, plan.max_frames):
+                # Without a mistake left another pass would give the same masks.
                 if not run.correct_worst():
                     break
                 run.one_pass()
@@ -113,6 +114,8 @@ def follow_clip(
 
 
 class _Run:
+    """Keep the course of an evaluation of one clip: the session, and what came of it so far."""
+
     def __init__(
         self,
         session: FollowSession,
@@ -135,6 +138,7 @@ class _Run:
                 with self._clock():
                     self.session.add(object_id, frame=frame, box=box)
             else:
+                # Against nothing the largest mistake is the object: the first click is in its middle.
                 nothing = np.zeros_like(truth)
                 self._click(object_id, frame, nothing, truth, CLICKS[self.plan.prompt])
 
@@ -142,8 +146,10 @@ class _Run:
         """Follow to the end; the masks of earlier passes are forgotten."""
         self.done.masks = {}
         annotated = set(self.clip.annotated)
+        # From the first object on: the session itself leaves out those not yet shown.
         results = self.session.run(min(self.clip.first_frames.values()))
         while True:
+            # The follower alone is timed: reading truth and scoring are ours.
             with self._clock():
                 result = next(results, None)
             if result is None:
@@ -168,7 +174,9 @@ class _Run:
                 if frame >= first and frame not in self.done.corrected[object_id]
             ]
             scores = {frame: self._iou(frame, object_id) for frame in frames}
+            # Among equally bad frames the first, so that the result does not depend on anything else.
             worst = min(scores, key=lambda frame: (scores[frame], frame), default=None)
+            # Only frames not yet corrected, as SAM 2: a frame gets its clicks once.
             if worst is None or scores[worst] == 1:
                 continue
             any_left = True
@@ -182,6 +190,7 @@ class _Run:
         corrected = {}
         for object_id, first in self.clip.first_frames.items():
             seen = self.done.corrected[object_id]
+            # Frames before the object was shown are none of its, and each object has a budget.
             if frame <= first or len(seen) >= self.plan.max_frames:
                 continue
             truth, mask = self._truth(frame, object_id), masks[object_id].dense()
@@ -194,7 +203,7 @@ class _Run:
     def _click(
         self, object_id: int, frame: int, mask: np.ndarray, truth: np.ndarray, count: int
     ) -> np.ndarray:
-        """Up to ``count`` clicks, each in the largest mistake the ones before left; the new mask."""
+        """Click up to ``count`` times, each in the largest mistake that is left; return the new mask."""
         for number in range(count):
             click = error_click(mask, truth)
             if click is None:
@@ -205,6 +214,7 @@ class _Run:
                     frame=frame,
                     points=[[click.x, click.y]],
                     labels=[click.label],
+                    # The first click replaces what the frame was prompted with; others are added.
                     clear_old_points=number == 0,
                 )
             self.done.clicks[object_id] += 1
@@ -226,14 +236,14 @@ class _Run:
 
 
 def mask_of(result: Result, object_id: int, size: tuple[int, int]) -> CompactMask:
-    """An object's mask; empty where the result does not have it."""
+    """Return an object's mask; empty where the result does not have it."""
     if result.masks is not None and object_id in result.ids:
         return result.masks[result.ids.index(object_id)]
     return CompactMask.from_dense(np.zeros((size[1], size[0]), bool))
 
 
 def truth_of(clip: VideoSequence, frame: int, object_id: int) -> np.ndarray:
-    """Bool ``(height, width)`` in an annotated frame; empty where the object is absent."""
+    """Return the true mask, bool ``(height, width)``, of an annotated frame; empty where absent."""
     objects = clip.object_masks(frame) or {}
     found = objects.get(object_id)
     return np.zeros((clip.size[1], clip.size[0]), bool) if found is None else found

@@ -1,4 +1,4 @@
-"""What an evaluation of following leaves in a folder."""
+"""Write what an evaluation of following leaves in a folder."""
 
 from __future__ import annotations
 

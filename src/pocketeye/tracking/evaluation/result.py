@@ -1,4 +1,4 @@
-"""Scores of objects that were followed through clips, and how they are put together."""
+"""Hold scores of objects that were followed through clips, and put them together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADER = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstFrame:
-    """A frame of an object with a low J&F."""
+    """Name a frame of an object with a low J&F."""
 
     clip: VideoSequence = field(repr=False)
     frame: int
@@ -31,7 +31,7 @@ class WorstFrame:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ObjectScore:
-    """One object of one clip; shares are 0 to 1.
+    """Hold the scores of one object of one clip; shares are 0 to 1.
 
     Attributes:
         num_frames: that were scored.
@@ -60,7 +60,7 @@ class ObjectScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mean:
-    """Over objects, as the benchmark does it."""
+    """Hold means over objects, as the benchmark does it."""
 
     jf: float
     j: Statistics
@@ -69,7 +69,7 @@ class Mean:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VosResult:
-    """How well one model follows the objects of a set.
+    """Say how well one model follows the objects of a set.
 
     Attributes:
         seconds: of reading frames and following; None where masks were made elsewhere.
@@ -88,19 +88,22 @@ class VosResult:
 
     @property
     def frames_per_second(self) -> float | None:
+        """Frames followed per second, of all passes; None where masks were made elsewhere."""
         return self.followed / self.seconds if self.seconds else None
 
     @property
     def mean(self) -> Mean:
+        """Means over all objects."""
         return mean_of(self.scores)
 
     def by_sequence(self) -> dict[str, Mean]:
-        """Means over the objects of each clip."""
+        """Return means over the objects of each clip."""
         names = dict.fromkeys(score.sequence for score in self.scores)
         return {name: mean_of([s for s in self.scores if s.sequence == name]) for name in names}
 
     def worst(self, count: int = 8) -> list[WorstFrame]:
-        """The worst frame of each object, worst first; then, if there is room, the next ones."""
+        """Return the worst frame of each object, worst first; then, if there is room, the next ones."""
+        # By place first: each object's worst frame goes before any second one.
         ranked = [
             (place, worst.j + worst.f, number, worst)
             for number, score in enumerate(self.scores)
@@ -114,7 +117,7 @@ class VosResult:
         return tuple(_doubts(self.scores))
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """A row per object, in the order of :data:`HEADER`."""
+        """Return a row per object, in the order of :data:`HEADER`."""
         return [
             (
                 self.model, self.prompt, self.protocol, s.sequence, s.object_id, s.num_frames, s.jf,
@@ -124,7 +127,7 @@ class VosResult:
         ]  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values, as they are stored."""
         fps = self.frames_per_second
         return {
             "model": self.model,
@@ -174,7 +177,11 @@ def _named(scores: Sequence[ObjectScore]) -> str:
 
 
 def mean_of(scores: Sequence[ObjectScore]) -> Mean:
-    """Over objects; at least one."""
+    """Return the mean over objects, of which there is one at least.
+
+    Over objects and not over clips, as DAVIS: a clip of five counts five times.
+    """
+    # Mean, recall and decay each by themselves, as DAVIS averages them.
     j, f = (_mean_statistics([getattr(score, name) for score in scores]) for name in ("j", "f"))
     return Mean(jf=(j.mean + f.mean) / 2, j=j, f=f)
 

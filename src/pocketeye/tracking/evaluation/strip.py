@@ -1,4 +1,4 @@
-"""Where following went wrong: the worst frames side by side."""
+"""Draw where following went wrong: the worst frames side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAPER, _TRUTH = (255, 255, 255), (255, 255, 255)
 
 
 def draw_strip(results: Sequence[VosResult]) -> bytes:
-    """A PNG: for each model a row or two of its worst frames.
+    """Draw a PNG: for each model a row or two of its worst frames.
 
     The mask that was found is filled in the colour of the object; the true outline is white.
     """
@@ -31,6 +31,7 @@ def draw_strip(results: Sequence[VosResult]) -> bytes:
         sheet.paste(block, (0, top))
         top += block.height
     encoded = io.BytesIO()
+    # Into memory, so that a failure leaves no half of an image in the folder.
     sheet.save(encoded, "PNG", optimize=True)
     return encoded.getvalue()
 
@@ -46,9 +47,11 @@ def _panel(worst: WorstFrame) -> SheetRow:
     clip = worst.clip
     image = Image.fromarray(clip.frame(worst.frame))
     masks = Masks(size=clip.size, items=(worst.mask,))
+    # Drawn at full size and reduced afterwards: the contours of all clips are alike.
     draw_masks(image, masks, [worst.object_id], [""])
     truth = truth_of(clip, worst.frame, worst.object_id)
     width = line_width(clip.size) + 1
+    # White with a black edge: seen on light and on dark images, and over any object's colour.
     inside, halo = dilate(~truth, width) & truth, dilate(truth, 1) & ~truth
     image.paste((0, 0, 0), mask=_stencil(halo))
     image.paste(_TRUTH, mask=_stencil(inside))

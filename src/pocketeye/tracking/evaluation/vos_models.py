@@ -1,4 +1,4 @@
-"""What can be shown an object and follows it: trackers, and baselines that learnt nothing."""
+"""Open what can be shown an object and follows it: trackers, and baselines that learnt nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pocketeye.tracking.video.tracker import load_tracker
 
 
 class FollowSession(Protocol):
-    """The part of :class:`pocketeye.tracking.Session` that an evaluation uses."""
+    """Name the part of :class:`pocketeye.tracking.Session` that an evaluation uses."""
 
     def add(
         self,
@@ -32,7 +32,7 @@ class FollowSession(Protocol):
         """Show an object or correct it; its mask in that frame is in the result."""
 
     def run(self, start: int | None = None, stop: int | None = None) -> Iterator[Result]:
-        """Results of all frames from ``start`` on, ``frame`` set; ``add`` may be called between."""
+        """Yield results of all frames from ``start`` on, ``frame`` set; ``add`` may come between."""
 
     def __enter__(self) -> Self: ...
 
@@ -45,19 +45,20 @@ class FollowSession(Protocol):
 
 
 class VosModel(Protocol):
-    """Opens sessions."""
+    """Open sessions."""
 
     def open(self, source: Any = None) -> FollowSession:
-        """A session over what :func:`pocketeye.tracking.open_video` takes."""
+        """Open a session over what :func:`pocketeye.tracking.open_video` takes."""
 
 
+# Names beside those of trackers: a table may hold both.
 BASELINES = ("still", "flow")
 
 
 def open_vos_model(
     name: str, checkpoint: str | Path | None = None, *, device: Device = "auto"
 ) -> VosModel:
-    """A tracker or a baseline by name.
+    """Open a tracker or a baseline by name.
 
     Args:
         name: one of :func:`pocketeye.models.list_tams`, the folder of a run of ``pocketeye train

@@ -1,1 +1,1 @@
-"""Segmenting one image by prompts, or everything in it."""
+"""Segment one image by prompts, or everything in it."""

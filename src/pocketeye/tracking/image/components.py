@@ -1,4 +1,4 @@
-"""Small holes filled and specks removed, the same on every device.
+"""Fill small holes and remove specks, the same on every device.
 
 The rule is that of SAM 2 (``fill_holes_in_mask_scores``), whose code needs CUDA: a connected component
 of the background, over eight neighbours, of at most ``max_area`` pixels becomes foreground; pixels at
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from pocketeye.errors import InvalidValue
 
-_EIGHT = np.ones((3, 3), bool)
+_EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones included
 _SCORE = 0.1  # what official code writes into filled pixels
 
 
@@ -50,6 +50,7 @@ def _change(masks: torch.Tensor, max_area: int, *, holes: bool) -> torch.Tensor:
     result = masks.clone()
     if not max_area or not masks.numel():
         return result
+    # On the CPU whatever the device: that is what makes masks the same everywhere.
     filled = (masks if masks.dtype == torch.bool else masks > 0).cpu().numpy()
     flat = filled.reshape(-1, *masks.shape[-2:])
     small = np.zeros_like(flat)
@@ -65,16 +66,16 @@ def _change(masks: torch.Tensor, max_area: int, *, holes: bool) -> torch.Tensor:
 
 
 def small_components(mask: np.ndarray, max_area: int) -> np.ndarray:
-    """Bool ``(height, width)``: the components (eight neighbours) of at most ``max_area`` pixels."""
+    """Return a bool map of the components (eight neighbours) of at most ``max_area`` pixels."""
     labels, count = ndimage.label(mask, _EIGHT)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     small = areas <= max_area
-    small[0] = False
+    small[0] = False  # label 0 is everything else, not a component
     return small[labels] if small.any() else np.zeros(mask.shape, bool)
 
 
 def _region(mask: np.ndarray, margin: int) -> tuple[slice, slice] | None:
-    """The filled pixels and ``margin`` more on each side; None where nothing is filled.
+    """Return the filled pixels and ``margin`` more on each side; None where nothing is filled.
 
     Background that goes on outside of this region fills the margin at its edge, so it is larger than
     any component to be filled, and all others lie inside whole.

@@ -1,7 +1,7 @@
-"""Segmenting everything: a grid of clicks, the sure and stable masks, each object once.
+"""Segment everything in an image: a grid of clicks, the sure and stable masks, each object once.
 
-After the automatic mask generator of SAM (arXiv 2304.02643, appendix B). Masks are stored compactly as
-soon as they are found, so memory does not grow with the image times the masks.
+This follows the automatic mask generator of SAM (arXiv 2304.02643, appendix B). Masks are stored
+compactly as soon as they are found, so memory does not grow with the image times the masks.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pocketeye.tracking.image.prompts import Size
 from pocketeye.tracking.image.segmenter import EmbeddedImage, ImageSegmenter, read_image
 
 Box = tuple[int, int, int, int]
-_EDGE = 20  # pixels within which a mask counts as cut off by its crop
+_EDGE = 20  # pixels within which a mask counts as cut off by its crop, as in SAM's code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """A mask of the whole image; ``priority`` decides between two of one object."""
+    """Hold a mask of the whole image; ``priority`` decides between two of one object."""
 
     mask: CompactMask
     score: float
@@ -38,7 +38,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class MaskGenerator:
-    """Finds all objects of an image.
+    """Find all objects of an image.
 
     Attributes:
         segmenter: what answers the clicks.
@@ -58,6 +58,7 @@ class MaskGenerator:
 
     segmenter: ImageSegmenter
     _: KW_ONLY
+    # The defaults are SAM 2's (SAM's first generator asked for an expected IoU of 0.88).
     points_per_side: int = 32
     points_per_batch: int = 64
     pred_iou_threshold: float = 0.8
@@ -65,7 +66,7 @@ class MaskGenerator:
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
     crop_layers: int = 0
-    crop_overlap: float = 512 / 1500
+    crop_overlap: float = 512 / 1500  # SAM's, in its own terms: 512 pixels of an image of 1500
     min_area: int = 0
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class MaskGenerator:
                 raise InvalidValue(f"{field.name} is {value}, it can be {allowed}")
 
     def __call__(self, image: Any) -> Result:
-        """The objects of an image, the smallest first, so that no drawing hides one.
+        """Segment the objects of an image, the smallest first, so that no drawing hides one.
 
         Args:
             image: as in :meth:`ImageSegmenter.set_image`; the image that is set there stays.
@@ -101,8 +102,10 @@ class MaskGenerator:
         with task("segmenting", sum(self._side(layer) ** 2 for layer, _ in crops)) as bar:
             for layer, box in crops:
                 found += self._once(list(self._of_crop(pixels, layer, box, bar)))
+        # Once more over all crops: neighbours overlap, and find the objects between them twice.
         found = self._once(found)
         if self.min_area:
+            # Filling and removing may make two masks alike.
             found = self._once([f for raw in found if (f := self._cleaned(raw)) is not None])
         found.sort(key=lambda f: f.mask.area)
         return Result(
@@ -113,6 +116,7 @@ class MaskGenerator:
         )
 
     def _side(self, layer: int) -> int:
+        # Halved in each layer: a crop is half as large, and its clicks stay as far apart in pixels.
         return max(1, self.points_per_side >> layer)
 
     def _of_crop(self, image: np.ndarray, layer: int, box: Box, bar: Task) -> Iterator[_Found]:
@@ -124,6 +128,7 @@ class MaskGenerator:
             for mask, score in self._of_clicks(seen, points):
                 if not _cut_off(mask.box, box, size):
                     # Between crops: the smaller crop has seen more of the object.
+                    # 2 is more than any score, which is 1 at most.
                     priority = score + 2 * layer
                     yield _Found(mask=placed(mask, box, size), score=score, priority=priority)
             bar.advance(len(points))
@@ -131,9 +136,10 @@ class MaskGenerator:
     def _of_clicks(
         self, seen: EmbeddedImage, points: Tensor
     ) -> Iterator[tuple[CompactMask, float]]:
-        """The masks of a batch of clicks that are good enough, in the crop's own pixels."""
+        """Yield the masks of a batch of clicks that are good enough, in the crop's own pixels."""
         labels = torch.ones(len(points), 1, dtype=torch.int64)
         points = points[:, None].to(self.segmenter.device)
+        # Three masks per click: on a wheel it may mean the wheel or the car, and both are wanted.
         logits, ious = (
             t.flatten(0, 1) for t in self.segmenter.decode(seen, points, labels, multimask=True)
         )
@@ -146,17 +152,18 @@ class MaskGenerator:
                 yield mask, score
 
     def _once(self, found: list[_Found]) -> list[_Found]:
-        """Without masks whose boxes mean the same object as a better one's."""
+        """Leave out masks whose boxes mean the same object as a better one's."""
         if not found:
             return found
         boxes = torch.tensor([f.mask.box for f in found], dtype=torch.float32)
         priorities = torch.tensor([f.priority for f in found])
+        # Boxes, not masks, as in SAM: comparing all masks with each other would take far longer.
         one_kind = torch.zeros(len(found), dtype=torch.int64)
         kept = batched_nms(boxes, priorities, one_kind, self.box_nms_threshold)
         return [found[n] for n in kept.tolist()]
 
     def _cleaned(self, found: _Found) -> _Found | None:
-        """Without holes and specks; None where nothing is left. Untouched masks come first."""
+        """Fill holes and remove specks; None where nothing is left. Untouched masks come first."""
         dense = torch.from_numpy(found.mask.dense())
         largest = self.min_area - 1
         clean = remove_specks(fill_holes(dense, largest), largest)
@@ -164,25 +171,27 @@ class MaskGenerator:
             return None
         touched = not torch.equal(clean, dense)
         mask = CompactMask.from_dense(clean.numpy()) if touched else found.mask
+        # 100 is more than any priority: a mask that was whole is better than one that was mended.
         priority = found.priority - (100 if touched else 0)
         return _Found(mask=mask, score=found.score, priority=priority)
 
 
 def grid(side: int) -> Tensor:
-    """``(side * side, 2)``: the centres of equal cells of the unit square, row by row."""
+    """Return the centres of equal cells of the unit square, row by row, ``(side * side, 2)``."""
     at = (torch.arange(side) + 0.5) / side
     y, x = torch.meshgrid(at, at, indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2)
 
 
 def crop_boxes(size: Size, layer: int, overlap: float) -> list[Box]:
-    """``2 ** layer`` parts along each side of an image of ``size`` (width, height), x0 y0 x1 y1.
+    """Cut an image of ``size`` (width, height) into ``2 ** layer`` parts along each side, x0 y0 x1 y1.
 
     Neighbours share ``overlap`` times the shorter side, less by as much as there are more of them.
     """
     count = 2**layer
     shared = int(overlap * min(size) * 2 / count) if layer else 0
     spans = []
+    # Parts overlap, and together with what they share they cover the side.
     for side in size:
         length = math.ceil((shared * (count - 1) + side) / count)
         starts = (n * (length - shared) for n in range(count))
@@ -191,13 +200,13 @@ def crop_boxes(size: Size, layer: int, overlap: float) -> list[Box]:
 
 
 def stability(logits: Tensor, offset: float) -> Tensor:
-    """``(N,)``: pixels of ``(N, h, w)`` above ``offset`` as a share of those above ``-offset``."""
+    """Return the pixels of ``(N, h, w)`` above ``offset`` as a share of those above ``-offset``."""
     inner, outer = ((logits > at).flatten(1).sum(1) for at in (offset, -offset))
     return inner / outer.clamp(min=1)
 
 
 def placed(mask: CompactMask, crop: Box, size: Size) -> CompactMask:
-    """A mask of a crop as one of the whole image of ``size``."""
+    """Return a mask of a crop as one of the whole image of ``size``."""
     left, top = crop[:2]
     x0, y0, x1, y1 = mask.box
     box = (x0 + left, y0 + top, x1 + left, y1 + top)
@@ -205,7 +214,10 @@ def placed(mask: CompactMask, crop: Box, size: Size) -> CompactMask:
 
 
 def _cut_off(box: Box, crop: Box, size: Size) -> bool:
-    """Whether a mask's box (in the crop) comes near an edge of the crop that is none of the image."""
+    """Tell whether a mask's box (in the crop) is near an edge of the crop that is none of the image.
+
+    Such a mask is probably half an object, which another crop sees whole.
+    """
     at = (crop[0], crop[1], crop[0], crop[1])
     edges = zip(box, at, crop, (0, 0, *size), strict=True)
     return any(

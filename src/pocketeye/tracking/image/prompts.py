@@ -1,4 +1,4 @@
-"""Prompts as users write them, in pixels of the image: checked, and one :class:`Prompt` per object."""
+"""Check prompts as users write them, in pixels of the image, and make one :class:`Prompt` per object."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.results import CompactMask
 
-Size = tuple[int, int]
+Size = tuple[int, int]  # (width, height) of images, the order in which users give places
 _LOGIT = 10.0  # of a mask that is certain, as in the network's memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What is said of one object.
+    """Hold the prompts of one object.
 
     Attributes:
         points: float32 ``(P, 2)``, (x, y) in pixels of the image; the corners of a box come first.
@@ -38,7 +38,7 @@ class Prompt:
 def read_prompts(
     points: Any, labels: Any, box: Any, boxes: Any, mask: Any, *, size: Size, mask_size: Size
 ) -> list[Prompt]:
-    """The prompts of :meth:`pocketeye.tracking.ImageSegmenter.predict`, one per object.
+    """Read the prompts of :meth:`pocketeye.tracking.ImageSegmenter.predict`, one per object.
 
     Args:
         size: (width, height) of the image; ``mask_size`` that of logits.
@@ -56,6 +56,7 @@ def read_prompts(
         raise InvalidValue(f"{len(signs[0])} labels without points: each label is of one point")
     given = {"points": clicks, "labels": signs, "boxes": frames, "masks": masks}
     counts = {what: len(rows) for what, rows in given.items() if rows is not None}
+    # Who gives two boxes and three lists of points has made a mistake: nothing is repeated or guessed.
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{what} of {count}" for what, count in counts.items())
         raise InvalidValue(f"how many objects are meant: {said}? Give each of them its own")
@@ -71,7 +72,7 @@ def read_prompts(
 
 
 def read_points(points: Any, labels: Any, size: Size) -> tuple[np.ndarray, np.ndarray]:
-    """Points and labels of one object, float32 ``(N, 2)`` and int64 ``(N,)``.
+    """Read the points and labels of one object, float32 ``(N, 2)`` and int64 ``(N,)``.
 
     Args:
         points: (x, y) in pixels of an image of ``size`` (width, height).
@@ -87,6 +88,7 @@ def read_points(points: Any, labels: Any, size: Size) -> tuple[np.ndarray, np.nd
     if xy.ndim != 2 or xy.shape[1] != 2:
         raise InvalidValue(f"points must have the shape (N, 2), x and y of each, got {xy.shape}")
     width, height = size
+    # A point lies in a pixel, so x = width is outside; for a box's edge it is the border.
     inside = ((xy >= 0) & (xy < (width, height))).all(1)
     if not inside.all():
         x, y = xy[~inside][0]
@@ -104,7 +106,7 @@ def read_points(points: Any, labels: Any, size: Size) -> tuple[np.ndarray, np.nd
 
 
 def read_box(box: Any, size: Size) -> np.ndarray:
-    """A box as its corners, float32 ``(2, 2)``.
+    """Read a box as its corners, float32 ``(2, 2)``.
 
     Args:
         box: x0, y0, x1, y1 in pixels of an image of ``size`` (width, height).
@@ -120,6 +122,7 @@ def read_box(box: Any, size: Size) -> np.ndarray:
     if x0 >= x1 or y0 >= y1:
         low, high = np.minimum(corners[:2], corners[2:]), np.maximum(corners[:2], corners[2:])
         meant = ",".join(f"{value:g}" for value in (*low, *high))
+        # Corners in another order are the usual mistake; what was meant can be told.
         guess = f": did you mean {meant}?" if (low < high).all() else " and has no area"
         raise InvalidValue(f"{said} is not x0,y0,x1,y1 with x0 < x1 and y0 < y1{guess}")
     if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
@@ -128,7 +131,7 @@ def read_box(box: Any, size: Size) -> np.ndarray:
 
 
 def read_mask(mask: Any, size: Size, mask_size: Size) -> np.ndarray:
-    """A mask as the network takes it, float32 ``(h, w)`` logits.
+    """Read a mask as the network takes it, float32 ``(h, w)`` logits.
 
     Args:
         mask: logits of an earlier answer, ``mask_size`` (width, height); or a drawn mask of the
@@ -147,9 +150,11 @@ def read_mask(mask: Any, size: Size, mask_size: Size) -> np.ndarray:
         shown = "x".join(map(str, got))
         kind = "bool" if is_drawn else "numbers"
         raise InvalidValue(f"a mask prompt is {drawn}, or {low}: got {kind} of {shown}")
+    # Told apart by type, not by size: an image may be as small as the logits.
     if not is_drawn:
         return as_prompt(torch.from_numpy(values.astype(np.float32))).numpy()
     dense = torch.from_numpy(values.astype(np.float32))[None, None]
+    # Antialiased, so that a thin stroke leaves a trace at a quarter of the network's size.
     shares = F.interpolate(dense, size=mask_size[::-1], mode="bilinear", antialias=True)
     return (shares[0, 0] * 2 * _LOGIT - _LOGIT).numpy()
 
@@ -158,7 +163,7 @@ def _joined(
     points: tuple[np.ndarray, np.ndarray] | None, box: np.ndarray | None, mask: np.ndarray | None
 ) -> Prompt:
     xy, labels = points or (np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
-    if box is not None:
+    if box is not None:  # SAM 2 wants a box before any point
         xy = np.concatenate([box, xy])
         labels = np.concatenate([[TOP_LEFT, BOTTOM_RIGHT], labels])
     if not len(xy) and mask is None:
@@ -167,10 +172,11 @@ def _joined(
 
 
 def _per_object(value: Any, depth: int, what: str, shape: str) -> Sequence[Any] | None:
-    """A list with the values of each object; ``depth`` is that of one object's."""
+    """Return a list with the values of each object; ``depth`` is that of one object's."""
     if value is None:
         return None
     levels = _depth(value)
+    # An empty list is no points of one object.
     if levels == depth or (levels < depth and levels == 1 and len(value) == 0):
         return [value]
     if levels == depth + 1:
@@ -199,7 +205,10 @@ def _masks(mask: Any) -> Sequence[Any] | None:
 
 
 def _depth(value: Any) -> int:
-    """How many axes an array or nested lists have, by the first of each."""
+    """Return how many axes an array or nested lists have, by the first of each.
+
+    NumPy would refuse lists of different lengths, which are allowed here.
+    """
     if hasattr(value, "ndim"):
         return int(value.ndim)
     if isinstance(value, list | tuple):
@@ -208,11 +217,12 @@ def _depth(value: Any) -> int:
 
 
 def _numbers(value: Any, what: str, keep_bool: bool = False) -> np.ndarray:
-    """An array of finite numbers."""
+    """Return an array of finite numbers."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     try:
         array = np.asarray(value)
+        # A bool among points or labels is a number to NumPy, and stays one.
         if array.dtype == np.bool_ and keep_bool:
             return array
         array = array.astype(np.float64)

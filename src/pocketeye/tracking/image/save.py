@@ -11,7 +11,7 @@ from pocketeye.results import Result
 from pocketeye.runs import make_folder, write_atomic
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp")
-MOST_LABELS = 255
+MOST_LABELS = 255  # numbers of an 8-bit label map, without 0 for the background
 OVERLAY, LABELS, CUTOUT, MASKS = "overlay.png", "labels.png", "cutout.png", "masks.json"
 
 
@@ -28,13 +28,18 @@ def require_free(target: Path, overwrite: bool) -> None:
     if target.is_dir() != (not suffix) and target.exists():
         raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
     names = (OVERLAY, LABELS, CUTOUT, MASKS)
+    # Asked before the network runs: minutes of work must not end in a refusal.
     there = [p for p in ([target] if suffix else [target / name for name in names]) if p.exists()]
     if there and not overwrite:
         raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")
 
 
 def save_masks(found: Result, target: Path, name: str) -> list[Path]:
-    """Write masks as the ending of ``target`` says: drawn, as COCO run lengths, or a folder of all."""
+    """Write masks as the ending of ``target`` says: drawn, as COCO run lengths, or a folder of all.
+
+    Returns:
+        The files that were written.
+    """
     suffix = target.suffix.lower()
     if suffix in _IMAGES:
         return [found.save(target)]
@@ -44,6 +49,7 @@ def save_masks(found: Result, target: Path, name: str) -> list[Path]:
     if suffix:
         return [write_atomic(target, text)]
     files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
+    # More objects than a label map has numbers: it is left out, the other files hold them all.
     if len(found) <= MOST_LABELS:
         files.append(found.save(target / LABELS, "labels"))
     return [*files, write_atomic(target / MASKS, text)]

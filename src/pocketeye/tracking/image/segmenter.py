@@ -1,4 +1,4 @@
-"""Segmenting images by clicks, boxes and masks: the encoder runs once, each prompt costs little."""
+"""Segment images by clicks, boxes and masks: the encoder runs once, each prompt costs little."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.tracking.image.components import fill_holes, remove_specks
 from pocketeye.tracking.image.prompts import Prompt, Size, read_prompts
 
-_IMAGES_AT_ONCE, _OBJECTS_AT_ONCE = 8, 64
+_IMAGES_AT_ONCE, _OBJECTS_AT_ONCE = 8, 64  # bounds memory, whatever the user gives
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segmentation(Result):
-    """A :class:`Result` that can be refined.
+    """Hold a :class:`Result` that can be refined.
 
     Attributes:
         scores: the expected IoU of each mask.
@@ -41,7 +41,7 @@ class Segmentation(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EmbeddedImage:
-    """An image and what the network knows of it.
+    """Hold an image and what the network knows of it.
 
     Attributes:
         image: uint8 RGB ``(height, width, 3)``.
@@ -55,12 +55,12 @@ class EmbeddedImage:
 
     @property
     def size(self) -> Size:
-        """(width, height)."""
+        """Size of the image, (width, height)."""
         return self.image.shape[1], self.image.shape[0]
 
 
 class ImageSegmenter:
-    """Masks of what is clicked on, boxed or roughly drawn, in one image or several.
+    """Segment what is clicked on, boxed or roughly drawn, in one image or several.
 
     Args:
         model: see :func:`pocketeye.tracking.open_model`.
@@ -75,11 +75,12 @@ class ImageSegmenter:
 
     @property
     def device(self) -> torch.device:
+        """Device on which the network computes."""
         return next(self.model.parameters()).device
 
     @property
     def mask_size(self) -> Size:
-        """(width, height) of logits."""
+        """Size of logits, (width, height): a quarter of the network's image."""
         height, width = self.model.image_size
         return width // 4, height // 4
 
@@ -98,6 +99,7 @@ class ImageSegmenter:
         several = isinstance(image, list | tuple)
         if several and not image:
             raise InvalidValue("an empty list of images: give one at least")
+        # Assigned last: an image that cannot be read leaves the one before in place.
         self._images = tuple(self.embed(image if several else [image]))
 
     def predict(
@@ -111,7 +113,7 @@ class ImageSegmenter:
         *,
         image: int = 0,
     ) -> Segmentation:
-        """Masks for prompts, in pixels of the image.
+        """Predict masks for prompts, in pixels of the image.
 
         Points, box and mask together speak of one object. Several objects at once: ``boxes``, points
         ``(objects, N, 2)``, or lists of them (each may have its own number of points).
@@ -148,7 +150,7 @@ class ImageSegmenter:
     def predict_batch(
         self, prompts: Sequence[dict[str, Any]], multimask: bool | None = None
     ) -> list[Segmentation]:
-        """:meth:`predict` for every image.
+        """Call :meth:`predict` for every image.
 
         Args:
             prompts: the arguments for each, ``{"points": [[240, 150]]}``, in the order of the
@@ -177,6 +179,7 @@ class ImageSegmenter:
         for start in range(0, len(arrays), _IMAGES_AT_ONCE):
             some = arrays[start : start + _IMAGES_AT_ONCE]
             feat, details = self.model.encode_image(torch.cat([self._input(p) for p in some]))
+            # Once here, not in each decode: an image has no memory, whatever the prompt.
             feat = self.model.without_memory(feat)
             seen += [
                 EmbeddedImage(
@@ -198,7 +201,7 @@ class ImageSegmenter:
         mask: Tensor | None = None,
         multimask: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Logits ``(B, M, h, w)`` and expected IoUs ``(B, M)``; M is 1, or 3 that compete.
+        """Predict logits ``(B, M, h, w)`` and expected IoUs ``(B, M)``; M is 1, or 3 that compete.
 
         Args:
             points: ``(B, P, 2)`` pixels of the image; ``labels``, ``mask`` and ``multimask`` as in
@@ -213,7 +216,7 @@ class ImageSegmenter:
         return said.masks, said.ious
 
     def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:
-        """Logits ``(N, h, w)`` as masks of an image; only one is ever large."""
+        """Yield logits ``(N, h, w)`` as masks of an image; only one is ever large."""
         if self.hole_area:
             logits = fill_holes(logits, self.hole_area)
         if self.speck_area:
@@ -223,7 +226,11 @@ class ImageSegmenter:
             yield CompactMask.from_dense((large[0, 0] > 0).cpu().numpy())
 
     def _input(self, image: np.ndarray) -> Tensor:
-        """The network's image ``(1, 3, H, W)``: stretched as the official image predictor does."""
+        """Make the network's image ``(1, 3, H, W)``: stretched as the official image predictor does.
+
+        Bilinear on the tensor, that is, where the video predictor lets PIL resize (bicubic).
+        """
+        # A copy: arrays that PIL lends are read-only, and from_numpy warns of them.
         pixels = torch.from_numpy(np.array(image, order="C")).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float() / 255
         size = self.model.image_size
@@ -233,7 +240,7 @@ class ImageSegmenter:
     def _answers(
         self, seen: EmbeddedImage, prompts: list[Prompt], multimask: bool | None
     ) -> tuple[Tensor, Tensor]:
-        """Logits ``(N, h, w)`` and IoUs ``(N,)`` in the order of the prompts."""
+        """Predict logits ``(N, h, w)`` and IoUs ``(N,)`` in the order of the prompts."""
         answers: dict[int, tuple[Tensor, Tensor]] = {}
         for group in _alike(prompts):
             chosen = [prompts[n] for n in group]
@@ -243,11 +250,13 @@ class ImageSegmenter:
             if chosen[0].mask is not None:
                 drawn = np.stack([p.mask for p in chosen if p.mask is not None])
                 mask = torch.from_numpy(drawn)[:, None].to(seen.feat)
+            # SAM 2's rule of 0 or 1 point counts the user's, not the one added below.
             several = points.shape[1] <= 1 if multimask is None else multimask
             if not points.shape[1]:  # a mask alone; the network wants one point that is none
                 points = torch.zeros(len(chosen), 1, 2)
                 labels = torch.full((len(chosen), 1), NO_POINT)
             logits, ious = self.decode(seen, points.to(self.device), labels, mask, several)
+            # Also of three that compete one is given back, unless the user asked for all.
             best = ious.argsort(1, descending=True)[:, : None if multimask else 1]
             for row, n in enumerate(group):
                 answers[n] = logits[row, best[row]], ious[row, best[row]]
@@ -263,7 +272,7 @@ class ImageSegmenter:
 
 
 def read_image(image: Any) -> np.ndarray:
-    """An image as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
+    """Read an image as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
     if isinstance(image, str | Path):
         path = Path(image)
         if not path.is_file():
@@ -276,7 +285,7 @@ def read_image(image: Any) -> np.ndarray:
 
 
 def _alike(prompts: list[Prompt]) -> list[list[int]]:
-    """Numbers of prompts that go through the decoder together.
+    """Group the prompts that go through the decoder together, by their numbers.
 
     They have equally many points: filling up would change the answer.
     """

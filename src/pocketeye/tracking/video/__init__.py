@@ -1,1 +1,1 @@
-"""Following objects through a video: the session, its memory, its prompts."""
+"""Follow objects through a video: the session, its memory, its prompts."""

@@ -279,6 +279,7 @@ def _add(prompt: FramePrompt, text: str, counts: tuple[int, ...], form: str) -> 
     # Four numbers are a box and two a point; "counts" says which of them this option takes.
     is_box = len(numbers) == 4
     if len(numbers) not in counts or (colon and (is_box or sign not in ("0", "1"))):
+        # A sign belongs to a point alone: a box is always on the object.
         raise InvalidValue(f"{form}, got {text!r}")
     if not is_box:
         prompt.points.append((numbers[0], numbers[1]))

@@ -1,7 +1,8 @@
-"""What a session remembers of an object: a fixed number of tensors, however long the video.
+"""Keep what a session remembers of an object: few tensors, however long the video is.
 
 A frame reads (:meth:`ObjectMemory.reading`) all prompted frames that are kept, the maps of six tracked
-frames and the pointers of fifteen; which ones, a :class:`MemoryRule` says. Maps lie in the batch in
+frames and the pointers of fifteen; a :class:`MemoryRule` says which. SAM 2's predictor keeps the output
+of every frame for the whole video although it reads no others than these. Maps lie in the batch in
 which they were written, so that objects tracked together are read without copies.
 """
 
@@ -28,27 +29,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapBatch:
-    """Maps that objects left in one frame, written together."""
+    """Hold the maps that ``B`` objects left in one frame, written together."""
 
-    raw: Tensor  # (B, M, h, w)
+    raw: Tensor  # (B, M, h, w) as the memory encoder made it, matching channels included
     prepared: Memory | None  # as it is read beside other maps; None in a plain session
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapRow:
-    """One object's map."""
+    """Point at one object's map in a :class:`MapBatch`."""
 
     batch: MapBatch
     row: int
 
     @property
     def raw(self) -> Tensor:
-        """``(1, M, h, w)``."""
+        """Return the map ``(1, M, h, w)`` as it was written."""
         return self.batch.raw[self.row : self.row + 1]
 
     @property
     def prepared(self) -> Memory:
-        """With a batch of 1."""
+        """Return the map with its keys projected, as a batch of 1."""
         whole = self.batch.prepared
         assert whole is not None  # plain sessions read raw maps
         row = slice(self.row, self.row + 1)
@@ -58,8 +59,9 @@ class MapRow:
 
 
 def prepared_together(rows: Sequence[MapRow]) -> Memory:
-    """The maps of several objects as one batch; where they were written as this batch, itself."""
+    """Return the maps that several objects left in one frame as one batch."""
     batch = rows[0].batch
+    # Objects that stay together from frame to frame, which is the rule, need no copy at all.
     same = all(row.batch is batch and row.row == i for i, row in enumerate(rows))
     if same and batch.prepared is not None and batch.raw.shape[0] == len(rows):
         return batch.prepared
@@ -77,7 +79,7 @@ def prepared_together(rows: Sequence[MapRow]) -> Memory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameOutput:
-    """What was said of an object in one frame, and what the frame leaves in memory."""
+    """Hold what the network found of an object in one frame, and what the frame leaves in memory."""
 
     low_res_masks: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
     score: float  # logit: the object is in the frame where above 0
@@ -88,9 +90,10 @@ class FrameOutput:
 
 @dataclass(slots=True, eq=False)
 class PromptedFrame:
-    """An answer to prompts, with the prompts themselves.
+    """Hold the answer to prompts, with the prompts themselves.
 
-    ``settled`` once tracking has gone on from it: until then it may be corrected, and is not read.
+    ``settled`` becomes True once tracking has gone on from the frame. Until then the answer may still be
+    corrected, and no frame reads it: SAM 2 too encodes prompted frames only before it propagates.
     """
 
     answer: FrameOutput
@@ -100,13 +103,14 @@ class PromptedFrame:
 
 
 class Ring(Generic[T]):
-    """The items put in last, by frame."""
+    """Keep the last ``capacity`` items, by frame number."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._items: dict[int, T] = {}
 
     def put(self, frame: int, item: T) -> None:
+        # A dict keeps the order of insertion: taken out first, a frame put again is the newest.
         self._items.pop(frame, None)
         self._items[frame] = item
         while len(self._items) > self.capacity:
@@ -122,7 +126,7 @@ class Ring(Generic[T]):
         self._items.pop(frame, None)
 
     def __iter__(self) -> Iterator[int]:
-        """The frames, the one that was put in last at the end."""
+        """Iterate over the frame numbers, the one that was put in last at the end."""
         return iter(self._items)
 
     def __len__(self) -> int:
@@ -130,15 +134,19 @@ class Ring(Generic[T]):
 
 
 class Spans:
-    """A set of frame numbers as few intervals: one, for a video watched from start to end."""
+    """Hold a set of frame numbers as few intervals: one, for a video watched from start to end.
+
+    A plain set would grow with the video, and a session may run for days.
+    """
 
     def __init__(self) -> None:
-        self._spans: list[tuple[int, int]] = []  # disjoint, sorted, the end outside
+        self._spans: list[tuple[int, int]] = []  # disjoint, sorted, half-open
 
     def add(self, frame: int) -> None:
         if frame in self:
             return
         start, stop = frame, frame + 1
+        # Two spans may touch the frame, one on each side: they become one.
         others = []
         for span in self._spans:
             if span[1] == start:
@@ -153,12 +161,19 @@ class Spans:
         return any(start <= frame < stop for start, stop in self._spans)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Iterate over the intervals as (first frame, frame after the last)."""
         return iter(self._spans)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What a frame reads of one object."""
+    """List what a frame reads of one object.
+
+    Attributes:
+        maps: prompted frames first, then tracked ones from old to new.
+        slots: of each map, the index of its age embedding (``maskmem_tpos_enc``).
+        pointers: each ``(1, C)``.
+    """
 
     maps: tuple[MapRow, ...]
     slots: tuple[int, ...]
@@ -166,22 +181,24 @@ class Reading:
 
     @property
     def shape(self) -> tuple[tuple[int, ...], int]:
-        """Objects of equal shape are read as one batch."""
+        """Return what must agree for two objects to be read as one batch."""
         return self.slots, len(self.pointers)
 
 
 @dataclass(slots=True, eq=False)
 class ObjectMemory:
-    """One object: its prompted frames, its last answers and its last pointers.
+    """Remember one object: its prompted frames, its last answers and its last pointers.
 
     Attributes:
         object_id: the user's number.
         num_slots: ages that a map can have, the last of them for prompted frames.
         prompted: by frame, at most as many as :meth:`prompt` was told to keep.
-        first, last: lowest and highest frame ever prompted: before the first an object is not
-            tracked forwards, after the last not backwards.
-        rule: which tracked frames are read.
-        answers: of the frames tracked last, found or not.
+        first, last: lowest and highest frame ever prompted. Before the first an object is not tracked
+            forwards, after the last not backwards. SAM 2 starts every object at the earliest prompt of
+            any, and so tracks a late one in frames before it was shown.
+        rule: says which tracked frames are read.
+        tracked: frames in which the object was tracked; a prompt in one of them sees the memory.
+        answers: of the frames tracked last, found or not; a correction starts from them.
         maps, pointers: of the tracked frames that the rule lets in.
         anchors: maps of frames with a look-alike, of ``MemoryRule.DISTINCT``; read like prompted ones.
         watch: chooses the anchors.
@@ -201,22 +218,26 @@ class ObjectMemory:
     watch: AnchorWatch = field(default_factory=AnchorWatch)
 
     def __post_init__(self) -> None:
+        # One slot of num_slots is for prompted frames; the others are for tracked ones.
         self.answers = Ring(self.num_slots - 1)
         spaced = self.rule is MemoryRule.DISTINCT
         self.maps = Ring(min(_NUM_SPACED, self.num_slots - 1) if spaced else self.num_slots - 1)
         self.pointers = Ring(NUM_POINTERS - 1)
 
     def answer(self, frame: int) -> FrameOutput | None:
-        """What was said in ``frame``, where that is remembered."""
+        """Return what was found in ``frame``, or None where that is no longer remembered."""
         prompt = self.prompted.get(frame)
         return prompt.answer if prompt else self.answers.get(frame)
 
     def is_due(self, frame: int, reverse: bool) -> bool:
-        """Tracking in this direction has come past a prompt."""
+        """Tell whether tracking in this direction has come past a prompt of the object."""
         return frame <= self.last if reverse else frame >= self.first
 
     def prompt(self, frame: int, prompted: PromptedFrame, max_prompted: int) -> None:
-        """Keep a prompted frame; beyond the limit, the ones farthest from it but the first go."""
+        """Keep a prompted frame, in place of what was tracked there.
+
+        Beyond ``max_prompted`` the frames farthest from it are forgotten, the first of all at last.
+        """
         self.first, self.last = min(self.first, frame), max(self.last, frame)
         self.prompted[frame] = prompted
         for ring in (self.answers, self.maps, self.pointers, self.anchors):
@@ -227,7 +248,9 @@ class ObjectMemory:
         """Forget prompted frames beyond ``max_prompted``: those nearest to ``near`` stay."""
         while len(self.prompted) > max_prompted:
             rest = [f for f in self.prompted if f != near]
+            # The first prompt shows what the user meant, before anything could drift: it stays.
             others = [f for f in rest if f != min(self.prompted)] or rest
+            # Of two equally far the older goes (-f is larger).
             del self.prompted[max(others, key=lambda f: (abs(f - near), -f))]
 
     def remember(self, frame: int, answer: FrameOutput, anchor: bool = False) -> None:
@@ -241,6 +264,7 @@ class ObjectMemory:
             if anchor:
                 self.anchors.put(frame, answer.map)
             self.pointers.put(frame, answer.pointer)
+        # VISIBLE: an empty map would push one that shows the object out of the ring.
         else:
             self.answers.put(frame, replace(answer, map=None))
             self.maps.drop(frame)
@@ -253,14 +277,15 @@ class ObjectMemory:
             self.maps.drop(kept[-1])
 
     def settle(self) -> None:
-        """Tracking goes on: what was answered to prompts may be read from now on."""
+        """Let later frames read what was answered to prompts: tracking goes on."""
         for prompt in self.prompted.values():
             prompt.settled = True
 
     def reading(self, frame: int, reverse: bool) -> Reading | None:
-        """What ``frame`` reads, or None where nothing is there yet."""
+        """Return what ``frame`` reads, or None where nothing is there yet."""
         step = -1 if reverse else 1
         settled = {f: p.answer for f, p in sorted(self.prompted.items()) if p.settled}
+        # All prompted frames share the last slot: SAM 2 gives them no age (t_pos 0).
         maps = [answer.map for answer in settled.values() if answer.map is not None]
         maps += [self.anchors[f] for f in self.anchors if f != frame]
         slots = [self.num_slots - 1] * len(maps)

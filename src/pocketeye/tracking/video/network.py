@@ -1,4 +1,4 @@
-"""A network with its weights on a device, as a session calls it."""
+"""Call a network with its weights on a device, as a session needs it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DTypeName = Literal["float32", "bfloat16"]
 
 @dataclass(slots=True)
 class _Cached:
-    """Constants of the network that are made when first used."""
+    """Hold constants of the network that are made when first used."""
 
     slot_keys: Tensor | None = None
 
 
 class TrackerNetwork:
-    """A network in eval mode that computes what sessions ask for, in one precision, on one device.
+    """Compute what sessions ask of a network, in eval mode, in one precision, on one device.
 
     Args:
         model: with its weights; put into eval mode and moved.
@@ -55,11 +55,14 @@ class TrackerNetwork:
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one map of one object in memory, raw and prepared."""
+        """Bytes of one map of one object in memory, raw and prepared: an upper bound.
+
+        Where maps are read whole, prepared values are views of the raw map and are counted twice.
+        """
         attention = self.model.memory_attention
         height, width = attention.feat_size
         tokens = height * width
-        held = tokens if attention.pooling is Pooling.NONE else tokens // 4
+        held = tokens if attention.pooling is Pooling.NONE else tokens // 4  # 2x2 means
         key_bytes = 2 if self.dtype == "bfloat16" else 4
         keys = len(attention.layers) * held * attention.dim * key_bytes
         raw = tokens * self.model.map_chs
@@ -72,7 +75,7 @@ class TrackerNetwork:
 
     @contextmanager
     def computing(self, plain: bool = False) -> Iterator[None]:
-        """Inference, in the chosen precision; ``plain`` leaves matrix products to PyTorch."""
+        """Infer in the chosen precision; ``plain`` leaves matrix products to PyTorch's own kernels."""
         bf16 = self.dtype == "bfloat16"
         with (
             torch.inference_mode(),
@@ -82,7 +85,11 @@ class TrackerNetwork:
             yield
 
     def encode_image(self, frame: np.ndarray) -> ImageFeatures:
-        """A uint8 RGB frame to features ``(1, C, h, w)``, and details of networks that have them."""
+        """Encode a uint8 RGB frame ``(height, width, 3)``.
+
+        Returns:
+            Features ``(1, C, h, w)``, and the finer maps of networks that have them.
+        """
         return self.model.encode_image(network_input(frame, self.image_size).to(self.device))
 
     def condition(self, seen: ImageFeatures, readings: list[Reading], plain: bool) -> ImageFeatures:
@@ -90,8 +97,9 @@ class TrackerNetwork:
         slots = list(readings[0].slots)
         pointers = torch.cat([torch.stack(r.pointers, 1) for r in readings])
         rows = list(zip(*(r.maps for r in readings), strict=True))
+        # A pooling network reads a single map whole, and prepared maps are pooled already.
         whole = len(rows) == 1 and self.model.memory_attention.pooling is not Pooling.NONE
-        if plain or whole:  # maps are prepared as they are read beside others
+        if plain or whole:
             maps = [torch.cat([row.raw for row in each]) for each in rows]
             return self.model.read_raw(seen, maps, slots, pointers)
         if self.device.type == "cpu":
@@ -114,6 +122,8 @@ class TrackerNetwork:
         """The maps that ``B`` objects leave, from raw features and logits ``(B, 1, h, w)``."""
         raw = self.model.encode_memory(seen, mask, binarize).float()
         if round_maps:
+            # The published figures were measured with maps stored as bfloat16. The values are rounded,
+            # the type stays float32: official code fails without autocast where no pointer is read.
             raw = raw.bfloat16().float()
         if plain:
             return MapBatch(raw, None)
@@ -121,12 +131,16 @@ class TrackerNetwork:
         return MapBatch(raw, prepared._replace(keys=self._narrow(prepared.keys)))
 
     def _narrow(self, keys: Tensor) -> Tensor:
-        """Keys as they are multiplied: autocast would convert them in every frame."""
+        """Return keys in the type in which they are multiplied, or autocast converts them per frame."""
         return keys.bfloat16() if self.dtype == "bfloat16" else keys
 
 
 def network_input(frame: np.ndarray, image_size: tuple[int, int]) -> Tensor:
-    """uint8 RGB ``(height, width, 3)`` as normalised ``(1, 3, H, W)``, stretched (bicubic, of PIL)."""
+    """Turn a uint8 RGB frame ``(height, width, 3)`` into the network's input ``(1, 3, H, W)``.
+
+    The frame is stretched, its aspect ratio is not kept: so were the networks trained.
+    """
+    # PIL's default, bicubic: the authors' resizer for folders of JPEG (for MP4 they use another).
     resized = Image.fromarray(frame).resize((image_size[1], image_size[0]))
     image = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255
     return normalise(image)

@@ -1,4 +1,4 @@
-"""How a session tracks."""
+"""Options of a session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.models.tam import MemoryRule
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How a session tracks; the defaults are the authors'.
+    """Say how a session tracks; the defaults are the authors'.
 
     Attributes:
         max_prompted_maps: prompted frames that each object keeps and reads (the authors': all). The
@@ -31,11 +31,11 @@ class Options:
             comparison.
     """
 
-    max_prompted_maps: int = 8
+    max_prompted_maps: int = 8  # SAM 2 reads all, and becomes slower with each correction
     memory_budget_mb: float | None = None
     binarize_click_masks: bool = True
     stability_fallback: bool = True
-    hole_area: int = 8
+    hole_area: int = 8  # SAM 2's fill_hole_area, counted in the network's masks as there
     non_overlapping: bool = False
     round_maps: bool = True
     keep_images: bool = True
@@ -55,7 +55,7 @@ class Options:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Options:
-        """From keywords.
+        """Make options from keywords.
 
         Raises:
             InvalidValue: an unknown one (with the nearest spelling), or a value that is not allowed.

@@ -1,4 +1,4 @@
-"""What a user points at, checked and in the pixels of the network's input."""
+"""Check what a user points at, and bring it into the pixels of the network's input."""
 
 from __future__ import annotations
 
@@ -19,27 +19,38 @@ from pocketeye.tracking.image.prompts import Size, read_box, read_points
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prompt:
-    """Either points with labels (a box is two of them), in pixels of the video, or a mask."""
+    """Hold either points with labels, in pixels of the video, or a mask.
+
+    A box is two points with the labels of its corners, as in SAM.
+    """
 
     points: tuple[tuple[float, float], ...] = ()
     labels: tuple[int, ...] = ()
     mask: np.ndarray | None = None  # bool (height, width)
 
     def tensors(self, size: Size, image_size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
-        """``(1, P, 2)`` in pixels of the network's input (height, width), and labels ``(1, P)``."""
+        """Return the points as the network takes them.
+
+        Args:
+            size: (width, height) of the video.
+            image_size: (height, width) of the network's input.
+
+        Returns:
+            Points ``(1, P, 2)`` in pixels of the network's input, and labels ``(1, P)``.
+        """
         scale = torch.tensor([image_size[1] / size[0], image_size[0] / size[1]])
         points = torch.tensor(self.points, dtype=torch.float32)[None] * scale
         return points.to(device), torch.tensor(self.labels, device=device)[None]
 
     def mask_tensor(self, image_size: Size, device: torch.device) -> Tensor:
-        """``(1, 1, H, W)`` of 0 and 1, at the size of the network's input."""
+        """Return the mask as ``(1, 1, H, W)`` of 0 and 1, at the size ``image_size`` of the input."""
         assert self.mask is not None
         mask = torch.from_numpy(self.mask).to(device, torch.float32)[None, None]
         if mask.shape[2:] != image_size:
             mask = F.interpolate(
                 mask, size=image_size, mode="bilinear", align_corners=False, antialias=True
             )
-        return (mask >= 0.5).float()
+        return (mask >= 0.5).float()  # as SAM 2's add_new_mask: antialiased, then cut at one half
 
 
 def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> Prompt:
@@ -61,6 +72,7 @@ def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> P
         raise InvalidValue("nothing points at the object: give points=, box= or mask=")
     return Prompt(
         points=tuple((x, y) for x, y in given),
+        # SAM 2 wants a box before any point.
         labels=(*((TOP_LEFT, BOTTOM_RIGHT) if corners else ()), *marks.tolist()),
     )
 
@@ -88,7 +100,12 @@ def _mask(mask: Any, size: Size) -> np.ndarray:
 
 
 def check_object_id(object_id: Any) -> int:
-    """Raises InvalidType, InvalidValue: not a whole number from 1 up."""
+    """Return an object's id as an int.
+
+    Raises:
+        InvalidType, InvalidValue: it is not a whole number from 1 up.
+    """
+    # True is an int to Python, and never meant as object 1.
     if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer):
         raise InvalidType(f"an object's id is a whole number from 1 up, got {object_id!r}")
     if object_id < 1:
@@ -97,5 +114,5 @@ def check_object_id(object_id: Any) -> int:
 
 
 def named(ids: Sequence[int]) -> str:
-    """Ids for a sentence."""
+    """Return ids as they stand in a sentence."""
     return ", ".join(map(str, ids)) if ids else "none"

@@ -1,4 +1,4 @@
-"""Objects followed through a video: prompts at any frame, masks frame by frame, constant memory.
+"""Follow objects through a video: prompts at any frame, masks frame by frame, constant memory.
 
 The rules are those of SAM 2's video predictor as EfficientTAM uses it. Differences, all on purpose: an
 object is not tracked before it was first shown, ``run`` yields as many frames as it is asked for, and
@@ -39,11 +39,13 @@ from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
 
-_MOST_EDITED = 4  # frames whose features are kept, for going to and fro between them
+_MOST_EDITED = 4  # frames whose features are kept: a user corrects a few of them in turn
 
 
 class Session:
-    """Made by :meth:`Tracker.open`. A refused call changes nothing; the session goes on.
+    """Track objects through one video; :meth:`Tracker.open` makes it.
+
+    A refused call changes nothing; the session goes on.
 
     Attributes:
         options: as given, for the session's whole life.
@@ -59,7 +61,7 @@ class Session:
         self._view: View | None = None
         self._edited: Ring[View] = Ring(_MOST_EDITED)
         self._next_pushed = 0
-        self._reverse = False
+        self._reverse = False  # direction of the last pass: a correction reads what that pass read
         self._rule = options.memory_rule or tracker.model.memory_rule
 
     @property
@@ -69,6 +71,7 @@ class Session:
 
     @property
     def frame(self) -> int | None:
+        """Number of the frame last looked at, or None."""
         return self._view.frame if self._view else None
 
     def __enter__(self) -> Self:
@@ -148,6 +151,7 @@ class Session:
             prompt = Prompt(
                 points=(*before.points, *prompt.points), labels=(*before.labels, *prompt.labels)
             )
+        # From here on nothing raises: a prompt that is refused has left the session as it was.
         with self.tracker.computing(self.options.plain):
             answer = self._answer_to(prompt, view, known)
         memory = known or ObjectMemory(
@@ -203,7 +207,7 @@ class Session:
             else:
                 start = min(memory.first for memory in self._objects.values())
         start, stop = self._range(start, stop, reverse)
-        return self._run(start, stop, reverse)
+        return self._run(start, stop, reverse)  # a generator apart: run() itself raises, not next()
 
     def _run(self, start: int, stop: int | None, reverse: bool) -> Iterator[TrackedFrame]:
         assert self.video is not None
@@ -371,7 +375,7 @@ class Session:
         return fill_holes(said.mask.float(), self.options.hole_area)
 
     def _known(self, view: View, *, only_due: bool = False) -> TrackedFrame:
-        """The result of a frame; unless ``only_due``, with what an earlier pass said in it."""
+        """Return the result of a frame; unless ``only_due``, with what an earlier pass found in it."""
         answers = []
         for memory in self._objects.values():
             if not only_due or memory.is_due(view.frame, self._reverse):
@@ -388,7 +392,7 @@ class Session:
             )  # fmt: skip
 
     def _max_prompted(self, num_objects: int) -> int:
-        """Prompted maps that each of so many objects may keep.
+        """Return how many prompted maps each of so many objects may keep.
 
         Raises:
             InvalidValue: the budget does not hold them.

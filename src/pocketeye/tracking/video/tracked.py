@@ -1,4 +1,4 @@
-"""The result of a frame of a session: masks in the pixels of the video, logits on demand."""
+"""Make the result of a frame: masks in the pixels of the video, logits on demand."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from pocketeye.tracking.video.confidence import ConfidenceCurve
 from pocketeye.tracking.video.memory import FrameOutput
 from pocketeye.tracking.video.signals import Signals
 
-_SUPPRESSED = -10.0  # at most, where another object has won the pixel
+_SUPPRESSED = -10.0  # SAM 2's bound where another object wins the pixel: a probability of 5e-5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedFrame(Result):
     """The objects of one frame; ``scores`` say how sure the network is that the object is in the frame.
 
-    An object that is not in the frame (score below 0.5) has an empty mask.
+    ``scores`` are probabilities that the object is in the frame. An object that is not (score below 0.5)
+    has an empty mask.
 
     Attributes:
         low_res_masks: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's
@@ -55,7 +56,12 @@ class TrackedFrame(Result):
 
 
 def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> Tensor:
-    """Logits ``(N, 1, h, w)`` as ``(N, height, width)``, in competition if they may not overlap."""
+    """Enlarge logits ``(N, 1, h, w)`` to ``(N, height, width)``.
+
+    Args:
+        size: (width, height) of the video.
+        non_overlapping: leave each pixel to the object with the largest logit there.
+    """
     shape = (size[1], size[0])
     if not low.shape[0]:
         return low.new_zeros(0, *shape)
@@ -80,6 +86,7 @@ def tracked_frame(
     signals = tuple(answer.signals for _, answer in answers if answer.signals is not None)
     parts = [answer.low_res_masks for _, answer in answers]
     low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)
+    # Cut after enlarging, not before: the outline then lies between the network's pixels.
     filled = (at_video_size(low, size, non_overlapping) > 0).cpu().numpy()
     scores = torch.tensor([answer.score for _, answer in answers]).sigmoid()
     return TrackedFrame(

@@ -1,4 +1,4 @@
-"""A network with its weights on a device, from which sessions are opened."""
+"""Load a network with its weights on a device, to open sessions with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.tracking.video.session import Session
 
 
 class Tracker(TrackerNetwork):
-    """A network ready to track; :func:`load_tracker` makes it from a name.
+    """Open sessions with one network; :func:`load_tracker` makes it from a name.
 
     Args:
         model: with its weights; put into eval mode and moved.
@@ -26,7 +26,7 @@ class Tracker(TrackerNetwork):
     """
 
     def open(self, source: Any = None, **options: Any) -> Session:
-        """Start to watch.
+        """Start a session.
 
         Args:
             source: what :func:`open_video` takes (a file, a folder of images, frames, the number of
@@ -36,7 +36,7 @@ class Tracker(TrackerNetwork):
         Raises:
             UserError: the source cannot be opened, or an unknown option.
         """
-        fps = options.pop("fps", None)
+        fps = options.pop("fps", None)  # belongs to the video, all others to the session
         chosen = Options.of(options)
         return Session(self, None if source is None else open_video(source, fps=fps), chosen)
 

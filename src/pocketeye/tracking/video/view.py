@@ -1,4 +1,4 @@
-"""The frame that a session looks at."""
+"""Hold the frame that a session looks at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from pocketeye.models.tam import ImageFeatures
 
 @dataclass(slots=True, eq=False)
 class View:
-    """Its features are computed when something needs them."""
+    """Hold one frame, and its features once something needs them.
+
+    Attributes:
+        image: uint8 RGB ``(height, width, 3)``.
+        seen: the encoder's output, shared by all objects; None until it is computed.
+    """
 
     frame: int
     image: np.ndarray

@@ -1,4 +1,4 @@
-"""Frames of a video between two numbers, in either direction."""
+"""Yield the frames of a video between two numbers, in either direction."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pocketeye.errors import InvalidValue
 def frames_between(
     video: Frames, start: int, stop: int | None, reverse: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Numbers and frames, as by ``range(start, stop, -1 if reverse else 1)``; None: to the end.
+    """Yield numbers and frames, as by ``range(start, stop, -1 if reverse else 1)``.
 
-    A stream ends where it does, also before ``stop``.
+    Args:
+        stop: None for the video's end. A stream ends where it does, also before ``stop``.
     """
     if start or reverse or isinstance(video, FrameStream):
         yield from _by_number(video, start, stop, reverse)
         return
-    # In one go: a file that is cut short then ends where it does, with a warning.
+    # Read in one go, a file that is cut short ends where it does, with a warning.
     yield from itertools.islice(enumerate(video), stop)
 
 
@@ -34,6 +35,7 @@ def _by_number(
         try:
             image = video[number]
         except InvalidValue:
+            # The count was learnt while reading: the stream ended here.
             if video.num_frames is not None and number >= video.num_frames:
                 return
             raise

@@ -1,4 +1,4 @@
-"""A clip as training sees it: the rules of :class:`pocketeye.tracking.Session`, with gradients.
+"""Run a clip as training sees it: the rules of :class:`pocketeye.tracking.Session`, with gradients.
 
 All objects of a batch of clips are computed together, each from the features of its own clip: the
 first frame is prompted, its map written, and every later frame reads what the frames before have left.
@@ -23,13 +23,14 @@ from pocketeye.models.tam.tam import as_prompt
 from pocketeye.training.tam.losses import MaskPrediction
 from pocketeye.training.tam.prompts import error_click, first_click, noisy_box
 
-NUM_POINTERS = 16  # that a frame reads of an object, its own place included: as in a session
+# SAM 2's max_obj_ptrs_in_encoder; counts the frame's own place, as in a session.
+NUM_POINTERS = 16
 Kind = Literal["mask", "click", "box"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How the clips of a batch are prompted.
+    """Say how the clips of a batch are prompted.
 
     Attributes:
         kind: of the prompt in the first frame; with a mask there is nothing to correct in it.
@@ -49,7 +50,7 @@ class Plan:
 
 
 class _Left(NamedTuple):
-    """What a frame leaves in memory."""
+    """Hold what a frame leaves in memory."""
 
     map: Tensor  # (N, M, h, w)
     pointer: Tensor  # (N, C)
@@ -58,12 +59,14 @@ class _Left(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Memory:
+    """Keep what the frames of a clip have left, by frame: a clip is short, nothing is forgotten."""
+
     prompted: dict[int, _Left] = field(default_factory=dict)
     tracked: dict[int, _Left] = field(default_factory=dict)
 
 
 class ClipForward:
-    """One pass over a batch of clips whose objects are all to be seen in the first frame.
+    """Pass once over a batch of clips whose objects are all to be seen in the first frame.
 
     Args:
         model: in training or eval mode; in eval mode the fall-back of unstable single masks is on.
@@ -78,11 +81,12 @@ class ClipForward:
         if next(model.image_encoder.parameters()).is_contiguous(memory_format=torch.channels_last):
             images = images.contiguous(memory_format=torch.channels_last)
         self.images = images
+        # All frames at once, before any is tracked: the encoder's part does not depend on the memory.
         self.features: ImageFeatures = self._again(model.encode_image, images)
         self.memory = _Memory()
 
     def __call__(self) -> list[MaskPrediction]:
-        """The answers in all frames, those to corrections included; none to a mask prompt."""
+        """Return the answers in all frames, those to corrections included; none to a mask prompt."""
         answers = self._prompt()
         for frame in range(1, self.num_frames):
             answers += self._track(frame)
@@ -116,7 +120,7 @@ class ClipForward:
         if corrected:
             more, chosen = self._correct(frame, placed, chosen)
             answers += more
-        # the last frame's memory would be read by none
+        # Nothing would read the memory of the last frame.
         if frame + 1 < self.num_frames:
             self._keep(frame, seen, chosen, corrected)
         return answers
@@ -129,10 +133,10 @@ class ClipForward:
         points: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> tuple[list[MaskPrediction], Prediction]:
-        """Click after click into what is wrong; each sees the points and the answer before it."""
+        """Click into what is wrong, again and again; each click sees the points and answer before it."""
         answers, target = [], self.batch.masks[:, frame]
         for _ in range(self.plan.clicks):
-            before = chosen.mask.detach()
+            before = chosen.mask.detach()  # where the next click goes has no gradient anyway
             answered = F.interpolate(before.float(), size=target.shape[1:], mode="bilinear")[:, 0]
             point, label = error_click(target, answered > 0, self.plan.centre_prob)
             points = point if points is None else torch.cat([points, point], 1)
@@ -151,7 +155,9 @@ class ClipForward:
     ) -> tuple[MaskPrediction, Prediction]:
         decoded = self.model.decode(placed.feat, points, labels, mask, placed.details)
         multimask = points is None or points.shape[1] <= 1
+        # The fall-back is for inference alone, as in SAM 2: the single mask learns to be stable itself.
         chosen = self.model.choose(decoded, multimask, not self.model.training)
+        # Only the masks that would be chosen from are trained: three that compete, or the single one.
         which = slice(1, None) if multimask else slice(0, 1)
         said = MaskPrediction(
             frame, decoded.masks[:, which], decoded.ious[:, which], decoded.score, chosen.mask
@@ -161,7 +167,7 @@ class ClipForward:
     # --- features and memory ----------------------------------------------------------------------
 
     def _at(self, frame: int) -> ImageFeatures:
-        """Features and details of a frame, a row for each object."""
+        """Return features and details of a frame, a row for each object."""
         rows = self.batch.clip_of * self.num_frames + frame
         return _rows(self.features, rows)
 
@@ -191,7 +197,7 @@ class ClipForward:
         return _rows(joined, order.argsort().to(seen.feat.device))
 
     def _kept_frames(self, row: int) -> tuple[int, ...]:
-        """The tracked frames that the network's rule keeps of an object."""
+        """Return the tracked frames that the network's rule keeps of an object."""
         all_kept = self.model.memory_rule is MemoryRule.RECENT
         return tuple(f for f, left in self.memory.tracked.items() if all_kept or left.found[row])
 
@@ -210,6 +216,7 @@ class ClipForward:
         return self._again(self.model.read_raw, seen, maps, slots, torch.stack(pointers, 1))
 
     def _again(self, function: Any, *arguments: Any) -> Any:
+        """Call a function, and again in the backward pass if the plan says so."""
         if self.plan.checkpointing and torch.is_grad_enabled():
             return checkpoint(function, *arguments, use_reentrant=False)
         return function(*arguments)

@@ -1,4 +1,4 @@
-"""A tracker's image encoder learns the features of a larger tracker's, beside what masks teach it.
+"""Let a tracker's image encoder learn a larger tracker's features, beside what masks teach it.
 
 The features that the memory and the decoder read (stride 16, after the neck) are compared where both
 are normalised over their channels, through one linear layer that is thrown away afterwards.
@@ -16,7 +16,7 @@ from pocketeye.models.tam import TAM
 
 
 class FeatureTeacher:
-    """A trained tracker in eval mode, without gradients, that looks at the student's frames.
+    """Look at the student's frames with a trained tracker, in eval mode, without gradients.
 
     Args:
         model: any tracker; it sees frames at its own size.
@@ -67,6 +67,7 @@ def feature_loss(projected: Tensor, wanted: Tensor) -> Tensor:
     if wanted.shape[2:] != projected.shape[2:]:
         size = (projected.shape[2], projected.shape[3])
         wanted = F.interpolate(wanted, size=size, mode="bilinear", antialias=True)
+    # Normed without weights of its own: the scale of a network's features means nothing.
     ours, theirs = (
         F.layer_norm(x.float().movedim(1, -1), (x.shape[1],)) for x in (projected, wanted)
     )

@@ -1,4 +1,4 @@
-"""``validation.png`` of a tracker's run: what it answered in validation."""
+"""Draw ``validation.png`` of a tracker's run: what it answered in validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketeye.results.sheet import SheetRow, draw_sheet, with_note
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.tam.task import Shown, TamTraining
 
-_ROWS, _SIDE = 6, 128
+_ROWS, _SIDE = 6, 128  # pixels of a tile: six rows of eight frames fit on a page
 _ANSWER, _TRUTH = (255, 140, 0), (0, 255, 120)
 
 
@@ -58,6 +58,7 @@ def _tile(pixels: torch.Tensor, truth: torch.Tensor, answer: torch.Tensor | None
         inside = (logits > 0).cpu().numpy()
         tile[inside] = 0.5 * tile[inside] + 0.5 * np.asarray(_ANSWER)
     shown = F.interpolate(truth[None, None].float(), size=(_SIDE, _SIDE))
+    # A pixel whose neighbourhood goes further than itself lies just outside of the object.
     edge = F.max_pool2d(shown, 3, 1, 1) != shown
     tile[edge[0, 0].cpu().numpy()] = _TRUTH
     drawn = Image.fromarray(tile.round().astype(np.uint8))

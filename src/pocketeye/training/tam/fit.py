@@ -1,4 +1,4 @@
-"""Training a tracker into a run folder that tracks, and can be continued."""
+"""Train a tracker into a run folder that tracks, and can be continued."""
 
 from __future__ import annotations
 

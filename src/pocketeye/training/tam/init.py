@@ -1,4 +1,4 @@
-"""Weights of an untrained tracker from which the memory is learnt in hundreds of steps.
+"""Set weights of an untrained tracker from which the memory is learnt in hundreds of steps.
 
 With usual weights a token of the frame reads the mean of the whole memory at first, and the mask is a
 faint part of it: training stays on a plateau until attention has found the place that it stands on. The
@@ -14,7 +14,7 @@ import torch
 from pocketeye.models.tam import TAM
 
 _NEARNESS = 2.5  # at 128 channels attention falls to 0.55 a token away, to 0.13 two tokens away
-_LOUDER = 3.0
+_LOUDER = 3.0  # factor of the layers through which a remembered mask reaches the frame
 
 
 def look_near_first(model: TAM) -> None:
@@ -32,6 +32,7 @@ def look_near_first(model: TAM) -> None:
         for attn in attentions:
             for proj in (attn.q_proj, attn.k_proj):
                 proj.bias.zero_()
+                # Of each pair the first channel: a vector that rotary embedding turns by the place.
                 proj.bias[0::2] = _NEARNESS
             attn.v_proj.weight.mul_(_LOUDER)
             attn.out_proj.weight.mul_(_LOUDER)

@@ -1,4 +1,4 @@
-"""Losses of a promptable tracker, as SAM 2 (arXiv 2408.00714) and EfficientTAM combine them.
+"""Compute losses of a promptable tracker as SAM 2 (arXiv 2408.00714) and EfficientTAM combine them.
 
 Focal and dice loss on the mask, L1 between the expected and the true IoU, cross entropy on whether the
 object is in the frame. Of competing masks only the best one learns its outline; all of them learn their
@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class MaskPrediction(NamedTuple):
-    """One answer of the network in one frame, before absence wipes out the masks."""
+    """Hold one answer of the network in one frame, before absence wipes out the masks."""
 
     frame: int
     masks: Tensor  # (N, M, H / 4, W / 4) logits: one, or three that compete
@@ -31,18 +31,18 @@ class MaskPrediction(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossWeights:
-    """Weights of the parts, and the form of the focal loss (arXiv 1708.02002)."""
+    """Set the weights of the parts, and the form of the focal loss (arXiv 1708.02002)."""
 
-    focal: float = 20.0
+    focal: float = 20.0  # 20:1:1:1 is the paper's (arXiv 2411.18933), and SAM 2's
     dice: float = 1.0
     iou: float = 1.0
     object: float = 1.0
-    alpha: float = 0.25
+    alpha: float = 0.25  # alpha and gamma are those of the focal loss's paper
     gamma: float = 2.0
 
 
 class Parts(NamedTuple):
-    """The parts of the loss, unweighted."""
+    """Hold the parts of the loss, unweighted."""
 
     focal: Tensor
     dice: Tensor
@@ -50,6 +50,7 @@ class Parts(NamedTuple):
     object: Tensor
 
     def total(self, weights: LossWeights) -> Tensor:
+        """Return the weighted sum of the parts."""
         return (
             weights.focal * self.focal
             + weights.dice * self.dice
@@ -77,7 +78,7 @@ def clip_loss(
         frame_loss(said, masks[:, said.frame], annotated[:, said.frame], weights, stride)
         for said in answers
     ]
-    count = max(len(masks), 1)
+    count = max(len(masks), 1)  # objects, not frames: SAM 2 sums over the frames of a clip
     return Parts(*(torch.stack(each).sum() / count for each in zip(*parts, strict=True)))
 
 
@@ -90,11 +91,14 @@ def frame_loss(
         size = (goal.shape[1], goal.shape[2])
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     known = annotated.float()
+    # An object out of the frame has no outline to learn: its mask and IoU count nothing there.
     there = target.flatten(1).any(1).float()
     focal = focal_loss(logits, goal[:, None], weights.alpha, weights.gamma)
     dice = dice_loss(logits, goal[:, None])
     with torch.no_grad():
         true_ious = mask_iou(logits > 0, goal[:, None] >= 0.5)
+        # Of competing masks the one with the least loss learns alone: SAM's rule, without which all
+        # three would become the same average.
         best = (weights.focal * focal + weights.dice * dice).argmin(1, keepdim=True)
     iou = (said.ious.float() - true_ious).abs().mean(1)
     score = F.binary_cross_entropy_with_logits(said.score[:, 0].float(), there, reduction="none")
@@ -124,13 +128,17 @@ def focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Te
     target = target.expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     p = logits.sigmoid()
+    # 1 - p_t, also for targets between 0 and 1 (strides above 1).
     off = p + target - 2 * p * target
     weight = alpha * target + (1 - alpha) * (1 - target)
     return (weight * off**gamma * entropy).flatten(2).mean(2)
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return ``1 - (2 |p t| + 1) / (|p| + |t| + 1)``: ``(N, M)``."""
+    """Return the dice loss ``1 - (2 |p t| + 1) / (|p| + |t| + 1)``: ``(N, M)``.
+
+    The ones, as in SAM 2, keep it from dividing by zero.
+    """
     p, target = logits.sigmoid().flatten(2), target.flatten(2)
     return 1 - (2 * (p * target).sum(2) + 1) / (p.sum(2) + target.sum(2) + 1)
 

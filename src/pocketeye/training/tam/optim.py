@@ -1,4 +1,4 @@
-"""A tracker's optimiser: the image encoder has rates of its own, smaller from layer to layer."""
+"""Make a tracker's optimiser: the image encoder has rates of its own, smaller from layer to layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketeye.training.engine.optim import create_optimizer
 from pocketeye.training.tam.recipe import TamRecipe
 
 _ENCODER = "image_encoder."
-_NO_DECAY = ("pos_embed",)
+_NO_DECAY = ("pos_embed",)  # a table of places, not a weight: as ViTs are trained
 
 
 def make_optimizer(
@@ -34,6 +34,7 @@ def parameter_groups(model: TAM, config: TamRecipe) -> list[dict[str, Any]]:
     """
     encoder_lr = config.lr if config.encoder_lr is None else config.encoder_lr
     trunk = model.image_encoder.trunk
+    # By identity, not by name: the trunk may be any module, under any names.
     inside = {id(p) for p in trunk.parameters()}
     others = [(name, p) for name, p in model.named_parameters() if id(p) not in inside]
     neck = [(name, p) for name, p in others if name.startswith(_ENCODER)]
@@ -41,6 +42,7 @@ def parameter_groups(model: TAM, config: TamRecipe) -> list[dict[str, Any]]:
     groups = [*_by_decay(rest, config.lr, config), *_by_decay(neck, encoder_lr, config)]
     if config.layer_decay == 1:
         return groups + _by_decay(list(trunk.named_parameters()), encoder_lr, config)
+    # timm counts the trunk's layers by itself: layer_decay multiplies from each to the one before.
     layered = param_groups_layer_decay(
         trunk, config.weight_decay, no_weight_decay_list=_NO_DECAY, layer_decay=config.layer_decay
     )
@@ -55,6 +57,7 @@ def _by_decay(
     split: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for name, p in parameters:
         if p.requires_grad:
+            # A boolean as index: parameters without decay go into the second list.
             split[p.ndim <= 1 or name.endswith(_NO_DECAY)].append(p)
     decays = (config.weight_decay, 0.0)
     return [

@@ -1,4 +1,4 @@
-"""Prompts as a user might give them, drawn for N objects at once from torch's global generator.
+"""Draw prompts as a user might give them, for N objects at once, from torch's global generator.
 
 As SAM (arXiv 2304.02643, appendix A) and SAM 2 (arXiv 2408.00714, appendix) draw them: a first click
 anywhere in the object, a box around it with noise, later clicks in what the last answer got wrong.
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 
+# SAM's noise (appendix A): a tenth of the box's side, at most 20 pixels in an image of 1024.
 BOX_NOISE = 0.1  # standard deviation, in sides of the box
 MOST_NOISE = 20 / 1024  # in sides of the image
-_GRID = 64
+_GRID = 64  # cells of a side: middles to 1/64 of the image, without a distance transform
 
 
 def first_click(target: Tensor, centre_prob: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -36,6 +37,7 @@ def error_click(
         target: bool ``(N, H, W)``, ``answered`` too.
     """
     wrong = target ^ answered
+    # Nothing wrong: then the click goes anywhere in the object, or anywhere at all if there is none.
     whole = ~wrong.flatten(1).any(1)[:, None, None]
     there = target.flatten(1).any(1)[:, None, None]
     points = _click_in(wrong | (whole & (target | ~there)), centre_prob)
@@ -63,6 +65,7 @@ def noisy_box(target: Tensor) -> tuple[Tensor, Tensor]:
 def _extent(filled: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first and last True along the last axis of bool ``(N, L)``."""
     filled = filled.int()
+    # argmax of integers finds the first of the largest.
     last = filled.shape[1] - 1
     return filled.argmax(1), last - filled.flip(1).argmax(1)
 
@@ -78,6 +81,7 @@ def _click_in(region: Tensor, centre_prob: float) -> Tensor:
 def _uniform(region: Tensor) -> Tensor:
     """Draw a pixel ``(N, 1, 2)`` of each region, all equally likely."""
     width = region.shape[2]
+    # The largest of independent draws is at every place equally likely; -1 is below all of them.
     draws = torch.rand(region.shape, device=region.device).masked_fill_(~region, -1.0)
     place = draws.flatten(1).argmax(1)
     return torch.stack([place % width, place // width], 1)[:, None].float()
@@ -91,14 +95,15 @@ def centre(region: Tensor, otherwise: Tensor) -> Tensor:
         otherwise: points for regions without a whole cell.
     """
     cell = max(1, max(region.shape[1:]) // _GRID)
-    whole = -F.max_pool2d(-region[:, None].float(), cell)
+    whole = -F.max_pool2d(-region[:, None].float(), cell)  # cells that are in the region altogether
     depth, inside = whole.clone(), whole
     # A cell's depth is the number of erosions that it outlives.
     while bool(inside.any()):
+        # Minimum filter, as the negative of a maximum filter. Padded with zeros: outside is outside.
         inside = -F.max_pool2d(F.pad(-inside, (1, 1, 1, 1)), 3, stride=1)
         depth = depth + inside
     columns = depth.shape[3]
-    # Among equals the choice is free.
+    # Below one half, so that noise decides between equals and never between different depths.
     deepest, place = (depth + 0.5 * torch.rand_like(depth)).flatten(1).max(1)
     points = torch.stack([place % columns, place // columns], 1)[:, None] * cell + cell // 2
     return torch.where(deepest[:, None, None] >= 1, points.to(otherwise.dtype), otherwise)

@@ -1,4 +1,4 @@
-"""Recipes of the tasks ``segment-anything`` and ``track``."""
+"""Read recipes of the tasks ``segment-anything`` and ``track``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pocketeye.training.tam.losses import LossWeights
 
 TamTask = Literal["segment-anything", "track"]
 TAM_TASKS: tuple[TamTask, ...] = get_args(TamTask)
+# A memory needs a frame to write it and one to read it.
 _LEAST_FRAMES = {SEGMENT_ANYTHING: 1, TRACK: 2}
 Weight = Annotated[float, Range(0, 1e4)]
 # A clip is learnt from as a whole, with the features of all its frames in memory.
@@ -23,7 +24,7 @@ Few = Annotated[int, Range(1, 64)]
 
 @dataclass(frozen=True, kw_only=True)
 class TamRecipe(Recipe):
-    """How a tracker is trained.
+    """Say how a tracker is trained.
 
     Attributes:
         task: ``segment-anything``: images, prompted by clicks and boxes (stage 1 of SAM 2 and
@@ -66,7 +67,7 @@ class TamRecipe(Recipe):
 
     task: TamTask = "track"
     # Data.
-    num_frames: Few = 8
+    num_frames: Few = 8  # SAM 2's clips, as are 3 objects
     max_objects: Few = 3
     image_share: Share = 0.0
     synthetic_share: Share = 0.5
@@ -80,8 +81,8 @@ class TamRecipe(Recipe):
     lr: Rate = 3e-4
     encoder_lr: Annotated[float, Range(0, 10)] | None = None
     layer_decay: Annotated[float, Range(0.01, 1)] = 1.0
-    weight_decay: Annotated[float, Range(0, 10)] = 0.1
-    clip_grad: Annotated[float, Range(0, 1e6)] = 0.1
+    weight_decay: Annotated[float, Range(0, 10)] = 0.1  # EfficientTAM's
+    clip_grad: Annotated[float, Range(0, 1e6)] = 0.1  # SAM 2's largest norm
     # Schedule.
     schedule: Literal["cosine", "inverse_sqrt", "constant"] = "cosine"
     cooldown_steps: Annotated[int, Range(0, 1e7)] = 0
@@ -95,6 +96,7 @@ class TamRecipe(Recipe):
     focal_gamma: Annotated[float, Range(0, 10)] = 2.0
     loss_stride: Literal[1, 2, 4] = 1
     # Prompts.
+    # SAM 2's: mask 1/2, box 1/4, click 1/4; 7 corrective clicks; at most 2 frames corrected.
     mask_prob: Share = 0.5
     box_prob: Share = 0.25
     centre_prob: Share = 0.1
@@ -122,7 +124,7 @@ class TamRecipe(Recipe):
 
     @property
     def trains_memory(self) -> bool:
-        """Whether clips have later frames, which read a memory."""
+        """Tell whether clips have later frames, which read a memory."""
         return _LEAST_FRAMES[self.record] > 1
 
     @property

@@ -1,4 +1,4 @@
-"""The report of a trained tracker."""
+"""Write the report of a trained tracker."""
 
 from __future__ import annotations
 

@@ -75,10 +75,12 @@ def run_tracker(
     )
     config = TamRecipe.load(recipe, task.name, synthetic_share=synthetic_share, **changes)
     check_device(config.device, precision=config.precision, num_processes=config.num_processes)
+    # Random weights depend on the seed alone, and the caller's generator is left as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = create_tam(model, config.input_size, trunk=trunk)
     size = require_square(network)
+    # Before the weights of a relative, which overwrite it where they fit.
     if checkpoint is None:
         look_near_first(network)
     started = begin_with(network, checkpoint=checkpoint, start_from=start_from)

@@ -1,4 +1,4 @@
-"""The learning rate of trackers."""
+"""Give the learning rate of trackers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def tam_learning_rate_factor(recipe: TamRecipe, steps: int) -> Callable[[int], f
         steps: of the optimiser in the whole training.
     """
     warmup = warmup_length(recipe, steps, recipe.steps_per_epoch)
+    # At most half: a short trial of a long recipe would otherwise only cool down.
     cooldown = min(recipe.cooldown_steps, steps // 2)
     floor = recipe.min_lr / recipe.lr
     end = steps - cooldown
@@ -35,6 +36,7 @@ def tam_learning_rate_factor(recipe: TamRecipe, steps: int) -> Callable[[int], f
             return rise(step, warmup, recipe.warmup_ratio)
         if step < end or not cooldown:
             return curve(step)
+        # Linear from wherever the curve has come, so that there is no step between the two.
         left = max(steps - step, 0) / cooldown
         return floor + (curve(end) - floor) * left
 

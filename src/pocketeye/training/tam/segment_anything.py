@@ -1,4 +1,4 @@
-"""The task ``segment-anything``: objects of images, from a click or a box and corrections."""
+"""Train the task ``segment-anything``: objects of images, from a click or a box and corrections."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class SegmentAnythingTask(TamTraining):
 
     def training_plan(self, num_frames: int) -> Plan:
         config = self.config
+        # Shares of the prompts that are left: a mask of the image itself would leave nothing to learn.
         click_prob = 1 - config.mask_prob - config.box_prob
         either = click_prob + config.box_prob
         box_prob = config.box_prob / either if either else 0.5

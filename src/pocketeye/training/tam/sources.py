@@ -1,4 +1,4 @@
-"""From the user's data sets to the clips that a tracker is trained and validated on.
+"""Make the clips that a tracker is trained and validated on from the user's data sets.
 
 Each set is told by its files: images with masks (COCO, SA-1B, label maps) or videos (DAVIS,
 YouTube-VOS, MOSE, SA-V). Its own lists divide it into training and validation; of a set without such
@@ -40,13 +40,13 @@ from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 
 _AS_IS = Geometry(degrees=0, shear=0, scale=(1.0, 1.0), flip=0, still=1)
 _UNTOUCHED = Colours(brightness=0, contrast=0, saturation=0, grey=0)
-_VAL_SEED = 1_000_003  # draws of validation are not those of training
+_VAL_SEED = 1_000_003  # added to the recipe's: validation draws other clips than training
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some images of a set, as a gallery; a damaged one is replaced by another of these."""
+    """Give some images of a set, as a gallery; a damaged one is replaced by another of these."""
 
     whole: MaskSet
     places: Sequence[int]
@@ -62,14 +62,14 @@ class Part:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Those of the whole set."""
+        """Problems of the whole set."""
         return self.whole.problems
 
     def __len__(self) -> int:
         return len(self.places)
 
     def name(self, index: int) -> str:
-        """File of image ``index`` of these."""
+        """Return the file of image ``index`` of these."""
         return self.whole.name(self.places[index])
 
     def read(self, index: int) -> Sample[ObjectMasks]:
@@ -79,7 +79,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DataSets:
-    """What was opened: for training, and for validation."""
+    """Hold what was opened: for training, and for validation."""
 
     images: list[MaskedImages] = field(default_factory=list)
     videos: list[VideoSet] = field(default_factory=list)
@@ -88,14 +88,14 @@ class DataSets:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out; they grow while the sets are read."""
+        """Return sentences about what was left out; they grow while the sets are read."""
         sets: list[SampleSet[Any]] = [
             *self.images, *self.videos, *self.val_images, *self.val_videos,
         ]  # fmt: skip
         return tuple(dict.fromkeys(line for each in sets for line in each.problems))
 
     def lines(self) -> list[str]:
-        """What there is, a line for each set."""
+        """Return what there is, a line for each set."""
         return [
             *(_line_of(gallery) for gallery in self.images),
             *(f"{videos.source}: {len(videos):,} videos" for videos in self.videos),
@@ -110,6 +110,7 @@ def open_sets(paths: Sequence[str]) -> DataSets:
     """
     sets = DataSets()
     for path in paths:
+        # Told by the files alone: nobody has to name the layout of a set.
         if is_video_set(Path(path)):
             _open_videos(path, sets)
         else:
@@ -146,7 +147,7 @@ def _open_images(path: str, sets: DataSets) -> None:
 
 
 def _line_of(gallery: MaskedImages) -> str:
-    """How many images there are, and how label numbers are read, which their files do not tell."""
+    """Say how many images there are, and how label numbers are read, which their files do not tell."""
     whole = gallery.whole if isinstance(gallery, Part) else gallery
     layout = whole.layout if isinstance(whole, MaskSet) else ""
     note = {
@@ -157,20 +158,21 @@ def _line_of(gallery: MaskedImages) -> str:
 
 
 def is_video_set(root: Path) -> bool:
-    """Whether a folder has the layout of one of the video sets."""
+    """Tell whether a folder has the layout of one of the video sets."""
     bases = (root, *(root / name for name in (*SPLITS["train"], *SPLITS["val"])))
-    names = ("JPEGImages", "JPEGImages_24fps")
+    names = ("JPEGImages", "JPEGImages_24fps")  # DAVIS, YouTube-VOS and MOSE; SA-V
     framed = any((base / name).is_dir() for base in bases for name in names)
     return framed or next(root.glob("**/*_manual.json"), None) is not None
 
 
 def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
-    """The mixture that a recipe asks for, with :func:`samples_per_epoch` samples.
+    """Make the mixture that a recipe asks for, with :func:`samples_per_epoch` samples.
 
     Raises:
         InvalidValue: there is nothing to make such clips of.
     """
     length = samples_per_epoch(config)
+    # Frames of videos are images with masks, too.
     galleries = [*sets.images, *(VideoFrames(videos) for videos in sets.videos)]
     images = MixedClips(
         [
@@ -185,6 +187,8 @@ def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     clips = _moving(sets, galleries, config, size, length)
     if not config.image_share:
         return clips
+    # Images and clips have different lengths and cannot share a batch: whole batches, of all processes,
+    # are drawn as one kind.
     world = max(rank_and_world()[1], config.num_processes)
     return MixedClips(
         [(clips, 1 - config.image_share), (images, config.image_share)],
@@ -195,8 +199,8 @@ def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
 def _moving(
     sets: DataSets, galleries: Sequence[MaskedImages], config: TamRecipe, size: int, length: int
 ) -> ClipSource:
-    """Clips of ``num_frames`` frames: real ones, real ones with something laid over, synthetic ones."""
-    synthetic_share = config.synthetic_share if sets.videos else 1.0
+    """Make clips of ``num_frames`` frames: real, real with something laid over, and synthetic ones."""
+    synthetic_share = config.synthetic_share if sets.videos else 1.0  # images alone do not move
     real_share = (1 - synthetic_share) * (1 - config.overlaid_share)
     overlaid_share = (1 - synthetic_share) * config.overlaid_share
     synthetic = SyntheticClips(
@@ -228,9 +232,9 @@ def _moving(
 
 
 def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
-    """``val_clips`` samples, always the same, without augmentation.
+    """Make ``val_clips`` samples, always the same, without augmentation.
 
-    For ``track`` of the videos kept for it, or, with images alone, synthetic clips of those.
+    For ``track`` they are of the videos kept for it, or, with images alone, synthetic clips of those.
     """
     seed = config.seed + _VAL_SEED
     frames = [VideoFrames(videos) for videos in sets.val_videos]
@@ -248,7 +252,7 @@ def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource
             num_frames=config.val_frames, size=size, max_objects=config.max_objects,
             colours=_UNTOUCHED, seed=seed,
         )  # fmt: skip
-    sampling = VideoSampling(num_frames=config.val_frames, reversed=0)
+    sampling = VideoSampling(num_frames=config.val_frames, reversed=0)  # as they were filmed
     videos: list[tuple[ClipSource, float]] = [
         (
             VideoClips(
@@ -263,15 +267,19 @@ def validation_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource
 
 
 def _weight(count: int) -> float:
-    """A set ten times as large is drawn from three times as often."""
+    """Weigh a set: one ten times as large is drawn from three times as often.
+
+    In proportion, a large set would leave nothing of a small one; all alike, it would be repeated.
+    """
     return math.sqrt(count)
 
 
 def _divided(path: str, load: Callable[..., T]) -> tuple[T, T | None]:
-    """The set's own division, as far as it has one; else the whole."""
+    """Load the set's own division, as far as it has one; else the whole."""
     try:
         train = load(path, "train")
     except UserError:
+        # No list of this name, so no division of its own; or no set at all, which this call then tells.
         return load(path), None
     try:
         return train, load(path, "val")

@@ -1,4 +1,4 @@
-"""What a tracker's training begins with: weights of its own kind, of a relative, or of a classifier."""
+"""Load what a tracker's training begins with: weights of its own kind, a relative's, a classifier's."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def begin_with(
     if start_from is None:
         return ""
     name = str(start_from)
+    # A folder of that name goes first: what lies on the disk is what the user sees.
     if not start_from.exists() and timm.is_model(name):
         state = in_imagenet_colours(create_model(name, pretrained=True))
     else:
@@ -80,6 +81,7 @@ def in_imagenet_colours(model: nn.Module) -> dict[str, Tensor]:
     behind = names[names.index(conv) + 1 :]
     norm = next(name for name in behind if isinstance(modules[name], nn.BatchNorm2d))
     weight = state[f"{conv}.weight"]
+    # A constant that was in every pixel comes out of the convolution as a constant per channel.
     shift = (weight * ((ours[0] - mean) / std)[:, None, None]).sum((1, 2, 3))
     state[f"{conv}.weight"] = weight * (ours[1] / std)[:, None, None]
     state[f"{norm}.running_mean"] = state[f"{norm}.running_mean"] - shift
@@ -87,7 +89,7 @@ def in_imagenet_colours(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
-    """Load a classifier's backbone into a trunk of its kind; how many entries it was, 0 for no such."""
+    """Load a classifier's backbone into a trunk of its kind; return how many entries, 0 for no such."""
     trunk = model.image_encoder.trunk
     if not isinstance(trunk, BackboneTrunk):
         return 0
@@ -95,6 +97,7 @@ def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
     # timm flattens the names of a backbone made for features: stages.0 becomes stages_0
     renamed = {_flat(key, own): value for key, value in state.items()}
     fits = {k: v for k, v in renamed.items() if k in own and v.shape == own[k].shape}
+    # num_batches_tracked is a counter that some files leave out; nothing else may be missing.
     missing = [k for k in own if k not in fits and not k.endswith("num_batches_tracked")]
     if not fits or missing:
         return 0
@@ -103,6 +106,7 @@ def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
 
 
 def _flat(key: str, own: dict[str, Tensor]) -> str:
+    # timm wraps a network that it cannot cut up by stages: "model." stands before all names.
     if key in own or f"model.{key}" in own:
         return key if key in own else f"model.{key}"
     parts = key.split(".")
@@ -125,11 +129,12 @@ def measure_maps(model: TAM, clips: ClipSource) -> None:
     if not isinstance(trunk, BackboneTrunk):
         return
     norms = [norm for norm in trunk.norms.values() if isinstance(norm, nn.BatchNorm2d)]
+    # Statistics came with the weights, and are those that the weights were trained with.
     if any(norm.num_batches_tracked for norm in norms):
         return
     momenta = [norm.momentum for norm in norms]
     was_training = model.training
-    model.eval()
+    model.eval()  # the backbone's own norms keep theirs: only the maps' norms measure
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches

@@ -1,4 +1,4 @@
-"""What the two tasks of a tracker share: prompted clips in, the losses of all answers out."""
+"""Train trackers: what the two tasks share. Prompted clips in, the losses of all answers out."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from pocketeye.training.tam.schedule import tam_learning_rate_factor
 
 
 class Shown(NamedTuple):
-    """The first batch of a validation with its answers, to be drawn."""
+    """Hold the first batch of a validation with its answers, to be drawn."""
 
     batch: ClipBatch
     answers: list[MaskPrediction]
 
 
 class TamTraining(AveragedTask):
-    """Trains a tracker on :class:`ClipBatch` of its own size.
+    """Train a tracker on :class:`ClipBatch` of its own size.
 
     Logs ``train/loss`` and its unweighted parts, ``lr``, ``val/loss`` and ``val/iou`` (0 to 1): the IoU
     of the first answer in each annotated frame, averaged over the frames of an object, then over
@@ -65,28 +65,30 @@ class TamTraining(AveragedTask):
                 "is: leave one of them out"
             )
         model.image_encoder.requires_grad_(not frozen)
+        # Before the average is made and the optimiser asks what is to be trained.
         if config.frozen_stride:
             for parameter in early_parameters(model, config.frozen_stride):
                 parameter.requires_grad_(False)
         super().__init__(model, config.ema_decay, config.ema_warmup)
         self.config, self.encoder_frozen = config, frozen
-        self.teacher = teacher
+        self.teacher = teacher  # no nn.Module: its weights are not saved in each checkpoint
         self.projection = None if teacher is None else make_projection(model.dim, teacher.dim)
         self.shown: Shown | None = None
 
     @abstractmethod
     def training_plan(self, num_frames: int) -> Plan:
-        """How a batch is prompted, drawn from torch's global generator."""
+        """Draw how a batch is prompted, from torch's global generator."""
 
     @abstractmethod
     def validation_plan(self, num_frames: int) -> Plan:
-        """The same for validation, always alike."""
+        """Say how a batch of validation is prompted, always alike."""
 
     def on_fit_start(self) -> None:
         if self.teacher is not None:
             self.teacher.model.to(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # In every step: Lightning sets the whole network to training mode again after each validation.
         if self.config.freeze_bn or self.encoder_frozen:
             for module in self.model.modules():
                 if isinstance(module, _BatchNorm):
@@ -96,7 +98,7 @@ class TamTraining(AveragedTask):
         batch = startable(batch)
         num_objects = len(batch.masks)
         if not num_objects:
-            # a batch without a start: no step that learns, but one that every process takes
+            # No clip can start: zero times all weights, as processes wait for each other's gradients.
             return torch.stack([0.0 * p.sum() for p in self.parameters() if p.requires_grad]).sum()
         plan = self.training_plan(batch.frames.shape[1])
         forward = ClipForward(self.model, batch, plan)
@@ -126,7 +128,9 @@ class TamTraining(AveragedTask):
         plan = self.validation_plan(batch.frames.shape[1])
         answers = ClipForward(model.eval(), batch, plan)()
         weights = self.config.loss_weights
+        # At stride 4, whatever the recipe trains at: curves of different recipes can be compared.
         parts = clip_loss(answers, batch.masks, batch.annotated, weights, stride=4)
+        # object_iou counts the last answer of a frame: turned round, that is the first.
         first = object_iou(answers[::-1], batch).sum()
         last = object_iou(answers, batch).sum()
         loss = parts.total(weights) * num_objects
@@ -167,7 +171,7 @@ def early_parameters(model: TAM, stride: int) -> list[nn.Parameter]:
 
 
 def startable(batch: ClipBatch) -> ClipBatch:
-    """The objects that are to be seen in the first frame, where clips are prompted.
+    """Keep the objects that are to be seen in the first frame, where clips are prompted.
 
     A clip with none of them there, but with one in its last frame, is played backwards.
     """
@@ -178,6 +182,7 @@ def startable(batch: ClipBatch) -> ClipBatch:
         )
         for frame in (0, -1)
     )
+    # An object that enters late teaches as much, seen from the end.
     backwards = (at_start == 0) & (at_end > 0)
     ours = backwards[batch.clip_of]
     frames = torch.where(backwards[:, None, None, None, None], batch.frames.flip(1), batch.frames)
@@ -188,7 +193,7 @@ def startable(batch: ClipBatch) -> ClipBatch:
 
 
 def object_iou(answers: Sequence[MaskPrediction], batch: ClipBatch) -> Tensor:
-    """Mean IoU ``(N,)`` over the annotated frames with an answer; the last answer of a frame counts."""
+    """Return mean IoU ``(N,)`` over the annotated frames with an answer; a frame's last one counts."""
     by_frame = {said.frame: said for said in answers}
     ious, known = [], []
     for frame, said in by_frame.items():
@@ -196,6 +201,7 @@ def object_iou(answers: Sequence[MaskPrediction], batch: ClipBatch) -> Tensor:
         logits = F.interpolate(said.mask.float(), size=target.shape[1:], mode="bilinear")[:, 0]
         both = ((logits > 0) & target).flatten(1).sum(1)
         either = ((logits > 0) | target).flatten(1).sum(1)
+        # Neither there nor claimed: right.
         ious.append(torch.where(either > 0, both / either.clamp(min=1), 1.0))
         known.append(batch.annotated[:, frame])
     weight = torch.stack(known).float()

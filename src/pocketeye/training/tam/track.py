@@ -1,4 +1,4 @@
-"""The task ``track``: objects of clips, trained through the memory."""
+"""Train the task ``track``: objects of clips, through the memory."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class TrackTask(TamTraining):
         config = self.config
         draws = torch.rand(3).tolist()
         kind: Kind = "click"
+        # An image of one frame: a mask would leave nothing to learn.
         mask_prob = config.mask_prob if num_frames > 1 else 0.0
         box_prob = config.box_prob if num_frames > 1 else 0.5
         if draws[0] < mask_prob:
@@ -30,6 +31,7 @@ class TrackTask(TamTraining):
             kind = "box"
         corrected: tuple[int, ...] = ()
         if kind != "mask" and draws[1] < config.correction_prob:
+            # One to all of them, equally often; the min is for a draw that rounds up to 1.
             count = min(1 + int(draws[2] * config.corrected_frames), config.corrected_frames)
             later = (1 + torch.randperm(num_frames - 1))[: max(count - 1, 0)]
             corrected = (0, *sorted(later.tolist())) if count else ()
@@ -43,4 +45,5 @@ class TrackTask(TamTraining):
         )
 
     def validation_plan(self, num_frames: int) -> Plan:
+        # centre_prob 1: the same click in every validation, as far as an object has one middle.
         return Plan(kind="mask" if num_frames > 1 else "click", centre_prob=1.0)
