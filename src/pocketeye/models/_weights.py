@@ -44,7 +44,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         # Namespace alone is let through: it holds options, and making one runs no code.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # of pickles that are refused or read all the same
+            # torch warns of old pickles even where it then refuses or reads them.
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -58,7 +58,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 def _detail(error: Exception) -> str:
     """Return the first sentence of what torch or safetensors says, where it says something."""
-    if isinstance(error, KeyError) or not str(error):  # a byte that is no instruction of pickle
+    if isinstance(error, KeyError) or not str(error):  # a byte that pickle does not know
         return ""
     return f": {str(error).splitlines()[0].partition('. ')[0]}"
 

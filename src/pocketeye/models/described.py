@@ -16,7 +16,7 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task, task_named
 from pocketeye.runs import MODEL, write_atomic
 
-# Of which task a file is that does not name it; files of other schemas always do.
+# The task of files that do not name one; files of other schemas always do.
 _USUAL_TASK = {"pocketeye.model/1": CLASSIFY, "pocketeye.tracker/1": TRACK}
 # All schemas, so that a file of another kind is told from a damaged one.
 _SCHEMAS = (*_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1")
@@ -103,7 +103,7 @@ def _as(value: Any, hint: Any, name: str, tasks: tuple[Task, ...]) -> Any:
         fits, wanted = False, f"a list of {length}" if length else "a list"
     else:
         kind = origin or hint
-        # JSON writes 1.0 as 1 in some programs; but true and false are no numbers
+        # Some programs write 1.0 as 1 in JSON. True and false are no numbers, although Python says so.
         kinds = (int, float) if kind is float else (kind,)
         fits = isinstance(value, kinds) and (kind is bool or not isinstance(value, bool))
         wanted = {str: "text", int: "a whole number", float: "a number", dict: "an object"}.get(

@@ -62,4 +62,4 @@ def parse_size(value: Any) -> Size:
         raise InvalidValue(
             f"a size is a number of pixels like 224, or width and height like 480x360; got {value!r}"
         )
-    return make_size(numbers[-1], numbers[0])
+    return make_size(numbers[-1], numbers[0])  # width comes first in the text, and alone it is both
