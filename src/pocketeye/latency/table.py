@@ -362,7 +362,7 @@ def _read_row(data: Any) -> Row:
 
 
 def _read_segmenter(data: Any) -> Segmenter | None:
-    if data is None:  # so in tables of classifiers
+    if data is None:  # a table of classifiers
         return None
     stored = _read.mapping(data)
     return Segmenter(spec=_read.build(SegmenterSpec, stored["spec"]), row=_read_row(stored["row"]))
