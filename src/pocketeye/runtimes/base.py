@@ -81,6 +81,7 @@ class Artifact:
                     TensorSpec(**{**row, "shape": tuple(row["shape"])}) for row in data[key]
                 )
             return cls(folder=folder, **data)
+        # TypeError: a field that is missing or not known here.
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InvalidValue(f"{path} is not an artefact of pocketeye: {error}") from error
 
