@@ -13,7 +13,7 @@ from pocketeye.predicting.dense import TorchDensePredictor, result_of
 from pocketeye.progress import task
 from pocketeye.results import Result
 
-# Below this score an object is no answer; from this IoU on two boxes are one object, as in COCO AP50.
+# Below this score a detection is ignored; above this IoU two boxes are one object, as in COCO AP50.
 _SURE, _SAME = 0.3, 0.5
 
 
