@@ -201,7 +201,7 @@ class _Watch:
 
     def look(self) -> float:
         """Return the milliseconds of one call of the anchor, now."""
-        sample(self.call, self.inner)  # warms up
+        sample(self.call, self.inner)  # a warm-up, not kept
         pairs = [sample(self.call, self.inner) for _ in range(2)]
         # The faster of two: the look asks how fast the machine is, not whether it was interrupted.
         ms = min(cpu if self.clock == "thread_cpu" else wall for wall, cpu in pairs)

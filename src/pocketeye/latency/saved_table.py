@@ -63,7 +63,7 @@ def measure_again(name: str, space: SearchSpace, table: LatencyTable, path: Path
     if name not in list_spaces() and not name.endswith((".yaml", ".yml")):
         return None
     base, header = load_space(name), table.header
-    always = table.segmenter is not None  # segmenters have no size or classes by default
+    always = table.segmenter is not None  # have no default size or classes
     changed = {
         "input-size": (size_text(space.input_size), size_text(base.input_size)),
         "width": (space.width, base.width),

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 Act = Literal["none", "relu", "gelu"]
 _WANTED = ContextVar("onednn_products", default=False)  # a switch of the caller, not of the process
 _HIDDEN_ROWS = 512  # at a hidden width of 2048 they take 4 MB: what stays in the second-level cache
-_LOGITS_BYTES = 4 << 20  # of a matrix of logits at a time: what stays in the second-level cache
+_LOGITS_BYTES = 4 << 20  # of logits at a time: they stay in the second-level cache
 
 
 @contextmanager
@@ -53,8 +53,8 @@ def by_onednn(x: Tensor) -> bool:
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, act: Act = "none") -> Tensor:
     """Compute ``act(x weight' + bias)`` by oneDNN; ``x`` is ``(…, in)``, ``weight`` ``(out, in)``."""
-    # a strided weight would go through oneDNN's reference code, a thousand times slower
-    kind = "none" if act == "gelu" else ""  # of GELU: by the error function
+    # A strided weight would go through oneDNN's reference code, a thousand times slower.
+    kind = "none" if act == "gelu" else ""  # exact GELU, by the error function
     return torch.ops.mkldnn._linear_pointwise(x, weight.contiguous(), bias, act, [], kind)
 
 

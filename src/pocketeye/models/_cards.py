@@ -194,7 +194,7 @@ def read_cards(text: str, where: str) -> list[Card]:
         place = f"{where}: {name}"
         # What is said once for the family holds for each of its cards that does not say otherwise.
         merged = {**data, **_mapping(row, place), "name": name}
-        # What nobody published of a network is said by an empty list; everything can be counted.
+        # No metrics is an empty list: nobody published any. Costs there must be, as all can be counted.
         for key, kind, least in (("costs", Cost, 1), ("metrics", Metric, 0)):
             merged[key] = tuple(
                 _made(kind, _named(_mapping(item, spot), named, used, spot), spot)
@@ -251,7 +251,7 @@ def _made(kind: Any, data: Mapping[str, Any], where: str) -> Any:
 def _fits(value: Any, hint: Any) -> bool:
     if str(hint).startswith("tuple"):
         return True  # made row by row, each of them checked
-    if isinstance(value, bool):  # an int to Python
+    if isinstance(value, bool):  # bool is a subclass of int
         return hint is bool
     return isinstance(value, (int, float) if hint is float else hint)
 

@@ -79,6 +79,7 @@ def checkpoint_filter(
 
     def register(rename: _Filter) -> _Filter:
         for kind in kinds:
+            # The first filter found would win, by the order of imports.
             if any(kind in known.kinds for known in _filters):
                 raise ValueError(f"{kind.__name__} already has a checkpoint filter")
         _filters.append(CheckpointFilter(kinds=kinds, rename=rename, explain=explain, after=after))

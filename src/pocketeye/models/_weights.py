@@ -49,7 +49,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             check_saved(path, state)
             return state
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # of pickles that are refused or read all the same
+            # torch warns of old pickles even where it then refuses or reads them.
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except InvalidValue:
@@ -76,7 +76,7 @@ def _require_bounded(path: Path) -> None:
 
 def _detail(error: Exception) -> str:
     """Return the first sentence of what torch or safetensors says, where it says something."""
-    if isinstance(error, KeyError) or not str(error):  # a byte that is no instruction of pickle
+    if isinstance(error, KeyError) or not str(error):  # a byte that pickle does not know
         return ""
     return f": {str(error).splitlines()[0].partition('. ')[0]}"
 

@@ -97,7 +97,7 @@ class BlockSpec:
 
     def out_size(self, size: Size) -> Size:
         """Return the sides of the output map for an input map of ``size`` (padding kernel // 2)."""
-        return 1 if isinstance(self.parsed, HeadOp) else reduced(size, self.stride)
+        return 1 if isinstance(self.parsed, HeadOp) else reduced(size, self.stride)  # a head pools
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,7 +199,7 @@ class Architecture:
         """Group blocks into stages; a stage begins where the width or the resolution changes."""
         groups: list[list[BlockSpec]] = []
         for spec in self.blocks:
-            if not groups or not spec.keeps_shape:
+            if not groups or not spec.keeps_shape:  # timm's stages, and so its names of weights
                 groups.append([])
             groups[-1].append(spec)
         return tuple(tuple(group) for group in groups)
@@ -244,7 +244,7 @@ class Architecture:
     def parse(cls, text: str) -> Architecture:
         """Undo ``str``."""
         title, _, chain = text.strip().partition("=")
-        name, _, size = title.rpartition("@")
+        name, _, size = title.rpartition("@")  # from the right: a name may hold an @
         form = f"architecture {text[:60]!r} is not of the form name@size=stem|…|head"
         if not chain:
             raise InvalidValue(form)
@@ -333,7 +333,7 @@ def _size(text: str, form: str) -> Size:
         size = parse_size(text)
     except InvalidValue:
         raise InvalidValue(form) from None
-    if size_text(size) != text:
+    if size_text(size) != text:  # one spelling of each size: the texts are keys of tables
         raise InvalidValue(form)
     return size
 

@@ -71,6 +71,7 @@ def additive_block(spec: BlockSpec, op: AdditiveOp, drop_path_rate: float = 0.0)
     if spec.keeps_shape:
         return block
     downsample = ConvNorm(spec.in_chs, spec.out_chs, spec.stride)
+    # Named, so that keys tell the two apart, and say the same in every network.
     return nn.Sequential(OrderedDict(downsample=downsample, block=block))
 
 
@@ -102,6 +103,7 @@ def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
                 conv_head=_conv(spec.in_chs, op.width),
                 bn2=nn.BatchNorm2d(op.width),
                 act2=nn.ReLU(inplace=True),
+                # Pooled to one pixel whatever the input: a head serves every size.
                 global_pool=SelectAdaptivePool2d(pool_type="avg", flatten=True),
                 classifier=nn.Linear(op.width, spec.out_chs),
             )

@@ -18,7 +18,7 @@ from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task, task_named
 from pocketeye.reading import BadField, Kind, Range, reading, require_file
 from pocketeye.runs import MODEL, write_atomic
 
-# Of which task a file is that does not name it; files of other schemas always do.
+# The task of files that do not name one; files of other schemas always do.
 _USUAL_TASK = {"pocketeye.model/1": CLASSIFY, "pocketeye.tracker/1": TRACK}
 # All schemas, so that a file of another kind is told from a damaged one.
 _SCHEMAS = (*_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1")

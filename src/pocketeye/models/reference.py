@@ -199,7 +199,7 @@ def wrong_kind(model: str | Path, named: Reference, doing: str) -> InvalidValue:
         doing: who does not take it: ``pocketeye export``, ``create_model``.
     """
     if isinstance(named, ArtifactFolder):
-        # an artefact is of use wherever its run is, but for making another one of it
+        # An artefact can be used like its run, except that nothing can be exported from it.
         use = "name the run it was made of, or use it with " + _listed(
             tuple(verb for verb in named.task.verbs if verb != "export")
         )
@@ -254,6 +254,7 @@ def network_at(path: Path) -> Reference | None:
     # A file of the folder names the folder: shells complete paths to files.
     if path.name in (MODEL, MANIFEST, DENSE_MANIFEST):
         return network_at(path.parent)
+    # Any other file is weights or a mistake, which the caller tells.
     return ArchitectureFile(path=path) if path.suffix == ".json" else None
 
 
@@ -287,7 +288,7 @@ def _has_cfg(name: str) -> bool:
     """Tell whether timm knows the tag, with published weights or without."""
     try:
         return timm.get_pretrained_cfg(name) is not None
-    except RuntimeError:  # its word for an unknown tag
+    except RuntimeError:  # what timm raises for an unknown tag
         return False
 
 

@@ -65,4 +65,4 @@ def parse_size(value: Any) -> Size:
             f"a size is a number of pixels like 224, or width and height like 480x360{limit}; "
             f"got {value!r:.60}"
         )
-    return make_size(numbers[-1], numbers[0])
+    return make_size(numbers[-1], numbers[0])  # width comes first in the text, and alone it is both

@@ -112,6 +112,7 @@ SEGMENT_ANYTHING = Task(
     goal="segment what is clicked",
     answers="a mask for every click",
     verbs=("segment",),
+    # Also after corrections: a network that ignores clicks into its mistakes would look as good.
     metrics={"val/iou": "IoU", "val/iou_corrected": "IoU after corrections"},
     data="images with masks (COCO, SA-1B, label maps)",
     takes_prompts=True,

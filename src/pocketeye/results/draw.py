@@ -65,7 +65,7 @@ def draw_boxes(
     corners = [tuple(round(float(v)) for v in box) for box in boxes]
     for i in order:
         x0, y0, x1, y1 = corners[i]
-        x1, y1 = max(x1 - 1, x0), max(y1 - 1, y0)  # Pillow's last pixel is inside
+        x1, y1 = max(x1 - 1, x0), max(y1 - 1, y0)  # Pillow draws the last pixel, too
         # A dark line around the coloured one: one of the two is seen on any ground.
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0))
         pen.rectangle((x0, y0, x1, y1), outline=colors[i], width=line)
@@ -112,10 +112,10 @@ def _draw_mask(
     halo = dilate(filled, 1) & outside
     line = dilate(outside, width) & filled
     opacity = np.where(filled, np.uint8(round(255 * fill)), np.uint8(0))
-    opacity[line] = 255  # seen on dark images
+    opacity[line] = 255  # the coloured line is seen on dark images
     at = (x0 - left, y0 - top)
     image.paste(color, at, Image.fromarray(opacity))
-    image.paste((0, 0, 0), at, Image.fromarray(halo * np.uint8(170)))  # seen on light ones
+    image.paste((0, 0, 0), at, Image.fromarray(halo * np.uint8(170)))  # on light ones
 
 
 def _anchor(mask: CompactMask) -> tuple[int, int]:

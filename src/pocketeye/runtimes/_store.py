@@ -61,6 +61,7 @@ def check_stored(artifact: Artifact, runtime: Runtime) -> None:
     Raises:
         MissingFile: the file is gone. InvalidValue: it is not what the manifest describes.
     """
+    # First of all: another runtime's file would only be called damaged.
     if artifact.runtime != runtime.name:
         raise InvalidValue(
             f"the artefact in {artifact.folder} was made for the runtime {artifact.runtime!r}, "
@@ -118,6 +119,7 @@ def check_arrays(specs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> N
     if len(arrays) != len(specs):
         raise InvalidValue(f"expected {len(specs)} input array(s), got {len(arrays)}")
     for spec, array in zip(specs, arrays, strict=True):
+        # Batches too: graphs have static shapes.
         if tuple(array.shape) != spec.shape or array.dtype != np.dtype(spec.dtype):
             raise InvalidValue(
                 f"input {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "

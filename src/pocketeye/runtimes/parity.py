@@ -199,6 +199,7 @@ def check_parity(
     with eval_mode(module), task("parity", len(inputs)) as bar:
         for arrays in inputs:
             got.append(executable(*arrays))
+            # One by one, as the artefact is run.
             outputs = run_module(module, [torch.from_numpy(a) for a in arrays])
             expected.append(tuple(t.numpy(force=True) for t in outputs))
             bar.advance()

@@ -116,7 +116,7 @@ def _renamed(key: str) -> str:
         # Norms stand at 0, 2, 4 and 6, beside the stages; 1, 3 and 5 are the layers that reduce the map.
         return f"out_norms.{index // 2}.{rest}"
     if match["part"] == "patch_embed":
-        # convolution, BN and ReLU, twice in one row
+        # One Sequential holds convolution, BN and ReLU twice: the conv is at 0 and 3, the BN at 1 and 4.
         return f"stem.{index // 3 * 2}.{'norm' if index % 3 else 'conv'}.{rest}"
     if index % 2:
         return f"stages.{(index + 1) // 2}.downsample.{re.sub(r'^proj', 'conv', rest)}"

@@ -152,7 +152,7 @@ _ROWS = (
     _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 )
 PACKAGED: dict[str, PackagedWeights] = {row.name: row for row in _ROWS}
-# What answers where the user named no classifier: the quickest of them.
+# Used where the user names no classifier: the quickest of them.
 DEFAULT_CLASSIFIER = _ROWS[0].name
 
 

@@ -14,7 +14,7 @@ from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 
 Detector = RetinaNet | MaskRCNN
-# Network, strides taken from the backbone, and what continues the pyramid above them.
+# Of each: the class, the strides it reads from the backbone, and how the pyramid goes on above.
 _DETECTORS: dict[str, tuple[type[Detector], tuple[int, ...], Extra]] = {
     "retinanet": (RetinaNet, (8, 16, 32), "convs"),
     "mask_rcnn": (MaskRCNN, (4, 8, 16, 32), "pool"),

@@ -57,6 +57,7 @@ class QuantParams:
         """Return parameters that cover [low, high] and represent zero exactly."""
         # A range without zero would make zero padding a value that bytes cannot hold.
         low, high = min(low, 0.0), max(high, 0.0)
+        # As the graph stores it, in float32; 1 for a tensor that is zero throughout.
         scale = float(np.float32((high - low) / 255)) or 1.0
         return cls(scale=scale, zero_point=round(-low / scale))
 
@@ -93,6 +94,7 @@ def _fuse_relu(net: ConvNet) -> ConvNet:
     for step in net.steps:
         if step.op == Simple(kind="Relu"):
             source = producers.get(step.inputs[0])
+            # Another reader would want the values below zero.
             if source is not None and uses[source.name] == 1 and _requantises(source):
                 merged[source.name] = step.name
     dropped = set(merged.values())

@@ -131,6 +131,7 @@ class _Lowering:
             if type(conv) is not nn.Conv2d or _folded_into(source, self.modules) is not node:
                 raise UnsupportedModule(f"the BatchNorm2d {node.target!r} without its own Conv2d")
             self._conv(node, _only(source), conv, m)
+        # All of them do nothing in eval mode.
         elif isinstance(m, nn.Identity | nn.Dropout | nn.Dropout2d | DropPath):
             self._same(node)
         elif type(m) is nn.ReLU:
@@ -165,6 +166,7 @@ class _Lowering:
             if dims not in ([1], [1, -1]):
                 raise UnsupportedModule(f"flatten with the dimensions {dims}")
             self._flatten(node)
+        # Traced in eval mode, the flag is a constant; a dropout that always drops is refused.
         elif target is F.dropout and node.kwargs.get("training") is False:
             self._same(node)
         elif target is F.adaptive_avg_pool2d and node.args[1:] in ((1,), ((1, 1),)):
@@ -179,6 +181,7 @@ class _Lowering:
     def _conv(
         self, node: fx.Node, source: fx.Node, m: nn.Conv2d, norm: nn.BatchNorm2d | None
     ) -> None:
+        # Other paddings would be nodes of their own; "same" may be uneven.
         if m.padding_mode != "zeros" or isinstance(m.padding, str):
             raise UnsupportedModule(f"Conv2d with {m.padding_mode} padding {m.padding!r}")
         n, channels, *sides = self._shape(source)

@@ -264,5 +264,6 @@ class _Reader:
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         arrays = next(self.batches, self.fallback)
+        # The example is given once, and never after real images.
         self.fallback = None
         return None if arrays is None else dict(zip(self.names, arrays, strict=True))

@@ -97,7 +97,7 @@ def answer_in_float(model: onnx.ModelProto) -> int:
         places, name = list[int](), output.name
         for kinds in (("DequantizeLinear",), ("QuantizeLinear",), ("Gemm", "MatMul")):
             place = producers.get(name, -1)
-            readers = 1 if places else 0  # within the graph: nobody may read what will be gone
+            readers = 1 if places else 0  # nodes that are dropped must have no other reader
             if place < 0 or graph.node[place].op_type not in kinds or uses[name] > readers:
                 break
             places.append(place)

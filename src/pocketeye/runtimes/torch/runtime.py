@@ -129,6 +129,7 @@ class TorchExecutable(Executable):
         with _settings(self.threads), torch.inference_mode():
             for _ in range(_WARM_UP):
                 stopwatch.run(*tensors)
+            # What the warm-up took is thrown away.
             stopwatch.timings.clear()
             for _ in range(runs):
                 stopwatch.run(*tensors)

@@ -58,7 +58,7 @@ def _column(weights: Tensor, i: int, like: Tensor) -> Tensor:
 def _inner(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     """Return the inner product of two maps: a scalar, or one number an image for weights per image."""
     if all(t.is_contiguous(memory_format=torch.channels_last) for t in (a, b)):
-        a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)  # then flattening copies nothing
+        a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)  # flattening then copies nothing
     start = weights.ndim - 1
     # In fp32: in half precision a sum over a whole map would lose its small terms.
     return torch.linalg.vecdot(a.float().flatten(start), b.float().flatten(start))

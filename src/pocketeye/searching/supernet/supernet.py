@@ -156,6 +156,7 @@ class SuperNet(nn.Module):
         parts: OrderedDict[str, nn.Module] = OrderedDict(
             stem=self.stem, blocks=nn.Sequential(*chosen), head=self.head
         )
+        # Copied from a supernet that may be in the half of an epoch in which weights are frozen.
         return copy.deepcopy(nn.Sequential(parts)).requires_grad_(True)
 
     def _layers(self) -> list[nn.ModuleDict]:

@@ -48,6 +48,7 @@ class Theta(nn.Module):
 
     def mixture(self, noise: Tensor, temperature: float) -> Tensor:
         """Return Gumbel-softmax weights m (equation 6), shaped as ``noise``: (L, C) or (B, L, C)."""
+        # Cold, it comes near to one candidate; warm, to all of them alike.
         return ((self.logits() + noise) / temperature).softmax(-1)
 
     def draw(self, noise: Tensor) -> list[int]:

@@ -167,4 +167,5 @@ def _dis() -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtra("optical flow", "opencv-python-headless", "flow") from error
+    # The best of DIS's presets: the baseline is to be as good as it can without learning.
     return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

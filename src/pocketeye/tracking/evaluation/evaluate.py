@@ -149,7 +149,7 @@ def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
     except InvalidValue as error:
         return str(error)
     for frame in clip.annotated:
-        clip.mask(frame)  # one that is damaged inside is no longer annotated
+        clip.mask(frame)  # reading marks a damaged mask as not annotated
     if not clip.object_ids:
         return "no object in any mask"
     # Counting them as empty would reward a tracker that loses the object, and punish one that does not.

@@ -41,6 +41,7 @@ def read_folder(
             f"needed): {'; '.join(wrong[:3])}{'; …' if len(wrong) > 3 else ''}"
         )
     names = {clip.name for clip in clips}
+    # Told, not refused: results of a whole benchmark may be scored on a part of it.
     other = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in names)
     return found, [
         f"{folder}: results of clips not asked for: {count_text(other)}"
@@ -86,6 +87,7 @@ def _files(folder: Path, clip: VideoSequence, frame: int) -> dict[int, Path]:
 
 
 def _reader(files: Mapping[int, Mapping[int, Path]], clip: VideoSequence) -> MaskReader:
+    # A clip is laid out one way: one frame of SA-V's makes it all SA-V's.
     if any(0 not in paths for paths in files.values()):
         return ObjectFiles(files, clip.size)
     return LabelFiles({frame: paths[0] for frame, paths in files.items()}, clip.size)

@@ -134,6 +134,7 @@ class _Run:
                 with self._clock():
                     self.session.add(object_id, frame=frame, mask=truth)
             elif self.plan.prompt == "box":
+                # The exact box, without noise, so that results can be repeated.
                 box = [float(side) for side in CompactMask.from_dense(truth).box]
                 with self._clock():
                     self.session.add(object_id, frame=frame, box=box)

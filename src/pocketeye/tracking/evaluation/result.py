@@ -89,6 +89,7 @@ class VosResult:
     @property
     def frames_per_second(self) -> float | None:
         """Frames followed per second, of all passes; None where masks were made elsewhere."""
+        # All passes over all of their time: what a user of this protocol waits for.
         return self.followed / self.seconds if self.seconds else None
 
     @property

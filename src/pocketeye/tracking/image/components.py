@@ -82,7 +82,7 @@ def _region(mask: np.ndarray, margin: int) -> tuple[slice, slice] | None:
     """
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
-        # nothing but background: one component, small only where the whole image is
+        # There is nothing but background: one component, which is small only if the whole image is.
         return (slice(None), slice(None)) if mask.size < margin else None
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(0))
     return (

@@ -16,7 +16,7 @@ from pocketeye.models.tam.tam import as_prompt
 from pocketeye.results import CompactMask
 
 Size = tuple[int, int]  # (width, height) of images, the order in which users give places
-_LOGIT = 10.0  # of a mask that is certain, as in the network's memory
+_LOGIT = 10.0  # certain foreground, as in the memory's 20 p - 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -252,7 +252,7 @@ class ImageSegmenter:
                 mask = torch.from_numpy(drawn)[:, None].to(seen.feat)
             # SAM 2's rule of 0 or 1 point counts the user's, not the one added below.
             several = points.shape[1] <= 1 if multimask is None else multimask
-            if not points.shape[1]:  # a mask alone; the network wants one point that is none
+            if not points.shape[1]:  # a mask alone: the network expects one empty point
                 points = torch.zeros(len(chosen), 1, 2)
                 labels = torch.full((len(chosen), 1), NO_POINT)
             logits, ious = self.decode(seen, points.to(self.device), labels, mask, several)
