@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import yaml
 
@@ -129,6 +129,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class OpenOptions(TypedDict, total=False):
+    """How a run is opened, see :meth:`RunFolder.open`."""
+
+    resume: bool
+    overwrite: bool
+    ours: Collection[str]
+    command: Mapping[str, Any] | None
+
+
 class RunFolder:
     """The folder of one run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
 
@@ -141,11 +150,7 @@ class RunFolder:
         cls,
         path: Path,
         config: Mapping[str, Any],
-        *,
-        resume: bool = False,
-        overwrite: bool = False,
-        ours: Collection[str] = (),
-        command: Mapping[str, Any] | None = None,
+        **options: Unpack[OpenOptions],
     ) -> Iterator[RunFolder]:
         """Open a run as :meth:`open` does, and keep other processes out of it inside the block.
 
@@ -154,9 +159,7 @@ class RunFolder:
         """
         make_folder(path)
         with held(path):
-            yield cls.open(
-                path, config, resume=resume, overwrite=overwrite, ours=ours, command=command
-            )
+            yield cls.open(path, config, **options)
 
     @classmethod
     def open(
