@@ -21,7 +21,7 @@ from pocketeye.errors import InvalidValue
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = ".partial"
 # Temporary folders of ours, wherever they are.
-_SCRATCH, _MARK = "pocketeye-", ".pocketeye-scratch"
+_SCRATCH, _MARK, _FILES = "pocketeye-", ".pocketeye-scratch", "files"
 
 
 def cannot_write(path: Path, error: OSError, more: str = "") -> InvalidValue:
@@ -30,12 +30,37 @@ def cannot_write(path: Path, error: OSError, more: str = "") -> InvalidValue:
     Args:
         more: what is known besides, such as how to go on.
     """
+    path = _final(path)
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         reason = f"the disk of {path.parent} is full ({reason}), make room there"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason = f"no permission to write in {path.parent} ({reason})"
     return InvalidValue(f"cannot write {path}: {reason}{f'; {more}' if more else ''}")
+
+
+def _final(path: Path) -> Path:
+    """Return where a file in a folder of :func:`whole_folder` will be, which is what the user named."""
+    parts: list[str] = []
+    for part in path.parts:
+        if parts and parts[-1].startswith(f".{_SCRATCH}") and part == _FILES:
+            parts.pop()
+        else:
+            parts.append(part)
+    return Path(*parts)
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse a folder that could not be made or written, before the work whose results go there.
+
+    Raises:
+        InvalidValue: a file is in the way, or there is no permission.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InvalidValue(f"{folder} is to be a folder, and {there} is a file: name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidValue(f"no permission to write in {there}: name another folder with --out")
 
 
 def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -223,7 +248,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
         _clean_scratch(where, prefix)
         (folder / _MARK).touch()
         # Apart from the mark, and from the lock: who writes into it may lock it too.
-        files = folder / "files"
+        files = folder / _FILES
         files.mkdir()
         yield files
     finally:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import yaml
 
@@ -130,6 +130,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class OpenOptions(TypedDict, total=False):
+    """How a run is opened, see :meth:`RunFolder.open`."""
+
+    resume: bool
+    overwrite: bool
+    ours: Collection[str]
+    command: Mapping[str, Any] | None
+
+
 class RunFolder:
     """The folder of one run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
 
@@ -142,11 +151,7 @@ class RunFolder:
         cls,
         path: Path,
         config: Mapping[str, Any],
-        *,
-        resume: bool = False,
-        overwrite: bool = False,
-        ours: Collection[str] = (),
-        command: Mapping[str, Any] | None = None,
+        **options: Unpack[OpenOptions],
     ) -> Iterator[RunFolder]:
         """Open a run as :meth:`open` does, and keep other processes out of it inside the block.
 
@@ -155,9 +160,7 @@ class RunFolder:
         """
         make_folder(path)
         with held(path):
-            yield cls.open(
-                path, config, resume=resume, overwrite=overwrite, ours=ours, command=command
-            )
+            yield cls.open(path, config, **options)
 
     @classmethod
     def open(

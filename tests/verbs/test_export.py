@@ -11,6 +11,7 @@ from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.predicting.network import open_network
 from pocketeye.runtimes import Artifact, get_runtime
 from pocketeye.verbs.export import export
+from tests.conftest import largest_file
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
@@ -96,3 +97,51 @@ def test_settled_networks_have_unit_signals(tiny) -> None:
 def test_bad_input(tiny, tmp_path, options: dict, message: str) -> None:
     with pytest.raises((InvalidValue, FileNotFoundError), match=message):
         export(str(tiny), out=tmp_path / "out", **options)
+
+
+def test_a_killed_export_leaves_the_artefact_before_whole(
+    tiny, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    export(str(tiny), out=out, samples=2)
+    (out / "eval.json").write_text("{}")
+    (out / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("check_parity", "record_of", "seal"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"pocketeye.exporting.network.{step}", killed)
+            with pytest.raises(KeyboardInterrupt):
+                export(str(tiny), to="torch", out=out, samples=2)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    export(str(tiny), to="torch", out=out, samples=2)
+    names = {path.name for path in out.iterdir()}
+    assert "model.pt2" in names
+    assert not {"model.onnx", "eval.json"} & names, "they belong to the artefact before"
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_files_of_another_artefact_are_noticed(tiny, tmp_path) -> None:
+    result = export(str(tiny), out=tmp_path / "out", samples=2)
+    model = tmp_path / "out" / "model.json"
+    model.write_text(model.read_text().replace('"0"', '"zero"'))
+    with pytest.raises(InvalidValue, match=r"model\.json does not belong to .*model\.onnx"):
+        get_runtime("onnxruntime").load(Artifact.load(tmp_path / "out"))
+    assert result.artifact.folder == tmp_path / "out"
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def test_a_full_disk_is_one_sentence(tiny, tmp_path, runtime: str) -> None:
+    with largest_file(2000), pytest.raises(InvalidValue, match=r"disk of .*out is full"):
+        export(str(tiny), to=runtime, out=tmp_path / "out", samples=2)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "best.safetensors"])
+def test_a_run_is_no_place_for_an_artefact(tiny, tmp_path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InvalidValue, match=r"holds a run.*--out"):
+        export(str(tiny), out=tmp_path, samples=2)

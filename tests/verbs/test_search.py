@@ -285,3 +285,42 @@ def test_measured_for_real(tmp_path: Path) -> None:
     settings = {**SETTINGS, "target_ms": 0.4 * low + 0.6 * high, "tolerance": 0.2}
     result = search(table=path, out=tmp_path / "run", retrain=False, **settings)
     assert abs(result.best.off_target(result.target_ms) or 1.0) <= 0.2
+
+
+def test_resume_needs_only_the_folder(
+    finished: tuple[SearchResult, Path],
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result, out = finished
+    monkeypatch.setattr(stages, "measure_session", None)  # calling it would crash
+    again = search(resume=True, out=out)
+    assert (again.best, again.trained, again.target_ms) == (result.best, result.trained, 2.0)
+    with pytest.raises(InvalidValue) as said:
+        search(resume=True, out=out, candidates=5)
+    assert "another derive.candidates (3, now 5):" in str(said.value)
+    assert "epochs" not in str(said.value), "only what differs"
+    with pytest.raises(InvalidValue, match=r"holds no search to go on with.*--table"):
+        search(resume=True, out=tmp_path)
+    with pytest.raises(InvalidValue, match="--out"):
+        search(resume=True)
+    with pytest.raises(InvalidValue, match=r"--table.*--target-ms"):
+        search(table=table)
+
+
+def test_a_search_killed_after_overwriting_finds_nothing_of_the_one_before(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("config.yaml", "candidates.json", "costs.json", "theta.csv", "best.safetensors"):
+        (tmp_path / name).write_text("of: an earlier search")
+    monkeypatch.setattr(stages, "run_search", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search(table=table, out=tmp_path, overwrite=True, **SETTINGS)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.yaml", "environment.json", "costs.json",
+    }  # fmt: skip
+    assert "earlier" not in (tmp_path / "costs.json").read_text()

@@ -74,7 +74,9 @@ def test_a_teacher_is_part_of_the_run(davis, tmp_path):
     assert "train/feature" in (result.out / "metrics.csv").read_text().splitlines()[0]
     saved = load_file(result.out / "best.safetensors")
     assert set(saved) == set(create_tam("pocketeye_tam_pico", 64).state_dict())
-    with pytest.raises(InvalidValue, match=r"another teacher \('pocketeye_tam_nano', now None\)"):
+    with pytest.raises(
+        InvalidValue, match=r"another teacher \('pocketeye_tam_nano', now not set\)"
+    ):
         train_tracker("pocketeye_tam_pico", resume=True, **options)
 
 

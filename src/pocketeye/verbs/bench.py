@@ -9,6 +9,7 @@ from typing import Any
 from pocketeye.exporting.bench import BenchOptions, bench_models
 from pocketeye.exporting.bench_table import BenchTable
 from pocketeye.exporting.exported import ExportOptions
+from pocketeye.outputs import require_folder
 from pocketeye.runtimes import Precision
 from pocketeye.text import text_table
 from pocketeye.verbs._result import VerbResult
@@ -72,6 +73,7 @@ def bench(
         InvalidValue: unknown model or runtime, two cells that are the same, or data for a classifier.
         MissingFile: no network at a path.
     """
+    require_folder(out)
     export = ExportOptions(input_size=input_size, data=data, samples=samples, threads=threads)
     options = BenchOptions(
         runtimes=runtimes, precisions=precisions, rounds=rounds, export=export, split=split, out=out

@@ -42,7 +42,7 @@ from pocketeye.searching.tasks import (
 )
 from pocketeye.text import human_percent, human_seconds
 from pocketeye.training.engine.loop import check_device
-from pocketeye.verbs._remembered import remembering, to_remember
+from pocketeye.verbs._options import remembering, to_remember
 from pocketeye.verbs._result import VerbResult
 
 logger = logging.getLogger(__name__)

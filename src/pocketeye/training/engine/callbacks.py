@@ -19,8 +19,10 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
+from pocketeye.models.saved import save_weights
 from pocketeye.outputs import cannot_write
-from pocketeye.runs import CHECKPOINT, RunFolder
+from pocketeye.runs import BEST, CHECKPOINT, LAST, MODEL, RunFolder
+from pocketeye.training.engine.averaging import AveragedTask
 
 # Steps between two looks at the loss.
 _LOOKS = 25
@@ -111,7 +113,23 @@ def _weights(module: LightningModule) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, values
 
 
-class Progress(Callback):
+class Closing(Callback):
+    """A callback that closes what it opened, however the training ends."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; of no effect where nothing is open."""
+        raise NotImplementedError
+
+
+class Progress(Closing):
     """Feed ``pocketeye.progress``: one bar over all steps."""
 
     def __init__(self, description: str) -> None:
@@ -140,15 +158,7 @@ class Progress(Callback):
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.task.note(f"{epoch} loss {float(loss.detach().sum()):.3f}")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def close(self) -> None:
         if self.stack is not None:
             self.stack.close()
         self.stack = self.task = None
@@ -188,3 +198,31 @@ class EpochEnd(Checkpoint):
                 else "no epoch is saved, begin"
             )
             raise cannot_write(path, error, f"{kept} on with --resume") from error
+
+
+class SaveWeights(Callback):
+    """Save ``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best.
+
+    Args:
+        metric: what the task logs; the higher the better.
+    """
+
+    def __init__(self, run: RunFolder, metric: str = "val/top1") -> None:
+        self.run, self.metric = run, metric
+        self.best = -1.0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = float(state_dict["best"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, AveragedTask)
+        value = float(trainer.callback_metrics[self.metric])
+        better = value > self.best
+        self.best = max(self.best, value)
+        if trainer.is_global_zero:
+            state = pl_module.best_model.state_dict()
+            for name in (LAST, BEST) if better else (LAST,):
+                save_weights(state, self.run / name, model=self.run / MODEL)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from pocketeye.errors import MissingExtra
 from pocketeye.runs import TENSORBOARD, RunFolder
+from pocketeye.training.engine.callbacks import Closing
 
 
 def require_tensorboard() -> None:
@@ -17,7 +18,7 @@ def require_tensorboard() -> None:
         raise MissingExtra("--tensorboard", "tensorboard", "tensorboard")
 
 
-class TensorBoardLog(Callback):
+class TensorBoardLog(Closing):
     """Write what is in ``metrics.csv`` as scalars too, a step an epoch, into ``tensorboard/``.
 
     A run that goes on takes back the epochs that it repeats.
@@ -43,15 +44,7 @@ class TensorBoardLog(Callback):
                 self.writer.add_scalar(name, float(value), trainer.current_epoch + 1)
         self.writer.flush()
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
         self.writer = None

@@ -21,6 +21,7 @@ from pocketeye.metrics.matching import MatchReport
 from pocketeye.metrics.semantic import SemanticReport
 from pocketeye.models.reference import ArtifactFolder, own_folder, resolve
 from pocketeye.models.task import Task
+from pocketeye.outputs import require_folder
 from pocketeye.predicting.dense import (
     DensePredictor,
     open_dense_predictor,
@@ -157,11 +158,13 @@ def evaluate_dense(
             f"score either a model ({model}) or --results ({results}), not both" if model else
             "say what to judge: a run folder, an artefact, or --results of another program"
         )  # fmt: skip
+    folder = out or (None if model is None else own_folder(model))
+    if folder is not None:
+        require_folder(folder)
     # the network first: a mistake there should not wait for the data
     predictor = None
     if model is not None:
         predictor = open_dense_predictor(model, device=device, threads=threads)
-    folder = out or (None if model is None else own_folder(model))
     if task.labels_pixels:
         names = predictor.description.classes if predictor else ()
         maps = _semantic(predictor, results, load_maps(data, split or "val", classes, names))

@@ -17,6 +17,7 @@ from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.reference import ArtifactFolder, Run, own_folder, resolve
 from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC, TRACK, Task
+from pocketeye.outputs import require_folder
 from pocketeye.predicting.evaluation.classification import EvalResult
 from pocketeye.predicting.evaluation.classification import evaluate as run_evaluation
 from pocketeye.predicting.evaluation.coco_results import has_masks
@@ -197,6 +198,9 @@ def evaluate_classifier(
     out: Path | None = None,
 ) -> EvaluateResult:
     """Judge a classifier; see :func:`evaluate`."""
+    folder = out or own_folder(model)
+    if folder is not None:
+        require_folder(folder)
     # the network first: a mistake there should not wait for the data
     predictor = open_predictor(
         model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
@@ -207,7 +211,6 @@ def evaluate_classifier(
     if classes is None:
         predictor.adopt_names(images.classes)
     result = run_evaluation(predictor, images, batch_size=batch_size, workers=workers)
-    folder = out or own_folder(model)
     return EvaluateResult(
         model=model,
         result=result,

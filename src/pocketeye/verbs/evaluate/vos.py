@@ -16,6 +16,7 @@ from pocketeye.devices import Device
 from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import own_folder
+from pocketeye.outputs import require_folder
 from pocketeye.text import problem_lines, text_table
 from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
@@ -104,6 +105,10 @@ def evaluate_following(
     out: Path | None,
 ) -> VosEvaluateResult:
     """See :func:`pocketeye.verbs.evaluate.verb.evaluate`."""
+    learnt = model is not None and model not in BASELINES
+    folder = out or (own_folder(str(model)) if learnt else None)
+    if folder is not None:
+        require_folder(folder)
     most = MAX_FRAMES if max_frames is None else max_frames
     plan = VosPlan(prompt=prompt, protocol=protocol, max_frames=most)
     if protocol == "semi" and max_frames is not None:
@@ -125,8 +130,6 @@ def evaluate_following(
         assert results is not None
         first = evaluate_folder(results, videos)
     found = [first, *(evaluate_vos(other, videos, name=name) for name, other in others.items())]
-    learnt = model is not None and model not in BASELINES
-    folder = out or (own_folder(str(model)) if learnt else None)
     return _finish(
         found, videos, folder, _command(model, data, split, prompt, protocol, checkpoint)
     )

@@ -81,6 +81,8 @@ def data_info(
         return None
     if path.is_file() and is_architecture(path):
         return None
+    if out is not None and out.is_dir():
+        raise InvalidValue(f"--out takes the name of an image, and {out} is a folder")
     if out is not None and out.exists() and not overwrite:
         raise InvalidValue(f"{out} exists already: replace it with --overwrite")
     data = describe(path, split, classes)

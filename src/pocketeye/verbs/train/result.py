@@ -69,9 +69,10 @@ class TrainResult(TrainedRun, VerbResult):
         )
         if self.epochs_before:
             before = self.epochs_before[-1]
+            added = f"{fitted.epochs - before} more"
             lines.append(
-                f"epochs {before + 1} to {fitted.epochs} were added to a training of {before}: their "
-                f"learning rate is that of a training of {fitted.epochs} (curves.png shows the step)"
+                f"{added} after {before} epochs: in them the learning rate is that of a training of "
+                f"{fitted.epochs} (metrics.csv has it)"
             )
         lines += [fitted.chance] if fitted.chance else []
         return [*lines, *doubt_lines(fitted.doubts), *problem_lines(self.problems)]
