@@ -28,7 +28,7 @@ from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import split_in, validation_names
 from pocketeye.errors import InvalidValue
-from pocketeye.reading import parse_json, read_text
+from pocketeye.reading import open_regular, parse_json, read_text
 
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _CLASS_FILES = ("classes.txt", "classnames.txt", "dataset_info.json")
@@ -261,7 +261,7 @@ def _indexed(shards: tuple[tuple[Path, int, int], ...]) -> _Index:
 
 def _index_shard(path: Path, size: int, number: int, index: _Index) -> None:
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             _index_members(tar, file, size, number, index)
             if trouble := _at_the_end(file, tar.offset, size):
                 index.problems.add(path.name, trouble)
