@@ -192,6 +192,8 @@ def test_lists_name_nothing_outside_of_their_set(tmp_path: Path) -> None:
     (davis / "ImageSets" / "train.txt").write_text("clip\n../../other/JPEGImages/480p/clip\n")
     videos = load_videos(davis, "train")
     assert [video.name for video in videos] == ["clip"]
-    (davis / "ImageSets" / "train.txt").write_text("../../../other/JPEGImages/480p/secret\n")
+    (davis / "ImageSets" / "train.txt").write_text(
+        "../../../other/JPEGImages/480p/secret/00000.jpg\n"
+    )
     with pytest.raises(InvalidValue, match="secret"):
         load_videos(davis, "train")
