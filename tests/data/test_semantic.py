@@ -102,7 +102,7 @@ def test_folders(tmp_path: Path, images: str, masks: str, ending: str, lists: bo
     assert (found.layout, found.classes) == ("folders", ("sky", "road"))
     assert semantic_splits(tmp_path, "folders") == ("train",)
     assert len(found) == (1 if lists else 2)
-    assert found.problems == (("train.txt: c: missing image",) if lists else ())
+    assert found.problems == (("train.txt: c.png: missing image",) if lists else ())
     sample = found.read(len(found) - 1)
     labels = sample.targets
     assert (sample.image.size, labels.dtype) == ((12, 8), np.uint8)
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, caplog: pytest.LogCaptureFix
     found = load_semantic(root)
     assert found.problems == (
         "images/a.jpg: not an image",
-        "images/b.jpg: its mask is not an image",
+        "images/b.jpg: its mask cannot be read (empty file)",
         "images/c.jpg: 12x8 pixels, but its mask has 9x9",
         "images/d.jpg: no mask of that name",
         "masks/e.png: missing image",

@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 from pocketeye.errors import InvalidValue
 from pocketeye.models import DETECTORS, create_detector
 from pocketeye.models.dense.anchors import LowQualityMatcher, StridedAnchors, octaves
+from pocketeye.models.dense.resize import AnyShapeTransform
 from pocketeye.models.dense.roi_heads import AlignedRoIAlign, mask_targets
 
 NANO = "fbnet_96_035_1"
@@ -255,3 +256,29 @@ def test_two_images_can_be_learnt(name):
         best, which = iou.max(1)
         assert best.min() > 0.6
         assert row["labels"][which].tolist() == want["labels"].tolist()
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("size", [(2, 900), (900, 2), (1, 1)])
+def test_images_that_are_long_and_thin(name, size):
+    model = make(name, score_thresh=0.0)
+    height, width = size
+    whole = target([[0, 0, width, height]], [1], size)
+    losses = model.train()([torch.rand(3, *size)], [whole])
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    (found,) = model.eval()([torch.rand(3, *size)])
+    assert (found["boxes"] <= torch.tensor([width, height] * 2)).all()
+    if "masks" in found:
+        assert found["masks"].shape[-2:] == size
+
+
+def test_boxes_of_a_strip_are_brought_back():
+    transform = AnyShapeTransform(64, 128, [0.0] * 3, [1.0] * 3).eval()
+    images, (given,) = transform(
+        [torch.rand(3, 2, 900)], [target([[90, 0, 450, 2]], [0], (2, 900))]
+    )
+    assert images.image_sizes == [(1, 128)]
+    assert given["boxes"][0].tolist() == pytest.approx([12.8, 0, 64, 1], abs=0.1)
+    assert given["masks"].shape == (1, 1, 128)
+    (back,) = transform.postprocess([{"boxes": given["boxes"]}], images.image_sizes, [(2, 900)])
+    assert back["boxes"][0].tolist() == pytest.approx([90, 0, 450, 2], abs=0.5)

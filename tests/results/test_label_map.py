@@ -49,6 +49,14 @@ def test_the_legend_names_what_occurs() -> None:
     assert not (below == color_of(2)).all(axis=1).any()
 
 
+def test_an_image_narrower_than_its_legend_is_drawn_whole() -> None:
+    narrow = {"labels": np.zeros((9, 1), np.int64), "image": np.full((9, 1, 3), 100, np.uint8)}
+    drawn = np.asarray(street(**narrow).plot(fill=1.0))
+    assert drawn.shape[1] > 40  # the name beside its patch
+    assert (drawn[:9, 0] == color_of(1)).all()
+    assert (drawn[:9, 1:] == 255).all()
+
+
 def test_labels_are_read_back(tmp_path: Path) -> None:
     path = street().save(tmp_path / "deep" / "labels.png", "labels")
     with Image.open(path) as image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import BinaryIO, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, no_comments
+from pocketeye.data.files.decode import DECODER_ERRORS, SUFFIXES, UnreadableImage, no_comments
 from pocketeye.data.files.fetch import fetch, is_address
+from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.reading import MOST_IMAGE_BYTES, can_exist, read_regular
@@ -118,7 +118,7 @@ def names_images(name: str) -> bool:
         or is_address(name)
         or suffix in SUFFIXES
         or (path.is_file() and suffix != ".json")
-        or glob.has_magic(name)
+        or has_pattern(name)
     )
 
 
@@ -132,11 +132,10 @@ def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
         return [FileInput(path / p) for p, _ in walk(path) if Path(p).suffix.lower() in SUFFIXES]
     if path.exists():
         return [FileInput(path)]
-    if not (patterns and glob.has_magic(name)):
+    if not (patterns and has_pattern(name)):
         return []
-    # Path.glob takes no absolute patterns
-    matches = sorted(Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207
-    return [FileInput(m) for m in matches if m.is_file() and m.suffix.lower() in SUFFIXES]
+    found = matches(name)
+    return [FileInput(m) for m in found if m.is_file() and m.suffix.lower() in SUFFIXES]
 
 
 def _nothing_at(name: str) -> str:
@@ -144,7 +143,7 @@ def _nothing_at(name: str) -> str:
         return f"no image at {name[:60]}…: a name of {len(name)} characters is none"
     if Path(name).is_dir():
         return f"no images in {name}"
-    if glob.has_magic(name):
+    if has_pattern(name):
         return f"no image matches {name}"
     return f"no image at {name}"
 
@@ -175,7 +174,7 @@ def _is_image(data: bytes) -> bool:
             return True
     except UnidentifiedImageError:
         return False
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except DECODER_ERRORS:
         return True  # a damaged one; decoding says so
 
 

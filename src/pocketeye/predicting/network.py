@@ -11,6 +11,7 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_checkpoint
+from pocketeye.models.input_size import require_size
 from pocketeye.models.reference import ArchitectureFile, Named, Run, TimmName, resolve
 from pocketeye.models.size import Size, sides
 from pocketeye.predicting.info import ModelInfo
@@ -68,7 +69,7 @@ def open_network(
 
     Raises:
         InvalidValue, MissingFile: as :func:`pocketeye.create_model` and ``load_checkpoint``; or an
-            input size below 1.
+            input size below 1, or one that the network does not take.
     """
     if input_size is not None and input_size < 1:
         raise InvalidValue(f"the input size must be at least 1 pixel, not {input_size}")
@@ -93,6 +94,7 @@ def open_network(
         if isinstance(named, ArchitectureFile):
             weights = named.weights
     size = input_size or info.input_size
+    require_size(module, own_size or size, name)
     return Network(
         name=name,
         module=module.eval(),

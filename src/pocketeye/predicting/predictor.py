@@ -18,6 +18,7 @@ from pocketeye.errors import InvalidValue, require_range
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._create import create_for_checkpoint
 from pocketeye.models.bundled import bundled_runs
+from pocketeye.models.input_size import require_size
 from pocketeye.models.reference import ArchitectureFile, ArtifactFolder, Run, expect
 from pocketeye.models.task import CLASSIFY
 from pocketeye.predicting.class_names import (
@@ -147,7 +148,9 @@ def _open(
         info = ModelInfo.load(named.folder)
         assert named.weights  # says so where there are none yet
         info = replace(info, input_size=input_size or info.input_size)
-        return TorchPredictor(create_model(model), info, place)
+        network = create_model(model)
+        require_size(network, info.input_size, info.name)
+        return TorchPredictor(network, info, place)
     own = named.weights if isinstance(named, ArchitectureFile) else None
     if checkpoint is None and own is None and not pretrained:
         raise InvalidValue(
@@ -192,6 +195,7 @@ def _open_network(
         module = create_for_checkpoint(model, checkpoint)
     found = info or info_of(module, str(model))
     found = replace(found, input_size=input_size or found.input_size)
+    require_size(module, found.input_size, found.name)
     return TorchPredictor(module, found, device, assumed=info is None)
 
 

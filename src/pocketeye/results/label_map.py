@@ -111,7 +111,8 @@ class LabelMap:
             return drawn
         width, height = drawn.size
         key = legend([(self.classes[label], label) for label in self.present], width - 12)
-        paper = Image.new("RGB", (width, height + key.height + 8), "#ffffff")
+        # A narrow image gets white beside it, where names are wider.
+        paper = Image.new("RGB", (max(width, key.width + 12), height + key.height + 8), "#ffffff")
         paper.paste(drawn, (0, 0))
         paper.paste(key, (6, height + 6))
         return paper

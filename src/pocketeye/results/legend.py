@@ -14,13 +14,16 @@ _INK, _PAPER, _STEP = "#1c1c1c", "#ffffff", 24
 def legend(classes: Sequence[tuple[str, int]], width: int) -> Image.Image:
     """Names beside patches of the colours of their classes, in lines of ``width`` pixels.
 
+    Where the longest name needs more than ``width``, the lines are as long as that.
+
     Args:
         classes: names and numbers from 0.
     """
     font = ImageFont.load_default(14)
     places, x, y = [], 0, 0
-    for name, label in classes:
-        wide = _STEP + round(font.getlength(name)) + 16
+    widths = [_STEP + round(font.getlength(name)) + 16 for name, _ in classes]
+    width = max([width, 1, *widths])
+    for (name, label), wide in zip(classes, widths, strict=True):
         if x and x + wide > width:
             x, y = 0, y + _STEP
         places.append((x, y, name, label))

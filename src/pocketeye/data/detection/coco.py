@@ -41,11 +41,8 @@ def read_coco_boxes(
     problems = Problems()
     content = read_coco(file, problems)
     names = _categories(file, content.get("categories"))
-    if (heading := _heading(root, file, content)) is not None:
-        heading_name = names.pop(heading)
-        problems.say(
-            f"{heading_name!r} is the heading of the other classes and no object is one: not a class"
-        )
+    heading = _heading(root, file, content)
+    heading_name = None if heading is None else names.pop(heading)
     labels = {category: label for label, category in enumerate(names)}
     images = content["images"]
     gathering = ObjectGathering(image_folder(file, images), masks, problems)
@@ -55,6 +52,8 @@ def read_coco_boxes(
         for image in images:
             _add_image(gathering, files, image, rows, labels)
             bar.advance(1)
+    if heading_name is not None:
+        problems.add(heading_name, "the heading of all other categories, and no object: no class")
     return tuple(names.values()), tuple(names), gathering.done()
 
 

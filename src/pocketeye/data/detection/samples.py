@@ -104,6 +104,11 @@ class DetectionSet:
     def __len__(self) -> int:
         return len(self.objects)
 
+    def __getitem__(self, index: int) -> ImageObjects:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.targets(index % len(self))
+
     def targets(self, index: int) -> ImageObjects:
         """Return what is annotated in an image, without reading the image."""
         of = self.objects

@@ -109,8 +109,8 @@ def _page_folders(root: Path) -> list[Path]:
 def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
     """Return the files, and the names of the images of a split."""
     if (root / "Annotations").is_dir():
-        folders = (root / "JPEGImages", root / "images")
-        images = next((found for f in folders if f.is_dir() and (found := _images(f))), {})
+        named = (_images(root / name) for name in ("JPEGImages", "images"))
+        images = next((found for found in named if found), {})
         place = _Place(root, images, _pages([root / "Annotations"]))
         known = sorted(place.images | place.pages)
         return place, _listed(root, split, known) if split else known
@@ -157,7 +157,7 @@ def _pages(folders: list[Path]) -> dict[str, Path]:
 
 def _inside(folder: Path) -> Iterator[str]:
     """Yield the files of a folder; those in folders inside only where they can be nothing else."""
-    if folder.name in _DEEP:
+    if folder.name in _DEEP and folder.is_dir():
         yield from (name for name, _ in walk(folder))
     elif folder.is_dir():
         yield from sorted(path.name for path in folder.iterdir() if path.is_file())

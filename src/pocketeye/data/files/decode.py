@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from pocketeye.reading import what_is_at
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-)
-# RuntimeError is what libavif's damage becomes
-_RAISED = (
-    OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError,
-    Image.DecompressionBombError,
+    (".jpg", ".jpeg", ".jfif", ".png", ".apng", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
+     ".pgm", *((".avif",) if features.check("avif") else ()))
 )  # fmt: skip
+DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, LookupError, TypeError,
+    AttributeError, ArithmeticError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow's readers raise for damaged files: each format has its own."""
 _ORIENTATION = 0x0112  # of EXIF
 # Pillow opens these with another program, or with none
 _NO_PIXELS = frozenset(("EPS", "WMF"))
@@ -47,8 +49,8 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
             image.load()
             if in_chans == 3 and _is_plain(image):
                 return image
-            return to_mode(ImageOps.exif_transpose(image), in_chans)
-    except _RAISED as error:
+            return to_mode(turned_upright(image), in_chans)
+    except DECODER_ERRORS as error:
         raise UnreadableImage(_reason(encoded, error)) from error
 
 
@@ -57,6 +59,14 @@ def _regular(source: io.BytesIO | Path) -> io.BytesIO | Path:
     if isinstance(source, Path) and (kind := what_is_at(source)) is not None and source.exists():
         raise UnreadableImage(f"{kind}, not an image")
     return source
+
+
+def turned_upright(image: Image.Image) -> Image.Image:
+    """Return a loaded image turned as its EXIF says; as it is stored where that is damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except DECODER_ERRORS:
+        return image
 
 
 def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
@@ -117,7 +127,7 @@ def header_mode(path: Path) -> tuple[str, tuple[int, int]]:
     try:
         with Image.open(_regular(path)) as image:
             return image.mode, image.size
-    except _RAISED as error:
+    except DECODER_ERRORS as error:
         raise UnreadableImage(_reason(path, error)) from error
 
 
@@ -129,11 +139,17 @@ def upright_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(_regular(path)) as image:
-            # 5 to 8 lie on their side; 1 to 4 are upright, mirrored or upside down.
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            return image.size[::-1] if turned else image.size
-    except _RAISED as error:
+            return image.size[::-1] if _lies_on_its_side(image) else image.size
+    except DECODER_ERRORS as error:
         raise UnreadableImage(_reason(path, error)) from error
+
+
+def _lies_on_its_side(image: Image.Image) -> bool:
+    try:
+        # 5 to 8 lie on their side; 1 to 4 are upright, mirrored or upside down.
+        return image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except DECODER_ERRORS:
+        return False  # damaged EXIF: the image is taken as it is stored
 
 
 def read_pixels(path: Path) -> tuple[str, np.ndarray]:
@@ -148,7 +164,7 @@ def read_pixels(path: Path) -> tuple[str, np.ndarray]:
                 raise UnidentifiedImageError
             image.load()
             return image.mode, np.asarray(image)
-    except _RAISED as error:
+    except DECODER_ERRORS as error:
         raise UnreadableImage(_reason(path, error)) from error
 
 
@@ -159,7 +175,8 @@ def _reason(encoded: bytes | Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError | MemoryError):
-        return "too many pixels"
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6  # Pillow refuses from twice its limit on
+        return f"too many pixels (above {most:.0f} million, or than the memory holds)"
     text = str(error).partition("\n")[0] or type(error).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -43,7 +43,7 @@ class CocoReader:
         problems = Problems()
         content = read_coco(file, problems)
         segmentations: dict[Any, list[Any]] = defaultdict(list)
-        known = {image.get("id"): image for image in content["images"]}
+        known = {row["id"]: row for row in content["images"] if row["id"] is not None}
         for annotation in content["annotations"]:
             name = f"annotation {annotation.get('id')}"
             if annotation.get("iscrowd"):
@@ -64,13 +64,13 @@ class CocoReader:
                 if image.get("id") not in segmentations:
                     continue
                 said = str(image.get("file_name"))
-                name = files.find(said)
-                if name is None:
+                found = files.find(said)
+                if found is None:
                     problems.add(said, missing_text(said))
-                elif (wrong := image_flaw(self.folder / name, image)) is not None:
-                    problems.add(name, wrong)
+                elif (wrong := image_flaw(self.folder / found, image)) is not None:
+                    problems.add(found, wrong)
                 else:
-                    self.names.append(name)
+                    self.names.append(found)
                     self.segmentations.append(segmentations[image["id"]])
         self.problems = tuple(problems)
 

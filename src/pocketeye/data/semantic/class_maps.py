@@ -155,7 +155,7 @@ def _filled(file: Path, places: dict[str, int], content: dict[str, Any]) -> Clas
 def _value(file: Path, value: Any) -> int:
     number = read_id(value)
     if not isinstance(number, int) or not 0 <= number <= _MOST_VALUE:
-        raise InvalidValue(f"{file}: pixel values are whole numbers from 0 to 65535, got {value!r}")
+        raise InvalidValue(f"{file}: pixel values are whole numbers from 0 to 65535, got {value}")
     return number
 
 
@@ -169,7 +169,7 @@ def _colour(file: Path, colour: Any) -> Colour:
     numbers = [read_id(value) for value in colour] if isinstance(colour, list) else []
     sound = [number for number in numbers if isinstance(number, int) and 0 <= number <= 255]
     if len(numbers) != 3 or len(sound) != 3:
-        raise InvalidValue(f"{file}: a colour is [red, green, blue] from 0 to 255, got {colour!r}")
+        raise InvalidValue(f"{file}: a colour is [red, green, blue] from 0 to 255, got {colour}")
     return sound[0], sound[1], sound[2]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from pocketeye.errors import InvalidValue, require_one_of, require_pair, require
 Crop = Literal["rrc", "pad", "none"]
 CropMode = Literal["center", "warp"]
 Interpolation = Literal["bilinear", "bicubic"]
+_LONGEST = 16  # sides longer than this many short ones are cut before they are resized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,8 @@ def _single_steps(
 ) -> list[Callable[..., object]]:
     """Return the steps over PIL images, on which timm's operations work."""
     mode = InterpolationMode(recipe.interpolation)
-    whole = [v2.Resize(round(input_size / recipe.crop_pct), mode), v2.CenterCrop(input_size)]
+    resize = v2.Resize(round(input_size / recipe.crop_pct), mode)
+    whole: list[Callable[..., object]] = [middle, resize, v2.CenterCrop(input_size)]
     if recipe.crop_mode == "warp":
         whole = [v2.Resize([input_size, input_size], mode)]
     crops: dict[Crop, list[Callable[..., object]]] = {
@@ -201,6 +203,19 @@ class Normalise:
         return x.to(torch.float32).mul_(scale).add_(self.shift)
 
 
+def middle(image: Any) -> Any:
+    """Return the middle of an image (PIL or tensor) that is far longer than wide.
+
+    Of 30000x1 pixels, resized until the short side is 224, only the middle 224 of 6.7 million columns
+    would be kept.
+    """
+    height, width = v2.functional.get_size(image)
+    most = _LONGEST * min(height, width)
+    if max(height, width) <= most:
+        return image
+    return v2.functional.center_crop(image, [min(height, most), min(width, most)])
+
+
 class EvalCrop:
     """Shorter side to ``size / crop_pct``, then the middle ``size`` x ``size``; ``warp``: all of it."""
 
@@ -216,6 +231,8 @@ class EvalCrop:
 
     def __call__(self, x: Tensor) -> Tensor:
         target = [self.size, self.size] if self.warp else [self.resized]
+        if not self.warp:
+            x = middle(x)
         # Images that have the size already keep their pixels as they are.
         if (list(x.shape[-2:]) if self.warp else [min(x.shape[-2:])]) != target:
             x = v2.functional.resize(x, target, self.mode, antialias=True)

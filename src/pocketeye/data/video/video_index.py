@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from av.error import FFmpegError
+from av.packet import Packet
 
 from pocketeye.data.video.av import open_video_track, video_track
 
 logger = logging.getLogger(__name__)
-_TOLERATED_S = 0.5  # sound often ends a little after the image
+_TOLERATED_S = 0.5  # headers round, and the last frame is shown for a while
 
 
 @dataclass(kw_only=True)
@@ -44,11 +45,15 @@ def read_index(path: Path, first: int | None) -> FrameIndex:
     stamps: list[int | None] = []
     keys: list[int] = []
     damaged = 0  # packets at the end that are not whole
+    others_end_s = 0.0  # of sound and texts, which may go on after the last frame
     with open_video_track(path) as container:
         track = video_track(container)
         try:
-            for packet in container.demux(track):
+            for packet in container.demux():
                 if not packet.size or packet.is_discard:
+                    continue
+                if packet.stream_index != track.index:
+                    others_end_s = max(others_end_s, _end_s(packet))
                     continue
                 stamps.append(packet.pts)
                 damaged = damaged + 1 if packet.is_corrupt else 0
@@ -56,9 +61,14 @@ def read_index(path: Path, first: int | None) -> FrameIndex:
                     keys.append(packet.pts)
         except FFmpegError as error:
             logger.debug("%s: reading ended: %s", path.name, error)
-        lasts_s = (container.duration or 0) / 1e6
         begins_s = (container.start_time or 0) / 1e6
         unit_s = float(track.time_base or 0)
+        if track.duration is not None:
+            lasts_s = track.duration * unit_s + (track.start_time or 0) * unit_s - begins_s
+        else:  # then only the whole file has a length, which the sound may fill alone
+            lasts_s = (container.duration or 0) / 1e6
+            if others_end_s - begins_s >= lasts_s - _TOLERATED_S:
+                lasts_s = 0.0
     whole = stamps[: len(stamps) - damaged]
     known = sorted(stamp for stamp in whole if stamp is not None)
     end_s = known[-1] * unit_s - begins_s if known else 0.0
@@ -74,3 +84,9 @@ def read_index(path: Path, first: int | None) -> FrameIndex:
         keys=array("q", sorted(keys)),
         exact=True,
     )
+
+
+def _end_s(packet: Packet) -> float:
+    if packet.pts is None or packet.time_base is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)

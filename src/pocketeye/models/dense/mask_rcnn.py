@@ -24,10 +24,10 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from pocketeye.models.dense.anchors import LowQualityMatcher, StridedAnchors
 from pocketeye.models.dense.fpn import FPNBackbone
+from pocketeye.models.dense.resize import AnyShapeTransform
 from pocketeye.models.dense.roi_heads import AlignedRoIAlign, BoxPredictor, RoIHeads
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
@@ -70,7 +70,7 @@ class MaskRCNN(GeneralizedRCNN):
         nms_thresh: float = 0.5,
         detections_per_img: int = 100,
     ) -> None:
-        transform = GeneralizedRCNNTransform(
+        transform = AnyShapeTransform(
             min_size, max_size, image_mean or list(_MEAN), image_std or list(_STD)
         )
         limits = (score_thresh, nms_thresh, detections_per_img)

@@ -24,6 +24,7 @@ from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from pocketeye.models.dense.anchors import LowQualityMatcher, StridedAnchors, octaves
 from pocketeye.models.dense.fpn import FPNBackbone
+from pocketeye.models.dense.resize import AnyShapeTransform
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 SIZES_PER_OCTAVE = 3
@@ -67,6 +68,8 @@ class RetinaNet(tv.RetinaNet):
             proposal_matcher=LowQualityMatcher(0.5, 0.4, least=0.0),
             **{"detections_per_img": 100, **kwargs},
         )
+        usual: Any = self.transform
+        self.transform = AnyShapeTransform(min_size, max_size, usual.image_mean, usual.image_std)
         self.num_classes = num_classes
 
     def compute_loss(

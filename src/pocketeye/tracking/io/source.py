@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from av.error import FFmpegError
 from PIL import Image
 
 from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data.files.patterns import has_pattern, matches
+from pocketeye.data.video.animated import AnimatedImage, is_animated
 from pocketeye.data.video.av import decode, prepare, to_rgb, video_track
 from pocketeye.data.video.frames import FrameList, Frames, FrameStream, ImageFiles
 from pocketeye.data.video.video import VideoFile
@@ -83,10 +84,9 @@ def _open_name(name: str, fps: float | None) -> Frames:
     if path.is_dir():
         return _open_folder(path, fps)
     if path.is_file():
-        return ImageFiles(path.name, [path], fps) if _is_image(path) else VideoFile(path)
-    if glob.has_magic(name):
-        found = [Path(p) for p in glob.glob(name, recursive=True)]  # noqa: PTH207 - may be absolute
-        images = [p for p in found if p.is_file() and _is_image(p)]
+        return _open_file(path, fps)
+    if has_pattern(name):
+        images = [p for p in matches(name) if p.is_file() and _is_image(p)]
         if not images:
             raise MissingFile(f"no image matches {name}")
         return ImageFiles(name, sorted(images, key=lambda p: natural_key(str(p))), fps)
@@ -94,6 +94,12 @@ def _open_name(name: str, fps: float | None) -> Frames:
         return _open_camera(int(name))
     _existing(path)
     raise InvalidValue(f"{name} is neither a file nor a folder")
+
+
+def _open_file(path: Path, fps: float | None) -> Frames:
+    if not _is_image(path):
+        return VideoFile(path)
+    return AnimatedImage(path, fps) if is_animated(path) else ImageFiles(path.name, [path], fps)
 
 
 def _open_folder(folder: Path, fps: float | None) -> ImageFiles:

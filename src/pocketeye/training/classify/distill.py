@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model
 from pocketeye.models._create import create_for_checkpoint
+from pocketeye.models.input_size import fixed_size
 from pocketeye.models.reference import ArchitectureFile, Run, expect
 from pocketeye.models.task import CLASSIFY
 from pocketeye.predicting.class_names import (
@@ -24,7 +25,6 @@ from pocketeye.predicting.class_names import (
 )
 from pocketeye.predicting.info import ModelInfo, input_stats
 from pocketeye.training.classify.recipe import ClassifyRecipe
-from pocketeye.training.classify.start import fixed_size
 
 _REMEDY = "take one that was trained on such data, for example a run folder of pocketeye train"
 

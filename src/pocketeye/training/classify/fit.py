@@ -15,12 +15,13 @@ from pocketeye.data.loaders.sampling import EpochSampler
 from pocketeye.data.transforms.transforms import build_transform
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
+from pocketeye.models.input_size import require_size
 from pocketeye.predicting.info import ModelInfo, input_stats
 from pocketeye.runs import ARCHITECTURE, SAMPLES, RunFolder
 from pocketeye.training.classify.distill import Teacher, open_teacher
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import write_classify_report
-from pocketeye.training.classify.start import fixed_size, require_drop_path
+from pocketeye.training.classify.start import require_drop_path
 from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
 from pocketeye.training.engine.figures import save_samples
 from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
@@ -211,15 +212,8 @@ def _require_fit(
 
 
 def _require_sizes(model: nn.Module, info: ModelInfo, config: ClassifyRecipe) -> None:
-    own = fixed_size(model)
-    if own is None:
-        return
     for size in (info.input_size, *(size for size, _ in config.multi_scale)):
-        if size != own:
-            raise InvalidValue(
-                f"{info.name} takes images of {own} pixels only, not of {size}: give --input-size "
-                f"{own} and no multi_scale"
-            )
+        require_size(model, size, info.name)
 
 
 def _loaders(

@@ -79,19 +79,6 @@ def require_drop_path(model: nn.Module, rate: float, name: str) -> None:
         )
 
 
-def fixed_size(model: nn.Module) -> int | None:
-    """Return the only input size a network takes, or None where it takes several.
-
-    Plain transformers have a table of positions of one size.
-    """
-    cfg: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
-    patches = getattr(model, "patch_embed", None)
-    if not cfg.get("fixed_input_size") or not getattr(patches, "strict_img_size", True):
-        return None
-    own = getattr(patches, "img_size", None) or cfg["input_size"][-2:]
-    return int(own[0])
-
-
 def _load(module: nn.Module, checkpoint: Path, num_classes: int, new_head: bool) -> None:
     state = read_state_dict(checkpoint)
     held = classes_in(state, module)

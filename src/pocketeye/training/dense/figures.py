@@ -16,6 +16,7 @@ from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
 
 _COLUMNS, _WIDTH = 4, 300  # pixels of a tile; four make a row of 1,200
+_MOST_HEIGHT = 4 * _WIDTH  # of 2x900 pixels a tile would be 135,000 high
 _SURE = 0.3  # lower scores are many, and hide the image
 _TRUTH = (0, 220, 110)
 
@@ -49,6 +50,12 @@ def save_tiles(tiles: Sequence[Image.Image], path: Path) -> Path:
     return path
 
 
+def tile_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return width and height of the tile of an image; one much higher than wide is made shorter."""
+    height = round(size[1] * _WIDTH / size[0])
+    return _WIDTH, min(max(height, 1), _MOST_HEIGHT)
+
+
 def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
     """Draw the truth in green, and what was found in the colours of its classes."""
     image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy())
@@ -59,13 +66,13 @@ def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
             inside = found["masks"][k, 0] > MASK_THRESHOLD
             pixels[inside] = 0.5 * pixels[inside] + 0.5 * np.asarray(_colour(found["labels"][k]))
         image = Image.fromarray(pixels.round().astype(np.uint8))
-    scale = _WIDTH / image.width
-    tile = image.resize((_WIDTH, max(round(image.height * scale), 1)), Image.Resampling.BILINEAR)
+    tile = image.resize(tile_size(image.size), Image.Resampling.BILINEAR)
+    scale = np.tile(np.divide(tile.size, image.size), 2)
     draw = ImageDraw.Draw(tile)
     for box in item.boxes.cpu().numpy():
-        draw.rectangle([float(side) * scale for side in box], outline=_TRUTH, width=1)
+        draw.rectangle((box * scale).tolist(), outline=_TRUTH, width=1)
     for k in keep:
-        box = [float(side) * scale for side in found["boxes"][k]]
+        box = (found["boxes"][k] * scale).tolist()
         draw.rectangle(box, outline=_colour(found["labels"][k]), width=2)
     return tile
 
@@ -73,7 +80,7 @@ def _detections(item: Any, found: Mapping[str, np.ndarray]) -> Image.Image:
 def _labels(item: Any, guess: np.ndarray) -> Image.Image:
     """Draw image, answer and truth below each other."""
     truth = item.labels.cpu().numpy()
-    size = (_WIDTH, max(round(truth.shape[0] * _WIDTH / truth.shape[1]), 1))
+    size = tile_size((truth.shape[1], truth.shape[0]))
     image = Image.fromarray(item.image.permute(1, 2, 0).cpu().numpy()).resize(size)
     maps = [_painted(np.where(truth == IGNORE, IGNORE, guess)), _painted(truth)]
     tiles = [image, *(Image.fromarray(m).resize(size, Image.Resampling.NEAREST) for m in maps)]

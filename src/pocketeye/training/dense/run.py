@@ -17,6 +17,7 @@ from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
+from pocketeye.models.input_size import require_any_shape
 from pocketeye.models.reference import ArchitectureFile, Run, expect
 from pocketeye.models.task import CLASSIFY, Task
 from pocketeye.predicting.info import ModelInfo
@@ -93,6 +94,7 @@ def run_dense(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = description.make(**network_options(config, pretrained))
+    require_any_shape(network.backbone.body, named.name)
     started = _begin(network, named, pretrained, checkpoint, start_from)
     asked = {
         "backbone": backbone,

@@ -121,6 +121,9 @@ def make_trainer(
         )
 
 
+_ONE_VALUE = "more than 1 value per channel"  # how torch says that a variance is of one number
+
+
 def check_device(
     device: str,
     *,
@@ -188,6 +191,14 @@ def fit_resumable(
     with quiet(), _interrupts(trainer, run):
         try:
             trainer.fit(module, **arguments)
+        except ValueError as error:
+            if _ONE_VALUE not in str(error):
+                raise
+            raise InvalidValue(
+                "a layer of BN gets one value per channel, of which it can learn nothing: one image in "
+                "a batch, and a map of 1x1 pixels there; give --batch-size 2 or more, or a larger "
+                "--input-size"
+            ) from error
         except ProcessRaisedException as error:
             # a spawned process cannot hand over its exception, only its traceback as text
             raised = re.findall(r"^pocketeye\.errors\.\w+: (.+)$", str(error), re.MULTILINE)

@@ -94,22 +94,25 @@ def predict_dense(
     predictor = open_dense_predictor(model, device=device, threads=threads)
     gathered = ObjectRecords(predictor.description)
     problems: list[str] = []
-    with progress.task("predicting", len(images)) as bar:
-        for image, stem in zip(images, stems, strict=True):
-            try:
-                pixels = np.asarray(decode(image.read()))
-            except UnreadableImage as error:
-                problems.append(f"{image.name}: {error}")
-            else:
-                found = found_in(predictor, pixels, score_threshold)
-                found.save(folder / f"{stem}.png")
-                if isinstance(found, LabelMap):
-                    found.save(folder / LABELS / f"{stem}.png", "labels")
-                gathered.add(image.name, found)
-            bar.advance()
+    try:
+        with progress.task("predicting", len(images)) as bar:
+            for image, stem in zip(images, stems, strict=True):
+                try:
+                    pixels = np.asarray(decode(image.read()))
+                    found = found_in(predictor, pixels, score_threshold)
+                except (UnreadableImage, MemoryError) as error:
+                    problems.append(f"{image.name}: {error or 'too large for the memory'}")
+                else:
+                    found.save(folder / f"{stem}.png")
+                    if isinstance(found, LabelMap):
+                        found.save(folder / LABELS / f"{stem}.png", "labels")
+                    gathered.add(image.name, found)
+                bar.advance()
+    finally:  # interrupted too: the images that are drawn are in the json
+        if gathered.predictions:
+            written = write_atomic(folder / DETECTIONS, json.dumps(gathered.to_coco()) + "\n")
     if not gathered.predictions:
         raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")
-    written = write_atomic(folder / DETECTIONS, json.dumps(gathered.to_coco()) + "\n")
     return DensePredictResult(
         model=model,
         task=predictor.description.task,
