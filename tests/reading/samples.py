@@ -18,6 +18,7 @@ from pocketeye.data.files.problems import Problems
 from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.data.semantic.class_maps import read_class_map
 from pocketeye.data.vos.label_files import listed_objects
+from pocketeye.data.vos.layouts import load_videos
 from pocketeye.exporting.bench_table import BenchRow, BenchTable
 from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.device import Device
@@ -147,6 +148,33 @@ def save_images(folder: Path) -> None:
     Image.new("RGB", (8, 6)).save(folder / "sa_1.jpg")
 
 
+def save_voc(folder: Path) -> None:
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in ("0", "1"):
+        Image.new("RGB", (8, 6)).save(folder / "JPEGImages" / f"{name}.png")
+        (folder / "Annotations" / f"{name}.xml").write_text(VOC)
+
+
+def save_yolo(folder: Path) -> None:
+    save_images(folder)
+    (folder / "labels").mkdir(exist_ok=True)
+    for name in ("0", "1"):
+        (folder / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "data.yaml").write_text(json.dumps({**YOLO, "val": "train.txt"}))
+
+
+def save_clip(folder: Path) -> None:
+    for name, mode in (("JPEGImages", "RGB"), ("Annotations", "P")):
+        (folder / name / "480p" / "clip").mkdir(parents=True, exist_ok=True)
+        image = Image.new(mode, (8, 6), 1)
+        image.putpalette([0, 0, 0, 128, 0, 0]) if mode == "P" else None
+        suffix = "png" if mode == "P" else "jpg"
+        for number in range(2):
+            image.save(folder / name / "480p" / "clip" / f"{number:05}.{suffix}")
+    (folder / "ImageSets").mkdir(exist_ok=True)
+
+
 def save_csv_text(columns: list[str], rows: int) -> str:
     lines = [",".join(columns)]
     lines += [",".join([str(row), *["0.5"] * (len(columns) - 1)]) for row in range(rows)]
@@ -165,6 +193,10 @@ ENVIRONMENT = {
     "created": "2026-01-01", "python": "3", "cpu": "toy", "git": None, "packages": {"torch": "2"},
 }  # fmt: skip
 DECODER = {"num_classes": 1, "strides": [4], "sizes": [[8.0]], "aspect_ratios": [1.0]}
+VOC = """<annotation><size><width>8</width><height>6</height></size>
+<object><name>a</name><difficult>0</difficult>
+<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object></annotation>
+"""
 COCO = {
     "images": [
         {"id": 1, "file_name": "0.png", "width": 8, "height": 6},
@@ -322,6 +354,26 @@ SAMPLES = {
         [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4], "score": 0.5},
          {"image_id": 2, "category_id": 2, "bbox": [1, 1, 4, 4], "score": 0.4}],
         (results,), save_images,
+    ),
+    "voc": Sample(
+        "Annotations/0.xml", VOC,
+        (lambda p: load_detection(p.parents[1], layout="voc").targets(0),), save_voc,
+    ),
+    "voc list": Sample(
+        "ImageSets/Main/train.txt", "0 1\n1 -1\n",
+        (lambda p: load_detection(p.parents[2], "train", layout="voc"),), save_voc,
+    ),
+    "yolo boxes": Sample(
+        "labels/0.txt", "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.5 0.1 0.5 0.5\n",
+        (lambda p: load_detection(p.parents[1] / "data.yaml", "train"),), save_yolo,
+    ),
+    "yolo list": Sample(
+        "train.txt", "images/0.png\n./images/1.png\n",
+        (lambda p: load_detection(p.parent / "data.yaml", "val"),), save_yolo,
+    ),
+    "davis list": Sample(
+        "ImageSets/train.txt", "clip\n/JPEGImages/480p/clip/00000.jpg\n",
+        (lambda p: load_videos(p.parents[1], "train"),), save_clip,
     ),
     "sa1b": Sample("sa_1.json", SA1B, (masks,), save_images),
     "youtube-vos": Sample("meta.json", META, (lambda p: listed_objects(p, Problems()),)),

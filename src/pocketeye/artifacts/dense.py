@@ -54,14 +54,16 @@ class DenseManifest(Description):
     task: Task
     classes: tuple[str, ...]
     canvas: tuple[Pixels, Pixels]
-    mean: tuple[Share, Share, Share]
-    std: tuple[Spread, Spread, Spread]
+    mean: tuple[Share, ...]
+    std: tuple[Spread, ...]
     decoder: dict[str, Any]
     crops_per_run: tuple[Crops, Crops] = (0, 0)
 
     def require_sound(self) -> None:
         if not self.classes:
             raise InvalidValue("classes is empty: a network without classes finds nothing")
+        for name in ("mean", "std"):
+            require_length(name, getattr(self, name), 3, "the number of channels")
         decoder = self.make_decoder()
         if decoder is None:
             return

@@ -17,11 +17,9 @@ from pocketeye.data.files.fetch import fetch, is_address
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
-from pocketeye.reading import can_exist, read_regular
+from pocketeye.reading import MOST_IMAGE_BYTES, can_exist, read_regular
 
 STDIN = frozenset(("-", "/dev/stdin"))
-MOST_BYTES = 1 << 30
-"""Of an image file. An 8-bit TIFF of the largest image that Pillow decodes has 540 MB."""
 MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fill the memory
 
 
@@ -48,7 +46,7 @@ class FileInput:
 
     def read(self) -> bytes:
         try:
-            return read_regular(self.path, MOST_BYTES)
+            return read_regular(self.path, MOST_IMAGE_BYTES)
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
 

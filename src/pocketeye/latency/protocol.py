@@ -100,7 +100,7 @@ class Samples:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Samples:
+    def from_dict(cls, data: Any) -> Samples:
         """Read back what :meth:`to_dict` gave.
 
         Raises:

@@ -33,6 +33,7 @@ from pocketeye.models.reference import (
 )
 from pocketeye.models.size import sides
 from pocketeye.models.task import CLASSIFY
+from pocketeye.reading import Channels, Classes
 from pocketeye.runs import ARCHITECTURE, BEST, MODEL
 
 
@@ -95,9 +96,15 @@ def _network_of(folder: Path, **kwargs: Any) -> nn.Module:
     """Make the network of a classifier's run, without its weights."""
     if (folder / ARCHITECTURE).is_file():
         return build_network(Architecture.load(folder / ARCHITECTURE), **kwargs)
+    described = read_fields(folder / MODEL, name=str, num_classes=Classes, in_chans=Channels)
+    name = described.pop("name")
+    if not timm.is_model(name.partition(".")[0]):  # a path would lead from file to file
+        raise InvalidValue(
+            f"{folder / MODEL} is not a description of a network: its name {name!r:.60} is no model, "
+            f"and {ARCHITECTURE} is missing"
+        )
     # A user's own arguments go before those of the file: another head on a trained backbone.
-    described = read_fields(folder / MODEL, name=str, num_classes=int, in_chans=int)
-    return create_model(described.pop("name"), **{**described, **kwargs})
+    return create_model(name, **{**described, **kwargs})
 
 
 def _load(model: nn.Module, weights: Path, *, maps_only: bool) -> None:

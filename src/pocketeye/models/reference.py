@@ -294,6 +294,8 @@ def _has_cfg(name: str) -> bool:
 
 def _mistake(text: str, path: Path, others: Collection[str]) -> InvalidValue | MissingFile:
     """Write the sentence on what is no network."""
+    if not can_exist(path):
+        return MissingFile(f"no network at {text[:60]}…: a name of {len(text)} characters is none")
     if path.is_dir():
         names = f"{MODEL}, {ARCHITECTURE} or {MANIFEST}"
         return MissingFile(f"no network at {path}: the folder has no {names}")

@@ -18,6 +18,7 @@ from pocketeye.reading.fields import (
 )
 from pocketeye.reading.files import (
     MOST_ANNOTATION_BYTES,
+    MOST_IMAGE_BYTES,
     MOST_TEXT_BYTES,
     can_exist,
     exists,
@@ -33,6 +34,7 @@ from pocketeye.reading.parsing import parse_json, parse_yaml, read_csv, read_jso
 
 __all__ = [
     "MOST_ANNOTATION_BYTES",
+    "MOST_IMAGE_BYTES",
     "MOST_TEXT_BYTES",
     "BadField",
     "Channels",

@@ -217,7 +217,7 @@ def _made(cls: type[T], data: Any, name: str, rules: _Rules) -> T:
         optional = field.default is not MISSING or field.default_factory is not MISSING
         if key not in data and (rules.complete or not optional):
             raise BadField(f"the field {f'{start}{key}'!r} is missing")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type] # classes are hashable
     values = {k: _as_type(v, hints[k], f"{start}{k}", rules) for k, v in data.items()}
     try:
         return cls(**values)

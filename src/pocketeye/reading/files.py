@@ -16,6 +16,8 @@ from pocketeye.errors import InvalidValue, MissingFile
 
 MOST_TEXT_BYTES = 64 << 20
 """The largest of our own files is a latency table of 2 MB."""
+MOST_IMAGE_BYTES = 1 << 30
+"""An uncompressed image of as many pixels as Pillow decodes has 540 MB."""
 MOST_ANNOTATION_BYTES = 4 << 30
 """COCO's json of the largest split has 470 MB, LVIS's 1.1 GB."""
 

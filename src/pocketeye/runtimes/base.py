@@ -100,7 +100,8 @@ class _Stored:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if {PurePosixPath(self.file).name, PureWindowsPath(self.file).name} != {self.file}:
+        names = {PurePosixPath(self.file).name, PureWindowsPath(self.file).name}
+        if names != {self.file} or self.file in ("", ".", ".."):
             raise InvalidValue(
                 f"the field 'file' should be a name in the same folder, and is {self.file!r:.60}"
             )

@@ -33,9 +33,9 @@ def list_split(root: Path, split: Split) -> Listing:
         InvalidValue: no layout that is known, or a damaged one.
     """
     if root.is_file():
-        if root.suffix == ".parquet":
+        if root.suffix.lower() == ".parquet":
             return _part(list_parquet([root]), split)
-        if root.suffix == ".tar":
+        if root.suffix.lower() == ".tar":
             return _part(list_shards([root], class_names(root.parent)), split)
         raise InvalidValue(f"{root} is no data set: expected a folder, a .parquet or a .tar file")
     if has_parquet(root):

@@ -18,6 +18,7 @@ from pocketeye.data.files.decode import UnreadableImage
 from pocketeye.data.files.listing import Listing, require_known
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import known_split, validation_names
+from pocketeye.data.files.text_files import files_in
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import parse_json
 
@@ -35,8 +36,8 @@ def find_parquet(root: Path, split: str) -> list[Path]:
     """
     for name in validation_names(split):
         for folder in (root, root / "data"):
-            files = [p for p in folder.glob(f"{name}*.parquet") if p.stem.split("-")[0] == name]
-            if files := sorted(files or (folder / name).glob("*.parquet")):
+            files = [p for p in files_in(folder, ".parquet") if p.stem.split("-")[0] == name]
+            if files := files or files_in(folder / name, ".parquet"):
                 return files
     return []
 
@@ -51,7 +52,7 @@ def has_parquet(root: Path) -> bool:
     """Whether there are parquet files where :func:`find_parquet` looks."""
     folders = (root, root / "data")
     return any(find_parquet(root, split) for split in ("train", "val")) or any(
-        True for folder in folders for _ in folder.glob("*.parquet")
+        files_in(folder, ".parquet") for folder in folders
     )
 
 

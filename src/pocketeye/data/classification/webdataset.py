@@ -27,8 +27,9 @@ from pocketeye.data.files.listing import (
 from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import split_in, validation_names
+from pocketeye.data.files.text_files import files_in, read_text
 from pocketeye.errors import InvalidValue
-from pocketeye.reading import parse_json, read_text
+from pocketeye.reading import open_regular, parse_json
 
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _CLASS_FILES = ("classes.txt", "classnames.txt", "dataset_info.json")
@@ -44,9 +45,10 @@ def find_shards(root: Path, split: str) -> list[Path]:
     For ``val`` the first that exists of its names is taken, ``test`` where there is none.
     """
     for name in validation_names(split):
-        found = [p for p in root.glob("*.tar") if name in re.split(r"[-_.]", p.name.lower())]
-        if found := found or list((root / name).glob("*.tar")):
-            return sorted(found)
+        shards = files_in(root, ".tar")
+        found = [p for p in shards if name in re.split(r"[-_.]", p.name.lower())]
+        if found := found or files_in(root / name, ".tar"):
+            return found
     return []
 
 
@@ -57,7 +59,8 @@ def split_of_shard(file: Path) -> str:
 
 def has_shards(root: Path) -> bool:
     """Whether there are shards where :func:`find_shards` looks."""
-    return any(find_shards(root, split) for split in ("train", "val")) or any(root.glob("*.tar"))
+    named = any(find_shards(root, split) for split in ("train", "val"))
+    return named or bool(files_in(root, ".tar"))
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ def class_names(root: Path) -> tuple[str, ...] | None:
         try:
             text = read_text(path)
             names = _from_info(parse_json(text)) if path.suffix == ".json" else text.splitlines()
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise InvalidValue(f"{path} cannot be read: {error}") from error
         names = [name.strip() for name in names if name.strip()]
         if len(set(names)) < len(names):
@@ -261,7 +264,7 @@ def _indexed(shards: tuple[tuple[Path, int, int], ...]) -> _Index:
 
 def _index_shard(path: Path, size: int, number: int, index: _Index) -> None:
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             _index_members(tar, file, size, number, index)
             if trouble := _at_the_end(file, tar.offset, size):
                 index.problems.add(path.name, trouble)
@@ -319,7 +322,7 @@ def _take_member(file: BinaryIO, member: tarfile.TarInfo, kind: str, sample: _Ta
             sample.why = f"its .{kind} is too long for a label"
             return
         try:
-            sample.label = _label(file.read(member.size).decode("utf-8"), kind) or sample.label
+            sample.label = _label(file.read(member.size).decode("utf-8-sig"), kind) or sample.label
         except ValueError:  # no UTF-8, no JSON
             sample.why = f"its .{kind} cannot be read"
 

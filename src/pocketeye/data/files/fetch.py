@@ -8,8 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
-from types import TracebackType
+from contextlib import closing, suppress
 from typing import Any
 
 from pocketeye.data.files.decode import UnreadableImage
@@ -33,7 +32,7 @@ def fetch(address: str) -> bytes:
     Raises:
         UnreadableImage: no network, no such host or page, too slow or too large.
     """
-    with _Deadline(DEADLINE_S) as deadline:
+    with closing(_Deadline(DEADLINE_S)) as deadline:
         try:
             request = urllib.request.Request(address, headers={"User-Agent": "pocketeye"})
             with _opener(deadline).open(request, timeout=min(TIMEOUT_S, DEADLINE_S)) as response:
@@ -60,19 +59,12 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds, self._end = seconds, time.monotonic() + seconds
         self._open: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._close)
+        self._timer = threading.Timer(seconds, self._end_all)
         self._timer.daemon = True
-
-    def __enter__(self) -> _Deadline:
         self._timer.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give the connections back."""
         self._timer.cancel()
         for connection in self._open:
             connection.close()
@@ -89,7 +81,7 @@ class _Deadline:
         self._open.append(made.dup())  # the same connection, also below TLS
         return made
 
-    def _close(self) -> None:
+    def _end_all(self) -> None:
         for connection in self._open:
             with suppress(OSError):  # the server closed it first
                 connection.shutdown(socket.SHUT_RDWR)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage, header_size, no_comments
 from pocketeye.data.files.names import Names
+from pocketeye.reading import MOST_IMAGE_BYTES, read_regular
 
 _THREADS, _CHUNK = 8, 512  # a disk answers several at once; a chunk outweighs starting a thread
 
@@ -51,7 +52,7 @@ class FileSource:
 
     def read(self, row: int) -> bytes:
         try:
-            return (self.root / self.names[row]).read_bytes()
+            return read_regular(self.root / self.names[row], MOST_IMAGE_BYTES)
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
 

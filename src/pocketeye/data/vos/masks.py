@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from pocketeye.data.files.decode import UnreadableImage, header_size, read_pixels
+from pocketeye.reading import open_regular
 from pocketeye.results.colors import davis_palette
 
 VOID = 255
@@ -185,7 +186,7 @@ def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
 
 def whole_end(path: Path) -> bool:
     """Whether a JPEG or PNG file ends as it should; one that was cut short does not."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(8)
         file.seek(0, 2)
         file.seek(max(file.tell() - 64, 0))

@@ -63,7 +63,7 @@ def load_pt2(path: Path) -> fx.GraphModule:
     _check(path)
     try:
         return torch.export.load(path).module(check_guards=False)
-    except Exception as error:
+    except Exception as error:  # torch makes errors of every kind for what it cannot read
         raise _unreadable(path, error) from error
 
 
