@@ -8,8 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pocketeye.data import ImageSet
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
+from pocketeye.metrics import wilson_interval
+from pocketeye.metrics.chance import Chance
 from pocketeye.models.task import Task
 from pocketeye.runs import ENVIRONMENT, RECIPE
 from pocketeye.searching import stages
@@ -107,6 +110,7 @@ def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list
             f"the prediction is {best.prediction_error:+.1%} off the measurement: the table no "
             "longer describes this machine, measure it again"
         )
+    notes += _luck(plan, derived)
     drift = derived.rounds[-1].drift
     if abs(drift) > _NOTEWORTHY_DRIFT:
         notes.append(
@@ -119,6 +123,20 @@ def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list
         if problems:
             notes.append(f"{len(problems)} problems in the {part} images, the first: {problems[0]}")
     return notes
+
+
+def _luck(plan: stages.Plan, derived: Derived) -> list[str]:
+    """Say where the shared weights are at chance, so that the ranking of networks is luck."""
+    if not isinstance(plan.train, ImageSet):
+        return []  # a mean IoU has no chance level that is right or wrong
+    score, count = derived.best.supernet_score, derived.comparison.num_images
+    chance = Chance.of(plan.train.class_counts(), plan.train.classes)
+    if chance is None or wilson_interval(round(score * count), count)[0] > chance.level:
+        return []
+    return [
+        f"with shared weights the chosen network is no better than chance ({score:.1%} of {count} images; "
+        f"{chance.sentence()}): the ranking is luck, search longer (--epochs)"
+    ]
 
 
 def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
