@@ -134,8 +134,8 @@ def _luck(plan: stages.Plan, derived: Derived) -> list[str]:
     if chance is None or wilson_interval(round(score * count), count)[0] > chance.level:
         return []
     return [
-        f"with shared weights the chosen network is no better than chance ({score:.1%} of {count} images; "
-        f"{chance.sentence()}): the ranking is luck, search longer (--epochs)"
+        f"with shared weights the chosen network is no better than chance ({score:.1%} of {count} "
+        f"images; {chance.sentence()}): the ranking is luck, search longer (--epochs)"
     ]
 
 
