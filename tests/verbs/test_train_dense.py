@@ -195,7 +195,7 @@ def test_a_validation_set_without_objects_has_no_ap(tmp_path: Path, capsys) -> N
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.format(task="detect"))
     out = tmp_path / "run"
-    asked = ["train", "detect", BACKBONE, "--data", str(data), "--recipe", str(recipe)]
+    asked = ["train", "detect", "fbnet_96_035_1", "--data", str(data), "--recipe", str(recipe)]
     assert main([*asked, "--out", str(out), "--device", "cpu"]) == 0
     said = capsys.readouterr()
     assert "not one annotated object: no AP can be measured" in said.err  # before the first step
@@ -212,5 +212,5 @@ def test_a_training_set_without_objects_is_refused(tmp_path: Path) -> None:
     data = write_coco_discs(tmp_path / "coco", {"train": 2, "val": 2})
     emptied(data, "train")
     with pytest.raises(InvalidValue, match="not one annotated object"):
-        train_detector(BACKBONE, data=str(data), out=tmp_path / "run", device="cpu")
+        train_detector("fbnet_96_035_1", data=str(data), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
