@@ -9,9 +9,9 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_tam
-from pocketeye.results import CompactMask
+from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.verbs import segment as verb
-from pocketeye.verbs.segment import segment
+from pocketeye.verbs.segment import SegmentResult, segment
 from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, make_image
 
 SIZE = (96, 64)
@@ -151,3 +151,20 @@ def test_bad_files(photo, tmp_path) -> None:
         segment(photo, point=["1,2"], out=tmp_path / "folder.png")
     with pytest.raises(InvalidValue, match=r"unknown model 'efficienttam_t'.*'efficienttam_ti'"):
         segment(photo, point=["1,2"], model="efficienttam_t", out=tmp_path / "a.png")
+
+
+def test_masks_that_are_likely_wrong_are_said() -> None:
+    masks = np.zeros((3, 8, 8), bool)
+    masks[:2, :4] = True
+
+    def said(scores: list[float], dense: np.ndarray) -> list[str]:
+        found = Result(size=(8, 8), masks=Masks.from_dense(dense), scores=np.array(scores))
+        result = SegmentResult(model="tiny", image="a.png", found=found)
+        assert result.to_dict()["doubts"] == [str(doubt) for doubt in result.doubts]
+        return [doubt.what for doubt in result.doubts]
+
+    assert said([0.9, 0.8], masks[:2]) == []
+    assert said([0.9, 0.3, 0.9], masks) == [
+        "1 of 3 objects have no mask", "1 of 3 objects are likely cut out wrongly",
+    ]  # fmt: skip
+    assert said([], masks[:0]) == ["nothing is found"]

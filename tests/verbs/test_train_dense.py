@@ -180,3 +180,37 @@ def test_a_backbone_with_packaged_weights(labelled: Path, tmp_path: Path) -> Non
     body = next(m for m in network.modules() if isinstance(m, DenseBackbone))
     state = weights.state_dict()
     assert all(torch.allclose(v, state[k], atol=1e-6) for k, v in body.model.named_parameters())
+
+
+def emptied(root: Path, split: str) -> None:
+    """Take all objects out of a part of a COCO set."""
+    path = root / "annotations" / f"instances_{split}2017.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "annotations": []}))
+
+
+def test_a_validation_set_without_objects_has_no_ap(tmp_path: Path, capsys) -> None:
+    data = write_coco_discs(tmp_path / "coco", {"train": 3, "val": 2})
+    emptied(data, "val")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(task="detect"))
+    out = tmp_path / "run"
+    asked = ["train", "detect", "fbnet_96_035_1", "--data", str(data), "--recipe", str(recipe)]
+    assert main([*asked, "--out", str(out), "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert "not one annotated object: no AP can be measured" in said.err  # before the first step
+    assert "box AP - on 2 images" in said.out
+    assert "beware: there is nothing to find" in said.out
+    result = json.loads((out / "result.json").read_text())
+    assert result["value"] is None
+    assert "there is nothing to find" in result["doubts"][0]
+    assert (out / "best.safetensors").is_file()  # of the last epoch
+    assert "<b>-</b>" in (out / "report.html").read_text()
+
+
+def test_a_training_set_without_objects_is_refused(tmp_path: Path) -> None:
+    data = write_coco_discs(tmp_path / "coco", {"train": 2, "val": 2})
+    emptied(data, "train")
+    with pytest.raises(InvalidValue, match="not one annotated object"):
+        train_detector("fbnet_96_035_1", data=str(data), out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -12,6 +12,7 @@ import numpy as np
 from rich.markup import escape
 
 from pocketeye.data.inputs import as_list
+from pocketeye.doubts import Doubt, doubt_lines, named_few
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.text import text_table
@@ -22,7 +23,11 @@ from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._arguments import OneOrMoreImages
 from pocketeye.verbs._result import VerbResult
 
+<<<<<<< HEAD
 _IN_MEMORY = "image"  # the name of one that is no file
+=======
+_LIKELY_WRONG = 0.5  # J from which DAVIS calls a mask right
+>>>>>>> honest
 _MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 
@@ -59,6 +64,7 @@ class SegmentResult(VerbResult):
             "image": self.image,
             "size": list(self.found.size),
             "objects": objects,
+            "doubts": [str(doubt) for doubt in self.doubts],
             "files": list(self.files),
         }
 
@@ -81,7 +87,28 @@ class SegmentResult(VerbResult):
             lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
         if count > MOST_LABELS and any(path.name == MASKS for path in self.files):
             lines.append(f"no {LABELS}: a palette image holds {MOST_LABELS} objects")
-        return lines
+        return [*lines, *doubt_lines(self.doubts)]
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Which masks are likely wrong, as far as the network can tell."""
+        rows = self.found.table()
+        if not rows:
+            seen = f"not one mask in {self.image}"
+            remedy = "lower --pred-iou-threshold, or click on what you mean (--point)"
+            return (Doubt(what="nothing is found", seen=seen, remedy=remedy),)
+        empty = [str(row["id"]) for row in rows if not row["area"]]
+        low = [str(row["id"]) for row in rows if row["area"] and row["score"] < _LIKELY_WRONG]
+        groups = (
+            (empty, "have no mask", "no pixel is filled"),
+            (low, "are likely cut out wrongly", f"their expected IoU is below {_LIKELY_WRONG}"),
+        )
+        remedy = "click once more (--point), also beside it (x,y:0), or give a box (--box)"
+        return tuple(
+            Doubt(what=f"{len(ids)} of {len(rows)} objects {what}", seen=f"{seen}: {named_few(ids)}",
+                  remedy=remedy)
+            for ids, what, seen in groups if ids
+        )  # fmt: skip
 
     def written(self) -> list[Path]:
         return [path for each in self for path in each.files]

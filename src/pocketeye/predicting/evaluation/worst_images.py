@@ -80,16 +80,15 @@ def detection_sheet(
         if not len(one.truth):
             true = with_note(true, "no object")
         if not len(one.found):
-            found = with_note(found, f"nothing >= {score:g}")
+            found = with_note(found, f"nothing >= {score:g}" if score else "nothing at any score")
         drawn.append(SheetRow(text=one.sentence, images=(true, found)))
         labels |= {*one.truth.labels.tolist(), *one.found.labels.tolist()}
+    sure = f"found, score >= {score:.2f}" if score else "found, at any score"
     if len(classes) == 1:
-        heads = ("true", f"found, score >= {score:.2f}")
+        heads = ("true", sure)
         named = [(f"{classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
     else:
-        heads = (
-            "true, named where missed", f"found, score >= {score:.2f}, named where wrong",
-        )  # fmt: skip
+        heads = ("true, named where missed", f"{sure}, named where wrong")
         named = _named(classes, labels)
     return draw_sheet(drawn, title=title, heads=heads, named=named, columns=columns)
 

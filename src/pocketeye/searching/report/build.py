@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye.data import ImageSet
 from pocketeye.latency.drift import describe_drift
 from pocketeye.latency.table import LatencyTable
+from pocketeye.metrics import wilson_interval
+from pocketeye.metrics.chance import Chance
 from pocketeye.models.task import Task
 from pocketeye.runs import RECIPE, read_environment
 from pocketeye.searching import stages
@@ -120,6 +123,7 @@ def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list
             f"the prediction of this network is {own:+.1%} off its measurement, those of the "
             f"{len(errors)} networks measured are {usual:+.1%} off in the median"
         )
+    notes += _luck(plan, derived)
     drift = derived.rounds[-1].drift
     if abs(drift) > _NOTEWORTHY_DRIFT:
         notes.append(
@@ -132,6 +136,20 @@ def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list
         if problems:
             notes.append(f"{len(problems)} problems in the {part} images, the first: {problems[0]}")
     return notes
+
+
+def _luck(plan: stages.Plan, derived: Derived) -> list[str]:
+    """Say where the shared weights are at chance, so that the ranking of networks is luck."""
+    if not isinstance(plan.train, ImageSet):
+        return []  # a mean IoU has no chance level that is right or wrong
+    score, count = derived.best.supernet_score, derived.comparison.num_images
+    chance = Chance.of(plan.train.class_counts(), plan.train.classes)
+    if chance is None or wilson_interval(round(score * count), count)[0] > chance.level:
+        return []
+    return [
+        f"with shared weights the chosen network is no better than chance ({score:.1%} of {count} "
+        f"images; {chance.sentence()}): the ranking is luck, search longer (--epochs)"
+    ]
 
 
 def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
