@@ -176,7 +176,7 @@ def test_batch_of_one_says_what_bn_cannot_do(tmp_path: Path, digits: Sets) -> No
         nn.Linear(4, 10),
     )
     with pytest.raises(InvalidValue, match=r"one value per channel.*--batch-size 2"):
-        fit(network, *digits, config, open_run(tmp_path / "run", config.to_dict()))
+        fit(network, *digits, config, RunFolder.open(tmp_path / "run", config.to_dict()))
 
 
 def test_damaged_checkpoint(tmp_path: Path, digits: Sets) -> None:

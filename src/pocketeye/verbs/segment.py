@@ -23,11 +23,8 @@ from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs._arguments import OneOrMoreImages
 from pocketeye.verbs._result import VerbResult
 
-<<<<<<< HEAD
 _IN_MEMORY = "image"  # the name of one that is no file
-=======
 _LIKELY_WRONG = 0.5  # J from which DAVIS calls a mask right
->>>>>>> honest
 _MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 
