@@ -1,6 +1,7 @@
 """pocketeye: measure a device, search a network for it, train, export, prove it; segment and track.
 
-Importing registers our backbones with timm. The verbs are loaded when first used.
+Everything is loaded when it is first used, so importing costs nothing. Once timm is imported, before or
+after, it knows our backbones too.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pocketeye.models import Architecture as Architecture
-from pocketeye.models import BlockSpec as BlockSpec
-from pocketeye.models import SearchSpace as SearchSpace
-from pocketeye.models import create_detector as create_detector
-from pocketeye.models import create_model as create_model
-from pocketeye.models import create_semantic as create_semantic
-from pocketeye.models import list_models as list_models
-from pocketeye.models import load_checkpoint as load_checkpoint
-from pocketeye.models import load_space as load_space
+from pocketeye.models._timm import register_with_timm
+from pocketeye.verbs._arguments import accepting
 
 if TYPE_CHECKING:
+    from pocketeye.models import Architecture as Architecture
+    from pocketeye.models import BlockSpec as BlockSpec
+    from pocketeye.models import SearchSpace as SearchSpace
+    from pocketeye.models import create_detector as create_detector
+    from pocketeye.models import create_model as create_model
+    from pocketeye.models import create_semantic as create_semantic
+    from pocketeye.models import list_models as list_models
+    from pocketeye.models import load_checkpoint as load_checkpoint
+    from pocketeye.models import load_space as load_space
     from pocketeye.tracking import ImageSegmenter as ImageSegmenter
     from pocketeye.tracking import MaskGenerator as MaskGenerator
     from pocketeye.tracking import load_tracker as load_tracker
@@ -42,23 +45,67 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_VERBS = ("bench", "demo", "doctor", "evaluate", "export", "info", "measure", "predict", "search",
-          "segment", "track")  # fmt: skip
-_TRAININGS = ("train_classifier", "train_detector", "train_instance_segmenter",
-              "train_segment_anything", "train_segmenter", "train_tracker")  # fmt: skip
-_TRACKING = ("ImageSegmenter", "MaskGenerator", "load_tracker")
+_PLACES = {
+    "Architecture": "models.architecture", "BlockSpec": "models.architecture",
+    "SearchSpace": "models.space", "load_space": "models.space",
+    "create_detector": "models", "create_model": "models", "create_semantic": "models",
+    "list_models": "models", "load_checkpoint": "models",
+    "ImageSegmenter": "tracking", "MaskGenerator": "tracking", "load_tracker": "tracking",
+    "bench": "verbs.bench", "demo": "verbs.demo", "doctor": "verbs.doctor",
+    "evaluate": "verbs.evaluate", "export": "verbs.export", "info": "verbs.info",
+    "measure": "verbs.measure", "predict": "verbs.predict", "search": "verbs.search",
+    "segment": "verbs.segment", "track": "verbs.track",
+    "train_classifier": "verbs.train", "train_detector": "verbs.train",
+    "train_instance_segmenter": "verbs.train", "train_segment_anything": "verbs.train",
+    "train_segmenter": "verbs.train", "train_tracker": "verbs.train",
+}  # fmt: skip
+
+__all__ = [
+    "Architecture",
+    "BlockSpec",
+    "ImageSegmenter",
+    "MaskGenerator",
+    "SearchSpace",
+    "__version__",
+    "bench",
+    "create_detector",
+    "create_model",
+    "create_semantic",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "info",
+    "list_models",
+    "load_checkpoint",
+    "load_space",
+    "load_tracker",
+    "measure",
+    "predict",
+    "search",
+    "segment",
+    "track",
+    "train_classifier",
+    "train_detector",
+    "train_instance_segmenter",
+    "train_segment_anything",
+    "train_segmenter",
+    "train_tracker",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Verbs import lightning, onnx and matplotlib, and tracking PyAV; `import pocketeye` must not.
-    if name in _VERBS:
-        return getattr(import_module(f"pocketeye.verbs.{name}"), name)
-    if name in _TRAININGS:
-        return getattr(import_module("pocketeye.verbs.train"), name)
-    if name in _TRACKING:
-        return getattr(import_module("pocketeye.tracking"), name)
-    raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'pocketeye' has no attribute {name!r}")
+    found = getattr(import_module(f"pocketeye.{_PLACES[name]}"), name)
+    if _PLACES[name].startswith("verbs."):
+        found = accepting(found)
+    globals()[name] = found  # found once; the next time Python does not ask
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_VERBS, *_TRAININGS, *_TRACKING})
+    return list(__all__)
+
+
+register_with_timm()

@@ -7,6 +7,7 @@ import pytest
 
 from pocketeye.cli import main
 from pocketeye.cli._verbs import VERBS
+from pocketeye.errors import InvalidValue
 
 pytestmark = pytest.mark.usefixtures("toy_verb")
 
@@ -60,7 +61,6 @@ def test_groups_and_lists(capsys) -> None:
         (["toy", "m", "--mode", "papper"], "Did you mean 'paper'?"),
         (["toy", "m", "extra"], "one value too many: 'extra'"),
         (["toy", "m", "--mode", "user"], "this cannot be: choose another"),
-        (["toy", "m", "--mode", "ctrl-c"], "interrupted"),
         (["toy", "m", "--mode", "full"], "No space left on device: big.bin"),
         (["toy", "m", "--config", "nowhere.yaml"], "no configuration file at nowhere.yaml"),
         (["info", "fbnet_cc"], "unknown model 'fbnet_cc'. Did you mean 'fbnet_c'?"),
@@ -86,11 +86,28 @@ def test_debug_shows_the_stack_of_a_user_error(capsys) -> None:
     assert error.endswith("error: this cannot be: choose another\n")
 
 
-def test_our_own_mistakes_crash(capsys) -> None:
-    with pytest.raises(ZeroDivisionError):
-        main(["toy", "m", "--mode", "crash", "--json"])
-    data = json.loads(capsys.readouterr().out)
+def test_our_own_mistakes_have_their_own_exit_code_and_show_their_stack(capsys) -> None:
+    assert main(["toy", "m", "--mode", "crash", "--json"]) == 70
+    captured = capsys.readouterr()
+    data = json.loads(captured.out)
     assert data == {"error": "internal error: ZeroDivisionError: our mistake"}
+    assert "Traceback" in captured.err
+    assert captured.err.endswith("error: internal error: ZeroDivisionError: our mistake\n")
+
+
+def test_an_interrupt_has_its_own_exit_code(capsys, monkeypatch) -> None:
+    assert main(["toy", "m", "--mode", "ctrl-c"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+    def tell_how_to_go_on(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise InvalidValue("interrupted: repeat with --resume") from None
+
+    monkeypatch.setattr(sys.modules["pocketeye.verbs.toy"], "toy", tell_how_to_go_on)
+    assert main(["toy", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"].endswith("--resume")
 
 
 def test_help_and_version(capsys) -> None:
@@ -133,6 +150,37 @@ def test_a_reader_that_goes_away() -> None:
     os.close(write)
     assert done.returncode == 141
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")  # noqa: PTH110
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        ("> /dev/full", 2, "cannot write to standard output: No space left on device"),
+        ("--json > /dev/full", 2, "cannot write to standard output: No space left on device"),
+        (">&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+        ("nowhere 2> /dev/full", 2, ""),
+        ("nowhere 2>&-", 2, ""),
+    ],
+)
+def test_streams_that_are_full_or_closed(redirected: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -m pocketeye list {redirected}"
+    done = subprocess.run(
+        ["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert done.stderr == (f"error: {said}\n" if said else "")
+
+
+def test_streams_without_unicode() -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = pocketeye("list", "nöpe", "--json", capture_output=True, env=env)
+    assert done.returncode == 2
+    assert "nöpe" in json.loads(done.stdout)["error"]
+    assert done.stderr.startswith("error: no network matches 'n")
+    done = pocketeye("train", "detect", "--help", capture_output=True, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_under_torchrun_one_process_speaks(capsys, monkeypatch):

@@ -96,7 +96,7 @@ def test_arrays_and_images():
     ("source", "kind", "message"),
     [
         ([], InvalidValue, "no frames in the given sequence"),
-        ([np.zeros((4, 4, 3))], InvalidValue, r"frame 0 is float64 of shape \(4, 4, 3\)"),
+        ([np.full((4, 4, 3), 7.0)], InvalidValue, "frame 0 has values from 7 to 7"),
         ([np.zeros((3, 4, 5), np.uint8)], InvalidValue, r"frame 0 is uint8 of shape \(3, 4, 5\)"),
         ([np.zeros((0, 4, 3), np.uint8)], InvalidValue, "frame 0 has no pixels"),
         ([1, 2], InvalidType, "frame 0 is a int: expected a uint8 array"),

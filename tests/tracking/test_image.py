@@ -220,10 +220,10 @@ def test_bad_images(segmenter, tmp_path) -> None:
     for image, kind, sentence in (
         (tmp_path / "none.png", MissingFile, "no image at"),
         (tmp_path / "text.png", InvalidValue, "cannot be read: not an image"),
-        (7, InvalidType, "got int"),
+        (7, InvalidType, "is a int"),
         ([], InvalidValue, "empty list"),
-        (np.zeros((4, 4, 3)), InvalidValue, "got float64 of shape"),
-        (np.zeros((4, 4, 4), np.uint8), InvalidValue, r"got uint8 of shape \(4, 4, 4\)"),
+        (np.full((4, 4, 3), 7.0), InvalidValue, "floats go from 0 to 1"),
+        (np.zeros((4, 4, 5), np.uint8), InvalidValue, r"is uint8 of shape \(4, 4, 5\)"),
         (np.zeros(4, np.uint8), InvalidValue, r"shape \(4,\)"),
     ):
         with pytest.raises(kind, match=sentence):

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_tam
-from pocketeye.models.tam import checkpoints
+from pocketeye.models.tam import checkpoints, published
 from pocketeye.models.tam.checkpoints import bundled_weights
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.open_model import open_model, weights_here
@@ -42,7 +42,7 @@ def test_the_published_file_is_found_and_verified(tmp_path, monkeypatch) -> None
 
 
 def test_weights_that_come_with_the_package(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(checkpoints, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(published, "_BUNDLED", tmp_path)
     monkeypatch.setenv("POCKETEYE_WEIGHTS", str(tmp_path / "nowhere"))
     assert weights_here(PICO) is None
     assert bundled_weights(PICO) is None

@@ -43,5 +43,5 @@ def bundled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_file(create_tam(DEFAULT).state_dict(), folder / f"{DEFAULT}.safetensors")
-    monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", folder)
+    monkeypatch.setattr("pocketeye.models.tam.published._BUNDLED", folder)
     return folder

@@ -106,7 +106,7 @@ def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.Mo
 
 
 def test_without_weights_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", tmp_path / "nowhere")
+    monkeypatch.setattr("pocketeye.models.tam.published._BUNDLED", tmp_path / "nowhere")
     with pytest.raises(MissingFile, match=f"there are no weights of {DEFAULT}"):
         track_demo(tmp_path)
     assert not list(tmp_path.iterdir())

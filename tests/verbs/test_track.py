@@ -218,7 +218,7 @@ def test_prompts_are_in_order():
 
 
 def test_the_face_of_the_package():
-    assert pocketeye.track is track
+    assert pocketeye.track.__wrapped__ is track  # with its arguments brought to their types
     assert {"load_tracker", "track"} <= set(dir(pocketeye))
     code = "import sys, pocketeye; assert 'av' not in sys.modules; pocketeye.load_tracker"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -21,7 +21,9 @@ def test_the_list_has_a_table_of_trackers(weights) -> None:
     result = list_models("*tam_*")
     assert result.models == ()
     assert [row.name for row in result.trackers] == list_tams()
-    header, *lines = result.lines()
+    bundled, ours, _, header, *lines = result.lines()
+    assert "comes along" in bundled
+    assert ours.startswith("pocketeye_tam_nano")
     assert header.split() == ["[bold]tracker", "params", "image", "weights", "here[/bold]"]
     cells = {line.split()[0]: line.split()[1:] for line in lines[: len(list_tams())]}
     assert cells["efficienttam_ti_512x512"] == [
@@ -57,11 +59,11 @@ def test_weights_that_are_here_are_said_to_be(weights) -> None:
 
 
 def test_weights_that_come_with_the_package(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("pocketeye.models.tam.checkpoints._BUNDLED", tmp_path)
+    monkeypatch.setattr("pocketeye.models.tam.published._BUNDLED", tmp_path)
     (tmp_path / "pocketeye_tam_pico.safetensors").write_bytes(b"weights")
     lines = list_models("pocketeye_tam_pico").lines()
-    assert lines[1].split()[-4:] == ["come", "with", "pocketeye", "yes"]
-    assert len(lines) == 2
+    assert lines[-1].split()[-4:] == ["come", "with", "pocketeye", "yes"]
+    assert lines[1].startswith("pocketeye_tam_pico")
     result = info("pocketeye_tam_pico")
     assert any(line.split() == ["file", "come", "with", "pocketeye"] for line in result.lines())
     assert result.next_commands()[0].endswith("--model pocketeye_tam_pico")

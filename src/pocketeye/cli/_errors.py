@@ -15,6 +15,7 @@ from cyclopts.exceptions import (
 )
 
 from pocketeye.cli._config import unknown_key
+from pocketeye.cli._streams import OutputError
 from pocketeye.cli._verbs import VERBS
 from pocketeye.errors import UserError, nearest, unknown
 
@@ -47,9 +48,21 @@ def sentence(error: BaseException, verbs: list[str]) -> str | None:
                 "interrupted; files already written are whole, and the same command with --resume "
                 "continues where the verb has that option"
             )
+        case OutputError():
+            return str(error.strerror)
         case OSError() if error.errno in _SYSTEM:
             return f"{error.strerror}: {error.filename or 'a file could not be written'}"
     return None
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Tell whether Ctrl-C is behind an error, which a verb may have made into a sentence of its own."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, KeyboardInterrupt):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def _unknown_verb(got: str, verbs: list[str], chain: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from pocketeye.cli._progress import RichReporter
+from pocketeye.cli._streams import is_unicode, output, say
 from pocketeye.progress import reporting
 from pocketeye.text import human_bytes, human_seconds
 from pocketeye.verbs._result import VerbResult
@@ -112,6 +113,11 @@ def show(result: VerbResult, seconds: float, *, as_json: bool) -> None:
     if as_json:
         write_json(result.to_dict())
         return
+    with output():
+        _show_lines(result, seconds)
+
+
+def _show_lines(result: VerbResult, seconds: float) -> None:
     console = StdoutConsole()
     for line in result.lines():
         console.print(line, soft_wrap=True)
@@ -121,20 +127,22 @@ def show(result: VerbResult, seconds: float, *, as_json: bool) -> None:
         took = ""
     for command in result.next_commands():
         _labelled(console, "next", command)
-    sys.stdout.flush()
 
 
 def write_json(data: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout; numbers JSON has no word for become null."""
-    sys.stdout.write(json.dumps(_plain(data), ensure_ascii=False, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    with output():
+        ascii_only = not is_unicode(sys.stdout)
+        text = json.dumps(_plain(data), ensure_ascii=ascii_only, allow_nan=False)
+        sys.stdout.write(text + "\n")
 
 
 def show_error(text: str, *, as_json: bool) -> None:
     """``error: text`` on stderr, and as JSON on stdout where that was asked for."""
     if as_json:
-        write_json({"error": text})
-    sys.stderr.write(f"error: {text}\n")
+        with contextlib.suppress(OSError):  # the sentence itself may be about that
+            write_json({"error": text})
+    say(f"error: {text}")
 
 
 def size_of(path: Path) -> int:

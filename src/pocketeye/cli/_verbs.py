@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pocketeye.verbs
+from pocketeye.cli._source import docstring_of
 
 _FOLDER = Path(pocketeye.verbs.__file__).parent
 
@@ -38,23 +39,26 @@ VERBS: dict[str, str | dict[str, tuple[str, str]]] = {
 }
 
 
-def import_path(module: str, function: str) -> str:
-    """Where cyclopts finds the function of a verb, once it is called."""
-    return f"pocketeye.verbs.{module}:{function}"
+def import_path(function: str) -> str:
+    """Where cyclopts finds the function of a verb, once somebody asks for it."""
+    return f"pocketeye.cli._stubs:{function}"
+
+
+def source_module(module: str) -> str | None:
+    """Return the module that holds a verb's function; None where it is not in this installation.
+
+    A verb is a file, or a folder whose ``verb.py`` holds the function.
+    """
+    path = _FOLDER / module.replace(".", "/")
+    if path.with_suffix(".py").is_file():
+        return f"pocketeye.verbs.{module}"
+    return f"pocketeye.verbs.{module}.verb" if (path / "verb.py").is_file() else None
 
 
 def summary(module: str, function: str) -> str | None:
     """First line of the docstring of a verb, or None where the verb is not in this installation."""
-    path = _FOLDER / module.replace(".", "/")
-    # a verb is a file, or a folder whose verb.py holds the function
-    paths = [path.with_suffix(".py"), path / "verb.py"]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        return None
-    for node in ast.parse(found.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == function:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return None
+    place = source_module(module)
+    return None if place is None else docstring_of(place, function).partition("\n")[0]
 
 
 def group_summary(verb: str) -> str:

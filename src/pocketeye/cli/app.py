@@ -1,7 +1,7 @@
 """``main``: find the verb, fill its arguments, call it, print what it returns.
 
 Exit codes: 0 done · 1 done, and the answer is no (a failed parity check) · 2 the user can put it
-right (one sentence). Our own mistakes crash with their stack.
+right (one sentence) · 70 a mistake of ours, with its stack · 130 interrupted · 141 nobody reads on.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Annotated
 from cyclopts import App, Group, Parameter
 
 from pocketeye.cli._config import load_config
-from pocketeye.cli._errors import sentence
+from pocketeye.cli._errors import sentence, was_interrupted
 from pocketeye.cli._output import (
     StdoutConsole,
     narration,
     show,
     show_error,
     stdout_kept_clean,
-    write_json,
 )
+from pocketeye.cli._streams import give_up, mend_streams, output, say
 from pocketeye.cli._verbs import (
     STDIN,
     STDIN_PATH,
@@ -38,7 +38,9 @@ from pocketeye.cli._verbs import (
 )
 from pocketeye.verbs._result import VerbResult
 
-_BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
+# 70 is EX_SOFTWARE of sysexits.h; 130 and 141 are what a shell reports of a program that SIGINT or
+# SIGPIPE ended.
+_USERS_MISTAKE, _OUR_MISTAKE, _INTERRUPTED, _BROKEN_PIPE = 2, 70, 130, 141
 _BELOW_ZERO = re.compile(r"-[\d.]+,[-\d.,:]*")  # -3,40 as coordinates
 _EVERYWHERE = Group("For every verb", sort_key=99)
 
@@ -49,27 +51,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process by default.
     """
+    mend_streams()
     tokens = list(sys.argv[1:] if argv is None else argv)
     as_json, debug = "--json" in tokens, "--debug" in tokens
     app = build_app()
     try:
         code: int | None = app.meta(tokens, print_error=False, exit_on_error=False)
-        sys.stdout.flush()
+        with output():  # what is left in the buffer
+            pass
         return code or 0  # --help and --version return nothing
     except BrokenPipeError:
-        # The reader went away (`pocketeye list | head`); Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)  # the reader went away (`pocketeye list | head`)
         return _BROKEN_PIPE
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to catch anything
         text = sentence(error, [verb for verb in VERBS if verb in app])
+        if text is None or debug:
+            say(traceback.format_exc().rstrip())
         if text is None:
-            if as_json:
-                write_json({"error": f"internal error: {type(error).__name__}: {error}"})
-            raise
-        if debug:
-            traceback.print_exc()
+            show_error(f"internal error: {type(error).__name__}: {error}", as_json=as_json)
+            return _OUR_MISTAKE
         show_error(text, as_json=as_json)
-        return 2
+        return _INTERRUPTED if was_interrupted(error) else _USERS_MISTAKE
 
 
 def _attached(tokens: Sequence[str]) -> list[str]:
@@ -88,7 +90,7 @@ def _register(app: App, word: str, place: tuple[str, str], order: int) -> None:
     """Add the function at (module, name) under ``word``, where it is in this installation."""
     text = summary(*place)
     if text is not None:
-        app.command(import_path(*place), name=word, help=text, sort_key=order)
+        app.command(import_path(place[1]), name=word, help=text, sort_key=order)
 
 
 def build_app() -> App:
@@ -136,7 +138,8 @@ def build_app() -> App:
         tokens = tuple(STDIN_PATH if token == STDIN else token for token in _attached(tokens))
         verb, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
         if isinstance(getattr(verb, "__self__", None), App):  # no verb or no task: the help
-            verb(*bound.args, **bound.kwargs)
+            with output():
+                verb(*bound.args, **bound.kwargs)
             return 0
         start = time.perf_counter()
         with stdout_kept_clean(), narration(debug=debug):

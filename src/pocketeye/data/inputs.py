@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
+from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.files.decode import DECODER_ERRORS, SUFFIXES, UnreadableImage, no_comments
 from pocketeye.data.files.fetch import fetch, is_address
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.files.sources import walk
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 
 STDIN = frozenset(("-", "/dev/stdin"))
 MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fill the memory
@@ -69,14 +71,43 @@ class BytesInput:
         return self.data
 
 
+@dataclass(frozen=True, eq=False)
+class PixelInput:
+    """An image that is in memory already, upright and 8-bit RGB."""
+
+    name: str
+    image: Image.Image
+
+    def read(self) -> bytes:
+        stored = io.BytesIO()
+        self.image.save(stored, "png", compress_level=1)  # exact; read again at once
+        return stored.getvalue()
+
+
+def as_list(images: Any) -> list[Any]:
+    """Return images, by name or as pixels, in a list; a lone one is a list of one.
+
+    An array of four dimensions is as many images as its first says. None is none.
+    """
+    if images is None:
+        return []
+    if isinstance(images, str | Path | Image.Image) or getattr(images, "ndim", None) in (2, 3):
+        return [images]
+    if hasattr(images, "ndim") and images.ndim != 4:
+        raise InvalidValue(f"an image has two or three dimensions, got {images.ndim}")
+    if not isinstance(images, Iterable) or isinstance(images, bytes):
+        raise InvalidType(f"images are paths, PIL images or arrays, got {type(images).__name__}")
+    return list(images)
+
+
 def find_inputs(
-    named: Sequence[str | Path], stdin: BinaryIO | None = None
+    named: Iterable[str | Path | Image.Image | ArrayLike], stdin: BinaryIO | None = None
 ) -> tuple[list[ImageInput], list[str]]:
     """Return images in the order they were named, and sentences about names that lead nowhere.
 
     A name is a file, a folder (all images below it, sorted), a pattern with ``*``, ``?``, ``[]`` or
     ``**``, an http(s) address, or ``-``: standard input, which holds one image or, as text, names
-    one a line. Nothing is fetched here.
+    one a line. Nothing is fetched here. PIL images and arrays (see :func:`rgb_of`) stand for themselves.
 
     Raises:
         MissingFile: none of the names leads anywhere. InvalidValue: no images there, or nothing on
@@ -84,8 +115,11 @@ def find_inputs(
     """
     found: list[ImageInput] = []
     problems: list[str] = []
-    for name in named:
-        if str(name) in STDIN:
+    for number, name in enumerate(as_list(named)):
+        if not isinstance(name, str | Path):
+            said = f"image {number}"
+            found.append(PixelInput(said, Image.fromarray(rgb_of(name, said))))
+        elif str(name) in STDIN:
             inputs, missing = _from_stdin(stdin)
             found += inputs
             problems += missing

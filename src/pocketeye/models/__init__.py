@@ -1,48 +1,90 @@
-"""Networks and the data types that describe them."""
+"""Networks and the data types that describe them, loaded when they are first used."""
 
-from pocketeye.models._cards import Card as Card
-from pocketeye.models._cards import Cost as Cost
-from pocketeye.models._cards import Metric as Metric
-from pocketeye.models._cards import Paper as Paper
-from pocketeye.models._cards import card_for as card_for
-from pocketeye.models._cards import cards as cards
-from pocketeye.models._count import Counts as Counts
-from pocketeye.models._count import count as count
-from pocketeye.models._create import build_network as build_network
-from pocketeye.models._create import create_model as create_model
-from pocketeye.models._create import list_models as list_models
-from pocketeye.models._fuse import fuse as fuse
-from pocketeye.models._weights import load_checkpoint as load_checkpoint
-from pocketeye.models._weights import read_state_dict as read_state_dict
-from pocketeye.models.architecture import Architecture as Architecture
-from pocketeye.models.architecture import BlockSpec as BlockSpec
-from pocketeye.models.architecture import PlacedBlock as PlacedBlock
-from pocketeye.models.backbones.casvit import CASViT as CASViT
-from pocketeye.models.backbones.fbnet import FBNet as FBNet
-from pocketeye.models.backbones.vit import PlainViT as PlainViT
-from pocketeye.models.blocks import build_block as build_block
+from __future__ import annotations
 
-# These register how checkpoints of their families are read; nobody else imports them here.
-from pocketeye.models.dense import keys as keys
-from pocketeye.models.dense.backbone import NORM_MODES as NORM_MODES
-from pocketeye.models.dense.backbone import DenseBackbone as DenseBackbone
-from pocketeye.models.dense.backbone import NormMode as NormMode
-from pocketeye.models.dense.create import create_backbone as create_backbone
-from pocketeye.models.dense.create import load_backbone as load_backbone
-from pocketeye.models.dense.detection import DETECTORS as DETECTORS
-from pocketeye.models.dense.detection import create_detector as create_detector
-from pocketeye.models.dense.mask_rcnn import MaskRCNN as MaskRCNN
-from pocketeye.models.dense.raw_heads import RawBoxHead as RawBoxHead
-from pocketeye.models.dense.raw_heads import RawMaskHead as RawMaskHead
-from pocketeye.models.dense.raw_heads import RawProposals as RawProposals
-from pocketeye.models.dense.raw_heads import RawRetinaNet as RawRetinaNet
-from pocketeye.models.dense.raw_heads import RawSemantic as RawSemantic
-from pocketeye.models.dense.retinanet import RetinaNet as RetinaNet
-from pocketeye.models.dense.semantic import create_semantic as create_semantic
-from pocketeye.models.dense.semantic_fpn import SemanticFPN as SemanticFPN
-from pocketeye.models.space import SearchSpace as SearchSpace
-from pocketeye.models.space import load_space as load_space
-from pocketeye.models.tam import TAM as TAM
-from pocketeye.models.tam import checkpoints as checkpoints
-from pocketeye.models.tam import create_tam as create_tam
-from pocketeye.models.tam import list_tams as list_tams
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pocketeye.models._cards import Card as Card
+    from pocketeye.models._cards import Cost as Cost
+    from pocketeye.models._cards import Metric as Metric
+    from pocketeye.models._cards import Paper as Paper
+    from pocketeye.models._cards import card_for as card_for
+    from pocketeye.models._cards import cards as cards
+    from pocketeye.models._count import Counts as Counts
+    from pocketeye.models._count import count as count
+    from pocketeye.models._create import build_network as build_network
+    from pocketeye.models._create import create_model as create_model
+    from pocketeye.models._create import list_models as list_models
+    from pocketeye.models._fuse import fuse as fuse
+    from pocketeye.models._weights import load_checkpoint as load_checkpoint
+    from pocketeye.models._weights import read_state_dict as read_state_dict
+    from pocketeye.models.architecture import Architecture as Architecture
+    from pocketeye.models.architecture import BlockSpec as BlockSpec
+    from pocketeye.models.architecture import PlacedBlock as PlacedBlock
+    from pocketeye.models.backbones.casvit import CASViT as CASViT
+    from pocketeye.models.backbones.fbnet import FBNet as FBNet
+    from pocketeye.models.backbones.vit import PlainViT as PlainViT
+    from pocketeye.models.blocks import build_block as build_block
+    from pocketeye.models.dense.backbone import NORM_MODES as NORM_MODES
+    from pocketeye.models.dense.backbone import DenseBackbone as DenseBackbone
+    from pocketeye.models.dense.backbone import NormMode as NormMode
+    from pocketeye.models.dense.create import create_backbone as create_backbone
+    from pocketeye.models.dense.create import load_backbone as load_backbone
+    from pocketeye.models.dense.detection import DETECTORS as DETECTORS
+    from pocketeye.models.dense.detection import create_detector as create_detector
+    from pocketeye.models.dense.mask_rcnn import MaskRCNN as MaskRCNN
+    from pocketeye.models.dense.raw_heads import RawBoxHead as RawBoxHead
+    from pocketeye.models.dense.raw_heads import RawMaskHead as RawMaskHead
+    from pocketeye.models.dense.raw_heads import RawProposals as RawProposals
+    from pocketeye.models.dense.raw_heads import RawRetinaNet as RawRetinaNet
+    from pocketeye.models.dense.raw_heads import RawSemantic as RawSemantic
+    from pocketeye.models.dense.retinanet import RetinaNet as RetinaNet
+    from pocketeye.models.dense.semantic import create_semantic as create_semantic
+    from pocketeye.models.dense.semantic_fpn import SemanticFPN as SemanticFPN
+    from pocketeye.models.space import SearchSpace as SearchSpace
+    from pocketeye.models.space import load_space as load_space
+    from pocketeye.models.tam import TAM as TAM
+    from pocketeye.models.tam import create_tam as create_tam
+    from pocketeye.models.tam import list_tams as list_tams
+
+# Module -> what it holds. The first ones are data, and come without torch.
+_DATA = {
+    "_cards": ("Card", "Cost", "Metric", "Paper", "card_for", "cards"),
+    "architecture": ("Architecture", "BlockSpec", "PlacedBlock"),
+    "space": ("SearchSpace", "load_space"),
+}
+_NETWORKS = {
+    "_count": ("Counts", "count"),
+    "_create": ("build_network", "create_model", "list_models"),
+    "_fuse": ("fuse",),
+    "_weights": ("load_checkpoint", "read_state_dict"),
+    "backbones.casvit": ("CASViT",),
+    "backbones.fbnet": ("FBNet",),
+    "backbones.vit": ("PlainViT",),
+    "blocks": ("build_block",),
+    "dense.backbone": ("NORM_MODES", "DenseBackbone", "NormMode"),
+    "dense.create": ("create_backbone", "load_backbone"),
+    "dense.detection": ("DETECTORS", "create_detector"),
+    "dense.mask_rcnn": ("MaskRCNN",),
+    "dense.raw_heads": ("RawBoxHead", "RawMaskHead", "RawProposals", "RawRetinaNet", "RawSemantic"),
+    "dense.retinanet": ("RetinaNet",),
+    "dense.semantic": ("create_semantic",),
+    "dense.semantic_fpn": ("SemanticFPN",),
+    "tam": ("TAM", "create_tam", "list_tams"),
+}
+_PLACES = {name: place for place, names in {**_DATA, **_NETWORKS}.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'pocketeye.models' has no attribute {name!r}")
+    place = _PLACES[name]
+    if place in _NETWORKS:  # whoever makes or reads a network needs every family to be registered
+        import_module("pocketeye.models._registry").load_families()
+    return getattr(import_module(f"pocketeye.models.{place}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_PLACES)

@@ -18,6 +18,7 @@ by the rows::
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -140,6 +141,18 @@ class Card:
 def card_for(name: str) -> Card | None:
     """The card of a registered name, with or without timm's tag; None where there is none."""
     return cards().get(name.partition(".")[0])
+
+
+@functools.cache
+def counted() -> Mapping[str, Any]:
+    """What counting our networks gives, so that a list need not make them; a test counts again.
+
+    Under ``networks`` stand by name ``params``, and ``macs`` at ``input_size``; under ``trackers``
+    ``params``, those of its ``parts``, and ``image_size`` (height, width).
+    """
+    text = (resources.files("pocketeye.models") / "cards" / "counted.json").read_text("utf-8")
+    found: Mapping[str, Any] = json.loads(text)
+    return found
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 _Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
 _Filter = TypeVar("_Filter", bound=Callable[..., dict[str, Tensor]])
 _names: dict[str, str] = {}
+
+# Modules that register names with timm, or how checkpoints are read.
+_FAMILIES = ("backbones.casvit", "backbones.fbnet", "backbones.efficientnet_keys", "dense.keys",
+             "tam.checkpoints")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,7 @@ def register_model(fn: _Builder) -> _Builder:
 
 def own_models() -> list[str]:
     """Return the names of the models registered by pocketeye."""
+    load_families()
     return sorted(_names)
 
 
@@ -80,4 +86,11 @@ def checkpoint_filter(
 
 def filter_of(network: nn.Module) -> CheckpointFilter | None:
     """Return how checkpoints of a network's family are read; None where nothing is registered."""
+    load_families()
     return next((known for known in _filters if isinstance(network, known.kinds)), None)
+
+
+def load_families() -> None:
+    """Have every family registered; they import this module, so it cannot import them first."""
+    for place in _FAMILIES:
+        import_module(f"pocketeye.models.{place}")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pocketeye import models
 from pocketeye.errors import InvalidValue, nearest
 from pocketeye.latency.record import FiledRecord, by_setup, origin, records_in
-from pocketeye.models import Card, card_for, count
+from pocketeye.models._cards import Card, card_for, counted
 from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
-from pocketeye.models.reference import known_names
-from pocketeye.progress import task
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs._packaged import PackagedRow, packaged_rows, packaged_table
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.info.card_text import top1_notes, top1_text, wrapped
-from pocketeye.verbs.info.trackers import TrackerRow, tracker_row, tracker_table
+from pocketeye.verbs._trackers import TrackerRow, tracker_row, tracker_table
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -63,7 +59,8 @@ class ListResult(VerbResult):
 
     def lines(self) -> list[str]:
         # what works at once comes first
-        tables = [_bundled_table(self.bundled)] if self.bundled else []
+        ours = [row for row in self.trackers if row.here and row.file is None]
+        tables = [_bundled_table(self.bundled, ours)] if self.bundled or ours else []
         tables += [packaged_table(self.packaged)] if self.packaged else []
         tables += [self._networks()] if self.models else []
         tables += [tracker_table(self.trackers)] if self.trackers else []
@@ -121,9 +118,11 @@ def list_models(
         InvalidValue: nothing matches.
     """
     packaged = packaged_rows(pattern)
-    names = models.list_models(pattern, include_timm=include_timm)
-    names += [row.name for row in packaged if row.name not in names]
-    trackers = models.list_tams(pattern)
+    known = counted()
+    names = [name for name in known["networks"] if fnmatch(name, pattern)]
+    if include_timm:
+        names = sorted({*names, *_names_of_timm(pattern)})
+    trackers = [name for name in known["trackers"] if fnmatch(name, pattern)]
     runs = tuple(name for name in bundled_runs() if fnmatch(name, pattern))
     if not names and not trackers and not runs:
         raise InvalidValue(_nothing(pattern))
@@ -135,42 +134,41 @@ def list_models(
         ]
         return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
     filed = records_in(results)
-    rows = []
-    with task("counting", len(names)) as bar:
-        for name in names:
-            rows.append(_counted(name, filed))
-            bar.advance()
+    rows = [_row(name, filed) for name in names]
     return ListResult(models=tuple(rows), packaged=packaged, trackers=shown, bundled=runs)
 
 
-def _bundled_table(names: tuple[str, ...]) -> list[str]:
+def _bundled_table(names: Sequence[str], trackers: Sequence[TrackerRow]) -> list[str]:
+    """Write a line for each network whose weights come along, by the name that it goes by."""
     rows = []
     for name in names:
         folder = bundled_run(name)
         card = bundled_card(folder) if folder else None
         rows.append((name, card.summary if card else ""))
+    rows += [(row.name, row.card.summary if row.card else "") for row in trackers]
     return text_table(("trained, comes along", "what"), rows)
 
 
-def _counted(name: str, filed: list[FiledRecord]) -> ModelRow:
-    with torch.device("meta"):  # shapes are all that counting needs
-        module: Any = models.create_model(name)
-    shape = tuple(module.pretrained_cfg["input_size"])
-    counts = count(module, shape)
+def _row(name: str, filed: list[FiledRecord]) -> ModelRow:
     return ModelRow(
         name=name,
-        params=counts.params,
-        macs=counts.macs,
-        input_size=shape[-1],
+        **counted()["networks"][name],
         measured=tuple(f for f in filed if f.record.subject == name),
         card=card_for(name),
     )
 
 
+def _names_of_timm(pattern: str) -> list[str]:
+    import timm  # brings torch, which nothing else here needs
+
+    return [name for name in timm.list_models() if fnmatch(name, pattern)]
+
+
 def _nothing(pattern: str) -> str:
-    theirs = models.list_models(pattern, include_timm=True)
+    theirs = _names_of_timm(pattern)
     if theirs:
         return f"no network of ours matches {pattern!r}, {len(theirs)} of timm's do: --include-timm"
-    close = nearest(pattern.strip("*"), known_names())
+    known = [*counted()["networks"], *counted()["trackers"], *bundled_runs(), *_names_of_timm("*")]
+    close = nearest(pattern.strip("*"), known)
     guess = f" Did you mean {close!r}?" if close else ""
     return f"no network matches {pattern!r}.{guess} (all: pocketeye list)"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from rich.markup import escape
 
+from pocketeye.data.inputs import as_list
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.text import text_table
@@ -17,21 +19,37 @@ from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.verbs._arguments import OneOrMoreImages
 from pocketeye.verbs._result import VerbResult
 
+_IN_MEMORY = "image"  # the name of one that is no file
 _MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentResult(VerbResult):
-    """The objects, and the files that hold them."""
+    """The objects in an image, and the files that hold them.
+
+    Attributes:
+        rest: the same of further images, in the order in which they were given.
+    """
 
     model: str
     image: str
     found: Result
     files: tuple[Path, ...] = ()
+    rest: tuple[SegmentResult, ...] = ()
+
+    def __iter__(self) -> Iterator[SegmentResult]:
+        """Yield the result of each image."""
+        yield self
+        yield from self.rest
 
     def to_dict(self) -> dict[str, Any]:
+        whole = self._of_this()
+        return {**whole, "rest": [each._of_this() for each in self.rest]} if self.rest else whole
+
+    def _of_this(self) -> dict[str, Any]:
         objects = [
             {key: value for key, value in row.items() if key not in ("frame", "label")}
             for row in self.found.table()
@@ -45,6 +63,9 @@ class SegmentResult(VerbResult):
         }
 
     def lines(self) -> list[str]:
+        return [line for each in self for line in each._lines()]
+
+    def _lines(self) -> list[str]:
         count, (width, height) = len(self.found), self.found.size
         objects = "1 object" if count == 1 else f"{count} objects"
         rows = [
@@ -63,14 +84,14 @@ class SegmentResult(VerbResult):
         return lines
 
     def written(self) -> list[Path]:
-        return list(self.files)
+        return [path for each in self for path in each.files]
 
     def next_commands(self) -> list[str]:
         return [f"pocketeye info {shlex.quote(self.model)}"]
 
 
 def segment(
-    image: Path,
+    image: OneOrMoreImages,
     *,
     point: list[str] | None = None,
     box: list[str] | None = None,
@@ -89,7 +110,8 @@ def segment(
     """Cut out what is clicked on or boxed in an image, or everything in it.
 
     Args:
-        image: image file.
+        image: image file. In Python also a PIL image or an array, or a list of any of these, in each of
+            which the same is segmented.
         point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
         box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
         everything: find all objects instead.
@@ -116,22 +138,50 @@ def segment(
         raise InvalidValue("give either --everything or points and boxes, not both")
     if not (everything or point or box):
         raise InvalidValue("say what to segment: --point x,y, --box x0,y0,x1,y1 or --everything")
-    prompts = _prompts(point or [], box or [])
-    target = out or Path("out") / "segment" / f"{image.stem}.png"
-    require_free(target, overwrite)
-    pixels = read_image(image)
+    prompts = None if everything else _prompts(point or [], box or [])
+    images = as_list(image)
+    if not images:
+        raise InvalidValue("say which image: the list is empty")
+    names = [str(each) if isinstance(each, str | Path) else _IN_MEMORY for each in images]
+    targets = _targets(names, out)
+    for target in targets:
+        require_free(target, overwrite)
+    pixels = [read_image(each) for each in images]
     segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
-    found: Result
-    if everything:
-        found = MaskGenerator(
-            segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
-            stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
-        )(pixels)  # fmt: skip
-    else:
-        segmenter.set_image(pixels)
-        found = segmenter.predict(**prompts)
-    files = save_masks(found, target, image.name)
-    return SegmentResult(model=model, image=str(image), found=found, files=tuple(files))
+    generator = MaskGenerator(
+        segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
+        stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
+    ) if everything else None  # fmt: skip
+    results = []
+    for name, target, levels in zip(names, targets, pixels, strict=True):
+        found = _found(segmenter, generator, levels, prompts)
+        files = save_masks(found, target, Path(name).name)
+        results.append(SegmentResult(model=model, image=name, found=found, files=tuple(files)))
+    return replace(results[0], rest=tuple(results[1:]))
+
+
+def _targets(names: list[str], out: Path | None) -> list[Path]:
+    """Return where the masks of each image go: several images get a folder, and a number each."""
+    stems = [Path(name).stem for name in names]
+    if len(names) == 1:
+        return [out or Path("out") / "segment" / f"{stems[0]}.png"]
+    folder = out or Path("out") / "segment"
+    if folder.suffix:
+        raise InvalidValue(f"--out of several images is a folder, and {folder} has an ending")
+    return [folder / f"{number:04d}-{stem}.png" for number, stem in enumerate(stems)]
+
+
+def _found(
+    segmenter: ImageSegmenter,
+    generator: MaskGenerator | None,
+    pixels: np.ndarray,
+    prompts: dict[str, Any] | None,
+) -> Result:
+    if generator is not None:
+        return generator(pixels)
+    assert prompts is not None
+    segmenter.set_image(pixels)
+    return segmenter.predict(**prompts)
 
 
 def _prompts(points: list[str], boxes: list[str]) -> dict[str, Any]:

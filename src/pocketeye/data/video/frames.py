@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from PIL import Image
 
-from pocketeye.data.files.decode import UnreadableImage, decode, to_mode
+from pocketeye.data.files.arrays import rgb_of
+from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidType, InvalidValue
 
 CACHE_BYTES = 64 * 2**20
@@ -160,7 +160,7 @@ class FrameList(Frames):
         self._frames = frames
         if not len(frames):
             raise InvalidValue("there are no frames in the given sequence")
-        self.size = _size_of(as_frame(frames[0], "frame 0"))
+        self.size = _size_of(rgb_of(frames[0], "frame 0"))
 
     @property
     def num_frames(self) -> int:
@@ -172,7 +172,7 @@ class FrameList(Frames):
 
     def __getitem__(self, index: int) -> np.ndarray:
         position = self._position(index)
-        frame = as_frame(self._frames[position], f"frame {position}")
+        frame = rgb_of(self._frames[position], f"frame {position}")
         check_size(f"frame {position}", frame, self.size)
         return frame
 
@@ -231,38 +231,12 @@ class FrameStream(Frames):
         if item is None:
             self._ended = True
             return None
-        frame = as_frame(item, f"frame {self._next} of {self.name}")
+        frame = rgb_of(item, f"frame {self._next} of {self.name}")
         if self._next:
             check_size(f"frame {self._next} of {self.name}", frame, self.size)
         self._cache.put(self._next, frame)
         self._next += 1
         return frame
-
-
-def as_frame(image: Any, what: str) -> np.ndarray:
-    """Convert a PIL image or a uint8 array (grey, RGB or RGBA) to uint8 RGB ``(height, width, 3)``.
-
-    Raises:
-        InvalidType: neither. InvalidValue: another dtype or shape.
-    """
-    if isinstance(image, Image.Image):
-        return np.asarray(to_mode(image, 3))
-    if not isinstance(image, np.ndarray):
-        raise InvalidType(
-            f"{what} is a {type(image).__name__}: expected a uint8 array (height, width, 3) "
-            "or a PIL image"
-        )
-    grey = image.ndim == 2
-    if image.dtype != np.uint8 or not (grey or (image.ndim == 3 and image.shape[2] in (3, 4))):
-        raise InvalidValue(
-            f"{what} is {image.dtype} of shape {image.shape}: expected uint8 of shape "
-            "(height, width, 3), values 0 to 255"
-        )
-    if not image.size:
-        raise InvalidValue(f"{what} has no pixels: its shape is {image.shape}")
-    if grey or image.shape[2] == 4:
-        return np.asarray(to_mode(Image.fromarray(image), 3))
-    return image
 
 
 def check_size(what: str, frame: np.ndarray, size: tuple[int, int]) -> None:

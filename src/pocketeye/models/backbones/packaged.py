@@ -11,17 +11,12 @@ import hashlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import timm
-import torch
-from timm.models import adapt_input_conv
-from timm.models._features import FeatureGetterNet
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from pocketeye.errors import InvalidValue, MissingExtra
-from pocketeye.models._weights import read_state_dict
-from pocketeye.models.backbones.efficientnet_keys import checkpoint_filter_fn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 EXTRA = "pretrained"
 
@@ -98,6 +93,12 @@ class PackagedWeights:
         Raises:
             MissingExtra, InvalidValue: see :meth:`path`; or the file holds no tensors.
         """
+        import timm  # whoever only lists the packages has no use for torch
+        import torch
+
+        from pocketeye.models._weights import read_state_dict
+        from pocketeye.models.backbones.efficientnet_keys import checkpoint_filter_fn
+
         with torch.device("meta"):  # names and shapes are all that is compared
             network = timm.create_model(self.name)
         state_dict = checkpoint_filter_fn(read_state_dict(self.path()), network)
@@ -116,6 +117,9 @@ class PackagedWeights:
         Raises:
             MissingExtra, InvalidValue: see :meth:`state_dict`.
         """
+        import timm
+        from timm.models._features import FeatureGetterNet
+
         state_dict = self.state_dict()
         source = {"url": None, "hf_hub_id": None, "tag": None, "license": self.license.lower(),
                   "origin_url": f"https://pypi.org/project/{self.package}/{self.version}/",
@@ -150,6 +154,8 @@ DEFAULT_CLASSIFIER = _ROWS[0].name
 
 def _fill(network: nn.Module, state_dict: dict[str, Tensor]) -> None:
     """Load what the network has a place for; nothing but a classifier of other classes stays new."""
+    from timm.models import adapt_input_conv
+
     ours = network.state_dict()
     fitting = {key: value for key, value in state_dict.items() if key in ours}
     stem = "conv_stem.weight"

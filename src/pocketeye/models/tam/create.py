@@ -11,6 +11,7 @@ import timm
 from torch import nn
 
 from pocketeye.errors import InvalidValue, unknown
+from pocketeye.models.backbones import casvit as casvit  # a trunk by its name
 from pocketeye.models.backbones.vit import PlainViT
 from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncoder
 from pocketeye.models.tam.mask_decoder import MaskDecoder

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from pocketeye.data.files.decode import UnreadableImage, decode, to_mode
-from pocketeye.errors import InvalidType, InvalidValue, MissingFile
+from pocketeye.data.files.arrays import rgb_of
+from pocketeye.data.files.decode import UnreadableImage, decode
+from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.layers import normalise, onednn_products
 from pocketeye.models import TAM
 from pocketeye.models.tam.prompt_encoder import NO_POINT
@@ -272,19 +272,7 @@ def read_image(image: Any) -> np.ndarray:
             return np.asarray(decode(path))
         except UnreadableImage as error:
             raise InvalidValue(f"{path} cannot be read: {error}") from error
-    if isinstance(image, Image.Image):
-        return np.asarray(to_mode(image, 3))
-    if not isinstance(image, np.ndarray):
-        raise InvalidType(
-            f"an image is a path, a PIL image or a uint8 array, got {type(image).__name__}"
-        )
-    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not image.size or not shaped:
-        raise InvalidValue(
-            "an array must be uint8 of shape (height, width, 3) in RGB, or (height, width), got "
-            f"{image.dtype} of shape {image.shape}"
-        )
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
+    return rgb_of(image)
 
 
 def _alike(prompts: list[Prompt]) -> list[list[int]]:

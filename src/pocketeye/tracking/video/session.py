@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocketeye.data.video.frames import Frames, as_frame, check_size
+from pocketeye.data.files.arrays import rgb_of
+from pocketeye.data.video.frames import Frames, check_size
 from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models.tam import ImageFeatures, Prediction
 from pocketeye.models.tam.tam import as_prompt
@@ -225,7 +226,7 @@ class Session:
         if self.video is not None:
             raise InvalidValue(f"this session reads {self.video.name}: open(None) one to push to")
         what = f"frame {self._next_pushed}"
-        image = as_frame(frame, what)
+        image = rgb_of(frame, what)
         if self.size is not None:
             check_size(what, image, self.size)
         self.size = image.shape[1], image.shape[0]

@@ -16,8 +16,8 @@ from pocketeye.runs import MANIFEST, ORIGIN
 from pocketeye.runtimes import Artifact, ParityReport
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.text import human_bytes, human_count
+from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.info.card_text import wrapped
 
 
 @dataclass(frozen=True, kw_only=True)

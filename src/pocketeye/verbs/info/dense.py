@@ -18,8 +18,8 @@ from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.runs import RESULT
 from pocketeye.text import human_count, human_percent, human_seconds
+from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.info.card_text import wrapped
 
 _ASPECT = 4 / 3
 

@@ -14,7 +14,7 @@ from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import CONFIG, ENVIRONMENT, EVALUATION, MODEL, RESULT, RunFolder
 from pocketeye.text import human_seconds
-from pocketeye.verbs.info.card_text import wrapped
+from pocketeye.verbs._card_text import wrapped
 
 _SEARCHED = "train"
 _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "seed")

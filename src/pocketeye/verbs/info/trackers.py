@@ -1,10 +1,10 @@
-"""Trackers as ``pocketeye list`` and ``pocketeye info`` show them."""
+"""A tracker as ``pocketeye info`` shows it."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,15 @@ import torch
 from rich.markup import escape
 from torch.utils.flop_counter import FlopCounterMode
 
-from pocketeye.models import TAM, Card, card_for, create_tam
+from pocketeye.models import TAM, Card, create_tam
 from pocketeye.models.described import read_fields
 from pocketeye.models.reference import Reference, Run
-from pocketeye.models.tam.checkpoints import (
-    PUBLISHED,
-    PublishedFile,
-    bundled_weights,
-    checkpoint_folder,
-)
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import BEST, RESULT
-from pocketeye.text import human_bytes, human_count, human_seconds, text_table
+from pocketeye.text import human_bytes, human_count, human_seconds
+from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.info.card_text import published_table, wrapped
+from pocketeye.verbs._trackers import TrackerRow, tracker_row
 
 _PARTS = {
     "image_encoder": "image encoder",
@@ -34,38 +29,6 @@ _PARTS = {
     "prompt_encoder": "prompt encoder",
     "mask_decoder": "mask decoder",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrackerRow:
-    """A tracker.
-
-    Attributes:
-        parts: parameters of its parts; "pointers and embeddings" are what belongs to none.
-        image_size: (height, width) of its image.
-        file: the published weights, None where nobody has published any.
-        path: where that file is looked for, or the weights that come with the package.
-        here: whether it is there.
-    """
-
-    name: str
-    params: int
-    parts: dict[str, int]
-    image_size: tuple[int, int]
-    file: PublishedFile | None
-    path: Path | None
-    here: bool
-    card: Card | None
-
-    def to_dict(self) -> dict[str, Any]:
-        file = None
-        if self.file is not None:
-            file = {"name": self.file.file_name, "url": self.file.url, **asdict(self.file)}
-        return {
-            **asdict(self),
-            "file": file,
-            "card": self.card.to_dict() if self.card else None,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,30 +136,18 @@ class TrackerInfo(VerbResult):
         ]
 
 
-def tracker_row(name: str, image_size: int | None = None) -> TrackerRow:
-    """Describe one of :func:`pocketeye.models.list_tams` for a table."""
-    with torch.device("meta"):  # shapes are all that counting needs
-        model = create_tam(name, image_size)
-    file = PUBLISHED.get(name)
-    path = checkpoint_folder() / file.file_name if file else bundled_weights(name)
-    return _row(name, model, file, path, card_for(name))
-
-
-def _row(
-    name: str, model: TAM, file: PublishedFile | None, path: Path | None, card: Card | None
-) -> TrackerRow:
+def counted_parts(model: TAM) -> dict[str, int]:
+    """Return the parameters of a tracker's parts, by their words for a person."""
     parts = {label: _params(getattr(model, part)) for part, label in _PARTS.items()}
-    params = _params(model)
+    return {**parts, "pointers and embeddings": _params(model) - sum(parts.values())}
+
+
+def _of_run(variant: str, model: TAM, weights: Path) -> TrackerRow:
+    """Describe the network of a run as the trackers of the list are."""
     return TrackerRow(
-        name=name,
-        params=params,
-        parts={**parts, "pointers and embeddings": params - sum(parts.values())},
-        image_size=model.image_size,
-        file=file,
-        path=path,
-        here=path is not None and path.is_file(),
-        card=card,
-    )
+        name=variant, params=_params(model), parts=counted_parts(model),
+        image_size=model.image_size, file=None, path=weights, here=weights.is_file(), card=None,
+    )  # fmt: skip
 
 
 def tracker_info(model: str, named: Reference, image_size: int | None = None) -> TrackerInfo:
@@ -224,9 +175,10 @@ def tracker_info(model: str, named: Reference, image_size: int | None = None) ->
         with FlopCounterMode(display=False) as answering:
             network.predict(network.without_memory(feat), point, label, details=details)
     if isinstance(named, Run):
-        row = _row(variant, network, None, named.folder / BEST, None)
+        row = _of_run(variant, network, named.folder / BEST)
     else:
-        row = tracker_row(variant, image_size)
+        row = replace(tracker_row(variant), params=_params(network), image_size=network.image_size,
+                      parts=counted_parts(network))  # fmt: skip
     return TrackerInfo(
         model=model,
         tracker=row,
@@ -243,30 +195,6 @@ def _result_of(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     return read_fields(path, iou=float, best_epoch=int, epochs=int, seconds=float)
-
-
-def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
-    """Write a line per tracker, and where weights belong."""
-    cells = [
-        (row.name, human_count(row.params), str(row.image_size[0]),
-         *_weights_of(row))
-        for row in rows
-    ]  # fmt: skip
-    table = text_table(("tracker", "params", "image", "weights", "here"), cells, right=(1, 2))
-    published = [row for row in rows if row.file is not None]
-    if published and not any(row.here for row in published):
-        folder = checkpoint_folder()
-        table += wrapped(
-            f"no weights here: they belong into {folder}; pocketeye info NAME says more"
-        )
-    return table
-
-
-def _weights_of(row: TrackerRow) -> tuple[str, str]:
-    """Say which weights there are, and whether they are here."""
-    if row.file is None:
-        return ("come with pocketeye", "yes") if row.here else ("none published", "")
-    return row.file.file_name, "yes" if row.here else "no"
 
 
 def _published(card: Card | None) -> list[str]:

@@ -23,11 +23,11 @@ from pocketeye.models.reference import ArtifactFolder, Named, Run, TimmName, res
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
+from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._packaged import PackagedRow, packaged_row
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.info.artifact import ArtifactInfo, artifact_info
-from pocketeye.verbs.info.card_text import published_table, wrapped
 from pocketeye.verbs.info.data import DataInfo, data_info
 from pocketeye.verbs.info.dense import DenseInfo, dense_info
 from pocketeye.verbs.info.run_card import RunCard, read_run_card

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketeye.data.inputs import STDIN, find_inputs, names_images
+from pocketeye.data.inputs import STDIN, as_list, find_inputs, names_images
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
 from pocketeye.models.reference import Run, expect, network_at, resolve
@@ -20,6 +20,7 @@ from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
 from pocketeye.text import inputs_left_out, path_end, text_table
+from pocketeye.verbs._arguments import Images, ModelOrImages
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._result import VerbResult
 from pocketeye.verbs.predict.dense import SCORE, DensePredictResult, predict_dense
@@ -78,8 +79,8 @@ class PredictResult(VerbResult):
 
 
 def predict(
-    model: str | None = None,
-    images: list[str] | None = None,
+    model: ModelOrImages | None = None,
+    images: Images | None = None,
     *,
     topk: int | None = None,
     csv: Path | None = None,
@@ -102,8 +103,9 @@ def predict(
             kind a run is, its model.json says. Left out, EfficientNet-Lite0 tells ImageNet's classes
             apart (pip install "pocketeye[pretrained]").
         images: image files, folders of them, patterns, http(s) addresses (fetched because they
-            are named), or - for standard input: one image, or names one a line. Or videos, folders and
-            patterns of these: what is in each frame, objects linked to tracks.
+            are named), or - for standard input: one image, or names one a line. In Python also PIL
+            images and arrays (height, width, 3) of uint8, or of floats from 0 to 1; one or many. Or
+            videos, folders and patterns of these: what is in each frame, objects linked to tracks.
         topk: of a classifier: classes per image, by default 5.
         csv: of a classifier: file for a table with a row per image.
         out: folder for a sheet of the images with their classes, and a JSON file of each. Of a
@@ -130,11 +132,14 @@ def predict(
         MissingFile: no such network, or no image at all.
         MissingExtra: no network is named, or a packaged one, and the package is not installed.
     """
-    images = list(images or [])
-    if model is not None and names_images(model) and network_at(Path(model)) is None:
-        images.insert(0, model)
-        model = None
-    if not images:
+    given = as_list(images)
+    if isinstance(model, Path):
+        model = str(model)
+    if model is not None and not isinstance(model, str):
+        given, model = [*as_list(model), *given], None
+    elif model is not None and names_images(model) and network_at(Path(model)) is None:
+        given, model = [model, *given], None
+    if not given:
         named = shlex.quote(model or "NETWORK")
         raise InvalidValue(f"say what to look at: pocketeye predict {named} IMAGE …")
     by_default = model is None
@@ -151,7 +156,7 @@ def predict(
     else:
         refuse(task.kind, score_threshold=score_threshold)
         _require_free(csv, out, overwrite)
-    if names_videos(images):
+    if names_videos(given):
         classifier = None
         if not task.is_dense:
             refuse("videos", csv=csv, batch_size=batch_size)
@@ -160,13 +165,14 @@ def predict(
                 input_size=input_size, device=device, threads=threads,
             )  # fmt: skip
         return predict_videos(
-            model, task, images, classifier=classifier, topk=5 if topk is None else topk,
+            model, task, given, classifier=classifier, topk=5 if topk is None else topk,
             smooth=1 if smooth is None else smooth, out=out, overwrite=overwrite, device=device,
             threads=threads, score_threshold=SCORE if score_threshold is None else score_threshold,
         )  # fmt: skip
     refuse("images", smooth=smooth)
-    stdin = sys.stdin.buffer if sys.stdin and STDIN & set(map(str, images)) else None
-    inputs, missing = find_inputs(images, stdin)
+    named_stdin = any(isinstance(image, str | Path) and str(image) in STDIN for image in given)
+    stdin = sys.stdin.buffer if sys.stdin and named_stdin else None
+    inputs, missing = find_inputs(given, stdin)
     if task.is_dense:
         return predict_dense(
             model, inputs, missing, out=out, overwrite=overwrite, device=device, threads=threads,

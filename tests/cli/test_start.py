@@ -1,0 +1,66 @@
+"""The command line starts without torch, and its help is nevertheless that of the real functions."""
+
+import inspect
+import subprocess
+import sys
+import typing
+from importlib import import_module
+
+import pytest
+
+from pocketeye.cli._source import docstring_of, signature_of
+from pocketeye.cli._verbs import VERBS, source_module
+
+PLACES = [
+    place
+    for word, known in VERBS.items()
+    for place in ([(known, known)] if isinstance(known, str) else known.values())
+]
+HEAVY = ("torch", "timm", "lightning", "onnx", "matplotlib", "numpy")
+
+
+@pytest.mark.parametrize(("module", "name"), PLACES)
+def test_signatures_read_from_source_are_those_of_the_functions(module: str, name: str) -> None:
+    function = inspect.unwrap(getattr(import_module(f"pocketeye.verbs.{module}"), name))
+    place = source_module(module)
+    assert place is not None
+    read, doc = signature_of(place, name)
+    hints = typing.get_type_hints(function, include_extras=True)
+    real = inspect.signature(function).parameters
+    assert list(read.parameters) == list(real)
+    for key, parameter in read.parameters.items():
+        assert (parameter.kind, parameter.default) == (real[key].kind, real[key].default)
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            assert parameter.annotation == hints[key]
+            continue
+        (read_options,), (real_options,) = map(typing.get_args, (parameter.annotation, hints[key]))
+        assert typing.get_type_hints(read_options) == typing.get_type_hints(real_options)
+        assert inspect.cleandoc(read_options.__doc__) == inspect.cleandoc(real_options.__doc__)
+    assert doc == inspect.getdoc(function) == docstring_of(place, name)
+
+
+def loaded_after(code: str) -> set[str]:
+    code = f"import sys\n{code}\nsys.stderr.write(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_help_of_every_verb_without_torch() -> None:
+    code = (
+        "from pocketeye.cli import main\n"
+        "from pocketeye.cli._verbs import VERBS\n"
+        "main(['--help']), main(['--version']), main(['list'])\n"
+        "for verb, place in VERBS.items():\n"
+        "    main([verb, '--help'])\n"
+        "    [main([verb, task, '--help']) for task in place if isinstance(place, dict)]\n"
+    )
+    assert not loaded_after(code).intersection(HEAVY)
+
+
+def test_timm_knows_our_networks_whichever_is_imported_first() -> None:
+    code = "{}\nimport {}, {}\nassert timm.is_model('casvit_xs') and timm.is_model('fbnet_c')"
+    assert "timm" not in loaded_after("import pocketeye")
+    for first, second in (("pocketeye", "timm"), ("timm", "pocketeye")):
+        assert "timm" in loaded_after(code.format("", first, second))

@@ -1,0 +1,34 @@
+"""What ``pocketeye list`` knows by heart is what counting gives."""
+
+import pytest
+import torch
+
+from pocketeye import models
+from pocketeye.models._cards import counted
+from pocketeye.models.backbones.packaged import PACKAGED
+from pocketeye.verbs.info.trackers import counted_parts
+
+
+def test_every_network_is_known() -> None:
+    assert sorted(counted()["networks"]) == sorted({*models.list_models(), *PACKAGED})
+    assert sorted(counted()["trackers"]) == models.list_tams()
+
+
+@pytest.mark.parametrize("name", sorted(counted()["networks"]))
+def test_networks(name: str) -> None:
+    with torch.device("meta"):
+        network = models.create_model(name)
+    shape = tuple(network.pretrained_cfg["input_size"])
+    counts = models.count(network, shape)
+    expected = {"params": counts.params, "macs": counts.macs, "input_size": shape[-1]}
+    assert counted()["networks"][name] == expected
+
+
+@pytest.mark.parametrize("name", sorted(counted()["trackers"]))
+def test_trackers(name: str) -> None:
+    with torch.device("meta"):
+        network = models.create_tam(name)
+    known = counted()["trackers"][name]
+    assert known["parts"] == counted_parts(network)
+    assert known["params"] == sum(known["parts"].values())
+    assert tuple(known["image_size"]) == network.image_size
