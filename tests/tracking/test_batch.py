@@ -261,3 +261,7 @@ def test_words_are_read_again() -> None:
         parse_removals(["2@1", "2@2"])
     with pytest.raises(InvalidValue, match="two names"):
         parse_names(["2=a", "2=b"])
+
+
+def test_a_name_too_long_for_any_file() -> None:
+    assert find_videos("x" * 5000)[0].source == "x" * 5000

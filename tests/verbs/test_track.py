@@ -189,6 +189,19 @@ def test_a_frame_with_its_coordinates(folder: Path, tmp_path: Path, monkeypatch)
         track(str(folder), frame=7, show=True)
 
 
+def test_frames_that_are_in_memory(weights: Path, tmp_path: Path) -> None:
+    result = pocketeye.track(
+        np.stack(moving(3)), point=(30, 40), name="1=disc", model=MODEL, checkpoint=weights,
+        device="cpu", out=str(tmp_path / "rows.csv"),
+    )  # fmt: skip
+    assert [len(frame["objects"]) for frame in result.videos[0].frames] == [1, 1, 1]
+    header, *rows = (tmp_path / "rows.csv").read_text().splitlines()
+    assert header == "frame,id,label,score,x,y,width,height,area"
+    assert all(row.split(",")[1:3] == ["1", "disc"] for row in rows)
+    (command,) = result.next_commands()
+    assert command.startswith("pocketeye track VIDEO --object 1:30,40@0 --name 1=disc")
+
+
 def test_options_of_a_detector_alone(folder: Path, capsys) -> None:
     assert main(["track", str(folder), "--classes", "dog"]) == 2
     assert "--classes belongs to a detector: name one with --detect" in capsys.readouterr().err
@@ -218,7 +231,7 @@ def test_prompts_are_in_order():
 
 
 def test_the_face_of_the_package():
-    assert pocketeye.track is track
+    assert pocketeye.track.__wrapped__ is track  # with its arguments brought to their types
     assert {"load_tracker", "track"} <= set(dir(pocketeye))
     code = "import sys, pocketeye; assert 'av' not in sys.modules; pocketeye.load_tracker"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from av.error import FFmpegError
 
 from pocketeye import progress
@@ -223,5 +224,6 @@ def _fingerprint(tracker: Tracker) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(tracker.model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        # as bytes, for numpy knows no bfloat16
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -72,7 +72,11 @@ def find_videos(named: Any) -> list[NamedVideo]:
 
 def _expand(name: str) -> list[str | list[Path]]:
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # too long to be the name of anything: opening it says so
+        return [name]
+    if is_folder:
         return _inside(path)
     if is_address(name) or not has_pattern(name):
         return [name]

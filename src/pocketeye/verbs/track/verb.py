@@ -96,7 +96,7 @@ def track(
     at = start if frame is None else frame
     request = _request(point, box, at, object, remove, name, start, stop)
     found = find_videos(videos)
-    words = ["pocketeye", "track", *([videos] if isinstance(videos, str) else map(str, videos))]
+    words = ["pocketeye", "track", *_said(videos)]
     if show:
         shown = tuple(_show(video, at, request, out, overwrite, fps) for video in found)
         words += ["--frame", str(at)] if at else []
@@ -111,8 +111,8 @@ def track(
         },
         out=_paths(out), form=form, fps=fps, overwrite=overwrite, resume=resume,
         settings={
-            "model": model, "dtype": dtype, "detector": detect, "classes": _many(classes),
-            "score_threshold": score_threshold, "frame": at,
+            "model": str(model), "dtype": dtype, "detector": detect and str(detect),
+            "classes": _many(classes), "score_threshold": score_threshold, "frame": at,
         },
     )  # fmt: skip
     if detect is None:
@@ -145,6 +145,13 @@ def _request(
         start=start,
         stop=stop,
     )
+
+
+def _said(videos: Any) -> list[str]:
+    """Return the names of videos as they were given; frames and generators have none."""
+    named = [videos] if isinstance(videos, str | Path | int) else videos
+    paths = isinstance(named, list | tuple) and all(isinstance(n, str | Path | int) for n in named)
+    return [str(name) for name in named] if paths else ["VIDEO"]
 
 
 def _many(value: Any) -> list[Any]:
