@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models._registry import filter_of
+from pocketeye.models.bundled import weights_at
 
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -26,7 +27,7 @@ _DAMAGED = (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyErr
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a checkpoint file without running any code in it.
+    """Read a checkpoint file, or that of a run's folder or name, without running any code in it.
 
     ``.safetensors``, or a PyTorch file opened with ``weights_only=True``, in which beside tensors only
     an ``argparse.Namespace`` is let through (official CAS-ViT files carry their options as one). EMA
@@ -36,6 +37,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, or one that would need
             unpickling of foreign objects.
     """
+    path = weights_at(path)
     if not path.is_file():
         raise MissingFile(f"no checkpoint at {path}")
     try:

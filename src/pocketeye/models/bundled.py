@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from pocketeye.runs import CARD, MODEL
+from pocketeye.models.tam.published import bundled_weights
+from pocketeye.runs import BEST, CARD, MODEL
 
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
@@ -61,3 +62,17 @@ def bundled_card(folder: Path) -> BundledCard | None:
     if not (folder / CARD).is_file():
         return None
     return BundledCard(**yaml.safe_load((folder / CARD).read_text(encoding="utf-8")))
+
+
+def weights_at(named: str | Path) -> Path:
+    """Return the file of weights that somebody names: a file, a run's folder, or what comes along.
+
+    A path that leads nowhere is returned as it is.
+    """
+    path = Path(named)
+    if path.is_dir():
+        return path / BEST if (path / BEST).is_file() else path
+    if path.exists():
+        return path
+    folder = bundled_run(str(named))
+    return (folder / BEST if folder else bundled_weights(str(named))) or path
