@@ -9,6 +9,7 @@ from typing import Any
 import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from timm.models import adapt_input_conv
 from timm.models._features import FeatureGetterNet
 from torch import nn
 
@@ -17,6 +18,7 @@ from pocketeye.models._registry import own_models
 from pocketeye.models._weights import (
     backbone_state_dict,
     classes_in,
+    head_names,
     load_checkpoint,
     read_state_dict,
 )
@@ -55,7 +57,7 @@ def create_model(name: str | Path, pretrained: bool = False, **kwargs: Any) -> n
         name: what :func:`pocketeye.models.reference.resolve` takes: a registered name (``fbnet_c``, any
             timm name), the path of an ``architecture.json``, or a classifier's run: its folder or,
             where it comes along, its name (``casvit_xs.tiny_imagenet_24``). A run's best weights are
-            loaded.
+            loaded; with another ``num_classes`` all but the classifier's.
         pretrained: give it the published weights of that name. Those of
             :data:`pocketeye.models.backbones.packaged.PACKAGED` come from their installed package;
             others, and names with timm's tag (``tf_efficientnet_lite0.in1k``), are fetched (needs a
@@ -108,12 +110,28 @@ def _network_of(folder: Path, **kwargs: Any) -> nn.Module:
 
 
 def _load(model: nn.Module, weights: Path, *, maps_only: bool) -> None:
-    """Load a run's weights; into a network that only gives maps, those of its backbone."""
-    if not maps_only:
-        load_checkpoint(model, weights)
-        return
+    """Load a run's weights; into a network that only gives maps, those of its backbone.
+
+    As timm does it, a classifier for other classes stays new, and the first convolution is brought to
+    another number of channels.
+    """
     network = model.model if isinstance(model, FeatureGetterNet) else model
-    network.load_state_dict(backbone_state_dict(network, weights))
+    ours, state = network.state_dict(), read_state_dict(weights)
+    for key in [f"{name}.{part}" for name in head_names(network) for part in ("weight", "bias")]:
+        if key in state and key not in ours:  # made without a classifier
+            del state[key]
+        elif key in state and state[key].shape != ours[key].shape:
+            state[key] = ours[key]
+    stem = next((key for key, value in ours.items() if value.ndim == 4), None)
+    if stem in state and state[stem].shape[1] != ours[stem].shape[1]:
+        state[stem] = adapt_input_conv(ours[stem].shape[1], state[stem].float())
+    try:
+        if maps_only:
+            network.load_state_dict(backbone_state_dict(network, state))
+        else:
+            load_checkpoint(model, state)
+    except InvalidValue as error:
+        raise InvalidValue(str(error).replace("the state dict", str(weights), 1)) from error
 
 
 def create_for_checkpoint(name: str | Path, checkpoint: Path) -> nn.Module:

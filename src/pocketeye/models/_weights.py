@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import filter_of
+from pocketeye.models.bundled import weights_at
 from pocketeye.models.saved import check_saved
 from pocketeye.reading import require_bounded, require_file
 
@@ -30,7 +31,7 @@ _MOST_BYTES = 64 << 30  # the largest published checkpoint that is read here has
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a checkpoint file without running any code in it.
+    """Read a checkpoint file, or that of a run's folder or name, without running any code in it.
 
     ``.safetensors``, or a PyTorch file opened with ``weights_only=True``, in which beside tensors only
     an ``argparse.Namespace`` is let through (official CAS-ViT files carry their options as one). EMA
@@ -40,6 +41,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         MissingFile: nothing there. InvalidValue: truncated, not a checkpoint, one that would need
             unpickling of foreign objects, or weights of ours that changed since they were saved.
     """
+    path = weights_at(path)
     require_file(path, f"no checkpoint at {path}")
     try:
         _require_bounded(path)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pocketeye.models.tam.published import bundled_weights
 from pocketeye.reading import make, read_yaml, reading
-from pocketeye.runs import CARD, MODEL
+from pocketeye.runs import BEST, CARD, MODEL
 
 # Beside the code and not in a cache: what comes along works without a network.
 _FOLDER = Path(__file__).resolve().parents[1] / "weights"
@@ -63,3 +64,17 @@ def bundled_card(folder: Path) -> BundledCard | None:
     data = read_yaml(folder / CARD)
     with reading(folder / CARD, "the card of a network"):
         return make(BundledCard, data)
+
+
+def weights_at(named: str | Path) -> Path:
+    """Return the file of weights that somebody names: a file, a run's folder, or what comes along.
+
+    A path that leads nowhere is returned as it is.
+    """
+    path = Path(named)
+    if path.is_dir():
+        return path / BEST if (path / BEST).is_file() else path
+    if path.exists():
+        return path
+    folder = bundled_run(str(named))
+    return (folder / BEST if folder else bundled_weights(str(named))) or path

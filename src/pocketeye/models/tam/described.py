@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pocketeye.errors import MissingFile
+from pocketeye.models.bundled import weights_at
 from pocketeye.models.described import Description
 from pocketeye.models.tam.create import create_tam
 from pocketeye.models.tam.tam import TAM
@@ -44,14 +45,13 @@ class TrackerDescription(Description):
 
 
 def weights_in(path: Path) -> Path:
-    """Return the file of weights that a path means: itself, or the best weights of a run folder.
+    """Return the file of weights that a path means: itself, the best of a run, or what comes along.
 
     Raises:
         MissingFile: a folder without any.
     """
     if not path.is_dir():
-        # A run that was broken off has weights too, but nobody has chosen them.
-        return path
+        return weights_at(path)
     if not (path / BEST).is_file():
         raise MissingFile(f"{path} is no finished run: {BEST} is missing")
     return path / BEST

@@ -14,6 +14,7 @@ from pocketeye.data.classification.images import DIGITS
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
 from pocketeye.models.reference import ArchitectureFile, Run, resolve
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.training.classify.fit import choose_input_size, prepare
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import next_commands
@@ -87,6 +88,7 @@ def run_classifier(
         num_train=len(train),
         num_val=len(val),
         params=num_params(module),
+        started=_started(model, checkpoint, train),
         # Those of validation first: that a test split chose the epoch must not be cut off.
         problems=(*val.problems, *train.problems),
         epochs_before=tuple(run.epochs_before),
@@ -109,5 +111,19 @@ def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
 
 
 def _name(model: str) -> str:
-    """Return a registered name itself; of a file ``NAME/architecture.json`` the folder's name."""
-    return resolve(model).name
+    """Return a registered name itself; of a file ``NAME/architecture.json`` the folder's name.
+
+    Of a run it is the name of its network: what is trained from it must not need its folder again.
+    """
+    named = resolve(model)
+    return _name(ModelInfo.load(named.folder).name) if isinstance(named, Run) else named.name
+
+
+def _started(model: str, checkpoint: Path | None, images: ImageSet) -> str:
+    """Say in words which weights a run began with, where it was named by another run."""
+    named = resolve(model)
+    if checkpoint is not None or not isinstance(named, Run):
+        return ""
+    own = ModelInfo.load(named.folder).classes
+    afresh = "" if len(own) == len(images.classes) else ", its classifier afresh"
+    return f"the weights of {named.name}{afresh}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._weights import classes_in, head_names, read_state_dict
+from pocketeye.models.reference import Run, resolve
 from pocketeye.training.classify.recipe import ClassifyRecipe
 
 
@@ -27,7 +28,8 @@ def start_network(
     """Make the network of a run as it is before the first step; random weights follow from the seed.
 
     Args:
-        model: as :func:`pocketeye.create_model` takes it.
+        model: as :func:`pocketeye.create_model` takes it. A run brings its weights; where the data have
+            other classes, its classifier begins afresh.
         images: training set: gives classes and channels.
         config: gives ``drop_path_rate``, ``distill_head`` and ``seed``.
         pretrained: the published weights of that name, see :func:`pocketeye.create_model`.
@@ -38,7 +40,8 @@ def start_network(
         InvalidValue, MissingFile: as ``create_model`` and ``load_checkpoint``; a network without what
             the recipe asks for; a file for another number of classes, or ``new_head`` without a file.
     """
-    if checkpoint is None and new_head:
+    from_run = checkpoint is None and isinstance(resolve(model), Run)
+    if checkpoint is None and new_head and not from_run:
         raise InvalidValue("a new head is for weights from a file: give --checkpoint too")
     if checkpoint is not None and pretrained:
         raise InvalidValue("weights come from a file or by name: give --checkpoint or --pretrained")
@@ -54,6 +57,8 @@ def start_network(
         except TypeError as error:
             _explain(error, model)
             raise
+        if from_run and new_head:
+            cast(Any, module).reset_classifier(len(images.classes))
         if checkpoint is not None:
             _load(module, checkpoint, len(images.classes), new_head)
     return module
