@@ -30,6 +30,8 @@ from pocketeye.text import human_seconds
 _OPEN_SECONDS = 0.8
 # The first step allocates memory; of the others the quickest counts, as a busy machine only adds time.
 _STEPS = 4
+# A step of few images comes first: where that is slow, whole batches would take minutes.
+_FEW, _SLOW_SECONDS = 8, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,7 @@ def measure_steps(
 ) -> Steps:
     """Time steps of a supernet that is made for this; no random state of the process is used up."""
     device = resolve_device(config.device)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         supernet = SuperNet(space, pixel_head=problem.pixel_head(space)).to(device)
         theta = Theta(supernet.mask, torch.from_numpy(costs_ms), 0.0).to(device)
@@ -135,21 +137,25 @@ def _step(
 ) -> float:
     """Seconds of reading a batch, forward and backward."""
     batches, seconds = iter(loader), [math.inf]
-    for _ in range(_STEPS):
+    for number in range(_STEPS):
         start = time.perf_counter()
         pair: Sequence[Tensor] | None = next(batches, None)
         if pair is None:
             break
         images, labels = (part.to(device) for part in pair)
-        problem.loss(forward(_laid_out(images, device)), labels).backward()
+        taken = len(images) if number else min(_FEW, len(images))
+        logits = forward(_laid_out(images[:taken], device))
+        problem.loss(logits, labels[:taken]).backward()
         _finish(device)
-        seconds.append(time.perf_counter() - start)
+        seconds.append((time.perf_counter() - start) * len(images) / taken)
+        if number == 0 and seconds[-1] * taken / len(images) > _SLOW_SECONDS:
+            break
     return min(seconds[2:] or seconds)
 
 
 def _forward(loader: Loader, forward: Callable[[Tensor], Tensor], device: torch.device) -> float:
     """Seconds an image takes in one pass without a gradient."""
-    images = next(batch[0] for batch in islice(loader, 1)).to(device)
+    images = next(batch[0] for batch in islice(loader, 1))[: 4 * _FEW].to(device)
     start = time.perf_counter()
     with torch.no_grad():
         forward(_laid_out(images, device))

@@ -125,7 +125,7 @@ def _step(
         "check": f"pocketeye measure --check {table}",
         "search": f"pocketeye search --table {table} --target-ms {result.searched.target_ms:g} "
         f"--data {data}",
-        "export": f"pocketeye export {result.searched.out} --data {data} --overwrite",
+        "export": f"pocketeye export {result.searched.out} --data {data}",
         "eval": f"pocketeye eval {result.exported.artifact.folder} --data {data}",
         "track": result.tracked.commands[1],
     }

@@ -115,7 +115,11 @@ class DemoResult(VerbResult):
     def next_commands(self) -> list[str]:
         """To follow the flower, a network for half the time, one trained for longer, its speed."""
         table, data = shlex.quote(str(self.measured.written()[0])), self.searched.data
-        half = float(f"{self.searched.target_ms / 2:.3g}")
+        # where no network is that quick, half of the way to the quickest
+        target, fastest = self.searched.target_ms, self.measured.range_ms[0]
+        half = float(
+            f"{max(target / 2, (target + fastest) / 2 if target < 2 * fastest else 0):.3g}"
+        )
         return [
             *_activation(),
             self.tracked.commands[1],
