@@ -103,7 +103,7 @@ SPECS: Mapping[str, TAMSpec] = {
     **_published("ti", ViTSpec(dim=192, num_heads=3)),
     "pocketeye_tam_pico": _NARROW,
     "pocketeye_tam_nano": replace(
-        _NARROW, trunk="tf_efficientnet_lite0", mem_dim=64, num_mem_layers=2
+        _NARROW, trunk="tf_efficientnet_lite0", image_size=320, mem_dim=64, num_mem_layers=2
     ),
     "pocketeye_tam_small": replace(
         _NARROW,
@@ -145,7 +145,7 @@ def create_tam(
     ``…_s_512x512``             512  34.1 M  whole
     ``efficienttam_ti``…       same  17.9 M  the same four
     ``pocketeye_tam_pico``      256   3.9 M  whole; FBNet-A, one layer of memory attention
-    ``pocketeye_tam_nano``      256   4.8 M  whole; EfficientNet-Lite0, two layers
+    ``pocketeye_tam_nano``      320   4.9 M  whole; EfficientNet-Lite0, two layers
     ``pocketeye_tam_small``     384   9.6 M  equation 5; the ViT of Ti, two layers
     ======================  =======  ======  ===============================================
 
