@@ -49,9 +49,12 @@ class VosEvaluateResult(VerbResult):
     def to_dict(self) -> dict[str, Any]:
         first, *others = (result.to_dict() for result in self.results)
         return {
-            **first, "doubts": [str(doubt) for doubt in self.doubts], "baselines": others, "problems": list(self.problems),
+            **first,
+            "doubts": [str(doubt) for doubt in self.doubts],
+            "baselines": others,
+            "problems": list(self.problems),
             "files": list(self.files),
-        }  # fmt: skip
+        }
 
     def lines(self) -> list[str]:
         result, *others = self.results
