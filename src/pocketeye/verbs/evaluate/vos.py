@@ -13,7 +13,7 @@ from rich.markup import escape
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.data.vos.sequences import VideoSet
 from pocketeye.devices import Device
-from pocketeye.doubts import doubt_lines
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import own_folder
 from pocketeye.outputs import require_folder
@@ -50,9 +50,12 @@ class VosEvaluateResult(VerbResult):
     def to_dict(self) -> dict[str, Any]:
         first, *others = (result.to_dict() for result in self.results)
         return {
-            **first, "baselines": others, "problems": list(self.problems),
+            **first,
+            "doubts": [str(doubt) for doubt in self.doubts],
+            "baselines": others,
+            "problems": list(self.problems),
             "files": list(self.files),
-        }  # fmt: skip
+        }
 
     def lines(self) -> list[str]:
         result, *others = self.results
@@ -64,8 +67,14 @@ class VosEvaluateResult(VerbResult):
         ]
         total = ["mean", *_cells(result.mean), *(_percent(o.mean.jf) for o in others)]
         table = text_table(header, [*rows, total], right=range(1, len(header)))
-        doubts = doubt_lines([*result.doubts, *beaten_by(result, others)])
+        doubts = doubt_lines(self.doubts)
         return [*table, *self._summary(), *doubts, *problem_lines(self.problems)]
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why the scores should not be taken at their word, if there is a reason."""
+        result, *others = self.results
+        return (*result.doubts, *beaten_by(result, others))
 
     def _summary(self) -> Iterator[str]:
         for result in self.results:
