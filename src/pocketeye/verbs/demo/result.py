@@ -20,7 +20,8 @@ from pocketeye.verbs.search import SearchResult
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult(VerbResult):
-    """What every step came to; ``seconds`` per step in order."""
+    """What every step came to; ``seconds`` per step in order, ``epochs`` of the search and of the
+    training."""
 
     out: Path
     report: Path
@@ -31,6 +32,7 @@ class DemoResult(VerbResult):
     evaluated: EvaluateResult
     tracked: TrackDemo
     seconds: dict[str, float]
+    epochs: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -123,7 +125,8 @@ class DemoResult(VerbResult):
         return [
             *_activation(),
             self.tracked.commands[1],
-            f"pocketeye search --table {table} --target-ms {half:g} --data {data}",
+            f"pocketeye search --table {table} --target-ms {half:g} --data {data} "
+            f"--epochs {self.epochs[0]} --train-epochs {self.epochs[1]}",
             self.searched.next_commands()[-1],
             f"pocketeye bench {shlex.quote(str(self.exported.artifact.folder))}",
         ]
