@@ -17,9 +17,14 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """The chosen network trained from scratch, on the validation images (``value`` a fraction)."""
+    """The chosen network trained from scratch, on the validation images.
+
+    ``value`` is a fraction, and so is ``chance``: what saying the commonest class every time gives; None
+    where the metric has no such level.
+    """
 
     value: float
     num_images: int
     epochs: int
     metric: str = "top-1"
+    chance: float | None = None

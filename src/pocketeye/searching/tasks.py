@@ -103,7 +103,11 @@ class ClassifierRetraining(Retraining):
 
     def outcome(self, folder: Path) -> Trained:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        return Trained(value=result["top1"], num_images=len(self.val), epochs=result["epochs"])
+        counts = self.val.class_counts()
+        return Trained(
+            value=result["top1"], num_images=len(self.val), epochs=result["epochs"],
+            chance=float(counts.max() / counts.sum()),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

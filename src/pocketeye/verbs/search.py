@@ -114,7 +114,8 @@ class SearchResult(VerbResult):
             f"with shared weights: {comparison.sentence()}",
         ]
         if self.trained is not None:
-            chance = "" if comparison.chance is None else f"; chance {comparison.chance:.1%}"
+            level = self.trained.chance
+            chance = "" if level is None else f"; chance {level:.1%}"
             lines.append(
                 f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
                 f"{self.trained.num_images} "

@@ -84,9 +84,8 @@ class DemoResult(VerbResult):
         }
 
     def beside(self) -> str:
-        """The level an accuracy is to be read beside."""
-        chance = self.searched.comparison.chance
-        return "" if chance is None else f" (guessing: {human_percent(chance)})"
+        """The level an accuracy on the validation images is to be read beside."""
+        return _guessing(self.searched.trained.chance if self.searched.trained else None)
 
     def _of_the_search(self) -> list[str]:
         best, seen, trained = self.searched.best, self.searched.comparison, self.searched.trained
@@ -96,7 +95,7 @@ class DemoResult(VerbResult):
             f"{best.measured_ms:.3g} ms, and was predicted to take {best.predicted_ms:.3g}",
             f"before its training it names {human_percent(seen.searched_best)} rightly, "
             f"{seen.num_random} random networks for the same time {human_percent(seen.random_mean)} on "
-            f"average and {human_percent(seen.random_best)} at best{self.beside()}",
+            f"average and {human_percent(seen.random_best)} at best{_guessing(seen.chance)}",
         ]
         if trained is not None:
             lines.append(
@@ -134,6 +133,10 @@ class DemoResult(VerbResult):
     @property
     def exit_code(self) -> int:
         return self.exported.exit_code
+
+
+def _guessing(chance: float | None) -> str:
+    return "" if chance is None else f" (guessing: {human_percent(chance)})"
 
 
 def _activation() -> list[str]:
