@@ -74,7 +74,7 @@ def test_the_comparison_names_its_metric() -> None:
     better, worse = (metric.counts(*maps(1, 40, right=share)) for share in (0.9, 0.5))
     found = compare([better, worse], [worse, worse], metric=metric)
     assert found.metric == "mean IoU"
-    assert found.sentence().startswith("mean IoU: searched network")
+    assert found.sentence().startswith("mean IoU ")
     assert "searched is better" in found.sentence()
     assert found.difference == pytest.approx(metric.value(better) - metric.value(worse))
     assert compare([np.ones(4, bool)], [np.zeros(4, bool)]).metric == "top-1"

@@ -55,3 +55,6 @@ def test_from_the_machine_to_a_proven_file(tmp_path: Path) -> None:
     assert result.to_dict()["track"]["model"] == "pocketeye_tam_nano"
     assert f"{result.tracked.mean_iou:.2f}" in page
     assert "guessing: 3" in page
+    commands = result.next_commands()
+    assert any("--epochs 4 --train-epochs 3" in command for command in commands)
+    assert all(command.startswith(("pocketeye ", "source ")) for command in commands)

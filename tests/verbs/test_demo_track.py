@@ -42,6 +42,7 @@ def page_of(tracked: TrackDemo) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         searched=SimpleNamespace(target_ms=1.0, out=Path("search"), data="blood-cells"),
         exported=SimpleNamespace(artifact=SimpleNamespace(folder=Path("artefact"))),
         seconds={"track": 2.0},
+        epochs=(4, 3),
     )
     return _track_step(result), _track_facts(result)
 

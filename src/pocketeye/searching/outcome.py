@@ -42,24 +42,26 @@ _COSTS = Kind(what="what a search took", remedy="delete it, and the times so far
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """The chosen network trained from scratch, on the validation images (``value`` a fraction).
+    """The chosen network trained from scratch, on the validation images.
 
-    ``chance`` and ``doubts`` are those of :class:`pocketeye.training.engine.fit.FitResult`.
+    ``value`` is a fraction, and so is ``chance``: what saying the commonest class every time gives; None
+    where the metric has no such level. ``doubts`` are those of
+    :class:`pocketeye.training.engine.fit.FitResult`.
     """
 
     value: float
     num_images: int
     epochs: int
     metric: str = "top-1"
-    chance: str = ""
+    chance: float | None = None
     doubts: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, result: Mapping[str, Any], num_images: int) -> Trained:
+    def of(cls, result: Mapping[str, Any], num_images: int, chance: float | None = None) -> Trained:
         """Return what ``result.json`` of a training says; ``value`` is nan where nothing was judged."""
         value = result["value"]
         return cls(
             value=math.nan if value is None else value, num_images=num_images,
-            epochs=result["epochs"], metric=result["metric"], chance=result.get("chance", ""),
+            epochs=result["epochs"], metric=result["metric"], chance=chance,
             doubts=tuple(result.get("doubts", ())),
         )  # fmt: skip

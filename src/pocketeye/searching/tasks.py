@@ -103,8 +103,8 @@ class ClassifierRetraining(Retraining):
         fit(network, self.images, self.val, self.recipe, run, resume)
 
     def outcome(self, folder: Path) -> Trained:
-        result = read_json(folder / RESULT, epochs=int, metric=str)
-        return Trained.of(result, len(self.val))
+        result, counts = read_json(folder / RESULT, epochs=int, metric=str), self.val.class_counts()
+        return Trained.of(result, len(self.val), chance=float(counts.max() / counts.sum()))
 
 
 @dataclass(frozen=True)

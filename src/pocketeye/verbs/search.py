@@ -118,13 +118,13 @@ class SearchResult(VerbResult):
             f"with shared weights: {comparison.sentence()}",
         ]
         if self.trained is not None:
-            chance = "" if comparison.chance is None else f"; chance {comparison.chance:.1%}"
+            level = self.trained.chance
+            chance = "" if level is None else f"; chance {level:.1%}"
             lines.append(
                 f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
                 f"{self.trained.num_images} "
                 f"validation images ({self.trained.epochs} epochs){chance}"
             )
-            lines += [self.trained.chance] if self.trained.chance else []
             lines += doubt_lines(self.trained.doubts)
         spent = " · ".join(
             f"{c.name} {human_seconds(c.seconds)} ({c.cpu_seconds / 3600:.3f} core-hours)"

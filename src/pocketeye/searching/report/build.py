@@ -131,7 +131,7 @@ def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list
             "latencies are stated at the table's speed"
         )
     if trained is not None:
-        notes += [*trained.doubts, *([trained.chance] if trained.chance else [])]
+        notes += trained.doubts
     for part, problems in (("training", plan.problem.problems), ("validation", plan.val.problems)):
         if problems:
             notes.append(f"{len(problems)} problems in the {part} images, the first: {problems[0]}")

@@ -227,7 +227,7 @@ def _facts(report: SearchReport) -> list[dict[str, str]]:
     ]  # fmt: skip
     if report.trained is not None:
         facts.append(_trained_fact(report.trained))
-        chance = derived.comparison.chance
+        chance = report.trained.chance
         if chance is not None:
             facts.append((f"chance level of {report.trained.metric}", f"{chance:.1%}"))
     return [{"name": name, "value": value} for name, value in facts]

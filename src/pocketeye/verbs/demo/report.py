@@ -124,7 +124,7 @@ def _step(
         "measure": f"pocketeye measure {data} --out mine.latency.json",
         "check": f"pocketeye measure --check {table}",
         "search": f"pocketeye search --table {table} --target-ms {result.searched.target_ms:g} "
-        f"--data {data}",
+        f"--data {data} --epochs {result.epochs[0]} --train-epochs {result.epochs[1]}",
         "export": f"pocketeye export {result.searched.out} --data {data}",
         "eval": f"pocketeye eval {result.exported.artifact.folder} --data {data}",
         "track": result.tracked.commands[1],

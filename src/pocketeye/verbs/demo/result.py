@@ -20,7 +20,8 @@ from pocketeye.verbs.search import SearchResult
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult(VerbResult):
-    """What every step came to; ``seconds`` per step in order."""
+    """What every step came to; ``seconds`` per step in order, ``epochs`` of the search and of the
+    training."""
 
     out: Path
     report: Path
@@ -31,6 +32,7 @@ class DemoResult(VerbResult):
     evaluated: EvaluateResult
     tracked: TrackDemo
     seconds: dict[str, float]
+    epochs: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -82,9 +84,8 @@ class DemoResult(VerbResult):
         }
 
     def beside(self) -> str:
-        """The level an accuracy is to be read beside."""
-        chance = self.searched.comparison.chance
-        return "" if chance is None else f" (guessing: {human_percent(chance)})"
+        """The level an accuracy on the validation images is to be read beside."""
+        return _guessing(self.searched.trained.chance if self.searched.trained else None)
 
     def _of_the_search(self) -> list[str]:
         best, seen, trained = self.searched.best, self.searched.comparison, self.searched.trained
@@ -94,7 +95,7 @@ class DemoResult(VerbResult):
             f"{best.measured_ms:.3g} ms, and was predicted to take {best.predicted_ms:.3g}",
             f"before its training it names {human_percent(seen.searched_best)} rightly, "
             f"{seen.num_random} random networks for the same time {human_percent(seen.random_mean)} on "
-            f"average and {human_percent(seen.random_best)} at best{self.beside()}",
+            f"average and {human_percent(seen.random_best)} at best{_guessing(seen.chance)}",
         ]
         if trained is not None:
             lines.append(
@@ -123,7 +124,8 @@ class DemoResult(VerbResult):
         return [
             *_activation(),
             self.tracked.commands[1],
-            f"pocketeye search --table {table} --target-ms {half:g} --data {data}",
+            f"pocketeye search --table {table} --target-ms {half:g} --data {data} "
+            f"--epochs {self.epochs[0]} --train-epochs {self.epochs[1]}",
             self.searched.next_commands()[-1],
             f"pocketeye bench {shlex.quote(str(self.exported.artifact.folder))}",
         ]
@@ -131,6 +133,10 @@ class DemoResult(VerbResult):
     @property
     def exit_code(self) -> int:
         return self.exported.exit_code
+
+
+def _guessing(chance: float | None) -> str:
+    return "" if chance is None else f" (guessing: {human_percent(chance)})"
 
 
 def _activation() -> list[str]:

@@ -98,6 +98,7 @@ def demo(
         evaluated=evaluated,
         tracked=tracked,
         seconds=seconds,
+        epochs=(epochs, train_epochs),
     )
     write_demo_report(result)
     return result
