@@ -184,8 +184,8 @@ class RunFolder:
             command: options the user gave, to be remembered; they are not compared.
 
         Raises:
-            InvalidValue: the folder holds a run and neither flag was given, or the resumed run had
-                another configuration (the changed keys are named).
+            InvalidValue: the folder holds a run and neither flag was given, or weights of no run; or
+                the resumed run had another configuration (the changed keys are named).
         """
         run = cls(path)
         stored = run.config() if (path / CONFIG).is_file() else None
@@ -197,6 +197,12 @@ class RunFolder:
             raise InvalidValue(
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
+            )
+        kept = [name for name in (BEST, LAST, CHECKPOINT) if (path / name).is_file()]
+        if stored is None and kept and not overwrite:
+            raise InvalidValue(
+                f"{path} holds {kept[0]} and no {CONFIG}, so it is no run to go on with: choose another "
+                "--out, or replace what is there with --overwrite"
             )
         make_folder(path)
         written = {**config, COMMAND: command} if command else config

@@ -187,8 +187,8 @@ def search(
 
     Args:
         space: name or YAML file of a space the table must fit; by default the table's own.
-        table: latency table made by `pocketeye measure` on this device.
-        target_ms: wanted latency of one image in milliseconds.
+        table: latency table made by `pocketeye measure` on this device; needed to begin a search.
+        target_ms: wanted latency of one image in milliseconds; needed to begin a search.
         data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
