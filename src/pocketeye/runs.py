@@ -56,14 +56,17 @@ COMMAND, EPOCHS, ADDED = "command", "epochs", "epochs_before"
 _NOT_COMPARED = (COMMAND, ADDED)
 
 
-def write_atomic(path: Path, text: str | bytes) -> Path:
+def write_atomic(path: Path, text: str | bytes, *, sync: bool = True) -> Path:
     """Write a file so that a crash or a full disk leaves the old one whole.
+
+    Args:
+        sync: see :func:`pocketeye.outputs.write_whole`.
 
     Raises:
         InvalidValue: the disk is full or the folder cannot be written (nothing is lost).
     """
     try:
-        write_whole(path, text.encode("utf-8") if isinstance(text, str) else text)
+        write_whole(path, text.encode("utf-8") if isinstance(text, str) else text, sync=sync)
     except OSError as error:
         kept = "what was there before is unchanged" if path.is_file() else ""
         raise cannot_write(path, error, kept) from error
