@@ -57,14 +57,17 @@ COMMAND, EPOCHS, ADDED = "command", "epochs", "epochs_before"
 _NOT_COMPARED = (COMMAND, ADDED)
 
 
-def write_atomic(path: Path, text: str | bytes) -> Path:
+def write_atomic(path: Path, text: str | bytes, *, sync: bool = True) -> Path:
     """Write a file so that a crash or a full disk leaves the old one whole.
+
+    Args:
+        sync: see :func:`pocketeye.outputs.write_whole`.
 
     Raises:
         InvalidValue: the disk is full or the folder cannot be written (nothing is lost).
     """
     try:
-        write_whole(path, text.encode("utf-8") if isinstance(text, str) else text)
+        write_whole(path, text.encode("utf-8") if isinstance(text, str) else text, sync=sync)
     except OSError as error:
         kept = "what was there before is unchanged" if path.is_file() else ""
         raise cannot_write(path, error, kept) from error
@@ -185,8 +188,8 @@ class RunFolder:
             command: options the user gave, to be remembered; they are not compared.
 
         Raises:
-            InvalidValue: the folder holds a run and neither flag was given, or the resumed run had
-                another configuration (the changed keys are named).
+            InvalidValue: the folder holds a run and neither flag was given, or weights of no run; or
+                the resumed run had another configuration (the changed keys are named).
         """
         run = cls(path)
         stored = run.config() if (path / CONFIG).is_file() else None
@@ -198,6 +201,12 @@ class RunFolder:
             raise InvalidValue(
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
+            )
+        kept = [name for name in (BEST, LAST, CHECKPOINT) if (path / name).is_file()]
+        if stored is None and kept and not overwrite:
+            raise InvalidValue(
+                f"{path} holds {kept[0]} and no {CONFIG}, so it is no run to go on with: choose another "
+                "--out, or replace what is there with --overwrite"
             )
         make_folder(path)
         written = {**config, COMMAND: command} if command else config

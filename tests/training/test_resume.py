@@ -259,6 +259,18 @@ def test_one_of_several_processes_is_killed(
         run_fit(tmp_path / "run", digits)
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_weights_of_no_run_are_not_swept_away(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "best.safetensors").write_text("somebody's")
+    with pytest.raises(
+        InvalidValue, match=r"holds best\.safetensors and no config\.yaml.*--overwrite"
+    ):
+        RunFolder.open(tmp_path, {"a": 1}, resume=resume)
+    assert (tmp_path / "best.safetensors").read_text() == "somebody's"
+    RunFolder.open(tmp_path, {"a": 1}, overwrite=True)
+    assert not (tmp_path / "best.safetensors").exists()
+
+
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         RunFolder.held(tmp_path / "run", {"a": 1}),

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.errors import UserError
-from pocketeye.exporting.exported import ExportOptions
+from pocketeye.exporting.exported import OF_AN_ARTEFACT, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs
 from pocketeye.exporting.network import write_artifact
+from pocketeye.outputs import whole_folder
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import read_origin
+from pocketeye.runs import MANIFEST, read_origin
 from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
@@ -87,7 +88,8 @@ def _export_cell(network: Network, options: ExportOptions, folder: Path, inputs:
     runtime = get_runtime(options.to)
     target = folder / f"{network.name}-{network.input_size}" / f"{options.to}-{options.precision}"
     try:
-        write_artifact(network, runtime, options.precision, target, inputs)
+        with whole_folder(target, MANIFEST, OF_AN_ARTEFACT) as staging:
+            write_artifact(network, runtime, options.precision, staging, inputs)
         return artifact_cell(target, options.threads)
     except UserError as error:
         problem = str(error)

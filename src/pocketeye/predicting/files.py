@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePath
 
+from pocketeye.outputs import held
 from pocketeye.predicting.contact_sheet import save_contact_sheet
 from pocketeye.predicting.predict import Prediction
 from pocketeye.runs import make_folder, write_atomic, write_table
@@ -14,17 +15,23 @@ SHEET, FOLDER = "predictions.png", "predictions"
 
 
 def save_predictions(predictions: list[Prediction], name: str, out: Path) -> list[Path]:
-    """Write the sheet, and a JSON file for each image: ``predictions/0001-cat.json``."""
-    make_folder(out / FOLDER)
-    for old in (out / FOLDER).glob("[0-9]*-*.json"):
-        old.unlink()
+    """Write the sheet, and a JSON file for each image: ``predictions/0001-cat.json``.
+
+    Raises:
+        InvalidValue: the folder cannot be written, or another process writes there.
+    """
+    folder = out / FOLDER
+    make_folder(folder)
     digits = max(4, len(str(len(predictions))))
-    for number, row in enumerate(predictions, 1):
-        stem = file_stem(PurePath(row.name).stem, 60)
-        path = out / FOLDER / f"{number:0{digits}}-{stem}.json"
-        write_atomic(path, json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n")
-    title = f"{name} · {len(predictions)} image{'s' if len(predictions) > 1 else ''}"
-    return [save_contact_sheet(predictions, out / SHEET, title), out / FOLDER]
+    with held(folder):
+        for old in folder.glob("[0-9]*-*.json"):
+            old.unlink()
+        for number, row in enumerate(predictions, 1):
+            path = folder / f"{number:0{digits}}-{file_stem(PurePath(row.name).stem, 60)}.json"
+            text = json.dumps(row.to_dict(), indent=1, ensure_ascii=False) + "\n"
+            write_atomic(path, text, sync=False)  # there may be thousands
+        title = f"{name} · {len(predictions)} image{'s' if len(predictions) > 1 else ''}"
+        return [save_contact_sheet(predictions, out / SHEET, title), folder]
 
 
 def save_csv(predictions: list[Prediction], path: Path, name: str = "path") -> Path:

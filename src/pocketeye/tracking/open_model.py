@@ -10,13 +10,9 @@ from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import TAM, list_tams, load_checkpoint
 from pocketeye.models.reference import Run, expect
-from pocketeye.models.tam.checkpoints import (
-    PUBLISHED,
-    bundled_weights,
-    checkpoint_folder,
-    checkpoint_path,
-)
+from pocketeye.models.tam.checkpoints import bundled_weights, checkpoint_path
 from pocketeye.models.tam.described import TrackerDescription, weights_in
+from pocketeye.models.tam.published import PUBLISHED, checkpoint_folder
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK
 
 DEFAULT = "pocketeye_tam_nano"

@@ -207,9 +207,9 @@ def search(
 
     Args:
         space: name or YAML file of a space the table must fit; by default the table's own.
-        table: latency table made by `pocketeye measure` on this device.
-        target_ms: budget: milliseconds that one image may take at most. The most accurate network
-            within it is chosen, however much faster it is.
+        table: latency table made by `pocketeye measure` on this device; needed to begin a search.
+        target_ms: budget: milliseconds that one image may take at most; needed to begin a search. The
+            most accurate network within it is chosen, however much faster it is.
         data: 'digits', an image folder, or a parquet file. Of semantic ADE20K, Cityscapes, CamVid or
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pocketeye.errors import InvalidValue
 from pocketeye.models.saved import checksum
 from pocketeye.outputs import write_whole
-from pocketeye.runs import RunFolder
+from pocketeye.runs import CHECKPOINT, RunFolder
 
 _OURS, _SUM, _RUN = "pocketeye", "sha256", "run_sha256"
 # What Lightning takes from a checkpoint.
@@ -50,9 +50,11 @@ class WholeCheckpoint(CheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; raise OSError where that is not possible, and the old one is whole."""
-        note = {_SUM: checksum(checkpoint), _RUN: self.run.identity}
+        content = dict(checkpoint)
+        if Path(path).name == CHECKPOINT:
+            content[_OURS] = {_SUM: checksum(checkpoint), _RUN: self.run.identity}
         data = io.BytesIO()
-        torch.save({**checkpoint, _OURS: note}, data)
+        torch.save(content, data)
         write_whole(Path(path), data.getvalue())
 
     def load_checkpoint(
@@ -61,7 +63,13 @@ class WholeCheckpoint(CheckpointIO):
         map_location: Callable[..., Any] | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Load a checkpoint, see :func:`read_checkpoint`."""
+        """Load a checkpoint, see :func:`read_checkpoint`.
+
+        Lightning hands over weights from spawned processes in a file of its own, which is read as it is.
+        """
+        if Path(path).name != CHECKPOINT:
+            weights: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return weights
         return read_checkpoint(Path(path), self.run)
 
     def remove_checkpoint(self, path: str | Path) -> None:
