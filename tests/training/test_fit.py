@@ -13,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from safetensors.torch import load_file
+from torch import nn
 
 from pocketeye import progress
 from pocketeye.data import ImageSet
@@ -160,6 +161,19 @@ def test_resume_completes_the_folder(
     result = run_fit(tmp_path / "run", digits, config, resume=True, name="second")
     assert result.epochs == 2
     assert (tmp_path / "run" / "model.json").is_file()
+
+
+def test_batch_of_one_says_what_bn_cannot_do(tmp_path: Path, digits: Sets) -> None:
+    config = replace(CONFIG, batch_size=1, epochs=1, mixup=0.0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.BatchNorm2d(4),
+        nn.Flatten(),
+        nn.Linear(4, 10),
+    )
+    with pytest.raises(InvalidValue, match=r"one value per channel.*--batch-size 2"):
+        fit(network, *digits, config, open_run(tmp_path / "run", config.to_dict()))
 
 
 def test_damaged_checkpoint(tmp_path: Path, digits: Sets) -> None:

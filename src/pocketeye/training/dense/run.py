@@ -118,7 +118,7 @@ def run_dense(
         num_val=len(val),
         params=num_params(network),
         started=started,
-        problems=(*train.problems, *val.problems),
+        problems=tuple(dict.fromkeys((*train.problems, *val.problems))),
         commands=tuple(next_commands(run.path, description)),
     )
 
