@@ -88,7 +88,8 @@ def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
         return []
     shown = [f"  {escape(problem)}" for problem in problems[:most]]
     more = [f"  … and {len(problems) - most} more"] if len(problems) > most else []
-    return [f"[yellow]{len(problems)} problems in the data[/yellow]:", *shown, *more]
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return [f"[yellow]{count} in the data[/yellow]:", *shown, *more]
 
 
 def inputs_left_out(problems: Sequence[str], most: int = 10) -> list[str]:

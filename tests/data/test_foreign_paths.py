@@ -132,7 +132,10 @@ def test_a_yaml_stays_as_it_is_written(tmp_path: Path) -> None:
     names = ["no", "yes", "on", "1e3", "007", "2024-01-01", "null"]
     assert read_yaml_as_written(file) == {"names": names}
     file.write_text("a: &a [x, x]\nb: [*a, *a]\n")
-    with pytest.raises(InvalidValue, match="references"):
+    assert read_yaml_as_written(file) == {"a": ["x", "x"], "b": [["x", "x"]] * 2}
+    lines = [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    file.write_text("\n".join(["a0: &a0 [x, x]", *lines]))
+    with pytest.raises(InvalidValue, match="with its aliases written out"):
         read_yaml_as_written(file)
 
 

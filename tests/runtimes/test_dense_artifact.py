@@ -218,7 +218,7 @@ def test_what_is_damaged_or_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="is not an artefact of a detector"):
         DenseManifest.load(tmp_path)
     (tmp_path / "dense.json").write_text('{"schema": "other"}')
-    with pytest.raises(InvalidValue, match="does not describe an artefact of a detector"):
+    with pytest.raises(InvalidValue, match="is not a description of an artefact of a detector"):
         DenseManifest.load(tmp_path)
     (run / "best.safetensors").unlink()
     with pytest.raises(MissingFile, match="has no weights yet"):

@@ -178,7 +178,7 @@ GOOD = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
         ([{**GOOD, "segmentation": {"size": [2, 2], "counts": [4]}}], True, "2x2"),
         ({"images": []}, False, "holds no COCO results: expected a list of"),
         ([1, 2], False, "holds no COCO results"),
-        ("{", False, "cannot be read as json"),
+        ("{", False, "is damaged, or no JSON"),
     ],
 )  # fmt: skip
 def test_results_that_are_none(

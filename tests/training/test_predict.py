@@ -154,7 +154,7 @@ def test_reading_class_names(tmp_path: Path) -> None:
     path.write_bytes("\ufeffant\r\n\nB\u00e4r \n".encode())
     assert read_classes(path) == ("ant", "Bär")
     for content, message in ((b"\n", "names no classes"), (b"a\nb\na\n", "twice: a"),
-                             (b"\xff\xfe", "no text file")):  # fmt: skip
+                             (b"\xff\xfe", "no text in UTF-8")):  # fmt: skip
         path.write_bytes(content)
         with pytest.raises(InvalidValue, match=message):
             read_classes(path)

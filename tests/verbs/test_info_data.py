@@ -42,7 +42,7 @@ def test_boxes(tmp_path: Path) -> None:
     assert (val.name, val.counts) == ("val", {"cat": 0, "dog": 1})
     text = "\n".join(result.lines())
     assert "2 images; 1 of them without objects (kept as negatives); 96x64" in text
-    assert "1 problems in the data[/yellow] (train):\n  a.xml, object 3 (cat)" in text
+    assert "1 problem in the data[/yellow] (train):\n  a.xml, object 3 (cat)" in text
     assert [split["name"] for split in json.loads(json.dumps(result.to_dict()))["splits"]] == [
         "train", "val",
     ]  # fmt: skip

@@ -90,21 +90,23 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is no regular file (``strerror`` says what it is).
     """
+    # A pipe without a writer would hold up whoever opens it; devices may act on being opened.
+    if (kind := what_is_at(path)) is not None and exists(path):
+        raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
     try:
-        # A pipe without a writer would hold up whoever opens it; devices may act on being opened.
-        if (kind := what_is_at(path)) is not None and path.exists():
-            raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        return open(path, "rb", opener=_without_waiting)
     except ValueError as error:
         raise OSError(errno.EINVAL, "no name of a file", str(path)) from error
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):  # changed between the look and the opening
-            raise OSError(errno.EINVAL, f"{_kind(mode)}, not a file", str(path))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; raise OSError where it is no regular one any more, since it was looked at."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise
+        raise OSError(errno.EINVAL, f"{_kind(mode)}, not a file", str(path))
+    return descriptor
 
 
 def read_regular(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
@@ -142,7 +144,6 @@ def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
         ) from error
 
 
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),

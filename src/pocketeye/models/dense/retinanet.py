@@ -47,6 +47,7 @@ class RetinaNet(tv.RetinaNet):
     """
 
     variant: str | None = None
+    transform: Any  # torchvision does not say of what type it is
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class RetinaNet(tv.RetinaNet):
             proposal_matcher=LowQualityMatcher(0.5, 0.4, least=0.0),
             **{"detections_per_img": 100, **kwargs},
         )
-        usual: Any = self.transform
+        usual = self.transform
         self.transform = AnyShapeTransform(min_size, max_size, usual.image_mean, usual.image_std)
         self.num_classes = num_classes
 

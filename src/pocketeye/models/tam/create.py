@@ -13,6 +13,8 @@ from torch import nn
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models.backbones import casvit as casvit  # a trunk by its name
 from pocketeye.models.backbones.vit import PlainViT
+from pocketeye.models.input_size import fixed_size, require_size
+from pocketeye.models.size import make_size
 from pocketeye.models.tam.image_encoder import STRIDE, BackboneTrunk, ImageEncoder
 from pocketeye.models.tam.mask_decoder import MaskDecoder
 from pocketeye.models.tam.matching import Matching
@@ -223,7 +225,10 @@ def _trunk(trunk: ViTSpec | str | nn.Module, size: tuple[int, int], pad_windows:
     # A tag after the dot names weights ("resnet18.a1_in1k"); the network is the part before it.
     if not timm.is_model(trunk.partition(".")[0]):
         raise unknown("backbone", trunk, timm.list_models(), "see `pocketeye list --include-timm`")
-    return BackboneTrunk(timm.create_model(trunk, features_only=True))
+    backbone = timm.create_model(trunk, features_only=True)
+    if fixed_size(backbone) is not None:
+        require_size(backbone, make_size(*size), trunk)
+    return BackboneTrunk(backbone)
 
 
 def _checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:

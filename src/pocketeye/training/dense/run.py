@@ -127,7 +127,7 @@ def run_dense(
         num_val=len(val),
         params=num_params(network),
         started=started,
-        problems=(*train.problems, *val.problems),
+        problems=tuple(dict.fromkeys((*train.problems, *val.problems))),
         epochs_before=tuple(run.epochs_before),
         commands=tuple(next_commands(run.path, description)),
     )
