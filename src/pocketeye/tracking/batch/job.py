@@ -6,25 +6,22 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from av.error import FFmpegError
 
-from pocketeye import progress
 from pocketeye.data.video.frames import Frames, ImageFiles
-from pocketeye.errors import InvalidValue, UserError
+from pocketeye.errors import InvalidValue
 from pocketeye.results import Result
 from pocketeye.tracking.batch.record import TrackedVideo, TrackRecord
 from pocketeye.tracking.batch.targets import require_free, targets_of
-from pocketeye.tracking.batch.videos import NamedVideo
+from pocketeye.tracking.batch.videos import NamedVideo, go_through
 from pocketeye.tracking.io.source import open_video
-from pocketeye.tracking.io.write import open_writer, write_all
+from pocketeye.tracking.io.write import FPS, open_writer, opened, write_all
 from pocketeye.tracking.io.writer import Writer
 from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.prompted import WatchedFrames
@@ -33,7 +30,6 @@ from pocketeye.tracking.video.tracker import Tracker
 logger = logging.getLogger(__name__)
 
 _MANY = 20  # objects: five times the work of one and more, see the tables in ``results``
-_FPS = 25.0  # of images, where nothing says so
 Detect = Callable[[np.ndarray], Result]
 
 
@@ -125,21 +121,13 @@ class TrackJob:
         finished: dict[str, TrackedVideo] = {}
         if self.resume:  # all are asked before any is tracked: a job that differs ends here
             finished = self._finished(videos, targets)
-        if not several:
-            return [finished.get(videos[0].name) or self._track(videos[0], targets[0])], []
-        tracked: list[TrackedVideo] = []
-        failed: list[str] = []
-        _ = self.tracker  # missing weights are said once
-        with progress.task("videos", len(videos)) as bar:
-            for video, paths in zip(videos, targets, strict=True):
-                try:
-                    tracked.append(finished.get(video.name) or self._track(video, paths))
-                except (UserError, OSError, FFmpegError, MemoryError) as error:
-                    failed.append(f"{video.said}: {error or type(error).__name__}")
-                bar.advance()
-        if not tracked:
-            raise InvalidValue(f"none of {len(videos)} videos could be tracked; first: {failed[0]}")
-        return tracked, failed
+        if several:
+            _ = self.tracker  # missing weights are said once
+        paths = {video.name: each for video, each in zip(videos, targets, strict=True)}
+        return go_through(
+            videos,
+            lambda video: finished.get(video.name) or self._track(video, paths[video.name]),
+        )
 
     def _finished(
         self, videos: Sequence[NamedVideo], targets: Sequence[list[Path]]
@@ -161,11 +149,8 @@ class TrackJob:
             settings = self._settings(video, targets)
             session = self.tracker.open(frames, **self.options)
             watched = WatchedFrames(session, request)
-            with ExitStack() as stack:
-                writers = []
-                for path in targets:  # where one cannot be opened, the others leave nothing behind
-                    writers.append(self._writer(path, frames, replace))
-                    stack.callback(writers[-1].abort)  # does nothing once it is closed
+            makers = [partial(self._writer, path, frames, replace) for path in targets]
+            with opened(makers) as writers:
                 write_all(_recorded(watched, record, settings), writers)
             found = TrackedVideo(
                 video=video.said, size=frames.size, frames=tuple(watched.rows),
@@ -183,7 +168,7 @@ class TrackJob:
 
     def _writer(self, path: Path, frames: Frames, overwrite: bool) -> Writer:
         return open_writer(
-            path, None if path.suffix else self.form, fps=frames.fps or self.fps or _FPS,
+            path, None if path.suffix else self.form, fps=frames.fps or self.fps or FPS,
             name=frames.name, overwrite=overwrite, file_names=_names_below(frames, path.parent),
         )  # fmt: skip
 

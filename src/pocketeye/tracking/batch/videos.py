@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from av.error import FFmpegError
+
+from pocketeye import progress
 from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.video.names import is_video_name
-from pocketeye.errors import InvalidValue
+from pocketeye.errors import InvalidValue, UserError
 from pocketeye.text import file_stem
 from pocketeye.tracking.io.source import is_address, natural_key
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -68,6 +73,33 @@ def find_videos(named: Any) -> list[NamedVideo]:
         NamedVideo(source=source, said=text, name=name)
         for source, text, name in zip(found, said, _different(said), strict=True)
     ]
+
+
+def go_through(
+    videos: Sequence[NamedVideo], work: Callable[[NamedVideo], T]
+) -> tuple[list[T], list[str]]:
+    """Do something with every video; one that is bad does not end it, unless it is the only one.
+
+    Returns:
+        What came of those that could be read, and a sentence about each other one.
+
+    Raises:
+        UserError: of the only video; or, if there are several, of none anything came.
+    """
+    if len(videos) == 1:
+        return [work(videos[0])], []
+    done: list[T] = []
+    failed: list[str] = []
+    with progress.task("videos", len(videos)) as bar:
+        for video in videos:
+            try:
+                done.append(work(video))
+            except (UserError, OSError, FFmpegError, MemoryError) as error:
+                failed.append(f"{video.said}: {error or type(error).__name__}")
+            bar.advance()
+    if not done:
+        raise InvalidValue(f"none of {len(videos)} videos can be used; first: {failed[0]}")
+    return done, failed
 
 
 def _expand(name: str) -> list[str | list[Path]]:

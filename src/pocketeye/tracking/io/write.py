@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +14,9 @@ from pocketeye.tracking.io.write_coco import CocoFile
 from pocketeye.tracking.io.write_files import CsvFile, ImageFolder, MotFile
 from pocketeye.tracking.io.write_video import alpha_writer, overlay_writer
 from pocketeye.tracking.io.writer import Writer
+
+FPS = 25.0
+"""Frames a second of a written video where the source does not say: PAL's, as FFmpeg has it."""
 
 # The forms an output can have by its suffix (a folder has none); the first is the usual one.
 _FORMS: dict[str, tuple[str, ...]] = {
@@ -80,6 +83,20 @@ def open_writer(
         raise InvalidValue(f"{target.name} needs its frames a second: give fps")
     make = overlay_writer if chosen == "overlay" else alpha_writer
     return make(target, fps=fps, overwrite=overwrite)
+
+
+@contextmanager
+def opened(makers: Iterable[Callable[[], Writer]]) -> Iterator[list[Writer]]:
+    """Open writers one by one; where one cannot be opened, the others leave nothing behind.
+
+    At the end of the block those that are not finished are ended under their partial names.
+    """
+    with ExitStack() as stack:
+        writers = []
+        for make in makers:
+            writers.append(make())
+            stack.callback(writers[-1].abort)  # does nothing once it is finished
+        yield writers
 
 
 def write_all(results: Iterable[Result], writers: Iterable[Writer]) -> int:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from av.error import FFmpegError
 from rich.markup import escape
 
-from pocketeye import progress
 from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.files.sources import walk
 from pocketeye.data.video.names import is_video_name
 from pocketeye.devices import Device
-from pocketeye.errors import InvalidValue, UserError
+from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import Run, resolve
 from pocketeye.models.task import Task
 from pocketeye.predicting.dense import open_dense_predictor
@@ -29,12 +27,11 @@ from pocketeye.predicting.video import ClassLook, Look, SeenFrames, look_for_obj
 from pocketeye.text import path_end, text_table
 from pocketeye.tracking import open_video, open_writer, write_all
 from pocketeye.tracking.batch.targets import require_free
-from pocketeye.tracking.batch.videos import NamedVideo, find_videos
+from pocketeye.tracking.batch.videos import NamedVideo, find_videos, go_through
 from pocketeye.tracking.io.source import is_address
+from pocketeye.tracking.io.write import FPS, opened
 from pocketeye.tracking.linking import link_boxes
 from pocketeye.verbs._result import VerbResult
-
-_FPS = 25.0  # where nothing says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,27 +167,17 @@ def predict_videos(
     dense = None
     if classifier is None:
         dense = open_dense_predictor(model, device=device, threads=threads)
-    done: list[PredictedVideo] = []
-    failed: list[str] = []
-    with ExitStack() as stack:
-        bar = stack.enter_context(progress.task("videos", len(videos))) if videos[1:] else None
-        for video in videos:
-            look: Look
-            if dense is None:
-                assert classifier is not None
-                look = ClassLook(classifier, topk=topk, smooth=smooth)
-            else:
-                look = look_for_objects(dense, score_threshold)
-            try:
-                done.append(_predict(video, look, task, targets[video.name]))
-            except (UserError, OSError, FFmpegError, MemoryError) as error:
-                if len(videos) == 1:
-                    raise
-                failed.append(f"{video.said}: {error or type(error).__name__}")
-            if bar is not None:
-                bar.advance()
-    if not done:
-        raise InvalidValue(f"none of {len(videos)} videos can be read; first: {failed[0]}")
+
+    def watch(video: NamedVideo) -> PredictedVideo:
+        look: Look
+        if dense is None:
+            assert classifier is not None
+            look = ClassLook(classifier, topk=topk, smooth=smooth)
+        else:
+            look = look_for_objects(dense, score_threshold)
+        return _predict(video, look, task, targets[video.name])
+
+    done, failed = go_through(videos, watch)
     used = getattr(dense or classifier, "device", "cpu")  # artefacts run on the processor
     return VideoPredictResult(
         model=model, task=task, device=str(used), videos=tuple(done), failed=tuple(failed)
@@ -200,16 +187,15 @@ def predict_videos(
 def _predict(
     video: NamedVideo, look: Look, task: Task, targets: tuple[Path, ...]
 ) -> PredictedVideo:
-    with open_video(video.source) as frames, ExitStack() as stack:
+    # a classifier's table has a row per frame, not per object
+    drawn = [p for p in targets if not (isinstance(look, ClassLook) and p.suffix == ".csv")]
+    with open_video(video.source) as frames:
         seen = SeenFrames(frames, look)
-        writers = []
-        for path in targets:
-            if isinstance(look, ClassLook) and path.suffix == ".csv":
-                continue  # its table has a row per frame, not per object
-            writers.append(open_writer(path, fps=frames.fps or _FPS, overwrite=True))
-            stack.callback(writers[-1].abort)  # does nothing once it is closed
+        fps = frames.fps or FPS
+        makers = [partial(open_writer, path, fps=fps, overwrite=True) for path in drawn]
         tally = _Tally()
-        write_all(tally.of(link_boxes(seen) if task.finds_objects else seen), writers)
+        with opened(makers) as writers:
+            write_all(tally.of(link_boxes(seen) if task.finds_objects else seen), writers)
     if isinstance(look, ClassLook):
         save_csv(look.predictions, next(p for p in targets if p.suffix == ".csv"), "frame")
     return PredictedVideo(
