@@ -15,13 +15,14 @@ from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results.colors import davis_palette
 from pocketeye.results.draw import FILL, dilate, draw_boxes, draw_masks
 from pocketeye.results.masks import Masks
-from pocketeye.results.show import show_image
+from pocketeye.results.show import html_image, show_image
+from pocketeye.text import Shown, html_table
 
 Form = Literal["overlay", "labels", "cutout"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
+class Result(Shown):
     """The objects of one image.
 
     Attributes:
@@ -240,6 +241,13 @@ class Result:
                 annotation["score"] = row["score"]
             annotations.append(annotation)
         return annotations
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The same as :meth:`table`."""
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        return html_image(self.plot() if self.image is not None else None) + html_table(self.rows())
 
     def table(self) -> list[dict[str, Any]]:
         """A row per object: frame, id, label, score, x, y, width, height and area in pixels.
