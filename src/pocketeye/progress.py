@@ -60,6 +60,11 @@ def reporting(reporter: Reporter) -> Iterator[None]:
         _reporter.reset(token)
 
 
+def is_reported() -> bool:
+    """Tell whether somebody listens."""
+    return _reporter.get() is not None
+
+
 @contextmanager
 def task(description: str, total: float | None = None) -> Iterator[Task]:
     """Open a task of ``total`` steps (None: unknown) for the length of the block."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-from rich.markup import escape
+from rich.markup import escape, render
+
+from pocketeye.errors import MissingExtra
 
 
 def human_bytes(size: int) -> str:
@@ -108,3 +115,90 @@ def inputs_left_out(problems: Sequence[str], most: int = 10) -> list[str]:
 def path_end(name: str, most: int) -> str:
     """The end of a path says more than its beginning."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def plain_text(lines: Iterable[str]) -> str:
+    """Return lines with rich's markup as text without."""
+    return "\n".join(render(line).plain for line in lines)
+
+
+_MOST_CHARACTERS = 48  # of one value in a repr
+_MOST_FIELDS = 8
+_MOST_HTML_ROWS = 50
+
+
+class Shown:
+    """How a result looks in Python: short as a value, a table in a notebook, a frame in pandas.
+
+    For frozen dataclasses, which say their :meth:`rows`.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # a dataclass makes its own, with every array and every row, unless the class has one
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Shown.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        said = [
+            f"{field.name}={_brief(getattr(self, field.name))}"
+            for field in fields(self)  # type: ignore[arg-type]
+            if field.repr and getattr(self, field.name) is not None
+        ]
+        more = ["…"] if len(said) > _MOST_FIELDS else []
+        return f"{type(self).__name__}({', '.join([*said[:_MOST_FIELDS], *more])})"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return plain values, a row for each of what was found."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> Any:
+        """Return :meth:`rows` as a ``pandas.DataFrame``.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            pandas: Any = import_module("pandas")
+        except ImportError as error:
+            raise MissingExtra("to_pandas", "pandas", "pandas") from error
+        return pandas.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows())
+
+
+def html_table(rows: Sequence[Mapping[str, Any]], most: int = _MOST_HTML_ROWS) -> str:
+    """Return an HTML table of the first rows; how many more there are is said below."""
+    if not rows:
+        return "<p>nothing</p>"
+    head = "".join(f"<th>{html.escape(str(key))}</th>" for key in rows[0])
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row.values())
+        + "</tr>"
+        for row in rows[:most]
+    )
+    more = f"<p>… and {len(rows) - most} more</p>" if len(rows) > most else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _brief(value: Any) -> str:
+    """Return a value where it is short, else what it is and how much of it there is."""
+    if hasattr(value, "shape"):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, str | int | float | bool):
+        text = repr(value)
+        return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+    if isinstance(value, Sized):
+        short = isinstance(value, tuple | list) and all(isinstance(v, int | float) for v in value)
+        return repr(value) if short and len(value) <= 4 else f"<{len(value)}>"
+    return f"<{type(value).__name__}>"

@@ -9,8 +9,8 @@ from rich.console import Console
 import pocketeye
 from pocketeye.cli import main
 from pocketeye.cli._output import narration, stdout_kept_clean
-from pocketeye.cli._progress import RichReporter
 from pocketeye.progress import reporting, task
+from pocketeye.verbs._bars import RichReporter
 
 
 def terminal() -> Console:

@@ -1,6 +1,7 @@
 """The command line starts without torch, and its help is nevertheless that of the real functions."""
 
 import inspect
+import shlex
 import subprocess
 import sys
 import typing
@@ -8,8 +9,11 @@ from importlib import import_module
 
 import pytest
 
+from pocketeye.cli import main
 from pocketeye.cli._source import docstring_of, signature_of
-from pocketeye.cli._verbs import VERBS, source_module
+from pocketeye.cli._verbs import EXAMPLES, GROUPS, VERBS, source_module
+from pocketeye.cli.app import build_app
+from pocketeye.models.space import list_spaces
 
 PLACES = [
     place
@@ -64,3 +68,47 @@ def test_timm_knows_our_networks_whichever_is_imported_first() -> None:
     assert "timm" not in loaded_after("import pocketeye")
     for first, second in (("pocketeye", "timm"), ("timm", "pocketeye")):
         assert "timm" in loaded_after(code.format("", first, second))
+
+
+def test_every_verb_is_in_a_group_and_has_an_example(capsys) -> None:
+    assert sorted(verb for verbs in GROUPS.values() for verb in verbs) == sorted(VERBS)
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"─ {title} ─" in text for title in GROUPS)
+    for verb, known in VERBS.items():
+        for task in [""] if isinstance(known, str) else known:
+            words = [verb, task] if task else [verb]
+            assert main([*words, "--help"]) == 0
+            said = " ".join(capsys.readouterr().out.split())
+            assert "Example: " + " ".join(EXAMPLES[" ".join(words)].split()) in said
+
+
+def test_examples_can_be_parsed(monkeypatch, capsys) -> None:
+    for example in EXAMPLES.values():
+        app = build_app()
+        _, bound, _ = app.parse_args(
+            shlex.split(example)[1:], print_error=False, exit_on_error=False
+        )
+        assert bound is not None
+
+
+def test_options_of_one_kind_of_network_stand_together(capsys) -> None:
+    assert main(["predict", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Only of a classifier" in text
+    assert text.index("Only of a classifier") < text.index("--topk")
+    assert text.index("--device") < text.index("Only of a classifier")
+
+
+@pytest.mark.parametrize("verb", ["measure", "search"])
+def test_spaces_are_listed_where_they_are_asked_for(capsys, verb: str) -> None:
+    assert main([verb, "--help"]) == 0
+    text = capsys.readouterr().out.replace("│", " ")
+    assert all(f"{space}," in " ".join(text.split()).replace(")", ",") for space in list_spaces())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(capsys, shell: str) -> None:
+    assert main(["--completion", shell]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("pocketeye", "predict", "segment-anything", "topk"))

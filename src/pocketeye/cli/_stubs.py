@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any, TypedDict
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 
 from pocketeye.cli._source import signature_of
 from pocketeye.cli._verbs import VERBS, source_module
@@ -37,7 +39,11 @@ def _stub(module: str, name: str) -> Callable[..., Any]:
         return accepting(getattr(import_module(module), name))(*args, **options)
 
     signature, doc = signature_of(place, name)
-    parameters = [p.replace(annotation=_as_typed(p)) for p in signature.parameters.values()]
+    only_for = _only_for(doc)
+    parameters = [
+        p.replace(annotation=_grouped(_as_typed(p), only_for.get(p.name)))
+        for p in signature.parameters.values()
+    ]
     call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     call.__name__, call.__qualname__, call.__doc__ = name, name, doc
@@ -74,3 +80,24 @@ def _whole(_: Any, tokens: Sequence[Token]) -> int:
     if not number.is_integer():
         raise ValueError(f"{text!r} is not a whole number")
     return int(text) if text.lstrip("+-").isdecimal() else int(number)
+
+
+# "of a classifier: images at once", "of trackers: how objects are shown"
+_ONLY = re.compile(r"^ +(\w+): of ((?:an? |the )?[a-z]+(?: and [a-z]+)?)[:,] ", re.MULTILINE)
+
+
+def _only_for(doc: str) -> dict[str, str]:
+    """Return the arguments that mean something to one kind of network only, and to which."""
+    return {name: f"Only of {kind}" for name, kind in _ONLY.findall(doc)}
+
+
+def _grouped(annotation: Any, title: str | None) -> Any:
+    """Have the help gather an option below a title."""
+    if title is None:
+        return annotation
+    return Annotated[annotation, Parameter(group=_group(title))]
+
+
+@functools.cache
+def _group(title: str) -> Group:
+    return Group(title, sort_key=50)  # after the options of all kinds, before those of every verb

@@ -39,6 +39,37 @@ VERBS: dict[str, str | dict[str, tuple[str, str]]] = {
 }
 
 
+# What one wants -> the verbs for it, as the help gathers them.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Look around": ("list", "info", "doctor", "demo"),
+    "Use a network": ("predict", "segment", "track"),
+    "Make a network": ("train", "search", "measure"),
+    "Judge and ship a network": ("eval", "export", "bench"),
+}
+
+# One command of each verb, or of each of its tasks, that runs as it stands but for the names of files.
+EXAMPLES: dict[str, str] = {
+    "list": "pocketeye list 'casvit_*'",
+    "info": "pocketeye info casvit_xs.tiny_imagenet_24",
+    "doctor": "pocketeye doctor",
+    "demo": "pocketeye demo --out out/demo",
+    "predict": "pocketeye predict casvit_xs.tiny_imagenet_24 photo.jpg",
+    "segment": "pocketeye segment photo.jpg --point 320,240",
+    "track": "pocketeye track clip.mp4 --point 320,240",
+    "train classify": "pocketeye train classify casvit_xs --data photos",
+    "train detect": "pocketeye train detect casvit_xs --data coco",
+    "train instance": "pocketeye train instance casvit_xs --data coco",
+    "train semantic": "pocketeye train semantic casvit_xs --data camvid11",
+    "train segment-anything": "pocketeye train segment-anything --data images",
+    "train track": "pocketeye train track --data davis,images",
+    "search": "pocketeye search --table fbnet-small.latency.json --target-ms 3 --data photos",
+    "measure": "pocketeye measure fbnet-small --out fbnet-small.latency.json",
+    "eval": "pocketeye eval runs/mine --data photos",
+    "export": "pocketeye export runs/mine --precision int8 --data photos",
+    "bench": "pocketeye bench fbnet_c casvit_xs --precisions fp32 int8",
+}
+
+
 def import_path(function: str) -> str:
     """Where cyclopts finds the function of a verb, once somebody asks for it."""
     return f"pocketeye.cli._stubs:{function}"

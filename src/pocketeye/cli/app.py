@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -29,6 +29,8 @@ from pocketeye.cli._output import (
 )
 from pocketeye.cli._streams import give_up, mend_streams, output, say
 from pocketeye.cli._verbs import (
+    EXAMPLES,
+    GROUPS,
     STDIN,
     STDIN_PATH,
     VERBS,
@@ -43,6 +45,8 @@ from pocketeye.verbs._result import VerbResult
 _USERS_MISTAKE, _OUR_MISTAKE, _INTERRUPTED, _BROKEN_PIPE = 2, 70, 130, 141
 _BELOW_ZERO = re.compile(r"-[\d.]+,[-\d.,:]*")  # -3,40 as coordinates
 _EVERYWHERE = Group("For every verb", sort_key=99)
+_SHELL = Group("For the shell", sort_key=100)
+Shell = Literal["bash", "zsh", "fish"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,11 +90,20 @@ def _attached(tokens: Sequence[str]) -> list[str]:
     return attached
 
 
-def _register(app: App, word: str, place: tuple[str, str], order: int) -> None:
+def _register(
+    app: App, word: str, place: tuple[str, str], order: int, group: Group | None, example: str
+) -> None:
     """Add the function at (module, name) under ``word``, where it is in this installation."""
     text = summary(*place)
     if text is not None:
-        app.command(import_path(place[1]), name=word, help=text, sort_key=order)
+        app.command(
+            import_path(place[1]), name=word, help=text, sort_key=order, group=group,
+            help_epilogue=_example(example),
+        )  # fmt: skip
+
+
+def _example(of: str) -> str | None:
+    return f"Example: {EXAMPLES[of]}" if of in EXAMPLES else None
 
 
 def build_app() -> App:
@@ -104,13 +117,16 @@ def build_app() -> App:
         console=StdoutConsole(),
         default_parameter=Parameter(negative_iterable=(), consume_multiple=True),
     )
+    titles = {title: Group(title, sort_key=number) for number, title in enumerate(GROUPS)}
+    groups = {verb: titles[title] for title, verbs in GROUPS.items() for verb in verbs}
     for order, (verb, module) in enumerate(VERBS.items()):
+        group = groups.get(verb)
         if isinstance(module, str):
-            _register(app, verb, (module, module), order)
+            _register(app, verb, (module, module), order, group, verb)
             continue
-        tasks = App(name=verb, help=group_summary(verb), sort_key=order)
+        tasks = App(name=verb, help=group_summary(verb), sort_key=order, group=group)
         for number, (task, place) in enumerate(module.items()):
-            _register(tasks, task, place, number)
+            _register(tasks, task, place, number, None, f"{verb} {task}")
         app.command(tasks)
 
     app.meta.suppress_keyboard_interrupt = False  # main() has a sentence for it
@@ -125,6 +141,7 @@ def build_app() -> App:
             bool, Parameter(negative="", show_default=False, group=_EVERYWHERE)
         ] = False,
         config: Annotated[Path | None, Parameter(group=_EVERYWHERE)] = None,
+        completion: Annotated[Shell | None, Parameter(group=_SHELL)] = None,
     ) -> int:
         """Parse the options every verb has, then the verb's own.
 
@@ -132,7 +149,12 @@ def build_app() -> App:
             json: print exactly one JSON object on stdout; everything else goes to stderr.
             debug: show debug messages, and the stack behind an error.
             config: YAML file with options of the verb; those on the command line win.
+            completion: print the script that completes commands and options in this shell.
         """
+        if completion is not None:
+            with output():
+                print(app.generate_completion(prog_name="pocketeye", shell=completion))  # noqa: T201
+            return 0
         app.config = (load_config(config),) if config else ()
         # cyclopts takes a lone hyphen for an option that it does not know
         tokens = tuple(STDIN_PATH if token == STDIN else token for token in _attached(tokens))

@@ -15,6 +15,8 @@ from pocketeye.results.colors import color_of
 from pocketeye.results.legend import legend
 from pocketeye.results.masks import CompactMask, Masks
 from pocketeye.results.result import Result, save_image
+from pocketeye.results.show import html_image
+from pocketeye.text import Shown, html_table
 
 FILL = 0.55
 """Opacity of the colours: there is no background to tell them from."""
@@ -23,7 +25,7 @@ Form = Literal["overlay", "labels"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LabelMap:
+class LabelMap(Shown):
     """Hold what a segmenter says of one image.
 
     Attributes:
@@ -64,6 +66,13 @@ class LabelMap:
             for i in order.tolist()
             if counts[i]
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per class that occurs: its name and its share of the pixels, 0 to 1."""
+        return [{"class": name, "share": share} for name, share in self.shares().items()]
+
+    def _repr_html_(self) -> str:
+        return html_image(self.plot() if self.image is not None else None) + html_table(self.rows())
 
     def _counts(self) -> np.ndarray:
         # Numbers beyond the classes (255 for "ignore") are of no class.

@@ -16,13 +16,14 @@ from pocketeye.outputs import cannot_write, write_whole
 from pocketeye.results.colors import davis_palette
 from pocketeye.results.draw import FILL, dilate, draw_boxes, draw_masks
 from pocketeye.results.masks import Masks
-from pocketeye.results.show import show_image
+from pocketeye.results.show import html_image, show_image
+from pocketeye.text import Shown, html_table
 
 Form = Literal["overlay", "labels", "cutout"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
+class Result(Shown):
     """Hold the objects of one image.
 
     Attributes:
@@ -245,6 +246,13 @@ class Result:
                     annotation[name] = row[name]
             annotations.append(annotation)
         return annotations
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The same as :meth:`table`."""
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        return html_image(self.plot() if self.image is not None else None) + html_table(self.rows())
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row per object: frame, id, label, score, x, y, width, height and area in pixels.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import sys
 
@@ -30,3 +32,17 @@ def _has_display() -> bool:
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+_HTML_SIDE = 640  # pixels of the longer side: a notebook keeps every image in its file
+
+
+def html_image(image: Image.Image | None) -> str:
+    """Return an image as HTML that needs no file; an empty text for None."""
+    if image is None:
+        return ""
+    small = image.convert("RGB")
+    small.thumbnail((_HTML_SIDE, _HTML_SIDE))
+    stored = io.BytesIO()
+    small.save(stored, "jpeg", quality=85)
+    return f'<img src="data:image/jpeg;base64,{base64.b64encode(stored.getvalue()).decode()}">'

@@ -28,6 +28,7 @@ from typing import (
 )
 
 from pocketeye.errors import InvalidType, InvalidValue, nearest, unknown
+from pocketeye.verbs._bars import notebook_bars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,8 @@ def accepting(function: Callable[P, R]) -> Callable[P, R]:
                 value.update(brought_all)
             else:
                 bound.arguments[name] = brought(name, value, hints.get(name))
-        return function(*bound.args, **bound.kwargs)
+        with notebook_bars():
+            return function(*bound.args, **bound.kwargs)
 
     return call
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import html
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from pocketeye.text import Shown, html_table, plain_text
 
-class VerbResult(ABC):
+
+class VerbResult(Shown, ABC):
     """Base of the typed result of a verb (subclasses are frozen, keyword-only dataclasses)."""
+
+    def __str__(self) -> str:
+        """What the command prints, without colours."""
+        return plain_text(self.lines())
+
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        return html_table(rows) if len(rows) > 1 else f"<pre>{html.escape(str(self))}</pre>"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return plain values: a row of each entry of the first table in :meth:`to_dict`, or one row."""
+        whole = self.to_dict()
+        for value in whole.values():
+            if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+                return value
+        return [{k: v for k, v in whole.items() if not isinstance(v, list | tuple | dict)}]
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -30,3 +49,23 @@ class VerbResult(ABC):
     def exit_code(self) -> int:
         """0, or 1 where the work was done and the answer is no (a failed parity check)."""
         return 0
+
+
+class Prediction(VerbResult):
+    """What ``predict`` returns of any network: ``model``, ``files``, and ``problems`` with images."""
+
+    model: str
+    problems: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+class Evaluation(VerbResult):
+    """What ``evaluate`` returns of any network: ``model``, ``files``, and ``problems`` in the data."""
+
+    model: str | None
+    problems: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+class Information(VerbResult):
+    """What ``info`` returns of anything: ``str`` of it is the card."""

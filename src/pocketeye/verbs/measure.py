@@ -134,12 +134,13 @@ def measure(
     Interrupted, the same command continues where it was.
 
     Args:
-        space: a search space that comes with pocketeye, or one's own YAML file.
+        space: one of the search spaces that come along (digits, fbnet, fbnet-cifar, fbnet-small,
+            fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own.
         runtime: what runs the network: onnxruntime or torch.
         threads: threads inside an operator.
         precision: arithmetic of the network.
-        task: what whole networks are: classify images, or semantic: give every pixel a class, by
-            pyramid and head of Semantic FPN.
+        task: what the networks will be trained for. With classify a network ends in a classifier, with
+            semantic in the pyramid and head of Semantic FPN, which give every pixel a class.
         input_size: side of the image in pixels, or width and height as in 480x360; the space's own
             by default.
         width: multiplier of all widths.

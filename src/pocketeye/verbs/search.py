@@ -206,7 +206,9 @@ def search(
     --resume --out FOLDER, and remembers all other options.
 
     Args:
-        space: name or YAML file of a space the table must fit; by default the table's own.
+        space: the search space, by default the one the table was measured for. Another one must have
+            the same blocks: digits, fbnet, fbnet-cifar, fbnet-small, fbnet+casvit, fbnet+casvit-cifar,
+            or a YAML file.
         table: latency table made by `pocketeye measure` on this device; needed to begin a search.
         target_ms: budget: milliseconds that one image may take at most; needed to begin a search. The
             most accurate network within it is chosen, however much faster it is.
@@ -229,9 +231,10 @@ def search(
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
             default. Of semantic it also says how images are cropped and changed in the search.
         train_epochs: epochs of that training; the recipe's own by default.
-        runtime: refuse a table for another runtime.
-        precision: refuse a table for another precision of the runtime.
-        threads: refuse a table for another number of threads.
+        runtime: stop if the table was not measured with this runtime. The search always uses the
+            table's runtime; this option only checks that it is the one you expect.
+        precision: stop if the table was not measured in this precision.
+        threads: stop if the table was not measured with this number of threads.
         seed: of everything random.
         device: where the networks are trained.
         train_precision: fp32, or bf16 mixed precision, of search and training.

@@ -65,6 +65,10 @@ class SegmentResult(VerbResult):
             "files": list(self.files),
         }
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per object of each image."""
+        return [{"image": each.image, **row} for each in self for row in each._of_this()["objects"]]
+
     def lines(self) -> list[str]:
         return [line for each in self for line in each._lines()]
 

@@ -59,8 +59,9 @@ class DenseOptions(RunOptions, total=False):
         input_size: shorter side of the images in pixels, in training and use.
         pretrained: begin with the published weights of the backbone: from their pip package, or
             fetched.
-        checkpoint: begin with all weights of this run or file, of the same network and classes.
-        start_from: begin with the backbone of this run or file.
+        checkpoint: take all weights from this run or file, which must hold the same network for the same
+            classes.
+        start_from: take the weights of the backbone alone from this run or file.
     """
 
     input_size: int

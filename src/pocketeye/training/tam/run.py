@@ -36,9 +36,10 @@ class TamOptions(RunOptions, total=False):
     Args:
         input_size: side of the input in pixels; by default the recipe's or the network's.
         trunk: another image encoder, any timm backbone.
-        checkpoint: begin with all weights of this run or file, of the same network.
-        start_from: begin with what fits of a relative: the run of a classifier (its backbone goes into
-            the image encoder), or a file of EfficientSAM, SAM 2 or EfficientTAM.
+        checkpoint: take all weights from this run or file, which must hold the same network.
+        start_from: take the weights that fit from another network. The run of a classifier gives its
+            backbone to the image encoder; a file of EfficientSAM, SAM 2 or EfficientTAM gives what has
+            the same shape.
         teacher: a tracker whose image features are learnt too: a run folder or a name.
         teacher_checkpoint: weights of the teacher.
     """

@@ -39,13 +39,13 @@ from pocketeye.predicting.evaluation.semantic import (
 )
 from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Evaluation
 
 _SHOWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionEvaluateResult(VerbResult):
+class DetectionEvaluateResult(Evaluation):
     """Average precision of a detector on one set."""
 
     model: str | None
@@ -97,7 +97,7 @@ class DetectionEvaluateResult(VerbResult):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemanticEvaluateResult(VerbResult):
+class SemanticEvaluateResult(Evaluation):
     """Mean IoU of a segmenter on one set."""
 
     model: str | None
@@ -151,7 +151,7 @@ def evaluate_dense(
     device: Device,
     threads: int,
     out: Path | None,
-) -> DetectionEvaluateResult | SemanticEvaluateResult:
+) -> Evaluation:
     """See :func:`pocketeye.verbs.evaluate.verb.evaluate`."""
     if (model is None) == (results is None):
         raise InvalidValue(

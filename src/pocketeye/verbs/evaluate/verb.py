@@ -26,17 +26,15 @@ from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.tracking.evaluation.vos_models import BASELINES
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Evaluation
 from pocketeye.verbs.evaluate.dense import (
-    DetectionEvaluateResult,
-    SemanticEvaluateResult,
     evaluate_dense,
 )
-from pocketeye.verbs.evaluate.vos import VosEvaluateResult, evaluate_following
+from pocketeye.verbs.evaluate.vos import evaluate_following
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateResult(VerbResult):
+class EvaluateResult(Evaluation):
     """The report of one network on one set."""
 
     model: str
@@ -109,7 +107,7 @@ def evaluate(
     baselines: bool = False,
     results: Path | None = None,
     out: Path | None = None,
-) -> EvaluateResult | DetectionEvaluateResult | SemanticEvaluateResult | VosEvaluateResult:
+) -> Evaluation:
     """Judge a classifier, a detector or a segmenter on images, or a tracker on annotated videos.
 
     What is measured follows from what the network was trained for. A classifier: top-1 with its

@@ -30,11 +30,11 @@ from pocketeye.tracking.evaluation.report import save_vos
 from pocketeye.tracking.evaluation.result import Mean, VosResult, beaten_by
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
-class VosEvaluateResult(VerbResult):
+class VosEvaluateResult(Evaluation):
     """Models on one set of clips, the one that was asked for first."""
 
     results: tuple[VosResult, ...]

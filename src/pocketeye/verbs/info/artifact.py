@@ -15,11 +15,11 @@ from pocketeye.runtimes import Artifact, ParityReport
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.text import human_bytes, human_count
 from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Information
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactInfo(VerbResult):
+class ArtifactInfo(Information):
     """What an artefact is.
 
     Attributes:

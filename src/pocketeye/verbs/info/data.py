@@ -17,7 +17,7 @@ from pocketeye.results.result import save_image
 from pocketeye.runs import ARCHITECTURE, CONFIG, ENVIRONMENT, MANIFEST, MODEL
 from pocketeye.text import problem_lines, text_table
 from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Information
 
 _MOST_CLASSES = 30
 # A folder with one of these is a network's.
@@ -25,7 +25,7 @@ _NETWORKS = (ARCHITECTURE, MODEL, CONFIG, ENVIRONMENT, MANIFEST)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfo(VerbResult):
+class DataInfo(Information):
     """A data set; ``image`` shows samples of it."""
 
     data: DataDescription

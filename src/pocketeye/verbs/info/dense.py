@@ -18,13 +18,13 @@ from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.runs import RESULT, read_json
 from pocketeye.text import human_count, human_percent, human_seconds
 from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Information
 
 _ASPECT = 4 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseInfo(VerbResult):
+class DenseInfo(Information):
     """What a detector or segmenter is.
 
     Attributes:

@@ -19,7 +19,7 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import BEST, RESULT
 from pocketeye.text import human_bytes, human_count, human_seconds
 from pocketeye.verbs._card_text import published_table, wrapped
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Information
 from pocketeye.verbs._trackers import TrackerRow, tracker_row
 
 _PARTS = {
@@ -32,7 +32,7 @@ _PARTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackerInfo(VerbResult):
+class TrackerInfo(Information):
     """The card of a tracker: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
 
     Attributes:

@@ -26,13 +26,13 @@ from pocketeye.text import human_count, text_table
 from pocketeye.verbs._card_text import published_table, wrapped
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs._packaged import PackagedRow, packaged_row
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.info.artifact import ArtifactInfo, artifact_info
-from pocketeye.verbs.info.data import DataInfo, data_info
-from pocketeye.verbs.info.dense import DenseInfo, dense_info
+from pocketeye.verbs._result import Information
+from pocketeye.verbs.info.artifact import artifact_info
+from pocketeye.verbs.info.data import data_info
+from pocketeye.verbs.info.dense import dense_info
 from pocketeye.verbs.info.run_card import RunCard, read_run_card
 from pocketeye.verbs.info.stages import StageRow, stage_rows, stage_table
-from pocketeye.verbs.info.trackers import TrackerInfo, tracker_info
+from pocketeye.verbs.info.trackers import tracker_info
 
 # models.count
 COUNTER = "torch's FlopCounterMode (convolutions, matrix products)"
@@ -54,7 +54,7 @@ class BlockRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoResult(VerbResult):
+class InfoResult(Information):
     """A network for one image of ``input_size`` pixels a side, or (height, width).
 
     Attributes:
@@ -196,7 +196,7 @@ def info(
     classes: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
-) -> InfoResult | TrackerInfo | DenseInfo | ArtifactInfo | DataInfo:
+) -> Information:
     """Show what a network, an artefact or a data set is.
 
     Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its

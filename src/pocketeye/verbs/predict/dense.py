@@ -33,7 +33,7 @@ from pocketeye.results.result import save_image
 from pocketeye.results.sheet import with_note
 from pocketeye.runs import write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Prediction
 
 SCORE = 0.3
 DETECTIONS, LABELS = "detections.json", "labels"
@@ -41,7 +41,7 @@ _MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class DensePredictResult(VerbResult):
+class DensePredictResult(Prediction):
     """Predictions in the order of the images, and images that could not be read."""
 
     model: str
@@ -63,6 +63,10 @@ class DensePredictResult(VerbResult):
             "problems": list(self.problems),
             "files": list(self.files),
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per object, or per class that pixels have."""
+        return [{"path": row.name, **found} for row in self.predictions for found in row.rows]
 
     def lines(self) -> list[str]:
         shown = self.predictions[:_MOST_SHOWN]

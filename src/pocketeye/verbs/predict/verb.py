@@ -26,15 +26,15 @@ from pocketeye.results.figures import short
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._arguments import Images, ModelOrImages
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.predict.dense import SCORE, DensePredictResult, predict_dense
-from pocketeye.verbs.predict.video import VideoPredictResult, names_videos, predict_videos
+from pocketeye.verbs._result import Prediction as AnyPrediction
+from pocketeye.verbs.predict.dense import SCORE, predict_dense
+from pocketeye.verbs.predict.video import names_videos, predict_videos
 
 _MOST_SHOWN, _MOST_CLASSES = 20, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictResult(VerbResult):
+class PredictResult(AnyPrediction):
     """Predictions in the order of the images, and images that could not be read.
 
     ``by_default`` says that the user named no network; ``num_classes`` are those it tells apart.
@@ -61,6 +61,14 @@ class PredictResult(VerbResult):
             "problems": list(self.problems),
             "files": list(self.files),
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per image and class, likeliest first."""
+        return [
+            {"path": row.name, "class": name, "probability": float(share)}
+            for row in self.predictions
+            for name, share in zip(row.classes, row.probabilities, strict=True)
+        ]
 
     def lines(self) -> list[str]:
         shown = self.predictions[:_MOST_SHOWN]
@@ -107,7 +115,7 @@ def predict(
     smooth: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
-) -> PredictResult | DensePredictResult | VideoPredictResult:
+) -> AnyPrediction:
     """Name what is in images; with a detector or a segmenter also where it is.
 
     Args:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,7 +18,7 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-from pocketeye.progress import Task
+from pocketeye.progress import Task, is_reported, reporting
 
 
 class RateColumn(ProgressColumn):
@@ -66,3 +69,14 @@ class RichReporter:
         self._progress.remove_task(task.task_id)
         if not self._progress.tasks:
             self._progress.stop()
+
+
+@contextmanager
+def notebook_bars() -> Iterator[None]:
+    """Show bars inside the block, in a notebook and where nobody else shows them."""
+    console = Console()
+    if console.is_jupyter and not is_reported():
+        with reporting(RichReporter(console)):
+            yield
+    else:
+        yield
