@@ -31,7 +31,7 @@ from pocketeye.tracking.batch.videos import NamedVideo, find_videos, go_through
 from pocketeye.tracking.io.source import is_address
 from pocketeye.tracking.io.write import FPS, opened
 from pocketeye.tracking.linking import link_boxes
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verbs._result import Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class PredictedVideo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoPredictResult(VerbResult):
+class VideoPredictResult(Prediction):
     """Videos in the order they were named, and a sentence about each that could not be read."""
 
     model: str
