@@ -1,22 +1,57 @@
-"""Write the table of the cards into docs/models.md, between `<!-- cards -->` and `<!-- end -->`.
+"""Count our networks for `pocketeye list`, and write the table of the cards into docs/models.md.
 
-python benchmarks/fill_cards.py
+    python benchmarks/fill_cards.py
+
+The counts go into models/cards/counted.json, the table between `<!-- cards -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from pocketeye import models
 from pocketeye.models import Card, Cost, cards, list_models, list_tams
+from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.models.tam.create import SPECS
 from pocketeye.text import human_count, markdown_table
+from pocketeye.verbs.info.trackers import counted_parts
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
+COUNTED = Path(models.__file__).parent / "cards" / "counted.json"
 _BLOCK = re.compile(r"(<!-- cards -->\n).*?(<!-- end -->)", re.DOTALL)
 _TRACKED = ("SA-V test", "DAVIS 2017 val", "MOSE val")
 _TRACKER_HEADER = ("network", "params", "image", *(f"{d}, J&F" for d in _TRACKED), "notes")
 _HEADER = ("network", "params", "MACs", "at", "top-1 %", "at", "source", "notes")
+
+
+def recount() -> str:
+    """What :func:`pocketeye.models._cards.counted` reads: a line for each network."""
+    rows: dict[str, dict[str, Any]] = {"networks": {}, "trackers": {}}
+    with torch.device("meta"):  # nothing is computed
+        for name in sorted({*list_models(), *PACKAGED}):
+            network = models.create_model(name)
+            shape = tuple(network.pretrained_cfg["input_size"])
+            counts = models.count(network, shape)
+            rows["networks"][name] = {
+                "params": counts.params, "macs": counts.macs, "input_size": shape[-1],
+            }  # fmt: skip
+        for name in list_tams():
+            tracker = models.create_tam(name)
+            parts = counted_parts(tracker)
+            rows["trackers"][name] = {
+                "params": sum(parts.values()), "image_size": list(tracker.image_size), "parts": parts,
+            }  # fmt: skip
+    groups = [
+        f'"{group}": {{\n'
+        + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in of.items())
+        for group, of in rows.items()
+    ]
+    return "{" + "\n},\n".join(groups) + "\n}}\n"
 
 
 def block() -> str:
@@ -84,6 +119,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
+    COUNTED.write_text(recount(), encoding="utf-8")
     text = DOCUMENT.read_text(encoding="utf-8")
     DOCUMENT.write_text(filled(text), encoding="utf-8")
 

@@ -149,7 +149,7 @@ def test_opening_mistakes(run: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="finish its training"):
         open_predictor(tmp_path)
     (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(InvalidValue, match="describes no network of pocketeye"):
+    with pytest.raises(InvalidValue, match="not a description of a network"):
         open_predictor(tmp_path)
 
 

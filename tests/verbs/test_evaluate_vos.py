@@ -89,7 +89,7 @@ def test_data_problems_are_shown_and_kept(root: Path, tmp_path: Path) -> None:
         (["--results", "SET", "--data", "SET", "--protocol", "online"], "leave --prompt and"),
         (["still", "--data", "SET", "--pretrained"], "--pretrained means nothing to a tracker"),
         (["still", "--data", "SET", "--corrected-frames", "3"], "belongs to --protocol offline"),
-        (["--data", "SET", "--protocol", "online", "--corrected-frames", "0"], "or more, got 0"),
+        (["--data", "SET", "--protocol", "online", "--corrected-frames", "0"], "from 1"),
         (["pocketeye_tam_pico", "--data", "SET"], "no weights of pocketeye_tam_pico"),
     ],
 )

@@ -69,7 +69,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "score_threshold": (0, 1), "seed": (0, _SEEDS), "stability_threshold": (0, 1),
     "start": (0, 1e9), "stop": (0, 1e9), "synthetic_share": (0, 1), "target_ms": (1e-6, 1e9),
     "teacher_size": (1, _MOST_PIXELS), "threads": (1, _MOST_THREADS), "tolerance": (0, 1),
-    "topk": (1, _MANY), "train_epochs": (1, _MANY), "warmup_epochs": (0, _MANY),
+    "smooth": (1, _MANY), "topk": (1, _MANY), "train_epochs": (1, _MANY), "warmup_epochs": (0, _MANY),
     "width": (0.01, 100), "workers": (0, 256),
 }  # fmt: skip
 

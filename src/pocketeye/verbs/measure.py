@@ -134,8 +134,8 @@ def measure(
     Interrupted, the same command continues where it was.
 
     Args:
-        space: one of the search spaces that come along (digits, fbnet, fbnet-cifar, fbnet-small,
-            fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own.
+        space: one of the search spaces that come along (blood-cells, digits, fbnet, fbnet-cifar,
+            fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own.
         runtime: what runs the network: onnxruntime or torch.
         threads: threads inside an operator.
         precision: arithmetic of the network.

@@ -207,8 +207,8 @@ def search(
 
     Args:
         space: the search space, by default the one the table was measured for. Another one must have
-            the same blocks: digits, fbnet, fbnet-cifar, fbnet-small, fbnet+casvit, fbnet+casvit-cifar,
-            or a YAML file.
+            the same blocks: blood-cells, digits, fbnet, fbnet-cifar, fbnet-small, fbnet+casvit,
+            fbnet+casvit-cifar, or a YAML file.
         table: latency table made by `pocketeye measure` on this device; needed to begin a search.
         target_ms: budget: milliseconds that one image may take at most; needed to begin a search. The
             most accurate network within it is chosen, however much faster it is.

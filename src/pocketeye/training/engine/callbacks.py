@@ -220,8 +220,9 @@ class SaveWeights(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, AveragedTask)
         value = float(trainer.callback_metrics[self.metric])
-        better = value > self.best
-        self.best = max(self.best, value)
+        # Where nothing can be judged no epoch is better: the last one is kept.
+        better = value > self.best or (math.isnan(value) and self.best < 0)
+        self.best = max(self.best, -1.0 if math.isnan(value) else value)
         if trainer.is_global_zero:
             state = pl_module.best_model.state_dict()
             for name in (LAST, BEST) if better else (LAST,):

@@ -28,6 +28,10 @@ _PARTS = {
     "memory_encoder": "memory encoder",
     "prompt_encoder": "prompt encoder",
     "mask_decoder": "mask decoder",
+    # Of our own networks alone.
+    "prompt_maps": "prompts drawn into the map",
+    "matching": "masks carried by likeness",
+    "target": "target model",
 }
 
 
@@ -138,7 +142,8 @@ class TrackerInfo(Information):
 
 def counted_parts(model: TAM) -> dict[str, int]:
     """Return the parameters of a tracker's parts, by their words for a person."""
-    parts = {label: _params(getattr(model, part)) for part, label in _PARTS.items()}
+    there = {label: getattr(model, part) for part, label in _PARTS.items()}
+    parts = {label: _params(part) for label, part in there.items() if part is not None}
     return {**parts, "pointers and embeddings": _params(model) - sum(parts.values())}
 
 
