@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 import pocketeye
 from pocketeye.models import fuse
+from pocketeye.models._fuse import fold_for_torch
 from tests.conftest import randomise_bn
 
 
@@ -36,3 +39,19 @@ def test_fused_features():
     assert fused.feature_info.channels() == model.feature_info.channels()
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.modules())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv2_035", "fbnet_96_035_1"])
+def test_a_backbone_folded_for_torch_gives_the_same_maps(name):
+    torch.manual_seed(0)
+    backbone = timm.create_model(name, features_only=True)
+    randomise_bn(backbone)
+    backbone.eval()
+    folded = fold_for_torch(backbone)
+    image = torch.randn(1, 3, 64, 64)
+    for got, want in zip(folded(image), backbone(image), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)
+    if name == "tf_efficientnet_lite0":
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+        assert any(isinstance(m, nn.BatchNorm2d) for m in backbone.modules())  # left alone

@@ -130,8 +130,8 @@ def test_batches_are_not_copied(tracker):
 
 def test_features_are_computed_once_a_frame(tracker, monkeypatch):
     calls = []
-    encode = tracker.model.encode_image
-    monkeypatch.setattr(tracker.model, "encode_image", lambda x: (calls.append(1), encode(x))[1])
+    encode = tracker._encoder.encode_image
+    monkeypatch.setattr(tracker._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1])
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=A)
         session.add(2, frame=0, points=B)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 
+import torch
+from timm.layers import BatchNormAct2d
 from timm.models import reparameterize_model
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, EdgeResidual, InvertedResidual
 from timm.models._features import FeatureGetterNet
 from torch import nn
 
-from pocketeye.layers import revert_sync_batchnorm
+from pocketeye.layers import fold_after, revert_sync_batchnorm
 from pocketeye.models.backbones.casvit import CASViT
 
 
@@ -32,3 +35,38 @@ def fuse(model: nn.Module) -> nn.Module:
     # CAS-ViT folds its heads too, which reparameterize_model, going from block to block, cannot.
     fused: nn.Module = model.fuse() if isinstance(model, CASViT) else reparameterize_model(model)
     return fused.eval()
+
+
+# By timm's names: convolutions of a block, each with the BN and activation behind it.
+_STEM = ("conv_stem", "bn1")
+_FOLLOWED: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
+    DepthwiseSeparableConv: (("conv_dw", "bn1"), ("conv_pw", "bn2")),
+    InvertedResidual: (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+    EdgeResidual: (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
+}
+
+
+def fold_for_torch(backbone: nn.Module) -> nn.Module:
+    """Make a copy of a backbone that PyTorch computes faster, with the same outputs in eval mode.
+
+    Exporters fold BN into the convolution before it, PyTorch does not: in EfficientNet-Lite0 on a CPU
+    that is a ninth of the time. Here it is done for the blocks of timm's EfficientNets, whose order is
+    known; other backbones are fused as :func:`fuse` does it. Weights lie in channels-last order,
+    which spares depthwise convolutions PyTorch's slow path (another quarter of the time).
+    """
+    folded = copy.deepcopy(fuse(backbone))
+    blocks = [(m, _FOLLOWED[type(m)]) for m in folded.modules() if type(m) in _FOLLOWED]
+    # A ``conv_stem`` before other blocks may be followed by something else.
+    if blocks and all(hasattr(folded, name) for name in _STEM):
+        blocks.append((folded, (_STEM,)))
+    for block, pairs in blocks:
+        for conv, norm in pairs:
+            _fold_pair(block, conv, norm)
+    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _fold_pair(block: nn.Module, conv: str, norm: str) -> None:
+    first, second = getattr(block, conv), getattr(block, norm)
+    if isinstance(first, nn.Conv2d) and isinstance(second, BatchNormAct2d):
+        setattr(block, conv, fold_after(first, second))
+        setattr(block, norm, nn.Sequential(second.drop, second.act))

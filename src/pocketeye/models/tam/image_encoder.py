@@ -11,6 +11,7 @@ from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
+from pocketeye.models._fuse import fold_for_torch
 
 STRIDE = 16  # of the map that memory and decoder read: ViT's patch size, and SAM 2's third stage
 DETAIL_STRIDES = (8, 4)  # SAM 2's high-resolution features
@@ -152,6 +153,20 @@ class ImageEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encode_image(x).feat
+
+    def for_inference(self) -> ImageEncoder:
+        """Return an encoder with the same outputs in eval mode that PyTorch computes faster.
+
+        With EfficientNet-Lite0 on one core at 320 pixels it takes two thirds of the time. The encoder
+        itself is left alone; one with a trunk of another kind is returned as it is.
+        """
+        if not isinstance(self.trunk, BackboneTrunk):
+            return self
+        faster = copy.deepcopy(self).eval()
+        assert isinstance(faster.trunk, BackboneTrunk)
+        faster.trunk.backbone = fold_for_torch(self.trunk.backbone)
+        # All of it: a map in another order is put in order again by every convolution that reads it.
+        return faster.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def encode_image(self, x: Tensor) -> ImageFeatures:
         """Return the map of stride 16, and the details where the network has any."""

@@ -45,6 +45,7 @@ class TrackerNetwork:
         self.device = resolve_device(device)
         self.dtype: DTypeName = dtype
         self.model = model.eval().to(self.device)
+        self._encoder = self.model.image_encoder.for_inference()
         self.confidence: ConfidenceCurve | None = None  # of these weights, where it was measured
         self._cached = _Cached()
 
@@ -90,7 +91,12 @@ class TrackerNetwork:
         Returns:
             Features ``(1, C, h, w)``, and the finer maps of networks that have them.
         """
-        return self.model.encode_image(network_input(frame, self.image_size).to(self.device))
+        image = network_input(frame, self.image_size).to(self.device)
+        if self._encoder is not self.model.image_encoder:
+            image = image.contiguous(memory_format=torch.channels_last)
+        seen = self._encoder.encode_image(image)
+        # What reads the maps (attention, regression) wants a token's neighbours in rows again.
+        return ImageFeatures(seen.feat.contiguous(), tuple(x.contiguous() for x in seen.details))
 
     def condition(self, seen: ImageFeatures, readings: list[Reading], plain: bool) -> ImageFeatures:
         """Features that know the memory of ``B`` objects with readings of one shape."""
