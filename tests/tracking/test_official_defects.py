@@ -86,8 +86,8 @@ def test_a_network_keeps_its_numbers_on_the_cpu():
 def test_two_frames_edited_in_turns_are_encoded_once(tracker, monkeypatch):
     """The authors keep the features of one frame only."""
     calls = []
-    encode = tracker.model.encode_image
-    monkeypatch.setattr(tracker.model, "encode_image", lambda x: (calls.append(1), encode(x))[1])
+    encode = tracker._encoder.encode_image
+    monkeypatch.setattr(tracker._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1])
     with tracker.open(FRAMES) as session:
         for points in (A, B, A):
             for frame in (2, 7):
