@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import ImageShow
 
-from pocketeye.models.tam import Pooling
+from pocketeye.models.tam import MemoryRule, Pooling
 from pocketeye.results import CompactMask
 from pocketeye.tracking import Session, Tracker
 from tests.tracking.trackers import HEIGHT, WIDTH, make_tracker, moving
@@ -172,7 +172,7 @@ def test_before_it_was_shown_there_is_nothing(tracker):
 
 def test_prompt_on_a_future_frame(tracker):
     """Its map is read before it comes (it shows the object), its pointer is not (it tells the place)."""
-    with tracker.open(FRAMES) as session:
+    with tracker.open(FRAMES, memory_rule=MemoryRule.VISIBLE) as session:
         session.add(1, frame=0, points=A)
         alone = logits_of(session, stop=8)
         session.reset()

@@ -56,6 +56,7 @@ class FixedPrompts:
 @pytest.mark.parametrize("rule", [MemoryRule.RECENT, MemoryRule.VISIBLE])
 def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected, rule):
     monkeypatch.setattr(model, "memory_rule", rule)
+    monkeypatch.setattr(model, "session_rule", rule)
     if kind == "mask" and corrected:
         pytest.skip("a mask is not corrected")
     batch = tiny_batch(2, NUM_FRAMES)

@@ -50,10 +50,10 @@ class TAMSpec:
 
     ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
-    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` is the
-    one of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's map as well,
-    with ``matching`` masks are carried along by likeness as well, with ``target`` the object is told
-    from its surroundings by regression (which needs ``details``).
+    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` and
+    ``session_rule`` are those of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's
+    map as well, with ``matching`` masks are carried along by likeness as well, with ``target`` the object
+    is told from its surroundings by regression (which needs ``details``).
     """
 
     trunk: ViTSpec | str
@@ -66,6 +66,7 @@ class TAMSpec:
     mask_chs: tuple[int, ...] = (4, 16, 64, 256)
     details: bool = False
     memory_rule: MemoryRule = MemoryRule.RECENT
+    session_rule: MemoryRule | None = None
     prompt_maps: bool = False
     matching: bool = False
     target: bool = False
@@ -95,6 +96,9 @@ _NARROW = TAMSpec(
     ffn_dim=512,
     mask_chs=(4, 8, 16, 64),
     memory_rule=MemoryRule.VISIBLE,
+    # Clips of training are too short for frames some way apart. In sessions these bring an object back
+    # that was hidden slowly: the last frames before show hardly anything of it.
+    session_rule=MemoryRule.DISTINCT,
     prompt_maps=True,
     matching=True,
     target=True,
@@ -184,7 +188,7 @@ def create_tam(
         made["matching"] = Matching(memory.feat_size, memory.dim)
     if spec.target:
         made["target"] = TargetModel(memory.dim)
-    return TAM(**made, variant=name, memory_rule=spec.memory_rule)  # type: ignore[arg-type]
+    return TAM(**made, variant=name, memory_rule=spec.memory_rule, session_rule=spec.session_rule)  # type: ignore[arg-type]
 
 
 def _default_parts(

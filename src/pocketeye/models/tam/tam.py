@@ -50,8 +50,9 @@ class TAM(nn.Module):
             frames before (slot 0 is the frame just before).
         stability_delta, stability_threshold: see :func:`stable_or_best`.
         variant: name under which it was made.
-        memory_rule: which frames it was trained to read: the rule of its sessions, unless they are
-            opened with another one.
+        memory_rule: which frames it was trained to read.
+        session_rule: which frames its sessions read, unless they are opened with another rule; None:
+            those that it was trained to read.
         prompt_maps: draws clicks and boxes into the image's map too; the published networks have none.
         matching: carries masks along by likeness; the published networks have none.
         target: tells the object from its surroundings by regression on the memory's frames, and needs
@@ -70,6 +71,7 @@ class TAM(nn.Module):
         stability_threshold: float = 0.98,
         variant: str = "",
         memory_rule: MemoryRule = MemoryRule.RECENT,
+        session_rule: MemoryRule | None = None,
         prompt_maps: PromptMaps | None = None,
         matching: Matching | None = None,
         target: TargetModel | None = None,
@@ -85,6 +87,7 @@ class TAM(nn.Module):
         self.feat_size, self.num_maskmem = memory_attention.feat_size, num_maskmem
         self.stability_delta, self.stability_threshold = stability_delta, stability_threshold
         self.variant, self.memory_rule = variant, memory_rule
+        self.session_rule = session_rule or memory_rule
         self.maskmem_tpos_enc = nn.Parameter(torch.empty(num_maskmem, 1, 1, self.mem_dim))
         self.no_mem_embed = nn.Parameter(torch.empty(1, 1, self.dim))
         self.no_mem_pos_enc = nn.Parameter(torch.empty(1, 1, self.dim))  # in the files; not used

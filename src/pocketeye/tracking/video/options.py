@@ -25,8 +25,8 @@ class Options:
         non_overlapping: give each pixel to one object at most.
         round_maps: keep maps as exact as bfloat16, which is what the networks were judged with.
         keep_images: results hold their frame, to be drawn; switch it off to collect results.
-        memory_rule: which tracked frames are read; None: the rule that the network was trained with
-            (the authors' networks: ``MemoryRule.RECENT``).
+        memory_rule: which tracked frames are read; None: the network's own (the authors' networks:
+            ``MemoryRule.RECENT``, ours: ``MemoryRule.DISTINCT``).
         plain: compute as the authors do, one object at a time and everything in every frame, for
             comparison.
     """

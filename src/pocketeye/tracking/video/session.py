@@ -62,7 +62,7 @@ class Session:
         self._edited: Ring[View] = Ring(_MOST_EDITED)
         self._next_pushed = 0
         self._reverse = False  # direction of the last pass: a correction reads what that pass read
-        self._rule = options.memory_rule or tracker.model.memory_rule
+        self._rule = options.memory_rule or tracker.model.session_rule
 
     @property
     def object_ids(self) -> tuple[int, ...]:
