@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pocketeye.data.files.annotations.scalars import read_flag, read_id, read_number
 from pocketeye.data.files.foreign_paths import ListedNames, SetFiles, find_inside, missing_text
 from pocketeye.data.files.patterns import has_pattern, matches
-from pocketeye.data.files.scalars import read_flag, read_id, read_number
 from pocketeye.data.files.text_files import files_in, read_lines, read_yaml_as_written
 from pocketeye.errors import InvalidValue
 

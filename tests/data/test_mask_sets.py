@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data.files.shapes import polygon_mask
+from pocketeye.data.files.annotations.shapes import polygon_mask
 from pocketeye.data.mask_sets.samples import load_masks, split_layout
 from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile

@@ -23,8 +23,8 @@ from pocketeye.data.clips.motion import (
 )
 from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
 from pocketeye.data.clips.warp import bend, inverse, points_of, sample
+from pocketeye.data.files.annotations.shapes import Given
 from pocketeye.data.files.cache import ByteCache
-from pocketeye.data.files.shapes import Given
 from pocketeye.data.mask_sets.samples import MaskSet, ObjectMasks, load_masks
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue

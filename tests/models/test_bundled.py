@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models import bundled
-from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
+from pocketeye.models.weights import bundled
+from pocketeye.models.weights.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.verbs.info.verb import info

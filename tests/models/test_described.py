@@ -11,9 +11,9 @@ import pytest
 from pocketeye.artifacts.dense import DenseManifest
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.dense.described import DenseDescription
-from pocketeye.models.described import Description, read_fields, task_in
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import DETECT, INSTANCE, SEGMENT_ANYTHING
+from pocketeye.models.weights.described import Description, read_fields, task_in
 from pocketeye.predicting.info import ModelInfo
 
 ALL: list[Description] = [

@@ -7,9 +7,9 @@ import torch
 
 import pocketeye
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models._weights import read_state_dict
-from pocketeye.models.bundled import bundled_run, bundled_runs, weights_at
 from pocketeye.models.tam.described import weights_in
+from pocketeye.models.weights.bundled import bundled_run, bundled_runs, weights_at
+from pocketeye.models.weights.load import read_state_dict
 
 NETWORK, SEGMENTER = "casvit_xs.tiny_imagenet_24", "semantic_fpn_casvit_xs.camvid11"
 TRACKER = "pocketeye_tam_nano"

@@ -26,8 +26,8 @@ from pocketeye.models import (
 from pocketeye.models.backbones import packaged
 from pocketeye.models.backbones.efficientnet_keys import checkpoint_filter_fn
 from pocketeye.models.backbones.packaged import PACKAGED, PackagedWeights
-from pocketeye.models.bundled import bundled_run
 from pocketeye.models.dense.backbone import DenseBackbone
+from pocketeye.models.weights.bundled import bundled_run
 
 NAME = "tf_efficientnet_lite0"
 TINY = "test_efficientnet"  # 0.36 M parameters, with the names of timm's EfficientNets

@@ -27,13 +27,13 @@ from pocketeye.latency.record import LatencyRecord, Timing, records_in
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models import load_space
 from pocketeye.models.architecture import Architecture
-from pocketeye.models.bundled import BundledCard, bundled_card
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.reference import resolve
 from pocketeye.models.space import SearchSpace
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import DETECT
+from pocketeye.models.weights.bundled import BundledCard, bundled_card
 from pocketeye.predicting.class_names import read_classes
 from pocketeye.predicting.evaluation.coco_results import read_results
 from pocketeye.predicting.info import ModelInfo
@@ -46,7 +46,7 @@ from pocketeye.searching.deriving.derive import Candidate, Derived, Round
 from pocketeye.searching.learning.history import read_theta
 from pocketeye.searching.outcome import read_costs
 from pocketeye.training.classify.recipe import ClassifyRecipe
-from pocketeye.training.engine.report import stored_recipe
+from pocketeye.training.engine.reporting.report import stored_recipe
 from pocketeye.verbs.info.run_card import read_run_card
 
 SPACE = SearchSpace.from_dict(

@@ -18,9 +18,9 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingFile, UserError
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import create_model, load_space
-from pocketeye.models._weights import read_state_dict
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.reference import resolve
+from pocketeye.models.weights.load import read_state_dict
 from pocketeye.predicting.class_names import read_classes
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.reading import parse_json, parse_yaml, read_csv, read_text, require_bounded

@@ -17,7 +17,7 @@ from pocketeye.training.engine.before import (
     warn_of_frozen,
     warn_of_test_split,
 )
-from pocketeye.training.engine.judging import (
+from pocketeye.training.engine.reporting.judging import (
     NUM_FOUND,
     NUM_OBJECTS,
     ONE_ANSWER,

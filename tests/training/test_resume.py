@@ -17,7 +17,7 @@ from torch.multiprocessing import ProcessExitedException
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue, MissingExtra, UserError
 from pocketeye.models import load_checkpoint, read_state_dict
-from pocketeye.models.saved import checksum, save_weights
+from pocketeye.models.weights.saved import checksum, save_weights
 from pocketeye.runs import RunFolder
 from pocketeye.training.classify.fit import fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
@@ -322,6 +322,8 @@ def test_tensorboard_gets_what_metrics_csv_has(
 def test_tensorboard_that_is_missing_is_said_before_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pocketeye.training.engine.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        "pocketeye.training.engine.reporting.tensorboard.find_spec", lambda name: None
+    )
     with pytest.raises(MissingExtra, match=r'pip install "pocketeye\[tensorboard\]"'):
         split_options({"tensorboard": True})

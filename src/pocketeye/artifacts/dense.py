@@ -18,8 +18,8 @@ from pocketeye.artifacts.detection_numpy import RetinaDecoder
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.artifacts.semantic_numpy import label_map, prepare
 from pocketeye.errors import InvalidValue
-from pocketeye.models.described import Description, Share, Spread, require_length
 from pocketeye.models.task import DENSE, DETECT, INSTANCE, Task
+from pocketeye.models.weights.described import Description, Share, Spread, require_length
 from pocketeye.reading import Pixels, Range, make
 from pocketeye.runs import DENSE_MANIFEST
 from pocketeye.runtimes.base import Artifact, Executable

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pocketeye.models._create import create_model as create_model
     from pocketeye.models._create import list_models as list_models
     from pocketeye.models._fuse import fuse as fuse
-    from pocketeye.models._weights import load_checkpoint as load_checkpoint
-    from pocketeye.models._weights import read_state_dict as read_state_dict
     from pocketeye.models.architecture import Architecture as Architecture
     from pocketeye.models.architecture import BlockSpec as BlockSpec
     from pocketeye.models.architecture import PlacedBlock as PlacedBlock
@@ -48,6 +46,8 @@ if TYPE_CHECKING:
     from pocketeye.models.tam import TAM as TAM
     from pocketeye.models.tam import create_tam as create_tam
     from pocketeye.models.tam import list_tams as list_tams
+    from pocketeye.models.weights.load import load_checkpoint as load_checkpoint
+    from pocketeye.models.weights.load import read_state_dict as read_state_dict
 
 # Module -> what it holds. The first ones are data, and come without torch.
 _DATA = {
@@ -59,7 +59,7 @@ _NETWORKS = {
     "_count": ("Counts", "count"),
     "_create": ("build_network", "create_model", "list_models"),
     "_fuse": ("fuse",),
-    "_weights": ("load_checkpoint", "read_state_dict"),
+    "weights.load": ("load_checkpoint", "read_state_dict"),
     "backbones.casvit": ("CASViT",),
     "backbones.fbnet": ("FBNet",),
     "backbones.vit": ("PlainViT",),

@@ -15,17 +15,9 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import own_models
-from pocketeye.models._weights import (
-    backbone_state_dict,
-    classes_in,
-    head_names,
-    load_checkpoint,
-    read_state_dict,
-)
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones import fbnet
 from pocketeye.models.backbones.packaged import PACKAGED
-from pocketeye.models.described import read_fields
 from pocketeye.models.reference import (
     ArchitectureFile,
     Named,
@@ -35,6 +27,14 @@ from pocketeye.models.reference import (
 )
 from pocketeye.models.size import sides
 from pocketeye.models.task import CLASSIFY
+from pocketeye.models.weights.described import read_fields
+from pocketeye.models.weights.load import (
+    backbone_state_dict,
+    classes_in,
+    head_names,
+    load_checkpoint,
+    read_state_dict,
+)
 from pocketeye.reading import Channels, Classes
 from pocketeye.runs import ARCHITECTURE, BEST, MODEL
 

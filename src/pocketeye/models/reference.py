@@ -15,10 +15,10 @@ import timm
 
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models._registry import own_models
-from pocketeye.models.bundled import bundled_run, bundled_runs
-from pocketeye.models.described import task_in
 from pocketeye.models.tam.create import list_tams
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task
+from pocketeye.models.weights.bundled import bundled_run, bundled_runs
+from pocketeye.models.weights.described import task_in
 from pocketeye.reading import can_exist
 from pocketeye.runs import ARCHITECTURE, BEST, DENSE_MANIFEST, MANIFEST, MODEL
 

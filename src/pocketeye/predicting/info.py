@@ -15,8 +15,8 @@ from pocketeye.data.transforms.transforms import (
     build_transform,
     default_stats,
 )
-from pocketeye.models.described import Description, Share, Spread, require_length
 from pocketeye.models.task import CLASSIFY, Task
+from pocketeye.models.weights.described import Description, Share, Spread, require_length
 from pocketeye.reading import Channels, Classes, Pixels, Range
 
 # A crop of a hundredth of the image is as good as none, and a network sees no more than all of it.

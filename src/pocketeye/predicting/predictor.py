@@ -17,10 +17,10 @@ from pocketeye.devices import Device, resolve_device
 from pocketeye.errors import InvalidValue, require_range
 from pocketeye.models import create_model, load_checkpoint
 from pocketeye.models._create import create_for_checkpoint
-from pocketeye.models.bundled import bundled_runs
 from pocketeye.models.input_size import require_size
 from pocketeye.models.reference import ArchitectureFile, ArtifactFolder, Run, expect
 from pocketeye.models.task import CLASSIFY
+from pocketeye.models.weights.bundled import bundled_runs
 from pocketeye.predicting.class_names import (
     NUM_IMAGENET,
     imagenet_classes,

@@ -11,7 +11,7 @@ from typing import Any
 from pocketeye.errors import InvalidValue, nearest
 from pocketeye.latency.record import FiledRecord, by_setup, origin, records_in
 from pocketeye.models._cards import Card, card_for, counted
-from pocketeye.models.bundled import bundled_card, bundled_run, bundled_runs
+from pocketeye.models.weights.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.text import human_count, text_table
 from pocketeye.verbs._card_text import top1_notes, top1_text, wrapped
 from pocketeye.verbs._packaged import PackagedRow, packaged_rows, packaged_table

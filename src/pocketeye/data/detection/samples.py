@@ -25,9 +25,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pocketeye.data.detection.objects import Objects
+from pocketeye.data.files.annotations.shapes import outline_mask
 from pocketeye.data.files.decode import decode_as
 from pocketeye.data.files.problems import Problems, require_some
-from pocketeye.data.files.shapes import outline_mask
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
@@ -229,7 +229,7 @@ def detection_layout(root: Path) -> str | None:
     """Return which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
     from pocketeye.data.detection.voc import is_voc
     from pocketeye.data.detection.yolo_yaml import yaml_of
-    from pocketeye.data.files.coco_json import jsons_of
+    from pocketeye.data.files.annotations.coco_json import jsons_of
 
     if root.is_file():
         return {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(root.suffix.lower())
@@ -244,7 +244,7 @@ def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
     """Return what ``split`` can be; (None,) for a set that is not split."""
     from pocketeye.data.detection.voc import voc_splits
     from pocketeye.data.detection.yolo_yaml import yolo_splits
-    from pocketeye.data.files.coco_json import coco_splits
+    from pocketeye.data.files.annotations.coco_json import coco_splits
 
     splits = {"coco": coco_splits, "voc": voc_splits, "yolo": yolo_splits}[layout]
     return splits(Path(root)) or (None,)

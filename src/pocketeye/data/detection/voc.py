@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
+from pocketeye.data.files.annotations.scalars import read_flag
 from pocketeye.data.files.decode import (
     SUFFIXES,
     UnreadableImage,
@@ -19,7 +20,6 @@ from pocketeye.data.files.decode import (
 from pocketeye.data.files.foreign_paths import ListedNames
 from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.scalars import read_flag
 from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.data.files.text_files import files_in, read_lines

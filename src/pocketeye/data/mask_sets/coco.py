@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.coco_json import (
+from pocketeye.data.files.annotations.coco_json import (
     image_flaw,
     image_folder,
     json_of,
     read_coco,
     said_size,
 )
+from pocketeye.data.files.annotations.shapes import flaw, polygon_mask, runs_mask, runs_of
 from pocketeye.data.files.decode import no_comments
 from pocketeye.data.files.foreign_paths import SetFiles, missing_text
 from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.shapes import flaw, polygon_mask, runs_mask, runs_of
 
 
 class CocoReader:

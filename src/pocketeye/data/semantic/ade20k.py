@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pocketeye.data.files.mask_pairs import by_stem
+from pocketeye.data.files.annotations.mask_pairs import by_stem
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import splits_among
 from pocketeye.data.files.text_files import read_lines

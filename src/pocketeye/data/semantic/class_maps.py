@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.scalars import read_id
+from pocketeye.data.files.annotations.scalars import read_id
 from pocketeye.data.files.text_files import read_yaml_as_written
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 

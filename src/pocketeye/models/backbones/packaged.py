@@ -98,8 +98,8 @@ class PackagedWeights:
         import timm  # whoever only lists the packages has no use for torch
         import torch
 
-        from pocketeye.models._weights import read_state_dict
         from pocketeye.models.backbones.efficientnet_keys import checkpoint_filter_fn
+        from pocketeye.models.weights.load import read_state_dict
 
         with torch.device("meta"):  # names and shapes are all that is compared
             network = timm.create_model(self.name)

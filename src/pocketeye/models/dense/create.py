@@ -10,9 +10,9 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models._create import build_network, create_model
-from pocketeye.models._weights import backbone_state_dict
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.backbone import STRIDES, DenseBackbone, NormMode
+from pocketeye.models.weights.load import backbone_state_dict
 
 
 def create_backbone(

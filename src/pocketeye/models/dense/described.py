@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.models._weights import load_checkpoint
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.dense.backbone import NormMode
 from pocketeye.models.dense.detection import create_detector
@@ -22,8 +21,9 @@ from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
-from pocketeye.models.described import Description, Share, Spread, require_length
 from pocketeye.models.task import DENSE, Task
+from pocketeye.models.weights.described import Description, Share, Spread, require_length
+from pocketeye.models.weights.load import load_checkpoint
 from pocketeye.reading import Channels, Pixels
 from pocketeye.runs import BEST
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from pocketeye.errors import MissingFile
-from pocketeye.models.bundled import weights_at
-from pocketeye.models.described import Description
 from pocketeye.models.tam.create import create_tam
 from pocketeye.models.tam.tam import TAM
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK, Task
+from pocketeye.models.weights.bundled import weights_at
+from pocketeye.models.weights.described import Description
 from pocketeye.reading import Pixels
 from pocketeye.runs import BEST
 

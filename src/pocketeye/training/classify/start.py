@@ -11,8 +11,8 @@ from torch import nn
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models import create_model, load_checkpoint
-from pocketeye.models._weights import classes_in, head_names, read_state_dict
 from pocketeye.models.reference import Run, resolve
+from pocketeye.models.weights.load import classes_in, head_names, read_state_dict
 from pocketeye.training.classify.recipe import ClassifyRecipe
 
 

@@ -19,15 +19,15 @@ from pocketeye.training.classify.distill import Teacher, distilled_loss
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.engine.judging import shares
 from pocketeye.training.engine.optim import create_optimizer
+from pocketeye.training.engine.reporting.judging import shares
 
 
 class ClassificationTask(AveragedTask):
     """Train ``model`` on batches of (``(N, C, S, S)`` float32, ``(N,)`` int64).
 
     Logs ``train/loss``, ``lr`` (largest of the epoch), ``val/loss`` and ``val/top1`` (0 to 1),
-    and the shares of :mod:`pocketeye.training.engine.judging`. With
+    and the shares of :mod:`pocketeye.training.engine.reporting.judging`. With
     ``ema_decay`` the averaged weights are validated. With a teacher ``train/loss`` is the blend; the
     second head of a student that has one learns from the teacher, else the only one from both.
 

@@ -23,7 +23,7 @@ from pocketeye.results.masks import Masks
 from pocketeye.results.result import save_image
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
-from pocketeye.training.engine.judging import SURE
+from pocketeye.training.engine.reporting.judging import SURE
 
 
 class SaveDenseImage(Callback):

@@ -24,7 +24,7 @@ from pocketeye.training.dense.optim import make_dense_optimizer
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
 from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.engine.judging import NUM_FOUND, NUM_OBJECTS, SURE, shares
+from pocketeye.training.engine.reporting.judging import NUM_FOUND, NUM_OBJECTS, SURE, shares
 
 MASK_THRESHOLD = 0.5  # a pixel is the object's where that is likelier than not
 _DRAWN = 8  # images of a validation: two rows of four
@@ -71,7 +71,7 @@ class DetectionTask(DenseTraining):
 
     Logs ``train/loss`` and its parts, ``val/ap`` and ``val/ap50`` (COCO's, 0 to 1): of boxes, and for
     ``instance`` of masks, with ``val/box_ap`` beside them; nan where no object is true. Beside them the
-    numbers of objects of :mod:`pocketeye.training.engine.judging`.
+    numbers of objects of :mod:`pocketeye.training.engine.reporting.judging`.
     """
 
     val: DetectionSet

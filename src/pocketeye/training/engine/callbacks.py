@@ -19,7 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.models.saved import save_weights
+from pocketeye.models.weights.saved import save_weights
 from pocketeye.outputs import cannot_write
 from pocketeye.runs import BEST, CHECKPOINT, LAST, MODEL, RunFolder
 from pocketeye.training.engine.averaging import AveragedTask

@@ -14,7 +14,7 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models.saved import checksum
+from pocketeye.models.weights.saved import checksum
 from pocketeye.outputs import write_whole
 from pocketeye.runs import CHECKPOINT, RunFolder
 

@@ -31,11 +31,11 @@ from pocketeye.runs import (
 from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.engine.before import require_trainable
 from pocketeye.training.engine.callbacks import SaveWeights
-from pocketeye.training.engine.figures import save_curves
-from pocketeye.training.engine.judging import best_row, chance_of, doubts_of_training
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
 from pocketeye.training.engine.recipe import Recipe
-from pocketeye.training.engine.tensorboard import TensorBoardLog
+from pocketeye.training.engine.reporting.figures import save_curves
+from pocketeye.training.engine.reporting.judging import best_row, chance_of, doubts_of_training
+from pocketeye.training.engine.reporting.tensorboard import TensorBoardLog
 
 
 @dataclass(frozen=True, kw_only=True)

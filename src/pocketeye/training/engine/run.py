@@ -15,7 +15,7 @@ from pocketeye.devices import Device, is_first_process
 from pocketeye.runs import CHECKPOINT, RunFolder
 from pocketeye.training.engine.fit import FitResult
 from pocketeye.training.engine.recipe import Recipe, TrainPrecision
-from pocketeye.training.engine.tensorboard import require_tensorboard
+from pocketeye.training.engine.reporting.tensorboard import require_tensorboard
 
 
 class RunOptions(TypedDict, total=False):

@@ -14,10 +14,10 @@ from pocketeye.data.clips.clips import ClipSource
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import normalise
 from pocketeye.models import create_model, load_checkpoint
-from pocketeye.models._weights import read_state_dict
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.models.tam.checkpoints import initialize
 from pocketeye.models.tam.described import weights_in
+from pocketeye.models.weights.load import read_state_dict
 
 _MEASURED_CLIPS = 32  # the statistics of 64 clips differ from those of 32 by 2 % at most (Lite0)
 

@@ -17,7 +17,7 @@ from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM, BackboneTrunk
 from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.engine.judging import NUM_OBJECTS
+from pocketeye.training.engine.reporting.judging import NUM_OBJECTS
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss

@@ -11,10 +11,10 @@ import torch
 from rich.markup import escape
 
 from pocketeye.models import RawProposals, RawRetinaNet, RawSemantic, count
-from pocketeye.models.bundled import BundledCard, bundled_card
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
 from pocketeye.models.dense.retinanet import RetinaNet
+from pocketeye.models.weights.bundled import BundledCard, bundled_card
 from pocketeye.runs import RESULT, read_json
 from pocketeye.text import human_count, human_percent, human_seconds
 from pocketeye.verbs._card_text import wrapped

@@ -13,9 +13,9 @@ from rich.markup import escape
 from torch.utils.flop_counter import FlopCounterMode
 
 from pocketeye.models import TAM, Card, create_tam
-from pocketeye.models.described import read_fields
 from pocketeye.models.reference import Reference, Run
 from pocketeye.models.tam.described import TrackerDescription
+from pocketeye.models.weights.described import read_fields
 from pocketeye.runs import BEST, RESULT
 from pocketeye.text import human_bytes, human_count, human_seconds
 from pocketeye.verbs._card_text import published_table, wrapped

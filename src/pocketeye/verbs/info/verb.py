@@ -18,9 +18,9 @@ from pocketeye.models import (
     card_for,
     count,
 )
-from pocketeye.models.bundled import BundledCard, bundled_card
 from pocketeye.models.reference import ArtifactFolder, Named, Run, TimmName, resolve
 from pocketeye.models.size import Size, sides, size_text
+from pocketeye.models.weights.bundled import BundledCard, bundled_card
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
 from pocketeye.verbs._card_text import published_table, wrapped

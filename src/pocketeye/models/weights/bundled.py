@@ -15,7 +15,7 @@ from pocketeye.reading import make, read_yaml, reading
 from pocketeye.runs import BEST, CARD, MODEL
 
 # Beside the code and not in a cache: what comes along works without a network.
-_FOLDER = Path(__file__).resolve().parents[1] / "weights"
+_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pocketeye.data.files.annotations.scalars import read_flag, read_id, read_number
+from pocketeye.data.files.annotations.shapes import read_outline
 from pocketeye.data.files.decode import UnreadableImage, header_size, upright_size
 from pocketeye.data.files.foreign_paths import find_inside
 from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.scalars import read_flag, read_id, read_number
-from pocketeye.data.files.shapes import read_outline
 from pocketeye.data.files.splits import known_split, split_in
 from pocketeye.data.files.text_files import files_in
 from pocketeye.errors import InvalidValue, MissingFile
@@ -74,8 +74,9 @@ def read_coco(file: Path, problems: Problems) -> dict[str, Any]:
     """Read the content of a json, its values as COCO means them.
 
     Ids are whole numbers, or text that is none; ``iscrowd`` is a bool; boxes, areas and outlines are
-    numbers (outlines as :func:`pocketeye.data.files.shapes.read_outline` makes them), whatever kind of
-    value they were written as. What cannot be read so stays as it is, for the reader to name.
+    numbers (outlines as :func:`pocketeye.data.files.annotations.shapes.read_outline` makes them),
+    whatever kind of value they were written as. What cannot be read so stays as it is, for the
+    reader to name.
 
     Raises:
         InvalidValue: no json, without the lists ``images`` and ``annotations``, or with ids of two

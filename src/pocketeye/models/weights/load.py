@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import filter_of
-from pocketeye.models.bundled import weights_at
-from pocketeye.models.saved import check_saved
+from pocketeye.models.weights.bundled import weights_at
+from pocketeye.models.weights.saved import check_saved
 from pocketeye.reading import require_bounded, require_file
 
 # EMA first: it is what was evaluated, in timm's checkpoints as in the official ones.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye.data.files.annotations.scalars import read_id, read_number
 from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.scalars import read_id, read_number
 from pocketeye.errors import InvalidValue
 from pocketeye.results.rle import decode_crop, expand
 

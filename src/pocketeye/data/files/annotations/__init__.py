@@ -1,0 +1,1 @@
+"""Annotations as files write them: boxes and masks of COCO, polygons, run lengths, pairs of files."""

@@ -1,0 +1,1 @@
+"""Weights on disk: reading them, writing them, what lies beside them, and those that come along."""

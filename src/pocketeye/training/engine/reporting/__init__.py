@@ -1,0 +1,1 @@
+"""What a run tells: its figures, its report, its numbers for TensorBoard, and whether to trust them."""
