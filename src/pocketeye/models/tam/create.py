@@ -52,8 +52,8 @@ class TAMSpec:
     memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
     with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` and
     ``session_rule`` are those of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's
-    map as well, with ``matching`` masks are carried along by likeness as well, with ``target`` the object
-    is told from its surroundings by regression (which needs ``details``).
+    map as well, with ``matching`` masks are carried along by likeness as well, with ``target`` the
+    object is told from its surroundings by regression (which needs ``details``).
     """
 
     trunk: ViTSpec | str
