@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
 _DATA = Path(os.environ.get("POCKETEYE_DATA", Path(__file__).parents[2] / "shared" / "datasets"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collections, which took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(2000, 10, 10)  # Python's own 700 is for programs that allocate little
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # for libraries that look for leaks at the end
 
 
 @pytest.fixture
