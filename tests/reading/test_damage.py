@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from tests.reading.damage import DEEP, LIGHT, damaged_bytes, damaged_tree, refusal
 from tests.reading.samples import SAMPLES, Sample
 
-
 tries = pytest.mark.parametrize(
     "tries", [LIGHT, pytest.param(DEEP, marks=pytest.mark.slow)], ids=["light", "deep"]
 )
