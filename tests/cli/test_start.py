@@ -63,11 +63,25 @@ def test_help_of_every_verb_without_torch() -> None:
     assert not loaded_after(code).intersection(HEAVY)
 
 
-def test_timm_knows_our_networks_whichever_is_imported_first() -> None:
-    code = "{}\nimport {}, {}\nassert timm.is_model('casvit_xs') and timm.is_model('fbnet_c')"
-    assert "timm" not in loaded_after("import pocketeye")
-    for first, second in (("pocketeye", "timm"), ("timm", "pocketeye")):
-        assert "timm" in loaded_after(code.format("", first, second))
+def test_the_package_alone_loads_neither_networks_nor_videos() -> None:
+    assert not loaded_after("import pocketeye").intersection((*HEAVY, "av"))
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import pocketeye, timm",
+        # The order of all tests of networks, in this process.
+        pytest.param("import timm, pocketeye", marks=pytest.mark.slow),
+    ],
+)
+def test_timm_knows_our_networks_whichever_is_imported_first(imports: str) -> None:
+    loaded = loaded_after(
+        f"{imports}\nassert timm.is_model('casvit_xs') and timm.is_model('fbnet_c')\n"
+        "import pocketeye.runtimes"
+    )
+    assert "timm" in loaded
+    assert not loaded.intersection(("onnx", "onnxruntime", "matplotlib")), "of no use until exports"
 
 
 def test_every_verb_is_in_a_group_and_has_an_example(capsys) -> None:

@@ -54,16 +54,14 @@ def _read_all(data: ImageSet) -> list[bytes]:
     return [data.read(i).image.tobytes() for i in range(len(data))]
 
 
-@pytest.mark.parametrize("layout", ["shards", "parquet"])
-def test_other_processes_read_the_same(layout: str, tmp_path: Path) -> None:
-    if layout == "shards":
-        write_tar(tmp_path / "train.tar", samples(0, 9))
-    else:
-        write_parquet(tmp_path / "train.parquet", [(encoded(i), i % 2) for i in range(9)], None)
-    data = load_images(tmp_path, memory_bytes=100)
-    here = _read_all(data)  # also fills what is kept
+def test_other_processes_read_the_same(tmp_path: Path) -> None:
+    write_tar(tmp_path / "shards" / "train.tar", samples(0, 9))
+    rows = [(encoded(i), i % 2) for i in range(9)]
+    write_parquet(tmp_path / "parquet" / "train.parquet", rows, None)
+    sets = [load_images(tmp_path / name, memory_bytes=100) for name in ("shards", "parquet")]
+    here = [_read_all(data) for data in sets]  # also fills what is kept
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_read_all, (data,)) == here
+        assert pool.map(_read_all, sets) == here
 
 
 def test_parquet_is_not_read_at_the_start(tmp_path: Path) -> None:

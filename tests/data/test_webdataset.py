@@ -185,14 +185,14 @@ def test_names_of_shards(tmp_path: Path) -> None:
 def test_index_is_small(tmp_path: Path) -> None:
     import tracemalloc
 
-    write_tar(tmp_path / "train.tar", samples(0, 4000, classes=10))
+    write_tar(tmp_path / "train.tar", samples(0, 1500, classes=10))
     tracemalloc.start()
     try:
         train = load_images(tmp_path, memory_bytes=10)
         size, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(train) == 3200
-    assert size < 4000 * 120
-    assert peak < 4000 * 400
-    assert len(pickle.dumps(train)) < 4000 * 80
+    assert len(train) == 1200
+    assert size < 1500 * 120
+    assert peak < 1500 * 400
+    assert len(pickle.dumps(train)) < 1500 * 80

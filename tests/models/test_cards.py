@@ -1,16 +1,15 @@
 """Cards: complete, well formed, and of the networks they speak of."""
 
-import functools
 import runpy
 from pathlib import Path
 
 import pytest
 import torch
-from timm.utils.model import reparameterize_model
 
 from pocketeye import models
-from pocketeye.models import Cost, _cards, card_for, cards, count
+from pocketeye.models import Cost, _cards, card_for, cards
 from pocketeye.models.tam.checkpoints import PUBLISHED
+from tests.models.counting import counts_of
 
 ROOT = Path(__file__).parents[2]
 CARDS = cards()
@@ -18,22 +17,11 @@ OWN = models.list_models()
 TRACKERS = models.list_tams()
 
 
-@functools.cache
 def counted(name: str, form: str, size: int) -> models.Counts:
+    if name not in TRACKERS:
+        return counts_of(name, size, form)
     with torch.device("meta"):
-        if name in TRACKERS:
-            return _counted_tracker(name)
-        if form == "two heads":
-            module = models.create_model(name, distilled=True)
-        else:
-            module = models.create_model(name)
-    if form == "merged":
-        module = reparameterize_model(module.to_empty(device="cpu"))
-    return count(module, (3, size, size))
-
-
-def _counted_tracker(name: str) -> models.Counts:
-    params = sum(p.numel() for p in models.create_tam(name).parameters())
+        params = sum(p.numel() for p in models.create_tam(name).parameters())
     return models.Counts(macs=0, params=params, weights=0)
 
 

@@ -15,11 +15,12 @@ from pocketeye.models.dense.resize import AnyShapeTransform
 from pocketeye.models.dense.roi_heads import AlignedRoIAlign, mask_targets
 
 NANO = "fbnet_96_035_1"
+MOST = 12  # objects of an image; a hundred masks take most of a second
 
 
 def make(name: str, num_classes: int = 3, backbone: str = NANO, **kwargs):
     torch.manual_seed(0)
-    sizes = {"min_size": 96, "max_size": 128, "fpn_channels": 32}
+    sizes = {"min_size": 96, "max_size": 128, "fpn_channels": 32, "detections_per_img": MOST}
     return create_detector(name, backbone, num_classes, **{**sizes, **kwargs})
 
 
@@ -84,7 +85,7 @@ def test_boxes_are_of_the_image_as_it_came(name):
         found = model(images())
     for row, image in zip(found, images(), strict=True):
         height, width = image.shape[1:]
-        assert 0 < len(row["boxes"]) <= 100
+        assert 0 < len(row["boxes"]) <= MOST
         assert row["boxes"].min() >= 0
         assert row["boxes"][:, 2].max() <= width + 1e-3
         assert row["boxes"][:, 3].max() <= height + 1e-3
@@ -207,8 +208,10 @@ def test_mask_targets_are_crops_of_the_right_mask():
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_half_precision_keeps_boxes_exact(name):
-    # bfloat16 is slow on a CPU: one image, few masks
-    model = make(name, fpn_channels=16, detections_per_img=4).train()
+    # bfloat16 is slow on a CPU: one small image, few masks
+    model = make(name, fpn_channels=16, detections_per_img=4, min_size=48, max_size=64).train()
+    if name == "mask_rcnn":
+        model.roi_heads.fg_bg_sampler.batch_size_per_image = 32
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model(images()[:1], targets()[:1])
     assert all(torch.isfinite(loss) and loss.dtype == torch.float32 for loss in losses.values())

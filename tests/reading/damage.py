@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from pocketeye.data.files.decode import UnreadableImage
 from pocketeye.errors import UserError
 
-# The same tries in every run; few, as there are thirty kinds of files.
+# The same tries in every run; few, as there are thirty kinds of files. The slow tests try more.
 LIGHT = settings(
     max_examples=20, derandomize=True, database=None, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
+DEEP = settings(LIGHT, max_examples=100)
 ODD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 1.5, -0.5, 1e308, 2**63, 10**30, math.nan, math.inf, -math.inf, "",
     "x", "nan", "no", "\ud800", "a\0b", "../../outside.png",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
-from tests.reading.damage import LIGHT, damaged_bytes, damaged_tree, refusal
+from tests.reading.damage import DEEP, LIGHT, damaged_bytes, damaged_tree, refusal
 from tests.reading.samples import SAMPLES, Sample
+
+tries = pytest.mark.parametrize(
+    "tries", [LIGHT, pytest.param(DEEP, marks=pytest.mark.slow)], ids=["light", "deep"]
+)
 
 
 def read(sample: Sample, folder: Path, content: bytes) -> None:
@@ -39,11 +43,14 @@ def test_the_sound_file_is_read(name: str, folders: dict[str, Path]) -> None:
         assert said is None or "cannot resume" in said, said  # another run, whatever its file
 
 
+@tries
 @pytest.mark.parametrize("name", [n for n, s in SAMPLES.items() if not isinstance(s.content, str)])
-def test_a_damaged_value_is_one_sentence(name: str, folders: dict[str, Path]) -> None:
+def test_a_damaged_value_is_one_sentence(
+    name: str, tries: settings, folders: dict[str, Path]
+) -> None:
     sample = SAMPLES[name]
 
-    @LIGHT
+    @tries
     @given(damaged_tree(sample.content))
     def check(text: str) -> None:
         read(sample, folders[name], text.encode())
@@ -51,11 +58,14 @@ def test_a_damaged_value_is_one_sentence(name: str, folders: dict[str, Path]) ->
     check()
 
 
+@tries
 @pytest.mark.parametrize("name", SAMPLES)
-def test_damaged_bytes_are_one_sentence(name: str, folders: dict[str, Path]) -> None:
+def test_damaged_bytes_are_one_sentence(
+    name: str, tries: settings, folders: dict[str, Path]
+) -> None:
     sample = SAMPLES[name]
 
-    @LIGHT
+    @tries
     @given(damaged_bytes(sample.text.encode()))
     def check(content: bytes) -> None:
         read(sample, folders[name], content)

@@ -7,6 +7,7 @@ from pocketeye import models
 from pocketeye.models._cards import counted
 from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.verbs.info.trackers import counted_parts
+from tests.models.counting import counts_of
 
 
 def test_every_network_is_known() -> None:
@@ -18,9 +19,10 @@ def test_every_network_is_known() -> None:
 def test_networks(name: str) -> None:
     with torch.device("meta"):
         network = models.create_model(name)
-    shape = tuple(network.pretrained_cfg["input_size"])
-    counts = models.count(network, shape)
-    expected = {"params": counts.params, "macs": counts.macs, "input_size": shape[-1]}
+    _, size, width = network.pretrained_cfg["input_size"]
+    assert size == width
+    counts = counts_of(name, size)
+    expected = {"params": counts.params, "macs": counts.macs, "input_size": size}
     assert counted()["networks"][name] == expected
 
 

@@ -41,7 +41,7 @@ def reference(mask: np.ndarray, max_area: int, *, holes: bool) -> np.ndarray:
 SHAPES = st.tuples(st.integers(1, 18), st.integers(1, 18))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     SHAPES.flatmap(lambda s: arrays(np.bool_, s, fill=st.booleans())),
     st.sampled_from([0, 1, 2, 5, 30, 400]),

@@ -31,11 +31,6 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def tracker() -> Tracker:
-    return make_tracker()
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("plain", [False, True])
 def test_late_objects_in_every_precision(dtype, plain):

@@ -11,16 +11,11 @@ from PIL import ImageShow
 
 from pocketeye.models.tam import MemoryRule, Pooling
 from pocketeye.results import CompactMask
-from pocketeye.tracking import Session, Tracker
+from pocketeye.tracking import Session
 from tests.tracking.trackers import HEIGHT, WIDTH, make_tracker, moving
 
 A, B, C = [[30, 40]], [[90, 20]], [[60, 60]]
 FRAMES = moving(24)
-
-
-@pytest.fixture(scope="module")
-def tracker() -> Tracker:
-    return make_tracker()
 
 
 def logits_of(session: Session, object_id: int = 1, **where: int) -> dict[int, np.ndarray]:
@@ -64,13 +59,13 @@ def test_plain_path_says_the_same(pooling):
     tracker = make_tracker(pooling)
     found = {}
     for plain in (False, True):
-        with tracker.open(FRAMES[:14], plain=plain) as session:
+        with tracker.open(FRAMES[:11], plain=plain) as session:
             session.add(1, frame=0, points=A)
             session.add(2, frame=0, box=[70, 5, 110, 40])
             session.add(3, frame=4, points=C)  # of another length of memory
             rows = list(session.run())
-            session.add(2, frame=11, points=B, labels=[0])
-            rows += list(session.run(start=11))
+            session.add(2, frame=9, points=B, labels=[0])
+            rows += list(session.run(start=9))
             found[plain] = np.concatenate([r.logits for r in rows])
     assert found[False].shape == found[True].shape
     for got, want in zip(found[False], found[True], strict=True):
@@ -244,7 +239,7 @@ def test_removal_leaves_the_others_alone(tracker):
             session.add(2, frame=0, points=B)
             session.add(3, frame=0, points=C)
             rows = []
-            for r in session.run(stop=12):
+            for r in session.run(stop=9):
                 rows.append(r.logits[[r.ids.index(1), r.ids.index(3)]])
                 if remove and r.frame == 4:
                     session.remove(2)

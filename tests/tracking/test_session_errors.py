@@ -11,16 +11,11 @@ import torch
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, UserError
 from pocketeye.models.tam.checkpoints import PUBLISHED
 from pocketeye.tracking import Tracker, load_tracker
-from tests.tracking.trackers import HEIGHT, WIDTH, make_tracker, moving
+from tests.tracking.trackers import HEIGHT, WIDTH, moving
 
 FRAMES = moving(6)
 POINT = [[30, 40]]
 MASK = np.ones((HEIGHT, WIDTH), bool)
-
-
-@pytest.fixture(scope="module")
-def tracker() -> Tracker:
-    return make_tracker()
 
 
 @pytest.mark.parametrize(

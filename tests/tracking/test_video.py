@@ -75,6 +75,7 @@ def test_any_frame_is_that_of_reading_in_order(tmp_path, name, how):
             assert np.array_equal(video[index], frames[index]), index
 
 
+@pytest.mark.slow
 def test_frames_of_real_footage(datasets):
     """B-frames, 250 frames between keyframes."""
     with open_video(datasets / "videos" / "01_dog.mp4") as video:
@@ -148,7 +149,7 @@ def test_files_of_each_codec_are_entered_at_their_keyframes(tmp_path, codec, suf
 
 
 def test_a_long_video_is_never_in_memory(tmp_path):
-    count = 800  # forty times what the cache may hold
+    count = 400  # twenty times what the cache may hold
     path = write_clip(tmp_path / "long.mp4", count)
     with open_video(path) as video:
         video._cache._max_bytes = 20 * 96 * 64 * 3

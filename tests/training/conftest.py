@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pocketeye.data import ImageSet, load_images
+from tests.conftest import coarse_figures
 
 
 class TinyNet(nn.Module):
@@ -30,6 +34,13 @@ class TinyNet(nn.Module):
 def tiny_net(seed: int = 0, **kwargs: int) -> TinyNet:
     torch.manual_seed(seed)
     return TinyNet(**kwargs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Figures are coarse but in modules that test them."""
+    with nullcontext() if getattr(request.module, "FIGURES", False) else coarse_figures():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -51,14 +51,22 @@ class FixedPrompts:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["mask", "click", "box"])
-@pytest.mark.parametrize("corrected", [(), (0,), (0, 3)])
-@pytest.mark.parametrize("rule", [MemoryRule.RECENT, MemoryRule.VISIBLE])
+@pytest.mark.parametrize(
+    ("kind", "corrected", "rule"),
+    [  # every pair of them; a mask is not corrected
+        ("mask", (), MemoryRule.RECENT),
+        ("mask", (), MemoryRule.VISIBLE),
+        ("click", (), MemoryRule.RECENT),
+        ("click", (0,), MemoryRule.RECENT),
+        ("click", (0, 3), MemoryRule.VISIBLE),
+        ("box", (), MemoryRule.VISIBLE),
+        ("box", (0,), MemoryRule.VISIBLE),
+        ("box", (0, 3), MemoryRule.RECENT),
+    ],
+)
 def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected, rule):
     monkeypatch.setattr(model, "memory_rule", rule)
     monkeypatch.setattr(model, "session_rule", rule)
-    if kind == "mask" and corrected:
-        pytest.skip("a mask is not corrected")
     batch = tiny_batch(2, NUM_FRAMES)
     prompts = FixedPrompts(monkeypatch)
     torch.manual_seed(0)

@@ -50,6 +50,8 @@ def test_a_detector(tmp_path: Path, task: DenseTask) -> None:
     predictor = open_dense_predictor(write_run(tmp_path / "run", task), device="cpu")
     assert isinstance(predictor, TorchDensePredictor)
     assert predictor.description.category_ids == (5, 7)
+    if task == "instance":
+        predictor.network.roi_heads.detections_per_img = 20  # type: ignore[union-attr, assignment]
     images = [np.asarray(photo(0)), np.asarray(photo(1, (50, 80)))]
     first, second = predictor.predict(images)
     for result, image in ((first, images[0]), (second, images[1])):

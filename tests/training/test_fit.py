@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -111,12 +112,15 @@ def fit_everything(
 def test_interrupted_and_continued_equals_uninterrupted(
     tmp_path: Path, digits: Sets, monkeypatch: pytest.MonkeyPatch, train: Callable[..., FitResult]
 ) -> None:
-    whole = train(tmp_path / "whole", digits)
+    usual = CONFIG if train is run_fit else EVERYTHING
+    config = replace(usual, epochs=3, batch_size=32)
+    digits = digits[0].subset(np.arange(128)), digits[1].subset(np.arange(40))
+    whole = train(tmp_path / "whole", digits, config=config)
     stop_at(monkeypatch, 2, 1, KeyboardInterrupt())
-    with pytest.raises(UserError, match=r"epoch 2 of 4 is saved .* --resume"):
-        train(tmp_path / "parts", digits)
+    with pytest.raises(UserError, match=r"epoch 2 of 3 is saved .* --resume"):
+        train(tmp_path / "parts", digits, config=config)
     torch.rand(7)  # the second process has another past
-    parts = train(tmp_path / "parts", digits, resume=True)
+    parts = train(tmp_path / "parts", digits, resume=True, config=config)
     assert (parts.value, parts.best_epoch) == (whole.value, whole.best_epoch)
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
     for name in ("best.safetensors", "last.safetensors"):
@@ -207,6 +211,14 @@ def spoil(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int, what: str) -> 
     monkeypatch.setattr(ClassificationTask, "on_train_batch_end", on_train_batch_end)
 
 
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, digits: Sets) -> Path:
+    """A run of two epochs in which nothing went wrong."""
+    folder = tmp_path_factory.mktemp("good") / "run"
+    run_fit(folder, digits, replace(CONFIG, epochs=2))
+    return folder
+
+
 @pytest.mark.parametrize(
     ("what", "step", "message"),
     [
@@ -221,13 +233,13 @@ def spoil(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int, what: str) -> 
 )
 def test_nan_stops_and_keeps_the_last_good_weights(
     tmp_path: Path,
+    good: Path,
     digits: Sets,
     monkeypatch: pytest.MonkeyPatch,
     what: str,
     step: int,
     message: str,
 ) -> None:
-    run_fit(tmp_path / "good", digits, replace(CONFIG, epochs=2))
     spoil(monkeypatch, 1, step, what)
     with pytest.raises(InvalidValue, match=message):
         run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2))
@@ -240,7 +252,7 @@ def test_nan_stops_and_keeps_the_last_good_weights(
         assert all(torch.equal(value, averaged[key]) for key, value in weights.items())
     assert len(metrics(tmp_path / "run")) == 1
     run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2), resume=True)
-    one, other = (load_file(tmp_path / run / "last.safetensors") for run in ("good", "run"))
+    one, other = (load_file(run / "last.safetensors") for run in (good, tmp_path / "run"))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 

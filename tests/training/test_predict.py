@@ -28,6 +28,7 @@ from pocketeye.predicting.predictor import Predictor, TorchPredictor, info_of, o
 from pocketeye.results.figures import short
 from tests.data.layouts import encoded, samples, write_tar
 
+FIGURES = True
 Sets = tuple[ImageSet, ImageSet]
 
 

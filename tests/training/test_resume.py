@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -39,10 +40,17 @@ def run_fit(path: Path, digits: Sets, config: ClassifyRecipe = CONFIG, **how: bo
     return fit(tiny_net(), *digits, config, run, how.get("resume", False))
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, digits: Sets) -> Path:
+    folder = tmp_path_factory.mktemp("resume") / "run"
+    run_fit(folder, digits)
+    return folder
+
+
 @pytest.fixture
-def finished(tmp_path: Path, digits: Sets) -> Path:
-    run_fit(tmp_path / "run", digits)
-    return tmp_path / "run"
+def finished(tmp_path: Path, trained_once: Path) -> Path:
+    """A finished run that the test may change."""
+    return Path(shutil.copytree(trained_once, tmp_path / "run"))
 
 
 def test_a_run_can_go_on_after_its_last_epoch(finished: Path, digits: Sets) -> None:
@@ -216,7 +224,8 @@ def test_killed_at_any_file_of_the_beginning(
     """Wherever writing stops before the first step, the same command with --resume goes to the end."""
     from pocketeye import outputs
 
-    whole = run_fit(tmp_path / "whole", digits)
+    config = replace(CONFIG, epochs=1)
+    whole = run_fit(tmp_path / "whole", digits, config)
     write, count = outputs.write_whole, []
 
     def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -231,8 +240,9 @@ def test_killed_at_any_file_of_the_beginning(
         for module in ("pocketeye.runs", "pocketeye.results.figures"):
             monkeypatch.setattr(f"{module}.write_whole", stopping)
         with pytest.raises(KeyboardInterrupt):
-            run_fit(tmp_path / f"at{moment}", digits)
-        assert run_fit(tmp_path / f"at{moment}", digits, resume=True).value == whole.value
+            run_fit(tmp_path / f"at{moment}", digits, config)
+        resumed = run_fit(tmp_path / f"at{moment}", digits, config, resume=True)
+        assert resumed.value == whole.value
         files = {path.name for path in (tmp_path / f"at{moment}").iterdir()}
         assert files == {path.name for path in (tmp_path / "whole").iterdir()}
 

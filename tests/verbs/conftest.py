@@ -1,5 +1,6 @@
 """A network small enough to be exported in a second, and one that is trained."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ from pocketeye.models import Architecture, BlockSpec, create_tam
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.verbs.train import train_classifier
 from pocketeye.verbs.train.result import TrainResult
+from tests.conftest import coarse_figures
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures() -> Iterator[None]:
+    """Coarse ones: their own rooms test them."""
+    with coarse_figures():
+        yield
 
 
 @pytest.fixture
