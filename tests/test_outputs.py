@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,23 @@ def test_one_output_has_one_writer(tmp_path: Path, name: str) -> None:
     with held(path):
         pass
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_writer_that_may_wait_gets_its_turn(tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    def second() -> None:
+        with held(tmp_path / "eval.json", wait=True):
+            turns.append("second")
+
+    waiting = threading.Thread(target=second)
+    with held(tmp_path / "eval.json"):
+        waiting.start()
+        waiting.join(0.1)
+        turns.append("first")
+    waiting.join()
+    assert turns == ["first", "second"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["folder", "file.mp4"])

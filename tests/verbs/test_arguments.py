@@ -133,6 +133,9 @@ def test_points_and_boxes_as_numbers() -> None:
         brought("box", np.ones((2, 4)), box)
     with pytest.raises(InvalidType, match=r"point is given as numbers, \(x, y\)"):
         brought("point", 3, points)
+    for nested in ([[]], [[(1, 2), (3, 4)]], [None]):
+        with pytest.raises(InvalidType, match=r"point is given as numbers, \(x, y\)"):
+            brought("point", nested, points)
 
 
 def test_an_argument_that_does_not_exist_is_named_with_the_nearest() -> None:

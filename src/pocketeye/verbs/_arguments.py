@@ -227,7 +227,10 @@ def _places(name: str, value: Any) -> list[str]:
         raise InvalidType(f"{name} is given as numbers, {_PLACES[name]}, got {value!r}")
     if plain and all(isinstance(number, int | float) for number in plain):
         return [_place(name, plain)]
-    return [item if isinstance(item, str) else _places(name, item)[0] for item in plain]
+    listed = [[item] if isinstance(item, str) else _places(name, item) for item in plain]
+    if any(len(texts) != 1 for texts in listed):  # empty, or one level of lists too many
+        raise InvalidType(f"{name} is given as numbers, {_PLACES[name]}, got {value!r}")
+    return [text for (text,) in listed]
 
 
 def _place(name: str, numbers: list[float] | tuple[float, ...]) -> str:
