@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -49,6 +50,12 @@ def test_a_full_disk_leaves_the_old_file_and_says_where(tmp_path: Path) -> None:
         write_atomic(tmp_path / "new", "x" * 1000)
     assert "unchanged" not in str(said.value), "nothing was there before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_no_unicode_is_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    path = write_atomic(tmp_path / "a.json", json.dumps([name, "ü"], ensure_ascii=False))
+    assert json.loads(path.read_text(encoding="utf-8")) == [name, "ü"]
 
 
 def test_what_a_killed_writer_left_is_taken_over(tmp_path: Path) -> None:
