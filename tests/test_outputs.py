@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,12 @@ def test_a_full_disk_leaves_the_old_file_and_says_where(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_that_is_no_unicode_is_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    path = write_atomic(tmp_path / "a.json", json.dumps([name, "ü"], ensure_ascii=False))
+    assert json.loads(path.read_text(encoding="utf-8")) == [name, "ü"]
+
+
 def test_what_a_killed_writer_left_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / ".a.partial").write_text("much longer than what is written now")
     (tmp_path / ".b.partial").write_text("half")
@@ -72,6 +80,23 @@ def test_one_output_has_one_writer(tmp_path: Path, name: str) -> None:
     with held(path):
         pass
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_writer_that_may_wait_gets_its_turn(tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    def second() -> None:
+        with held(tmp_path / "eval.json", wait=True):
+            turns.append("second")
+
+    waiting = threading.Thread(target=second)
+    with held(tmp_path / "eval.json"):
+        waiting.start()
+        waiting.join(0.1)
+        turns.append("first")
+    waiting.join()
+    assert turns == ["first", "second"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["folder", "file.mp4"])

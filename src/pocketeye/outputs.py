@@ -108,15 +108,18 @@ def clean_partials(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes from writing to a file or folder for the length of the block.
 
     Of a folder that exists nothing is seen; beside a file lies ``.NAME.lock`` meanwhile.
 
+    Args:
+        wait: wait until nobody else holds it, for blocks that only write what is there already.
+
     Raises:
         InvalidValue: somebody else holds it, or the lock cannot be written.
     """
-    lock = Lock(path)
+    lock = Lock(path, wait=wait)
     try:
         yield
     finally:
@@ -126,10 +129,10 @@ def held(path: Path) -> Iterator[None]:
 class Lock:
     """See :func:`held`, for writers that begin and end in different functions."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wait: bool = False) -> None:
         self._file = None if path.is_dir() else path.with_name(f".{path.name}.lock")
         try:
-            fd = _locked(self._file or path, wait=False)
+            fd = _locked(self._file or path, wait=wait)
         except OSError as error:
             raise cannot_write(path, error) from error
         if fd is None:

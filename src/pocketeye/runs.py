@@ -22,6 +22,7 @@ import yaml
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import cannot_write, clean_partials, held, write_whole
 from pocketeye.reading import BadField, Kind, make_mapping, pick, read_csv, read_yaml, reading
+from pocketeye.text import is_unicode_text
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
@@ -67,7 +68,9 @@ def write_atomic(path: Path, text: str | bytes, *, sync: bool = True) -> Path:
         InvalidValue: the disk is full or the folder cannot be written (nothing is lost).
     """
     try:
-        write_whole(path, text.encode("utf-8") if isinstance(text, str) else text, sync=sync)
+        # Names of files that are no Unicode are escaped, as JSON has them.
+        data = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
+        write_whole(path, data, sync=sync)
     except OSError as error:
         kept = "what was there before is unchanged" if path.is_file() else ""
         raise cannot_write(path, error, kept) from error
@@ -189,9 +192,11 @@ class RunFolder:
 
         Raises:
             InvalidValue: the folder holds a run and neither flag was given, or weights of no run; or
-                the resumed run had another configuration (the changed keys are named).
+                the resumed run had another configuration (the changed keys are named); or a path in
+                the configuration is not Unicode.
         """
         run = cls(path)
+        _require_unicode(config)
         stored = run.config() if (path / CONFIG).is_file() else None
         if stored is not None and resume:
             run._go_on(stored, _plain(dict(config)))
@@ -329,6 +334,12 @@ def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         name = f"{before}{key}"
         flat |= _flat(item, f"{name}.") if isinstance(item, Mapping) and item else {name: item}
     return flat
+
+
+def _require_unicode(config: Mapping[str, Any]) -> None:
+    for value in _flat(_plain(config)).values():
+        if isinstance(value, str) and not is_unicode_text(value):
+            raise InvalidValue(f"{value!r} is not Unicode, so {CONFIG} cannot hold it: rename it")
 
 
 def _said(value: Any) -> str:

@@ -67,7 +67,7 @@ def text_table(
     right: Sequence[int] = (),
 ) -> list[str]:
     """Lines of an aligned table with a bold header; the columns in ``right`` lean to the right."""
-    grid = [list(header), *[list(row) for row in rows]]
+    grid = [list(header), *[[visible(cell).replace("\n", _HIDDEN) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in grid) for i in range(len(header))]
     lines = []
     for row in grid:
@@ -110,6 +110,23 @@ def inputs_left_out(problems: Sequence[str], most: int = 10) -> list[str]:
         *(f"  {escape(problem)}" for problem in problems[:most]),
         *more,
     ]
+
+
+_HIDDEN = "�"
+_CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), _HIDDEN)
+
+
+def visible(text: str) -> str:
+    """Return a text without control characters but for ``\\n`` and ``\\t``.
+
+    File names and classes may hold some, with which a terminal would do what they say.
+    """
+    return text.translate(_CONTROL)
+
+
+def is_unicode_text(text: str) -> bool:
+    """Tell whether a name can be written into a file of text; names of files may be of any bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def path_end(name: str, most: int) -> str:

@@ -1,11 +1,15 @@
+import io
 import json
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
 from pocketeye.cli import main
+from pocketeye.cli._output import show_error
+from pocketeye.cli._streams import mend_streams
 from pocketeye.cli._verbs import VERBS
 from pocketeye.errors import InvalidValue
 
@@ -181,6 +185,23 @@ def test_streams_without_unicode() -> None:
     assert done.stderr.startswith("error: unknown verb 'n")
     done = pocketeye("train", "detect", "--help", capture_output=True, env=env)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_that_are_no_unicode_or_speak_to_the_terminal(monkeypatch) -> None:
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+        monkeypatch.setattr(sys, name, stream)
+    text = os.fsdecode(b"no image at caf\xe9\x1b[31m")
+    mend_streams()
+    show_error(text, as_json=True)
+    assert json.loads(sys.stdout.buffer.getvalue())["error"] == text
+    assert sys.stderr.buffer.getvalue().decode() == "error: no image at caf\\udce9�[31m\n"
+
+
+def test_interrupted_before_there_is_a_verb(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("pocketeye.cli.app.build_app", Mock(side_effect=KeyboardInterrupt))
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err.startswith("error: interrupted")
 
 
 def test_under_torchrun_one_process_speaks(capsys, monkeypatch):

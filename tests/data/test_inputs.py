@@ -96,6 +96,13 @@ def test_files_folders_and_patterns(folder: Path) -> None:
     assert names(folder / "[1].png") == everything[:1]  # a file before it is a pattern
 
 
+def test_links_that_lead_nowhere_do_not_end_a_folder(folder: Path) -> None:
+    before = names(folder)
+    (folder / "circle.png").symlink_to("circle.png")
+    (folder / "dangling.png").symlink_to("gone.png")
+    assert names(folder) == before
+
+
 def test_names_that_lead_nowhere(folder: Path) -> None:
     (folder / "empty").mkdir()
     missing = [folder / "no.png", folder / "*.bmp", folder / "empty"]

@@ -48,6 +48,25 @@ def test_coco_flags_and_numbers_as_text(tmp_path: Path, flag: object) -> None:
     )
 
 
+def test_coco_categories_without_a_name_of_their_own(tmp_path: Path) -> None:
+    unnamed = ({"id": 1, "name": ""}, {"id": 4, "name": None}, {"id": 6})
+    assert load_detection(write_coco(tmp_path / "un", [row()], categories=unnamed)).classes == (
+        "1", "4", "6",
+    )  # fmt: skip
+    called_as_its_class = (
+        {"id": 0, "name": "cat", "supercategory": "none"},
+        {"id": 1, "name": "cat", "supercategory": "cat"},
+    )
+    found = load_detection(
+        write_coco(tmp_path / "project", [row()], categories=called_as_its_class)
+    )
+    assert (found.classes, found.category_ids) == (("cat",), (1,))
+    assert found.class_counts().tolist() == [1]
+    alike = ({"id": 1, "name": "cat"}, {"id": 7, "name": "cat"})
+    with pytest.raises(InvalidValue, match="two classes are called 'cat'"):
+        load_detection(write_coco(tmp_path / "two", [row()], categories=alike))
+
+
 def test_coco_ids_that_are_all_text(tmp_path: Path) -> None:
     root = write_coco(tmp_path, [], 1)
     image = {"id": "12", "file_name": "001.jpg", "width": "96", "height": "64"}

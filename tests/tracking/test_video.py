@@ -214,6 +214,15 @@ def test_a_file_cut_short_keeps_what_decodes(tmp_path, caplog, name):
     assert expected in caplog.text
 
 
+@pytest.mark.parametrize("name", ["slides.mp4", "slides.mkv"])
+def test_the_last_slide_of_a_show_stays(tmp_path, caplog, name):
+    path = write_clip(tmp_path / name, 3, stamps=[0, 5000, 10_000])
+    with caplog.at_level(logging.WARNING), open_video(path) as video:
+        video[0]
+        assert video.num_frames == 3
+    assert not caplog.text
+
+
 def blank_packets(path: Path, which: Collection[int]) -> None:
     """Overwrite coded frames with zeros."""
     data = bytearray(path.read_bytes())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from lightning.pytorch import Trainer
 from safetensors.torch import load_file
 from torch import nn
+from torch.multiprocessing import ProcessRaisedException
 
 from pocketeye import progress
 from pocketeye.data import ImageSet
@@ -27,7 +29,7 @@ from pocketeye.training.classify.fit import describe, fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
 from pocketeye.training.engine.fit import FitResult
-from pocketeye.training.engine.loop import make_trainer
+from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 from .conftest import TinyNet, tiny_net
 
@@ -181,6 +183,14 @@ def test_batch_of_one_says_what_bn_cannot_do(tmp_path: Path, digits: Sets) -> No
     )
     with pytest.raises(InvalidValue, match=r"one value per channel.*--batch-size 2"):
         fit(network, *digits, config, RunFolder.open(tmp_path / "run", config.to_dict()))
+
+
+def test_batch_of_one_in_two_processes_says_the_same(tmp_path: Path) -> None:
+    # a spawned process hands over its traceback as text
+    told = "Traceback ...\nValueError: Expected more than 1 value per channel when training, got 1"
+    trainer = Mock(fit=Mock(side_effect=ProcessRaisedException(told, 0, 1)))
+    with pytest.raises(InvalidValue, match=r"one value per channel.*--batch-size 2"):
+        fit_resumable(trainer, Mock(), (None, None), RunFolder(tmp_path))
 
 
 def test_damaged_checkpoint(tmp_path: Path, digits: Sets) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -80,6 +81,8 @@ def test_before_a_training(caplog):
         with pytest.raises(InvalidValue, match="single class"):
             require_classes(classes, "pets")
     require_classes(("cat", "dog"), "pets")
+    with pytest.raises(InvalidValue, match=r"'caf\\udce9' of pets is not Unicode"):
+        require_classes(("cat", os.fsdecode(b"caf\xe9")), "pets")
     with pytest.raises(InvalidValue, match="not one annotated object"):
         require_objects(0, 3, "a (train)", "a (val)")
     require_objects(3, 3, "a (train)", "a (val)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -91,6 +92,9 @@ def test_what_differs_deep_inside_is_named_alone(tmp_path: Path) -> None:
         RunFolder.open(tmp_path, changed, resume=True)
     assert "rounds (not set, now 3); search.lr (0.1, now 0.2)" in str(said.value)
     assert "epochs" not in str(said.value)
+    with pytest.raises(InvalidValue, match=r"'d\\udce9t' is not Unicode.*rename it"):
+        RunFolder.open(tmp_path / "new", {"data": {"train": os.fsdecode(b"d\xe9t")}})
+    assert not (tmp_path / "new").exists()
 
 
 def flip(path: Path, place: int) -> None:

@@ -14,7 +14,7 @@ from pocketeye.cli import main
 from pocketeye.cli._source import signature_of
 from pocketeye.cli._verbs import VERBS, source_module
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.verbs._arguments import RANGES, _described, _kinds, accepting, brought
+from pocketeye.verbs._arguments import RANGES, _described, _kinds, _takes_more, accepting, brought
 
 PUBLIC = [name for name in pocketeye.__all__ if pocketeye._PLACES.get(name, "").startswith("verbs")]
 
@@ -83,6 +83,13 @@ def test_text_and_paths_one_and_many(function: str) -> None:
                 assert brought(name, lone, hint) == origin([inner("a/b.jpg")])
             for many in ([Path("a"), "b"], ("a", Path("b"))):
                 assert brought(name, many, hint) == origin([inner("a"), inner("b")])
+            if name != "videos" and not _takes_more(hint):
+                assert brought(name, (text for text in "ab"), hint) == origin(
+                    [inner("a"), inner("b")]
+                )
+                for wrong in (5, b"a", {"a": 1}, ["a", None], [b"a"]):
+                    with pytest.raises(InvalidType, match=f"{name} is a text or a path, or a list"):
+                        brought(name, wrong, hint)
         if not lists and Path in kinds:
             assert brought(name, "a", hint) == brought(name, Path("a"), hint) == Path("a")
             with pytest.raises(InvalidValue, match=name):
@@ -133,6 +140,9 @@ def test_points_and_boxes_as_numbers() -> None:
         brought("box", np.ones((2, 4)), box)
     with pytest.raises(InvalidType, match=r"point is given as numbers, \(x, y\)"):
         brought("point", 3, points)
+    for nested in ([[]], [[(1, 2), (3, 4)]], [None]):
+        with pytest.raises(InvalidType, match=r"point is given as numbers, \(x, y\)"):
+            brought("point", nested, points)
 
 
 def test_an_argument_that_does_not_exist_is_named_with_the_nearest() -> None:

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
+from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.described import DenseTask
+from pocketeye.outputs import held
 from pocketeye.results import Masks
 from pocketeye.verbs.predict.dense import DensePredictResult
 from pocketeye.verbs.predict.verb import predict
@@ -94,6 +96,14 @@ def test_nothing_is_overwritten_unasked(
     assert (tmp_path / "out" / "predict" / "run" / "a.png").is_file()
     assert main(arguments) == 2
     assert main([*arguments, "--overwrite"]) == 0
+
+
+def test_one_output_has_one_writer(tmp_path: Path, photos: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with held(out), pytest.raises(InvalidValue, match="out is being written by another process"):
+        run(tmp_path, "detect", photos, out=out)
+    assert run(tmp_path, "detect", photos, out=out).files == (out, out / "detections.json")
 
 
 def test_images_of_the_same_name_are_numbered(tmp_path: Path, photos: Path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_tam
+from pocketeye.outputs import held
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.verbs import segment as verb
 from pocketeye.verbs.segment import SegmentResult, segment
@@ -35,6 +36,18 @@ def by_colour(monkeypatch) -> None:
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+@pytest.mark.usefixtures("by_colour")
+@pytest.mark.parametrize("name", ["found", "found.png", "found.json"])
+def test_one_output_has_one_writer(photo, tmp_path, name) -> None:
+    out = tmp_path / name
+    if not out.suffix:
+        out.mkdir()
+    with held(out), pytest.raises(InvalidValue, match=f"{name} is being written by another"):
+        segment(photo, box=["57,27,84,54"], out=out)
+    assert segment(photo, box=["57,27,84,54"], out=out).files
+    assert not list(tmp_path.rglob(".*"))
 
 
 @pytest.mark.usefixtures("by_colour")

@@ -186,6 +186,8 @@ def test_a_frame_with_its_coordinates(folder: Path, tmp_path: Path, monkeypatch)
     assert result.next_commands() == [f"pocketeye track {folder} --frame 2 --point X,Y"]
     with pytest.raises(InvalidValue, match="no frame 7"):
         track(str(folder), frame=7, show=True)
+    with pytest.raises(InvalidValue, match="an image of each video: give a folder"):
+        track([str(folder), str(folder)], show=True, out=tmp_path / "one.png", overwrite=True)
 
 
 def test_frames_that_are_in_memory(weights: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pocketeye.cli._streams import is_unicode, output, say
 from pocketeye.progress import reporting
-from pocketeye.text import human_bytes, human_seconds
+from pocketeye.text import human_bytes, human_seconds, visible
 from pocketeye.verbs._bars import RichReporter
 from pocketeye.verbs._result import VerbResult
 
@@ -45,7 +45,7 @@ class _ConsoleHandler(logging.Handler):
         plain = record.levelno == logging.INFO or getattr(record, "plain", False)
         prefix = "" if plain else f"{record.levelname.lower()}: "
         text = prefix + self.format(record)
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ def show(result: VerbResult, seconds: float, *, as_json: bool) -> None:
 def _show_lines(result: VerbResult, seconds: float) -> None:
     console = StdoutConsole()
     for line in result.lines():
-        console.print(line, soft_wrap=True)
+        console.print(visible(line), soft_wrap=True)
     took = f", {human_seconds(seconds)}"
     for path in result.written():
         _labelled(console, "wrote", f"{path}  ({human_bytes(size_of(path))}{took})")
@@ -143,19 +143,22 @@ def show_error(text: str, *, as_json: bool) -> None:
     if as_json:
         with contextlib.suppress(OSError):  # the sentence itself may be about that
             write_json({"error": text})
-    say(f"error: {text}")
+    say(f"error: {visible(text)}")
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    if path.is_dir():
-        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    return path.stat().st_size
+    """Return the bytes of a file, or of all files in a folder; of what has gone since, none."""
+    files: Iterable[Path] = path.rglob("*") if path.is_dir() else [path]
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):  # another process may have replaced it
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _labelled(console: Console, label: str, text: str) -> None:
     console.print(f"[bold]{label:<5}[/bold]  ", end="")
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(visible(text), markup=False, soft_wrap=True)
 
 
 def _plain(value: Any) -> Any:

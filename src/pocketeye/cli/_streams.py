@@ -20,7 +20,8 @@ def mend_streams() -> None:
     """Make standard streams that can be written to.
 
     What is closed becomes the null device: otherwise the next file that is opened takes its number, and
-    would be written into. Characters that a stream has no code for become question marks.
+    would be written into. Characters that a stream has no code for become question marks, or the
+    escapes of Python.
     """
     for number in range(3):
         try:
@@ -32,8 +33,10 @@ def mend_streams() -> None:
         if stream is None:
             null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
             setattr(sys, name, null)
-        elif isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
-            stream.reconfigure(errors="replace")
+        elif isinstance(stream, io.TextIOWrapper):
+            # Of Unicode only names of files that are none, which Python has as lone surrogates, have
+            # no code; written like this JSON can be read back.
+            stream.reconfigure(errors="backslashreplace" if is_unicode(stream) else "replace")
 
 
 def is_unicode(stream: TextIO) -> bool:

@@ -58,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     mend_streams()
     tokens = list(sys.argv[1:] if argv is None else argv)
     as_json, debug = "--json" in tokens, "--debug" in tokens
-    app = build_app()
+    app: App | None = None
     try:
+        app = build_app()
         code: int | None = app.meta(tokens, print_error=False, exit_on_error=False)
         with output():  # what is left in the buffer
             pass
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         give_up(sys.stdout)  # the reader went away (`pocketeye list | head`)
         return _BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to catch anything
-        text = sentence(error, [verb for verb in VERBS if verb in app])
+        text = sentence(error, [verb for verb in VERBS if app is not None and verb in app])
         if text is None or debug:
             say(traceback.format_exc().rstrip())
         if text is None:

@@ -12,7 +12,7 @@ import inspect
 import math
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -74,6 +74,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
+_FRAMES = ("videos",)  # which may be in memory, or come from a camera
 _PLACES = {"point": "(x, y)", "box": "(x0, y0, x1, y1)"}
 
 
@@ -153,7 +154,7 @@ def brought(name: str, value: Any, hint: Any) -> Any:
         return _path(name, value, hint)
     if str in kinds:
         return os.fspath(value) if isinstance(value, os.PathLike) else _text(name, value, hint)
-    return _listed(name, value, kinds)
+    return _listed(name, value, kinds, hint)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
@@ -165,8 +166,11 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     return () if hint in (None, NoneType, Any) else (hint,)
 
 
-def _listed(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
+def _listed(name: str, value: Any, kinds: tuple[Any, ...], hint: Any) -> Any:
     """Make one text or path a list of one; a list's texts and paths become what is asked for."""
+    more = _takes_more(hint) or name in _FRAMES
+    if isinstance(value, Iterator) and not more:
+        value = list(value)
     for kind in kinds:
         origin, inner = get_origin(kind), [part for part in get_args(kind) if part is not ...]
         if origin not in (list, tuple) or not inner:
@@ -177,7 +181,14 @@ def _listed(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
             isinstance(item, str | os.PathLike) for item in value
         ):
             return origin(brought(name, item, inner[0]) for item in value)
-    return value
+    if more or not all(map(_is_list_of_words, kinds)):
+        return value
+    raise InvalidType(f"{name} is a text or a path, or a list of these, got {repr(value)[:60]}")
+
+
+def _is_list_of_words(kind: Any) -> bool:
+    inner = get_args(kind)[0] if get_origin(kind) in (list, tuple) else None
+    return inner in (str, Path) or get_origin(inner) is Literal
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -212,9 +223,12 @@ def _path(name: str, value: Any, hint: Any) -> Any:
 
 
 def _text(name: str, value: Any, hint: Any) -> Any:
-    # an alias says that more than text is taken: images, frames
-    takes_more = any(get_origin(part) is Annotated for part in (hint, *get_args(hint)))
-    return value if isinstance(value, str) or takes_more else _wrong(name, value)
+    return value if isinstance(value, str) or _takes_more(hint) else _wrong(name, value)
+
+
+def _takes_more(hint: Any) -> bool:
+    """Tell whether more than text is taken, such as images, as an alias in the signature says."""
+    return any(get_origin(part) is Annotated for part in (hint, *get_args(hint)))
 
 
 def _places(name: str, value: Any) -> list[str]:
@@ -227,7 +241,10 @@ def _places(name: str, value: Any) -> list[str]:
         raise InvalidType(f"{name} is given as numbers, {_PLACES[name]}, got {value!r}")
     if plain and all(isinstance(number, int | float) for number in plain):
         return [_place(name, plain)]
-    return [item if isinstance(item, str) else _places(name, item)[0] for item in plain]
+    listed = [[item] if isinstance(item, str) else _places(name, item) for item in plain]
+    if any(len(texts) != 1 for texts in listed):  # empty, or one level of lists too many
+        raise InvalidType(f"{name} is given as numbers, {_PLACES[name]}, got {value!r}")
+    return [text for (text,) in listed]
 
 
 def _place(name: str, numbers: list[float] | tuple[float, ...]) -> str:

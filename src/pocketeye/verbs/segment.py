@@ -14,7 +14,9 @@ from rich.markup import escape
 from pocketeye.data.inputs import as_list
 from pocketeye.doubts import Doubt, doubt_lines, named_few
 from pocketeye.errors import InvalidValue
+from pocketeye.outputs import held
 from pocketeye.results import Result
+from pocketeye.runs import make_folder
 from pocketeye.text import text_table
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
@@ -181,10 +183,13 @@ def segment(
         stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
     ) if everything else None  # fmt: skip
     results = []
-    for name, target, levels in zip(names, targets, pixels, strict=True):
-        found = _found(segmenter, generator, levels, prompts)
-        files = save_masks(found, target, Path(name).name)
-        results.append(SegmentResult(model=model, image=name, found=found, files=tuple(files)))
+    place = targets[0] if len(targets) == 1 else targets[0].parent
+    make_folder(place.parent if place.suffix else place)
+    with held(place):
+        for name, target, levels in zip(names, targets, pixels, strict=True):
+            found = _found(segmenter, generator, levels, prompts)
+            files = save_masks(found, target, Path(name).name)
+            results.append(SegmentResult(model=model, image=name, found=found, files=tuple(files)))
     return replace(results[0], rest=tuple(results[1:]))
 
 

@@ -64,7 +64,8 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
         number = row.get("id") if isinstance(row, dict) else None
         if not isinstance(number, int) or number in names:
             raise InvalidValue(f"{file}: the category {row} has no id of its own")
-        names[number] = str(row.get("name", number))
+        name = row.get("name")
+        names[number] = str(number if name in (None, "") else name)
     if not names:
         raise InvalidValue(f"{file} has no categories: its classes have no names")
     return dict(sorted(names.items()))
@@ -75,9 +76,11 @@ def _heading(root: Path, file: Path, content: dict[str, Any]) -> int | None:
     categories = content["categories"]
     above = {str(row.get("supercategory")) for row in categories}
     heads = [row for row in categories if str(row.get("name")) in above]
-    if len(categories) < 2 or len(heads) != 1:
+    # A project of Roboflow may be called as its only class: the one without a heading is the heading.
+    tops = [row for row in heads if row.get("supercategory") in (None, "", "none")] or heads
+    if len(categories) < 2 or len(tops) != 1:
         return None
-    head = heads[0]
+    head = tops[0]
     others = [row for row in categories if row is not head]
     own, name = head.get("supercategory"), head.get("name")
     is_top = own in (None, "", "none", name)

@@ -18,6 +18,7 @@ unsound is left out or cut off by the rules of ``docs/data.md``, counted, and na
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -182,7 +183,8 @@ def load_detection(
 
     Raises:
         MissingFile: no such folder or split.
-        InvalidValue: none of the layouts, no class names, or not one image that can be used.
+        InvalidValue: none of the layouts, no class names or two alike, or not one image that can be
+            used.
     """
     if layout not in ("auto", *LAYOUTS):
         raise unknown("layout", layout, ("auto", *LAYOUTS))
@@ -197,6 +199,10 @@ def load_detection(
             "names, train and val (yolo)"
         )
     classes, ids, objects = _read(found, place, split, masks)
+    if len(set(classes)) < len(classes):
+        # What is found is told by the names of classes: the two would be taken for one.
+        twice = Counter(classes).most_common(1)[0][0]
+        raise InvalidValue(f"{root}: two classes are called {twice!r}: name each differently")
     require_some(root, len(objects), objects.problems, "image that can be used")
     if masks and not objects.has_outlines:
         raise InvalidValue(f"{root} has no outlines, only boxes: it serves to detect objects")

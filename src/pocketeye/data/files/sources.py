@@ -87,7 +87,8 @@ class FileSource:
 def walk(folder: Path) -> Iterator[tuple[str, int]]:
     """List the files below ``folder``, sorted: relative path and size in bytes; none hidden.
 
-    Linked files are followed, linked folders inside are not (they may lead in a circle).
+    Linked files are followed, linked folders inside are not (they may lead in a circle). Links that
+    lead nowhere, or to themselves, are left out.
     """
     pending = [""]
     while pending:
@@ -99,6 +100,14 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
             path = f"{inside}/{entry.name}" if inside else entry.name
             if entry.is_dir(follow_symlinks=False):
                 deeper.append(path)
-            elif not entry.name.startswith(".") and entry.is_file():
-                yield path, entry.stat().st_size
+            elif not entry.name.startswith(".") and (size := _size_of(entry)) is not None:
+                yield path, size
         pending += reversed(deeper)
+
+
+def _size_of(entry: os.DirEntry[str]) -> int | None:
+    """Return the size of a file in bytes; None of what is none, as of a link that leads nowhere."""
+    try:
+        return entry.stat().st_size if entry.is_file() else None
+    except OSError:  # a link to itself; a file that has gone since
+        return None

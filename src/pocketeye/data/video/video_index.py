@@ -14,7 +14,7 @@ from av.packet import Packet
 from pocketeye.data.video.av import open_video_track, video_track
 
 logger = logging.getLogger(__name__)
-_TOLERATED_S = 0.5  # headers round, and the last frame is shown for a while
+_TOLERATED_S = 0.5  # headers round
 
 
 @dataclass(kw_only=True)
@@ -46,6 +46,7 @@ def read_index(path: Path, first: int | None) -> FrameIndex:
     keys: list[int] = []
     damaged = 0  # packets at the end that are not whole
     others_end_s = 0.0  # of sound and texts, which may go on after the last frame
+    shown_until_s = 0.0  # in slide shows the last frame stays for seconds
     with open_video_track(path) as container:
         track = video_track(container)
         try:
@@ -57,6 +58,8 @@ def read_index(path: Path, first: int | None) -> FrameIndex:
                     continue
                 stamps.append(packet.pts)
                 damaged = damaged + 1 if packet.is_corrupt else 0
+                if not packet.is_corrupt:
+                    shown_until_s = max(shown_until_s, _end_s(packet))
                 if packet.is_keyframe and packet.pts is not None:
                     keys.append(packet.pts)
         except FFmpegError as error:
@@ -72,7 +75,7 @@ def read_index(path: Path, first: int | None) -> FrameIndex:
     whole = stamps[: len(stamps) - damaged]
     known = sorted(stamp for stamp in whole if stamp is not None)
     end_s = known[-1] * unit_s - begins_s if known else 0.0
-    if damaged or (known and end_s < lasts_s - _TOLERATED_S):
+    if damaged or (known and shown_until_s - begins_s < lasts_s - _TOLERATED_S):
         logger.warning(
             "%s is cut short: frame %d is its last, at %.2f s of the %.2f s its header promises",
             path.name, len(whole) - 1, end_s, lasts_s,

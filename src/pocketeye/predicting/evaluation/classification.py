@@ -18,6 +18,7 @@ from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import ClassReport, ClassRow, Tally
 from pocketeye.metrics.doubts import doubts_of_classes
+from pocketeye.outputs import held
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.evaluation import figures
 from pocketeye.predicting.predictor import Predictor
@@ -90,21 +91,23 @@ class EvalResult:
         report = self.report
         title = f"{self.model} on {self.data}: top-1 {100 * self.top1:.2f} %"
         cells = np.argwhere(report.confusion)
-        return [
-            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
-            write_table(
-                folder / "classes.csv",
-                ("class", "n", "correct", "recall", "precision"),
-                ((r.name, r.n, r.correct, r.recall, r.precision) for r in report.rows),
-            ),
-            write_table(
-                folder / "confusion.csv",
-                ("true", "predicted", "n"),
-                ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
-            ),
-            figures.save_confusion(report.table, folder / "confusion.png", title),
-            figures.save_calibration(report, folder / "calibration.png", title),
-        ]
+        # A second evaluation may end at the same time: its files must not mix with these.
+        with held(folder / EVALUATION, wait=True):
+            return [
+                write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
+                write_table(
+                    folder / "classes.csv",
+                    ("class", "n", "correct", "recall", "precision"),
+                    ((r.name, r.n, r.correct, r.recall, r.precision) for r in report.rows),
+                ),
+                write_table(
+                    folder / "confusion.csv",
+                    ("true", "predicted", "n"),
+                    ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
+                ),
+                figures.save_confusion(report.table, folder / "confusion.png", title),
+                figures.save_calibration(report, folder / "calibration.png", title),
+            ]
 
 
 def evaluate(

@@ -30,6 +30,7 @@ from pocketeye.metrics.objects import (
 )
 from pocketeye.metrics.voc import VocReport, voc_ap
 from pocketeye.models.task import DETECT, INSTANCE
+from pocketeye.outputs import held
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
@@ -219,29 +220,31 @@ class DetectionEval:
         cells = np.argwhere(confusion.counts)
         names, title = confusion.names, f"{self.model} on {self.data}"
         results = result_rows(self.found, self.samples.category_ids)
-        return [
-            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
-            write_table(
-                folder / "classes.csv",
-                ("class", *list(rows[0])[1:]),
-                (tuple(row.values()) for row in rows),
-            ),
-            write_table(
-                folder / "confusion.csv",
-                ("true", "predicted", "n"),
-                ((names[i], names[j], confusion.counts[i, j]) for i, j in cells),
-            ),
-            save_pr(self.reports, self.classes, folder / "pr.png", title),
-            figures.save_confusion(
-                confusion, folder / "confusion.png",
-                f"{title}: {self._f1_text()}",
-                "objects",
-            ),
-            *worst_images.save_worst_detections(
-                self.worst_rows(), self.classes, title, self.matches.score, folder / "worst.png"
-            ),
-            write_atomic(folder / DETECTIONS, json.dumps(results) + "\n"),
-        ]  # fmt: skip
+        # A second evaluation may end at the same time: its files must not mix with these.
+        with held(folder / EVALUATION, wait=True):
+            return [
+                write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
+                write_table(
+                    folder / "classes.csv",
+                    ("class", *list(rows[0])[1:]),
+                    (tuple(row.values()) for row in rows),
+                ),
+                write_table(
+                    folder / "confusion.csv",
+                    ("true", "predicted", "n"),
+                    ((names[i], names[j], confusion.counts[i, j]) for i, j in cells),
+                ),
+                save_pr(self.reports, self.classes, folder / "pr.png", title),
+                figures.save_confusion(
+                    confusion, folder / "confusion.png",
+                    f"{title}: {self._f1_text()}",
+                    "objects",
+                ),
+                *worst_images.save_worst_detections(
+                    self.worst_rows(), self.classes, title, self.matches.score, folder / "worst.png"
+                ),
+                write_atomic(folder / DETECTIONS, json.dumps(results) + "\n"),
+            ]  # fmt: skip
 
 
 def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> DetectionEval:

@@ -22,6 +22,7 @@ from pocketeye.metrics.doubts import doubts_of_pixels
 from pocketeye.metrics.objects import known
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
 from pocketeye.models.task import SEMANTIC
+from pocketeye.outputs import held
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
@@ -111,26 +112,28 @@ class SemanticEval:
         make_folder(folder)
         report, title = self.report, f"{self.model} on {self.data}"
         cells = np.argwhere(report.confusion)
-        return [
-            write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
-            write_table(
-                folder / "classes.csv",
-                ("class", "pixels", "iou", "accuracy"),
-                ((row.name, row.pixels, row.iou, row.accuracy) for row in report.rows),
-            ),
-            write_table(
-                folder / "confusion.csv",
-                ("true", "predicted", "pixels"),
-                ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
-            ),
-            figures.save_confusion(
-                self.confusion, folder / "confusion.png",
-                f"{title}: mean IoU {100 * report.miou:.1f} %", "pixels",
-            ),
-            *worst_images.save_worst_maps(
-                self.worst, self.classes, title, folder / "worst.png"
-            ),
-        ]  # fmt: skip
+        # A second evaluation may end at the same time: its files must not mix with these.
+        with held(folder / EVALUATION, wait=True):
+            return [
+                write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
+                write_table(
+                    folder / "classes.csv",
+                    ("class", "pixels", "iou", "accuracy"),
+                    ((row.name, row.pixels, row.iou, row.accuracy) for row in report.rows),
+                ),
+                write_table(
+                    folder / "confusion.csv",
+                    ("true", "predicted", "pixels"),
+                    ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
+                ),
+                figures.save_confusion(
+                    self.confusion, folder / "confusion.png",
+                    f"{title}: mean IoU {100 * report.miou:.1f} %", "pixels",
+                ),
+                *worst_images.save_worst_maps(
+                    self.worst, self.classes, title, folder / "worst.png"
+                ),
+            ]  # fmt: skip
 
 
 def evaluate_semantic(predictor: DensePredictor, samples: SemanticSet) -> SemanticEval:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pocketeye.metrics.vos import TOLERANCE
+from pocketeye.outputs import held
 from pocketeye.runs import environment, make_folder, write_atomic, write_table
 from pocketeye.tracking.evaluation.result import HEADER, VosResult
 from pocketeye.tracking.evaluation.strip import draw_strip
@@ -39,8 +40,11 @@ def save_vos(
     }
     text = json.dumps(data, indent=1) + "\n"
     make_folder(folder)
-    return [
-        write_atomic(folder / JSON, text),
-        write_table(folder / TABLE, HEADER, (row for result in results for row in result.rows())),
-        write_atomic(folder / STRIP, strip),
-    ]
+    # A second evaluation may end at the same time: its files must not mix with these.
+    with held(folder / JSON, wait=True):
+        rows = (row for result in results for row in result.rows())
+        return [
+            write_atomic(folder / JSON, text),
+            write_table(folder / TABLE, HEADER, rows),
+            write_atomic(folder / STRIP, strip),
+        ]

@@ -9,6 +9,7 @@ from torch import nn
 
 from pocketeye.data.files.splits import STANDS_IN
 from pocketeye.errors import InvalidValue
+from pocketeye.text import is_unicode_text
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,13 @@ def require_classes(classes: Sequence[str], source: str) -> None:
     """Refuse a set in which there is nothing to tell apart.
 
     Raises:
-        InvalidValue: it has a single class.
+        InvalidValue: it has a single class, or one whose name no file of a run could hold.
     """
+    for name in classes:
+        if not is_unicode_text(name):
+            raise InvalidValue(
+                f"the class {name!r} of {source} is not Unicode, so no file can hold it: rename it"
+            )
     if len(classes) < 2:
         raise InvalidValue(
             f"{source} has a single class ({', '.join(classes) or 'none'}): there is nothing to tell "

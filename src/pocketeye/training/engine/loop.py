@@ -193,16 +193,14 @@ def fit_resumable(
         except ValueError as error:
             if _ONE_VALUE not in str(error):
                 raise
-            raise InvalidValue(
-                "a layer of BN gets one value per channel, of which it can learn nothing: one image in "
-                "a batch, and a map of 1x1 pixels there; give --batch-size 2 or more, or a larger "
-                "--input-size"
-            ) from error
+            raise _one_value() from error
         except ProcessRaisedException as error:
             # a spawned process cannot hand over its exception, only its traceback as text
             raised = re.findall(r"^pocketeye\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
             if raised:
                 raise InvalidValue(raised[-1]) from None
+            if _ONE_VALUE in str(error):
+                raise _one_value() from None
             if not _LOST.search(str(error)):
                 raise
             raise _process_lost(run, trainer.max_epochs, "lost its connection") from None
@@ -214,6 +212,14 @@ def fit_resumable(
             if trainer.world_size == 1 or not _LOST.search(str(error)):
                 raise
             raise _process_lost(run, trainer.max_epochs, "lost its connection") from None
+
+
+def _one_value() -> InvalidValue:
+    """Return the error for a batch of which a layer of BN could learn nothing."""
+    return InvalidValue(
+        "a layer of BN gets one value per channel, of which it can learn nothing: one image in a batch, "
+        "and a map of 1x1 pixels there; give --batch-size 2 or more, or a larger --input-size"
+    )
 
 
 def _process_lost(run: RunFolder, epochs: int | None, how: str) -> UserError:

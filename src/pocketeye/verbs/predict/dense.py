@@ -20,6 +20,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.metrics.doubts import LEARN
 from pocketeye.models.reference import Run, resolve
 from pocketeye.models.task import Task
+from pocketeye.outputs import held
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.dense_files import (
     DensePrediction,
@@ -31,7 +32,7 @@ from pocketeye.predicting.dense_files import (
 from pocketeye.results import LabelMap
 from pocketeye.results.result import save_image
 from pocketeye.results.sheet import with_note
-from pocketeye.runs import write_atomic
+from pocketeye.runs import make_folder, write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._result import Prediction
 
@@ -119,8 +120,9 @@ def predict_dense(
     predictor = open_dense_predictor(model, device=device, threads=threads)
     gathered = ObjectRecords(predictor.description)
     problems: list[str] = []
-    try:
-        with progress.task("predicting", len(images)) as bar:
+    make_folder(folder)
+    with held(folder), progress.task("predicting", len(images)) as bar:
+        try:
             for image, stem in zip(images, stems, strict=True):
                 try:
                     pixels = np.asarray(decode(image.read()))
@@ -133,9 +135,10 @@ def predict_dense(
                         found.save(folder / LABELS / f"{stem}.png", "labels")
                     gathered.add(image.name, found)
                 bar.advance()
-    finally:  # interrupted too: the images that are drawn are in the json
-        if gathered.predictions:
-            written = write_atomic(folder / DETECTIONS, json.dumps(gathered.to_coco()) + "\n")
+        finally:  # interrupted too: the images that are drawn are in the json
+            if gathered.predictions:
+                text = json.dumps(gathered.to_coco()) + "\n"
+                written = write_atomic(folder / DETECTIONS, text)
     if not gathered.predictions:
         raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")
     return DensePredictResult(

@@ -98,7 +98,8 @@ def track(
     found = find_videos(videos)
     words = ["pocketeye", "track", *_said(videos)]
     if show:
-        shown = tuple(_show(video, at, request, out, overwrite, fps) for video in found)
+        several = len(found) > 1
+        shown = tuple(_show(video, at, request, out, overwrite, fps, several) for video in found)
         words += ["--frame", str(at)] if at else []
         return TrackResult(model=model, shown=shown, command=tuple(words))
     job = TrackJob(
@@ -178,7 +179,13 @@ def _load(model: str, checkpoint: Path | None, device: Any, dtype: Any) -> Any:
 
 
 def _show(
-    video: NamedVideo, at: int, request: Request, out: Any, overwrite: bool, fps: float | None
+    video: NamedVideo,
+    at: int,
+    request: Request,
+    out: Any,
+    overwrite: bool,
+    fps: float | None,
+    several: bool,
 ) -> Path:
     """Write a frame with its coordinates.
 
@@ -194,6 +201,8 @@ def _show(
     given = _paths(out)
     if len(given) > 1:
         raise InvalidValue("--show writes one image: give --out once, or leave it out")
+    if several and given and given[0].suffix:
+        raise InvalidValue("--show writes an image of each video: give a folder with --out")
     path = DEFAULT_FOLDER / f"{video.name}_{at:05d}.png"
     if given:
         path = given[0] if given[0].suffix else given[0] / path.name
