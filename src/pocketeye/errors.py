@@ -49,9 +49,9 @@ def unknown(what: str, got: str, allowed: Iterable[str], remedy: str = "") -> In
     """An error for a name that does not exist, with its nearest spelling and the allowed ones."""
     names = sorted(allowed)
     close = nearest(got, names)
-    guess = f" Did you mean {close!r}?" if close else ""
+    guess = f". Did you mean {close!r}?" if close else ""
     shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
-    return InvalidValue(f"unknown {what} {got!r}.{guess} ({remedy or shown})")
+    return InvalidValue(f"unknown {what} {got!r}{guess} ({remedy or f'allowed: {shown}'})")
 
 
 def require_range(name: str, value: float, low: float, high: float) -> None:

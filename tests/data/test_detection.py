@@ -195,6 +195,13 @@ def test_voc_names_what_it_leaves_out(tmp_path: Path) -> None:
     assert found.targets(1).boxes.tolist() == [[89, 4, 96, 9]]
 
 
+def test_training_is_the_first_split_of_coco(tmp_path: Path) -> None:
+    for name in ("test", "train", "valid"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "_annotations.coco.json").write_text("{}")
+    assert detection_splits(tmp_path, "coco") == ("train", "valid", "test")
+
+
 def test_voc_in_folders_of_splits(tmp_path: Path) -> None:
     for split, name in (("train", "cat"), ("valid", "dog")):
         (tmp_path / split).mkdir()

@@ -144,7 +144,7 @@ def test_a_heading_is_no_class(tmp_path: Path) -> None:
         image.rename(tmp_path / split / "001.jpg")
     found = load_detection(tmp_path, "train")
     assert (found.classes, found.category_ids) == (("apple", "pear"), (1, 2))
-    assert found.problems[0].startswith("fruits: the heading of all other categories")
+    assert found.problems[0].startswith("fruits: no object has this category")
     # An object of it in any split makes it a class of all.
     file = tmp_path / "valid" / "_annotations.coco.JSON"
     file.write_text(file.read_text().replace('"category_id": 1', '"category_id": 0'))

@@ -262,9 +262,17 @@ def test_no_frame_no_file(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("out.mp5", {}, r"unknown suffix '.mp5'. Did you mean '.mp4'\? \(.mp4, .mkv, .webm"),
+        (
+            "out.mp5",
+            {},
+            r"unknown suffix '.mp5'. Did you mean '.mp4'\? \(allowed: .mp4, .mkv, .webm",
+        ),
         ("out", {"form": "lables"}, "unknown form of a folder 'lables'. Did you mean 'labels'"),
-        ("out.mp4", {"form": "labels"}, r"unknown form of a .mp4 file 'labels'. \(overlay\)"),
+        (
+            "out.mp4",
+            {"form": "labels"},
+            r"unknown form of a .mp4 file 'labels' \(allowed: overlay\)",
+        ),
         ("out.mp4", {}, r"out.mp4 needs its frames a second: give fps"),
         ("out.mp4", {"fps": 0.0}, "frames a second must lie between 0 and 1000, got 0.0"),
     ],

@@ -111,7 +111,7 @@ def test_overrides_win_and_none_does_not(tmp_path: Path) -> None:
         ("min_lr: 0.01\nschedule: step\nmilestones: [1]", "leave it out with 'step'"),
         ("warmup_ratio: 2", "warmup_ratio must be from 0 to 1"),
         ("warmup_epochs: 1\nwarmup_steps: 9", "in two units: set one of them to 0"),
-        ("precision: fp8", "unknown precision 'fp8'. (bf16, fp16, fp32)"),
+        ("precision: fp8", "unknown precision 'fp8' (allowed: bf16, fp16, fp32)"),
         ("mixup_prob: 2", "mixup_prob must be from 0 to 1"),
         ("teacher: a\ndistill: sof", "unknown distill 'sof'. Did you mean 'soft'"),
         ("teacher: a", "but distill is 'none': choose soft or hard"),

@@ -23,7 +23,7 @@ from pocketeye.predicting.contact_sheet import CELL, save_contact_sheet
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.predicting.predict import predict
+from pocketeye.predicting.predict import Prediction, predict
 from pocketeye.predicting.predictor import Predictor, TorchPredictor, info_of, open_predictor
 from pocketeye.results.figures import short
 from tests.data.layouts import encoded, samples, write_tar
@@ -100,6 +100,12 @@ def test_contact_sheet(greys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contact_sheet, "MOST_IMAGES", 3)
     with Image.open(save_contact_sheet(rows, greys / "few.png", "few")) as few:
         assert few.height < sheet.height
+
+
+def test_images_of_one_name_show_their_folder() -> None:
+    named = ("a/cat/1.jpg", "a/dog/1.jpg", "a/dog/2.jpg", "1.jpg")
+    rows = [Prediction(name=name, classes=("x",), probabilities=(1.0,)) for name in named]
+    assert contact_sheet._names(rows) == ["cat/1.jpg", "dog/1.jpg", "2.jpg", "1.jpg"]
 
 
 def test_short_names() -> None:

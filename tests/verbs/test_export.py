@@ -35,7 +35,9 @@ def test_int8_is_smaller_and_says_that_weights_are_random(tiny, tmp_path) -> Non
     result = export(str(tiny), precision="int8", out=tmp_path / "int8", samples=8)
     assert result.parity.precision == "int8"
     assert 0 < result.parity.rel < 0.5
-    assert any("weights are random" in line for line in result.lines())
+    lines = result.lines()
+    assert any("weights are random" in line for line in lines)
+    assert any("int8 gives the same class on" in line and "of 8 images" in line for line in lines)
 
 
 def test_checkpoint_is_what_gets_exported(tiny, tmp_path) -> None:

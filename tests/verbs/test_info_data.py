@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ def test_boxes(tmp_path: Path) -> None:
     text = "\n".join(result.lines())
     assert "2 images; 1 of them without objects (kept as negatives); 96x64" in text
     assert "1 problem in the data[/yellow] (train):\n  a.xml, object 3 (cat)" in text
+    alike = tuple(replace(split, problems=train.problems) for split in (train, val))
+    both = replace(result, data=replace(result.data, splits=alike))
+    said = [line for line in both.lines() if "in the data" in line]
+    assert len(said) == 1  # what is wrong everywhere is said once
+    assert said[0].endswith("(train, val):")
     assert [split["name"] for split in json.loads(json.dumps(result.to_dict()))["splits"]] == [
         "train", "val",
     ]  # fmt: skip

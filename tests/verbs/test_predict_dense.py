@@ -117,7 +117,7 @@ def test_images_of_the_same_name_are_numbered(tmp_path: Path, photos: Path) -> N
 
 def test_a_threshold_above_everything_is_explained(tmp_path: Path, photos: Path) -> None:
     result = run(tmp_path, "detect", photos, out=tmp_path / "out", score_threshold=1.0)
-    assert "nothing has a score from 1: lower --score-threshold" in result.lines()
+    assert "no object has a score of 1 or more: lower --score-threshold" in result.lines()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_every_frame_is_drawn_and_listed(clip: Path, task) -> None:
     lines = Path("out/predict/run/disc.txt").read_text().splitlines()
     assert len(lines) == len(rows)
     assert result.next_commands() == [f"pocketeye track {clip} --detect run"]
+    empty = replace(result, videos=(replace(result.videos[0], found="nothing"),))
+    assert empty.next_commands() == []  # there is nothing to follow
     with pytest.raises(InvalidValue, match=r"disc\.mp4 is already there: replace it"):
         predict("run", [str(clip)], device="cpu")
 

@@ -18,9 +18,11 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
 from pocketeye.results import color_of
 from pocketeye.tracking import load_tracker
+from pocketeye.tracking.batch.record import TrackedVideo
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track
+from pocketeye.verbs.track.result import TrackResult
 from pocketeye.verbs.track.verb import DEFAULT_TRACKER
 from tests.tracking.trackers import moving
 
@@ -136,6 +138,7 @@ def test_no_weights(folder: Path, tmp_path: Path, monkeypatch, capsys, model: st
         (["--point", "30,4:2"], "got '30,4:2'"),
         (["--box", "1,2,3"], "a box is x0,y0,x1,y1"),
         (["--object", "dog:1,2"], "an object is ID:x,y@FRAME"),
+        (["--object", "2:400"], "got '2:400'"),
         (["--object", "2:1,2@9"], "no frame 9 to prompt in: its 5 frames are 0 to 4"),
         (["--point", "300,40"], "the point 300,40 is outside the image"),
         (["--point", "-3,40"], "the point -3,40 is outside the image"),
@@ -168,6 +171,22 @@ def test_many_videos_and_one_that_is_none(
     (video,) = json.loads(capsys.readouterr().out)["videos"]
     assert video["resumed"] is True
     assert len(video["frames"]) == NUM_FRAMES
+
+
+def test_a_doubt_about_several_videos_is_said_once() -> None:
+    seen = {"id": 1, "label": None, "score": 1.0, "confidence": None, "area": 9}
+    frames = ({"frame": 0, "objects": [seen]},)
+    videos = tuple(
+        TrackedVideo(video=name, size=(4, 4), frames=frames, seconds=1.0, device="cpu")
+        for name in ("a.mp4", "b.mp4")
+    )
+    assert videos[0].doubts
+    beware = [line for line in TrackResult(model=MODEL, videos=videos).lines() if "beware" in line]
+    assert len(beware) == len(videos[0].doubts)
+    assert "a.mp4, b.mp4: " in beware[0]
+    alone = TrackResult(model=MODEL, videos=videos[:1]).lines()
+    assert alone[1].startswith("     1 ")  # numbers lean to the right, as their header is wide
+    assert "a.mp4" not in "".join(alone)
 
 
 def test_a_frame_with_its_coordinates(folder: Path, tmp_path: Path, monkeypatch) -> None:

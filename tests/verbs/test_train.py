@@ -30,6 +30,7 @@ def test_train(trained: TrainResult) -> None:
     assert all(path.is_file() for path in trained.written())
     assert trained.next_commands() == [
         f"pocketeye eval {trained.out} --data digits",
+        f"pocketeye predict {trained.out} IMAGE",
         f"pocketeye export {trained.out} --data digits",
     ]
     assert "images, in epoch" in trained.lines()[0]
@@ -51,7 +52,8 @@ def test_report(trained: TrainResult) -> None:
     assert html.count("data:image/png;base64,") == 2
     assert "http" not in html, "nothing is fetched"
     commands = [line.partition("</pre>")[0] for line in html.split("<pre>")[1:]]
-    assert [command.split()[1] for command in commands] == ["eval", "export", "train", "train"]
+    verbs = [command.split()[1] for command in commands]
+    assert verbs == ["eval", "predict", "export", "train", "train"]
     assert commands[0] == f"pocketeye eval {trained.out} --data digits"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -37,9 +38,9 @@ def save_contact_sheet(predictions: Sequence[Prediction], path: Path, title: str
     )
     draw.text((_MARGIN, 12), _fit(title + more, _font(14, bold=True), across - 2 * _MARGIN), _INK,
               _font(14, bold=True))  # fmt: skip
-    for place, row in enumerate(shown):
+    for place, (row, name) in enumerate(zip(shown, _names(shown), strict=True)):
         left = _MARGIN + place % columns * width
-        _draw_cell(sheet, draw, row, left, _HEAD + place // columns * height, rows)
+        _draw_cell(sheet, draw, row, name, left, _HEAD + place // columns * height, rows)
     return save_image(sheet, path)
 
 
@@ -48,11 +49,22 @@ def _columns(count: int) -> int:
     return min(10, max(1, round((count * 4 / 3) ** 0.5)), count)
 
 
+def _names(rows: Sequence[Prediction]) -> list[str]:
+    """Return the file name of each image, with the folder above it where two files are alike."""
+    counts = Counter(PurePath(row.name).name for row in rows)
+    names = []
+    for row in rows:
+        path = PurePath(row.name)
+        alike = counts[path.name] > 1 and path.parent.name
+        names.append(f"{path.parent.name}/{path.name}" if alike else path.name or row.name)
+    return names
+
+
 def _draw_cell(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Prediction, left: int, top: int, rows: int
-) -> None:
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Prediction, name: str, left: int, top: int,
+    rows: int,
+) -> None:  # fmt: skip
     assert row.thumbnail is not None
-    name = PurePath(row.name).name or row.name
     draw.text((left, top), _fit(name, _font(11), CELL), _FAINT, _font(11))
     top += _TITLE
     draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), "#f1f1f1")

@@ -61,14 +61,15 @@ class ExportResult(Exported, VerbResult):
         return lines
 
     def _beyond_these(self) -> list[str]:
-        """What a sample of answers alike says of all images, where int8 may answer otherwise."""
+        """Say how often int8 gives the network's answer on images like the sample."""
         share, n = self.parity.top1_agreement, self.parity.n
         if share is None or self.artifact.precision != "int8":
             return []
         low, high = wilson_interval(round(share * n), n)
         return [
-            f"of all such images {100 * low:.0f} to {100 * high:.0f} % keep their class (95 %); what "
-            "that costs in accuracy, pocketeye eval says of both"
+            f"int8 gives the same class on {round(share * n)} of {n} images: of all images like "
+            f"these on {100 * low:.0f} to {100 * high:.0f} % (95 % interval); pocketeye eval tells "
+            "what that costs in accuracy"
         ]
 
     def written(self) -> list[Path]:
@@ -79,7 +80,7 @@ class ExportResult(Exported, VerbResult):
 
     def next_commands(self) -> list[str]:
         folder = self.artifact.folder
-        predict = [f"pocketeye predict {folder} IMAGE"] if self.agreement else []
+        predict = [f"pocketeye predict {folder} IMAGE"] if self.trained else []
         return [*predict, f"pocketeye bench {folder}"]
 
     @property

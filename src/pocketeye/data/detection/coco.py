@@ -53,7 +53,9 @@ def read_coco_boxes(
             _add_image(gathering, files, image, rows, labels)
             bar.advance(1)
     if heading_name is not None:
-        problems.add(heading_name, "the heading of all other categories, and no object: no class")
+        problems.add(
+            heading_name, "no object has this category, which all others are below: not a class"
+        )
     return tuple(names.values()), tuple(names), gathering.done()
 
 

@@ -7,6 +7,7 @@ which videos are finished, and whether the same was asked of them.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ class TrackRecord:
         differ = [key for key in settings if before.get(key) != settings[key]]
         if differ:
             key = differ[0]
-            then, now = f"{before.get(key)!r:.80}", f"{settings[key]!r:.80}"
+            then, now = _shown(before.get(key)), _shown(settings[key])
             raise InvalidValue(
                 f"{self.path} was made with another value of {key!r} ({then}, now {now}): ask for the "
                 "same, or begin anew with --overwrite"
@@ -172,3 +173,9 @@ def _is_frame(value: Any) -> bool:
         and (row.get("confidence", "") is None or _is_number(row.get("confidence")))
         for row in rows
     )
+
+
+def _shown(value: Any) -> str:
+    """Return a setting as it is written on the command line, cut to 80 characters."""
+    is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    return f"{shlex.join(value) if is_words else repr(value):.80}"

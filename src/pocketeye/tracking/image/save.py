@@ -23,7 +23,7 @@ def require_free(target: Path, overwrite: bool) -> None:
     """
     suffix = target.suffix.lower()
     if suffix not in ("", ".json", *_IMAGES):
-        known = f"{', '.join(_IMAGES)}, .json, or none for a folder"
+        known = f"allowed: {', '.join(_IMAGES)}, .json, or none for a folder"
         raise unknown("suffix", suffix, (".json", *_IMAGES), known)
     if target.is_dir() != (not suffix) and target.exists():
         raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")

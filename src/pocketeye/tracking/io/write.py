@@ -62,7 +62,7 @@ def open_writer(
     suffix = target.suffix.lower()
     if suffix not in _FORMS:
         known = ", ".join(s for s in _FORMS if s)
-        raise unknown("suffix", suffix, _FORMS, f"{known}, or none for a folder of images")
+        raise unknown("suffix", suffix, _FORMS, f"allowed: {known}, or none for a folder of images")
     forms = _FORMS[suffix]
     chosen = form or forms[0]
     if chosen not in forms:

@@ -200,7 +200,7 @@ def parse_prompts(
             hint = "; its name is given with --name ID=NAME" if text[:1].isalpha() else ""
             raise InvalidValue(f"{form}, got {text!r}{hint}")
         at = frame if match[3] is None else _number(match[3], "frame")
-        _add(of(_number(match[1], "id"), at), match[2], (2, 4), form)
+        _add(of(_number(match[1], "id"), at), match[2], (2, 4), form, said=text)
     return tuple(found[key] for key in sorted(found))
 
 
@@ -270,7 +270,9 @@ def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
     return tuple(round(value, 1) for value in (x0, y0, x1, y1))
 
 
-def _add(prompt: FramePrompt, text: str, counts: tuple[int, ...], form: str) -> None:
+def _add(
+    prompt: FramePrompt, text: str, counts: tuple[int, ...], form: str, said: str | None = None
+) -> None:
     place, colon, sign = text.partition(":")
     try:
         numbers = tuple(float(part) for part in place.split(","))
@@ -280,7 +282,7 @@ def _add(prompt: FramePrompt, text: str, counts: tuple[int, ...], form: str) -> 
     is_box = len(numbers) == 4
     if len(numbers) not in counts or (colon and (is_box or sign not in ("0", "1"))):
         # A sign belongs to a point alone: a box is always on the object.
-        raise InvalidValue(f"{form}, got {text!r}")
+        raise InvalidValue(f"{form}, got {said or text!r}")
     if not is_box:
         prompt.points.append((numbers[0], numbers[1]))
         prompt.labels.append(int(sign or 1))

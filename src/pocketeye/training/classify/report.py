@@ -42,6 +42,7 @@ def next_commands(folder: Path, data: str) -> list[tuple[str, str]]:
     run, data = shlex.quote(str(folder)), shlex.quote(data)
     return [
         ("evaluate", f"pocketeye eval {run} --data {data}"),
+        ("use it on images", f"pocketeye predict {run} IMAGE"),
         ("export", f"pocketeye export {run} --data {data}"),
     ]
 

@@ -52,9 +52,12 @@ class DataInfo(Information):
         lines += [line for note in data.notes for line in wrapped(note, "note", 12)]
         if data.classes:
             lines += ["", *self._classes()]
+        alike: dict[tuple[str, ...], list[str]] = {}  # what is wrong everywhere is said once
         for split in data.splits:
-            if split.problems:
-                lines += ["", *_problems(split)]
+            alike.setdefault(split.problems, []).append(split.name or "all")
+        for problems, splits in alike.items():
+            if problems:
+                lines += ["", *_problems(problems, ", ".join(splits))]
         return lines
 
     def written(self) -> list[Path]:
@@ -118,10 +121,10 @@ def _in_words(split: SplitDescription, data: DataDescription) -> str:
     return "; ".join(parts)
 
 
-def _problems(split: SplitDescription) -> list[str]:
+def _problems(problems: tuple[str, ...], splits: str) -> list[str]:
     """Say how often each kind of problem came, then the first of them."""
-    kinds = Counter(problem.partition(": ")[2] or problem for problem in split.problems)
+    kinds = Counter(problem.partition(": ")[2] or problem for problem in problems)
     counted = [f"  {count} × {escape(kind)}" for kind, count in kinds.most_common(10)]
-    head, *first = problem_lines(split.problems)
-    several = len(kinds) < len(split.problems)
-    return [f"{head[:-1]} ({split.name or 'all'}):", *(counted if several else []), *first]
+    head, *first = problem_lines(problems)
+    several = len(kinds) < len(problems)
+    return [f"{head[:-1]} ({splits}):", *(counted if several else []), *first]

@@ -78,7 +78,8 @@ class DensePredictResult(Prediction):
             lines.append(f"… and {len(self.predictions) - _MOST_SHOWN} more (all with --json)")
         if self.task.finds_objects and not any(row.rows for row in self.predictions):
             lines.append(
-                f"nothing has a score from {self.score_threshold:g}: lower --score-threshold"
+                f"no object has a score of {self.score_threshold:g} or more: "
+                "lower --score-threshold"
             )
         return [*lines, *doubt_lines(self.doubts), *inputs_left_out(self.problems)]
 

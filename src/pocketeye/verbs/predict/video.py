@@ -33,6 +33,8 @@ from pocketeye.tracking.io.write import FPS, opened
 from pocketeye.tracking.linking import link_boxes
 from pocketeye.verbs._result import Prediction
 
+_NOTHING = "nothing"  # is found in a video
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedVideo:
@@ -96,7 +98,10 @@ class VideoPredictResult(Prediction):
 
     def next_commands(self) -> list[str]:
         if self.task.finds_objects:
-            video = shlex.quote(self.videos[0].video)
+            found = [row for row in self.videos if row.found != _NOTHING]
+            if not found:  # nothing to follow either
+                return []
+            video = shlex.quote(found[0].video)
             return [f"pocketeye track {video} --detect {shlex.quote(self.model)}"]
         if isinstance(resolve(self.model), Run):
             return [f"pocketeye export {shlex.quote(self.model)}"]
@@ -220,5 +225,5 @@ class _Tally:
     def text(self, task: Task) -> str:
         most = sorted(self._seen.items(), key=lambda item: -len(item[1]))
         if task.finds_objects:
-            return ", ".join(f"{len(ids)} {label}" for label, ids in most[:4]) or "nothing"
+            return ", ".join(f"{len(ids)} {label}" for label, ids in most[:4]) or _NOTHING
         return ", ".join(f"{label} in {len(frames)} frames" for label, frames in most[:3])

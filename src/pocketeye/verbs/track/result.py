@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from pocketeye.doubts import doubt_lines
+from pocketeye.doubts import doubt_lines, named_few
 from pocketeye.text import file_stem, text_table
 from pocketeye.verbs._result import VerbResult
 
@@ -47,9 +47,7 @@ class TrackResult(VerbResult):
 
     def lines(self) -> list[str]:
         lines = _table(self.videos[0]) if len(self.videos) == 1 else _tables(self.videos)
-        for video in self.videos:
-            name = f"{video.video}: " if len(self.videos) > 1 else ""
-            lines += doubt_lines(f"{name}{doubt}" for doubt in video.doubts)
+        lines += self._doubt_lines()
         tracked = [video for video in self.videos if not video.resumed]
         if tracked:
             frames = sum(len(video.frames) for video in tracked)
@@ -70,6 +68,16 @@ class TrackResult(VerbResult):
         if self.shown:
             lines.append("read x along the top, y along the side, and point with --point x,y")
         return lines
+
+    def _doubt_lines(self) -> list[str]:
+        """Say each doubt once, with the videos that it is about."""
+        about: dict[str, list[str]] = {}
+        for video in self.videos:
+            for doubt in video.doubts:
+                about.setdefault(str(doubt), []).append(video.video)
+        if len(self.videos) == 1:
+            return doubt_lines(about)
+        return doubt_lines(f"{named_few(names)}: {doubt}" for doubt, names in about.items())
 
     def written(self) -> list[Path]:
         return [*(path for video in self.videos for path in video.files), *self.shown]
@@ -117,7 +125,9 @@ def _table(video: TrackedVideo) -> list[str]:
                 f"{sum(sure) / len(sure):.2f}" if sure else "-",
             )
         )
-    lines = text_table(_HEADER, table[:_MOST_OBJECTS], right=(1, 3, 4))
+    numbers_only = all(row[0].isdigit() for row in table)
+    right = (0, 1, 3, 4) if numbers_only else (1, 3, 4)
+    lines = text_table(_HEADER, table[:_MOST_OBJECTS], right=right)
     if len(table) > _MOST_OBJECTS:
         lines.append(f"… and {len(table) - _MOST_OBJECTS} more (all with --json)")
     return lines

@@ -13,7 +13,7 @@ from pocketeye.data.files.decode import UnreadableImage, header_size, upright_si
 from pocketeye.data.files.foreign_paths import find_inside
 from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import known_split, split_in
+from pocketeye.data.files.splits import SPLITS, known_split, split_in
 from pocketeye.data.files.text_files import files_in
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.reading import MOST_ANNOTATION_BYTES, parse_json, read_regular
@@ -56,9 +56,11 @@ def json_of(root: Path, split: str | None) -> Path:
 
 
 def coco_splits(root: Path) -> tuple[str, ...]:
-    """Return the splits the jsons are named for: ``train2017``; none for one json."""
+    """Return the splits the jsons are named for, train first: ``train2017``; none for one json."""
     files = [] if root.is_file() else jsons_of(root)
-    return tuple(_word(file).removeprefix("instances_") for file in files) if len(files) > 1 else ()
+    names = [_word(file).removeprefix("instances_") for file in files] if len(files) > 1 else []
+    order = {split: place for place, split in enumerate(SPLITS)}
+    return tuple(sorted(names, key=lambda name: order.get(split_in(name) or "", len(order))))
 
 
 def _is_roboflow(file: Path) -> bool:
