@@ -52,7 +52,7 @@ class Agreement:
 
     @property
     def status(self) -> Status:
-        """PASS where nine answers in ten are alike, WARN where half are or nothing is proven."""
+        """Return PASS where nine answers in ten are alike, WARN where half are or nothing is proven."""
         if self.found is None:  # an object or so in each image is one at the edge of the score
             return "WARN" if self.surplus <= self.num_images else "FAIL"
         alike = self.total * self.found / max(self.total + self.surplus, 1)
@@ -62,7 +62,7 @@ class Agreement:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why the comparison is no proof, if there is a reason."""
+        """Say why the comparison is no proof, if there is a reason."""
         data = "compare on images with objects (--data), with a network that finds some"
         if self.found is None:
             seen = f"in {self.num_images} images torch is sure of no object (score {_SURE} or more)"
@@ -122,6 +122,7 @@ def agreement_of(
                 seen |= {c for c, at in zip(wanted.class_ids or (), _scores(wanted), strict=True)
                          if at >= _SURE}  # fmt: skip
             bar.advance()
+    # Where nothing was to be found a share would say nothing, not even that all is well.
     share = (equal if semantic else len(pairs)) / total if total else None
     iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
     return Agreement(

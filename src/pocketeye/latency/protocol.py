@@ -47,10 +47,10 @@ class Protocol:
 
     rounds: Count = 40
     samples: Count = 3
-    min_sample_ms: NonNegative = 1.0
+    min_sample_ms: NonNegative = 1.0  # long against the clock's step and a first, cold call
     anchor_every: Count = 25
-    max_anchor: NonNegative = 1.3
-    max_wall_over_cpu: NonNegative = 1.15
+    max_anchor: NonNegative = 1.3  # slow spells of a shared machine are 1.4 to 1.65 times as slow
+    max_wall_over_cpu: NonNegative = 1.15  # interrupted: wall time that no CPU time explains
     extra_rounds: Annotated[int, Range(0, 1e9)] = 10
     keep: Probability = 0.15
 

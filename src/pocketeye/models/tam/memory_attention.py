@@ -60,7 +60,8 @@ class Memory(NamedTuple):
 
 
 def join(parts: list[Memory]) -> Memory:
-    """One memory out of several; :meth:`TAM.gather` adds what the target model is solved from."""
+    """Make one memory out of several; :meth:`TAM.gather` adds what the target model is solved from."""
+    # Biases may come with a batch of 1: most are zero for every object.
     batch = max(part.bias.shape[0] for part in parts)
     match = [part.match for part in parts if part.match is not None]
     return Memory(

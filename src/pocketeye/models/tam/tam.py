@@ -228,6 +228,7 @@ class TAM(nn.Module):
         """
         if mask.shape[2:] != self.image_size:
             mask = F.interpolate(mask, size=self.image_size, mode="bilinear", align_corners=False)
+        # 20 and -10 are SAM 2's sigmoid_scale_for_mem_enc and sigmoid_bias_for_mem_enc.
         shown = (mask > 0).to(mask.dtype) if binarize else mask.sigmoid()
         written = [self.memory_encoder(seen.feat, shown * 20.0 - 10.0)]
         if self.matching is not None:
@@ -291,7 +292,7 @@ class TAM(nn.Module):
         return self.read_each(seen, [memory])
 
     def read_each(self, seen: ImageFeatures, memories: Iterable[Memory]) -> ImageFeatures:
-        """:meth:`read` of one object after another: :meth:`MemoryAttention.read_each`."""
+        """Call :meth:`read` for one object after another: :meth:`MemoryAttention.read_each`."""
         memories = list(memories)
         read = self.memory_attention.read_each(seen.feat, memories)
         if self.matching is not None:
@@ -305,7 +306,7 @@ class TAM(nn.Module):
     def read_raw(
         self, seen: ImageFeatures, maps: list[Tensor], slots: list[int], pointers: Tensor
     ) -> ImageFeatures:
-        """The same from maps ``(B, M, h, w)`` as they were written, in the authors' way."""
+        """Read maps ``(B, M, h, w)`` as they were written, in the authors' way; the same output."""
         parts = [memory.split(self._map_parts(), 1) for memory in maps]
         tokens = [own.flatten(2).transpose(1, 2) for own, _, _ in parts]
         place = self.memory_attention.memory_pos[None]

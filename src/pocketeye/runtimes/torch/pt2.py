@@ -38,6 +38,7 @@ _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, KeyError, IndexError, TypeError, ValueError,
     AttributeError, EOFError, OSError, RuntimeError, NotImplementedError,
 )  # fmt: skip
+# Kinds of values that torch evaluates or resolves on loading.
 _DYNAMIC = ("as_expr", "expr_str", "as_sym_int", "as_custom_obj", "as_operator")
 
 
@@ -62,6 +63,7 @@ def load_pt2(path: Path) -> fx.GraphModule:
     """
     _check(path)
     try:
+        # Guards were refused above: there is nothing to check.
         return torch.export.load(path).module(check_guards=False)
     except Exception as error:  # torch makes errors of every kind for what it cannot read
         raise _unreadable(path, error) from error
@@ -105,6 +107,7 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
             if payload["use_pickle"] is not False or not _PAYLOADS.fullmatch(payload["path_name"]):
                 raise _refused(path, f"the pickled object {name!r}")
     program = parse_json(archive.read(f"{root}/models/model.json"))
+    # Guards are evaluated as Python; constraints belong to dynamic shapes, which are never written.
     if program["guards_code"] or program["range_constraints"]:
         raise _refused(path, "guards or dynamic shapes")
     for key, value in _items(program["graph_module"]):

@@ -307,7 +307,7 @@ class Session:
             stability_fallback=self.options.stability_fallback,
             details=read.details,
         )
-        maps = self._write(seen, said.mask, binarize=False)
+        maps = self._write(seen, said.mask, binarize=False)  # SAM 2 fills holes after this
         low, scores = self._low(said), said.score.flatten().tolist()
         ious = said.ious.amax(1).tolist()
         for row, (memory, _) in enumerate(batch):
@@ -323,7 +323,7 @@ class Session:
             memory.remember(view.frame, answer, anchor)
 
     def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
-        """What the network makes of a prompt."""
+        """Return what the network makes of a prompt."""
         model, seen = self.tracker.model, self._seen(view)
         if prompt.mask is not None:
             mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
@@ -340,6 +340,7 @@ class Session:
                 details=known.details,
             )
         low = self._low(said)
+        # For a prompt SAM 2 writes the filled mask, at low resolution.
         maps = self._write(seen, low, binarize=self.options.binarize_click_masks)
         score, iou = said.score.item(), said.ious.max().item()
         signals = signals_of(low, score, iou)
@@ -348,11 +349,11 @@ class Session:
     def _known_before(
         self, seen: ImageFeatures, frame: int, memory: ObjectMemory | None
     ) -> ImageFeatures:
-        """A frame in which the object was tracked knows its memory; else it begins anew."""
+        """Return features that know the object's memory, if it was tracked in this frame before."""
         reading = None
         if memory is not None and frame in memory.tracked:
             reading = memory.reading(frame, self._reverse)
-        if reading is None:
+        if reading is None:  # SAM 2: a first prompt reads no memory, not even other prompts
             return seen._replace(feat=self.tracker.model.without_memory(seen.feat))
         return self.tracker.condition(seen, [reading], self.options.plain)
 

@@ -96,6 +96,7 @@ class ClipForward:
         seen, target = self._at(0), self.batch.masks[:, 0]
         if self.plan.kind == "mask":
             adopted = self.model.adopt_mask(seen.feat, target[:, None].float(), seen.details)
+            # No loss here: the answer to a mask is the mask.
             self._keep(0, seen, adopted, True)
             return []
         if self.plan.kind == "box":
@@ -172,14 +173,14 @@ class ClipForward:
         return _rows(self.features, rows)
 
     def _keep(self, frame: int, seen: ImageFeatures, said: Prediction, prompted: bool) -> None:
-        if self.num_frames == 1:
+        if self.num_frames == 1:  # an image: nobody reads its memory
             return
         written = self.model.encode_memory(seen, said.mask, prompted and self.plan.binarize)
         kept = self.memory.prompted if prompted else self.memory.tracked
         kept[frame] = _Left(written, said.pointer, tuple((said.score[:, 0] > 0).tolist()))
 
     def _read(self, seen: ImageFeatures, frame: int) -> ImageFeatures:
-        """Features that know their memory; objects that read the same frames are one batch."""
+        """Return features that know their memory; objects that read the same frames are one batch."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for row in range(len(seen.feat)):
             groups.setdefault(self._kept_frames(row), []).append(row)
@@ -189,6 +190,7 @@ class ClipForward:
         read = [
             self._read_frames(_rows(seen, rows), frame, kept, rows) for kept, rows in groups.items()
         ]
+        # Groups put the rows out of order: argsort of where they went brings them back.
         order = torch.tensor([row for rows in groups.values() for row in rows])
         joined = ImageFeatures(
             torch.cat([each.feat for each in read]),
@@ -213,6 +215,7 @@ class ClipForward:
         pointers = [left.pointer[rows] for left in prompted]
         for read in frames_to_read(rule, frame, 1, kept, NUM_POINTERS - 1):
             pointers.append(self.memory.tracked[read.frame].pointer[rows])
+        # The authors' way: prepared keys save work only where maps are read without gradients.
         return self._again(self.model.read_raw, seen, maps, slots, torch.stack(pointers, 1))
 
     def _again(self, function: Any, *arguments: Any) -> Any:
