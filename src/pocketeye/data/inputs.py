@@ -1,4 +1,4 @@
-"""Images as users name them: files, folders, patterns, addresses, standard input."""
+"""Read images as users name them: files, folders, patterns, addresses, standard input."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fi
 
 
 class ImageInput(Protocol):
-    """An image that was not read yet."""
+    """Describe an image that was not read yet."""
 
     @property
     def name(self) -> str:
-        """The name that the user would use: a path, an address, ``standard input``."""
+        """Return the name that the user would use: a path, an address, ``standard input``."""
 
     def read(self) -> bytes:
         """Return the encoded image; raises ``UnreadableImage``."""
@@ -36,7 +36,7 @@ class ImageInput(Protocol):
 
 @dataclass(frozen=True)
 class FileInput:
-    """A file."""
+    """Name a file that holds an image."""
 
     path: Path
 
@@ -53,7 +53,7 @@ class FileInput:
 
 @dataclass(frozen=True)
 class AddressInput:
-    """An http or https address, fetched each time it is read."""
+    """Name an http or https address, fetched each time it is read."""
 
     name: str
 
@@ -63,7 +63,7 @@ class AddressInput:
 
 @dataclass(frozen=True)
 class BytesInput:
-    """An image that came through a pipe."""
+    """Hold an image that came through a pipe."""
 
     name: str
     data: bytes
@@ -74,7 +74,7 @@ class BytesInput:
 
 @dataclass(frozen=True, eq=False)
 class PixelInput:
-    """An image that is in memory already, upright and 8-bit RGB."""
+    """Hold an image that is in memory already, upright and 8-bit RGB."""
 
     name: str
     image: Image.Image

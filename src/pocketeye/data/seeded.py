@@ -1,4 +1,4 @@
-"""Training samples that follow from (seed, epoch, number): workers and resuming change nothing."""
+"""Make training samples follow from (seed, epoch, number): workers and resuming change nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SeededDataset(Dataset[T], ABC, Generic[T]):
-    """Samples drawn from (seed, epoch, index).
+    """Draw samples from (seed, epoch, index).
 
     ``source[index]`` runs on past the length: sample ``i`` of epoch ``e`` is number
     ``e * len(source) + i``. A sampler that counts so needs to tell the workers nothing.

@@ -84,7 +84,7 @@ class ImageSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out and why."""
+        """Return sentences about what was left out and why."""
         return tuple(self.collector)
 
     def name(self, index: int) -> str:
@@ -98,7 +98,7 @@ class ImageSet:
 
     @property
     def in_memory(self) -> bool:
-        """Whether all images are one decoded array."""
+        """Tell whether all images are one decoded array."""
         return self.store.stacked() is not None
 
     def class_counts(self) -> np.ndarray:
@@ -226,7 +226,7 @@ def _decode_all(
 
 
 def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) -> bool:
-    """Whether the decoded set fits into ``memory_bytes``, estimated from some of its images."""
+    """Tell whether the decoded set fits into ``memory_bytes``, estimated from some of its images."""
     total = len(listing.rows)
     if listing.source.total_bytes > memory_bytes:
         return False  # pixels take more than what they are stored as

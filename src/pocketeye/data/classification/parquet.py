@@ -49,7 +49,7 @@ def split_of_parquet(file: Path) -> str:
 
 
 def has_parquet(root: Path) -> bool:
-    """Whether there are parquet files where :func:`find_parquet` looks."""
+    """Tell whether there are parquet files where :func:`find_parquet` looks."""
     folders = (root, root / "data")
     return any(find_parquet(root, split) for split in ("train", "val")) or any(
         files_in(folder, ".parquet") for folder in folders

@@ -1,4 +1,4 @@
-"""WebDataset: tar shards whose members share a basename: ``0001.jpg`` with ``0001.cls`` or ``.json``.
+"""Read WebDataset: tar shards whose members share a basename, as ``0001.jpg`` and ``0001.cls``.
 
 The headers are read once, nothing is extracted, and an image is read with one seek. Names of
 members are never used as paths.
@@ -58,14 +58,14 @@ def split_of_shard(file: Path) -> str:
 
 
 def has_shards(root: Path) -> bool:
-    """Whether there are shards where :func:`find_shards` looks."""
+    """Tell whether there are shards where :func:`find_shards` looks."""
     named = any(find_shards(root, split) for split in ("train", "val"))
     return named or bool(files_in(root, ".tar"))
 
 
 @dataclass(frozen=True)
 class TarSource:
-    """Images inside ``shards``: arrays ``(N,)`` say in which, from which byte, and how many."""
+    """Locate images inside ``shards``: arrays ``(N,)`` say in which, from which byte, and how many."""
 
     shards: tuple[Path, ...]
     names: Names
@@ -106,7 +106,7 @@ class TarSource:
 
 @dataclass
 class _TarSample:
-    """Members of one basename: ``image`` is (offset, bytes); ``trouble`` what is wrong with it."""
+    """Gather what has one basename: ``image`` is (offset, bytes), ``trouble`` what is wrong."""
 
     key: str
     image: tuple[int, int] | None = None
@@ -121,7 +121,7 @@ class _TarSample:
 
 @dataclass
 class _Index:
-    """Samples as they are found. ``code`` is the place of the label's text in ``texts``."""
+    """Gather samples as they are found. ``code`` is the place of the label's text in ``texts``."""
 
     names: Names = field(default_factory=Names)
     shard: Any = field(default_factory=lambda: array("i"))

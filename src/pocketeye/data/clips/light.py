@@ -1,4 +1,4 @@
-"""Colours of a clip: the same change in all of its frames, or one that is smooth in time."""
+"""Change the colours of a clip: the same change in all of its frames, or one that is smooth in time."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pocketeye.data.clips.warp import chain, inverse
 
 
 def drift(rng: np.random.Generator, times: np.ndarray, speed: float) -> np.ndarray:
-    """``(T,)``: a velocity, an acceleration and a swing, each drawn in the order of ``speed``."""
+    """Draw positions ``(T,)``: a velocity, an acceleration and a swing, in the order of ``speed``."""
     span = max(float(times[-1] - times[0]), 1.0)
     velocity, force, swing = rng.normal(size=3) * speed
     period, phase = rng.uniform(0.7, 2.5) * span, rng.uniform(0, 2 * np.pi)
@@ -24,19 +24,19 @@ def drift(rng: np.random.Generator, times: np.ndarray, speed: float) -> np.ndarr
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """``(T, 2, 2)``."""
+    """Return rotations as matrices ``(T, 2, 2)``."""
     cosine, sine = np.cos(angles), np.sin(angles)
     return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
 
 
 def maps(linear: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """``(T, 2, 3)`` of ``(T, 2, 2)`` and ``(T, 2)``."""
+    """Join ``(T, 2, 2)`` and ``(T, 2)`` into maps ``(T, 2, 3)``."""
     return np.concatenate([linear, shift[..., None]], 2)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """From points of the output to the scene, in half heights of the scene: ``(T, 2, 3)``."""
+    """Map points of the output to the scene, in half heights of the scene: ``(T, 2, 3)``."""
 
     to_scene: np.ndarray
     aspect: float
@@ -62,11 +62,11 @@ class Camera:
         return cls(maps(linear, np.zeros((num_frames, 2))), aspect)
 
     def to_image(self) -> np.ndarray:
-        """From points of the output to normalised points of the scene's image."""
+        """Map points of the output to normalised points of the scene's image."""
         return np.diag([1.0 / self.aspect, 1.0]) @ self.to_scene
 
     def still(self) -> np.ndarray:
-        """The view of an object that does not move with the scene: half heights of the view."""
+        """Return the view of an object that does not move with the scene: half heights of the view."""
         linear = np.diag([self.aspect, 1.0])[None].repeat(len(self.to_scene), 0)
         return maps(linear, np.zeros((len(linear), 2)))
 
@@ -97,7 +97,7 @@ def object_path(
 
 
 def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: int) -> np.ndarray:
-    """``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
+    """Draw ``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
     count = len(times)
     length = int(rng.integers(max(3, count * 2 // 3), 2 * count + 1))
     start = moment + 1 if rng.random() < 0.5 else moment - length
@@ -109,7 +109,7 @@ def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: i
 
 
 def screen_maps(rng: np.random.Generator, path: np.ndarray, reach: float) -> np.ndarray:
-    """From normalised points of something large to the view, ``(T, 2, 3)``: it passes before an object.
+    """Map points of something large to the view, ``(T, 2, 3)``: it passes before an object.
 
     Args:
         path: of the object, ``(T, 2)``; it is hidden at one time at least, which is not the first.
@@ -135,7 +135,7 @@ def screen_maps(rng: np.random.Generator, path: np.ndarray, reach: float) -> np.
 def object_maps(
     rng: np.random.Generator, times: np.ndarray, path: np.ndarray, aspect: float, size: float
 ) -> np.ndarray:
-    """From normalised points of a cut-out to the view: ``(T, 2, 3)``; it turns, grows and tilts.
+    """Map normalised points of a cut-out to the view: ``(T, 2, 3)``; it turns, grows and tilts.
 
     Args:
         path: ``(T, 2)``.
@@ -153,7 +153,7 @@ def object_maps(
 
 
 def deformation(rng: np.random.Generator, times: np.ndarray, grid: int = 4) -> np.ndarray | None:
-    """Shifts at a coarse grid over an object, ``(T, 2, grid, grid)``; None for a rigid one."""
+    """Draw shifts at a coarse grid over an object, ``(T, 2, grid, grid)``; None for a rigid one."""
     if rng.random() < 0.4:
         return None
     amount = abs(rng.normal(0, 0.07))
@@ -166,5 +166,5 @@ def deformation(rng: np.random.Generator, times: np.ndarray, grid: int = 4) -> n
 
 
 def view_to_object(view: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """From points of the output to normalised points of the cut-out, ``(T, 2, 3)``."""
+    """Map points of the output to normalised points of the cut-out, ``(T, 2, 3)``."""
     return chain(view, inverse(forward))

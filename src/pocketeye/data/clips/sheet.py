@@ -1,4 +1,4 @@
-"""Clips on one sheet, a row each, with their objects drawn as everywhere."""
+"""Draw clips on one sheet, a row each, with their objects drawn as everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes and outlines of COCO's json."""
+"""Read boxes and outlines of COCO's json."""
 
 from __future__ import annotations
 

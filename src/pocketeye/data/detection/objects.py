@@ -1,4 +1,4 @@
-"""Boxes, classes and outlines of many images, gathered into few arrays; what is wrong with boxes."""
+"""Gather boxes, classes and outlines of many images in few arrays; say what is wrong with boxes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTSIDE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Objects:
-    """Images with what is in them; image ``i`` has the objects ``starts[i]`` to ``starts[i + 1]``.
+    """Hold images with what is in them; image ``i`` has the objects ``starts[i]`` to ``starts[i + 1]``.
 
     Attributes:
         root: the files are named from here.
@@ -57,7 +57,7 @@ class Objects:
 
 @dataclass
 class ObjectGathering:
-    """Objects as a reader finds them, image after image.
+    """Gather objects as a reader finds them, image after image.
 
     Args:
         masks: an object without a usable outline is left out.

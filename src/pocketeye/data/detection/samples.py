@@ -1,4 +1,4 @@
-"""Images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
+"""Give images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
 
 ========  ==========================================================================================
 layout    files
@@ -38,7 +38,7 @@ Layout = Literal["auto", "coco", "voc", "yolo"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageObjects:
-    """The objects of one image; their masks are made when asked for.
+    """Hold the objects of one image; their masks are made when asked for.
 
     Attributes:
         size: (width, height) of the image that boxes and masks are in.
@@ -81,7 +81,7 @@ class ImageObjects:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionSet:
-    """Images with boxes in a fixed order; images without objects are in it.
+    """Give images with boxes in a fixed order; images without objects are in it.
 
     Attributes:
         source: what the user named.
@@ -145,17 +145,17 @@ class DetectionSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out or cut off, and about images found damaged since."""
+        """Return sentences about what was left out or cut off, and about images found damaged since."""
         return tuple(self.collector)
 
     @property
     def has_masks(self) -> bool:
-        """Whether there are outlines (see ``masks`` of :func:`load_detection`)."""
+        """Tell whether there are outlines (see ``masks`` of :func:`load_detection`)."""
         return self.objects.has_outlines
 
     @property
     def num_negatives(self) -> int:
-        """Images without an object."""
+        """Return the number of images without an object."""
         return int(np.count_nonzero(np.diff(self.objects.starts) == 0))
 
     def class_counts(self) -> np.ndarray:

@@ -34,7 +34,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class _Thing:
-    """An ``object`` of an xml; corners as written, None where they are no numbers."""
+    """Hold an ``object`` of an xml; corners as written, None where they are no numbers."""
 
     name: str
     corners: tuple[float, ...] | None
@@ -43,7 +43,7 @@ class _Thing:
 
 @dataclass(frozen=True)
 class _Page:
-    """An xml; ``size`` (width, height) as written, None where it is not."""
+    """Hold an xml; ``size`` (width, height) as written, None where it is not."""
 
     size: tuple[int, int] | None
     things: tuple[_Thing, ...]
@@ -51,7 +51,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """The files of a set: images and xmls by their names without suffix, ``/`` between folders."""
+    """Hold the files of a set: images and xmls by their names without suffix, ``/`` between folders."""
 
     root: Path
     images: dict[str, str]
@@ -59,7 +59,7 @@ class _Place:
 
 
 def is_voc(root: Path) -> bool:
-    """Whether a folder has VOC's xmls, in ``Annotations`` or beside the images of its splits."""
+    """Tell whether a folder has VOC's xmls, in ``Annotations`` or beside the images of its splits."""
     return any(name.lower().endswith(".xml") for f in _page_folders(root) for name in _inside(f))
 
 

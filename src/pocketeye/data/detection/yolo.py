@@ -1,4 +1,4 @@
-"""YOLO's text files, a line an object, and the yaml that says where they are."""
+"""Read YOLO's text files, a line an object, and the yaml that says where they are."""
 
 from __future__ import annotations
 

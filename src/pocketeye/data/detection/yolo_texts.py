@@ -1,4 +1,4 @@
-"""Where the text file with the boxes of an image lies in a YOLO set."""
+"""Find the text file with the boxes of an image in a YOLO set."""
 
 from __future__ import annotations
 

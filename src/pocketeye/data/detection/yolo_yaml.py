@@ -1,4 +1,4 @@
-"""The yaml of a YOLO set: names of the classes, and the images of each split."""
+"""Read the yaml of a YOLO set: names of the classes, and the images of each split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOTHING = ("", "~", "null", "Null", "NULL")  # how YAML writes that there is no
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a yaml says.
+    """Hold what a yaml says.
 
     Attributes:
         file: the yaml.

@@ -1,4 +1,4 @@
-"""Images that people have in memory, as 8-bit RGB."""
+"""Turn images that people have in memory into 8-bit RGB."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ByteCache(Generic[T]):
-    """Values by key. A copy in another process starts empty.
+    """Keep values by key. A copy in another process starts empty.
 
     Args:
         max_bytes: of all values together.

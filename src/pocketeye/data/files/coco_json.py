@@ -1,4 +1,4 @@
-"""COCO's json of instances: finding it, reading it, and where its images lie."""
+"""Find and read COCO's json of instances, and find its images."""
 
 from __future__ import annotations
 

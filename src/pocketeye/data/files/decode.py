@@ -1,4 +1,4 @@
-"""From a file or its bytes to an 8-bit image, whatever was stored."""
+"""Decode a file or its bytes to an 8-bit image, whatever was stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NO_PIXELS = frozenset(("EPS", "WMF"))
 
 
 class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
-    """The image cannot be decoded; the message says why in a few words."""
+    """Report that the image cannot be decoded; the message says why in a few words."""
 
 
 def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
@@ -90,7 +90,7 @@ def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether the first 16 bytes are those of JPEG, PNG or WebP."""
+    """Tell whether the first 16 bytes are those of JPEG, PNG or WebP."""
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
 
@@ -104,7 +104,7 @@ def no_comments() -> Iterator[None]:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether this is RGB without orientation or transparency, as most images are."""
+    """Tell whether this is RGB without orientation or transparency, as most images are."""
     special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
     return image.mode == "RGB" and not special
 

@@ -1,4 +1,4 @@
-"""One image from an address that the user named."""
+"""Fetch one image from an address that the user named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 1 << 16  # bytes between two looks at the size
 
 
 def is_address(name: str) -> bool:
-    """Whether this is an http or https address."""
+    """Tell whether this is an http or https address."""
     return name.lower().startswith(("http://", "https://"))
 
 
@@ -50,7 +50,7 @@ def fetch(address: str) -> bytes:
 
 
 class _Deadline:
-    """Ends all connections made through it after ``seconds``, whatever they wait for.
+    """End all connections made through it after ``seconds``, whatever they wait for.
 
     A timeout of a socket begins anew with every byte: a server that sends one now and then, in its
     headers too, would hold up a job for ever.

@@ -1,4 +1,4 @@
-"""Paths that annotations name: of another machine, of Windows, in quotes, or out of the set.
+"""Resolve paths that annotations name: of another machine, of Windows, in quotes, or out of the set.
 
 One rule for all formats. A name is read below the folder of the set. Where it does not lie there as it
 is written, its longest end that does is taken: ``C:\\data\\train\\0.jpg`` is ``train/0.jpg``, or
@@ -25,7 +25,7 @@ def path_parts(name: str) -> tuple[str, ...]:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name, taken as a path below a folder, is absolute or climbs out of it."""
+    """Tell whether a name, taken as a path below a folder, is absolute or climbs out of it."""
     slashed = name.strip().replace("\\", "/")
     depth = 0
     for part in path_parts(name):

@@ -15,7 +15,7 @@ from pocketeye.errors import InvalidValue
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One split, not decoded: sample ``i`` has ``labels[i]`` and is image ``rows[i]`` of ``source``.
+    """List a split, not decoded: sample ``i`` has ``labels[i]`` and is image ``rows[i]`` of ``source``.
 
     ``labels`` and ``rows`` are int64 ``(N,)``; ``problems`` name what was left out.
     """

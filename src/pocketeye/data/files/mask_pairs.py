@@ -1,4 +1,4 @@
-"""Images and their maps of labels, file to file."""
+"""Pair images and their maps of labels, file to file."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MOST = 100
 
 
 class Note(NamedTuple):
-    """A problem on its way from a loader process to the collector of the name ``key``."""
+    """Carry a problem from a loader process to the collector of the name ``key``."""
 
     key: str
     name: str
@@ -32,7 +32,7 @@ class Note(NamedTuple):
 
 
 class Problems:
-    """Sentences about single samples; of a kind that comes often the first are kept, all are counted.
+    """Collect sentences about samples; of a kind that comes often the first are kept, all are counted.
 
     Args:
         source: the set as the user named it, for the log.
@@ -89,7 +89,7 @@ class Problems:
 
 
 class _Outbox:
-    """Notes of a loader process since its last batch; closed in all other processes."""
+    """Collect notes of a loader process since its last batch; closed in all other processes."""
 
     def __init__(self) -> None:
         self.open = False

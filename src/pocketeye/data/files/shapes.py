@@ -1,4 +1,4 @@
-"""Masks as annotations write them: polygons and run lengths."""
+"""Decode masks as annotations write them: polygons and run lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOKED_AT = 3  # first items of a list, which tell how its numbers are nested
 
 
 class Given:
-    """A mask that is there already."""
+    """Hold a mask that is there already."""
 
     def __init__(self, mask: np.ndarray) -> None:
         self.mask = mask

@@ -1,4 +1,4 @@
-"""The parts of a data set: what they are called, and which samples are held out where there is one.
+"""Name the parts of a data set, and choose which samples are held out where there is one.
 
 One table of names and one hold-out rule for all kinds of sets:
 

@@ -15,7 +15,7 @@ _NUM_CLASSES = 150  # of the challenge; the full set has more names than this la
 
 
 def is_ade20k(root: Path) -> bool:
-    """Whether the folder has this layout."""
+    """Tell whether the folder has this layout."""
     return all((root / kind / "training").is_dir() for kind in ("images", "annotations"))
 
 

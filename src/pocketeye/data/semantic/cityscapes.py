@@ -1,4 +1,4 @@
-"""Cityscapes: ``leftImg8bit/SPLIT/CITY`` beside ``gtFine/SPLIT/CITY``."""
+"""Read Cityscapes: ``leftImg8bit/SPLIT/CITY`` beside ``gtFine/SPLIT/CITY``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 
 
 def is_cityscapes(root: Path) -> bool:
-    """Whether the folder has this layout."""
+    """Tell whether the folder has this layout."""
     return (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir()
 
 

@@ -1,4 +1,4 @@
-"""Class maps say what the values of a mask's pixels mean: classes, what is ignored, colours.
+"""Say what the values of a mask's pixels mean: classes, what is ignored, colours.
 
 ``classes.yaml`` beside a set of masks::
 
@@ -32,7 +32,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMap:
-    """Classes of a semantic set.
+    """Describe the classes of a semantic set.
 
     Attributes:
         names: in the order of the labels.

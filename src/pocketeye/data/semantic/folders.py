@@ -1,4 +1,4 @@
-"""Plain folders of images and of masks, divided by folders or by lists."""
+"""Read plain folders of images and of masks, divided by folders or by lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIST_FOLDERS = ("", "splits", "ImageSets", "ImageSets/Segmentation")
 
 
 def is_folders(root: Path) -> bool:
-    """Whether the folder has this layout."""
+    """Tell whether the folder has this layout."""
     return bool(folder_splits(root) or _mask_folder(root))
 
 

@@ -1,4 +1,4 @@
-"""Opening a set of label maps for a network that knows its classes."""
+"""Open a set of label maps for a network that knows its classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images with a class for every pixel: ADE20K, Cityscapes, CamVid and plain folders of masks.
+"""Give images with a class for every pixel: ADE20K, Cityscapes, CamVid, plain folders of masks.
 
 ==============  ===================================================================================
 layout          files
@@ -47,7 +47,7 @@ _LOOKED_AT, _MOST_UNKNOWN = 8, 0.5  # masks, and the share of their pixels that 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticSet:
-    """Images with labels in a fixed order.
+    """Give images with labels in a fixed order.
 
     Attributes:
         source: what the user named.
@@ -68,7 +68,7 @@ class SemanticSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the labels."""
+        """Return names, in the order of the labels."""
         return self.class_map.names
 
     @property
@@ -90,7 +90,7 @@ class SemanticSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out, and what turned out so far when samples were read."""
+        """Return sentences about what was left out, and about samples found damaged since."""
         return tuple(self.collector)
 
     def targets(self, index: int) -> np.ndarray:
@@ -199,7 +199,7 @@ def _map_of(root: Path, classes: str | Path | ClassMap | None) -> ClassMap | Non
 
 
 def _is_binary(root: Path, layout: str) -> bool:
-    """Whether masks of the whole set, a few of each split, hold 0 and 255 and nothing else."""
+    """Tell whether masks of the whole set, a few of each split, hold 0 and 255 and nothing else."""
     seen: set[int] = set()
     for split in semantic_splits(root, layout) or (None,):
         for pixels in _some_masks(find_pairs(root, layout, split, colours=True)):

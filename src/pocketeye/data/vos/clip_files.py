@@ -1,4 +1,4 @@
-"""The files of one clip, whatever its layout: frames, masks, and what is wrong with them."""
+"""Find the files of one clip, whatever its layout: frames, masks, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THREADS = 8  # headers of a disk that is asked for the first time come slowly, 
 
 @dataclass(frozen=True)
 class ImageFrames:
-    """Frames as image files."""
+    """Read frames that are image files."""
 
     paths: tuple[Path, ...]
 
@@ -40,7 +40,7 @@ class ImageFrames:
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """The folders of frames and of masks of one clip; the frames of each object, if listed."""
+    """Hold the folders of frames and of masks of one clip; the frames of each object, if listed."""
 
     name: str
     images: Path
@@ -50,7 +50,7 @@ class ClipFiles:
 
 @dataclass(frozen=True)
 class ClipFrames:
-    """The frames of a clip that were looked at: their size (width, height), and numbers by stem."""
+    """Hold the frames of a clip that were looked at: their size (width, height), and numbers by stem."""
 
     images: ImageFrames
     size: tuple[int, int]

@@ -1,4 +1,4 @@
-"""DAVIS, YouTube-VOS and MOSE: a file of ids for each annotated frame of a clip."""
+"""Read DAVIS, YouTube-VOS and MOSE: a file of ids for each annotated frame of a clip."""
 
 from __future__ import annotations
 

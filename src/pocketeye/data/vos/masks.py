@@ -1,4 +1,4 @@
-"""Masks of objects in video frames: one file with ids, or a file per object.
+"""Read masks of objects in video frames: one file with ids, or a file per object.
 
 The rules for one file:
 
@@ -26,7 +26,7 @@ VOID = 255
 
 
 class MaskReader(Protocol):
-    """The masks of one clip by number of the frame; picklable.
+    """Give the masks of one clip by number of the frame; picklable.
 
     Attributes:
         problems: masks that turned out to be unreadable, by frame.
@@ -36,7 +36,7 @@ class MaskReader(Protocol):
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Frames that have a mask, ascending; without those that turned out to be unreadable."""
+        """Return frames that have a mask, ascending; without those that turned out to be unreadable."""
 
     def labels(self, frame: int) -> np.ndarray | None:
         """Return ids ``(height, width)``; None where not annotated or unreadable."""
@@ -47,7 +47,7 @@ class MaskReader(Protocol):
 
 @dataclass(eq=False)
 class LabelFiles:
-    """A file per annotated frame, whose pixels are ids.
+    """Read a file per annotated frame, whose pixels are ids.
 
     Args:
         paths: by frame.
@@ -96,7 +96,7 @@ class LabelFiles:
 
 @dataclass(eq=False)
 class ObjectFiles:
-    """SA-V's way: a folder per object, a binary file per annotated frame; masks may overlap.
+    """Read SA-V's way: a folder per object, a binary file per annotated frame; masks may overlap.
 
     Args:
         paths: by frame, then by id.
@@ -185,7 +185,7 @@ def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def whole_end(path: Path) -> bool:
-    """Whether a JPEG or PNG file ends as it should; one that was cut short does not."""
+    """Tell whether a JPEG or PNG file ends as it should; one that was cut short does not."""
     with open_regular(path) as file:
         head = file.read(8)
         file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""SA-V: masks of each object for every fourth frame.
+"""Read SA-V: masks of each object for every fourth frame.
 
 Its clips for validation and test are folders of images, with a folder of masks for each object; those
 for training are video files, with a json of run lengths beside each.
@@ -39,7 +39,7 @@ _THREADS = 8  # opening videos is waiting for the disk, not for the processor
 
 @dataclass(frozen=True)
 class FileFrames:
-    """The frames of a video file; the files used last stay open."""
+    """Read the frames of a video file; the files used last stay open."""
 
     path: Path
     num_frames: int
@@ -56,7 +56,7 @@ class FileFrames:
 
 @dataclass(eq=False)
 class RunLengths:
-    """Masks of a ``*_manual.json``, which is read when needed; they may overlap."""
+    """Read masks of a ``*_manual.json`` when they are needed; they may overlap."""
 
     path: Path
     size: tuple[int, int]
