@@ -1,4 +1,4 @@
-"""What a network reaches that has learnt nothing: the level any accuracy is to be read beside."""
+"""Compute what a network reaches that has learnt nothing: the level to read any accuracy beside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Chance:
 
     @property
     def level(self) -> float:
-        """What must be beaten: guessing, or saying the commonest class whatever the sample."""
+        """Return what must be beaten: guessing, or saying the commonest class whatever the sample."""
         return max(1 / self.num_classes, self.share)
 
     def sentence(self, of: str = "") -> str:

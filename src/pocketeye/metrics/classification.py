@@ -1,4 +1,4 @@
-"""Accuracy, its uncertainty, confusion and calibration of a classifier."""
+"""Measure accuracy, its uncertainty, confusion and calibration of a classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDING = 1e-6  # float32 has seven digits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassRow:
-    """One class: ``recall`` of its ``n`` samples, ``precision`` of what was called by its name.
+    """Hold one class: ``recall`` of its ``n`` samples, ``precision`` of what was called by its name.
 
     A ratio without samples is None.
     """
@@ -29,7 +29,7 @@ class ClassRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfidenceBin:
-    """Predictions whose confidence lies from ``low`` to ``high``: how many, and how right they were.
+    """Count predictions of a confidence from ``low`` to ``high``, and how right they were.
 
     ``confidence`` is their mean; it and ``accuracy`` are None in an empty bin.
     """
@@ -43,7 +43,7 @@ class ConfidenceBin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confusion:
-    """``n`` samples of the class ``true``, which has ``of``, were called ``predicted``."""
+    """Say that ``n`` samples of the class ``true``, which has ``of``, were called ``predicted``."""
 
     true: str
     predicted: str
@@ -53,7 +53,7 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConfusionTable:
-    """How often what is of one class was called by the name of another.
+    """Count how often what is of one class was called by the name of another.
 
     Attributes:
         names: of the rows and columns.
@@ -64,7 +64,7 @@ class ConfusionTable:
     counts: np.ndarray
 
     def confused(self, count: int = 10) -> list[Confusion]:
-        """The commonest mistakes, commonest first."""
+        """Return the commonest mistakes, commonest first."""
         wrong = self.counts * (1 - np.eye(len(self.names), dtype=np.int64))
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
         pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
@@ -83,7 +83,7 @@ class ConfusionTable:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassReport:
-    """Shares are 0 to 1.
+    """Hold accuracy, confusion and calibration; shares are 0 to 1.
 
     Attributes:
         interval: 95 % Wilson interval of ``top1``.
@@ -108,21 +108,21 @@ class ClassReport:
 
     @property
     def chance(self) -> Chance | None:
-        """What a network reaches on these samples that has learnt nothing; None without any."""
+        """Return what a network reaches on these samples that has learnt nothing; None without any."""
         return Chance.of(self.confusion.sum(axis=1), [row.name for row in self.rows])
 
     @property
     def table(self) -> ConfusionTable:
-        """The confusion with the names of its rows."""
+        """Return the confusion with the names of its rows."""
         return ConfusionTable(names=tuple(row.name for row in self.rows), counts=self.confusion)
 
     def confused(self, count: int = 10) -> list[Confusion]:
-        """The commonest mistakes, commonest first."""
+        """Return the commonest mistakes, commonest first."""
         return self.table.confused(count)
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (E. B. Wilson, 1927); (0, 1) where ``n`` is 0."""
+    """Return Wilson's score interval of a share (E. B. Wilson, 1927); (0, 1) where ``n`` is 0."""
     if n == 0:
         return 0.0, 1.0
     p = successes / n
@@ -170,7 +170,7 @@ def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
 
 
 class Tally:
-    """Judges batch by batch, so that the logits of a large set need not be kept."""
+    """Judge batch by batch, so that the logits of a large set need not be kept."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
@@ -181,7 +181,7 @@ class Tally:
         self._most = -self._least
 
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Logits ``(N, num_classes)`` and int labels ``(N,)``."""
+        """Add logits ``(N, num_classes)`` and int labels ``(N,)``."""
         count = len(self.classes)
         assert logits.shape == (len(labels), count), (logits.shape, len(labels), count)
         finite = np.isfinite(logits).all(axis=1)
@@ -204,7 +204,7 @@ class Tally:
             self._in_five += int((five == labels[:, None]).any(axis=1).sum())
 
     def report(self) -> ClassReport:
-        """Of everything added; at least one sample."""
+        """Return the report of everything added; at least one sample."""
         hits, confidence = np.concatenate(self._hits), np.concatenate(self._confidence)
         bins = confidence_bins(confidence, hits)
         return ClassReport(
@@ -240,7 +240,7 @@ def classification_report(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis, float64."""
+    """Return probabilities along the last axis, float64."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 

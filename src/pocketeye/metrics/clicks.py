@@ -1,4 +1,4 @@
-"""Where a person would click to correct a mask: in the middle of the largest mistake."""
+"""Find where a person would click to correct a mask: in the middle of the largest mistake."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 
 class ErrorClick(NamedTuple):
-    """``x``, ``y``: a pixel's numbers. ``label``: 1 on the object (missing), 0 beside it (too much)."""
+    """Hold a pixel's ``x`` and ``y``. ``label``: 1 on the object (missing), 0 beside it (too much)."""
 
     x: int
     y: int
@@ -17,7 +17,7 @@ class ErrorClick(NamedTuple):
 
 
 def error_click(mask: np.ndarray, truth: np.ndarray) -> ErrorClick | None:
-    """The click that corrects the largest wrong region; None where nothing is wrong.
+    """Return the click that corrects the largest wrong region; None where nothing is wrong.
 
     Regions are connected over eight neighbours, missing and superfluous ones apart. Of the largest
     the pixel is taken that is furthest from its border, the border of the image included. Among
@@ -40,7 +40,7 @@ def error_click(mask: np.ndarray, truth: np.ndarray) -> ErrorClick | None:
 
 
 def interior_point(region: np.ndarray) -> tuple[int, int]:
-    """(y, x) of the pixel of a bool ``(height, width)`` that is furthest from its border."""
+    """Return (y, x) of the pixel of a bool ``(height, width)`` that is furthest from its border."""
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     assert len(rows), "an empty region has no interior"
     inside = region[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

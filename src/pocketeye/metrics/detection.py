@@ -35,7 +35,7 @@ MOST_FOUND = (1, 10, 100)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ApReport:
-    """Of boxes or of masks; shares are 0 to 1, and nan where there is no such object.
+    """Hold COCO's numbers of boxes or of masks; shares are 0 to 1, and nan where nothing is true.
 
     Attributes:
         kind: which of the two.
@@ -52,7 +52,7 @@ class ApReport:
     recall: np.ndarray
 
     def ap(self, label: int, iou: float | None = None) -> float:
-        """Of one class, at one overlap or over all of them."""
+        """Return the AP of one class, at one overlap or over all of them."""
         chosen = self.precision if iou is None else self.precision[[IOUS.index(iou)]]
         return float(chosen[:, :, label].mean())  # nan throughout, or nowhere
 
@@ -62,7 +62,7 @@ class ApReport:
 
 
 class CocoAP:
-    """Takes the truth and what was found image by image, in any order.
+    """Take the truth and what was found image by image, in any order.
 
     An image of which nothing was said counts as one in which nothing was found.
 
@@ -87,7 +87,10 @@ class CocoAP:
         areas: Any = None,
         masks: Masks | None = None,
     ) -> None:
-        """What is annotated in an image: boxes ``(N, 4)`` x0, y0, x1, y1; see :class:`TrueObjects`."""
+        """Add what is annotated in an image: boxes ``(N, 4)`` x0, y0, x1, y1.
+
+        See :class:`TrueObjects` for the rest.
+        """
         made = true_objects(
             boxes, labels, crowd=crowd, difficult=difficult, areas=areas, masks=masks
         )
@@ -102,7 +105,7 @@ class CocoAP:
         scores: Any,
         masks: Masks | np.ndarray | None = None,
     ) -> None:
-        """What was found in an image: boxes ``(N, 4)`` x0, y0, x1, y1, labels and scores ``(N,)``."""
+        """Add what was found in an image: boxes ``(N, 4)`` x0, y0, x1, y1, with labels and scores."""
         made = found_objects(boxes, labels, scores, masks)
         assert not self.masks or masks is not None or not len(made), "masks are judged: give them"
         self.found[image_id] = made
@@ -113,7 +116,7 @@ class CocoAP:
         self.found.update(other.found)
 
     def compute(self) -> dict[str, float]:
-        """``box_ap``, ``box_ap50`` …, and ``mask_ap`` …; nan where no object of that size is true."""
+        """Return ``box_ap``, ``box_ap50`` …, ``mask_ap`` …; nan where no object of that size is true."""
         return {
             f"{report.kind}_{name}": value
             for report in self.reports()
@@ -121,7 +124,7 @@ class CocoAP:
         }
 
     def reports(self) -> tuple[ApReport, ...]:
-        """Of boxes, and of masks where they are judged."""
+        """Return the numbers of boxes, and of masks where they are judged."""
         kinds: tuple[Kind, ...] = ("box", "mask") if self.masks else ("box",)
         assert set(self.found) <= set(self.truths), "found in images without truth"
         return tuple(coco_ap(self.truths, self.found, self.classes, kind) for kind in kinds)
@@ -149,7 +152,7 @@ def coco_ap(
 
 
 def _values(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-    """pycocotools' twelve: precision ``(T, R, K, A, M)``, recall ``(T, K, A, M)``."""
+    """Return pycocotools' twelve: precision ``(T, R, K, A, M)``, recall ``(T, K, A, M)``."""
     values = {
         "ap": precision[:, :, :, 0, -1],
         "ap50": precision[IOUS.index(0.5), :, :, 0, -1],

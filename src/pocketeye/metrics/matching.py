@@ -1,4 +1,4 @@
-"""Which found object is which true one: for F1, the confusion of classes and an image's mistakes."""
+"""Match found objects with true ones: for F1, the confusion of classes and an image's mistakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class Matching:
-    """One image.
+    """Hold the matches of one image.
 
     Attributes:
         hits: int64 ``(N,)``: the true object of its class that each found one takes, or -1.
@@ -32,7 +32,7 @@ class Matching:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mistakes:
-    """One image: objects ``right``, of a ``wrong`` class, ``missed``, and found where none is."""
+    """Count, in an image, objects ``right``, of a ``wrong`` class, ``missed``, and found in excess."""
 
     right: int
     wrong: int
@@ -95,7 +95,7 @@ def match_report(
 
 
 def match(truth: TrueObjects, found: FoundObjects, iou: float = IOU) -> Matching:
-    """By falling score each found object takes the free true one of its class it overlaps most."""
+    """Give each found object, by falling score, the free true one of its class it overlaps most."""
     table = overlaps(truth, found)
     hits, confused = (np.full(len(found), -1, np.int64) for _ in range(2))
     same = found.labels[:, None] == truth.labels[None]
@@ -116,7 +116,7 @@ def match(truth: TrueObjects, found: FoundObjects, iou: float = IOU) -> Matching
 
 
 def overlaps(truth: TrueObjects, found: FoundObjects) -> np.ndarray:
-    """float64 ``(found, true)``: IoU; of a crowd, how much of the found object lies in it."""
+    """Return float64 ``(found, true)``: IoU; of a crowd, how much of the found object lies in it."""
     if truth.masks is not None and found.masks is not None:
         both = _shared_pixels(found.masks, truth.masks)
         mine, theirs = found.masks.areas.astype(float), truth.masks.areas.astype(float)
@@ -142,7 +142,7 @@ def _best_score(
     matched: Mapping[int | str, Matching],
     total: int,
 ) -> float:
-    """The score down to which F1 is highest; the highest such score."""
+    """Return the score down to which F1 is highest; the highest such score."""
     counted = [~matching.ignored for matching in matched.values()]
     guesses = [found.get(name, NOTHING).scores for name in matched]
     hits = [matching.hits >= 0 for matching in matched.values()]
@@ -183,5 +183,5 @@ def _mistakes(cells: np.ndarray) -> Mistakes:
 
 
 def with_background(classes: Sequence[str]) -> tuple[str, ...]:
-    """Names of the rows and columns of a :class:`MatchReport`'s confusion."""
+    """Return names of the rows and columns of a :class:`MatchReport`'s confusion."""
     return (*classes, BACKGROUND)

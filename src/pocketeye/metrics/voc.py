@@ -21,7 +21,7 @@ IOU = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VocReport:
-    """Shares are 0 to 1, nan for a class without objects; means are over the other classes.
+    """Hold VOC's numbers: 0 to 1, nan for a class without objects; means are over the other classes.
 
     Attributes:
         ap_2007: float64 ``(K,)``, eleven points.
@@ -66,7 +66,7 @@ def voc_ap(
 def _image(
     truth: TrueObjects, found: FoundObjects
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, labels, and whether each found box is right and counts at all."""
+    """Return scores, labels, and whether each found box is right and counts at all."""
     boxes = FoundObjects(boxes=found.boxes, labels=found.labels, scores=found.scores)
     table = overlaps(_without_crowds(truth), boxes)
     table = np.where(found.labels[:, None] == truth.labels[None], table, -1.0)
@@ -84,7 +84,7 @@ def _image(
 
 
 def _without_crowds(truth: TrueObjects) -> TrueObjects:
-    """The same boxes, their overlaps plain IoU."""
+    """Return the same boxes, their overlaps plain IoU."""
     return TrueObjects(
         boxes=truth.boxes,
         labels=truth.labels,

@@ -20,7 +20,7 @@ TOLERANCE = 0.008
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
-    """Of the values of one object in the frames of a clip.
+    """Summarise the values of one object in the frames of a clip.
 
     Attributes:
         mean: of all frames.
@@ -34,14 +34,14 @@ class Statistics:
 
 
 def region_similarity(mask: np.ndarray, truth: np.ndarray) -> float:
-    """J: intersection over union of two bool ``(height, width)``; 1 where both are empty."""
+    """Compute J, intersection over union of two bool ``(height, width)``; 1 where both are empty."""
     _check(mask, truth)
     union = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
 def boundary_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE) -> float:
-    """F: harmonic mean of precision and recall of the boundary of a mask.
+    """Compute F, the harmonic mean of precision and recall of the boundary of a mask.
 
     A pixel of one boundary is right where the other boundary is within a disk of ``tolerance`` times
     the diagonal of the image, rounded up to pixels. Two boundaries that are empty agree (1), one
@@ -63,7 +63,7 @@ def boundary_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TO
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """Bool ``(height, width)``: pixels that differ from the one to the right, below, or both."""
+    """Return bool ``(height, width)``: pixels that differ from the one to the right, below, or both."""
     line = np.zeros(mask.shape, bool)
     line[:, :-1] |= mask[:, :-1] ^ mask[:, 1:]
     line[:-1] |= mask[:-1] ^ mask[1:]
@@ -72,7 +72,7 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def statistics(values: Sequence[float]) -> Statistics:
-    """Mean, recall and decay of the values of all frames, in order; at least one.
+    """Compute mean, recall and decay of the values of all frames, in order; at least one.
 
     The quarters are the benchmark's: neighbours share the frame between them.
     """
