@@ -1,4 +1,4 @@
-"""Images with what a network sees in them, on one sheet."""
+"""Draw images with what a network sees in them on one sheet."""
 
 from __future__ import annotations
 

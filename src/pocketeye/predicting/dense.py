@@ -20,7 +20,7 @@ from pocketeye.results import Masks, Result
 
 
 class DensePredictor(Protocol):
-    """A detector or segmenter ready for use: a run in torch, or an artefact in its runtime.
+    """Describe a detector or segmenter ready for use: a run in torch, or an artefact in its runtime.
 
     ``predict`` takes uint8 RGB ``(H, W, 3)`` and gives a :class:`Result` each, best object first,
     with boxes, scores, names in ``labels`` and the image itself, of ``instance`` with masks; of
@@ -29,7 +29,7 @@ class DensePredictor(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in titles."""
+        """Return what it is called in titles."""
 
     @property
     def description(self) -> DenseDescription:
@@ -39,7 +39,7 @@ class DensePredictor(Protocol):
 
 
 class TorchDensePredictor:
-    """A network on a device."""
+    """Predict with a network on a device."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class TorchDensePredictor:
 
 
 class ArtifactDensePredictor:
-    """An artefact in its runtime; the shape of its input is fixed, images are fitted into it."""
+    """Predict with an artefact in its runtime; its input's shape is fixed, images are fitted into it."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self.executable = load_dense_artifact(folder, threads=threads)

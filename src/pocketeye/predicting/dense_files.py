@@ -22,7 +22,7 @@ Found = Result | LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class DensePrediction:
-    """What was found in one image: ``rows`` of objects, or of classes with the share they cover."""
+    """Hold what was found in one image: ``rows`` of objects, or of classes with the share they cover."""
 
     name: str
     rows: tuple[dict[str, Any], ...]
@@ -46,7 +46,7 @@ def found_in(predictor: DensePredictor, image: np.ndarray, score_threshold: floa
 
 
 class ObjectRecords:
-    """Gathers what was found, as COCO's json and in short."""
+    """Gather what was found, as COCO's json and in short."""
 
     def __init__(self, description: DenseDescription) -> None:
         classes = description.classes

@@ -21,7 +21,7 @@ from pocketeye.runs import BEST
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network in eval mode and what it expects of its images (``info``).
+    """Hold a network in eval mode and what it expects of its images (``info``).
 
     ``own_size`` is that of an architecture whose input is no square, as of a segmenter's backbone.
     """
@@ -39,7 +39,7 @@ class Network:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)``."""
+        """Return the shape of the input, ``(C, H, W)``."""
         return self.info.in_chans, *sides(self.own_size or self.input_size)
 
     def example(self) -> torch.Tensor:

@@ -20,7 +20,7 @@ from pocketeye.predicting.predictor import Predictor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The likeliest classes of one image, likeliest first; probabilities are 0 to 1.
+    """Hold the likeliest classes of one image, likeliest first; probabilities are 0 to 1.
 
     Attributes:
         name: the path or address as the user would write it.

@@ -34,7 +34,7 @@ from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
 class Predictor(ABC):
-    """``logits`` of normalised inputs, and ``info`` about how to make them.
+    """Give ``logits`` of normalised inputs, and ``info`` about how to make them.
 
     ``assumed`` says that the names of its classes are a guess: a network of 1000 outputs that goes by a
     registered name is taken to be ImageNet's.
@@ -56,7 +56,7 @@ class Predictor(ABC):
 
 
 class TorchPredictor(Predictor):
-    """A module on a device."""
+    """Predict with a module on a device."""
 
     def __init__(
         self, module: nn.Module, info: ModelInfo, device: torch.device, *, assumed: bool = False
@@ -72,7 +72,7 @@ class TorchPredictor(Predictor):
 
 
 class ArtifactPredictor(Predictor):
-    """An exported file in its runtime; its batch size is fixed."""
+    """Predict with an exported file in its runtime; its batch size is fixed."""
 
     def __init__(self, executable: Executable, info: ModelInfo) -> None:
         super().__init__(info)

@@ -1,4 +1,4 @@
-"""What detectors, segmenters and classifiers see in a video, frame by frame."""
+"""Tell what detectors, segmenters and classifiers see in a video, frame by frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Look = Callable[[np.ndarray, int], Result]
 
 
 class SeenFrames:
-    """The results of a video, frame after frame; counts as it goes.
+    """Give the results of a video, frame after frame, and count as it goes.
 
     Attributes:
         num_frames: that were seen so far.
@@ -73,7 +73,7 @@ def look_for_objects(predictor: DensePredictor, score_threshold: float) -> Look:
 
 
 class ClassLook:
-    """Tells the likeliest classes of each frame.
+    """Tell the likeliest classes of each frame.
 
     Attributes:
         predictions: of the frames so far, named by their numbers.

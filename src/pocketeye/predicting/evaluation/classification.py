@@ -29,7 +29,7 @@ MOST_IN_JSON = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvalResult:
-    """A report with the names of what was judged; shares are 0 to 1."""
+    """Hold a report with the names of what was judged; shares are 0 to 1."""
 
     model: str
     data: str
@@ -44,7 +44,7 @@ class EvalResult:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these numbers should not be taken at their word, if there is a reason."""
+        """Tell why these numbers should not be taken at their word, if there is a reason."""
         return doubts_of_classes(self.report)
 
     @property

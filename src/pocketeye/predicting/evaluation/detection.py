@@ -45,7 +45,7 @@ MOST_IN_JSON = 100
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionRow:
-    """One class, shares 0 to 1; ``mask_ap`` … are None where only boxes were judged.
+    """Hold one class, shares 0 to 1; ``mask_ap`` … are None where only boxes were judged.
 
     Everything but ``n`` is None for a class without objects.
     """
@@ -66,7 +66,7 @@ class DetectionRow:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionEval:
-    """What was found in a set, and how good it is.
+    """Hold what was found in a set, and how good it is.
 
     Attributes:
         reports: of boxes, and of masks where they were judged.
@@ -91,7 +91,7 @@ class DetectionEval:
 
     @property
     def data(self) -> str:
-        """What the set is called in titles."""
+        """Return what the set is called in titles."""
         name, split = Path(self.samples.source).name, self.samples.split
         return f"{name} ({split})" if split else name
 
@@ -101,12 +101,12 @@ class DetectionEval:
 
     @property
     def ap(self) -> float:
-        """COCO's AP of masks where they were judged, else of boxes; nan without any object."""
+        """Return COCO's AP of masks where they were judged, else of boxes; nan without any object."""
         return self.reports[-1].values["ap"]
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these numbers should not be taken at their word, if there is a reason."""
+        """Tell why these numbers should not be taken at their word, if there is a reason."""
         return doubts_of_objects(self.truths, self.found, self.matches, self.classes)
 
     @property

@@ -35,7 +35,7 @@ Labeller = Callable[[int, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticEval:
-    """What a segmenter says of a set, and how good it is.
+    """Hold what a segmenter says of a set, and how good it is.
 
     Attributes:
         classes: of the network.
@@ -55,7 +55,7 @@ class SemanticEval:
 
     @property
     def data(self) -> str:
-        """What the set is called in titles."""
+        """Return what the set is called in titles."""
         name, split = Path(self.samples.source).name, self.samples.split
         return f"{name} ({split})" if split else name
 
@@ -65,7 +65,7 @@ class SemanticEval:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these numbers should not be taken at their word, if there is a reason."""
+        """Tell why these numbers should not be taken at their word, if there is a reason."""
         return doubts_of_pixels(self.report)
 
     @property

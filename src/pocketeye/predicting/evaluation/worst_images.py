@@ -26,7 +26,7 @@ _WRONG, _GREY = (213, 94, 0), 0.65
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstDetection:
-    """An image, uint8 RGB ``(H, W, 3)``, its objects, those found, and a sentence on the mistakes."""
+    """Hold an image, uint8 RGB ``(H, W, 3)``, its objects, those found, a sentence on the mistakes."""
 
     sentence: str
     image: np.ndarray
@@ -36,7 +36,7 @@ class WorstDetection:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstMap:
-    """An image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+    """Hold an image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
 
     name: str
     miou: float
