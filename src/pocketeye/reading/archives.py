@@ -1,4 +1,4 @@
-"""Bounds on a zip file before anything in it is unpacked."""
+"""Bound a zip file before anything in it is unpacked."""
 
 from __future__ import annotations
 

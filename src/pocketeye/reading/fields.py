@@ -1,4 +1,4 @@
-"""Plain values of a file to the typed fields of a dataclass: the one check that all our files pass.
+"""Turn plain values of a file into typed fields of a dataclass: the one check that all our files pass.
 
 A field's annotation says all that is checked: its type, ``Annotated[int, Range(1, 9)]`` what a number
 may be, ``Literal`` the allowed words, a dataclass the fields below it. A library for this (pydantic,
@@ -41,7 +41,7 @@ _MOST_INT = 2**63 - 1
 
 
 class Range(NamedTuple):
-    """The smallest and the largest value that a field may have, both allowed."""
+    """Hold the smallest and the largest value that a field may have, both allowed."""
 
     low: float
     high: float
@@ -61,11 +61,11 @@ Classes = Annotated[int, Range(1, 1_000_000)]
 
 
 class BadField(InvalidValue):
-    """A value of a file is not what it should be; the message names the field."""
+    """Report that a value of a file is not what it should be; the message names the field."""
 
 
 class _Rules(NamedTuple):
-    """How values are read: see :func:`make`."""
+    """Say how values are read: see :func:`make`."""
 
     converters: Converters
     complete: bool
@@ -159,7 +159,7 @@ def _scalar(value: Any, kind: Any, name: str) -> Any:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a text can be written (half a surrogate pair cannot) and be part of a path."""
+    """Tell whether a text can be written (half a surrogate pair cannot) and be part of a path."""
     try:
         return b"\0" not in value.encode("utf-8")
     except UnicodeEncodeError:
@@ -278,7 +278,7 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A kind of JSON file of ours: what it is called, its schema, and what to do about a damaged one."""
+    """Describe a kind of JSON file: what it is called, its schema, what to do about a damaged one."""
 
     what: str
     schema: str | None = None

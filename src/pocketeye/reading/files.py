@@ -37,12 +37,12 @@ def what_is_at(path: Path) -> str | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file lies at a path, whatever the path is (also one that is too long)."""
+    """Tell whether a regular file lies at a path, whatever the path is (also one that is too long)."""
     return what_is_at(path) is None
 
 
 def can_exist(path: Path) -> bool:
-    """Whether the system takes a path at all: it may be too long, have a NUL, or lead in a circle.
+    """Tell whether the system takes a path at all: it may be too long, have a NUL, or lead in a circle.
 
     ``Path.exists`` and its like raise ``OSError`` for some of these.
     """
@@ -56,12 +56,12 @@ def can_exist(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Whether anything lies at a path; False for a path that :func:`can_exist` refuses."""
+    """Tell whether anything lies at a path; False for a path that :func:`can_exist` refuses."""
     return can_exist(path) and path.exists()
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies at a path; False for a path that :func:`can_exist` refuses."""
+    """Tell whether a folder lies at a path; False for a path that :func:`can_exist` refuses."""
     return can_exist(path) and path.is_dir()
 
 
