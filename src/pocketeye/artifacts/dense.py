@@ -1,4 +1,4 @@
-"""Detectors and segmenters as artefacts: graphs of static shape, and what stands around them in numpy.
+"""Run detectors and segmenters as artefacts: graphs of static shape, and numpy around them.
 
 The folder of an artefact holds ``dense.json``: the task, its classes, the graph's input (the *canvas*,
 into which an image is fitted at its upper left corner), and the numbers of the decoder. Mask R-CNN has
@@ -37,7 +37,7 @@ Crops = Annotated[int, Range(0, 4096)]
 
 @dataclass(frozen=True, kw_only=True)
 class DenseManifest(Description):
-    """The facts that one needs to use the graphs.
+    """Hold the facts that one needs to use the graphs.
 
     Attributes:
         task: ``detect``, ``instance`` or ``semantic``.
@@ -93,7 +93,7 @@ Found = dict[str, np.ndarray] | np.ndarray
 
 
 class DenseExecutable:
-    """A detector or segmenter as a function of images: graphs in their runtime, the rest in numpy."""
+    """Call a detector or segmenter on images: graphs in their runtime, the rest in numpy."""
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
         self.manifest, self.graphs = manifest, tuple(graphs)

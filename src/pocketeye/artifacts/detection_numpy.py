@@ -1,4 +1,4 @@
-"""From the maps of an exported RetinaNet to boxes, in numpy alone.
+"""Turn the maps of an exported RetinaNet into boxes, in numpy alone.
 
 The companion of :class:`pocketeye.models.dense.raw_heads.RawRetinaNet`: what torchvision does behind the
 heads, to the same boxes in the same order. Nothing here needs torch, so that an artefact and this file
@@ -18,7 +18,7 @@ MAX_LOG_SCALE = float(np.log(1000 / 16))
 
 
 class Detections(NamedTuple):
-    """Objects, best first: ``boxes (N, 4)`` as x1, y1, x2, y2; ``scores (N,)``; ``labels (N,)``."""
+    """Hold objects, best first: ``boxes (N, 4)`` as x1, y1, x2, y2; ``scores (N,)``; ``labels (N,)``."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -27,7 +27,7 @@ class Detections(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RetinaDecoder:
-    """Turns the maps of a RetinaNet into detections.
+    """Turn the maps of a RetinaNet into detections.
 
     Args:
         num_classes: logits per anchor.

@@ -35,7 +35,7 @@ BOX_SIDE, MASK_SIDE = 7, 14
 
 
 class Instances(NamedTuple):
-    """:class:`Detections` with ``masks (N, H, W)``: the probability of a pixel to belong to it."""
+    """Add ``masks (N, H, W)`` to :class:`Detections`: the probability of a pixel to belong to it."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -45,7 +45,7 @@ class Instances(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRCNNDecoder:
-    """Runs the three graphs of a Mask R-CNN and returns instances, one image at a time.
+    """Run the three graphs of a Mask R-CNN and return instances, one image at a time.
 
     Args:
         num_classes: without background.

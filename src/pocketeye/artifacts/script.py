@@ -1,4 +1,4 @@
-"""``predict.py`` of a dense artefact: its companions in one file, without pocketeye and torch.
+"""Write ``predict.py`` of a dense artefact: its companions in one file, without pocketeye and torch.
 
 It is put together from the very modules that pocketeye itself uses, so that both say the same.
 """
