@@ -1,4 +1,4 @@
-"""Learning from a teacher: DeiT's distillation (arXiv 2012.12877) from any network of timm's kind."""
+"""Learn from a teacher: DeiT's distillation (arXiv 2012.12877) from any network of timm's kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REMEDY = "take one that was trained on such data, for example a run folder of p
 
 
 class Teacher:
-    """A network in eval mode, without gradients, that takes the student's batches.
+    """Run a teacher in eval mode, without gradients, on the student's batches.
 
     Args:
         module: ``(N, C, S, S)`` to ``(N, T)``, of as many classes as it knows.

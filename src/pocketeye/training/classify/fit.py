@@ -1,4 +1,4 @@
-"""Training a classifier into a run folder that can be evaluated, exported and continued."""
+"""Train a classifier into a run folder that can be evaluated, exported and continued."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NUM_SAMPLES = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A training of which everything fits together, before anything is written.
+    """Hold a training of which everything fits together, before anything is written.
 
     Attributes:
         asked: the recipe as the user gave it.
@@ -54,7 +54,7 @@ class Prepared:
     teacher: Teacher | None
 
     def fit(self, run: RunFolder, resume: bool = False) -> FitResult:
-        """Train, see :func:`fit`."""
+        """Train; see :func:`fit`."""
         config, info, model = self.config, self.info, self.model
         loaders = _loaders(self.train, self.val, config, info)
         plan = TrainingPlan(

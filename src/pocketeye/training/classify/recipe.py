@@ -1,4 +1,4 @@
-"""Recipes of the task ``classify``."""
+"""Define recipes of the task ``classify``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALLEST_SCALE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyRecipe(TransformRecipe, SteppedRecipe):
-    """How a classifier is trained.
+    """Say how a classifier is trained.
 
     Attributes:
         input_size: side of the square input; by default the network's or the images'.

@@ -1,4 +1,4 @@
-"""The report of a trained classifier."""
+"""Write the report of a trained classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate of classifiers."""
+"""Compute the learning rate of classifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network a training starts from: made, with depth and heads as the recipe has them, and loaded."""
+"""Make the network a training starts from, with depth and heads as the recipe has them, and load it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classification task: loss, moving average, optimiser and schedule around any timm network."""
+"""Define the classification task: loss, moving average, optimiser, schedule around any timm network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What detectors and segmenters learn from and are judged on: images, transformed and drawn.
+"""Give detectors and segmenters what they learn from and are judged on: images, transformed and drawn.
 
 Augmentation is torchvision's transforms v2 on tv_tensors, so that boxes, masks and labels go where the
 pixels go. Detectors resize images themselves, segmenters learn from crops of one size.
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class DetectionItem(NamedTuple):
-    """An image and its objects; crowds are left out in training.
+    """Hold an image and its objects; crowds are left out in training.
 
     Attributes:
         image: uint8 ``(3, H, W)``.
@@ -52,7 +52,7 @@ class DetectionItem(NamedTuple):
 
 
 class SemanticItem(NamedTuple):
-    """An image and its labels.
+    """Hold an image and its labels.
 
     Attributes:
         image: uint8 ``(3, H, W)``.
@@ -137,7 +137,7 @@ class DetectionOrder(SeededDataset[DetectionItem | None]):
 
 
 def detection_item(sample: Sample[ImageObjects], *, masks: bool, crowds: bool) -> DetectionItem:
-    """A sample as tensors; without ``crowds`` regions of many objects are left out."""
+    """Turn a sample into tensors; without ``crowds`` regions of many objects are left out."""
     objects = sample.targets
     keep = np.flatnonzero(np.ones(len(objects), bool) if crowds else ~objects.crowd)
     boxes = objects.boxes[keep]
@@ -174,7 +174,7 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         return self.draw(turn(self.seed, index, len(self.images)), rng)
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem:
-        """Raises InvalidValue for 16 damaged images in a row."""
+        """Raise InvalidValue for 16 damaged images in a row."""
         config = self.config
         sample = first_readable(self.images, index, require_a_class)
         image = tv_tensors.Image(_pixels(sample.image))

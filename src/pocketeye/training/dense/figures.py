@@ -1,4 +1,4 @@
-"""``validation.png`` of a detector's or segmenter's run."""
+"""Draw ``validation.png`` of a detector's or segmenter's run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The optimiser of detectors and segmenters."""
+"""Make the optimiser of detectors and segmenters."""
 
 from __future__ import annotations
 

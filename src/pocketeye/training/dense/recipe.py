@@ -1,4 +1,4 @@
-"""Recipes of the tasks ``detect``, ``instance`` and ``semantic``."""
+"""Define recipes of the tasks ``detect``, ``instance`` and ``semantic``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Width = Annotated[int, Range(8, 4096)]
 
 @dataclass(frozen=True, kw_only=True)
 class DenseRecipe(SteppedRecipe):
-    """How a detector or segmenter is trained.
+    """Say how a detector or segmenter is trained.
 
     Attributes:
         task: ``detect`` (RetinaNet), ``instance`` (Mask R-CNN) or ``semantic`` (Semantic FPN).
@@ -99,5 +99,5 @@ class DenseRecipe(SteppedRecipe):
 
     @property
     def needs_sync(self) -> bool:
-        """Whether BN takes statistics over processes, which needs CUDA."""
+        """Tell whether BN takes statistics over processes, which needs CUDA."""
         return self.norms == "sync" or self.head_norms == "sync"

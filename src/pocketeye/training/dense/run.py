@@ -44,7 +44,7 @@ _LONGEST = 1333 / 800
 
 @dataclass(frozen=True, kw_only=True)
 class _Backbone:
-    """What the user named: its registered name or architecture, how it sees, and its weights."""
+    """Hold what the user named: its registered name or architecture, how it sees, and its weights."""
 
     name: str
     architecture: dict[str, Any] | None
@@ -53,7 +53,7 @@ class _Backbone:
 
 
 class DenseOptions(RunOptions, total=False):
-    """Options of the training of a detector or segmenter.
+    """Hold the options of the training of a detector or segmenter.
 
     Args:
         input_size: shorter side of the images in pixels, in training and use.
@@ -190,7 +190,7 @@ def network_options(config: DenseRecipe, pretrained: bool = False) -> dict[str, 
 
 
 def _backbone(name: str) -> _Backbone:
-    """The backbone that a user named: a registered one, an architecture, or that of a classifier's run.
+    """Find the backbone that a user named: registered, an architecture, or of a classifier's run.
 
     Raises:
         InvalidValue: unknown, or a network of another kind. MissingFile: a run without weights.
@@ -208,7 +208,7 @@ def _backbone(name: str) -> _Backbone:
 
 
 def _of_run(run: Run) -> _Backbone:
-    """A classifier's run: its network, how it saw images, its best weights."""
+    """Open a classifier's run: its network, how it saw images, its best weights."""
     info = ModelInfo.load(run.folder)
     architecture = None
     if not timm.is_model(info.name.partition(".")[0]):

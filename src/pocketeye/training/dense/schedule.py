@@ -1,4 +1,4 @@
-"""The learning rate of detectors and segmenters."""
+"""Compute the learning rate of detectors and segmenters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lightning tasks of detectors and of segmenters."""
+"""Define the Lightning tasks of detectors and of segmenters."""
 
 from __future__ import annotations
 

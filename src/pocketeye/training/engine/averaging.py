@@ -1,4 +1,4 @@
-"""What every task has: a network in the layout that suits its device, and the average of its weights."""
+"""Give every task a network in the layout that suits its device, and the average of its weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AveragedTask(LightningModule):
 
     @property
     def best_model(self) -> nn.Module:
-        """The network that gets validated and saved."""
+        """Return the network that gets validated and saved."""
         return self.model if self.ema is None else self.ema.module
 
     def on_train_start(self) -> None:

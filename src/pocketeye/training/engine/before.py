@@ -1,4 +1,4 @@
-"""What must be said before a training begins: at its end the hours are gone."""
+"""Say what must be said before a training begins: at its end the hours are gone."""
 
 from __future__ import annotations
 

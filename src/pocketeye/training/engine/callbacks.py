@@ -1,4 +1,4 @@
-"""Callbacks of the shared loop."""
+"""Define callbacks of the shared loop."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _weights(module: LightningModule) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 class Closing(Callback):
-    """A callback that closes what it opened, however the training ends."""
+    """Close what was opened, however the training ends."""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.close()

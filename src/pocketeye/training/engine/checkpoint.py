@@ -1,4 +1,4 @@
-"""``last.ckpt``: what a run goes on from, written whole and believed only as it was written."""
+"""Keep ``last.ckpt``: what a run goes on from, written whole and believed only as it was written."""
 
 from __future__ import annotations
 

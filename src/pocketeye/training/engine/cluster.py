@@ -1,4 +1,4 @@
-"""Which of several processes this is: started by torchrun, by SLURM's srun, or by ourselves."""
+"""Tell which of several processes this is: started by torchrun, by SLURM's srun, or by ourselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain values, as YAML gives them, to the types of a dataclass' fields."""
+"""Turn plain values, as YAML gives them, into the types of a dataclass' fields."""
 
 from __future__ import annotations
 

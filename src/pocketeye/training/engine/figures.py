@@ -1,4 +1,4 @@
-"""Images of a run, drawn with matplotlib's objects (no global state, no display)."""
+"""Draw images of a run with matplotlib's objects (no global state, no display)."""
 
 from __future__ import annotations
 

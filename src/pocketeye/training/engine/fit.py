@@ -1,4 +1,4 @@
-"""One training of any task: a complete run folder, the steps, the best weights, the report."""
+"""Run one training of any task: a complete run folder, the steps, the best weights, the report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pocketeye.training.engine.tensorboard import TensorBoardLog
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """What a training came to.
+    """Hold what a training came to.
 
     Attributes:
         metric: name of what counts, for a person (``top-1``, ``box AP``, ``mean IoU``, ``IoU``).
@@ -63,7 +63,7 @@ class FitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """What a task tells :func:`fit_run` of one training.
+    """Hold what a task tells :func:`fit_run` of one training.
 
     Attributes:
         title: network and data, for the heading of the curves.

@@ -1,4 +1,4 @@
-"""Whether what a training came to can be taken at its word: from the rows of ``metrics.csv`` alone.
+"""Tell from the rows of ``metrics.csv`` alone whether a training's result can be taken at its word.
 
 A resumed run and one of several processes know no more than their rows, so validation logs beside its
 metrics what gives a sham away: how much of the truth and of the answers is one class, how many objects

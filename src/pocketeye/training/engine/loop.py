@@ -1,4 +1,4 @@
-"""The loop every task shares: a quiet Lightning trainer over a run folder that can be continued.
+"""Run the loop every task shares: a quiet Lightning trainer over a run folder that can be continued.
 
 Interrupted and continued equals uninterrupted, bit for bit on a CPU: the checkpoint is taken at the
 end of every epoch, all random generators are seeded again from (seed, epoch, rank) when an epoch

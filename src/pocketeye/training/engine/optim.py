@@ -1,4 +1,4 @@
-"""timm's optimisers as a recipe asks for them."""
+"""Make timm's optimisers as a recipe asks for them."""
 
 from __future__ import annotations
 

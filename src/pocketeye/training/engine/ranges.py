@@ -1,4 +1,4 @@
-"""Ranges written beside the fields they are for, and the one function that checks them."""
+"""Write ranges beside the fields they are for, and check them in one function."""
 
 from __future__ import annotations
 

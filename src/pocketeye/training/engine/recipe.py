@@ -1,4 +1,4 @@
-"""A recipe: everything that a training depends on besides the network and the data.
+"""Define a recipe: everything that a training depends on besides the network and the data.
 
 :class:`Recipe` holds what every task shares; each task extends it with what is only its own. The
 keys of a recipe file are the fields of that class.
@@ -28,7 +28,7 @@ _DEFAULT_TASK = CLASSIFY.name
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that a training of any task depends on, besides the network and the data.
+    """Hold everything that a training of any task depends on, besides the network and the data.
 
     Attributes:
         task: what is learnt; a recipe file without this key is a classifier's.
@@ -107,12 +107,12 @@ class Recipe:
 
     @property
     def record(self) -> Task:
-        """What everyone knows of the task."""
+        """Return what everyone knows of the task."""
         return task_named(self.task)
 
     @classmethod
     def tasks(cls) -> tuple[str, ...]:
-        """Tasks that such a recipe can be for."""
+        """Return tasks that such a recipe can be for."""
         return get_args(get_type_hints(cls)["task"])
 
     @classmethod
@@ -149,7 +149,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SteppedRecipe(Recipe):
-    """A recipe whose schedule may be ``step``.
+    """Hold a recipe whose schedule may be ``step``.
 
     Attributes:
         milestones: epochs at each of which the rate is multiplied with ``gamma``.

@@ -1,4 +1,4 @@
-"""``report.html``: a run folder explained on one page, from what the folder holds."""
+"""Write ``report.html``: a run folder explained on one page, from what the folder holds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pocketeye.training.engine.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class ReportWords:
-    """What a task says on the page of its runs.
+    """Hold what a task says on the page of its runs.
 
     Attributes:
         title, subtitle: of the page.

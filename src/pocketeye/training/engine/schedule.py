@@ -1,4 +1,4 @@
-"""What the learning rates of all tasks are made of: a linear warm-up and a cosine."""
+"""Compute a linear warm-up and a cosine, of which the learning rates of all tasks are made."""
 
 from __future__ import annotations
 

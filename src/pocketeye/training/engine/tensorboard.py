@@ -1,4 +1,4 @@
-"""The numbers of every epoch for TensorBoard, where a training is asked for them."""
+"""Write the numbers of every epoch for TensorBoard, where a training is asked for them."""
 
 from __future__ import annotations
 
