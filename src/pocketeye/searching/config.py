@@ -1,4 +1,4 @@
-"""Every number of a search."""
+"""Hold every number of a search."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THETA_WEIGHT_DECAY = {"fast": 0.0, "paper": 5e-4}
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Settings of the differentiable search; :meth:`paper` gives those of the paper.
+    """Hold settings of the differentiable search; :meth:`paper` gives those of the paper.
 
     Args:
         mode: ``fast`` trains weights on one sampled path a step and theta on the exact mixture with
@@ -122,7 +122,7 @@ class SearchConfig:
 
     @classmethod
     def paper(cls, **changes: Any) -> SearchConfig:
-        """The paper's settings (FBNet, section 4.1; section 3.2 for equation 2), with ``changes``."""
+        """Return the paper's settings (FBNet, section 4.1; 3.2 for equation 2), with ``changes``."""
         settings: dict[str, Any] = {
             "mode": "paper", "objective": "fbnet", "epochs": 90, "warmup_epochs": 10,
             "batch_size": 192, "ramp_epochs": 0, "clip_norm": None,
@@ -139,7 +139,7 @@ class SearchConfig:
 
     @property
     def theta_rates(self) -> tuple[float, float]:
-        """Learning rate and weight decay of theta, those of the mode where none are given."""
+        """Return learning rate and weight decay of theta, those of the mode where none are given."""
         lr, decay = self.theta_lr, self.theta_weight_decay
         return (
             _THETA_LR[self.mode] if lr is None else lr,
@@ -147,7 +147,7 @@ class SearchConfig:
         )
 
     def build_objective(self) -> Objective:
-        """The loss over theta."""
+        """Make the loss over theta."""
         if self.objective == "fbnet":
             return FBNetObjective(alpha=self.alpha, beta=self.beta)
         assert self.target_ms is not None
@@ -156,10 +156,10 @@ class SearchConfig:
         return TargetObjective(target_ms=self.target_ms, weight=self.target_weight)
 
     def build_control(self) -> TargetControl | None:
-        """The controller of lambda, where the objective leaves lambda open."""
+        """Make the controller of lambda, where the objective leaves lambda open."""
         controlled = self.objective == "target" and self.target_weight is None
         return TargetControl() if controlled else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a run folder stores them."""
+        """Return plain values, as a run folder stores them."""
         return asdict(self)

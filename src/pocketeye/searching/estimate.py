@@ -1,4 +1,4 @@
-"""How long a search will take, from a few steps measured on this machine before it starts."""
+"""Estimate how long a search will take, from a few steps measured before it starts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Duration:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Seconds of a step that trains weights, of one that trains theta (both with reading the batch), and
+    """Hold seconds of a step that trains weights, of one that trains theta (both with reading), and
     of judging one image."""
 
     weights: float
@@ -135,7 +135,7 @@ def measure_steps(
 def _step(
     loader: Loader, forward: Callable[[Tensor], Tensor], problem: Problem, device: torch.device
 ) -> float:
-    """Seconds of reading a batch, forward and backward."""
+    """Measure seconds of reading a batch, forward and backward."""
     batches, seconds = iter(loader), [math.inf]
     for number in range(_STEPS):
         start = time.perf_counter()
@@ -154,7 +154,7 @@ def _step(
 
 
 def _forward(loader: Loader, forward: Callable[[Tensor], Tensor], device: torch.device) -> float:
-    """Seconds an image takes in one pass without a gradient."""
+    """Measure the seconds an image takes in one pass without a gradient."""
     images = next(batch[0] for batch in islice(loader, 1))[: 4 * _FEW].to(device)
     start = time.perf_counter()
     with torch.no_grad():
@@ -174,7 +174,7 @@ def _finish(device: torch.device) -> None:
 
 
 def _about(seconds: float) -> str:
-    """Seconds to ten, minutes to one: ``40 s``, ``3 min``, ``2 h 10 min``."""
+    """Write seconds to ten, minutes to one: ``40 s``, ``3 min``, ``2 h 10 min``."""
     if seconds < 7.5:
         return "a few seconds"
     if seconds < 95:

@@ -1,4 +1,4 @@
-"""How right networks are, and how far two of them are apart on the same images."""
+"""Measure how right networks are, and how far two of them are apart on the same images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RESAMPLES = 1000
 
 
 class Metric(Protocol):
-    """One number between 0 and 1 out of counts per image.
+    """Make one number between 0 and 1 out of counts per image.
 
     Attributes:
         name: as people read it.
@@ -33,10 +33,10 @@ class Metric(Protocol):
     def key(self) -> str: ...
 
     def counts(self, logits: Tensor, labels: Tensor) -> Counts:
-        """Of every image of a batch."""
+        """Return the counts of every image of a batch."""
 
     def value(self, counts: Counts) -> float:
-        """Of all images together."""
+        """Return the value over all images together."""
 
     def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
         """Standard error of the difference of two values, paired over the images; None for one."""
@@ -44,7 +44,7 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Top1:
-    """The share of images whose class is right."""
+    """Measure the share of images whose class is right."""
 
     name: str = "top-1"
     key: str = "top1"
@@ -83,7 +83,7 @@ class PixelIoU:
         return mean_iou_of_totals(counts.sum(axis=0))
 
     def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
-        """By the bootstrap: both networks are judged on the same images drawn with replacement."""
+        """Compare two networks by the bootstrap, on the same images, drawn with replacement."""
         count = len(ours)
         if count < 2:
             return None
@@ -100,7 +100,7 @@ class PixelIoU:
 
 
 def standard_error(values: NDArray[np.float64]) -> float | None:
-    """Of their mean; None for a single one."""
+    """Return the standard error of their mean; None for a single one."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
@@ -108,5 +108,5 @@ METRICS: tuple[type[Top1] | type[PixelIoU], ...] = (Top1, PixelIoU)
 
 
 def metric_key(name: str) -> str:
-    """The key of the metric of that name."""
+    """Return the key of the metric of that name."""
     return {metric.name: metric.key for metric in METRICS}[name]

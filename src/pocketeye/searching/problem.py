@@ -1,4 +1,4 @@
-"""What a supernet is to learn, as a search sees it; and the usual case, the class of an image."""
+"""Say what a supernet is to learn; the usual case, the class of an image, is here too."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEEP_BYTES = 512 << 20
 
 
 class Problem(Protocol):
-    """Images with what they teach.
+    """Describe images with what they teach.
 
     Attributes:
         loss: of logits and labels, in nats, the mean of a batch.
@@ -47,27 +47,27 @@ class Problem(Protocol):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the images, as far as it turned out yet."""
+        """Return what is wrong with the images, as far as it turned out yet."""
 
     def check(self, space: SearchSpace) -> None:
         """Raise InvalidValue where networks of ``space`` cannot learn this."""
 
     def pixel_head(self, space: SearchSpace) -> PixelHead | None:
-        """What takes the place of the head of the space, if anything does."""
+        """Return what takes the place of the head of the space, if anything does."""
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
-        """Batches for weights and for theta, of different images."""
+        """Return batches for weights and for theta, of different images."""
 
     def judging(
         self, space: SearchSpace, config: SearchConfig, seed: int
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
-        """Batches (images, labels) as networks are judged: for statistics of BN, from the images
+        """Return batches (images, labels) as networks are judged: for statistics of BN, from the images
         that trained weights, and for the ranking, all of those that trained theta."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """The class of an image; theta learns from ``config.theta_fraction`` of every class."""
+    """Learn the class of an image; theta learns from ``config.theta_fraction`` of every class."""
 
     images: ImageSet
 
@@ -128,7 +128,7 @@ class Classification:
 
 
 def side(space: SearchSpace) -> int:
-    """Of the square images of classifiers.
+    """Return the side of the square images of classifiers, in pixels.
 
     Raises:
         InvalidValue: the space is for other images.
@@ -137,19 +137,19 @@ def side(space: SearchSpace) -> int:
 
 
 def batch_of(wanted: int, count: int, config: SearchConfig) -> int:
-    """Images of a batch of one process, where there are ``count`` in all."""
+    """Return how many images a batch of one process has, where there are ``count`` in all."""
     return min(wanted, max(count // config.num_processes, 1))
 
 
 def kept(loader: Any, num_bytes: int) -> Iterable[Batch]:
-    """The batches, decoded once where they are small: every network is judged on them."""
+    """Decode the batches once where they are small: every network is judged on them."""
     return loader if num_bytes > _KEEP_BYTES else list(loader)
 
 
 def _plain(
     images: ImageSet, space: SearchSpace, config: SearchConfig, seed: int, limit: int | None
 ) -> Iterable[Batch]:
-    """Batches in evaluation form, mixed over the classes."""
+    """Return batches in evaluation form, mixed over the classes."""
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
     info = ModelInfo.default("candidate", images.classes, images.in_chans, side(space))
     loader = make_loader(

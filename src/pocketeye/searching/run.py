@@ -1,4 +1,4 @@
-"""One search from images and a latency table to theta."""
+"""Run one search from images and a latency table to theta."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOutcome:
-    """What a search found; shapes in layers L, ops C (columns of ``space.ops``) and epochs E.
+    """Hold what a search found; shapes in layers L, ops C (columns of ``space.ops``) and epochs E.
 
     Attributes:
         space: the space that was searched.

@@ -1,4 +1,4 @@
-"""The class of every pixel, as a search sees it."""
+"""Search by the class of every pixel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _RECALIBRATION_IMAGES = 256
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The class of every pixel, learnt from crops, judged on whole images.
+    """Learn the class of every pixel from crops, and judge it on whole images.
 
     Attributes:
         images: theta learns from ``config.theta_fraction`` of them, drawn by the seed.
@@ -65,7 +65,7 @@ class Segmentation:
 
     @property
     def spec(self) -> SegmenterSpec:
-        """Classes and widths of pyramid and head."""
+        """Return classes and widths of pyramid and head."""
         return SegmenterSpec(
             num_classes=len(self.images.classes), fpn_channels=self.recipe.fpn_channels,
             head_channels=self.recipe.head_channels,
@@ -78,7 +78,7 @@ class Segmentation:
         return PixelHead(space, self.spec, self.recipe.drop_rate)
 
     def split(self, fraction: float, seed: int) -> tuple[SemanticSet, SemanticSet]:
-        """(The rest, ``fraction`` of the images, at least one), drawn by ``seed``."""
+        """Divide into (the rest, ``fraction`` of the images, at least one), drawn by ``seed``."""
         order = np.random.default_rng(seed).permutation(len(self.images))
         count = max(round(fraction * len(order)), 1)
         rest, part = (self.images.subset(np.sort(o)) for o in (order[count:], order[:count]))
@@ -155,7 +155,7 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class _Batches:
-    """Crops of the images in ``order``, the same at every iteration."""
+    """Give crops of the images in ``order``, the same at every iteration."""
 
     def __init__(self, crops: _Crops, order: NDArray[np.int64], size: int, seed: int) -> None:
         self.crops, self.order, self.size, self.seed = crops, order, size, seed
@@ -169,5 +169,5 @@ class _Batches:
 
 
 def _pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Of logits brought to the size of the labels."""
+    """Return the loss of logits brought to the size of the labels."""
     return pixel_loss(resize(logits, tuple(labels.shape[-2:])), labels)

@@ -1,4 +1,4 @@
-"""The stages of a search, each of which leaves a file and is passed over when a search goes on."""
+"""Run the stages of a search, each of which leaves a file and is passed over when a search goes on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FILES = (THETA, CANDIDATES, COSTS, TRAIN, "candidates.csv")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
+    """Hold all inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
 
     space: SearchSpace
     table: LatencyTable
@@ -132,7 +132,7 @@ def train_stage(plan: Plan, derived: Derived) -> Trained | None:
 
 
 def costs(run: RunFolder) -> list[Cost]:
-    """What every stage took so far, over all sittings."""
+    """Return what every stage took so far, over all sittings."""
     return list(_stored_costs(run).values())
 
 

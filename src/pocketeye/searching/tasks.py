@@ -1,4 +1,4 @@
-"""What ``pocketeye search`` learns from, by task: its data opened, and the training that follows."""
+"""Open what ``pocketeye search`` learns from, by task, and the training that follows."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _RECIPE, _LOOKED_AT = "semantic-scratch", 16
 
 
 class Retraining(ABC):
-    """The training of the chosen network from scratch, by ``recipe``."""
+    """Train the chosen network from scratch, by ``recipe``."""
 
     recipe: ClassifyRecipe | DenseRecipe
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe, as run folders keep it."""
+        """Return the recipe, as run folders keep it."""
         return self.recipe.to_dict()
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Retraining(ABC):
 
     @abstractmethod
     def outcome(self, folder: Path) -> Trained:
-        """What the finished training in ``folder`` came to."""
+        """Return what the finished training in ``folder`` came to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class SearchInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """What the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
+    """Hold what the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
 
     space: SearchSpace
     config: SearchConfig
@@ -151,7 +151,7 @@ def usual_batch(task: Task, recipe: str | None) -> int | None:
 
 
 def open_classification(asked: SearchRequest) -> SearchInputs:
-    """Images with a class each."""
+    """Open images with a class each."""
     space, config, data = asked.space, asked.config, asked.data
     if asked.classes is not None:
         raise InvalidValue(
@@ -182,7 +182,7 @@ def open_classification(asked: SearchRequest) -> SearchInputs:
 
 
 def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs:
-    """Images with masks; the recipe is of the search's crops too, sizes and widths are the table's."""
+    """Open images with masks; the recipe is of the search's crops too, sizes are the table's."""
     assert table.segmenter is not None
     space, config, data = asked.space, asked.config, asked.data
     spec = table.segmenter.spec
@@ -252,7 +252,7 @@ def _size_of(path: Path) -> tuple[int, int] | None:
 
 
 def _fingerprint(images: SemanticSet) -> str:
-    """Of the names and sizes of all files: to read them whole would take long."""
+    """Return a digest of the names and sizes of all files: to read them whole would take long."""
     digest = hashlib.sha256()
     for pair in images.found.pairs:
         for name in pair:

@@ -34,7 +34,7 @@ def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """The searched network against random ones; values of ``metric`` are fractions in [0, 1].
+    """Compare the searched network with random ones; values of ``metric`` are fractions in [0, 1].
 
     ``searched_best`` is the network that was chosen, ``random_best`` the one that the same procedure
     (ranked, measured, within the budget) chooses among the random networks. ``chance`` is what guessing

@@ -1,4 +1,4 @@
-"""How good a network of the space is with the supernet's weights."""
+"""Tell how good a network of the space is with the supernet's weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class SubnetSource(Protocol):
-    """What the supernet has to offer here."""
+    """Describe what the supernet has to offer here."""
 
     def subnet(self, architecture: Architecture) -> nn.Module:
-        """An independent network of that architecture with the supernet's weights."""
+        """Make an independent network of that architecture with the supernet's weights."""
 
 
 class Judge:
-    """Scores networks on held-out images after BN recalibration; each network only once.
+    """Score networks on held-out images after BN recalibration; each network only once.
 
     Args:
         metric: what is counted.
@@ -52,7 +52,7 @@ class Judge:
         self._scores: dict[tuple[str, ...], tuple[Counts, float]] = {}
 
     def score(self, architecture: Architecture) -> tuple[Counts, float]:
-        """Counts of the metric (images, ...), and the mean loss in nats."""
+        """Return counts of the metric (images, ...), and the mean loss in nats."""
         key = tuple(map(str, architecture.layers))
         if key not in self._scores:
             network = self._supernet.subnet(architecture).to(self._device)
@@ -102,6 +102,6 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:
-    """On the device, in the layout that makes depthwise convolutions fast on a CPU."""
+    """Put a network on the device, in the layout that makes depthwise convolutions fast on a CPU."""
     layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     return images.to(device, memory_format=layout)

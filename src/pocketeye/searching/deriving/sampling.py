@@ -1,4 +1,4 @@
-"""Networks inside a latency band, drawn from theta.
+"""Draw networks inside a latency band from theta.
 
 Theta of a finished search is a distribution, not a network. Three sources are used, in this order:
 
@@ -88,7 +88,7 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def to_names(space: SearchSpace, choices: tuple[int, ...]) -> list[str]:
-    """Names of the ops behind the columns."""
+    """Return names of the ops behind the columns."""
     return [space.ops[column] for column in choices]
 
 
@@ -157,7 +157,7 @@ def _starts(
     count: int,
     rng: np.random.Generator,
 ) -> Iterator[NDArray[np.int64]]:
-    """Where mutations start: draws that missed the band, then found networks with two layers redrawn.
+    """Return where mutations start: draws off the band, then found networks, two layers redrawn.
 
     The second kind is for a theta so sure of itself that all its draws are alike and far away.
     """
@@ -178,7 +178,7 @@ def most_probable(
     high_ms: float,
     steps: int = 100,
 ) -> tuple[int, ...] | None:
-    """The network of the band with the largest probability under theta; None where it is empty.
+    """Find the network of the band with the largest probability under theta; None where it is empty.
 
     A dynamic programme over the layers, with latencies rounded to a ``steps``-th of the band (so a
     network at its very edge may be missed).
@@ -245,6 +245,6 @@ def mutate(
 
 
 def _draw(logp: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Networks (count, layers) drawn from theta by the Gumbel-max rule, layers independent."""
+    """Draw networks (count, layers) from theta by the Gumbel-max rule, layers independent."""
     noise = rng.gumbel(size=(count, *logp.shape))
     return np.asarray((logp + noise).argmax(axis=-1))

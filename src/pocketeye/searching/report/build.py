@@ -1,4 +1,4 @@
-"""From the stages of a search to what its report shows."""
+"""Lead from the stages of a search to what its report shows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build_report(
     data: str,
     classes: str | None,
 ) -> SearchReport:
-    """Everything the report of a finished search shows."""
+    """Gather everything the report of a finished search shows."""
     best, header, folder = derived.best, plan.table.header, plan.run.path
     layer_ms = plan.table.layer_ms(best.architecture)
     if plan.table.segmenter is not None:
@@ -77,7 +77,7 @@ def build_report(
 
 
 def describe(table: LatencyTable) -> str:
-    """What the latencies hold for, as every axis names it."""
+    """Return what the latencies hold for, as every axis names it."""
     header = table.header
     threads = "1 thread" if header.threads == 1 else f"{header.threads} threads"
     return (
@@ -108,7 +108,7 @@ def next_commands(
 
 
 def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list[str]:
-    """What a reader has to know beyond the numbers."""
+    """Return what a reader has to know beyond the numbers."""
     notes, best = [], derived.best
     errors = [c.prediction_error for c in (*derived.candidates, *derived.random)
               if c.prediction_error is not None]  # fmt: skip
@@ -153,7 +153,7 @@ def _luck(plan: stages.Plan, derived: Derived) -> list[str]:
 
 
 def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
-    """Facts shown at the end of the report."""
+    """Return facts shown at the end of the report."""
     header, fit = plan.table.header, plan.table.calibration
     environment = read_environment(plan.run.path)
     packages = environment.pop("packages", {})

@@ -1,4 +1,4 @@
-"""Images of a search. Every latency axis names the device, readable without colour.
+"""Draw images of a search. Every latency axis names the device, readable without colour.
 
 Figures are made through matplotlib's object API, so nothing global changes.
 """
@@ -38,7 +38,7 @@ _LABEL_CHARS = 52
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty white figure in inches, tied to no window and no global state."""
+    """Make an empty white figure in inches, tied to no window and no global state."""
     result = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(result)
     return result
@@ -50,7 +50,7 @@ def save(image: Figure, path: Path) -> Path:
 
 
 def latency_label(kind: str, where: str) -> str:
-    """Axis label: what kind of latency, unit, and on what it holds, broken at the separators."""
+    """Write an axis label: what kind of latency, unit, on what it holds, broken at separators."""
     lines = [f"{kind} latency, ms"]
     for part in where.split(" · "):
         if len(lines) > 1 and len(lines[-1]) + len(part) < _LABEL_CHARS:
@@ -67,7 +67,7 @@ def architecture_strip(
     where: str,
     rest_ms: float = 0.0,
 ) -> Figure:
-    """One box per layer, stem to head or to the last block, over its milliseconds in the table.
+    """Draw one box per layer, stem to head or to the last block, over its milliseconds in the table.
 
     Args:
         layer_ms: one calibrated latency for every layer of ``architecture.layers``; of a segmenter
@@ -166,7 +166,7 @@ def search_curves(
     target_ms: float,
     where: str,
 ) -> Figure:
-    """Curves over the epochs, one panel per quantity.
+    """Draw curves over the epochs, one panel per quantity.
 
     Args:
         history: rows with ``epoch`` and the values of that epoch; missing values are left out.
@@ -330,7 +330,7 @@ def _height(spec: BlockSpec) -> float:
 
 
 def _mark_stages(axes: Axes, architecture: Architecture, tallest: float) -> None:
-    """A thin line before every stage, and its number above."""
+    """Draw a thin line before every stage, and its number above."""
     x = 1
     for number, stage in enumerate(architecture.stages(), 1):
         axes.axvline(x - 0.5, color=GRID, linewidth=0.8, zorder=0)
@@ -372,7 +372,7 @@ def _tick(spec: BlockSpec, size: Size) -> str:
 
 
 def _tick_size(size: Size) -> str:
-    """On two lines where it is no square: ticks are narrow."""
+    """Write a size on two lines where it is no square: ticks are narrow."""
     return size_text(size).replace("x", "\n×")
 
 

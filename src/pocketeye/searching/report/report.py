@@ -1,4 +1,4 @@
-"""The search report: one HTML file that works offline, its PNGs beside it, and a CSV of candidates."""
+"""Write the search report: an HTML file that works offline, its PNGs beside it, a CSV of candidates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Panels = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchReport:
-    """Everything a report shows.
+    """Hold everything a report shows.
 
     Attributes:
         layer_ms: calibrated latency of every layer of the chosen network, stem to head; of a
@@ -118,7 +118,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
 
 
 def candidates_csv(derived: Derived) -> str:
-    """Every searched and random network, one a row, with units in the column names."""
+    """List every searched and random network, one a row, with units in the column names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -234,7 +234,7 @@ def _facts(report: SearchReport) -> list[dict[str, str]]:
 
 
 def _trained_fact(trained: Trained) -> tuple[str, str]:
-    """With its standard error where images are right or wrong, each by itself."""
+    """State the value, with its standard error where each image is either right or wrong."""
     value, count = trained.value, trained.num_images
     images = f"{count} validation images"
     if trained.metric == "top-1":
@@ -263,7 +263,7 @@ def _row(candidate: Candidate, number: int, derived: Derived) -> dict[str, Any]:
 
 
 def _rounds(derived: Derived) -> str:
-    """How the candidates were found, in words."""
+    """Tell how the candidates were found, in words."""
     sentences = []
     for number, r in enumerate(derived.rounds, 1):
         sentences.append(
