@@ -1,4 +1,4 @@
-"""Boxes of one frame after another become tracks: the same object keeps its number."""
+"""Link boxes of one frame after another to tracks: the same object keeps its number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_GAP = 30  # frames, as ByteTrack has it (Zhang et al. 2022, arXiv 2110.06864
 
 @dataclass(slots=True)
 class _Track:
-    """The last box of an object, and the frame it was seen in."""
+    """Hold the last box of an object, and the frame it was seen in."""
 
     number: int
     label: str | None

@@ -1,4 +1,4 @@
-"""From the name or run folder of a tracker to a network with weights, or which file to bring."""
+"""Open a tracker by name or run folder as a network with weights, or say which file to bring."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def open_model(
     image_size: int | tuple[int, int] | None = None,
     untrained: bool = False,
 ) -> TAM:
-    """A tracker's network in eval mode on a device, without gradients.
+    """Open a tracker's network in eval mode on a device, without gradients.
 
     Args:
         name: one of :func:`pocketeye.models.list_tams`, or the folder of a run that trained one.
@@ -73,7 +73,7 @@ def weights_file(name: str, checkpoint: str | Path | None = None) -> Path:
 
 
 def weights_here(name: str) -> Path | None:
-    """Where a tracker's own weights lie on this machine, not verified; None without them."""
+    """Return where a tracker's own weights lie on this machine, not verified; None without them."""
     if name not in PUBLISHED:
         return bundled_weights(name)
     path = checkpoint_folder() / PUBLISHED[name].file_name

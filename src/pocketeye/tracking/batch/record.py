@@ -1,4 +1,4 @@
-"""What was asked of a video and what came of it, beside its results: ``NAME.track.json``.
+"""Keep what was asked of a video and what came of it, beside its results: ``NAME.track.json``.
 
 It is written before the first frame and again after the last one; by it an interrupted job knows
 which videos are finished, and whether the same was asked of them.
@@ -24,7 +24,7 @@ _ROW = ("id", "score", "x", "y", "width", "height", "area")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedVideo:
-    """What was found in one video.
+    """Hold what was found in one video.
 
     Attributes:
         video: as the user named it.
@@ -52,11 +52,11 @@ class TrackedVideo:
 
     @property
     def doubts(self) -> list[Doubt]:
-        """In which frames which object is likely lost, as far as that can be told."""
+        """Say in which frames which object is likely lost, as far as that can be told."""
         return doubts_of_rows(self.frames)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         ms = self.ms_per_frame
         return {
             "video": self.video,
@@ -75,7 +75,7 @@ class TrackedVideo:
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """The file beside the first output of a video."""
+    """Write and read the file beside the first output of a video."""
 
     path: Path
 

@@ -1,4 +1,4 @@
-"""Where the results of each video of a job are written."""
+"""Decide where the results of each video of a job are written."""
 
 from __future__ import annotations
 

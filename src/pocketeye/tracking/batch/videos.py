@@ -1,4 +1,4 @@
-"""Videos as users name them: files, folders of clips, folders of frames, patterns, cameras."""
+"""Find videos as users name them: files, folders of clips, folders of frames, patterns, cameras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NamedVideo:
-    """A video that was not opened yet.
+    """Hold a video that was not opened yet.
 
     Attributes:
         source: what :func:`pocketeye.tracking.open_video` takes.
