@@ -1,4 +1,4 @@
-"""From an exception to the one sentence a person reads, in the words of :mod:`pocketeye.errors`."""
+"""Turn an exception into the one sentence a person reads, in the words of :mod:`pocketeye.errors`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SYSTEM = {
 
 
 def sentence(error: BaseException, verbs: list[str]) -> str | None:
-    """What to tell the user, or None where the mistake is ours."""
+    """Return what to tell the user, or None where the mistake is ours."""
     match error:
         case UserError():
             return str(error)

@@ -1,4 +1,4 @@
-"""stdout holds the result and nothing else; everything said on the way goes to stderr."""
+"""Keep stdout for the result and nothing else; everything said on the way goes to stderr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class StdoutConsole(Console):
-    """Rich's console without its own exit when the reader of a pipe goes away."""
+    """Keep Rich's console from its own exit when the reader of a pipe goes away."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
@@ -50,7 +50,7 @@ class _ConsoleHandler(logging.Handler):
 
 @contextlib.contextmanager
 def narration(*, debug: bool) -> Iterator[None]:
-    """Bars and log lines on stderr for the length of the block.
+    """Show bars and log lines on stderr for the length of the block.
 
     On a terminal: bars and INFO. Elsewhere: no bars, WARNING. With ``debug``: DEBUG everywhere.
     """
@@ -71,7 +71,7 @@ def narration(*, debug: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _warnings_narrated(logger: logging.Logger) -> Iterator[None]:
-    """Warnings of ours as lines of the log, without the place in the code; others as ever."""
+    """Show warnings of ours as lines of the log, without the place in the code; others as ever."""
     with warnings.catch_warnings():
         before = warnings.showwarning
 
@@ -131,7 +131,7 @@ def _show_lines(result: VerbResult, seconds: float) -> None:
 
 
 def write_json(data: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout; numbers JSON has no word for become null."""
+    """Print one JSON object on one line of stdout; numbers JSON has no word for become null."""
     with output():
         ascii_only = not is_unicode(sys.stdout)
         text = json.dumps(_plain(data), ensure_ascii=ascii_only, allow_nan=False)
@@ -139,7 +139,7 @@ def write_json(data: Mapping[str, Any]) -> None:
 
 
 def show_error(text: str, *, as_json: bool) -> None:
-    """``error: text`` on stderr, and as JSON on stdout where that was asked for."""
+    """Print ``error: text`` on stderr, and as JSON on stdout where that was asked for."""
     if as_json:
         with contextlib.suppress(OSError):  # the sentence itself may be about that
             write_json({"error": text})
@@ -147,7 +147,7 @@ def show_error(text: str, *, as_json: bool) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Count the bytes of a file, or of all files in a folder."""
     if path.is_dir():
         return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     return path.stat().st_size

@@ -13,7 +13,7 @@ from typing import TextIO
 
 
 class OutputError(OSError):
-    """The result could not be written to standard output."""
+    """Report that the result could not be written to standard output."""
 
 
 def mend_streams() -> None:

@@ -1,4 +1,4 @@
-"""Verbs as cyclopts takes them: with their signature at once, and their module when they are called.
+"""Make verbs as cyclopts takes them: their signature at once, their module when they are called.
 
 ``pocketeye.cli._stubs:train_detector`` is found like any function of a module.
 """

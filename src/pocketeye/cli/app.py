@@ -1,4 +1,4 @@
-"""``main``: find the verb, fill its arguments, call it, print what it returns.
+"""Run ``main``: find the verb, fill its arguments, call it, print what it returns.
 
 Exit codes: 0 done · 1 done, and the answer is no (a failed parity check) · 2 the user can put it
 right (one sentence) · 70 a mistake of ours, with its stack · 130 interrupted · 141 nobody reads on.
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _attached(tokens: Sequence[str]) -> list[str]:
-    """``--point -3,40`` as ``--point=-3,40``: the verb says better what is wrong with it."""
+    """Write ``--point -3,40`` as ``--point=-3,40``: the verb says better what is wrong with it."""
     attached: list[str] = []
     for token in tokens:
         option = attached[-1] if attached else ""
@@ -107,7 +107,7 @@ def _example(of: str) -> str | None:
 
 
 def build_app() -> App:
-    """The cyclopts application. Verbs are registered by name and imported when called."""
+    """Make the cyclopts application. Verbs are registered by name and imported when called."""
     app = App(
         name="pocketeye",
         help="Efficient vision on the device in your hand: measure it, search a network for it, "
