@@ -1,4 +1,4 @@
-"""What a verb is called with, brought to what its signature says: one place for all of them.
+"""Bring what a verb is called with to what its signature says: one place for all of them.
 
 From Python people give text where a path is meant, one thing where many are, numbers of numpy; from a
 shell and a YAML file come numbers that are out of range. :func:`accepting` stands between them and the

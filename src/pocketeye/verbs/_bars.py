@@ -1,4 +1,4 @@
-"""Bars on stderr for the tasks of :mod:`pocketeye.progress`: rate, remaining time, a note."""
+"""Show bars on stderr for the tasks of :mod:`pocketeye.progress`: rate, remaining time, a note."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pocketeye.progress import Task, is_reported, reporting
 
 
 class RateColumn(ProgressColumn):
-    """Steps per second, or seconds per step where a step is long."""
+    """Show steps per second, or seconds per step where a step is long."""
 
     def render(self, task: RichTask) -> Text:
         speed = task.speed or task.finished_speed
@@ -44,7 +44,7 @@ class _Bar:
 
 
 class RichReporter:
-    """Shows open tasks as bars; a finished one disappears, so that only results stay on screen."""
+    """Show open tasks as bars; a finished one disappears, so that only results stay on screen."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(

@@ -1,4 +1,4 @@
-"""Cards as text: what was published, with the letters of its sources and the numbers of its notes."""
+"""Write cards as text: what was published, with letters for sources and numbers for notes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def published_table(card: Card) -> list[str]:
 
 
 class _Labels(dict[str, str]):
-    """Gives every text a short label, in the order they come; none to the empty text."""
+    """Give every text a short label, in the order they come; none to the empty text."""
 
     def __init__(self, alphabet: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Options that belong to some kinds of networks only, and those that a run remembers."""
+"""Check options that belong to some kinds of networks only, and those that a run remembers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trackers as ``pocketeye list`` shows them, without making them."""
+"""Describe trackers as ``pocketeye list`` shows them, without making them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.verbs._card_text import wrapped
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackerRow:
-    """A tracker.
+    """Describe a tracker.
 
     Attributes:
         parts: parameters of its parts; "pointers and embeddings" are what belongs to none.

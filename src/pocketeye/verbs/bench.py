@@ -1,4 +1,4 @@
-"""``pocketeye bench``: networks × runtimes × precisions in one table, timed side by side."""
+"""Run ``pocketeye bench``: networks × runtimes × precisions in one table, timed side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.verbs._result import VerbResult
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult(VerbResult):
-    """The table and the files it was written to."""
+    """Hold the table and the files it was written to."""
 
     table: BenchTable
     files: tuple[Path, ...]

@@ -1,4 +1,4 @@
-"""``pocketeye export``: an artefact for a runtime, the proof that it computes the same, its latency."""
+"""Run ``pocketeye export``: an artefact, the proof that it computes the same, its latency."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pocketeye.verbs._result import VerbResult
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult(Exported, VerbResult):
-    """An artefact on disk with its proof, as `pocketeye export` shows it."""
+    """Hold an artefact on disk with its proof, as `pocketeye export` shows it."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -61,7 +61,7 @@ class ExportResult(Exported, VerbResult):
         return lines
 
     def _beyond_these(self) -> list[str]:
-        """What a sample of answers alike says of all images, where int8 may answer otherwise."""
+        """Say what a sample of answers alike says of all images, where int8 may answer otherwise."""
         share, n = self.parity.top1_agreement, self.parity.n
         if share is None or self.artifact.precision != "int8":
             return []

@@ -1,4 +1,4 @@
-"""``pocketeye list``: the networks there are, what they cost, and what was published and measured."""
+"""Run ``pocketeye list``: the networks there are, their cost, what was published and measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelRow:
-    """A registered network; counts are None where only names were asked for, ``card`` where nobody
+    """Describe a registered network; counts are None where only names were asked, ``card`` where nobody
     wrote one."""
 
     name: str

@@ -1,4 +1,4 @@
-"""``pocketeye measure``: a latency table of this device, and how far it can be trusted."""
+"""Run ``pocketeye measure``: a latency table of this device, and how far it can be trusted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureResult(VerbResult):
-    """A table, new or checked. ``check`` is None after measuring; errors are fractions.
+    """Hold a table, new or checked. ``check`` is None after measuring; errors are fractions.
 
     ``again`` is the command that measures it once more, longer; None where the space is not known
     by name.
@@ -220,7 +220,7 @@ def _segmenter(
     fpn_channels: int | None,
     head_channels: int | None,
 ) -> SegmenterSpec | None:
-    """What whole networks end with, None for classifiers; says what is missing or means nothing."""
+    """Return what whole networks end with, None for classifiers; refuse what means nothing."""
     if not task_named(task, (CLASSIFY, SEMANTIC)).labels_pixels:
         refuse(f"--task {task}", fpn_channels=fpn_channels, head_channels=head_channels)
         if not isinstance(space.input_size, int):

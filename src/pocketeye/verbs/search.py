@@ -1,4 +1,4 @@
-"""``pocketeye search``: a network for a device and a latency, found, measured, trained, explained."""
+"""Run ``pocketeye search``: a network for a device and a latency, found, trained, explained."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SCHEMA = "pocketeye.search/1"
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult(VerbResult):
-    """The network found, and what is known of it; accuracies are fractions in [0, 1]."""
+    """Hold the network found, and what is known of it; accuracies are fractions in [0, 1]."""
 
     task: Task
     out: Path
@@ -134,7 +134,7 @@ class SearchResult(VerbResult):
                 *(f"note: {note}" for note in self.notes)]  # fmt: skip
 
     def _measured(self) -> str:
-        """What was measured of the chosen network, all of it at the machine's speed of the table."""
+        """Return what was measured of the chosen network, at the machine's speed of the table."""
         best, spread = self.best, self.best.spread_ms
         off, error, drift = best.off_target(self.target_ms), best.prediction_error, best.drift
         assert off is not None
@@ -311,7 +311,7 @@ def _nothing_to_search(out: Path | None, resume: bool) -> str:
 
 
 def _outlook(plan: stages.Plan) -> str:
-    """What to know before a search begins: how long it will take, and what guessing gives."""
+    """Say what to know before a search begins: how long it will take, and what guessing gives."""
     chance, metric = plan.problem.chance, plan.problem.metric.name
     level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
     return f"{expect(plan).sentence()}{level}"
@@ -325,7 +325,7 @@ def _open_table(
     threads: int | None,
     target_ms: float,
 ) -> tuple[LatencyTable, SearchSpace, Runtime]:
-    """The table, its space and its runtime, where a search for the target makes sense with them."""
+    """Open the table, its space and its runtime, where a search for the target makes sense with them."""
     table = LatencyTable.load(path)
     shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
     table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
@@ -337,7 +337,7 @@ def _open_table(
 
 
 def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
-    """A quarter of the epochs where only those were given, as the mode's own may be too long."""
+    """Return a quarter of the epochs where only those were given, as the mode's own may be too long."""
     if warmup_epochs is not None or epochs is None or mode == "paper":
         return warmup_epochs
     return epochs // 4

@@ -1,4 +1,4 @@
-"""``pocketeye segment``: masks of what is clicked on or boxed in an image, or of everything in it."""
+"""Run ``pocketeye segment``: masks of what is clicked on or boxed, or of everything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentResult(VerbResult):
-    """The objects in an image, and the files that hold them.
+    """Hold the objects in an image, and the files that hold them.
 
     Attributes:
         rest: the same of further images, in the order in which they were given.
@@ -92,7 +92,7 @@ class SegmentResult(VerbResult):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Which masks are likely wrong, as far as the network can tell."""
+        """Say which masks are likely wrong, as far as the network can tell."""
         rows = self.found.table()
         if not rows:
             seen = f"not one mask in {self.image}"
@@ -213,7 +213,7 @@ def _found(
 
 
 def _prompts(points: list[str], boxes: list[str]) -> dict[str, Any]:
-    """Arguments for :meth:`ImageSegmenter.predict`."""
+    """Make the arguments for :meth:`ImageSegmenter.predict`."""
     if points and len(boxes) > 1:
         raise InvalidValue(
             f"points go with one box at most, and here are {len(boxes)}: segment one after another"

@@ -1,4 +1,4 @@
-"""The page a demo ends with: every step, what it proved, and its image."""
+"""Write the page a demo ends with: every step, what it proved, and its image."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _step(
 
 
 def _figure(path: Path, alt: str, caption: str) -> dict[str, str]:
-    """An image, or a video by its suffix."""
+    """Embed an image, or a video by its suffix."""
     kind = "video/mp4" if path.suffix == ".mp4" else "image/png"
     return {"kind": kind, "data": pages.embedded(path), "alt": alt, "caption": caption}
 
@@ -156,7 +156,7 @@ def _plain(markup: str) -> str:
 
 
 def _draw_predictions(result: DemoResult) -> Path:
-    """A grid of validation images with the exported network's answers."""
+    """Draw a grid of validation images with the exported network's answers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

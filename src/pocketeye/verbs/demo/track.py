@@ -1,4 +1,4 @@
-"""The last stage of the demo: a flower segmented and tracked by a click, against its known masks."""
+"""Run the last stage of the demo: a flower tracked by a click, against its known masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class TrackDemo(VerbResult):
-    """How well clicks did, as overlap (IoU) with the true masks: 1 is perfect, 0 beside it.
+    """Hold how well clicks did, as overlap (IoU) with the true masks: 1 is perfect, 0 beside it.
 
     Attributes:
         segment_iou: in the photograph, from one click.
@@ -48,7 +48,7 @@ class TrackDemo(VerbResult):
 
     @property
     def mean_iou(self) -> float:
-        """Over all frames, the one that was clicked on among them."""
+        """Return the mean over all frames, the one that was clicked on among them."""
         return sum(self.ious) / len(self.ious)
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _write_clip(clip: FlowerClip, path: Path) -> list[CompactMask]:
 def _track(
     tracker: Tracker, clip: FlowerClip, path: Path, out: Path
 ) -> tuple[list[tuple[np.ndarray, CompactMask]], float]:
-    """Each frame with the flower marked, its mask, and the seconds spent on tracking.
+    """Give each frame with the flower marked, its mask, and the seconds spent on tracking.
 
     Args:
         out: the clip with the flower marked, which is written.

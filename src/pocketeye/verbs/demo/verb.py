@@ -1,4 +1,4 @@
-"""``pocketeye demo``: the whole way on real images, from this machine to a network that fits it."""
+"""Run ``pocketeye demo``: the whole way on real images, from this machine to a network that fits it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def demo(
 
 
 def _middling(table: LatencyTable, seed: int) -> float:
-    """Three quarters of the median predicted latency of random networks, to three digits."""
+    """Return three quarters of the median predicted latency of random networks, to three digits."""
     space, rng = load_space(SPACE), random.Random(seed)
     median = statistics.median(table.predict(space.sample(rng)) for _ in range(200))
     return float(f"{_TARGET_SHARE * median:.3g}")

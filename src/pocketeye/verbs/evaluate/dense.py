@@ -1,4 +1,4 @@
-"""``pocketeye eval`` of detectors and segmenters: how good they are."""
+"""Run ``pocketeye eval`` of detectors and segmenters: how good they are."""
 
 from __future__ import annotations
 

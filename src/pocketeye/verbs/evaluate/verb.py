@@ -1,4 +1,4 @@
-"""``pocketeye eval``: how good a classifier, a detector, a segmenter or a tracker is."""
+"""Run ``pocketeye eval``: how good a classifier, a detector, a segmenter or a tracker is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pocketeye.verbs.evaluate.vos import evaluate_following
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateResult(Evaluation):
-    """The report of one network on one set."""
+    """Hold the report of one network on one set."""
 
     model: str
     result: EvalResult

@@ -1,4 +1,4 @@
-"""``pocketeye eval`` of trackers: how well objects are followed through annotated clips."""
+"""Run ``pocketeye eval`` of trackers: how well objects are followed through annotated clips."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pocketeye.verbs._result import Evaluation
 
 @dataclass(frozen=True, kw_only=True)
 class VosEvaluateResult(Evaluation):
-    """Models on one set of clips, the one that was asked for first."""
+    """Compare models on one set of clips, the one that was asked for first."""
 
     results: tuple[VosResult, ...]
     problems: tuple[str, ...]
@@ -72,7 +72,7 @@ class VosEvaluateResult(Evaluation):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why the scores should not be taken at their word, if there is a reason."""
+        """Tell why the scores should not be taken at their word, if there is a reason."""
         result, *others = self.results
         return (*result.doubts, *beaten_by(result, others))
 

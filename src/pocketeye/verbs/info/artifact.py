@@ -1,4 +1,4 @@
-"""The card of an exported artefact: what was exported, for which runtime, and how well it agrees."""
+"""Write the card of an exported artefact: what was exported, for which runtime, how well it agrees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.verbs._result import Information
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactInfo(Information):
-    """What an artefact is.
+    """Say what an artefact is.
 
     Attributes:
         model: what the user called it.

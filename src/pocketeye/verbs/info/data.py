@@ -26,7 +26,7 @@ _NETWORKS = (ARCHITECTURE, MODEL, CONFIG, ENVIRONMENT, MANIFEST)
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfo(Information):
-    """A data set; ``image`` shows samples of it."""
+    """Describe a data set; ``image`` shows samples of it."""
 
     data: DataDescription
     image: Path | None = None

@@ -1,4 +1,4 @@
-"""The card of a detector or segmenter: of a run, also of one that comes along."""
+"""Write the card of a detector or segmenter: of a run, also of one that comes along."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ASPECT = 4 / 3
 
 @dataclass(frozen=True, kw_only=True)
 class DenseInfo(Information):
-    """What a detector or segmenter is.
+    """Say what a detector or segmenter is.
 
     Attributes:
         macs: for an image of ``size`` (height, width); of Mask R-CNN without its two heads.

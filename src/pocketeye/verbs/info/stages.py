@@ -1,4 +1,4 @@
-"""The stages of a backbone, from timm's ``feature_info``."""
+"""List the stages of a backbone, from timm's ``feature_info``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketeye.text import text_table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRow:
-    """A resolution of a backbone: what its last module gives out.
+    """Describe a resolution of a backbone: what its last module gives out.
 
     ``blocks`` counts those since the stage before, None where the module is no list of blocks; ``size``
     is that of the map.

@@ -1,4 +1,4 @@
-"""A tracker as ``pocketeye info`` shows it."""
+"""Describe a tracker as ``pocketeye info`` shows it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerInfo(Information):
-    """The card of a tracker: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
+    """Hold a tracker's card: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
 
     Attributes:
         model: what the user called it.

@@ -1,4 +1,4 @@
-"""``pocketeye info``: what a network or a data set is."""
+"""Run ``pocketeye info``: what a network or a data set is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _HEADER = ("op", "in", "out", "stride", "size", "MACs", "params")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockRow:
-    """One layer: ``size`` is the side of the map it receives; ``macs`` for one image."""
+    """Describe one layer: ``size`` is the side of the map it receives; ``macs`` for one image."""
 
     op: str
     in_chs: int
@@ -55,7 +55,7 @@ class BlockRow:
 
 @dataclass(frozen=True, kw_only=True)
 class InfoResult(Information):
-    """A network for one image of ``input_size`` pixels a side, or (height, width).
+    """Describe a network for one image of ``input_size`` pixels a side, or (height, width).
 
     Attributes:
         macs: multiply-accumulates by ``counter``.
@@ -156,7 +156,7 @@ class InfoResult(Information):
 
     @property
     def _with_weights(self) -> str:
-        """The name that stands for published weights: with timm's tag, unless a package has them."""
+        """Return the name that stands for published weights: timm's tag, but for those of packages."""
         return self.name if self.packaged else f"{self.name}.TAG"
 
     def _measured(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""``pocketeye predict`` with a detector or a segmenter: objects or classes drawn, and COCO's json."""
+"""Run ``pocketeye predict`` with a detector or a segmenter: drawings and COCO's json."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class DensePredictResult(Prediction):
-    """Predictions in the order of the images, and images that could not be read."""
+    """Hold predictions in the order of the images, and images that could not be read."""
 
     model: str
     task: Task
@@ -83,7 +83,7 @@ class DensePredictResult(Prediction):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these answers should not be taken at their word, as far as that can be told."""
+        """Tell why these answers should not be taken at their word, as far as that can be told."""
         classes = {row["label"] for found in self.predictions for row in found.rows}
         if not self.task.labels_pixels or len(classes) != 1 or len(self.predictions) < 2:
             return ()

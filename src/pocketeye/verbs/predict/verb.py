@@ -1,4 +1,4 @@
-"""``pocketeye predict``: what is in images, by a classifier, a detector or a segmenter."""
+"""Run ``pocketeye predict``: what is in images, by a classifier, a detector or a segmenter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MOST_SHOWN, _MOST_CLASSES = 20, 3
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult(AnyPrediction):
-    """Predictions in the order of the images, and images that could not be read.
+    """Hold predictions in the order of the images, and images that could not be read.
 
     ``by_default`` says that the user named no network; ``num_classes`` are those it tells apart.
     """
@@ -49,7 +49,7 @@ class PredictResult(AnyPrediction):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these answers should not be taken at their word, as far as that can be told."""
+        """Tell why these answers should not be taken at their word, as far as that can be told."""
         probabilities = np.asarray([row.probabilities for row in self.predictions])
         return doubts_of_answers(probabilities, self.num_classes)
 

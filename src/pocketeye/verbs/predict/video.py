@@ -1,4 +1,4 @@
-"""``pocketeye predict`` with videos: what is in each frame, drawn, in tables, linked to tracks."""
+"""Run ``pocketeye predict`` with videos: what is in each frame, drawn, in tables, linked to tracks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pocketeye.verbs._result import Prediction
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedVideo:
-    """One video.
+    """Hold what was found in one video.
 
     Attributes:
         found: what was seen, for a person: how many tracks, or the classes and how often.
@@ -51,7 +51,7 @@ class PredictedVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoPredictResult(Prediction):
-    """Videos in the order they were named, and a sentence about each that could not be read."""
+    """Hold videos in the order they were named, and a sentence about each that could not be read."""
 
     model: str
     task: Task
@@ -104,7 +104,7 @@ class VideoPredictResult(Prediction):
 
     @property
     def exit_code(self) -> int:
-        """1 where a video failed."""
+        """Return 1 where a video failed, else 0."""
         return 1 if self.failed else 0
 
 
@@ -205,7 +205,7 @@ def _predict(
 
 
 class _Tally:
-    """Counts classes on the way: tracks of each, or frames with each."""
+    """Count classes on the way: tracks of each, or frames with each."""
 
     def __init__(self) -> None:
         self._seen: dict[str, set[int]] = {}

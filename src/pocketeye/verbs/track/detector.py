@@ -1,4 +1,4 @@
-"""A detector of ours that finds the objects to track."""
+"""Find the objects to track with a detector of ours."""
 
 from __future__ import annotations
 

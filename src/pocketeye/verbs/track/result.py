@@ -1,4 +1,4 @@
-"""What ``pocketeye track`` says of the videos it went through."""
+"""Say what ``pocketeye track`` found in the videos it went through."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_OBJECTS = 12  # lines of the table of one video
 
 @dataclass(frozen=True, kw_only=True)
 class TrackResult(VerbResult):
-    """What was found in every video.
+    """Hold what was found in every video.
 
     Attributes:
         videos: that were tracked, with what was found in each frame.
@@ -88,7 +88,7 @@ class TrackResult(VerbResult):
 
     @property
     def exit_code(self) -> int:
-        """1 where a video failed: the others were tracked."""
+        """Return 1 where a video failed: the others were tracked."""
         return 1 if self.failed else 0
 
 

@@ -1,4 +1,4 @@
-"""``pocketeye track``: follow objects through videos from a click."""
+"""Run ``pocketeye track``: follow objects through videos from a click."""
 
 from __future__ import annotations
 
