@@ -1,4 +1,4 @@
-"""What is written is whole or not there: partial files, locks, folders that change at once.
+"""Write files that are whole or not there: partial files, locks, folders that change at once.
 
 A file is written beside its place, brought to the disk and renamed. Whoever writes holds a lock that the
 system takes away with the process, so what a killed one left is told from what is being written.

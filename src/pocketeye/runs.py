@@ -1,4 +1,4 @@
-"""A run is a folder that explains itself and is never overwritten silently."""
+"""Keep a run: a folder that explains itself and is never overwritten silently."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def write_atomic(path: Path, text: str | bytes, *, sync: bool = True) -> Path:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    """A CSV file; None is an empty cell."""
+    """Write a CSV file; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -99,7 +99,7 @@ def git_hash() -> str | None:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself."""
+    """Return what the processor calls itself."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -109,7 +109,7 @@ def cpu_name() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine: what one needs to repeat a run."""
+    """Return versions and machine: what one needs to repeat a run."""
     packages = ("pocketeye", "torch", "torchvision", "timm", "lightning", "onnx", "onnxruntime")
     versions: dict[str, str | None] = {}
     for package in packages:
@@ -129,12 +129,12 @@ def environment() -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the second."""
+    """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class OpenOptions(TypedDict, total=False):
-    """How a run is opened, see :meth:`RunFolder.open`."""
+    """Say how a run is opened, see :meth:`RunFolder.open`."""
 
     resume: bool
     overwrite: bool
@@ -143,7 +143,7 @@ class OpenOptions(TypedDict, total=False):
 
 
 class RunFolder:
-    """The folder of one run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
+    """Hold the folder of a run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -255,12 +255,12 @@ class RunFolder:
 
     @property
     def epochs_before(self) -> list[int]:
-        """How many epochs were asked for first, where a run went on after more were; else empty."""
+        """Tell how many epochs were asked for first, where a run went on after more were; else empty."""
         return list(self.config().get(ADDED, [])) if (self.path / CONFIG).is_file() else []
 
     @property
     def identity(self) -> str:
-        """sha256 of what the run was begun with: that of its checkpoint has to be the same."""
+        """Return sha256 of what the run was begun with: that of its checkpoint has to be the same."""
         config = {k: v for k, v in self.config().items() if k not in (*_NOT_COMPARED, EPOCHS)}
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
@@ -268,7 +268,7 @@ class RunFolder:
         return self.path / name
 
     def config(self) -> dict[str, Any]:
-        """The stored configuration.
+        """Return the stored configuration.
 
         Raises:
             InvalidValue: it is damaged.
@@ -278,7 +278,7 @@ class RunFolder:
             return make_mapping({} if data is None else data)
 
     def metrics(self, columns: Iterable[str] = ("epoch",)) -> list[dict[str, float]]:
-        """Rows of ``metrics.csv``, empty cells left out; none where there is no file.
+        """Return rows of ``metrics.csv``, empty cells left out; none where there is no file.
 
         Args:
             columns: that every row must have.
@@ -314,7 +314,7 @@ class RunFolder:
 
 
 def _plain(value: Any) -> Any:
-    """Values as YAML gives them back."""
+    """Return values as YAML gives them back."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
