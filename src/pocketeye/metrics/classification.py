@@ -65,7 +65,9 @@ class ConfusionTable:
 
     def confused(self, count: int = 10) -> list[Confusion]:
         """Return the commonest mistakes, commonest first."""
+        # What is right is no confusion: the diagonal goes.
         wrong = self.counts * (1 - np.eye(len(self.names), dtype=np.int64))
+        # Stable: equal counts stay in the order of the classes.
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
         pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
         totals = self.counts.sum(axis=1)
@@ -126,6 +128,7 @@ def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float,
     if n == 0:
         return 0.0, 1.0
     p = successes / n
+    # Wilson's, not the plain one: it stays within 0 and 1 and holds for few samples.
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
@@ -142,6 +145,7 @@ def confidence_bins(
         correct: ``(N,)`` bool.
         bins: how many.
     """
+    # A confidence of 1 belongs to the last bin, not to one behind it.
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     rows = []
     for index in range(bins):
@@ -161,6 +165,7 @@ def confidence_bins(
 
 def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
     """Expected calibration error (Naeini 2015, Guo 2017): mean over bins of |accuracy - confidence|."""
+    # At least 1: without a sample the error is 0, not a division by 0.
     total = max(1, sum(row.n for row in bins))
     return sum(
         row.n / total * abs(row.accuracy - row.confidence)
@@ -184,6 +189,7 @@ class Tally:
         """Add logits ``(N, num_classes)`` and int labels ``(N,)``."""
         count = len(self.classes)
         assert logits.shape == (len(labels), count), (logits.shape, len(labels), count)
+        # NaN would be the largest to argmax: such an answer counts as wrong.
         finite = np.isfinite(logits).all(axis=1)
         if not finite.all():
             lost = int(np.count_nonzero(~finite))
@@ -199,7 +205,9 @@ class Tally:
         np.add.at(self._confusion, (labels, predicted), 1)
         self._hits.append(predicted == labels)
         self._confidence.append(softmax(logits).max(axis=1))
+        # With five classes or fewer the five likeliest are all of them.
         if count > 5:
+            # Partition, not sort: their order does not matter.
             five = np.argpartition(-logits, 4, axis=1)[:, :5]
             self._in_five += int((five == labels[:, None]).any(axis=1).sum())
 
@@ -226,6 +234,7 @@ class Tally:
         """Tell whether the outputs of several samples differ by less than rounding does."""
         if count < 2:
             return False
+        # Float32 rounds: equal outputs may differ in the last digit.
         spread = np.max(self._most - self._least)
         return bool(spread <= _ROUNDING * max(1.0, float(np.max(np.abs(self._most)))))
 
@@ -241,6 +250,7 @@ def classification_report(
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return probabilities along the last axis, float64."""
+    # Less the largest, or exp overflows; in double, as shares are compared with 1.
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 

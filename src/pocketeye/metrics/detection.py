@@ -26,6 +26,7 @@ from pocketeye.results.masks import Masks
 
 Kind = Literal["box", "mask"]
 ImageId = int | str
+# Rounded: 0.5 + 0.05 * 3 is not 0.65 to a computer, and overlaps are looked up.
 IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
 SIZES = ("small", "medium", "large")
@@ -141,6 +142,7 @@ def coco_ap(
     precision, recall = _counted(true, guessed, kind)
     counts = np.zeros(len(classes), np.int64)
     for objects in truths.values():
+        # Crowds are not objects that could be found.
         counts += np.bincount(objects.labels[~objects.crowd], minlength=len(classes))
     return ApReport(
         kind=kind,
@@ -165,6 +167,7 @@ def _values(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
 
 
 def _mean(values: np.ndarray) -> float:
+    # Classes without truth are nan: they are left out, as pycocotools does.
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
 
@@ -179,6 +182,7 @@ def _datasets(
 
     Images are counted in the order of their ids, which decides between equal scores.
     """
+    # Numbers before texts: the two cannot be compared.
     order = sorted(truths, key=lambda name: (isinstance(name, str), name))
     images = [_image(number, truths[name]) for number, name in enumerate(order, 1)]
     head = {"images": images, "categories": [{"id": label} for label in range(num_classes)]}
@@ -198,12 +202,13 @@ def _image(number: int, objects: TrueObjects) -> dict[str, Any]:
 
 
 def _append(
-    annotations: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],  # boxes need no size
     image: int,
     objects: TrueObjects | FoundObjects,
     own: dict[str, np.ndarray],
     kind: Kind,
 ) -> None:
+    # COCO writes corner and size.
     sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
     columns = {
         "bbox": np.concatenate([objects.boxes[:, :2], sides], axis=1),
@@ -213,6 +218,7 @@ def _append(
         **own,
     }
     if kind == "mask" and objects.masks is not None:
+        # COCO's areas of masks are in pixels of the mask; the truth brings its own.
         columns = {"area": objects.masks.areas, **{k: v for k, v in columns.items() if k != "area"},
                    **own}  # fmt: skip
     lists = {name: column.tolist() for name, column in columns.items()}
@@ -239,6 +245,7 @@ def _counted(
     judge.evaluate()
     judge.accumulate()
     precision, recall = (np.array(judge.eval[name]) for name in ("precision", "recall"))
+    # pycocotools writes -1 for what does not exist; a mean over it would be wrong.
     return np.where(precision < 0, np.nan, precision), np.where(recall < 0, np.nan, recall)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pocketeye.metrics.objects import NOTHING, FoundObjects, TrueObjects
 from pocketeye.results.masks import Masks
 
-IOU = 0.5
+IOU = 0.5  # the overlap from which on COCO and VOC call a box right at the earliest
 BACKGROUND = "background"
 
 
@@ -78,6 +78,7 @@ def match_report(
     confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     images = {}
     for name, truth in truths.items():
+        # Matched anew: without the unsure ones, a sure one may take another object.
         sure = found.get(name, NOTHING).above(score)
         cells = _cells(truth, sure, match(truth, sure), num_classes)
         confusion += cells
@@ -99,8 +100,10 @@ def match(truth: TrueObjects, found: FoundObjects, iou: float = IOU) -> Matching
     table = overlaps(truth, found)
     hits, confused = (np.full(len(found), -1, np.int64) for _ in range(2))
     same = found.labels[:, None] == truth.labels[None]
+    # Nobody can find a crowd: it is never taken.
     free = ~truth.crowd
     for index in np.argsort(-found.scores, kind="stable"):
+        # -1: never enough, whatever the overlap.
         offered = np.where(free & same[index], table[index], -1.0)
         if len(offered) and offered.max() >= iou:
             hits[index] = offered.argmax()
@@ -118,6 +121,7 @@ def match(truth: TrueObjects, found: FoundObjects, iou: float = IOU) -> Matching
 def overlaps(truth: TrueObjects, found: FoundObjects) -> np.ndarray:
     """Return float64 ``(found, true)``: IoU; of a crowd, how much of the found object lies in it."""
     if truth.masks is not None and found.masks is not None:
+        # Masks tell more than boxes: two thin objects that cross share a box.
         both = _shared_pixels(found.masks, truth.masks)
         mine, theirs = found.masks.areas.astype(float), truth.masks.areas.astype(float)
     else:
@@ -128,7 +132,9 @@ def overlaps(truth: TrueObjects, found: FoundObjects) -> np.ndarray:
             (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(axis=1) for objects in (found, truth)
         )
     union = mine[:, None] + theirs[None] - both
+    # COCO: of a crowd the part inside counts, as it is many objects.
     whole = np.where(truth.crowd[None], mine[:, None], union)
+    # An empty box overlaps nothing, and must not divide by nothing.
     return both / np.maximum(whole, 1e-9)
 
 
@@ -146,6 +152,7 @@ def _best_score(
     counted = [~matching.ignored for matching in matched.values()]
     guesses = [found.get(name, NOTHING).scores for name in matched]
     hits = [matching.hits >= 0 for matching in matched.values()]
+    # The empty array keeps the type where there are no images.
     keep = np.concatenate([*counted, np.zeros(0, bool)])
     scores = np.concatenate([*guesses, np.zeros(0)])[keep]
     right = np.concatenate([*hits, np.zeros(0, bool)])[keep]
@@ -153,6 +160,7 @@ def _best_score(
         return 0.0
     order = np.argsort(-scores, kind="stable")
     scores, f1 = scores[order], 2 * np.cumsum(right[order]) / (np.arange(1, len(order) + 1) + total)
+    # Only after the last of equal scores: no threshold lies between them.
     last = np.append(scores[1:] != scores[:-1], True)  # equal scores come in together
     return float(scores[np.where(last, f1, -1).argmax()])
 
@@ -165,6 +173,7 @@ def _cells(
     kept = ~matching.ignored
     true = np.full(len(found), num_classes)
     true[partner >= 0] = truth.labels[partner[partner >= 0]]
+    # Ignored objects lie in crowds: they are neither right nor wrong.
     np.add.at(cells, (true[kept], found.labels[kept]), 1)
     missed = ~truth.crowd
     missed[partner[partner >= 0]] = False

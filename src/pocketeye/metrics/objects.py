@@ -74,6 +74,7 @@ def true_objects(
     masks: Masks | None = None,
 ) -> TrueObjects:
     """Make them of what numpy reads; by default no crowd, none difficult, areas of the boxes."""
+    # Also of nothing: an empty list has no columns of its own.
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     count = len(corners)
     sides = corners[:, 2:] - corners[:, :2]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pocketeye.metrics.chance import Chance
 
-IGNORE = 255
+IGNORE = 255  # as in Cityscapes and torchvision: no class
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +84,7 @@ class MeanIoU:
         assert guess.shape == truth.shape, (guess.shape, truth.shape)
         count = len(self.classes)
         kept = truth[truth != self.ignore_index]
+        # A label beyond the classes would be counted in the wrong cell.
         for labels in (guess, kept):
             assert not labels.numel() or 0 <= labels.min() <= labels.max() < count, "no such label"
         counts = np.asarray(
@@ -106,6 +107,7 @@ class MeanIoU:
     def report(self) -> SemanticReport:
         """Return the report of everything counted."""
         hits = np.diag(self.confusion)
+        # Rows are the truth, columns the prediction.
         true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         iou, accuracy = _share(hits, true + predicted - hits), _share(hits, true)
         return SemanticReport(
@@ -147,6 +149,7 @@ def _share(part: Any, whole: Any) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
+    # Classes that occur nowhere have no IoU; the mean is over the others.
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 

@@ -48,11 +48,13 @@ def voc_ap(
     """See the top of this file. Crowds, which VOC does not know, are taken as difficult."""
     marks = [_image(truth, found.get(name, NOTHING)) for name, truth in truths.items()]
     scores, labels, right, counted = (
+        # An empty array of each kind: sets without a found box keep their types.
         np.concatenate([*column, np.zeros(0, kind)])
         for column, kind in zip(zip(*marks, strict=True), (float, int, bool, bool), strict=True)
     )
     totals = np.zeros(num_classes, np.int64)
     for truth in truths.values():
+        # Difficult objects may be found or not: neither counts.
         easy = truth.labels[~(truth.difficult | truth.crowd)]
         totals += np.bincount(easy, minlength=num_classes)
     both = np.full((2, num_classes), np.nan)
@@ -67,6 +69,7 @@ def _image(
     truth: TrueObjects, found: FoundObjects
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return scores, labels, and whether each found box is right and counts at all."""
+    # Without masks: VOC judges boxes.
     boxes = FoundObjects(boxes=found.boxes, labels=found.labels, scores=found.scores)
     table = overlaps(_without_crowds(truth), boxes)
     table = np.where(found.labels[:, None] == truth.labels[None], table, -1.0)
@@ -78,6 +81,7 @@ def _image(
             continue
         best = int(table[index].argmax())
         counted[index] = not lenient[best]
+        # A second box on an object is a mistake, as in VOC's code.
         right[index] = counted[index] and not taken[best]
         taken[best] = True
     return found.scores, found.labels, right, counted
