@@ -50,6 +50,7 @@ class ObjectRecords:
 
     def __init__(self, description: DenseDescription) -> None:
         classes = description.classes
+        # Ids of the training's json, so that results fit it; else from 1, as COCO counts.
         ids = description.category_ids or tuple(range(1, len(classes) + 1))
         self.categories = dict(zip(classes, ids, strict=True))
         self.images: list[dict[str, Any]] = []
@@ -81,6 +82,7 @@ class ObjectRecords:
 def file_stems(images: Sequence[ImageInput]) -> list[str]:
     """Name the files to write after the images, with numbers where two would be the same."""
     stems = [file_stem(PurePath(image.name).stem) for image in images]
+    # Without regard to case: two such names are one file on macOS and Windows.
     if len({stem.casefold() for stem in stems}) == len(stems):
         return stems
     digits = max(4, len(str(len(stems))))
