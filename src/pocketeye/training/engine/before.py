@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 def warn_of_test_split(problems: Sequence[str]) -> None:
     """Warn where a test split chooses the best epoch, as the problems of a validation set say."""
     for problem in problems:
+        # The set itself noted that another split stands in.
         if STANDS_IN in problem:
             logger.warning("%s", problem)
 

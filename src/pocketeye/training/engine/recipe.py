@@ -113,6 +113,7 @@ class Recipe:
     @classmethod
     def tasks(cls) -> tuple[str, ...]:
         """Return tasks that such a recipe can be for."""
+        # Of the field's Literal: the class itself says for what it is.
         return get_args(get_type_hints(cls)["task"])
 
     @classmethod
@@ -139,6 +140,7 @@ class Recipe:
             MissingFile: no such file.
         """
         data = _read(name_or_path, (task,) if task else cls.tasks())
+        # None means: as the file has it.
         given = {key: value for key, value in overrides.items() if value is not None}
         return cls.from_dict({**data, **given}, str(name_or_path))
 
@@ -186,6 +188,7 @@ def _read(name_or_path: str | Path, tasks: tuple[str, ...]) -> dict[str, Any]:
     """Return the keys and values of a recipe for one of ``tasks``."""
     text = str(name_or_path)
     path = Path(text)
+    # A path by its suffix: a file named as a bundled recipe is still a file.
     if path.suffix in (".yaml", ".yml"):
         require_file(path, f"no recipe at {path}")
         data = read_yaml(path)

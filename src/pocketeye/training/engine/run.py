@@ -131,6 +131,7 @@ class Place:
         """
         folder = self.folder(name).path
         config = {**asked, **recipe.to_dict()}
+        # The first process alone writes; the others only need to know the folder.
         if not is_first_process():
             yield RunFolder(folder)
             return
@@ -146,6 +147,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
     """
     changes: dict[str, Any] = dict(options)
     if changes.get("tensorboard"):
+        # Before anything is made, not at the first epoch.
         require_tensorboard()
     out = changes.pop("out", None)
     place = Place(
