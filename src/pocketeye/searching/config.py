@@ -19,6 +19,7 @@ from pocketeye.searching.objective import (
 
 Mode = Literal["fast", "paper"]
 MODES: tuple[Mode, ...] = ("fast", "paper")
+# Adam's; the paper trains 80 epochs, a fast search has fewer to come to a decision in.
 _THETA_LR = {"fast": 0.05, "paper": 0.01}
 _THETA_WEIGHT_DECAY = {"fast": 0.0, "paper": 5e-4}
 
@@ -75,18 +76,20 @@ class SearchConfig:
     weight_decay: float = 1e-4
     clip_norm: float | None = 5.0
     theta_lr: float | None = None
+    # FBNet's start, at which all candidates of a layer are mixed nearly alike
     theta_weight_decay: float | None = None
-    temperature: float = 5.0
+    temperature: float = 5.0  # FBNet's factor an epoch
     temperature_decay: float = math.exp(-0.045)
     objective: ObjectiveName = "target"
     target_ms: float | None = None
     target_weight: float | None = None
     exponent: float = 0.6
-    alpha: float = 0.2
+    alpha: float = 0.2  # alpha and beta as FBNet gives them
     beta: float = 0.6
     ramp_epochs: int = 3
     per_image_gumbel: bool = False
     checkpointing: bool = False
+    # None is told from False: only the mode knows what suits it.
     aligned: bool | None = None
     augment: bool = True
     seed: int = 0
@@ -111,6 +114,7 @@ class SearchConfig:
             raise InvalidValue(
                 f"theta_fraction must lie between 0 and 1, got {self.theta_fraction}"
             )
+        # Written so that NaN is refused too: no comparison with it is true.
         for name in ("batch_size", "lr", "temperature", "temperature_decay", "num_processes",
                      "theta_batch_size", "theta_lr", "target_ms", "target_weight"):  # fmt: skip
             value = getattr(self, name)
@@ -124,6 +128,7 @@ class SearchConfig:
     def paper(cls, **changes: Any) -> SearchConfig:
         """Return the paper's settings (FBNet, section 4.1; 3.2 for equation 2), with ``changes``."""
         settings: dict[str, Any] = {
+            # FBNet, section 4.1; the paper has no ramp and does not clip
             "mode": "paper", "objective": "fbnet", "epochs": 90, "warmup_epochs": 10,
             "batch_size": 192, "ramp_epochs": 0, "clip_norm": None,
         }  # fmt: skip

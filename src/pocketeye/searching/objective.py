@@ -48,7 +48,7 @@ class FBNetObjective:
     searching. ``pressure`` multiplies beta.
     """
 
-    alpha: float = 0.2
+    alpha: float = 0.2  # alpha and beta as in the paper, section 4.1
     beta: float = 0.6
 
     def __call__(self, ce: Tensor, latency_ms: Tensor, pressure: float = 1.0) -> Tensor:
@@ -102,6 +102,7 @@ class TargetObjective:
 
     def __call__(self, ce: Tensor, latency_ms: Tensor, pressure: float = 1.0) -> Tensor:
         gap = latency_ms / self.target_ms - 1
+        # Lambda has a sign: where networks are too fast, it rewards latency.
         if self.weight is None:
             return ce + pressure * gap
         return ce + pressure * self.weight * gap.abs()

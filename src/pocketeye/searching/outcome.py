@@ -59,6 +59,7 @@ class Trained:
     @classmethod
     def of(cls, result: Mapping[str, Any], num_images: int, chance: float | None = None) -> Trained:
         """Return what ``result.json`` of a training says; ``value`` is nan where nothing was judged."""
+        # JSON has no NaN: None stands for it in the file.
         value = result["value"]
         return cls(
             value=math.nan if value is None else value, num_images=num_images,

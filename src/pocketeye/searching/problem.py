@@ -21,8 +21,12 @@ from pocketeye.searching.deriving.ranking import Batch, Loss
 from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import Metric, Top1
 
+# Below this side, images are cut from a padded frame as CIFAR's are; larger ones by random resized
+# crops.
 _SMALL_INPUT = 96
+# Every network is recalibrated: 2048 images bound the time. Without gradients batches of 128 fit.
 _RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128
+# Half a gigabyte: more might push out what training itself needs.
 _KEEP_BYTES = 512 << 20
 
 
@@ -89,6 +93,8 @@ class Classification:
         return self.images.problems
 
     def check(self, space: SearchSpace) -> None:
+        # The head's width and the stem's input are fixed in the space, and their latency was
+        # measured.
         train = self.images
         if (len(train.classes), train.in_chans) != (space.num_classes, space.in_chans):
             raise InvalidValue(
@@ -105,10 +111,12 @@ class Classification:
         flip = 0.5 if config.augment and self.images.mirrored_alike else 0.0
         recipe = TransformRecipe(crop=crop, flip=flip)  # type: ignore[arg-type]
         transform = build_transform(True, side(space), space.in_chans, None, None, recipe)
+        # The same division in every call: the seed makes it, so that judging sees what theta saw.
         halves = self.images.split(config.theta_fraction, config.seed)
         weights, theta = (
             make_loader(
                 images, transform, batch_of(batch, len(images), config),
+                # Two seeds for one: both halves must not draw the same numbers.
                 shuffle=True, seed=2 * config.seed + half, drop_last=True, workers=config.workers,
             )
             for half, (images, batch) in enumerate(
@@ -120,6 +128,8 @@ class Classification:
     def judging(
         self, space: SearchSpace, config: SearchConfig, seed: int
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
+        # Weights were trained on the first part alone: the second ranks networks without having
+        # been learnt.
         weights, held_out = self.images.split(config.theta_fraction, config.seed)
         return (
             _plain(weights, space, config, seed, _RECALIBRATION_IMAGES),
@@ -133,11 +143,13 @@ def side(space: SearchSpace) -> int:
     Raises:
         InvalidValue: the space is for other images.
     """
+    # All networks of a space have one input size; any of them tells it.
     return space.architecture([p.candidates[0] for p in space.positions], space.name).side
 
 
 def batch_of(wanted: int, count: int, config: SearchConfig) -> int:
     """Return how many images a batch of one process has, where there are ``count`` in all."""
+    # An image at least, even where there are fewer than processes.
     return min(wanted, max(count // config.num_processes, 1))
 
 
@@ -150,10 +162,12 @@ def _plain(
     images: ImageSet, space: SearchSpace, config: SearchConfig, seed: int, limit: int | None
 ) -> Iterable[Batch]:
     """Return batches in evaluation form, mixed over the classes."""
+    # Shuffled once: sets are often sorted by class, and a limit would leave classes out.
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
     info = ModelInfo.default("candidate", images.classes, images.in_chans, side(space))
     loader = make_loader(
         images.subset(order), info.transform(), min(_EVAL_BATCH, len(order)),
         shuffle=False, seed=seed, drop_last=False, workers=config.workers,
     )  # fmt: skip
+    # fp32: four bytes a value
     return kept(loader, 4 * images.in_chans * side(space) ** 2 * len(order))

@@ -262,6 +262,7 @@ def derive(
     rounds: list[Round] = []
     searched: list[Candidate] = []
     random: list[Candidate] = []
+    # The table is believed at first; later rounds aim by what measurements said of it.
     ratio = 1.0
     while len(rounds) < config.max_rounds:
         high = target_ms / ratio
@@ -353,6 +354,7 @@ def _candidates(
     pool: Pool, space: SearchSpace, costs: LatencyMatrix, kind: str, known: Sequence[Candidate]
 ) -> list[Candidate]:
     """Return the networks of ``pool`` that are not among the ``known`` of an earlier round."""
+    # Both rounds may propose the same network: it was ranked and measured already.
     taken = {space.choices(c.architecture) for c in known}
     predicted = costs.predict(np.array(pool.choices))
     result: list[Candidate] = []

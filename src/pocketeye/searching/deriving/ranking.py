@@ -46,6 +46,7 @@ class Judge:
         metric: Metric | None = None,
         loss: Loss = F.cross_entropy,
     ) -> None:
+        # Top-1 unless the problem has another metric.
         self.metric, self._loss = metric or Top1(), loss
         self._supernet, self._device = supernet, device
         self._recalibration, self._held_out = recalibration, held_out
@@ -53,8 +54,10 @@ class Judge:
 
     def score(self, architecture: Architecture) -> tuple[Counts, float]:
         """Return counts of the metric (images, ...), and the mean loss in nats."""
+        # Two architectures of the same layers are one network, whatever they are called.
         key = tuple(map(str, architecture.layers))
         if key not in self._scores:
+            # A copy: recalibration must not touch the supernet's own statistics.
             network = self._supernet.subnet(architecture).to(self._device)
             recalibrate_bn(network, self._recalibration, self._device)
             self._scores[key] = self._evaluate(network)
@@ -67,6 +70,7 @@ class Judge:
                 labels = labels.to(self._device)
                 logits = network(_placed(images, self._device)).float()
                 counts.append(self.metric.counts(logits, labels))
+                # Batches differ in size: each image counts once.
                 loss += float(self._loss(logits, labels)) * len(images)
         together = np.concatenate(counts)
         return together, loss / len(together)
@@ -91,6 +95,7 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
     used = first = 0
     with torch.no_grad():
         for images, *_ in batches:
+            # A small last batch has noisy statistics, which the plain mean would count in full.
             first = first or len(images)
             if 2 * len(images) >= first:
                 network(_placed(images, device))
@@ -102,6 +107,6 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:
-    """Put a network on the device, in the layout that makes depthwise convolutions fast on a CPU."""
+    """Put images on the device, in the layout that makes depthwise convolutions fast on a CPU."""
     layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     return images.to(device, memory_format=layout)

@@ -33,7 +33,9 @@ KERNELS = {3: "#a6cee3", 5: "#1f6fb2", 7: "#08306b"}
 OTHER_KERNEL, ENDS = "#54278f", "#d9d9d9"
 # Dots besides the colour, for greyscale.
 ADDITIVE: dict[str, Any] = {"facecolor": "#fdd49e", "edgecolor": INK, "hatch": "..."}
+# Points of type, for figures that are shown about as wide as a page.
 _SMALL, _TEXT, _TITLE = 7.5, 9.0, 11.0
+# As many letters of an axis label as fit beside the narrowest figure.
 _LABEL_CHARS = 52
 
 
@@ -45,6 +47,7 @@ def figure(width: float, height: float) -> Figure:
 
 
 def save(image: Figure, path: Path) -> Path:
+    # Reports can be compared by their files.
     """Write a PNG without date or version, so that equal images are equal files."""
     return save_figure(image, path, 130)
 
@@ -78,12 +81,14 @@ def architecture_strip(
     """
     layers = architecture.placed()[: len(layer_ms)]
     count = len(layers)
+    # Half an inch a layer, or its text would not fit into its box.
     fig = figure(max(6.5, 1.3 + 0.52 * count), 4.6)
     boxes, bars = fig.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
     tallest = max(_height(layer.spec) for layer in layers)
     for x, layer in enumerate(layers):
         _draw_box(boxes, x, layer.spec, tallest)
     _mark_stages(boxes, architecture, tallest)
+    # Room above the tallest box for the numbers of the stages.
     boxes.set_ylim(0, tallest * 1.36)
     boxes.set_ylabel("expansion", fontsize=_TEXT, color=INK)
     boxes.set_yticks(sorted({round(_height(layer.spec)) for layer in layers} | {0}))
@@ -98,7 +103,7 @@ def architecture_strip(
     for x, ms in enumerate(values):
         bars.annotate(f"{ms:.2g}", (x, ms), xytext=(0, 2), textcoords="offset points",
                       ha="center", fontsize=_SMALL - 1, color=INK)  # fmt: skip
-    bars.set_ylim(0, max(values.max(), 1e-9) * 1.22)
+    bars.set_ylim(0, max(values.max(), 1e-9) * 1.22)  # room for the numbers above the bars
     bars.set_ylabel("ms per layer (est.)", fontsize=_TEXT, color=INK)
     bars.set_xticks(range(count), [_tick(layer.spec, layer.size) for layer in layers])
     bars.set_xlabel("output channels, input side in pixels\n"
@@ -128,6 +133,7 @@ def theta_evolution(
     rows = math.ceil(space.num_layers / columns)
     fig = figure(2.0 * columns + 1.6, 1.5 * rows + 0.9)
     grid = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    # One scale for all layers; below 0.3 an even mixture would look decided.
     top = max(0.3, float(np.nanmax(history)))
     image = None
     for layer, axes in enumerate(grid.flat):
@@ -137,6 +143,7 @@ def theta_evolution(
         position = space.positions[layer]
         values = history[:, layer, :].T.copy()
         legal = np.array([op in position.candidates for op in space.ops])
+        # Illegal is not zero: it is hatched, not white.
         values[~legal] = np.nan
         image = axes.imshow(values, aspect="auto", cmap="Blues", vmin=0, vmax=top,
                             interpolation="nearest",
@@ -178,6 +185,7 @@ def search_curves(
     shown = [(label, lines) for label, lines in shown if lines]
     fig = figure(3.6 * max(len(shown), 1), 3.6)
     grid = fig.subplots(1, max(len(shown), 1), squeeze=False)[0]
+    # Line, marker and colour at once: without colour the curves still differ.
     styles = (("-", "o", SEARCHED), ("--", "s", RANDOM), (":", "^", MUTED))
     for axes, (label, lines) in zip(grid, shown, strict=False):
         for (key, name), (line, marker, colour) in zip(lines, styles, strict=False):
@@ -195,6 +203,7 @@ def search_curves(
         if len(lines) > 1 or is_latency:  # above, where no curve runs through it
             axes.legend(fontsize=_SMALL, frameon=False, loc="lower center", ncols=2,
                         bbox_to_anchor=(0.5, 1.0), borderaxespad=0.2)  # fmt: skip
+        # A single epoch has no width: the axis would show fractions of it.
         if len(history) == 1:
             epoch = history[0]["epoch"]
             axes.set_xlim(epoch - 0.5, epoch + 0.5)
@@ -210,6 +219,7 @@ def accuracy_latency(derived: Derived, where: str) -> Figure:
     """
     fig = figure(7.4, 4.8)
     axes = fig.subplots()
+    # What is measured up to here keeps the budget.
     limit = (1 + derived.tolerance) * derived.target_ms
     axes.axvspan(derived.target_ms, limit, color="#f3e3e3", zorder=0,
                  label=f"+ {derived.tolerance:.0%}")  # fmt: skip
@@ -299,6 +309,7 @@ def _measured(group: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
 
 
 def _draw_box(axes: Axes, x: int, spec: BlockSpec, tallest: float) -> None:
+    # Grey for ends: kernels alone have shades, whose order then means something.
     op, height = spec.parsed, _height(spec)
     style: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.8, "facecolor": ENDS}
     dark = False
@@ -311,6 +322,7 @@ def _draw_box(axes: Axes, x: int, spec: BlockSpec, tallest: float) -> None:
     elif isinstance(op, SkipOp):
         style |= {"facecolor": "white", "linestyle": "--", "edgecolor": MUTED}
     axes.add_patch(Rectangle((x - 0.4, 0), 0.8, height, **style))
+    # Text inside a low box would run over its edges.
     room = height / tallest > 0.45
     # a hatch behind a text makes it unreadable
     ground = {"facecolor": style["facecolor"], "edgecolor": "none", "pad": 1.5}
@@ -326,12 +338,13 @@ def _height(spec: BlockSpec) -> float:
         return float(op.expansion)
     if isinstance(op, AdditiveOp):
         return float(op.mlp_ratio)
+    # a skip has no expansion, and a box of height 0 could not be seen
     return 0.35 if isinstance(op, SkipOp) else 1.0
 
 
 def _mark_stages(axes: Axes, architecture: Architecture, tallest: float) -> None:
     """Draw a thin line before every stage, and its number above."""
-    x = 1
+    x = 1  # the stem stands before the first stage
     for number, stage in enumerate(architecture.stages(), 1):
         axes.axvline(x - 0.5, color=GRID, linewidth=0.8, zorder=0)
         axes.text(x - 0.5 + len(stage) / 2, tallest * 1.34, str(number), ha="center", va="top",
@@ -377,6 +390,7 @@ def _tick_size(size: Size) -> str:
 
 
 def _few_ticks(epochs: Sequence[int]) -> tuple[list[int], list[str]]:
+    # First, middle and last: more numbers run into each other.
     where = sorted({0, len(epochs) // 2, len(epochs) - 1})
     return where, [str(epochs[i]) for i in where]
 
