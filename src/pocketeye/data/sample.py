@@ -93,6 +93,7 @@ def first_readable(
     Raises:
         InvalidValue: 16 damaged ones in a row.
     """
+    # A set of few images has fewer to try.
     tries = min(TRIES, len(samples))
     for attempt in range(tries):
         at = (index + attempt) % len(samples)
@@ -101,6 +102,7 @@ def first_readable(
             if check is not None:
                 check(sample)
         except UnreadableImage as error:
+            # Noted, not only passed over: the user should know what was not learnt from.
             samples.collector.found(samples.name(at), str(error))
         else:
             return sample

@@ -46,5 +46,6 @@ def turn(seed: int, number: int, count: int) -> int:
     Every pass takes each once, shuffled anew.
     """
     passed, place = divmod(number, count)
+    # The 2 tells this use of the seed from others.
     order = np.random.default_rng((seed % (1 << 63), passed, 2)).permutation(count)
     return int(order[place])

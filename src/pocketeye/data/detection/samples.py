@@ -66,6 +66,7 @@ class ImageObjects:
     def mask(self, index: int) -> np.ndarray:
         """Return bool ``(height, width)`` of one object; its box filled where it has no outline."""
         outline = self.outlines[index]
+        # Many sets have outlines of some objects only.
         if outline is not None:
             return outline_mask(outline, self.size)
         mask = np.zeros(self.size[::-1], bool)
@@ -122,6 +123,7 @@ class DetectionSet:
             crowd=of.crowd[here],
             difficult=of.difficult[here],
             areas=of.areas[here],
+            # Text until now: parsed outlines would take many times the memory.
             outlines=tuple(json.loads(text) for text in of.outlines[here]),
         )
 
@@ -132,6 +134,7 @@ class DetectionSet:
             UnreadableImage: damaged, or not of the size the annotations are for.
         """
         targets = self.targets(index)
+        # The annotations' size tells whether they are of the image as it is stored or turned.
         image = decode_as(self.path(index), targets.size)
         return Sample(index=index, name=self.name(index), image=image, targets=targets)
 
@@ -189,6 +192,7 @@ def load_detection(
     place = Path(root)
     if not place.exists():
         raise MissingFile(f"no data at {root} (give the folder of a set of images with boxes)")
+    # By what lies there, not by names of folders alone.
     found = layout if layout != "auto" else detection_layout(place)
     if found is None:
         raise InvalidValue(
@@ -214,6 +218,7 @@ def load_detection(
 def _read(
     layout: str, root: Path, split: str | None, masks: bool
 ) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
+    # Imported when a layout is read: each knows its format only.
     from pocketeye.data.detection.coco import read_coco_boxes
     from pocketeye.data.detection.voc import read_voc_boxes
     from pocketeye.data.detection.yolo import read_yolo_boxes
@@ -222,6 +227,7 @@ def _read(
         return read_coco_boxes(root, split, masks)
     read = read_voc_boxes if layout == "voc" else read_yolo_boxes
     classes, objects = read(root, split, masks)
+    # COCO's ids begin at 1.
     return classes, tuple(range(1, len(classes) + 1)), objects
 
 
@@ -233,6 +239,7 @@ def detection_layout(root: Path) -> str | None:
 
     if root.is_file():
         return {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(root.suffix.lower())
+    # Jsons first: a set of COCO may have a yaml for other programs.
     if jsons_of(root):
         return "coco"
     if is_voc(root):

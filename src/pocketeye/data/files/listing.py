@@ -41,6 +41,7 @@ class Listing:
     def sha256(self, digests: Sequence[bytes] | None = None) -> str:
         """Hash classes, labels and the ``digests`` of the images' bytes, or names and sizes."""
         digest = hashlib.sha256("\0".join(self.classes).encode())
+        # Little endian on every machine: the same data has the same hash.
         digest.update(self.labels.astype("<i8").tobytes())
         for mark in self.source.marks(self.rows) if digests is None else digests:
             digest.update(mark)

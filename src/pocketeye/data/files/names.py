@@ -14,6 +14,7 @@ class Names(Sequence[str]):
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
+        # One piece of memory: thousands of small strings cost more than their letters.
         self._letters, self._ends = bytearray(), array("q", [0])
         for name in names:
             self.append(name)

@@ -20,6 +20,7 @@ def matches(pattern: str) -> list[Path]:
     parts = Path(pattern).parts
     here = Path()
     done = 0
+    # As far as folders exist under the very name, brackets in it are letters.
     for part in parts[:-1]:
         if not (here / part).exists() or part == "**":
             break

@@ -89,6 +89,7 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
 
     Linked files are followed, linked folders inside are not (they may lead in a circle).
     """
+    # A stack, not recursion: folders may be deep.
     pending = [""]
     while pending:
         inside = pending.pop()
@@ -101,4 +102,5 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
                 deeper.append(path)
             elif not entry.name.startswith(".") and entry.is_file():
                 yield path, entry.stat().st_size
+        # Reversed: the last is taken first.
         pending += reversed(deeper)

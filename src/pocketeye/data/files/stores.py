@@ -80,6 +80,7 @@ class ImageGathering:
 
     def add(self, pixels: np.ndarray) -> None:
         """Add an image, uint8 ``(H, W, C)``."""
+        # The first image's size is taken for all, until another one comes.
         if self._count == 0:  # memory is taken as it is filled
             self._block = np.empty((self._most, *pixels.shape), np.uint8)
         if self._block is not None and self._block.shape[1:] != pixels.shape:

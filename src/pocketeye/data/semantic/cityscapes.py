@@ -24,6 +24,7 @@ def cityscapes_splits(root: Path) -> tuple[str, ...]:
 def find_cityscapes(root: Path, split: str) -> MaskPairs:
     """Find the pairs of one split; training ids where they were made, else the ids of all labels."""
     images = by_stem(root, f"leftImg8bit/{split}", "_leftImg8bit")
+    # Training ids are 0 to 18 already; they are made by a script of the set.
     masks = by_stem(root, f"gtFine/{split}", "_gtFine_labelTrainIds")
     known = "cityscapes-train-ids"
     if not masks:

@@ -34,6 +34,7 @@ def paired(
     Args:
         colours: whether masks in RGB mean something.
     """
+    # Pillow warns of odd metadata in headers; what matters is in problems.
     with no_comments():
         pairs = pair_up(root, images, masks, problems, colours=colours)
     return MaskPairs(root=root, pairs=tuple(pairs), problems=tuple(problems), class_map=class_map)

@@ -101,6 +101,7 @@ class SemanticSet:
         Raises:
             UnreadableImage: the mask is damaged.
         """
+        # The mask as it is stored: conversion to RGB would lose the values.
         _, pixels = read_pixels(self.mask_path(index))
         labels, strange = self.class_map.labels(pixels)
         for value in strange:
@@ -116,6 +117,7 @@ class SemanticSet:
             UnreadableImage: one of the two is damaged, or their sizes differ.
         """
         labels = self.targets(index)
+        # The mask tells the size: the image may be stored on its side.
         image = decode_as(self.path(index), (labels.shape[1], labels.shape[0]))
         return Sample(index=index, name=self.name(index), image=image, targets=labels)
 
@@ -175,6 +177,7 @@ def load_semantic(
         )
     require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
     collector = Problems(str(root), found.problems)
+    # Two classes and 0 and 255 alone: 255 is white, and not ignored.
     if chosen.by_number and len(chosen.names) == 2 and _is_binary(place, kind):
         chosen = binary(chosen)
         collector.say(
@@ -203,12 +206,14 @@ def _is_binary(root: Path, layout: str) -> bool:
     seen: set[int] = set()
     for split in semantic_splits(root, layout) or (None,):
         for pixels in _some_masks(find_pairs(root, layout, split, colours=True)):
+            # Colours are no 0 and 255.
             seen.update(np.unique(pixels).tolist() if pixels.ndim == 2 else (-1,))
     return seen == {0, 255}
 
 
 def _some_masks(found: MaskPairs) -> Iterator[np.ndarray]:
     """Read a few masks from all over a set; damaged ones are named when they are read as samples."""
+    # All over the set: its beginning may be one scene.
     chosen = np.linspace(0, len(found.pairs) - 1, _LOOKED_AT).astype(int) if found.pairs else ()
     for index in dict.fromkeys(map(int, chosen)):
         try:
@@ -234,6 +239,7 @@ def _refuse_other_masks(opened: SemanticSet) -> None:
 
 
 __all__ = [
+    # A few strange values are noise at borders; most of the pixels are a wrong class map.
     "LAYOUTS",
     "SemanticSet",
     "load_semantic",

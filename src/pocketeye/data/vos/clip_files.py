@@ -72,6 +72,7 @@ def read_frames(clip: ClipFiles, problems: Problems) -> ClipFrames | None:
     paths = tuple(images_in(clip.images))
     size = None
     try:
+        # Of the first frame; the others must be like it.
         with no_comments():
             size = header_size(paths[0])
     except UnreadableImage:
@@ -95,6 +96,7 @@ def read_masks(
     Args:
         prefix: of the files' names in sentences, where a clip has several folders.
     """
+    # Masks in JPEG would have lost their ids.
     files = [path for path in images_in(folder) if path.suffix.lower() == ".png"]
     lone = [f"{prefix}{path.name}" for path in files if path.stem not in frames.numbers]
     if lone:
@@ -113,6 +115,7 @@ def _name_gaps(clip: ClipFiles, paths: Sequence[Path], problems: Problems) -> No
         return
     numbers = sorted(int(path.stem) for path in paths)
     steps = Counter(np.diff(numbers).tolist())
+    # The commonest step, and the smallest of equals: DAVIS counts by one, SA-V's masks by four.
     step = min(steps, key=lambda each: (-steps[each], each))
     missing = sorted(set(range(numbers[0], numbers[-1], max(step, 1))) - set(numbers))
     if missing:
