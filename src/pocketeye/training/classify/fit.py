@@ -237,7 +237,7 @@ def _loaders(
             train, transform, config.batch_size, shuffle=True, seed=config.seed, drop_last=True,
             workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
-        # Damage in training is an error of the data; in validation it is counted.
+        # A damaged image of validation is left out of the figures, and does not end the training.
         make_loader(
             val, info.transform(), max(config.batch_size, _VAL_BATCH),
             shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,

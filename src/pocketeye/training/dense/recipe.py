@@ -69,7 +69,7 @@ class DenseRecipe(SteppedRecipe):
     decay_norms: bool = True
     # Schedule.
     schedule: Literal["step", "cosine", "poly"] = "step"
-    milestones: tuple[Annotated[int, Range(0, 1e6)], ...] = (8, 11)  # of 12 epochs, as in the 1x schedule of mmdetection
+    milestones: tuple[Annotated[int, Range(0, 1e6)], ...] = (8, 11)  # of 12: mmdetection's 1x
     power: Annotated[float, Range(0, 10)] = 0.9  # of DeepLab's poly schedule
     warmup_steps: Annotated[int, Range(0, 1e7)] = 500
     warmup_ratio: Share = 1e-6
