@@ -25,6 +25,7 @@ class RateColumn(ProgressColumn):
     """Show steps per second, or seconds per step where a step is long."""
 
     def render(self, task: RichTask) -> Text:
+        # A task that has just begun has no speed yet.
         speed = task.speed or task.finished_speed
         if not speed:
             return Text("", style="progress.data.speed")
@@ -55,11 +56,12 @@ class RichReporter:
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
-            transient=True,
-            redirect_stdout=False,
+            transient=True,  # results only stay on screen
+            redirect_stdout=False,  # stdout is the verb's
         )
 
     def open(self, description: str, total: float | None) -> Task:
+        # Started with the first task: a live display holds the terminal.
         if not self._progress.tasks:
             self._progress.start()
         return _Bar(self._progress, self._progress.add_task(description, total=total, note=""))

@@ -18,11 +18,13 @@ class VerbResult(Shown, ABC):
         return plain_text(self.lines())
 
     def _repr_html_(self) -> str:
+        # A table for rows, text for a single thing.
         rows = self.rows()
         return html_table(rows) if len(rows) > 1 else f"<pre>{html.escape(str(self))}</pre>"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return plain values: a row of each entry of the first table in :meth:`to_dict`, or one row."""
+        # A notebook shows the first table of the values as rows.
         whole = self.to_dict()
         for value in whole.values():
             if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):

@@ -83,6 +83,7 @@ def doctor() -> DoctorResult:
         free_disk_bytes=shutil.disk_usage(Path.cwd()).free,
         devices=torch_devices(),
         runtimes=runtimes,
+        # Only what is missing: a command for what is there would mislead.
         install={name: PACKAGES[name].install for name, found in runtimes.items() if found is None},
         clock_resolution_ns=clock_resolution_ns(),
         load=load,

@@ -51,11 +51,14 @@ class ExportResult(Exported, VerbResult):
             num = self.agreement.num_images
             lines += [f"against torch on {num} images: {first}", *doubts]
         lines += self.latency.lines()
+        # The artefact stays, so that the difference can be looked into.
         if self.status == "FAIL":
             lines.append(
                 "[bold red]parity failed[/bold red]: the artefact is kept, but it does not compute "
                 f"what {self.name} computes"
             )
+        # Random outputs are nearly equal for all images: int8 then looks better or worse than it
+        # is.
         if self.artifact.precision == "int8" and not self.trained:
             lines.append("the weights are random: judge int8 with trained weights")
         return lines
@@ -65,6 +68,7 @@ class ExportResult(Exported, VerbResult):
         share, n = self.parity.top1_agreement, self.parity.n
         if share is None or self.artifact.precision != "int8":
             return []
+        # A sample of images says only so much: the interval tells how much.
         low, high = wilson_interval(round(share * n), n)
         return [
             f"of all such images {100 * low:.0f} to {100 * high:.0f} % keep their class (95 %); what "
@@ -84,6 +88,7 @@ class ExportResult(Exported, VerbResult):
 
     @property
     def exit_code(self) -> int:
+        # So that scripts notice.
         return 1 if self.status == "FAIL" else 0
 
 
@@ -132,6 +137,7 @@ def export(
     named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
     if named.task.is_dense:
         assert isinstance(named, Run)  # no name stands for a whole detector
+        # A run has its own weights.
         refuse(named.task.kind, checkpoint=checkpoint, pretrained=pretrained)
         if not fuse:
             raise InvalidValue(

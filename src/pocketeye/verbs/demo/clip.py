@@ -56,6 +56,7 @@ def flower_photo() -> KnownPhoto:
     """Open the photograph of the flower, 640 by 427."""
     image = _photo("flower.jpg")
     red, blue = image[..., 0].astype(int), image[..., 2].astype(int)
+    # Petals are redder than the leaves behind; opening drops what is small.
     petals = ndimage.binary_opening((red > 105) & (red - blue > 20), iterations=2)
     mask = _whole(petals, _INSIDE_FLOWER)
     row, column = _INSIDE_FLOWER
@@ -86,6 +87,7 @@ class FlowerClip:
         flower, alpha = self._flower(moment)
         visible = alpha * (1 - self._hiding(moment))
         frame = ground * (1 - visible[..., None]) + flower * visible[..., None]
+        # At least half of a pixel is flower.
         return np.rint(frame).astype(np.uint8), visible > 0.5
 
     def point(self, frame: int = 0) -> tuple[int, int]:
@@ -129,6 +131,7 @@ class FlowerClip:
             (cos, sin, half - cos * middle_x - sin * middle_y,
              -sin, cos, half + sin * middle_x - cos * middle_y),
         )  # fmt: skip
+        # Colours were multiplied with alpha: divided again, the edge has no dark rim.
         return moved[..., :3] * 255 / np.maximum(moved[..., 3:], 1), moved[..., 3] / 255
 
     @cached_property
@@ -140,6 +143,7 @@ class FlowerClip:
         """Return the flower with colours times alpha, so that its edge stays clean when it is turned."""
         photo = flower_photo()
         rows, columns = np.nonzero(photo.mask)
+        # a few pixels of border, for the softened edge
         side = max(np.ptp(rows), np.ptp(columns)) + 12
         left = (columns.min() + columns.max() - side) // 2
         top = (rows.min() + rows.max() - side) // 2
@@ -163,6 +167,7 @@ class HiddenFlowerClip(FlowerClip):
         """Return the first frame in which the flower, once hidden, is nearly all to be seen again."""
         areas = [int(mask.sum()) for _, mask in self]
         hidden = areas.index(0)
+        # Nine tenths of the area: the flower also turns, so it need not be all of it.
         return next(k for k in range(hidden, len(self)) if areas[k] > 0.9 * areas[0])
 
     def _moment(self, t: float) -> _Moment:
@@ -184,6 +189,7 @@ class HiddenFlowerClip(FlowerClip):
         """Return the pagoda's upper storeys, as far down as the flower ever comes."""
         dark = np.asarray(self._ground).min(2) < 140  # against sky and haze
         storeys = np.zeros_like(dark)
+        # Row and column of the storeys; the gardens below are dark too.
         storeys[25:258, 85:332] = dark[25:258, 85:332]
         return _softened(_whole(ndimage.binary_closing(storeys, iterations=4), _INSIDE_PAGODA))
 
@@ -200,6 +206,7 @@ def _whole(mask: np.ndarray, inside: tuple[int, int]) -> np.ndarray:
 
 
 def _softened(mask: np.ndarray) -> Image.Image:
+    # less than a pixel: an edge as a camera has it
     alpha = ndimage.gaussian_filter(mask.astype(np.float32), 0.7)
     return Image.fromarray(np.rint(255 * alpha).astype(np.uint8))
 

@@ -24,6 +24,7 @@ _ROWS, _COLUMNS = 4, 10
 
 def write_demo_report(result: DemoResult) -> Path:
     """Write ``report.html`` and ``predictions.png`` into the demo's folder."""
+    # Here, as the package imports this module while it is imported itself.
     from pocketeye import __version__
 
     search, told = result.searched, {name: _sentence(text) for name, text in result.told().items()}
@@ -181,5 +182,6 @@ def _draw_predictions(result: DemoResult) -> Path:
 def _answers(result: DemoResult, images: ImageSet) -> list[int]:
     predictor = open_predictor(str(result.exported.artifact.folder))
     transform = predictor.info.transform()
+    # The first images of the validation split, whatever they are: nothing is picked.
     inputs = torch.stack([transform(images.read(i).image) for i in range(_ROWS * _COLUMNS)])
     return [int(row.argmax()) for row in predictor.logits(inputs)]

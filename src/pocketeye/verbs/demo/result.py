@@ -142,6 +142,7 @@ def _guessing(chance: float | None) -> str:
 def _activation() -> list[str]:
     """Return the command that puts ``pocketeye`` on the path of the terminal, where it is not."""
     script = Path(sys.prefix) / "bin" / "activate"
+    # On the path already, or not in an environment: nothing to do.
     if shutil.which("pocketeye") or not script.is_file():
         return []
     here = Path.cwd()

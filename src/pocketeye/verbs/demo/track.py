@@ -88,6 +88,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     """
     tracker = load_tracker(model, checkpoint)
     photo = flower_photo()
+    # Written, so that the command in the report can be repeated.
     photo_path = save_image(Image.fromarray(photo.image), out / "photo.png")
     segmented = _segment(tracker, photo)
     segment_png = segmented.save(out / "segment.png")
@@ -102,6 +103,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
         model=model,
         segment_iou=segmented.masks[0].iou(CompactMask.from_dense(photo.mask)),
         ious=ious,
+        # The level to beat: whoever does nothing reaches this.
         still_iou=sum(truth[0].iou(true) for true in truth) / len(truth),
         ms_per_frame=1000 * seconds / len(truth),
         segment_png=segment_png,
@@ -155,6 +157,7 @@ def _track(
     ):
         session.add(1, frame=0, points=[clip.point()])
         for result in session.run(0):
+            # Without writing: the time of tracking is stated.
             seconds += time.perf_counter() - start
             writer.write(result)
             assert result.masks is not None
@@ -172,6 +175,7 @@ def _draw(images: Sequence[np.ndarray], ious: Sequence[float], path: Path) -> Pa
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, _SHOWN, height_ratios=(1, 1.1))
+    # Spread over the clip, the first and the last among them.
     shown = np.linspace(0, len(images) - 1, _SHOWN).round().astype(int)
     for column, frame in enumerate(shown):
         axes = figure.add_subplot(grid[0, column])

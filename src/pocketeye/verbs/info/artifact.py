@@ -51,6 +51,7 @@ class ArtifactInfo(Information):
 
     def lines(self) -> list[str]:
         artifact, origin = self.artifact, self.origin
+        # An artefact of another program has no note of its origin: the folder gives the name.
         name = origin.get("name", artifact.folder.resolve().name)
         shapes = "; ".join(f"{s.name} {'×'.join(map(str, s.shape))}" for s in artifact.inputs)
         counts = [

@@ -103,6 +103,7 @@ def read_run_card(folder: Path) -> RunCard | None:
     """
     if not (folder / MODEL).is_file():
         return None
+    # A search holds the training of the network found in a folder of its own.
     if (folder / _SEARCHED / MODEL).is_file():
         folder = folder / _SEARCHED
     info = ModelInfo.load(folder)

@@ -35,7 +35,7 @@ from pocketeye.runs import write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._result import Prediction
 
-SCORE = 0.3
+SCORE = 0.3  # as torchvision's and our own reports have it
 DETECTIONS, LABELS = "detections.json", "labels"
 _MOST_SHOWN = 20
 
@@ -85,6 +85,7 @@ class DensePredictResult(Prediction):
     def doubts(self) -> tuple[Doubt, ...]:
         """Tell why these answers should not be taken at their word, as far as that can be told."""
         classes = {row["label"] for found in self.predictions for row in found.rows}
+        # One image may well be all sky; two are suspicious.
         if not self.task.labels_pixels or len(classes) != 1 or len(self.predictions) < 2:
             return ()
         seen = f"every pixel of {len(self.predictions)} images is called '{classes.pop()}'"
@@ -115,6 +116,7 @@ def predict_dense(
         raise InvalidValue(f"--score-threshold lies from 0 to 1, got {score_threshold}")
     folder = out or Path("out") / "predict" / Path(model).resolve().name
     stems = file_stems(images)
+    # Before the network is loaded.
     _require_free(folder, stems, overwrite)
     predictor = open_dense_predictor(model, device=device, threads=threads)
     gathered = ObjectRecords(predictor.description)
@@ -125,11 +127,13 @@ def predict_dense(
                 try:
                     pixels = np.asarray(decode(image.read()))
                     found = found_in(predictor, pixels, score_threshold)
+                # One bad image does not end the job.
                 except (UnreadableImage, MemoryError) as error:
                     problems.append(f"{image.name}: {error or 'too large for the memory'}")
                 else:
                     _save(found, folder / f"{stem}.png", score_threshold)
                     if isinstance(found, LabelMap):
+                        # Colours are to look at; numbers of classes are to compute with.
                         found.save(folder / LABELS / f"{stem}.png", "labels")
                     gathered.add(image.name, found)
                 bar.advance()

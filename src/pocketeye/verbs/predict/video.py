@@ -116,6 +116,7 @@ def names_videos(named: Sequence[Any]) -> bool:
     Raises:
         InvalidValue: some are, and some are not.
     """
+    # By name alone: opening each to look would take long.
     marks = [isinstance(name, str | Path) and _names_video(str(name)) for name in named]
     if any(marks) and not all(marks):
         video, other = named[marks.index(True)], named[marks.index(False)]
@@ -129,6 +130,7 @@ def _names_video(name: str) -> bool:
     path = Path(name)
     if path.is_dir():
         suffixes = {Path(inside).suffix.lower() for inside, _ in walk(path)}
+        # Frames of a video as images, and a folder of clips, look alike but for the suffixes.
         return not suffixes & SUFFIXES and any(is_video_name(f"x{s}") for s in suffixes)
     if is_address(name):
         web = name.lower().startswith("http")
@@ -161,6 +163,7 @@ def predict_videos(
     folder = out or Path("out") / "predict" / Path(model).resolve().name
     videos = find_videos(named)
     suffixes = (".mp4", ".csv", *([".txt"] if task.finds_objects else []))
+    # All outputs are known before the first video is read.
     targets = {v.name: tuple(folder / f"{v.name}{suffix}" for suffix in suffixes) for v in videos}
     if not overwrite:
         require_free([path for paths in targets.values() for path in paths])

@@ -50,6 +50,7 @@ class TrackResult(VerbResult):
         for video in self.videos:
             name = f"{video.video}: " if len(self.videos) > 1 else ""
             lines += doubt_lines(f"{name}{doubt}" for doubt in video.doubts)
+        # What was finished before took no time now.
         tracked = [video for video in self.videos if not video.resumed]
         if tracked:
             frames = sum(len(video.frames) for video in tracked)
@@ -81,6 +82,7 @@ class TrackResult(VerbResult):
         for suffix in (".mp4", ".json"):  # to look at, to go on with
             if suffix not in suffixes and self.videos:
                 named = file_stem(Path(self.videos[0].video.rstrip("/")).stem) or "video"
+                # Several videos need a folder, not a file.
                 stem = named if len(self.videos) == 1 else "tracks"
                 target = Path("out") / "track" / f"{stem}{suffix}"
                 return [shlex.join([*self.command, "--out", str(target)])]
@@ -103,9 +105,11 @@ def _table(video: TrackedVideo) -> list[str]:
             seen.setdefault(row["id"], []).append((frame["frame"], row))
     table = []
     for object_id, rows in sorted(seen.items()):
+        # An object out of sight has an empty mask.
         there = [(number, row) for number, row in rows if row["area"]]
         span = f"{there[0][0]} to {there[-1][0]}" if there else "none"
         area = sum(row["area"] for _, row in there) / max(len(there), 1)
+        # Weights that nobody measured have no confidence.
         sure = [row["confidence"] for _, row in rows if row["confidence"] is not None]
         label = rows[0][1].get("label")
         table.append(

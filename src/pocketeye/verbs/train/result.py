@@ -78,6 +78,7 @@ class TrainResult(TrainedRun, VerbResult):
         return [*lines, *doubt_lines(fitted.doubts), *problem_lines(self.problems)]
 
     def written(self) -> list[Path]:
+        # Only those that the task draws.
         drawn = [name for name in (SAMPLES, ANSWERS) if (self.out / name).is_file()]
         return [self.out / name for name in (REPORT, BEST, CURVES, *drawn)]
 
