@@ -65,6 +65,7 @@ class RunLengths:
 
     @property
     def annotated(self) -> tuple[int, ...]:
+        # Annotated frames come every STEP; the json has a list for each of them.
         frames = range(0, min(len(self._masklets()) * STEP, self.num_frames), STEP)
         return tuple(frame for frame in frames if frame not in self.problems)
 
@@ -78,6 +79,7 @@ class RunLengths:
         found = {}
         try:
             for number, rle in enumerate(self._masklets()[frame // STEP], start=1):
+                # An object that is out of sight has None.
                 mask = CompactMask.from_rle(rle) if rle else None
                 if mask is not None and mask.size != self.size:
                     raise InvalidValue(f"a mask of {mask.size}, but the frames are {self.size}")
@@ -124,6 +126,7 @@ def list_files(folder: Path, problems: Problems) -> Iterator[VideoSequence]:
     if lone:
         problems.say(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
     files = [path for path in files if path.with_name(path.stem + MANUAL).is_file()]
+    # Several at once, as opening waits for the disk.
     with ThreadPoolExecutor(_THREADS) as pool:
         for path, found in zip(files, pool.map(_measure, files), strict=True):
             if isinstance(found, str):

@@ -150,6 +150,7 @@ class VideoSet(Sequence[VideoSequence]):
             UnreadableImage: no mask can be used, or the frame is damaged.
         """
         clip = self.sequences[index]
+        # Asked again: masks may have turned out to be unreadable since.
         if not clip.annotated:
             raise UnreadableImage("no frame with a mask")
         try:
