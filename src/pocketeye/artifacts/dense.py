@@ -64,6 +64,7 @@ class DenseManifest(Description):
             raise InvalidValue("classes is empty: a network without classes finds nothing")
         for name in ("mean", "std"):
             require_length(name, getattr(self, name), 3, "the number of channels")
+        # Made once here: a damaged description must not fail at the first image.
         decoder = self.make_decoder()
         if decoder is None:
             return
@@ -76,6 +77,7 @@ class DenseManifest(Description):
             *decoder.aspect_ratios,
             *(s for row in decoder.sizes for s in row),
         ]
+        # Anchors of 0 have no box, and would be divided by.
         if not anchors or not min(anchors) > 0:
             raise InvalidValue("decoder has no strides, sizes and ratios above 0")
         for name in ("score_thresh", "nms_thresh"):
@@ -135,6 +137,7 @@ class DenseExecutable:
 
             def run(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
                 outputs = graph(*arrays)
+                # Bound to this image's inputs, so that only the run is timed.
                 runs.append((self.graphs[number].bind(*map(np.ascontiguousarray, arrays)), outputs))
                 return outputs
 
@@ -149,6 +152,7 @@ class DenseExecutable:
                 call()
 
         def decode() -> None:
+            # The outputs of the graphs are given again, so that only decoding is timed.
             replies = iter([outputs for _, outputs in runs])
             self._decode(prepared, [lambda *_: next(replies)] * len(self.graphs), size, original)
 
