@@ -35,7 +35,6 @@ OTHER_KERNEL, ENDS = "#54278f", "#d9d9d9"
 ADDITIVE: dict[str, Any] = {"facecolor": "#fdd49e", "edgecolor": INK, "hatch": "..."}
 # Points of type, for figures that are shown about as wide as a page.
 _SMALL, _TEXT, _TITLE = 7.5, 9.0, 11.0
-# As many letters of an axis label as fit beside the narrowest figure.
 _LABEL_CHARS = 52
 
 
@@ -47,7 +46,6 @@ def figure(width: float, height: float) -> Figure:
 
 
 def save(image: Figure, path: Path) -> Path:
-    # Reports can be compared by their files.
     """Write a PNG without date or version, so that equal images are equal files."""
     return save_figure(image, path, 130)
 
@@ -88,7 +86,6 @@ def architecture_strip(
     for x, layer in enumerate(layers):
         _draw_box(boxes, x, layer.spec, tallest)
     _mark_stages(boxes, architecture, tallest)
-    # Room above the tallest box for the numbers of the stages.
     boxes.set_ylim(0, tallest * 1.36)
     boxes.set_ylabel("expansion", fontsize=_TEXT, color=INK)
     boxes.set_yticks(sorted({round(_height(layer.spec)) for layer in layers} | {0}))
@@ -219,7 +216,6 @@ def accuracy_latency(derived: Derived, where: str) -> Figure:
     """
     fig = figure(7.4, 4.8)
     axes = fig.subplots()
-    # What is measured up to here keeps the budget.
     limit = (1 + derived.tolerance) * derived.target_ms
     axes.axvspan(derived.target_ms, limit, color="#f3e3e3", zorder=0,
                  label=f"+ {derived.tolerance:.0%}")  # fmt: skip
@@ -322,7 +318,6 @@ def _draw_box(axes: Axes, x: int, spec: BlockSpec, tallest: float) -> None:
     elif isinstance(op, SkipOp):
         style |= {"facecolor": "white", "linestyle": "--", "edgecolor": MUTED}
     axes.add_patch(Rectangle((x - 0.4, 0), 0.8, height, **style))
-    # Text inside a low box would run over its edges.
     room = height / tallest > 0.45
     # a hatch behind a text makes it unreadable
     ground = {"facecolor": style["facecolor"], "edgecolor": "none", "pad": 1.5}
@@ -390,7 +385,6 @@ def _tick_size(size: Size) -> str:
 
 
 def _few_ticks(epochs: Sequence[int]) -> tuple[list[int], list[str]]:
-    # First, middle and last: more numbers run into each other.
     where = sorted({0, len(epochs) // 2, len(epochs) - 1})
     return where, [str(epochs[i]) for i in where]
 
