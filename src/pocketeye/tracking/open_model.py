@@ -52,11 +52,13 @@ def open_model(
     else:
         described, own = TrackerDescription(variant=named.name), None
     weights = None if untrained else _weights(name, own if checkpoint is None else checkpoint)
+    # Random weights are those of seed 0, whatever was drawn before.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = described.make(image_size)
     if weights is not None:
         load_checkpoint(model, weights)
+    # Tracking needs no gradients, and their memory is better spent on frames.
     return model.eval().requires_grad_(False).to(place)
 
 
@@ -85,6 +87,7 @@ def _weights(name: str, checkpoint: str | Path | None) -> Path:
         return weights_in(Path(checkpoint))
     path = weights_here(name)
     if path is not None:
+        # Published files are verified: they came from elsewhere.
         return checkpoint_path(name) if name in PUBLISHED else path
     ours = next((ours for ours in list_tams() if bundled_weights(ours)), None)
     or_ours = f", or take {ours}, whose weights come with pocketeye" if ours else ""

@@ -97,6 +97,7 @@ class TrackRecord:
             InvalidValue: something else was asked then (what differs is named), there are outputs
                 without a record, or the record is damaged.
         """
+        # Outputs that nobody remembers making may be somebody's work.
         there = [path for path in targets if path.exists()]
         if not self.path.exists():
             if there:
@@ -107,6 +108,7 @@ class TrackRecord:
             return None
         said = self._read()
         before = said["settings"]
+        # The first difference is enough for a sentence.
         differ = [key for key in settings if before.get(key) != settings[key]]
         if differ:
             key = differ[0]
@@ -115,6 +117,7 @@ class TrackRecord:
                 f"{self.path} was made with another value of {key!r} ({then}, now {now}): ask for the "
                 "same, or begin anew with --overwrite"
             )
+        # An interrupted video has outputs too, but not all of its frames.
         if not said["finished"] or len(there) < len(targets):
             return None
         return self._tracked(said, tuple(targets))
@@ -128,6 +131,7 @@ class TrackRecord:
 
     def _read(self) -> dict[str, Any]:
         try:
+            # A record of hours of video has a few megabytes: more is damage.
             if self.path.stat().st_size > _MOST_BYTES:
                 raise ValueError("too large")
             said = json.loads(self.path.read_text(encoding="utf-8"))
@@ -159,6 +163,7 @@ class TrackRecord:
 
 
 def _is_number(value: Any) -> bool:
+    # True is a number to Python.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
 
 
