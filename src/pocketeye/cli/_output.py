@@ -42,6 +42,7 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        # INFO is what happens: no word before it. Warnings say that they are some.
         plain = record.levelno == logging.INFO or getattr(record, "plain", False)
         prefix = "" if plain else f"{record.levelname.lower()}: "
         text = prefix + self.format(record)
@@ -57,6 +58,7 @@ def narration(*, debug: bool) -> Iterator[None]:
     console = Console(stderr=True)
     logger, handler = logging.getLogger("pocketeye"), _ConsoleHandler(console)
     before = logger.level
+    # In a pipe or a log nobody watches progress.
     quiet = logging.INFO if console.is_terminal else logging.WARNING
     logger.setLevel(logging.DEBUG if debug else quiet)
     logger.addHandler(handler)
@@ -82,6 +84,7 @@ def _warnings_narrated(logger: logging.Logger) -> Iterator[None]:
             *rest: Any,
             **options: Any,
         ) -> None:
+            # Ours alone: what libraries warn of keeps its place in their code.
             if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
                 logger.warning("%s", message)
             else:
@@ -119,6 +122,7 @@ def show(result: VerbResult, seconds: float, *, as_json: bool) -> None:
 
 
 def _show_lines(result: VerbResult, seconds: float) -> None:
+    # Files and commands may be long: they must not be broken.
     console = StdoutConsole()
     for line in result.lines():
         console.print(line, soft_wrap=True)
@@ -134,6 +138,7 @@ def write_json(data: Mapping[str, Any]) -> None:
     """Print one JSON object on one line of stdout; numbers JSON has no word for become null."""
     with output():
         ascii_only = not is_unicode(sys.stdout)
+        # JSON has no NaN; a stream without Unicode gets escapes.
         text = json.dumps(_plain(data), ensure_ascii=ascii_only, allow_nan=False)
         sys.stdout.write(text + "\n")
 

@@ -22,6 +22,7 @@ def mend_streams() -> None:
     What is closed becomes the null device: otherwise the next file that is opened takes its number, and
     would be written into. Characters that a stream has no code for become question marks.
     """
+    # 0, 1 and 2 in order: each open takes the lowest free number.
     for number in range(3):
         try:
             os.fstat(number)

@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     mend_streams()
     tokens = list(sys.argv[1:] if argv is None else argv)
+    # Before parsing: also a mistake in parsing is to be told as JSON.
     as_json, debug = "--json" in tokens, "--debug" in tokens
     app = build_app()
     try:
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         give_up(sys.stdout)  # the reader went away (`pocketeye list | head`)
         return _BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to catch anything
+        # Only verbs of this installation are suggested.
         text = sentence(error, [verb for verb in VERBS if verb in app])
         if text is None or debug:
             say(traceback.format_exc().rstrip())
@@ -83,6 +85,7 @@ def _attached(tokens: Sequence[str]) -> list[str]:
     attached: list[str] = []
     for token in tokens:
         option = attached[-1] if attached else ""
+        # A coordinate below zero looks like an option.
         if _BELOW_ZERO.fullmatch(token) and option.startswith("--") and "=" not in option:
             attached[-1] = f"{option}={token}"
         else:
