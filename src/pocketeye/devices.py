@@ -41,6 +41,7 @@ def under_torchrun() -> bool:
 
 def under_srun() -> bool:
     """Tell whether srun started this process as one of several (a batch script alone is one process)."""
+    # torchrun inside of srun announces itself.
     if "RANK" in os.environ:
         return False
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
@@ -63,5 +64,6 @@ def rank_and_world() -> tuple[int, int]:
 def is_first_process() -> bool:
     """Tell whether this is rank 0, or the only one."""
     if under_srun():
+        # Before the group exists there is only the environment.
         return int(os.environ["SLURM_PROCID"]) == 0
     return int(os.environ.get("RANK", "0")) == 0

@@ -39,6 +39,7 @@ class MissingExtra(UserError, ImportError):  # noqa: N818
 def nearest(got: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed spelling closest to ``got``, or None where nothing is close."""
     names = list(allowed)
+    # 0.6 is difflib's own: below it guesses are no help.
     matches = difflib.get_close_matches(got, names, n=1, cutoff=0.6)
     # `onnx` for `onnxruntime`: far apart by letters, yet what was meant.
     matches += [name for name in names if len(got) > 2 and name.startswith(got)]

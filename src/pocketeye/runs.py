@@ -85,6 +85,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 def git_hash() -> str | None:
     """Commit of the source tree pocketeye runs from, or None for an installed package."""
+    # A package that was installed has no history of its own.
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -114,6 +115,7 @@ def environment() -> dict[str, Any]:
     versions: dict[str, str | None] = {}
     for package in packages:
         try:
+            # What is not installed is part of the facts.
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
@@ -194,6 +196,7 @@ class RunFolder:
         run = cls(path)
         stored = run.config() if (path / CONFIG).is_file() else None
         if stored is not None and resume:
+            # Before anything is removed: the run may be of other settings.
             run._go_on(stored, _plain(dict(config)))
             clean_partials(path)
             return run
@@ -202,6 +205,7 @@ class RunFolder:
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
             )
+        # Weights without a configuration are somebody's, not a run's.
         kept = [name for name in (BEST, LAST, CHECKPOINT) if (path / name).is_file()]
         if stored is None and kept and not overwrite:
             raise InvalidValue(
@@ -236,6 +240,7 @@ class RunFolder:
         if list(changed) == [EPOCHS]:
             old, new = changed[EPOCHS]
             if isinstance(old, int) and isinstance(new, int) and new > old:
+                # Results of fewer epochs would be believed to be of all.
                 for name in (RESULT, REPORT, CURVES, *JUDGED):
                     (self.path / name).unlink(missing_ok=True)
                 added = [*stored.get(ADDED, []), old]
@@ -261,6 +266,7 @@ class RunFolder:
     @property
     def identity(self) -> str:
         """Return sha256 of what the run was begun with: that of its checkpoint has to be the same."""
+        # More epochs are the same run; another seed or data are not.
         config = {k: v for k, v in self.config().items() if k not in (*_NOT_COMPARED, EPOCHS)}
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
@@ -301,6 +307,7 @@ class RunFolder:
 
     def log_metrics(self, row: Mapping[str, float]) -> None:
         """Append a row to ``metrics.csv``; a row of an epoch already there replaces it."""
+        # An epoch that is repeated after an interruption replaces its row.
         rows = [r for r in self.metrics() if r.get("epoch") != row.get("epoch")]
         rows.append(dict(row))
         keys = list(dict.fromkeys(key for r in rows for key in r))
@@ -340,6 +347,7 @@ def _clear(path: Path, ours: Collection[str]) -> None:
     for events in (path / TENSORBOARD).glob("events.out.tfevents.*"):
         events.unlink()
     for name in (CHECKPOINT, BEST, LAST, *ours, *_OF_A_RUN, CONFIG):
+        # A folder that is a run of its own, as the training within a search.
         if (path / name / CONFIG).is_file():
             shutil.rmtree(path / name)
         elif not (path / name).is_dir():
@@ -413,6 +421,7 @@ def _number(name: str, cell: str) -> float:
         value = float(cell)
     except ValueError:
         raise BadField(f"{name} is {cell!r:.40}, and should be a number") from None
+    # An epoch is counted with; a loss may well be NaN.
     if name == "epoch" and not (value.is_integer() and 0 <= value < 1e9):
         raise BadField(f"epoch is {cell!r:.40}, and should be a whole number from 0 up")
     return value

@@ -21,6 +21,7 @@ def human_bytes(size: int) -> str:
     value = float(size)
     for unit in ("kB", "MB", "GB", "TB"):
         value /= 1000
+        # Rounded it would be 1000.0 of the unit below.
         if value < 999.95 or unit == "TB":
             break
     return f"{value:.1f} {unit}"
@@ -52,11 +53,13 @@ def human_count(number: int) -> str:
 
 def human_percent(share: float | None) -> str:
     """Write ``81.3 %`` of a share from 0 to 1; ``-`` where there is none."""
+    # NaN is the only number that differs from itself.
     return "-" if share is None or share != share else f"{100 * share:.1f} %"
 
 
 def file_stem(name: str, most: int = 100) -> str:
     """Return a name that every file system takes: letters, digits, ``-``, ``_`` and ``.``."""
+    # A few letters are allowed, the others differ between systems.
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:most]
 
 
