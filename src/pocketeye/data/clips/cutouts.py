@@ -125,6 +125,7 @@ def cut_out(sample: Sample[ObjectMasks], size: int) -> tuple[Cutout, ...]:
 def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
     """Cut one object out of ``pixels``, uint8 ``(H, W, 3)``; None if small or off the border."""
     side = float(np.sqrt(np.count_nonzero(mask)))
+    # An object that its image cuts off would show a straight edge in the clip.
     border = sum(map(np.count_nonzero, (mask[0], mask[-1], mask[:, 0], mask[:, -1])))
     if side < LEAST_SIDE or border > 0.05 * side:
         return None
@@ -134,6 +135,7 @@ def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
     colours, inside = pixels[y0:y1, x0:x1], mask[y0:y1, x0:x1]
     if min(inside.shape) < LEAST_SIDE // 2:
         return None
+    # No larger than it is shown: decoded cut-outs fill the cache.
     shrink = min(1.0, 1.1 * size / max(inside.shape))
     near = (round(inside.shape[1] * shrink), round(inside.shape[0] * shrink))
     inside = coverage(inside, near).astype(np.float32) / 255.0
@@ -149,6 +151,7 @@ def scene_of(sample: Sample[ObjectMasks], size: int, most: int = 8) -> Scene:
     near = (round(1.3 * size), round(1.3 * size))
     shapes = sample.targets.shapes
     count = len(shapes)
+    # Evenly spread over the list, which may be sorted by size.
     kept = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
     masks = [coverage(shapes[k](), near) > 127 for k in kept]
     stacked = np.stack(masks) if masks else np.zeros((0, *near), bool)

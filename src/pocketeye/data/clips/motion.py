@@ -48,9 +48,11 @@ class Camera:
         zoom = rng.uniform(1.05, 1.7) * np.exp(drift(rng, times, 0.4 * speed))
         zoom = np.clip(zoom, 1.0, 2.5)
         angle = rng.normal(0, 0.06) + drift(rng, times, 0.35 * speed)
+        # How far the view can move before it leaves the scene.
         room = (1.0 - 1.0 / zoom)[:, None] * (aspect, 1.0)
         wish = np.stack([drift(rng, times, speed * aspect), drift(rng, times, 0.6 * speed)], 1)
         wish += rng.uniform(-1, 1, 2) * room.mean(0)
+        # tanh bounds the wish without a jump where the bound is met.
         centre = np.tanh(wish / np.maximum(room, 1e-3)) * room
         linear = rotations(angle) @ np.diag([aspect, 1.0]) / zoom[:, None, None]
         return cls(maps(linear, centre), aspect)
@@ -85,6 +87,7 @@ def object_path(
         pace: times the common speed.
     """
     speed = pace * float(np.exp(rng.normal(np.log(0.03), 0.9)))
+    # At this moment it is inside the view.
     moment = int(rng.integers(len(times)))
     place = rng.uniform(-0.8, 0.8, 2) * (aspect, 1.0)
     if near is not None:
@@ -100,6 +103,7 @@ def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: i
     """Draw ``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
     count = len(times)
     length = int(rng.integers(max(3, count * 2 // 3), 2 * count + 1))
+    # It leaves after that moment, or was away before it.
     start = moment + 1 if rng.random() < 0.5 else moment - length
     phase = np.clip((np.arange(count) - start) / length, 0.0, 1.0)
     away = np.sin(np.pi * phase) ** 2
@@ -159,6 +163,7 @@ def deformation(rng: np.random.Generator, times: np.ndarray, grid: int = 4) -> n
     amount = abs(rng.normal(0, 0.07))
     span = max(float(times[-1] - times[0]), 1.0)
     shifts = np.zeros((len(times), 2, grid, grid))
+    # Two waves of different periods, so that a shape seldom repeats.
     for _ in range(2):
         wave = np.sin(2 * np.pi * times / (rng.uniform(0.6, 2.0) * span) + rng.uniform(0, 6.28))
         shifts += wave[:, None, None, None] * rng.normal(0, amount, (2, grid, grid))

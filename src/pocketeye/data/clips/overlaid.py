@@ -63,9 +63,11 @@ class OverlaidClips(SyntheticClips):
         count = max(pasted, 0 if hidden else 1)
         sprites = self._sprites(rng, times, camera, count, False, path, twin)
         if hidden:
+            # After the pasted objects: the screen hides the video's own object, and them as well.
             sprites += self.screen(rng, camera.still(), path, reach)
         masks = lay_over(frames, clip.masks, sprites, rng, frames.mean((0, 2, 3)))
         annotated = torch.ones(len(masks), num_frames, dtype=torch.bool)
+        # Pasted objects are known in all frames, the video's only where it is annotated.
         annotated[: len(clip.masks)] = clip.annotated
         chosen = self._targets(rng, masks)
         if not len(chosen):

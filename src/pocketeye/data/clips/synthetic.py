@@ -139,10 +139,12 @@ class SyntheticClips(ClipSource):
         exposures = _EXPOSURES if rng.random() < options.blurred else 1
         times = times_of(rng, self.num_frames, exposures)
         camera = Camera.random(rng, times, scene.aspect)
+        # Without a pasted object the scene's own are the only targets.
         own |= count == 0
         kept = rng.permutation(len(scene.masks))[: self.max_objects if own else 0]
         frames, behind = _background(scene, torch.from_numpy(kept), camera, self.size)
         hidden = rng.random() < options.hidden
+        # Each clip needs an object: one is pasted where the scene has none.
         count = max(count, 0 if len(kept) else 1)
         sprites = self._sprites(rng, times, camera, count, hidden)
         around = scene.pixels.float().mean((1, 2))
@@ -181,6 +183,8 @@ class SyntheticClips(ClipSource):
             low, high = np.log(self.options.sizes)
             side = float(np.exp(rng.uniform(low, high))) * np.sqrt(camera.aspect)
             tall = cutout.layer.shape[1] / self.size
+            # Half height that gives the drawn area, unless the cut-out would be enlarged into a
+            # blot.
             half = min(side / np.sqrt(cutout.aspect), _ENLARGED * tall)
             forward = object_maps(rng, times, path, cutout.aspect, half)
             view = camera.still()
@@ -221,6 +225,7 @@ class SyntheticClips(ClipSource):
 
 def times_of(rng: np.random.Generator, num_frames: int, exposures: int) -> np.ndarray:
     """Draw moments ``(T * exposures,)``; clips run at different pace."""
+    # By its logarithm: each doubling of the pace is equally likely.
     pace = float(np.exp(rng.uniform(np.log(0.6), np.log(2.5))))
     open_ = (np.arange(exposures) - (exposures - 1) / 2) / max(exposures, 2) * _SHUTTER
     return np.asarray((np.arange(num_frames)[:, None] + open_).ravel() * pace)
@@ -247,6 +252,7 @@ def _background(scene: Scene, kept: Tensor, camera: Camera, size: int) -> tuple[
 
 def _reach(theta: np.ndarray, size: int) -> Box | None:
     """Return the window of pixels that an object touches at any time; None where it stays outside."""
+    # A little wider than the object, for its deformation.
     corners = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]]) * (1.15, 1.15, 1.0)
     seen = (inverse(theta) @ corners.T + 1.0) * (size / 2)
     low = np.floor(np.maximum(seen.min((0, 2)), 0)).astype(int).tolist()
