@@ -202,16 +202,16 @@ class TAM(nn.Module):
             mask: ``(B, 1, H, W)``, 1 in the object, 0 elsewhere.
         """
         logits = mask * 20.0 - 10.0  # SAM 2's: sure either way, the sigmoid is 5e-5 from 0 or 1
-        low = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
+        low_res = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
         prompt = self.mask_downsample(mask)
         # Neither competing masks nor the fall-back: only this prediction's pointer is used.
-        said = self.predict(
+        prediction = self.predict(
             feat, mask=prompt, multimask=False, stability_fallback=False, details=details
         )
         present = mask.flatten(1).amax(1, keepdim=True) > 0
-        pointer = torch.where(present, said.pointer, self.no_obj_ptr)
+        pointer = torch.where(present, prediction.pointer, self.no_obj_ptr)
         score = present.to(mask.dtype) * 20.0 - 10.0
-        return Prediction(low, torch.ones_like(score), low, pointer, score)
+        return Prediction(low_res, torch.ones_like(score), low_res, pointer, score)
 
     # --- memory -----------------------------------------------------------------------------------
 
