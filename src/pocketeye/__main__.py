@@ -1,4 +1,4 @@
-"""``python -m pocketeye``."""
+"""Run ``python -m pocketeye``."""
 
 import sys
 

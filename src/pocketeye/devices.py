@@ -1,4 +1,4 @@
-"""Names of the devices torch computes on, and the one that a name stands for on this machine."""
+"""Name the devices torch computes on, and the one that a name stands for on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device that ``auto`` stands for (CUDA, then MPS, then the CPU), or the named one.
+    """Return the torch device that ``auto`` stands for (CUDA, then MPS, then the CPU), or the named one.
 
     Args:
         device: one of :data:`DEVICES`, with a number where there are several (``cuda:1``), or torch's.
@@ -40,19 +40,20 @@ def under_torchrun() -> bool:
 
 
 def under_srun() -> bool:
-    """Whether srun started this process as one of several (a batch script alone is one process)."""
+    """Tell whether srun started this process as one of several (a batch script alone is one process)."""
+    # torchrun inside of srun announces itself.
     if "RANK" in os.environ:
         return False
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
 
 
 def started_by_cluster() -> bool:
-    """Whether torchrun or srun has started the processes and says how many there are."""
+    """Tell whether torchrun or srun has started the processes and says how many there are."""
     return under_torchrun() or under_srun()
 
 
 def rank_and_world() -> tuple[int, int]:
-    """(Rank, processes); before the group exists what torchrun or srun announces."""
+    """Return (rank, processes); before the group exists what torchrun or srun announces."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     if under_srun():
@@ -61,7 +62,8 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def is_first_process() -> bool:
-    """Whether this is rank 0, or the only one."""
+    """Tell whether this is rank 0, or the only one."""
     if under_srun():
+        # Before the group exists there is only the environment.
         return int(os.environ["SLURM_PROCID"]) == 0
     return int(os.environ.get("RANK", "0")) == 0

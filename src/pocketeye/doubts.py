@@ -1,4 +1,4 @@
-"""Doubts: why a number should not be taken at its word, said where the number is shown."""
+"""Say why a number should not be taken at its word, where the number is shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.markup import escape
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Doubt:
-    """One reason to distrust a result.
+    """Hold one reason to distrust a result.
 
     Attributes:
         what: is wrong, as a clause.

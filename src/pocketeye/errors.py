@@ -1,4 +1,4 @@
-"""Errors that a user can cause: each one is a single sentence that says what to do.
+"""Define the errors that a user can cause: each is a single sentence that says what to do.
 
 The command line prints the message of a :class:`UserError` and exits with 2; everything else is
 our own mistake and crashes with its stack.
@@ -11,23 +11,23 @@ from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
-    """Something the user can put right; never raised for an internal mistake."""
+    """Report something the user can put right; never raised for an internal mistake."""
 
 
 class InvalidValue(UserError, ValueError):  # noqa: N818 - named for the mistake
-    """A value that is not allowed."""
+    """Report a value that is not allowed."""
 
 
 class InvalidType(UserError, TypeError):  # noqa: N818
-    """A value of the wrong kind."""
+    """Report a value of the wrong kind."""
 
 
 class MissingFile(UserError, FileNotFoundError):  # noqa: N818
-    """A file or folder that is not there."""
+    """Report a file or folder that is not there."""
 
 
 class MissingExtra(UserError, ImportError):  # noqa: N818
-    """An optional package that is not installed."""
+    """Report an optional package that is not installed."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(
@@ -37,8 +37,9 @@ class MissingExtra(UserError, ImportError):  # noqa: N818
 
 
 def nearest(got: str, allowed: Iterable[str]) -> str | None:
-    """The allowed spelling closest to ``got``, or None where nothing is close."""
+    """Return the allowed spelling closest to ``got``, or None where nothing is close."""
     names = list(allowed)
+    # 0.6 is difflib's own: below it guesses are no help.
     matches = difflib.get_close_matches(got, names, n=1, cutoff=0.6)
     # `onnx` for `onnxruntime`: far apart by letters, yet what was meant.
     matches += [name for name in names if len(got) > 2 and name.startswith(got)]
@@ -46,7 +47,7 @@ def nearest(got: str, allowed: Iterable[str]) -> str | None:
 
 
 def unknown(what: str, got: str, allowed: Iterable[str], remedy: str = "") -> InvalidValue:
-    """An error for a name that does not exist, with its nearest spelling and the allowed ones."""
+    """Make an error for a name that does not exist, with its nearest spelling and the allowed ones."""
     names = sorted(allowed)
     close = nearest(got, names)
     guess = f". Did you mean {close!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""What is written is whole or not there: partial files, locks, folders that change at once.
+"""Write files that are whole or not there: partial files, locks, folders that change at once.
 
 A file is written beside its place, brought to the disk and renamed. Whoever writes holds a lock that the
 system takes away with the process, so what a killed one left is told from what is being written.
@@ -56,6 +56,7 @@ def require_folder(folder: Path) -> None:
     Raises:
         InvalidValue: a file is in the way, or there is no permission.
     """
+    # The nearest folder above that exists decides whether ours can be made.
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise InvalidValue(f"{folder} is to be a folder, and {there} is a file: name another")
@@ -72,6 +73,7 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
     Raises:
         OSError: it cannot be written; what was there before is unchanged, and nothing else is left.
     """
+    # In the same folder: renaming is atomic only within one file system.
     partial = path.with_name(f".{path.name}{_PARTIAL}")
     fd = _locked(partial, wait=True)
     assert fd is not None  # it waits for others, and makes what is not there
@@ -130,6 +132,7 @@ class Lock:
     """See :func:`held`, for writers that begin and end in different functions."""
 
     def __init__(self, path: Path, *, wait: bool = False) -> None:
+        # A folder is locked itself; beside a file lies a lock of its own.
         self._file = None if path.is_dir() else path.with_name(f".{path.name}.lock")
         try:
             fd = _locked(self._file or path, wait=wait)
@@ -176,6 +179,7 @@ def whole_folder(
     """
     existed = folder.is_dir()
     try:
+        # The folder must exist to be locked.
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -190,12 +194,14 @@ def whole_folder(
                 raise cannot_write(folder, error, "repeat the command") from error
     finally:
         if not existed:
+            # Made by us and left empty: it goes again.
             with suppress(OSError):  # it holds something
                 folder.rmdir()
 
 
 def _publish(staging: Path, folder: Path, last: str, ours: Collection[str]) -> None:
     names = [path.name for path in staging.iterdir()]
+    # What makes the folder a result goes first and comes last.
     for name in (last, *sorted({*ours, *names} - {last})):
         _remove(folder / name, last)
     _sync(folder)
@@ -219,6 +225,7 @@ def _sync_all(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
+    # Folders too: renaming is on the disk only when the folder is.
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -320,6 +327,7 @@ def _locked(path: Path, *, wait: bool, create: bool = True) -> int | None:
 def _flock(fd: int, *, wait: bool) -> bool:
     """Lock an open file; False where it is held. File systems without locks let everybody in."""
     if sys.platform == "win32":
+        # Windows has no flock; there the last writer wins.
         return True
     import fcntl
 

@@ -20,5 +20,5 @@ def render(template: str, **values: Any) -> str:
 
 
 def embedded(path: Path) -> str:
-    """An image or video file as the text of a ``data:`` address' payload."""
+    """Encode an image or video file as the text of a ``data:`` address' payload."""
     return base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Progress of long work, reported to whoever listens.
+"""Report progress of long work to whoever listens.
 
 The library never prints. A long loop opens a :func:`task` and advances it; the command line puts a
 listener in place with :func:`reporting`, and without one nothing happens.
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One bar."""
+    """Describe one bar."""
 
     def advance(self, amount: float = 1.0) -> None: ...
 
@@ -23,7 +23,7 @@ class Task(Protocol):
 
 
 class Reporter(Protocol):
-    """Shows tasks."""
+    """Show tasks."""
 
     def open(self, description: str, total: float | None) -> Task: ...
 
@@ -69,6 +69,7 @@ def is_reported() -> bool:
 def task(description: str, total: float | None = None) -> Iterator[Task]:
     """Open a task of ``total`` steps (None: unknown) for the length of the block."""
     reporter = _reporter.get()
+    # Nobody listens: long loops cost nothing more.
     if reporter is None:
         yield _Silent()
         return

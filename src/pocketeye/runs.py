@@ -1,4 +1,4 @@
-"""A run is a folder that explains itself and is never overwritten silently."""
+"""Keep a run: a folder that explains itself and is never overwritten silently."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def write_atomic(path: Path, text: str | bytes, *, sync: bool = True) -> Path:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    """A CSV file; None is an empty cell."""
+    """Write a CSV file; None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -88,6 +88,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 
 def git_hash() -> str | None:
     """Commit of the source tree pocketeye runs from, or None for an installed package."""
+    # A package that was installed has no history of its own.
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -102,7 +103,7 @@ def git_hash() -> str | None:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself."""
+    """Return what the processor calls itself."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -112,11 +113,12 @@ def cpu_name() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine: what one needs to repeat a run."""
+    """Return versions and machine: what one needs to repeat a run."""
     packages = ("pocketeye", "torch", "torchvision", "timm", "lightning", "onnx", "onnxruntime")
     versions: dict[str, str | None] = {}
     for package in packages:
         try:
+            # What is not installed is part of the facts.
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
@@ -132,12 +134,12 @@ def environment() -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the second."""
+    """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class OpenOptions(TypedDict, total=False):
-    """How a run is opened, see :meth:`RunFolder.open`."""
+    """Say how a run is opened, see :meth:`RunFolder.open`."""
 
     resume: bool
     overwrite: bool
@@ -146,7 +148,7 @@ class OpenOptions(TypedDict, total=False):
 
 
 class RunFolder:
-    """The folder of one run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
+    """Hold the folder of a run: ``config.yaml``, ``environment.json``, ``metrics.csv`` and the rest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -199,6 +201,7 @@ class RunFolder:
         _require_unicode(config)
         stored = run.config() if (path / CONFIG).is_file() else None
         if stored is not None and resume:
+            # Before anything is removed: the run may be of other settings.
             run._go_on(stored, _plain(dict(config)))
             clean_partials(path)
             return run
@@ -207,6 +210,7 @@ class RunFolder:
                 f"{path} already holds a run: continue it with --resume, start again with "
                 "--overwrite, or choose another --out"
             )
+        # Weights without a configuration are somebody's, not a run's.
         kept = [name for name in (BEST, LAST, CHECKPOINT) if (path / name).is_file()]
         if stored is None and kept and not overwrite:
             raise InvalidValue(
@@ -241,6 +245,7 @@ class RunFolder:
         if list(changed) == [EPOCHS]:
             old, new = changed[EPOCHS]
             if isinstance(old, int) and isinstance(new, int) and new > old:
+                # Results of fewer epochs would be believed to be of all.
                 for name in (RESULT, REPORT, CURVES, *JUDGED):
                     (self.path / name).unlink(missing_ok=True)
                 added = [*stored.get(ADDED, []), old]
@@ -260,12 +265,13 @@ class RunFolder:
 
     @property
     def epochs_before(self) -> list[int]:
-        """How many epochs were asked for first, where a run went on after more were; else empty."""
+        """Tell how many epochs were asked for first, where a run went on after more were; else empty."""
         return list(self.config().get(ADDED, [])) if (self.path / CONFIG).is_file() else []
 
     @property
     def identity(self) -> str:
-        """sha256 of what the run was begun with: that of its checkpoint has to be the same."""
+        """Return sha256 of what the run was begun with: that of its checkpoint has to be the same."""
+        # More epochs are the same run; another seed or data are not.
         config = {k: v for k, v in self.config().items() if k not in (*_NOT_COMPARED, EPOCHS)}
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
@@ -273,7 +279,7 @@ class RunFolder:
         return self.path / name
 
     def config(self) -> dict[str, Any]:
-        """The stored configuration.
+        """Return the stored configuration.
 
         Raises:
             InvalidValue: it is damaged.
@@ -283,7 +289,7 @@ class RunFolder:
             return make_mapping({} if data is None else data)
 
     def metrics(self, columns: Iterable[str] = ("epoch",)) -> list[dict[str, float]]:
-        """Rows of ``metrics.csv``, empty cells left out; none where there is no file.
+        """Return rows of ``metrics.csv``, empty cells left out; none where there is no file.
 
         Args:
             columns: that every row must have.
@@ -306,6 +312,7 @@ class RunFolder:
 
     def log_metrics(self, row: Mapping[str, float]) -> None:
         """Append a row to ``metrics.csv``; a row of an epoch already there replaces it."""
+        # An epoch that is repeated after an interruption replaces its row.
         rows = [r for r in self.metrics() if r.get("epoch") != row.get("epoch")]
         rows.append(dict(row))
         keys = list(dict.fromkeys(key for r in rows for key in r))
@@ -319,7 +326,7 @@ class RunFolder:
 
 
 def _plain(value: Any) -> Any:
-    """Values as YAML gives them back."""
+    """Return values as YAML gives them back."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -351,6 +358,7 @@ def _clear(path: Path, ours: Collection[str]) -> None:
     for events in (path / TENSORBOARD).glob("events.out.tfevents.*"):
         events.unlink()
     for name in (CHECKPOINT, BEST, LAST, *ours, *_OF_A_RUN, CONFIG):
+        # A folder that is a run of its own, as the training within a search.
         if (path / name / CONFIG).is_file():
             shutil.rmtree(path / name)
         elif not (path / name).is_dir():
@@ -424,6 +432,7 @@ def _number(name: str, cell: str) -> float:
         value = float(cell)
     except ValueError:
         raise BadField(f"{name} is {cell!r:.40}, and should be a number") from None
+    # An epoch is counted with; a loss may well be NaN.
     if name == "epoch" and not (value.is_integer() and 0 <= value < 1e9):
         raise BadField(f"epoch is {cell!r:.40}, and should be a whole number from 0 up")
     return value

@@ -1,4 +1,4 @@
-"""Numbers and tables as text."""
+"""Write numbers and tables as text."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from pocketeye.errors import MissingExtra
 
 
 def human_bytes(size: int) -> str:
-    """``12.9 MB`` (decimal units, as disks and downloads count)."""
+    """Write ``12.9 MB`` (decimal units, as disks and downloads count)."""
     if size < 1000:
         return f"{size} B"
     value = float(size)
     for unit in ("kB", "MB", "GB", "TB"):
         value /= 1000
+        # Rounded it would be 1000.0 of the unit below.
         if value < 999.95 or unit == "TB":
             break
     return f"{value:.1f} {unit}"
 
 
 def human_seconds(seconds: float) -> str:
-    """``0.3 s``, ``41 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Write ``0.3 s``, ``41 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -39,7 +40,7 @@ def human_seconds(seconds: float) -> str:
 
 
 def human_count(number: int) -> str:
-    """``1.83 M``, ``385.0 M``, ``12.3 k``: MACs and parameters."""
+    """Write ``1.83 M``, ``385.0 M``, ``12.3 k``: MACs and parameters."""
     if number < 1000:
         return str(number)
     value = float(number)
@@ -51,12 +52,14 @@ def human_count(number: int) -> str:
 
 
 def human_percent(share: float | None) -> str:
-    """``81.3 %`` of a share from 0 to 1; ``-`` where there is none."""
+    """Write ``81.3 %`` of a share from 0 to 1; ``-`` where there is none."""
+    # NaN is the only number that differs from itself.
     return "-" if share is None or share != share else f"{100 * share:.1f} %"
 
 
 def file_stem(name: str, most: int = 100) -> str:
     """Return a name that every file system takes: letters, digits, ``-``, ``_`` and ``.``."""
+    # A few letters are allowed, the others differ between systems.
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:most]
 
 
@@ -66,7 +69,7 @@ def text_table(
     *,
     right: Sequence[int] = (),
 ) -> list[str]:
-    """Lines of an aligned table with a bold header; the columns in ``right`` lean to the right."""
+    """Write lines of an aligned table with a bold header; the columns in ``right`` lean to the right."""
     grid = [list(header), *[[visible(cell).replace("\n", _HIDDEN) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in grid) for i in range(len(header))]
     lines = []
@@ -83,14 +86,14 @@ def text_table(
 def markdown_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()
 ) -> list[str]:
-    """The same table in Markdown."""
+    """Write the same table in Markdown."""
     marks = ["--:" if i in right else ":--" for i in range(len(header))]
     body = [list(header), marks, *[[c.replace("|", "\\|") for c in row] for row in rows]]
     return ["| " + " | ".join(row) + " |" for row in body]
 
 
 def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
-    """What was left out of the data, for a person to read."""
+    """Say what was left out of the data, for a person to read."""
     if not problems:
         return []
     shown = [f"  {escape(problem)}" for problem in problems[:most]]
@@ -100,7 +103,7 @@ def problem_lines(problems: tuple[str, ...], most: int = 5) -> list[str]:
 
 
 def inputs_left_out(problems: Sequence[str], most: int = 10) -> list[str]:
-    """What could not be read of the images that were named."""
+    """Say what could not be read of the images that were named."""
     if not problems:
         return []
     count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"
@@ -130,7 +133,7 @@ def is_unicode_text(text: str) -> bool:
 
 
 def path_end(name: str, most: int) -> str:
-    """The end of a path says more than its beginning."""
+    """Shorten a path from its beginning: its end says more."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
@@ -145,7 +148,7 @@ _MOST_HTML_ROWS = 50
 
 
 class Shown:
-    """How a result looks in Python: short as a value, a table in a notebook, a frame in pandas.
+    """Show a result in Python: short as a value, a table in a notebook, a frame in pandas.
 
     For frozen dataclasses, which say their :meth:`rows`.
     """

@@ -1,1 +1,1 @@
-"""Everything that travels beside an exported graph, in numpy: pre- and post-processing, scripts."""
+"""Hold everything that travels beside an exported graph, in numpy: pre- and post-processing, scripts."""

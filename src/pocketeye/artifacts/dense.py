@@ -1,4 +1,4 @@
-"""Detectors and segmenters as artefacts: graphs of static shape, and what stands around them in numpy.
+"""Run detectors and segmenters as artefacts: graphs of static shape, and numpy around them.
 
 The folder of an artefact holds ``dense.json``: the task, its classes, the graph's input (the *canvas*,
 into which an image is fitted at its upper left corner), and the numbers of the decoder. Mask R-CNN has
@@ -37,7 +37,7 @@ Crops = Annotated[int, Range(0, 4096)]
 
 @dataclass(frozen=True, kw_only=True)
 class DenseManifest(Description):
-    """The facts that one needs to use the graphs.
+    """Hold the facts that one needs to use the graphs.
 
     Attributes:
         task: ``detect``, ``instance`` or ``semantic``.
@@ -64,6 +64,7 @@ class DenseManifest(Description):
             raise InvalidValue("classes is empty: a network without classes finds nothing")
         for name in ("mean", "std"):
             require_length(name, getattr(self, name), 3, "the number of channels")
+        # Made once here: a damaged description must not fail at the first image.
         decoder = self.make_decoder()
         if decoder is None:
             return
@@ -76,6 +77,7 @@ class DenseManifest(Description):
             *decoder.aspect_ratios,
             *(s for row in decoder.sizes for s in row),
         ]
+        # Anchors of 0 have no box, and would be divided by.
         if not anchors or not min(anchors) > 0:
             raise InvalidValue("decoder has no strides, sizes and ratios above 0")
         for name in ("score_thresh", "nms_thresh"):
@@ -93,7 +95,7 @@ Found = dict[str, np.ndarray] | np.ndarray
 
 
 class DenseExecutable:
-    """A detector or segmenter as a function of images: graphs in their runtime, the rest in numpy."""
+    """Call a detector or segmenter on images: graphs in their runtime, the rest in numpy."""
 
     def __init__(self, manifest: DenseManifest, graphs: Sequence[Executable]) -> None:
         self.manifest, self.graphs = manifest, tuple(graphs)
@@ -135,6 +137,7 @@ class DenseExecutable:
 
             def run(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
                 outputs = graph(*arrays)
+                # Bound to this image's inputs, so that only the run is timed.
                 runs.append((self.graphs[number].bind(*map(np.ascontiguousarray, arrays)), outputs))
                 return outputs
 
@@ -149,6 +152,7 @@ class DenseExecutable:
                 call()
 
         def decode() -> None:
+            # The outputs of the graphs are given again, so that only decoding is timed.
             replies = iter([outputs for _, outputs in runs])
             self._decode(prepared, [lambda *_: next(replies)] * len(self.graphs), size, original)
 

@@ -1,4 +1,4 @@
-"""From the maps of an exported RetinaNet to boxes, in numpy alone.
+"""Turn the maps of an exported RetinaNet into boxes, in numpy alone.
 
 The companion of :class:`pocketeye.models.dense.raw_heads.RawRetinaNet`: what torchvision does behind the
 heads, to the same boxes in the same order. Nothing here needs torch, so that an artefact and this file
@@ -18,7 +18,7 @@ MAX_LOG_SCALE = float(np.log(1000 / 16))
 
 
 class Detections(NamedTuple):
-    """Objects, best first: ``boxes (N, 4)`` as x1, y1, x2, y2; ``scores (N,)``; ``labels (N,)``."""
+    """Hold objects, best first: ``boxes (N, 4)`` as x1, y1, x2, y2; ``scores (N,)``; ``labels (N,)``."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -27,7 +27,7 @@ class Detections(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RetinaDecoder:
-    """Turns the maps of a RetinaNet into detections.
+    """Turn the maps of a RetinaNet into detections.
 
     Args:
         num_classes: logits per anchor.
@@ -94,7 +94,9 @@ class RetinaDecoder:
     ) -> Detections:
         num_anchors = len(self.sizes[number]) * len(self.aspect_ratios)
         logits = per_anchor(classes, self.num_classes).ravel()
+        # Compared as logits: the sigmoid of all anchors would take longer than the rest.
         candidates = np.flatnonzero(logits > _logit(self.score_thresh))
+        # Stable, as torchvision's topk must be repeated exactly.
         order = np.argsort(-logits[candidates], kind="stable")[: self.topk_candidates]
         candidates = candidates[order]
         chosen, labels = candidates // self.num_classes, candidates % self.num_classes
@@ -109,6 +111,7 @@ class RetinaDecoder:
 def anchor_sides(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> np.ndarray:
     """Return the sides of a cell's anchors, ``(ratios * sizes, 2)``, by ratio and then by size."""
     roots = np.sqrt(np.asarray(aspect_ratios, np.float64))
+    # Equal areas at each ratio, as torchvision makes them.
     sides = np.stack([1 / roots, roots], axis=1)[:, None] * np.asarray(sizes, np.float64)[:, None]
     return sides.reshape(-1, 2).astype(np.float32)
 
@@ -157,6 +160,7 @@ def batched_nms(
         own[nms(boxes[own], scores[own], threshold)]
         for own in (np.flatnonzero(labels == label) for label in np.unique(labels))
     ]
+    # In the order of the input, so that equal scores come out as torchvision has them.
     indices = np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64)
     return indices[np.argsort(-scores[indices], kind="stable")]
 
@@ -168,5 +172,6 @@ def per_anchor(values: np.ndarray, depth: int) -> np.ndarray:
 
 def _logit(score: float) -> float:
     if score <= 0:
+        # The logarithm of 0 is meant.
         return -np.inf
     return float(np.log(score / (1 - score))) if score < 1 else np.inf

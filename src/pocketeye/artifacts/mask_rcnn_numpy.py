@@ -35,7 +35,7 @@ BOX_SIDE, MASK_SIDE = 7, 14
 
 
 class Instances(NamedTuple):
-    """:class:`Detections` with ``masks (N, H, W)``: the probability of a pixel to belong to it."""
+    """Add ``masks (N, H, W)`` to :class:`Detections`: the probability of a pixel to belong to it."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -45,7 +45,7 @@ class Instances(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRCNNDecoder:
-    """Runs the three graphs of a Mask R-CNN and returns instances, one image at a time.
+    """Run the three graphs of a Mask R-CNN and return instances, one image at a time.
 
     Args:
         num_classes: without background.
@@ -91,6 +91,7 @@ class MaskRCNNDecoder:
         found = self.second_stage(maps, proposals, box_head, crops_per_run[0], image_size)
         crops = pyramid_crops(maps, self.strides, found.boxes, MASK_SIDE)
         (mask_logits,) = _in_batches(mask_head, crops, crops_per_run[1], 1)
+        # The mask of the class that was found; 0 is the background.
         own = mask_logits[np.arange(len(found.labels)), found.labels + 1]
         scale = np.asarray(original_size, np.float64) / np.asarray(image_size, np.float64)
         boxes = found.boxes * np.tile(scale[::-1], 2).astype(np.float32)
@@ -128,6 +129,7 @@ class MaskRCNNDecoder:
             centres = grid_centres(cell, objects[number].shape[-1], stride)
             corners = decode(per_anchor(boxes[number], 4)[best], centres, sides[anchor])
             corners = clip(corners, size)
+            # torchvision drops slivers before NMS.
             whole = _not_smaller(corners, _MIN_PROPOSAL)
             corners, logits = corners[whole], logits[best][whole]
             kept = nms(corners, logits, self.proposal_nms_thresh)
@@ -143,7 +145,9 @@ class MaskRCNNDecoder:
         size: tuple[int, int],
     ) -> Detections:
         """Return detections from what the box head says of the proposals."""
+        # Less the largest: exp would overflow.
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        # The background is no object.
         scores = (odds / odds.sum(axis=1, keepdims=True))[:, 1:]
         row, label = np.nonzero(scores > self.score_thresh)
         own = deltas.reshape(*logits.shape, 4)[row, label + 1] * _DELTA_STDS
@@ -161,6 +165,7 @@ def _not_smaller(boxes: np.ndarray, side: float) -> np.ndarray:
 
 def _in_batches(graph: Graph, crops: np.ndarray, batch: int, outputs: int) -> list[np.ndarray]:
     """Run the graph on any number of crops, ``batch`` at a time, the last ones filled up."""
+    # Once at least, so that shapes are known without a crop.
     rows = [crops[start : start + batch] for start in range(0, max(len(crops), 1), batch)]
     parts: list[list[np.ndarray]] = [[] for _ in range(outputs)]
     for row in rows:

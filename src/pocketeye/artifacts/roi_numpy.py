@@ -24,6 +24,7 @@ def pyramid_crops(
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     scale = np.sqrt(np.maximum(sides.prod(axis=1), 0))
+    # FPN's rule for levels (arXiv 1612.03144, equation 1).
     levels = np.floor(np.log2(scale / FINEST_SIDE + 1e-6)).clip(0, len(maps) - 1).astype(int)
     crops = np.zeros((len(boxes), maps[0].shape[0], size, size), np.float32)
     for level, (feature, stride) in enumerate(zip(maps, strides, strict=False)):
@@ -34,6 +35,7 @@ def pyramid_crops(
 
 def roi_align(feature: np.ndarray, boxes: np.ndarray, size: int, scale: float) -> np.ndarray:
     """Crop boxes ``(N, 4)`` to ``(N, C, size, size)``: aligned, sampled as densely as the map."""
+    # Half a pixel: aligned, as in torchvision's roi_align with aligned=True.
     x1, y1, x2, y2 = boxes.astype(np.float64).T * scale - 0.5
     rows, tops, bottoms = _weights(y1, y2, size, feature.shape[1])
     columns, lefts, rights = _weights(x1, x2, size, feature.shape[2])
@@ -84,6 +86,7 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
     Boxes are rounded to pixels as torchvision does it, with a border of one cell of nothing around.
     """
     found = np.zeros((len(masks), *size), np.float32)
+    # A border of nothing, or the mask would be cut off hard at its box.
     grown = np.pad(masks, ((0, 0), (1, 1), (1, 1)))
     growth = (masks.shape[-1] + 2) / masks.shape[-1] if len(masks) else 1.0
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * growth

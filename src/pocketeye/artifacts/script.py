@@ -1,4 +1,4 @@
-"""``predict.py`` of a dense artefact: its companions in one file, without pocketeye and torch.
+"""Write ``predict.py`` of a dense artefact: its companions in one file, without pocketeye and torch.
 
 It is put together from the very modules that pocketeye itself uses, so that both say the same.
 """
@@ -92,6 +92,7 @@ def dense_script(task: Task, version: str) -> str:
     """Return the text of ``predict.py`` for a task."""
     parts = [_HEAD.format(version=version)]
     for module in _MODULES[task]:
+        # Imports are gathered at the top of the script.
         source = _IMPORT.sub("", _DOCSTRING.sub("", inspect.getsource(module)))
         source = re.sub(r"^import \S+( as \S+)?\n", "", source, flags=re.MULTILINE)
         parts.append(f"\n# --- {module.__name__.rpartition('.')[2]}\n\n{source.strip()}\n")

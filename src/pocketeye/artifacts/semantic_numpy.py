@@ -26,6 +26,7 @@ def prepare(
         ``(1, 3, *canvas)`` float32, and the height and width that the image takes of it.
     """
     height, width = image.shape[:2]
+    # The whole image fits, and its aspect ratio stays.
     scale = min(canvas[0] / height, canvas[1] / width)
     size = (max(1, int(height * scale)), max(1, int(width * scale)))
     values = (image / np.float32(255) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
@@ -62,6 +63,7 @@ def resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         old = values.shape[axis]
         if old == length:
             continue
+        # Centres of pixels are aligned, as in torch with align_corners=False.
         place = np.maximum((np.arange(length) + 0.5) * (old / length) - 0.5, 0)
         low = np.minimum(place.astype(np.int64), old - 1)
         high = np.minimum(low + 1, old - 1)

@@ -1,4 +1,4 @@
-"""Options from a YAML file: the same names and values as on the command line, which wins."""
+"""Read options from a YAML file: names and values as on the command line, which wins."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def load_config(path: Path) -> ConfigSource:
 
 
 def unknown_key(keyword: str, source: str, arguments: ArgumentCollection) -> UserError:
-    """The error for a YAML key that is no option; ``keyword`` as cyclopts writes it, ``[a][b]``."""
+    """Make the error for a YAML key that is no option; ``keyword`` as cyclopts writes it, ``[a][b]``."""
     got = keyword.strip("[]").replace("][", ".")
+    # Names as in YAML, where hyphens are underscores.
     allowed = sorted({_as_key(name) for a in arguments if a.parse for name in a.names})
     close = nearest(got.replace("-", "_"), allowed)
     guess = f" Did you mean {close!r}?" if close else ""

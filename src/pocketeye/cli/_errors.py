@@ -1,4 +1,4 @@
-"""From an exception to the one sentence a person reads, in the words of :mod:`pocketeye.errors`."""
+"""Turn an exception into the one sentence a person reads, in the words of :mod:`pocketeye.errors`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SYSTEM = {
 
 
 def sentence(error: BaseException, verbs: list[str]) -> str | None:
-    """What to tell the user, or None where the mistake is ours."""
+    """Return what to tell the user, or None where the mistake is ours."""
     match error:
         case UserError():
             return str(error)
@@ -70,6 +70,7 @@ def was_interrupted(error: BaseException) -> bool:
 def _unknown_verb(got: str, verbs: list[str], chain: Sequence[str]) -> str:
     """Say which verbs there are, or after ``chain`` which tasks of its verb."""
     what = "task" if chain else "verb"
+    # Options stand behind the verb: before it they would be of the program.
     if got.startswith("-"):
         return f"unknown option {got!r} before the {what} (see pocketeye {' '.join([*chain, '--help'])})"
     tasks = VERBS[chain[0]] if chain else verbs
@@ -78,6 +79,7 @@ def _unknown_verb(got: str, verbs: list[str], chain: Sequence[str]) -> str:
 
 def _unknown_option(error: UnknownOptionError) -> str:
     token = error.token
+    # From a file: its keys are written otherwise than options.
     if token.source != "cli":
         return str(unknown_key(token.keyword or "", token.source, error.argument_collection))
     got = (token.keyword or token.value).partition("=")[0]

@@ -1,4 +1,4 @@
-"""stdout holds the result and nothing else; everything said on the way goes to stderr."""
+"""Keep stdout for the result and nothing else; everything said on the way goes to stderr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class StdoutConsole(Console):
-    """Rich's console without its own exit when the reader of a pipe goes away."""
+    """Keep Rich's console from its own exit when the reader of a pipe goes away."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
@@ -42,6 +42,7 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        # INFO is what happens: no word before it. Warnings say that they are some.
         plain = record.levelno == logging.INFO or getattr(record, "plain", False)
         prefix = "" if plain else f"{record.levelname.lower()}: "
         text = prefix + self.format(record)
@@ -50,13 +51,14 @@ class _ConsoleHandler(logging.Handler):
 
 @contextlib.contextmanager
 def narration(*, debug: bool) -> Iterator[None]:
-    """Bars and log lines on stderr for the length of the block.
+    """Show bars and log lines on stderr for the length of the block.
 
     On a terminal: bars and INFO. Elsewhere: no bars, WARNING. With ``debug``: DEBUG everywhere.
     """
     console = Console(stderr=True)
     logger, handler = logging.getLogger("pocketeye"), _ConsoleHandler(console)
     before = logger.level
+    # In a pipe or a log nobody watches progress.
     quiet = logging.INFO if console.is_terminal else logging.WARNING
     logger.setLevel(logging.DEBUG if debug else quiet)
     logger.addHandler(handler)
@@ -71,7 +73,7 @@ def narration(*, debug: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _warnings_narrated(logger: logging.Logger) -> Iterator[None]:
-    """Warnings of ours as lines of the log, without the place in the code; others as ever."""
+    """Show warnings of ours as lines of the log, without the place in the code; others as ever."""
     with warnings.catch_warnings():
         before = warnings.showwarning
 
@@ -82,6 +84,7 @@ def _warnings_narrated(logger: logging.Logger) -> Iterator[None]:
             *rest: Any,
             **options: Any,
         ) -> None:
+            # Ours alone: what libraries warn of keeps its place in their code.
             if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
                 logger.warning("%s", message)
             else:
@@ -119,6 +122,7 @@ def show(result: VerbResult, seconds: float, *, as_json: bool) -> None:
 
 
 def _show_lines(result: VerbResult, seconds: float) -> None:
+    # Files and commands may be long: they must not be broken.
     console = StdoutConsole()
     for line in result.lines():
         console.print(visible(line), soft_wrap=True)
@@ -131,15 +135,16 @@ def _show_lines(result: VerbResult, seconds: float) -> None:
 
 
 def write_json(data: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout; numbers JSON has no word for become null."""
+    """Print one JSON object on one line of stdout; numbers JSON has no word for become null."""
     with output():
         ascii_only = not is_unicode(sys.stdout)
+        # JSON has no NaN; a stream without Unicode gets escapes.
         text = json.dumps(_plain(data), ensure_ascii=ascii_only, allow_nan=False)
         sys.stdout.write(text + "\n")
 
 
 def show_error(text: str, *, as_json: bool) -> None:
-    """``error: text`` on stderr, and as JSON on stdout where that was asked for."""
+    """Print ``error: text`` on stderr, and as JSON on stdout where that was asked for."""
     if as_json:
         with contextlib.suppress(OSError):  # the sentence itself may be about that
             write_json({"error": text})

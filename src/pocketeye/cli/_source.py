@@ -44,6 +44,7 @@ def signature_of(module: str, function: str) -> tuple[inspect.Signature, str]:
     assert isinstance(node, ast.FunctionDef), f"{module}.{function} is no function"
     args = node.args
     assert not args.vararg, f"{function} takes what the command line cannot"
+    # Arguments without a default come first, as Python has them.
     missing = [None] * (len(args.args) - len(args.defaults))
     parameters = []
     for kind, names, defaults in (
@@ -96,6 +97,7 @@ def _definition(module: str, name: str) -> ast.stmt | None:
 @functools.cache
 def value_of(module: str, name: str) -> Any:
     """Return what a name means in a module of ours: a value, a type, a function."""
+    # What is neither here nor imported is a builtin.
     node = _definition(module, name)
     match node:
         case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):

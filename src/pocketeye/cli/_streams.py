@@ -13,7 +13,7 @@ from typing import TextIO
 
 
 class OutputError(OSError):
-    """The result could not be written to standard output."""
+    """Report that the result could not be written to standard output."""
 
 
 def mend_streams() -> None:
@@ -23,6 +23,7 @@ def mend_streams() -> None:
     would be written into. Characters that a stream has no code for become question marks, or the
     escapes of Python.
     """
+    # 0, 1 and 2 in order: each open takes the lowest free number.
     for number in range(3):
         try:
             os.fstat(number)

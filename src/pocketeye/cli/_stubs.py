@@ -1,4 +1,4 @@
-"""Verbs as cyclopts takes them: with their signature at once, and their module when they are called.
+"""Make verbs as cyclopts takes them: their signature at once, their module when they are called.
 
 ``pocketeye.cli._stubs:train_detector`` is found like any function of a module.
 """
@@ -75,10 +75,12 @@ def _whole(_: Any, tokens: Sequence[Token]) -> int:
     text = tokens[0].value
     try:
         number = float(text)
+    # Words of other kinds would be cut off without a word.
     except ValueError:
         raise ValueError(f"unable to convert {text!r} into int") from None
     if not number.is_integer():
         raise ValueError(f"{text!r} is not a whole number")
+    # Digits beyond what a float holds stay exact.
     return int(text) if text.lstrip("+-").isdecimal() else int(number)
 
 

@@ -1,4 +1,4 @@
-"""Which verbs there are, without importing them: ``pocketeye --help`` reads their docstrings only."""
+"""List the verbs without importing them: ``pocketeye --help`` reads their docstrings only."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ EXAMPLES: dict[str, str] = {
 
 
 def import_path(function: str) -> str:
-    """Where cyclopts finds the function of a verb, once somebody asks for it."""
+    """Return where cyclopts finds the function of a verb, once somebody asks for it."""
     return f"pocketeye.cli._stubs:{function}"
 
 

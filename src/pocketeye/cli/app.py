@@ -1,4 +1,4 @@
-"""``main``: find the verb, fill its arguments, call it, print what it returns.
+"""Run ``main``: find the verb, fill its arguments, call it, print what it returns.
 
 Exit codes: 0 done · 1 done, and the answer is no (a failed parity check) · 2 the user can put it
 right (one sentence) · 70 a mistake of ours, with its stack · 130 interrupted · 141 nobody reads on.
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     mend_streams()
     tokens = list(sys.argv[1:] if argv is None else argv)
+    # Before parsing: also a mistake in parsing is to be told as JSON.
     as_json, debug = "--json" in tokens, "--debug" in tokens
     app: App | None = None
     try:
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         give_up(sys.stdout)  # the reader went away (`pocketeye list | head`)
         return _BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to catch anything
+        # Only verbs of this installation are suggested.
         text = sentence(error, [verb for verb in VERBS if app is not None and verb in app])
         if text is None or debug:
             say(traceback.format_exc().rstrip())
@@ -80,10 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _attached(tokens: Sequence[str]) -> list[str]:
-    """``--point -3,40`` as ``--point=-3,40``: the verb says better what is wrong with it."""
+    """Write ``--point -3,40`` as ``--point=-3,40``: the verb says better what is wrong with it."""
     attached: list[str] = []
     for token in tokens:
         option = attached[-1] if attached else ""
+        # A coordinate below zero looks like an option.
         if _BELOW_ZERO.fullmatch(token) and option.startswith("--") and "=" not in option:
             attached[-1] = f"{option}={token}"
         else:
@@ -108,7 +111,7 @@ def _example(of: str) -> str | None:
 
 
 def build_app() -> App:
-    """The cyclopts application. Verbs are registered by name and imported when called."""
+    """Make the cyclopts application. Verbs are registered by name and imported when called."""
     app = App(
         name="pocketeye",
         help="Efficient vision on the device in your hand: measure it, search a network for it, "

@@ -1,4 +1,4 @@
-"""Readers of standard data layouts."""
+"""Read standard data layouts."""
 
 from pocketeye.data.classification.images import ImageSet as ImageSet
 from pocketeye.data.classification.images import load_images as load_images

@@ -1,4 +1,4 @@
-"""Images as users name them: files, folders, patterns, addresses, standard input."""
+"""Read images as users name them: files, folders, patterns, addresses, standard input."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fi
 
 
 class ImageInput(Protocol):
-    """An image that was not read yet."""
+    """Describe an image that was not read yet."""
 
     @property
     def name(self) -> str:
-        """The name that the user would use: a path, an address, ``standard input``."""
+        """Return the name that the user would use: a path, an address, ``standard input``."""
 
     def read(self) -> bytes:
         """Return the encoded image; raises ``UnreadableImage``."""
@@ -36,7 +36,7 @@ class ImageInput(Protocol):
 
 @dataclass(frozen=True)
 class FileInput:
-    """A file."""
+    """Name a file that holds an image."""
 
     path: Path
 
@@ -53,7 +53,7 @@ class FileInput:
 
 @dataclass(frozen=True)
 class AddressInput:
-    """An http or https address, fetched each time it is read."""
+    """Name an http or https address, fetched each time it is read."""
 
     name: str
 
@@ -63,7 +63,7 @@ class AddressInput:
 
 @dataclass(frozen=True)
 class BytesInput:
-    """An image that came through a pipe."""
+    """Hold an image that came through a pipe."""
 
     name: str
     data: bytes
@@ -74,7 +74,7 @@ class BytesInput:
 
 @dataclass(frozen=True, eq=False)
 class PixelInput:
-    """An image that is in memory already, upright and 8-bit RGB."""
+    """Hold an image that is in memory already, upright and 8-bit RGB."""
 
     name: str
     image: Image.Image
@@ -91,6 +91,7 @@ def as_list(images: Any) -> list[Any]:
     An array of four dimensions is as many images as its first says. None is none.
     """
     if images is None:
+        # An array of two or three dimensions is one image; PIL images have no dimensions.
         return []
     if isinstance(images, str | Path | Image.Image) or getattr(images, "ndim", None) in (2, 3):
         return [images]
@@ -130,6 +131,7 @@ def find_inputs(
             problems.append(_nothing_at(str(name)))
     if not found:
         listed = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        # A name that leads nowhere is another mistake than a folder without images.
         if problems and not problems[0].startswith("no images"):
             raise MissingFile(problems[0] + listed)
         raise InvalidValue((problems or ["no images in an empty list"])[0] + listed)
@@ -162,10 +164,12 @@ def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
     path = Path(name)
     if not can_exist(path):
         return []
+    # By suffix alone: a folder may hold thousands of files.
     if path.is_dir():
         return [FileInput(path / p) for p, _ in walk(path) if Path(p).suffix.lower() in SUFFIXES]
     if path.exists():
         return [FileInput(path)]
+    # Lists hold names as they are: a star in them is a letter.
     if not (patterns and has_pattern(name)):
         return []
     found = matches(name)
@@ -183,13 +187,16 @@ def _nothing_at(name: str) -> str:
 
 
 def _from_stdin(stdin: BinaryIO | None) -> tuple[list[ImageInput], list[str]]:
+    # A terminal would wait for somebody to type an image.
     if stdin is None or stdin.isatty():
         raise InvalidValue("- reads standard input: pipe an image or a list of names into it")
+    # One byte more, to tell what is too long from what just fits.
     data = stdin.read(MOST_STDIN_BYTES + 1)
     if len(data) > MOST_STDIN_BYTES:
         raise InvalidValue(f"standard input has more than {MOST_STDIN_BYTES >> 20} MiB")
     if not data.strip():
         raise InvalidValue("standard input is empty: pipe an image or a list of names into it")
+    # Bytes of an image are no list of names, and the other way round.
     names = None if _is_image(data) else _lines(data)
     if names is None:
         return [BytesInput("standard input", data)], []
@@ -214,6 +221,7 @@ def _is_image(data: bytes) -> bool:
 
 def _lines(data: bytes) -> list[str] | None:
     """Return the lines of a text, or None where the bytes are no text."""
+    # Text has no zero bytes, files of all kinds do.
     if b"\0" in data:
         return None
     try:

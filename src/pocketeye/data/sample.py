@@ -1,4 +1,4 @@
-"""Every data set gives samples: one image and what is annotated in it.
+"""Give samples of every data set in one form: an image and what is annotated in it.
 
 The five kinds of sets differ in their targets only:
 
@@ -35,7 +35,7 @@ TargetsT_co = TypeVar("TargetsT_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample(Generic[TargetsT_co]):
-    """One image with its annotations.
+    """Hold one image with its annotations.
 
     Attributes:
         index: number in the set it was read from.
@@ -51,23 +51,23 @@ class Sample(Generic[TargetsT_co]):
 
 
 class SampleSet(Protocol[TargetsT_co]):
-    """Samples in a fixed order, read one by one."""
+    """Describe samples in a fixed order, read one by one."""
 
     @property
     def source(self) -> str:
-        """The set as the user named it."""
+        """Return the set as the user named it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names in the order of the labels; empty where objects have no class."""
+        """Return names in the order of the labels; empty where objects have no class."""
 
     @property
     def collector(self) -> Problems:
-        """The place to note what turns out to be wrong with a sample."""
+        """Return the place to note what turns out to be wrong with a sample."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out and why; they grow while samples are read."""
+        """Return sentences about what was left out and why; they grow while samples are read."""
 
     def __len__(self) -> int: ...
 
@@ -93,6 +93,7 @@ def first_readable(
     Raises:
         InvalidValue: 16 damaged ones in a row.
     """
+    # A set of few images has fewer to try.
     tries = min(TRIES, len(samples))
     for attempt in range(tries):
         at = (index + attempt) % len(samples)
@@ -101,6 +102,7 @@ def first_readable(
             if check is not None:
                 check(sample)
         except UnreadableImage as error:
+            # Noted, not only passed over: the user should know what was not learnt from.
             samples.collector.found(samples.name(at), str(error))
         else:
             return sample

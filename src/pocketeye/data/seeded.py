@@ -1,4 +1,4 @@
-"""Training samples that follow from (seed, epoch, number): workers and resuming change nothing."""
+"""Make training samples follow from (seed, epoch, number): workers and resuming change nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SeededDataset(Dataset[T], ABC, Generic[T]):
-    """Samples drawn from (seed, epoch, index).
+    """Draw samples from (seed, epoch, index).
 
     ``source[index]`` runs on past the length: sample ``i`` of epoch ``e`` is number
     ``e * len(source) + i``. A sampler that counts so needs to tell the workers nothing.
@@ -46,5 +46,6 @@ def turn(seed: int, number: int, count: int) -> int:
     Every pass takes each once, shuffled anew.
     """
     passed, place = divmod(number, count)
+    # The 2 tells this use of the seed from others.
     order = np.random.default_rng((seed % (1 << 63), passed, 2)).permutation(count)
     return int(order[place])

@@ -20,7 +20,7 @@ from pocketeye.runtimes.parity import Status
 # a little, so that a few answers in a hundred differ in fp32 too.
 _ALIKE, _HALF = 0.9, 0.5
 # Below this score an object is no answer; from this IoU on two boxes are one object, as in COCO AP50.
-_SURE, _SAME = 0.3, 0.5
+_MIN_SCORE, _MIN_IOU = 0.3, 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Agreement:
 
     @property
     def status(self) -> Status:
-        """PASS where nine answers in ten are alike, WARN where half are or nothing is proven."""
+        """Return PASS where nine answers in ten are alike, WARN where half are or nothing is proven."""
         if self.found is None:  # an object or so in each image is one at the edge of the score
             return "WARN" if self.surplus <= self.num_images else "FAIL"
         alike = self.total * self.found / max(self.total + self.surplus, 1)
@@ -62,10 +62,10 @@ class Agreement:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why the comparison is no proof, if there is a reason."""
+        """Say why the comparison is no proof, if there is a reason."""
         data = "compare on images with objects (--data), with a network that finds some"
         if self.found is None:
-            seen = f"in {self.num_images} images torch is sure of no object (score {_SURE} or more)"
+            seen = f"in {self.num_images} images torch is sure of no object (score {_MIN_SCORE} or more)"
             return (Doubt(what="nothing was compared", seen=seen, remedy=data),)
         if self.unit == "pixels" and self.num_classes == 1:
             seen = f"torch says one class of every pixel of {self.num_images} images"
@@ -105,23 +105,24 @@ def agreement_of(
     with task("comparing with torch", len(images)) as bar:
         for image in images:
             # Torch's way is the one that was trained and judged: it is the measure.
-            [wanted] = predictor.predict([image])
-            got = executable(image)
-            if isinstance(got, np.ndarray):
-                total += got.size
-                equal += int((got == wanted).sum())
-                seen |= set(np.unique(np.asarray(wanted)).tolist())
+            [expected] = predictor.predict([image])
+            actual = executable(image)
+            if isinstance(actual, np.ndarray):
+                total += actual.size
+                equal += int((actual == expected).sum())
+                seen |= set(np.unique(np.asarray(expected)).tolist())
             else:
-                assert isinstance(wanted, Result)
-                result = result_of(got, classes, image)
-                count, found = _matched(wanted, result)
-                sure, back = _matched(result, wanted)
+                assert isinstance(expected, Result)
+                result = result_of(actual, classes, image)
+                count, found = _matched(expected, result)
+                sure, back = _matched(result, expected)
                 # What the artefact is sure of and torch has at no score at all.
                 total, surplus = total + count, surplus + sure - len(back)
                 pairs += found
-                seen |= {c for c, at in zip(wanted.class_ids or (), _scores(wanted), strict=True)
-                         if at >= _SURE}  # fmt: skip
+                seen |= {c for c, at in zip(expected.class_ids or (), _scores(expected), strict=True)
+                         if at >= _MIN_SCORE}  # fmt: skip
             bar.advance()
+    # Where nothing was to be found a share would say nothing, not even that all is well.
     share = (equal if semantic else len(pairs)) / total if total else None
     iou, score = np.mean(pairs, 0).tolist() if pairs else (None, None)
     return Agreement(
@@ -134,31 +135,31 @@ def _scores(result: Result) -> list[float]:
     return [] if result.scores is None else result.scores.tolist()
 
 
-def _matched(wanted: Result, got: Result) -> tuple[int, list[tuple[float, float]]]:
-    """Count wanted objects, and return (IoU, difference of scores) of those that were found."""
+def _matched(expected: Result, actual: Result) -> tuple[int, list[tuple[float, float]]]:
+    """Count expected objects, and return (IoU, difference of scores) of those that were found."""
     from torchvision.ops import box_iou
 
-    ours, theirs = (np.asarray(result.scores) for result in (wanted, got))
-    classes, guesses = (tuple(result.class_ids or ()) for result in (wanted, got))
-    overlaps = box_iou(*(torch.as_tensor(result.boxes) for result in (wanted, got))).numpy()
+    ours, theirs = (np.asarray(result.scores) for result in (expected, actual))
+    classes, guesses = (tuple(result.class_ids or ()) for result in (expected, actual))
+    overlaps = box_iou(*(torch.as_tensor(result.boxes) for result in (expected, actual))).numpy()
     # Results come surest first, so the surest object chooses first, as in COCO's matching.
-    sure = np.flatnonzero(ours >= _SURE).tolist()
-    taken: set[int] = set()
+    sure = np.flatnonzero(ours >= _MIN_SCORE).tolist()
+    matched: set[int] = set()
     found = []
     for k in sure:
-        best, best_iou = -1, _SAME
+        best, best_iou = -1, _MIN_IOU
         # Among all answers, also unsure ones: a score a little below the limit is no lost object.
-        for j in range(len(got)):
-            if j in taken or guesses[j] != classes[k]:
+        for j in range(len(actual)):
+            if j in matched or guesses[j] != classes[k]:
                 continue
             iou = float(overlaps[k, j])
             if iou >= best_iou:
                 best, best_iou = j, iou
         if best < 0:
             continue
-        taken.add(best)
-        if wanted.masks is not None and got.masks is not None:
+        matched.add(best)
+        if expected.masks is not None and actual.masks is not None:
             # Matched by boxes, which are quick to compare, and judged by masks.
-            best_iou = wanted.masks[k].iou(got.masks[best])
+            best_iou = expected.masks[k].iou(actual.masks[best])
         found.append((best_iou, abs(float(ours[k]) - float(theirs[best]))))
     return len(sure), found

@@ -43,6 +43,7 @@ def artifact_cell(folder: Path, threads: int) -> Cell:
     """Open what is already exported; runtime and precision are those of the artefact."""
     artifact = Artifact.load(folder)
     known = read_origin(folder)
+    # An artefact of another program has no note of its origin.
     model = known.get("name") or folder.name
     try:
         executable = get_runtime(artifact.runtime).load(artifact, threads=threads)

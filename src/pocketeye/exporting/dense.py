@@ -181,7 +181,9 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
         manifest.save(staging)
         described.save(staging)
         script = _write_script(described.task, artifact)
+        # What is proved and timed is what lies on the disk, not what is in memory.
         executable = load_dense_artifact(staging, threads=options.threads)
+        # Of the first graph alone: from it on, NMS decides, and agreement is what can be compared.
         parity = check_parity(raw, executable.graphs[0], prepared, precision)
         parity.save(staging / PARITY)
         agreement = agreement_of(TorchDensePredictor(network, described), executable, images)

@@ -53,6 +53,7 @@ class ExportOptions:
         Raises:
             InvalidValue: a file, or the folder of a run, whose files it would replace.
         """
+        # Runtime and precision in the name: exports of one network lie side by side.
         folder = self.out or Path("out") / name / f"{self.to}-{self.precision}"
         if folder.exists() and not folder.is_dir():
             raise InvalidValue(f"--out takes a folder, and {folder} is a file")

@@ -84,6 +84,7 @@ def build_table(
                 "seed": seed,
             },
         )
+        # A segmenter has no head for labels: pyramid and head, timed as one, stand in its place.
         blocks = _distinct(space, with_head=segmenter is None)
         try:
             measured = _measure_all(space, blocks, nets, runtime, partial, protocol, segmenter)
@@ -95,6 +96,7 @@ def build_table(
         table = _assemble(
             space, blocks, nets, measured, partial.settings, partial.samples.rounds, segmenter
         )
+        # The table first: a crash in between leaves both files, and nothing is lost.
         table.save(out)
         partial.path.unlink(missing_ok=True)
         return table

@@ -125,12 +125,16 @@ def check_table(
         raise InvalidValue(f"a check needs at least {MIN_NETS} networks, got {nets}")
     table.require(space=space, runtime=runtime.name)
     table.require_device(Device.here(), runtime.version())
-    known = {_chain(text) for text in table.calibration.networks}
+    known = {_layers_text(text) for text in table.calibration.networks}
     # Twice as many as needed: those of the calibration are left out, or the error would be too small.
-    fresh = [a for a in uniform(space, 2 * nets, seed, "check") if _chain(str(a)) not in known]
-    drawn = {_chain(str(a)) for a in fresh[:nets]}
+    fresh = [
+        a for a in uniform(space, 2 * nets, seed, "check") if _layers_text(str(a)) not in known
+    ]
+    seen_chains = {_layers_text(str(a)) for a in fresh[:nets]}
     ends = [
-        a for a in spread(space, NUM_EXTREMES, seed, "ends") if _chain(str(a)) not in known | drawn
+        a
+        for a in spread(space, NUM_EXTREMES, seed, "ends")
+        if _layers_text(str(a)) not in known | seen_chains
     ]
     networks = [*fresh[:nets], *ends]
     num = len(networks) - len(ends)
@@ -156,7 +160,7 @@ def check_table(
     return _report(table, space, points, session.drift)
 
 
-def _chain(architecture: str) -> str:
+def _layers_text(architecture: str) -> str:
     return architecture.partition("=")[2]
 
 

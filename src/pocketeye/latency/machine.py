@@ -19,12 +19,12 @@ def measuring_advice(load: float | None, cores: int) -> str:
     if load is None:
         return "this system does not tell its load: close other programs before measuring"
     share = load / cores
-    said = f"load {load:.2f} on {cores} cores"
+    phrase = f"load {load:.2f} on {cores} cores"
     if share <= _QUIET:
-        return f"{said}: quiet, a good moment to measure"
+        return f"{phrase}: quiet, a good moment to measure"
     if share <= _BUSY:
-        return f"{said}: something is running, timings will be noisier"
-    return f"{said}: busy, wait before you measure"
+        return f"{phrase}: something is running, timings will be noisier"
+    return f"{phrase}: busy, wait before you measure"
 
 
 def torch_devices() -> dict[str, str]:

@@ -47,10 +47,10 @@ class Protocol:
 
     rounds: Count = 40
     samples: Count = 3
-    min_sample_ms: NonNegative = 1.0
+    min_sample_ms: NonNegative = 1.0  # long against the clock's step and a first, cold call
     anchor_every: Count = 25
-    max_anchor: NonNegative = 1.3
-    max_wall_over_cpu: NonNegative = 1.15
+    max_anchor: NonNegative = 1.3  # slow spells of a shared machine are 1.4 to 1.65 times as slow
+    max_wall_over_cpu: NonNegative = 1.15  # interrupted: wall time that no CPU time explains
     extra_rounds: Annotated[int, Range(0, 1e9)] = 10
     keep: Probability = 0.15
 
@@ -164,7 +164,7 @@ def measure_interleaved(
     if not calls:
         return {}
     clock = choose_clock(threads)
-    watch = _Watch(anchor or next(iter(calls.values())), protocol, clock, samples)
+    watch = _AnchorTimer(anchor or next(iter(calls.values())), protocol, clock, samples)
     for name, call in calls.items():
         if name not in samples.inner:
             # Once, and kept with the samples: a continued run must loop as often.
@@ -191,15 +191,15 @@ def measure_interleaved(
     return {name: summarise(name, samples, protocol, clock) for name in calls}
 
 
-class _Watch:
-    """Time the anchor; every look is kept."""
+class _AnchorTimer:
+    """Time the anchor, and keep every timing."""
 
     def __init__(self, call: Call, protocol: Protocol, clock: Clock, samples: Samples) -> None:
         self.call, self.clock, self.samples = call, clock, samples
         # Anew in each session: a look is milliseconds of one call, however many it loops.
         self.inner = calibrate_inner(call, protocol.min_sample_ms)
 
-    def look(self) -> float:
+    def time_anchor(self) -> float:
         """Return the milliseconds of one call of the anchor, now."""
         sample(self.call, self.inner)  # a warm-up, not kept
         pairs = [sample(self.call, self.inner) for _ in range(2)]
@@ -213,16 +213,16 @@ def _round(
     names: list[str],
     calls: Mapping[str, Call],
     protocol: Protocol,
-    watch: _Watch,
+    watch: _AnchorTimer,
     samples: Samples,
 ) -> None:
     visits: list[tuple[str, Visit]] = []
-    before = watch.look()
+    before = watch.time_anchor()
     for start in range(0, len(names), protocol.anchor_every):
         chunk = []
         for name in names[start : start + protocol.anchor_every]:
             chunk.append((name, _visit(calls[name], samples.inner[name], protocol)))
-        after = watch.look()
+        after = watch.time_anchor()
         for _, visit in chunk:
             # Both looks enclose the visits: one slow end is enough to distrust them.
             visit.anchor_ms = max(before, after)
@@ -257,24 +257,26 @@ Pair = tuple[float, float]  # wall and CPU milliseconds of one sample
 def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> Measured:
     """Sum up one subject: percentiles of everything, and its undisturbed time."""
     visits = samples.visits[name]
-    everything = [list(zip(v.wall_ms, v.cpu_ms, strict=True)) for v in visits]
+    all_samples = [list(zip(v.wall_ms, v.cpu_ms, strict=True)) for v in visits]
     kept = [
         pairs
-        for visit, all_pairs in zip(visits, everything, strict=True)
+        for visit, all_pairs in zip(visits, all_samples, strict=True)
         if _clean(visit, samples, protocol)
         and (pairs := [p for p in all_pairs if _uninterrupted(p, protocol, clock)])
     ]
     # Too few clean visits say less than all visits together, marked as disturbed.
     disturbed = len(kept) < max(2, min(8, protocol.rounds // 4)) and len(kept) < len(visits)
     if disturbed:
-        kept = everything
-    total = sum(map(len, everything))
+        kept = all_samples
+    total = sum(map(len, all_samples))
     column = 1 if clock == "thread_cpu" else 0
     # Even and odd visits, not first and second half: a drift would show as noise.
     halves = [
         _undisturbed(half, protocol.keep, column) for half in (kept[0::2], kept[1::2] or kept)
     ]
-    p10, p50, p90 = np.percentile([wall for pairs in everything for wall, _ in pairs], (10, 50, 90))
+    p10, p50, p90 = np.percentile(
+        [wall for pairs in all_samples for wall, _ in pairs], (10, 50, 90)
+    )
     return Measured(
         timing=Timing(
             n=total,

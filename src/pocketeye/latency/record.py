@@ -182,6 +182,7 @@ class LatencyRecord:
                 raise BadField(f"its schema is {data.get('schema')!r:.60}")
             stored.pop("latency_ms", None)  # follows from the timing
             record = make(cls, stored, complete=True)
+            # A record with no number at all is refused here, and not where it is shown.
             _ = record.latency_ms
         except ValueError as error:
             raise BadField(f"it is no latency record: {error}") from error
@@ -229,6 +230,7 @@ def records_in(folder: Path) -> list[FiledRecord]:
             data = read_json(path)
             found += [FiledRecord(LatencyRecord.from_dict(d), path.name) for d in _records(data)]
         except UserError as error:
+            # One bad file must not hide the others.
             logger.warning("%s is passed over, it is no record: %s", path, error)
     return found
 

@@ -331,11 +331,13 @@ class LatencyTable:
         rows = [*self.rows.values(), *([self.segmenter.row] if self.segmenter else [])]
         if any(row.timing.undisturbed_ms is None for row in rows):
             raise BadField("a row has no undisturbed time")
+        # Made and thrown away: each checks its own numbers.
         make(Protocol, self.header.protocol, "header.protocol")
         SearchSpace.from_dict(self.header.space)
         fit = self.calibration
         if len(fit.networks) != len(fit.measured_ms):
             raise BadField("calibration has not one measured_ms for each of its networks")
+        # A forged calibration could make networks cheaper the more blocks they have.
         if fit.gain * min(self._raw_ms.values()) + fit.block_ms <= 0:
             raise BadField("its calibration gives a block no latency")
 

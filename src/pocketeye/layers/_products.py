@@ -21,7 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Act = Literal["none", "relu", "gelu"]
-_WANTED = ContextVar("onednn_products", default=False)  # a switch of the caller, not of the process
+_ENABLED = ContextVar(
+    "onednn_products", default=False
+)  # a switch of the caller, not of the process
 _HIDDEN_ROWS = 512  # at a hidden width of 2048 they take 4 MB: what stays in the second-level cache
 _LOGITS_BYTES = 4 << 20  # of logits at a time: they stay in the second-level cache
 
@@ -29,11 +31,11 @@ _LOGITS_BYTES = 4 << 20  # of logits at a time: they stay in the second-level ca
 @contextmanager
 def onednn_products(enable: bool = True) -> Iterator[None]:
     """Let products go to oneDNN; inference only, as the operator has no gradient."""
-    token = _WANTED.set(enable)
+    token = _ENABLED.set(enable)
     try:
         yield
     finally:
-        _WANTED.reset(token)
+        _ENABLED.reset(token)
 
 
 def by_onednn(x: Tensor) -> bool:
@@ -41,7 +43,7 @@ def by_onednn(x: Tensor) -> bool:
     return (
         # First of all: a tracer must not look at the state of this process.
         not torch.compiler.is_compiling()
-        and _WANTED.get()
+        and _ENABLED.get()
         and x.dtype is torch.float32
         and x.device.type == "cpu"
         and not torch.is_grad_enabled()

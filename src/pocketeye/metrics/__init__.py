@@ -1,4 +1,4 @@
-"""Numbers that say how good predictions are."""
+"""Compute the numbers that say how good predictions are."""
 
 from pocketeye.metrics.classification import ClassReport as ClassReport
 from pocketeye.metrics.classification import ClassRow as ClassRow

@@ -1,4 +1,4 @@
-"""What a network reaches that has learnt nothing: the level any accuracy is to be read beside."""
+"""Compute what a network reaches that has learnt nothing: the level to read any accuracy beside."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Chance:
     def of(cls, counts: np.ndarray | Sequence[int], names: Sequence[str]) -> Chance | None:
         """Return the chance level of a set with so many samples of each class; None without any."""
         totals = np.asarray(counts)
+        # Without a sample there is no commonest class.
         if not totals.sum():
             return None
         best = int(totals.argmax())
@@ -34,7 +35,8 @@ class Chance:
 
     @property
     def level(self) -> float:
-        """What must be beaten: guessing, or saying the commonest class whatever the sample."""
+        """Return what must be beaten: guessing, or saying the commonest class whatever the sample."""
+        # A network that has learnt nothing may do either.
         return max(1 / self.num_classes, self.share)
 
     def sentence(self, of: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Accuracy, its uncertainty, confusion and calibration of a classifier."""
+"""Measure accuracy, its uncertainty, confusion and calibration of a classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDING = 1e-6  # float32 has seven digits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassRow:
-    """One class: ``recall`` of its ``n`` samples, ``precision`` of what was called by its name.
+    """Hold one class: ``recall`` of its ``n`` samples, ``precision`` of what was called by its name.
 
     A ratio without samples is None.
     """
@@ -29,7 +29,7 @@ class ClassRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfidenceBin:
-    """Predictions whose confidence lies from ``low`` to ``high``: how many, and how right they were.
+    """Count predictions of a confidence from ``low`` to ``high``, and how right they were.
 
     ``confidence`` is their mean; it and ``accuracy`` are None in an empty bin.
     """
@@ -43,7 +43,7 @@ class ConfidenceBin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confusion:
-    """``n`` samples of the class ``true``, which has ``of``, were called ``predicted``."""
+    """Say that ``n`` samples of the class ``true``, which has ``of``, were called ``predicted``."""
 
     true: str
     predicted: str
@@ -53,7 +53,7 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConfusionTable:
-    """How often what is of one class was called by the name of another.
+    """Count how often what is of one class was called by the name of another.
 
     Attributes:
         names: of the rows and columns.
@@ -64,8 +64,10 @@ class ConfusionTable:
     counts: np.ndarray
 
     def confused(self, count: int = 10) -> list[Confusion]:
-        """The commonest mistakes, commonest first."""
+        """Return the commonest mistakes, commonest first."""
+        # What is right is no confusion: the diagonal goes.
         wrong = self.counts * (1 - np.eye(len(self.names), dtype=np.int64))
+        # Stable: equal counts stay in the order of the classes.
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
         pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
         totals = self.counts.sum(axis=1)
@@ -83,7 +85,7 @@ class ConfusionTable:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassReport:
-    """Shares are 0 to 1.
+    """Hold accuracy, confusion and calibration; shares are 0 to 1.
 
     Attributes:
         interval: 95 % Wilson interval of ``top1``.
@@ -108,24 +110,25 @@ class ClassReport:
 
     @property
     def chance(self) -> Chance | None:
-        """What a network reaches on these samples that has learnt nothing; None without any."""
+        """Return what a network reaches on these samples that has learnt nothing; None without any."""
         return Chance.of(self.confusion.sum(axis=1), [row.name for row in self.rows])
 
     @property
     def table(self) -> ConfusionTable:
-        """The confusion with the names of its rows."""
+        """Return the confusion with the names of its rows."""
         return ConfusionTable(names=tuple(row.name for row in self.rows), counts=self.confusion)
 
     def confused(self, count: int = 10) -> list[Confusion]:
-        """The commonest mistakes, commonest first."""
+        """Return the commonest mistakes, commonest first."""
         return self.table.confused(count)
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (E. B. Wilson, 1927); (0, 1) where ``n`` is 0."""
+    """Return Wilson's score interval of a share (E. B. Wilson, 1927); (0, 1) where ``n`` is 0."""
     if n == 0:
         return 0.0, 1.0
     p = successes / n
+    # Wilson's, not the plain one: it stays within 0 and 1 and holds for few samples.
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
@@ -142,6 +145,7 @@ def confidence_bins(
         correct: ``(N,)`` bool.
         bins: how many.
     """
+    # A confidence of 1 belongs to the last bin, not to one behind it.
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     rows = []
     for index in range(bins):
@@ -161,6 +165,7 @@ def confidence_bins(
 
 def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
     """Expected calibration error (Naeini 2015, Guo 2017): mean over bins of |accuracy - confidence|."""
+    # At least 1: without a sample the error is 0, not a division by 0.
     total = max(1, sum(row.n for row in bins))
     return sum(
         row.n / total * abs(row.accuracy - row.confidence)
@@ -170,7 +175,7 @@ def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
 
 
 class Tally:
-    """Judges batch by batch, so that the logits of a large set need not be kept."""
+    """Judge batch by batch, so that the logits of a large set need not be kept."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
@@ -181,9 +186,10 @@ class Tally:
         self._most = -self._least
 
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Logits ``(N, num_classes)`` and int labels ``(N,)``."""
+        """Add logits ``(N, num_classes)`` and int labels ``(N,)``."""
         count = len(self.classes)
         assert logits.shape == (len(labels), count), (logits.shape, len(labels), count)
+        # NaN would be the largest to argmax: such an answer counts as wrong.
         finite = np.isfinite(logits).all(axis=1)
         if not finite.all():
             lost = int(np.count_nonzero(~finite))
@@ -199,12 +205,14 @@ class Tally:
         np.add.at(self._confusion, (labels, predicted), 1)
         self._hits.append(predicted == labels)
         self._confidence.append(softmax(logits).max(axis=1))
+        # With five classes or fewer the five likeliest are all of them.
         if count > 5:
+            # Partition, not sort: their order does not matter.
             five = np.argpartition(-logits, 4, axis=1)[:, :5]
             self._in_five += int((five == labels[:, None]).any(axis=1).sum())
 
     def report(self) -> ClassReport:
-        """Of everything added; at least one sample."""
+        """Return the report of everything added; at least one sample."""
         hits, confidence = np.concatenate(self._hits), np.concatenate(self._confidence)
         bins = confidence_bins(confidence, hits)
         return ClassReport(
@@ -226,6 +234,7 @@ class Tally:
         """Tell whether the outputs of several samples differ by less than rounding does."""
         if count < 2:
             return False
+        # Float32 rounds: equal outputs may differ in the last digit.
         spread = np.max(self._most - self._least)
         return bool(spread <= _ROUNDING * max(1.0, float(np.max(np.abs(self._most)))))
 
@@ -240,7 +249,8 @@ def classification_report(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis, float64."""
+    """Return probabilities along the last axis, float64."""
+    # Less the largest, or exp overflows; in double, as shares are compared with 1.
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 

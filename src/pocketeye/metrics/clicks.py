@@ -1,4 +1,4 @@
-"""Where a person would click to correct a mask: in the middle of the largest mistake."""
+"""Find where a person would click to correct a mask: in the middle of the largest mistake."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 
 class ErrorClick(NamedTuple):
-    """``x``, ``y``: a pixel's numbers. ``label``: 1 on the object (missing), 0 beside it (too much)."""
+    """Hold a pixel's ``x`` and ``y``. ``label``: 1 on the object (missing), 0 beside it (too much)."""
 
     x: int
     y: int
@@ -17,7 +17,7 @@ class ErrorClick(NamedTuple):
 
 
 def error_click(mask: np.ndarray, truth: np.ndarray) -> ErrorClick | None:
-    """The click that corrects the largest wrong region; None where nothing is wrong.
+    """Return the click that corrects the largest wrong region; None where nothing is wrong.
 
     Regions are connected over eight neighbours, missing and superfluous ones apart. Of the largest
     the pixel is taken that is furthest from its border, the border of the image included. Among
@@ -33,6 +33,7 @@ def error_click(mask: np.ndarray, truth: np.ndarray) -> ErrorClick | None:
         region, area = _largest(wrong)
         if area > most:
             best, most, label = region, area, kind
+    # Larger, not as large: missing comes first among equals.
     if best is None:
         return None
     y, x = interior_point(best)
@@ -40,19 +41,23 @@ def error_click(mask: np.ndarray, truth: np.ndarray) -> ErrorClick | None:
 
 
 def interior_point(region: np.ndarray) -> tuple[int, int]:
-    """(y, x) of the pixel of a bool ``(height, width)`` that is furthest from its border."""
+    """Return (y, x) of the pixel of a bool ``(height, width)`` that is furthest from its border."""
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     assert len(rows), "an empty region has no interior"
+    # Only the region's box: the distance transform of a whole image is slow.
     inside = region[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # Padded: the border of the image is a border of the region too.
     distance = ndimage.distance_transform_edt(np.pad(inside, 1))
     y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    # Less the padding.
     return int(rows[0] + y - 1), int(columns[0] + x - 1)
 
 
 def _largest(wrong: np.ndarray) -> tuple[np.ndarray, int]:
+    # Eight neighbours: regions that touch at a corner are one to a person.
     labels, count = ndimage.label(wrong, np.ones((3, 3), bool))
     if not count:
         return wrong, 0
-    areas = np.bincount(labels.ravel())[1:]
+    areas = np.bincount(labels.ravel())[1:]  # the first count is that of the background
     largest = int(areas.argmax())
     return labels == largest + 1, int(areas[largest])

@@ -26,6 +26,7 @@ from pocketeye.results.masks import Masks
 
 Kind = Literal["box", "mask"]
 ImageId = int | str
+# Rounded: 0.5 + 0.05 * 3 is not 0.65 to a computer, and overlaps are looked up.
 IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
 SIZES = ("small", "medium", "large")
@@ -35,7 +36,7 @@ MOST_FOUND = (1, 10, 100)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ApReport:
-    """Of boxes or of masks; shares are 0 to 1, and nan where there is no such object.
+    """Hold COCO's numbers of boxes or of masks; shares are 0 to 1, and nan where nothing is true.
 
     Attributes:
         kind: which of the two.
@@ -52,7 +53,7 @@ class ApReport:
     recall: np.ndarray
 
     def ap(self, label: int, iou: float | None = None) -> float:
-        """Of one class, at one overlap or over all of them."""
+        """Return the AP of one class, at one overlap or over all of them."""
         chosen = self.precision if iou is None else self.precision[[IOUS.index(iou)]]
         return float(chosen[:, :, label].mean())  # nan throughout, or nowhere
 
@@ -62,7 +63,7 @@ class ApReport:
 
 
 class CocoAP:
-    """Takes the truth and what was found image by image, in any order.
+    """Take the truth and what was found image by image, in any order.
 
     An image of which nothing was said counts as one in which nothing was found.
 
@@ -87,7 +88,10 @@ class CocoAP:
         areas: Any = None,
         masks: Masks | None = None,
     ) -> None:
-        """What is annotated in an image: boxes ``(N, 4)`` x0, y0, x1, y1; see :class:`TrueObjects`."""
+        """Add what is annotated in an image: boxes ``(N, 4)`` x0, y0, x1, y1.
+
+        See :class:`TrueObjects` for the rest.
+        """
         made = true_objects(
             boxes, labels, crowd=crowd, difficult=difficult, areas=areas, masks=masks
         )
@@ -102,7 +106,7 @@ class CocoAP:
         scores: Any,
         masks: Masks | np.ndarray | None = None,
     ) -> None:
-        """What was found in an image: boxes ``(N, 4)`` x0, y0, x1, y1, labels and scores ``(N,)``."""
+        """Add what was found in an image: boxes ``(N, 4)`` x0, y0, x1, y1, with labels and scores."""
         made = found_objects(boxes, labels, scores, masks)
         assert not self.masks or masks is not None or not len(made), "masks are judged: give them"
         self.found[image_id] = made
@@ -113,7 +117,7 @@ class CocoAP:
         self.found.update(other.found)
 
     def compute(self) -> dict[str, float]:
-        """``box_ap``, ``box_ap50`` …, and ``mask_ap`` …; nan where no object of that size is true."""
+        """Return ``box_ap``, ``box_ap50`` …, ``mask_ap`` …; nan where no object of that size is true."""
         return {
             f"{report.kind}_{name}": value
             for report in self.reports()
@@ -121,7 +125,7 @@ class CocoAP:
         }
 
     def reports(self) -> tuple[ApReport, ...]:
-        """Of boxes, and of masks where they are judged."""
+        """Return the numbers of boxes, and of masks where they are judged."""
         kinds: tuple[Kind, ...] = ("box", "mask") if self.masks else ("box",)
         assert set(self.found) <= set(self.truths), "found in images without truth"
         return tuple(coco_ap(self.truths, self.found, self.classes, kind) for kind in kinds)
@@ -138,6 +142,7 @@ def coco_ap(
     precision, recall = _counted(true, guessed, kind)
     counts = np.zeros(len(classes), np.int64)
     for objects in truths.values():
+        # Crowds are not objects that could be found.
         counts += np.bincount(objects.labels[~objects.crowd], minlength=len(classes))
     return ApReport(
         kind=kind,
@@ -149,7 +154,7 @@ def coco_ap(
 
 
 def _values(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-    """pycocotools' twelve: precision ``(T, R, K, A, M)``, recall ``(T, K, A, M)``."""
+    """Return pycocotools' twelve: precision ``(T, R, K, A, M)``, recall ``(T, K, A, M)``."""
     values = {
         "ap": precision[:, :, :, 0, -1],
         "ap50": precision[IOUS.index(0.5), :, :, 0, -1],
@@ -162,6 +167,7 @@ def _values(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
 
 
 def _mean(values: np.ndarray) -> float:
+    # Classes without truth are nan: they are left out, as pycocotools does.
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
 
@@ -176,6 +182,7 @@ def _datasets(
 
     Images are counted in the order of their ids, which decides between equal scores.
     """
+    # Numbers before texts: the two cannot be compared.
     order = sorted(truths, key=lambda name: (isinstance(name, str), name))
     images = [_image(number, truths[name]) for number, name in enumerate(order, 1)]
     head = {"images": images, "categories": [{"id": label} for label in range(num_classes)]}
@@ -195,12 +202,13 @@ def _image(number: int, objects: TrueObjects) -> dict[str, Any]:
 
 
 def _append(
-    annotations: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],  # boxes need no size
     image: int,
     objects: TrueObjects | FoundObjects,
     own: dict[str, np.ndarray],
     kind: Kind,
 ) -> None:
+    # COCO writes corner and size.
     sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
     columns = {
         "bbox": np.concatenate([objects.boxes[:, :2], sides], axis=1),
@@ -210,6 +218,7 @@ def _append(
         **own,
     }
     if kind == "mask" and objects.masks is not None:
+        # COCO's areas of masks are in pixels of the mask; the truth brings its own.
         columns = {"area": objects.masks.areas, **{k: v for k, v in columns.items() if k != "area"},
                    **own}  # fmt: skip
     lists = {name: column.tolist() for name, column in columns.items()}
@@ -236,6 +245,7 @@ def _counted(
     judge.evaluate()
     judge.accumulate()
     precision, recall = (np.array(judge.eval[name]) for name in ("precision", "recall"))
+    # pycocotools writes -1 for what does not exist; a mean over it would be wrong.
     return np.where(precision < 0, np.nan, precision), np.where(recall < 0, np.nan, recall)
 
 

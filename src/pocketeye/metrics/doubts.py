@@ -79,10 +79,12 @@ def one_answer(
 ) -> Iterator[Doubt]:
     """Doubt of a network that says one class whatever it sees, where several are true."""
     total = int(said.sum())
+    # One sample, or one true class: to say one class may well be right.
     if not total or np.count_nonzero(true) < 2 or total < 2:
         return
     best = int(said.argmax())
     share, truly = said[best] / total, true[best] / max(true.sum(), 1)
+    # Where nine in ten are of it, saying it nearly always is no sign of failure.
     if share == 1 or (share >= _SAME_ANSWER and truly < 0.9):
         yield Doubt(
             what="one class is said of everything",
@@ -96,6 +98,7 @@ def never_said(
     true: np.ndarray, said: np.ndarray, names: Sequence[str], unit: str
 ) -> Iterator[Doubt]:
     """Doubt of a network that says less than half of the classes which are there."""
+    # A class of few samples may be missed by bad luck.
     there = true >= _FEW
     never = there & (said == 0)
     if there.sum() > 2 and never.sum() > there.sum() / 2:
@@ -144,6 +147,7 @@ def _of_pixels(report: SemanticReport) -> Iterator[Doubt]:
             seen=f"{len(absent)} of {len(names)} have no pixel in this set: {named_few(absent)}",
             remedy="a mean IoU of another set has other classes in it: compare class by class",
         )
+    # Both doubts have the same cause: the first one says enough.
     alike = list(one_answer(true, said, names, "pixels"))
     yield from alike or never_said(true, said, names, "pixels")
     chance = Chance.of(true, names)
@@ -194,6 +198,7 @@ def _of_objects(
             seen=f"{len(absent)} of {len(classes)} have no object in this set: {named_few(absent)}",
             remedy="an AP of another set has other classes in it: compare class by class",
         )
+    # Two images may be alike; three with the same boxes are not by chance.
     if len(found) > 2 and _alike(list(found.values())):
         yield Doubt(
             what="the network does not look at the images",
@@ -223,6 +228,7 @@ def _of_answers(probabilities: np.ndarray, num_classes: int) -> Iterator[Doubt]:
     lost = int(np.count_nonzero(~np.isfinite(probabilities).all(axis=1)))
     if lost:
         yield undefined(lost, count, "images")
+    # All shares equal would be 1 / classes: at most half as much again is a guess.
     elif num_classes > 1 and probabilities[:, 0].max() < _FLAT / num_classes:
         yield Doubt(
             what="the network is sure of nothing",
@@ -230,7 +236,7 @@ def _of_answers(probabilities: np.ndarray, num_classes: int) -> Iterator[Doubt]:
             f"guessing among {num_classes} classes {100 / num_classes:.1f} %",
             remedy="it has hardly learnt: train it longer, or take trained weights",
         )
-    elif count > 2 and np.ptp(probabilities, axis=0).max() < _ALIKE:
+    elif count > 2 and np.ptp(probabilities, axis=0).max() < _ALIKE:  # of three or more images
         yield Doubt(
             what="the network does not look at the images",
             seen=f"its probabilities are the same for all {count} of them",
@@ -265,6 +271,7 @@ def doubts_of_value(value: float, what: str) -> tuple[Doubt, ...]:
 def _counts(objects: object, num_classes: int) -> np.ndarray:
     counts = np.zeros(num_classes, np.int64)
     for each in objects:  # type: ignore[attr-defined]
+        # Crowds are no objects to be found.
         labels = each.labels[~each.crowd] if isinstance(each, TrueObjects) else each.labels
         counts += np.bincount(labels, minlength=num_classes)
     return counts

@@ -1,4 +1,4 @@
-"""Which found object is which true one: for F1, the confusion of classes and an image's mistakes."""
+"""Match found objects with true ones: for F1, the confusion of classes and an image's mistakes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from pocketeye.metrics.objects import NOTHING, FoundObjects, TrueObjects
 from pocketeye.results.masks import Masks
 
-IOU = 0.5
+IOU = 0.5  # the overlap from which on COCO and VOC call a box right at the earliest
 BACKGROUND = "background"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class Matching:
-    """One image.
+    """Hold the matches of one image.
 
     Attributes:
         hits: int64 ``(N,)``: the true object of its class that each found one takes, or -1.
@@ -32,7 +32,7 @@ class Matching:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mistakes:
-    """One image: objects ``right``, of a ``wrong`` class, ``missed``, and found where none is."""
+    """Count, in an image, objects ``right``, of a ``wrong`` class, ``missed``, and found in excess."""
 
     right: int
     wrong: int
@@ -78,6 +78,7 @@ def match_report(
     confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     images = {}
     for name, truth in truths.items():
+        # Matched anew: without the unsure ones, a sure one may take another object.
         sure = found.get(name, NOTHING).above(score)
         cells = _cells(truth, sure, match(truth, sure), num_classes)
         confusion += cells
@@ -95,12 +96,14 @@ def match_report(
 
 
 def match(truth: TrueObjects, found: FoundObjects, iou: float = IOU) -> Matching:
-    """By falling score each found object takes the free true one of its class it overlaps most."""
+    """Give each found object, by falling score, the free true one of its class it overlaps most."""
     table = overlaps(truth, found)
     hits, confused = (np.full(len(found), -1, np.int64) for _ in range(2))
     same = found.labels[:, None] == truth.labels[None]
+    # Nobody can find a crowd: it is never taken.
     free = ~truth.crowd
     for index in np.argsort(-found.scores, kind="stable"):
+        # -1: never enough, whatever the overlap.
         offered = np.where(free & same[index], table[index], -1.0)
         if len(offered) and offered.max() >= iou:
             hits[index] = offered.argmax()
@@ -116,8 +119,9 @@ def match(truth: TrueObjects, found: FoundObjects, iou: float = IOU) -> Matching
 
 
 def overlaps(truth: TrueObjects, found: FoundObjects) -> np.ndarray:
-    """float64 ``(found, true)``: IoU; of a crowd, how much of the found object lies in it."""
+    """Return float64 ``(found, true)``: IoU; of a crowd, how much of the found object lies in it."""
     if truth.masks is not None and found.masks is not None:
+        # Masks tell more than boxes: two thin objects that cross share a box.
         both = _shared_pixels(found.masks, truth.masks)
         mine, theirs = found.masks.areas.astype(float), truth.masks.areas.astype(float)
     else:
@@ -128,7 +132,9 @@ def overlaps(truth: TrueObjects, found: FoundObjects) -> np.ndarray:
             (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(axis=1) for objects in (found, truth)
         )
     union = mine[:, None] + theirs[None] - both
+    # COCO: of a crowd the part inside counts, as it is many objects.
     whole = np.where(truth.crowd[None], mine[:, None], union)
+    # An empty box overlaps nothing, and must not divide by nothing.
     return both / np.maximum(whole, 1e-9)
 
 
@@ -142,10 +148,11 @@ def _best_score(
     matched: Mapping[int | str, Matching],
     total: int,
 ) -> float:
-    """The score down to which F1 is highest; the highest such score."""
+    """Return the score down to which F1 is highest; the highest such score."""
     counted = [~matching.ignored for matching in matched.values()]
     guesses = [found.get(name, NOTHING).scores for name in matched]
     hits = [matching.hits >= 0 for matching in matched.values()]
+    # The empty array keeps the type where there are no images.
     keep = np.concatenate([*counted, np.zeros(0, bool)])
     scores = np.concatenate([*guesses, np.zeros(0)])[keep]
     right = np.concatenate([*hits, np.zeros(0, bool)])[keep]
@@ -153,6 +160,7 @@ def _best_score(
         return 0.0
     order = np.argsort(-scores, kind="stable")
     scores, f1 = scores[order], 2 * np.cumsum(right[order]) / (np.arange(1, len(order) + 1) + total)
+    # Only after the last of equal scores: no threshold lies between them.
     last = np.append(scores[1:] != scores[:-1], True)  # equal scores come in together
     return float(scores[np.where(last, f1, -1).argmax()])
 
@@ -165,6 +173,7 @@ def _cells(
     kept = ~matching.ignored
     true = np.full(len(found), num_classes)
     true[partner >= 0] = truth.labels[partner[partner >= 0]]
+    # Ignored objects lie in crowds: they are neither right nor wrong.
     np.add.at(cells, (true[kept], found.labels[kept]), 1)
     missed = ~truth.crowd
     missed[partner[partner >= 0]] = False
@@ -183,5 +192,5 @@ def _mistakes(cells: np.ndarray) -> Mistakes:
 
 
 def with_background(classes: Sequence[str]) -> tuple[str, ...]:
-    """Names of the rows and columns of a :class:`MatchReport`'s confusion."""
+    """Return names of the rows and columns of a :class:`MatchReport`'s confusion."""
     return (*classes, BACKGROUND)

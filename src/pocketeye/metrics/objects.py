@@ -1,4 +1,4 @@
-"""Objects of one image, true or found, as the metrics of detectors take them."""
+"""Hold objects of one image, true or found, as the metrics of detectors take them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.results.masks import Masks
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class TrueObjects:
-    """What is annotated.
+    """Hold what is annotated.
 
     Attributes:
         boxes: float64 ``(N, 4)`` x0, y0, x1, y1 in pixels.
@@ -36,7 +36,7 @@ class TrueObjects:
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class FoundObjects:
-    """What a network says: ``boxes``, ``labels`` and ``masks`` as in :class:`TrueObjects`.
+    """Hold what a network says: ``boxes``, ``labels`` and ``masks`` as in :class:`TrueObjects`.
 
     Attributes:
         scores: float64 ``(N,)``; the higher, the surer.
@@ -51,7 +51,7 @@ class FoundObjects:
         return len(self.labels)
 
     def above(self, score: float) -> FoundObjects:
-        """Those of at least this score."""
+        """Return the objects of at least this score."""
         keep = np.flatnonzero(self.scores >= score)
         masks = self.masks
         if masks is not None:
@@ -73,7 +73,8 @@ def true_objects(
     areas: Any = None,
     masks: Masks | None = None,
 ) -> TrueObjects:
-    """From anything numpy reads; nothing is crowd or difficult, areas are of the boxes, if not given."""
+    """Make them of what numpy reads; by default no crowd, none difficult, areas of the boxes."""
+    # Also of nothing: an empty list has no columns of its own.
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     count = len(corners)
     sides = corners[:, 2:] - corners[:, :2]
@@ -95,7 +96,7 @@ def true_objects(
 def found_objects(
     boxes: Any, labels: Any, scores: Any, masks: Masks | np.ndarray | None = None
 ) -> FoundObjects:
-    """From anything numpy reads; masks also as bool ``(N, height, width)``."""
+    """Make them of anything numpy reads; masks also as bool ``(N, height, width)``."""
     made = FoundObjects(
         boxes=np.asarray(boxes, np.float64).reshape(-1, 4),
         labels=np.asarray(labels, np.int64).reshape(-1),

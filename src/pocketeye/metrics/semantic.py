@@ -12,12 +12,12 @@ from torch import Tensor
 
 from pocketeye.metrics.chance import Chance
 
-IGNORE = 255
+IGNORE = 255  # as in Cityscapes and torchvision: no class
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassIou:
-    """One class; ``iou`` and ``accuracy`` (the share of its pixels that were found) are 0 to 1.
+    """Hold one class; ``iou`` and ``accuracy`` (the share of its pixels that were found) are 0 to 1.
 
     None where no pixel is of it: ``iou`` in truth and prediction, ``accuracy`` in truth.
     """
@@ -30,7 +30,7 @@ class ClassIou:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticReport:
-    """Shares are 0 to 1.
+    """Hold IoU and accuracy of a segmenter; shares are 0 to 1.
 
     Attributes:
         miou: mean over the classes that occur in truth or prediction.
@@ -48,17 +48,17 @@ class SemanticReport:
 
     @property
     def num_present(self) -> int:
-        """Classes that ``miou`` is the mean of."""
+        """Return the number of classes that ``miou`` is the mean of."""
         return sum(row.iou is not None for row in self.rows)
 
     @property
     def chance(self) -> Chance | None:
-        """What a network reaches on these pixels that has learnt nothing; None without any."""
+        """Return what a network reaches on these pixels that has learnt nothing; None without any."""
         return Chance.of(self.confusion.sum(axis=1), [row.name for row in self.rows])
 
 
 class MeanIoU:
-    """Counts pixels map by map; what is true but ignored counts for nothing.
+    """Count pixels map by map; what is true but ignored counts for nothing.
 
     Args:
         classes: names, in the order of the labels.
@@ -84,6 +84,7 @@ class MeanIoU:
         assert guess.shape == truth.shape, (guess.shape, truth.shape)
         count = len(self.classes)
         kept = truth[truth != self.ignore_index]
+        # A label beyond the classes would be counted in the wrong cell.
         for labels in (guess, kept):
             assert not labels.numel() or 0 <= labels.min() <= labels.max() < count, "no such label"
         counts = np.asarray(
@@ -99,13 +100,14 @@ class MeanIoU:
         self.confusion += confusion
 
     def compute(self) -> dict[str, float]:
-        """``miou``, ``macc`` and ``pixel_accuracy``, 0 to 1; nan before the first pixel."""
+        """Return ``miou``, ``macc`` and ``pixel_accuracy``, 0 to 1; nan before the first pixel."""
         report = self.report()
         return {"miou": report.miou, "macc": report.macc, "pixel_accuracy": report.accuracy}
 
     def report(self) -> SemanticReport:
-        """Of everything counted."""
+        """Return the report of everything counted."""
         hits = np.diag(self.confusion)
+        # Rows are the truth, columns the prediction.
         true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         iou, accuracy = _share(hits, true + predicted - hits), _share(hits, true)
         return SemanticReport(
@@ -131,12 +133,12 @@ def mean_iou_of(confusion: np.ndarray) -> float:
 
 
 def pixel_totals(confusion: np.ndarray) -> np.ndarray:
-    """``(3, classes)`` of ``(true, predicted)``: pixels that are right, of that class, said to be."""
+    """Return ``(3, classes)``: pixels that are right, of that class, said to be of it."""
     return np.stack([np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)])
 
 
 def mean_iou_of_totals(totals: np.ndarray) -> float:
-    """The same from :func:`pixel_totals`, or from sums of them over images."""
+    """Compute the mean IoU from :func:`pixel_totals`, or from sums of them over images."""
     hits, true, predicted = totals
     return _mean(_share(hits, true + predicted - hits))
 
@@ -147,6 +149,7 @@ def _share(part: Any, whole: Any) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
+    # Classes that occur nowhere have no IoU; the mean is over the others.
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 

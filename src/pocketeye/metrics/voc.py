@@ -21,7 +21,7 @@ IOU = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VocReport:
-    """Shares are 0 to 1, nan for a class without objects; means are over the other classes.
+    """Hold VOC's numbers: 0 to 1, nan for a class without objects; means are over the other classes.
 
     Attributes:
         ap_2007: float64 ``(K,)``, eleven points.
@@ -48,11 +48,13 @@ def voc_ap(
     """See the top of this file. Crowds, which VOC does not know, are taken as difficult."""
     marks = [_image(truth, found.get(name, NOTHING)) for name, truth in truths.items()]
     scores, labels, right, counted = (
+        # An empty array of each kind: sets without a found box keep their types.
         np.concatenate([*column, np.zeros(0, kind)])
         for column, kind in zip(zip(*marks, strict=True), (float, int, bool, bool), strict=True)
     )
     totals = np.zeros(num_classes, np.int64)
     for truth in truths.values():
+        # Difficult objects may be found or not: neither counts.
         easy = truth.labels[~(truth.difficult | truth.crowd)]
         totals += np.bincount(easy, minlength=num_classes)
     both = np.full((2, num_classes), np.nan)
@@ -66,7 +68,8 @@ def voc_ap(
 def _image(
     truth: TrueObjects, found: FoundObjects
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, labels, and whether each found box is right and counts at all."""
+    """Return scores, labels, and whether each found box is right and counts at all."""
+    # Without masks: VOC judges boxes.
     boxes = FoundObjects(boxes=found.boxes, labels=found.labels, scores=found.scores)
     table = overlaps(_without_crowds(truth), boxes)
     table = np.where(found.labels[:, None] == truth.labels[None], table, -1.0)
@@ -78,13 +81,14 @@ def _image(
             continue
         best = int(table[index].argmax())
         counted[index] = not lenient[best]
+        # A second box on an object is a mistake, as in VOC's code.
         right[index] = counted[index] and not taken[best]
         taken[best] = True
     return found.scores, found.labels, right, counted
 
 
 def _without_crowds(truth: TrueObjects) -> TrueObjects:
-    """The same boxes, their overlaps plain IoU."""
+    """Return the same boxes, their overlaps plain IoU."""
     return TrueObjects(
         boxes=truth.boxes,
         labels=truth.labels,

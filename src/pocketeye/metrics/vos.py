@@ -20,7 +20,7 @@ TOLERANCE = 0.008
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
-    """Of the values of one object in the frames of a clip.
+    """Summarise the values of one object in the frames of a clip.
 
     Attributes:
         mean: of all frames.
@@ -34,14 +34,15 @@ class Statistics:
 
 
 def region_similarity(mask: np.ndarray, truth: np.ndarray) -> float:
-    """J: intersection over union of two bool ``(height, width)``; 1 where both are empty."""
+    """Compute J, intersection over union of two bool ``(height, width)``; 1 where both are empty."""
     _check(mask, truth)
+    # Nothing to find and nothing found is right.
     union = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
 def boundary_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE) -> float:
-    """F: harmonic mean of precision and recall of the boundary of a mask.
+    """Compute F, the harmonic mean of precision and recall of the boundary of a mask.
 
     A pixel of one boundary is right where the other boundary is within a disk of ``tolerance`` times
     the diagonal of the image, rounded up to pixels. Two boundaries that are empty agree (1), one
@@ -55,7 +56,7 @@ def boundary_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TO
     _check(mask, truth)
     radius = math.ceil(tolerance * math.hypot(*mask.shape))
     found, true = np.argwhere(boundary(mask)), np.argwhere(boundary(truth))
-    if not len(found) or not len(true):
+    if not len(found) or not len(true):  # one empty boundary alone is wrong
         return float(len(found) == len(true))
     precision, recall = _share_near(found, true, radius), _share_near(true, found, radius)
     total = precision + recall
@@ -63,7 +64,7 @@ def boundary_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TO
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """Bool ``(height, width)``: pixels that differ from the one to the right, below, or both."""
+    """Return bool ``(height, width)``: pixels that differ from the one to the right, below, or both."""
     line = np.zeros(mask.shape, bool)
     line[:, :-1] |= mask[:, :-1] ^ mask[:, 1:]
     line[:-1] |= mask[:-1] ^ mask[1:]
@@ -72,11 +73,12 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def statistics(values: Sequence[float]) -> Statistics:
-    """Mean, recall and decay of the values of all frames, in order; at least one.
+    """Compute mean, recall and decay of the values of all frames, in order; at least one.
 
     The quarters are the benchmark's: neighbours share the frame between them.
     """
     scores = np.asarray(values, np.float64)
+    # The 1e-10 is the benchmark's: with it halves are rounded up.
     edges = np.round(np.linspace(1, len(scores), 5) + 1e-10).astype(int) - 1
     first, last = scores[edges[0] : edges[1] + 1], scores[edges[3] : edges[4] + 1]
     return Statistics(
@@ -88,7 +90,7 @@ def statistics(values: Sequence[float]) -> Statistics:
 
 def _share_near(points: np.ndarray, others: np.ndarray, radius: int) -> float:
     """Share of ``(N, 2)`` points that have one of the others within ``radius``."""
-    # what dilating by a disk decides, point by point
+    # What dilating by a disk decides, point by point; points beyond it need no exact distance.
     distance, _ = cKDTree(others).query(points, distance_upper_bound=radius + 0.5)
     return float(np.mean(distance <= radius))
 

@@ -197,13 +197,13 @@ def read_cards(text: str, where: str) -> list[Card]:
         # No metrics is an empty list: nobody published any. Costs there must be, as all can be counted.
         for key, kind, least in (("costs", Cost, 1), ("metrics", Metric, 0)):
             merged[key] = tuple(
-                _made(kind, _named(_mapping(item, spot), named, used, spot), spot)
+                _build(kind, _with_texts(_mapping(item, spot), named, used, spot), spot)
                 for spot, item in _numbered(merged.get(key), f"{place}: {key}", least)
             )
         if "paper" in merged:
             spot = f"{place}: paper"
-            merged["paper"] = _made(Paper, _mapping(merged["paper"], spot), spot)
-        card = _made(Card, merged, place)
+            merged["paper"] = _build(Paper, _mapping(merged["paper"], spot), spot)
+        card = _build(Card, merged, place)
         _check(card, place)
         found.append(card)
     # A source or note that no row names is one that somebody forgot to cite.
@@ -213,7 +213,7 @@ def read_cards(text: str, where: str) -> list[Card]:
     return found
 
 
-def _named(
+def _with_texts(
     item: dict[str, Any], named: Mapping[str, Mapping[str, str]], used: set[str], where: str
 ) -> dict[str, Any]:
     """Return the row with the texts of its source and notes for their names."""
@@ -232,7 +232,7 @@ def _named(
     return item
 
 
-def _made(kind: Any, data: Mapping[str, Any], where: str) -> Any:
+def _build(kind: Any, data: Mapping[str, Any], where: str) -> Any:
     """Make ``kind(**data)``, checked against its fields."""
     known: dict[str, Field[Any]] = {f.name: f for f in fields(kind)}
     unknown = [key for key in data if key not in known]

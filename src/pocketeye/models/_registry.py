@@ -91,6 +91,7 @@ def checkpoint_filter(
 def filter_of(network: nn.Module) -> CheckpointFilter | None:
     """Return how checkpoints of a network's family are read; None where nothing is registered."""
     load_families()
+    # The first that fits: classes of two families are never derived from one another.
     return next((known for known in _filters if isinstance(network, known.kinds)), None)
 
 

@@ -162,7 +162,7 @@ def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
     # The disk first: whoever has a folder "fbnet_c" with a network in it means that one.
     found = network_at(Path(model)) or _by_name(str(model))
     if found is None:
-        raise _mistake(str(model), Path(model), others)
+        raise _unknown_network(str(model), Path(model), others)
     return found
 
 
@@ -292,7 +292,7 @@ def _has_cfg(name: str) -> bool:
         return False
 
 
-def _mistake(text: str, path: Path, others: Collection[str]) -> InvalidValue | MissingFile:
+def _unknown_network(text: str, path: Path, others: Collection[str]) -> InvalidValue | MissingFile:
     """Write the sentence on what is no network."""
     if not can_exist(path):
         return MissingFile(f"no network at {text[:60]}…: a name of {len(text)} characters is none")

@@ -13,6 +13,7 @@ from pocketeye.errors import InvalidValue
 Size = int | tuple[int, int]
 MOST_PIXELS = 65536
 """A longer side is no size, but would be taken for an order to fill the memory."""
+# Width before height in texts, height before width in values: the habit of each.
 _TEXT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?", re.ASCII)
 
 

@@ -126,6 +126,7 @@ class SearchSpace:
         # The layers are laid out one by one: a forged depth must not fill the memory.
         if sum(stage.depth for stage in self.stages) > MOST_LAYERS:
             raise InvalidValue(f"space {self.name!r} has more than {MOST_LAYERS} layers")
+        # The size of each map is fixed here: a latency belongs to a block at a size.
         size, in_chs = reduced(self.input_size, self.stem_stride), self.stem_chs
         positions = []
         for number, stage in enumerate(self.stages, 1):

@@ -21,11 +21,13 @@ def numbered(count: int) -> tuple[str, ...]:
     return tuple(str(index) for index in range(count))
 
 
+# The tables of timm have 1000 rows: they are read once.
 @lru_cache(maxsize=1)
 def imagenet_classes() -> tuple[str, ...]:
     """Return the 1000 classes of ImageNet-1k in words; the two cranes carry their WordNet id."""
     info = ImageNetInfo()
     words, ids = info.label_descriptions(), info.label_names()
+    # Two classes are called crane: without an id one name would stand for both.
     times = Counter(words)
     return tuple(
         word if times[word] == 1 else f"{word} ({wnid})"
@@ -46,10 +48,12 @@ def _imagenet_places() -> dict[str, int]:
     times = Counter(word for word, _ in set(synonyms))
     # first words are what data sets use, even where another class has it as a synonym
     firsts = Counter(words.partition(",")[0].strip().lower() for words in info.label_descriptions())
+    # A synonym of two classes says nothing: it is left out rather than guessed.
     places.update((word, index) for word, index in synonyms if times[word] == 1)
     for index, words in enumerate(info.label_descriptions()):
         first = words.partition(",")[0].strip().lower()
         if firsts[first] == 1:
+            # Exact names last, and ids after them: they win over synonyms.
             places[first] = index
     places.update((name.lower(), index) for index, name in enumerate(imagenet_classes()))
     places.update((wnid, index) for index, wnid in enumerate(info.label_names()))
@@ -72,6 +76,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     lines = read_text(path).splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
+        # Names are how classes are matched: twice the same could not be told apart.
         raise InvalidValue(f"{path} names no classes: one name a line is expected")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise InvalidValue(f"{path} names a class twice: {twice[0]}")
@@ -88,8 +93,10 @@ def match_classes(data: Sequence[str], network: Sequence[str], source: str) -> n
         InvalidValue: a class the network does not know.
     """
     places = {name: index for index, name in enumerate(network)}
+    # Names first: a set of the network's own classes needs no guessing.
     if all(name in places for name in data):
         return np.asarray([places[name] for name in data], np.int64)
+    # Numbers mean the same only where there are as many.
     if tuple(data) == numbered(len(network)):
         return np.arange(len(network))
     known = _imagenet_places()
@@ -102,6 +109,7 @@ def match_classes(data: Sequence[str], network: Sequence[str], source: str) -> n
             f"{source} has {len(foreign)} classes the network was not trained on ({shown}); "
             f"it knows {len(network)}: {', '.join(network[:3])} …"
         )
+    # Labels would be judged as mistakes whichever of the two is said.
     if len(set(found)) < len(found):
         raise InvalidValue(f"two classes of {source} are one class of the network")
     return np.asarray(found, np.int64)

@@ -1,4 +1,4 @@
-"""Images with what a network sees in them, on one sheet."""
+"""Draw images with what a network sees in them on one sheet."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pocketeye.results.result import save_image
 
 CELL = 192
 """Side of the square each image is fitted into."""
-MOST_IMAGES = 120
-_MOST_ROWS = 5
+MOST_IMAGES = 120  # so that the sheet can still be looked at
+_MOST_ROWS = 5  # of the likeliest classes; the rest says little
 _MARGIN, _HEAD, _TITLE, _LINE = 14, 42, 18, 19
 _INK, _FAINT, _BAR, _PAPER = "#1c1c1c", "#6b6b6b", "#c9daee", "#ffffff"
 
@@ -66,8 +66,10 @@ def _draw_cell(
 ) -> None:  # fmt: skip
     assert row.thumbnail is not None
     draw.text((left, top), _fit(name, _font(11), CELL), _FAINT, _font(11))
+    # The name above, the image in the middle, the classes below.
     top += _TITLE
     draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), "#f1f1f1")
+    # Centred: images have all shapes.
     x = left + (CELL - row.thumbnail.width) // 2
     y = top + (CELL - row.thumbnail.height) // 2
     sheet.paste(row.thumbnail.convert("RGB"), (x, y))
@@ -79,6 +81,7 @@ def _draw_cell(
         line = top + place * _LINE
         draw.rectangle((left, line, left + CELL - 1, line + _LINE - 3), "#f4f4f4")
         if bar := round(share * CELL):
+            # Pillow draws a rectangle of width 0 as one of 1.
             draw.rectangle((left, line, left + bar - 1, line + _LINE - 3), _BAR)
         percent = f"{100 * share:.1f} %"
         wide = round(font.getlength(percent))
@@ -90,6 +93,7 @@ def _draw_cell(
 def _fit(text: str, font: Any, width: int) -> str:
     """Cut ``text`` to what fits into ``width`` pixels."""
     text = " ".join(text.split())
+    # By trying: letters differ in width.
     for most in range(len(text), 0, -1):
         candidate = short(text, most)
         if font.getlength(candidate) <= width:
@@ -98,6 +102,7 @@ def _fit(text: str, font: Any, width: int) -> str:
 
 
 def _font(size: int, *, bold: bool = False) -> Any:
+    # DejaVu comes with matplotlib: letters look alike on every machine.
     from matplotlib import get_data_path
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

@@ -20,7 +20,7 @@ from pocketeye.results import Masks, Result
 
 
 class DensePredictor(Protocol):
-    """A detector or segmenter ready for use: a run in torch, or an artefact in its runtime.
+    """Describe a detector or segmenter ready for use: a run in torch, or an artefact in its runtime.
 
     ``predict`` takes uint8 RGB ``(H, W, 3)`` and gives a :class:`Result` each, best object first,
     with boxes, scores, names in ``labels`` and the image itself, of ``instance`` with masks; of
@@ -29,7 +29,7 @@ class DensePredictor(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in titles."""
+        """Return what it is called in titles."""
 
     @property
     def description(self) -> DenseDescription:
@@ -39,7 +39,7 @@ class DensePredictor(Protocol):
 
 
 class TorchDensePredictor:
-    """A network on a device."""
+    """Predict with a network on a device."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class TorchDensePredictor:
         description: DenseDescription,
         device: torch.device | str = "cpu",
     ) -> None:
+        # In eval mode, or BN would learn from the images it is asked about.
         self.network = network.eval().to(device)
         self.description = description
         self.name = f"{description.network} ({description.backbone})"
@@ -55,10 +56,13 @@ class TorchDensePredictor:
     @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
         pixels = [
-            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1) for image in images
+            # A copy: arrays of images may be read-only, which torch warns of.
+            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)
+            for image in images
         ]
         network = self.network
         if isinstance(network, SemanticFPN):
+            # torchvision's detectors take values 0 to 1 and normalise themselves.
             return [label_map(network, x, self.description).cpu().numpy() for x in pixels]
         found = network([x / 255 for x in pixels])
         classes = self.description.classes
@@ -69,7 +73,7 @@ class TorchDensePredictor:
 
 
 class ArtifactDensePredictor:
-    """An artefact in its runtime; the shape of its input is fixed, images are fitted into it."""
+    """Predict with an artefact in its runtime; its input's shape is fixed, images are fitted into it."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self.executable = load_dense_artifact(folder, threads=threads)
@@ -81,6 +85,7 @@ class ArtifactDensePredictor:
         )
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Result] | list[np.ndarray]:
+        # One by one: the graph has a batch of 1.
         found = [self.executable(image) for image in images]
         maps = [each for each in found if isinstance(each, np.ndarray)]
         if self.description.task.labels_pixels:
@@ -105,6 +110,7 @@ def result_of(found: dict[str, np.ndarray], classes: Sequence[str], image: np.nd
     labels = found["labels"].astype(int).tolist()
     masks = None
     if "masks" in found:
+        # as torchvision's demos do
         masks = Masks.from_dense(found["masks"].reshape(-1, size[1], size[0]) > 0.5)
     return Result(
         size=size,

@@ -22,7 +22,7 @@ Found = Result | LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class DensePrediction:
-    """What was found in one image: ``rows`` of objects, or of classes with the share they cover."""
+    """Hold what was found in one image: ``rows`` of objects, or of classes with the share they cover."""
 
     name: str
     rows: tuple[dict[str, Any], ...]
@@ -46,10 +46,11 @@ def found_in(predictor: DensePredictor, image: np.ndarray, score_threshold: floa
 
 
 class ObjectRecords:
-    """Gathers what was found, as COCO's json and in short."""
+    """Gather what was found, as COCO's json and in short."""
 
     def __init__(self, description: DenseDescription) -> None:
         classes = description.classes
+        # Ids of the training's json, so that results fit it; else from 1, as COCO counts.
         ids = description.category_ids or tuple(range(1, len(classes) + 1))
         self.categories = dict(zip(classes, ids, strict=True))
         self.images: list[dict[str, Any]] = []
@@ -81,6 +82,7 @@ class ObjectRecords:
 def file_stems(images: Sequence[ImageInput]) -> list[str]:
     """Name the files to write after the images, with numbers where two would be the same."""
     stems = [file_stem(PurePath(image.name).stem) for image in images]
+    # Without regard to case: two such names are one file on macOS and Windows.
     if len({stem.casefold() for stem in stems}) == len(stems):
         return stems
     digits = max(4, len(str(len(stems))))

@@ -24,6 +24,7 @@ def save_predictions(predictions: list[Prediction], name: str, out: Path) -> lis
     make_folder(folder)
     digits = max(4, len(str(len(predictions))))
     with held(folder):
+        # Old predictions would stand among the new ones as if they were of this call.
         for old in folder.glob("[0-9]*-*.json"):
             old.unlink()
         for number, row in enumerate(predictions, 1):
@@ -43,6 +44,7 @@ def save_csv(predictions: list[Prediction], path: Path, name: str = "path") -> P
         name: of the first column: ``path``, or ``frame``.
     """
     make_folder(path.parent)
+    # Rows may differ in length: the longest gives the columns.
     count = max(len(row.classes) for row in predictions)
     header = [name]
     for place in range(1, count + 1):

@@ -1,4 +1,4 @@
-"""``model.json`` of a trained classifier: what one must know of it to use it elsewhere."""
+"""Describe a trained classifier in ``model.json``: what one must know of it to use it elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CropShare = Annotated[float, Range(0.01, 1.0)]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo(Description):
-    """Name, shape and preprocessing of a classifier.
+    """Hold name, shape and preprocessing of a classifier.
 
     Attributes:
         name: registered name, or the name of its architecture.

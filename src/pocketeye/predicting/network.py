@@ -21,7 +21,7 @@ from pocketeye.runs import BEST
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network in eval mode and what it expects of its images (``info``).
+    """Hold a network in eval mode and what it expects of its images (``info``).
 
     ``own_size`` is that of an architecture whose input is no square, as of a segmenter's backbone.
     """
@@ -39,9 +39,10 @@ class Network:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)``."""
+        """Return the shape of the input, ``(C, H, W)``."""
         return self.info.in_chans, *sides(self.own_size or self.input_size)
 
+    # Noise will do: time and shapes do not depend on what an image shows.
     def example(self) -> torch.Tensor:
         """Make one input of the right shape, ``(1, C, H, W)``, of seeded noise."""
         generator = torch.Generator().manual_seed(0)
@@ -74,6 +75,7 @@ def open_network(
     if input_size is not None and input_size < 1:
         raise InvalidValue(f"the input size must be at least 1 pixel, not {input_size}")
     named = resolve(model)
+    # The same network at every call, and nothing drawn from the user's generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = create_model(model, pretrained=pretrained)
@@ -88,6 +90,7 @@ def open_network(
         weights = named.folder / BEST
     else:
         if any_shape and input_size is None and isinstance(own, Architecture):
+            # The classifier's info knows squares only: the longer side stands for it.
             own_size = own.input_size
             input_size = max(sides(own_size))
         info = _usual(module, name, input_size)

@@ -20,7 +20,7 @@ from pocketeye.predicting.predictor import Predictor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The likeliest classes of one image, likeliest first; probabilities are 0 to 1.
+    """Hold the likeliest classes of one image, likeliest first; probabilities are 0 to 1.
 
     Attributes:
         name: the path or address as the user would write it.
@@ -70,6 +70,7 @@ def predict(
     predictions: list[Prediction] = []
     problems: list[str] = []
     with progress.task("predicting", len(images)) as bar:
+        # Batch by batch: thousands of images do not fit into memory at once.
         for start in range(0, len(images), batch_size):
             inputs: list[torch.Tensor] = []
             read: list[tuple[str, Image.Image | None]] = []
@@ -77,9 +78,11 @@ def predict(
                 try:
                     decoded = decode(image.read(), info.in_chans)
                 except UnreadableImage as error:
+                    # One bad file does not end the job; it is named at the end.
                     problems.append(f"{image.name}: {error}")
                 else:
                     inputs.append(transform(decoded))
+                    # Thumbnails of a whole collection would fill the memory.
                     kept = len(predictions) + len(read) < thumbnails
                     read.append((image.name, _small(decoded, thumbnail_size) if kept else None))
                 bar.advance()
@@ -96,6 +99,7 @@ def predict(
 
 def _small(image: Image.Image, size: int) -> Image.Image:
     """Shrink an image to at most ``size`` pixels; tiny ones are enlarged in whole steps."""
+    # Tiny images are often pixel graphics: whole steps keep their squares.
     if max(image.size) * 2 <= size:
         factor = size // max(image.size)
         wanted = image.width * factor, image.height * factor
@@ -113,6 +117,7 @@ def best_classes(
     thumbnail: Image.Image | None = None,
 ) -> Prediction:
     """Return the ``topk`` likeliest classes of one image by their ``shares``, float ``(classes,)``."""
+    # Stable: equal shares stay in the order of the classes.
     order = np.argsort(-shares, kind="stable")[:topk]
     return Prediction(
         name=name,

@@ -34,7 +34,7 @@ from pocketeye.runtimes import Artifact, Executable, get_runtime
 
 
 class Predictor(ABC):
-    """``logits`` of normalised inputs, and ``info`` about how to make them.
+    """Give ``logits`` of normalised inputs, and ``info`` about how to make them.
 
     ``assumed`` says that the names of its classes are a guess: a network of 1000 outputs that goes by a
     registered name is taken to be ImageNet's.
@@ -47,6 +47,7 @@ class Predictor(ABC):
         """Take the data's names of classes where the network does not know its own and has as many."""
         own = self.info.classes
         foreign = self.assumed and not of_imagenet(classes)
+        # Names from the data are taken only where the network's own say nothing.
         if len(classes) == len(own) and (foreign or own == numbered(len(own))):
             self.info = replace(self.info, classes=classes)
 
@@ -56,13 +57,14 @@ class Predictor(ABC):
 
 
 class TorchPredictor(Predictor):
-    """A module on a device."""
+    """Predict with a module on a device."""
 
     def __init__(
         self, module: nn.Module, info: ModelInfo, device: torch.device, *, assumed: bool = False
     ) -> None:
         super().__init__(info, assumed=assumed)
         self.device = device
+        # Depthwise convolutions are faster in this layout.
         self.module = module.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -72,7 +74,7 @@ class TorchPredictor(Predictor):
 
 
 class ArtifactPredictor(Predictor):
-    """An exported file in its runtime; its batch size is fixed."""
+    """Predict with an exported file in its runtime; its batch size is fixed."""
 
     def __init__(self, executable: Executable, info: ModelInfo) -> None:
         super().__init__(info)
@@ -81,6 +83,8 @@ class ArtifactPredictor(Predictor):
 
     def logits(self, x: Tensor) -> np.ndarray:
         arrays = np.ascontiguousarray(x.numpy())
+        # The graph has a fixed batch: the last one is filled up, and what is added is cut off
+        # again.
         filler = -len(arrays) % self.batch
         if filler:
             arrays = np.concatenate([arrays, np.zeros_like(arrays[:1]).repeat(filler, axis=0)])
@@ -120,6 +124,7 @@ def open_predictor(
             fit, or another number of names than the network has classes.
     """
     if input_size is not None:
+        # A side outside of this range is a slip of the keyboard.
         require_range("input_size", input_size, 4, 4096)
     given = None if names is None else read_classes(names)
     predictor = _open(model, checkpoint, pretrained, input_size, device, threads)
@@ -162,11 +167,13 @@ def _open(
 
 def _open_artifact(path: Path, threads: int, input_size: int | None) -> Predictor:
     artifact = Artifact.load(path)
+    # Any ONNX file may be named: what is no classifier is told by its input.
     if len(artifact.inputs) != 1 or len(artifact.inputs[0].shape) != 4:
         raise InvalidValue(f"{path} is no classifier: it should take one image (N, C, H, W)")
     _, channels, size, _ = artifact.inputs[0].shape
     if input_size not in (None, size):
         raise InvalidValue(f"{path} was exported for {size} pixels, not {input_size}")
+    # An artefact of another program has no note of how it sees images: the usual is assumed.
     if (path / MODEL).is_file():
         info = ModelInfo.load(path)
     else:
@@ -187,6 +194,7 @@ def _open_network(
     info = None
     if checkpoint is None:
         module = create_model(model, pretrained=pretrained)
+    # Weights copied out of a run still lie beside its description.
     elif (checkpoint.parent / MODEL).is_file():
         info = ModelInfo.load(checkpoint.parent)
         module = create_model(model, num_classes=info.num_classes, in_chans=info.in_chans)
@@ -207,6 +215,7 @@ def info_of(module: nn.Module, name: str) -> ModelInfo:
     cfg: Any = getattr(module, "pretrained_cfg", None) or {}
     outputs = int(getattr(module, "num_classes", 0) or cfg.get("num_classes", 1000))
     channels, size, _ = cfg.get("input_size", (3, 224, 224))
+    # The weights say how many channels there are; a cfg may be of another variant.
     stem = next((p for p in module.parameters() if p.ndim == 4), None)
     channels = channels if stem is None else int(stem.shape[1])
     of_1000 = outputs == NUM_IMAGENET and is_model(name.partition(".")[0])

@@ -1,4 +1,4 @@
-"""What detectors, segmenters and classifiers see in a video, frame by frame."""
+"""Tell what detectors, segmenters and classifiers see in a video, frame by frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Look = Callable[[np.ndarray, int], Result]
 
 
 class SeenFrames:
-    """The results of a video, frame after frame; counts as it goes.
+    """Give the results of a video, frame after frame, and count as it goes.
 
     Attributes:
         num_frames: that were seen so far.
@@ -42,6 +42,7 @@ class SeenFrames:
         images = iter(self._frames)
         with progress.task(f"predicting {self._frames.name}", self._frames.num_frames) as bar:
             while True:
+                # Timed without what the caller does between two frames.
                 began = time.perf_counter()
                 image = next(images, None)
                 if image is None:
@@ -73,7 +74,7 @@ def look_for_objects(predictor: DensePredictor, score_threshold: float) -> Look:
 
 
 class ClassLook:
-    """Tells the likeliest classes of each frame.
+    """Tell the likeliest classes of each frame.
 
     Attributes:
         predictions: of the frames so far, named by their numbers.
@@ -95,6 +96,7 @@ class ClassLook:
         require_range("smooth", smooth, 1, MOST_SMOOTHED)
         self._predictor, self._topk = predictor, topk
         self._transform = predictor.info.transform()
+        # Old frames fall out by themselves.
         self._recent: deque[np.ndarray] = deque(maxlen=smooth)
         self.predictions: list[Prediction] = []
 
@@ -104,11 +106,14 @@ class ClassLook:
         pixels = to_mode(Image.fromarray(image), info.in_chans)
         logits = self._predictor.logits(torch.stack([self._transform(pixels)]))
         self._recent.append(softmax(logits)[0])
+        # The mean of probabilities, not of logits: a single sure frame counts no more than it
+        # should.
         shares = np.mean(self._recent, axis=0)
         best = best_classes(str(frame), shares, info.classes, self._topk)
         self.predictions.append(best)
         height, width = image.shape[:2]
         return Result(
+            # A class is of the whole frame: its box is the frame.
             size=(width, height), boxes=np.array([[0, 0, width, height]]), labels=best.classes[:1],
             scores=np.array(best.probabilities[:1]), image=image,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Bounds on a zip file before anything in it is unpacked."""
+"""Bound a zip file before anything in it is unpacked."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ def require_bounded(path: Path, archive: zipfile.ZipFile, most_bytes: int) -> No
         raise _refused(path, f"{len(members)} members")
     for member in members:
         name = member.filename
+        # By the rules of both systems: an archive of one may be opened on the other.
         parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
         if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in parts:
             raise _refused(path, f"a member whose name leaves the archive ({name[:80]!r})")
+        # A few bytes that unpack to gigabytes fill the memory.
         if member.file_size > max(_SMALL, MOST_RATIO * max(member.compress_size, 1)):
             raise _refused(
                 path,

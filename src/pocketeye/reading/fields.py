@@ -1,4 +1,4 @@
-"""Plain values of a file to the typed fields of a dataclass: the one check that all our files pass.
+"""Turn plain values of a file into typed fields of a dataclass: the one check that all our files pass.
 
 A field's annotation says all that is checked: its type, ``Annotated[int, Range(1, 9)]`` what a number
 may be, ``Literal`` the allowed words, a dataclass the fields below it. A library for this (pydantic,
@@ -41,7 +41,7 @@ _MOST_INT = 2**63 - 1
 
 
 class Range(NamedTuple):
-    """The smallest and the largest value that a field may have, both allowed."""
+    """Hold the smallest and the largest value that a field may have, both allowed."""
 
     low: float
     high: float
@@ -61,11 +61,11 @@ Classes = Annotated[int, Range(1, 1_000_000)]
 
 
 class BadField(InvalidValue):
-    """A value of a file is not what it should be; the message names the field."""
+    """Report that a value of a file is not what it should be; the message names the field."""
 
 
 class _Rules(NamedTuple):
-    """How values are read: see :func:`make`."""
+    """Say how values are read: see :func:`make`."""
 
     converters: Converters
     complete: bool
@@ -110,6 +110,7 @@ def _one_of_types(value: Any, hints: tuple[Any, ...], name: str, rules: _Rules) 
     if value is None and types.NoneType in hints:
         return None
     inner = [hint for hint in hints if hint is not types.NoneType]
+    # The last one speaks where none fits.
     for hint in inner[:-1]:
         try:
             return _as_type(value, hint, name, rules)
@@ -150,6 +151,7 @@ def _scalar(value: Any, kind: Any, name: str) -> Any:
     fits = isinstance(value, (int, float) if kind is float else kind)
     fits = fits and (kind is bool or not isinstance(value, bool))
     if fits and kind in (int, float):
+        # A float of infinity, or an integer of a thousand digits, is no number to work with.
         fits = math.isfinite(value) if isinstance(value, float) else abs(value) <= _MOST_INT
     if fits and kind is str and not _is_text(value):
         raise _bad(name, "text in UTF-8", value)
@@ -159,7 +161,7 @@ def _scalar(value: Any, kind: Any, name: str) -> Any:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a text can be written (half a surrogate pair cannot) and be part of a path."""
+    """Tell whether a text can be written (half a surrogate pair cannot) and be part of a path."""
     try:
         return b"\0" not in value.encode("utf-8")
     except UnicodeEncodeError:
@@ -172,6 +174,7 @@ def _words(kind: Any) -> str:
 
 
 def _bad(name: str, wanted: str, value: Any) -> BadField:
+    # Half a surrogate pair cannot be printed.
     got = ascii(value) if isinstance(value, str) and not _is_text(value) else repr(value)
     shown = got if len(got) <= 60 else f"{got[:57]}…"
     return BadField(f"the field {name!r} should be {wanted}, and is {shown}")
@@ -221,6 +224,7 @@ def _made(cls: type[T], data: Any, name: str, rules: _Rules) -> T:
     values = {k: _as_type(v, hints[k], f"{start}{k}", rules) for k, v in data.items()}
     try:
         return cls(**values)
+    # The class itself may refuse what its fields allow one by one.
     except UserError as error:
         raise BadField(f"the field {name!r}: {error}" if name else str(error)) from error
 
@@ -271,6 +275,7 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except ValueError as error:
+        # The file's name is said once.
         reason = str(error).removeprefix(f"{path} is ").removeprefix(f"{path} ")
         end = f": {remedy}" if remedy else ""
         raise InvalidValue(f"{path} is not {what}: {reason}{end}") from error
@@ -278,7 +283,7 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A kind of JSON file of ours: what it is called, its schema, and what to do about a damaged one."""
+    """Describe a kind of JSON file: what it is called, its schema, what to do about a damaged one."""
 
     what: str
     schema: str | None = None
@@ -300,6 +305,7 @@ class Kind:
             if not isinstance(data, dict):
                 raise BadField("it holds no JSON object")
             schema = data.get("schema")
+            # Before the fields: those of another schema have other names.
             if self.schema is not None and data.pop("schema", None) != self.schema:
                 raise BadField(f"its schema is {schema!r:.60}, not {self.schema!r}")
         return data

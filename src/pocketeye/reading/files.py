@@ -37,12 +37,12 @@ def what_is_at(path: Path) -> str | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file lies at a path, whatever the path is (also one that is too long)."""
+    """Tell whether a regular file lies at a path, whatever the path is (also one that is too long)."""
     return what_is_at(path) is None
 
 
 def can_exist(path: Path) -> bool:
-    """Whether the system takes a path at all: it may be too long, have a NUL, or lead in a circle.
+    """Tell whether the system takes a path at all: it may be too long, have a NUL, or lead in a circle.
 
     ``Path.exists`` and its like raise ``OSError`` for some of these.
     """
@@ -56,12 +56,12 @@ def can_exist(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Whether anything lies at a path; False for a path that :func:`can_exist` refuses."""
+    """Tell whether anything lies at a path; False for a path that :func:`can_exist` refuses."""
     return can_exist(path) and path.exists()
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies at a path; False for a path that :func:`can_exist` refuses."""
+    """Tell whether a folder lies at a path; False for a path that :func:`can_exist` refuses."""
     return can_exist(path) and path.is_dir()
 
 
@@ -101,6 +101,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 def _without_waiting(path: str, flags: int) -> int:
     """Open a file; raise OSError where it is no regular one any more, since it was looked at."""
+    # Between looking and opening another program may have put a pipe there.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -138,6 +139,7 @@ def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        # Notepad's UTF-16 is a usual cause, with a simple remedy.
         why = "it is UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte {error.start}"
         raise InvalidValue(
             f"{path} is no text in UTF-8 ({why}): it is damaged, or must be saved as UTF-8"

@@ -57,9 +57,11 @@ def parse_yaml(text: str, *, as_written: bool = False) -> Any:
     Raises:
         ValueError: no YAML, larger or deeper than the limits, or with aliases that unfold beyond them.
     """
+    # Size first: everything after this costs time.
     if len(text) > MOST_YAML_BYTES:
         raise ValueError(f"it is larger than {MOST_YAML_BYTES >> 20} MiB")
     try:
+        # Before values are made: aliases unfold only then.
         _require_bounded(text)
         return yaml.load(text, Loader=_AS_WRITTEN if as_written else _LOADER)
     except yaml.YAMLError as error:
@@ -135,6 +137,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     try:
         header = next(lines, [])
         if len(set(header)) < len(header) or len(header) > _MOST_CELLS:
+            # Rows would be joined to the wrong names.
             raise InvalidValue(f"{path} is damaged: its first line names a column twice")
         rows = []
         for row in lines:

@@ -41,7 +41,7 @@ def draw_masks(
     order = sorted(range(len(masks)), key=lambda i: -ids[i])
     for i in order:
         _draw_mask(image, masks[i], colors[i], fill, width)
-    shown = _legible(texts, [mask.box[2] - mask.box[0] for mask in masks], image.size)
+    shown = _labels_that_fit(texts, [mask.box[2] - mask.box[0] for mask in masks], image.size)
     for i in order:
         if shown[i] and masks[i].area:
             _draw_text(image, shown[i], _anchor(masks[i]), colors[i])
@@ -69,7 +69,7 @@ def draw_boxes(
         # A dark line around the coloured one: one of the two is seen on any ground.
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0))
         pen.rectangle((x0, y0, x1, y1), outline=colors[i], width=line)
-    shown = _legible(texts, [x1 - x0 for x0, _, x1, _ in corners], image.size)
+    shown = _labels_that_fit(texts, [x1 - x0 for x0, _, x1, _ in corners], image.size)
     for i in order:
         if shown[i]:
             _draw_text(image, shown[i], (corners[i][0], corners[i][1]), colors[i])
@@ -124,7 +124,9 @@ def _anchor(mask: CompactMask) -> tuple[int, int]:
     return mask.box[0] + int(row[len(row) // 2]), mask.box[1]
 
 
-def _legible(texts: Sequence[str], widths: Sequence[int], size: tuple[int, int]) -> list[str]:
+def _labels_that_fit(
+    texts: Sequence[str], widths: Sequence[int], size: tuple[int, int]
+) -> list[str]:
     """Return the labels, in a crowded image without those much wider than their objects."""
     if len(texts) <= _MOST_NAMED:
         return list(texts)

@@ -120,7 +120,8 @@ class CompactMask:
         """Return intersection over union, 0 to 1; 1 where both masks are empty."""
         if self.size != other.size:
             raise InvalidValue(
-                f"masks of images of {_by(self.size)} and {_by(other.size)} cannot be compared"
+                f"masks of images of {_size_text(self.size)} and {_size_text(other.size)} "
+                "cannot be compared"
             )
         both = self.intersection(other)
         union = self.area + other.area - both
@@ -144,7 +145,8 @@ class Masks(Sequence[CompactMask]):
         for index, item in enumerate(self.items):
             if item.size != self.size:
                 raise InvalidValue(
-                    f"mask {index} is of an image of {_by(item.size)}, the others of {_by(self.size)}"
+                    f"mask {index} is of an image of {_size_text(item.size)}, "
+                    f"the others of {_size_text(self.size)}"
                 )
 
     @classmethod
@@ -257,5 +259,5 @@ class Masks(Sequence[CompactMask]):
         raise InvalidType(f"masks are taken by number or slice, got {type(index).__name__}")
 
 
-def _by(size: tuple[int, int]) -> str:
+def _size_text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"

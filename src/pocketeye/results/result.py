@@ -317,8 +317,8 @@ def save_image(image: Image.Image, path: Path) -> Path:
         raise InvalidValue(f"cannot save {path.name}: its suffix is of no image ({known})")
     data = io.BytesIO()
     try:
-        # 1 deflates a full HD image four times as fast as 6 and not much larger; of a JPEG, at 95
-        # nothing is seen of its blocks
+        # Level 1 deflates a full HD image four times as fast as 6, to a file not much larger; at 95
+        # nothing is seen of the blocks of a JPEG.
         image.save(data, form, compress_level=1, quality=95)
     except (ValueError, OSError) as error:  # such as transparency in a JPEG
         raise InvalidValue(f"cannot save {path.name}: {error}") from error

@@ -29,7 +29,8 @@ def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
         InvalidValue: the disk is full or the folder cannot be written, or somebody else writes there.
     """
     folder = artifact.folder
-    # What it becomes a part of is brought to the disk as a whole.
+    # The manifest last: until it is there, the folder is no artefact. Not synced: what the artefact
+    # becomes a part of is brought to the disk as a whole.
     with whole_folder(folder, MANIFEST, sync=False) as partial:
         try:
             write(partial / artifact.file)

@@ -20,7 +20,7 @@ from pocketeye.runs import MANIFEST
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-Boundary = Literal["float", "quantized"]
+Boundary = Literal["float", "quantized"]  # what an int8 graph takes and gives at its ends
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "bool")
 """Of inputs and outputs, as numpy calls them."""
 

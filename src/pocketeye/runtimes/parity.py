@@ -139,6 +139,7 @@ class ParityReport:
         with reading(path, _FILE.what, _FILE.remedy):
             stored = make(_Stored, data)
             limits = Thresholds(passing=stored.limits("passing"), warning=stored.limits("warning"))
+            # JSON has neither: in a report that did not fail None was infinite (a PSNR without error).
             unknown = math.inf if stored.status != "FAIL" else math.nan
             numbers = {
                 key: unknown if value is None else value

@@ -1,4 +1,4 @@
-"""Searching: supernet, objectives, theta, derivation, report (import ``.run`` to run a search)."""
+"""Search: supernet, objectives, theta, derivation, report (import ``.run`` to run a search)."""
 
 from pocketeye.searching.config import SearchConfig as SearchConfig
 from pocketeye.searching.supernet.supernet import SuperNet as SuperNet

@@ -1,4 +1,4 @@
-"""Every number of a search."""
+"""Hold every number of a search."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from pocketeye.searching.objective import (
 
 Mode = Literal["fast", "paper"]
 MODES: tuple[Mode, ...] = ("fast", "paper")
+# Adam's; the paper trains 80 epochs, a fast search has fewer to come to a decision in.
 _THETA_LR = {"fast": 0.05, "paper": 0.01}
 _THETA_WEIGHT_DECAY = {"fast": 0.0, "paper": 5e-4}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Settings of the differentiable search; :meth:`paper` gives those of the paper.
+    """Hold settings of the differentiable search; :meth:`paper` gives those of the paper.
 
     Args:
         mode: ``fast`` trains weights on one sampled path a step and theta on the exact mixture with
@@ -75,18 +76,20 @@ class SearchConfig:
     weight_decay: float = 1e-4
     clip_norm: float | None = 5.0
     theta_lr: float | None = None
+    # FBNet's start, at which all candidates of a layer are mixed nearly alike
     theta_weight_decay: float | None = None
-    temperature: float = 5.0
+    temperature: float = 5.0  # FBNet's factor an epoch
     temperature_decay: float = math.exp(-0.045)
     objective: ObjectiveName = "target"
     target_ms: float | None = None
     target_weight: float | None = None
     exponent: float = 0.6
-    alpha: float = 0.2
+    alpha: float = 0.2  # alpha and beta as FBNet gives them
     beta: float = 0.6
     ramp_epochs: int = 3
     per_image_gumbel: bool = False
     checkpointing: bool = False
+    # None is told from False: only the mode knows what suits it.
     aligned: bool | None = None
     augment: bool = True
     seed: int = 0
@@ -111,6 +114,7 @@ class SearchConfig:
             raise InvalidValue(
                 f"theta_fraction must lie between 0 and 1, got {self.theta_fraction}"
             )
+        # Written so that NaN is refused too: no comparison with it is true.
         for name in ("batch_size", "lr", "temperature", "temperature_decay", "num_processes",
                      "theta_batch_size", "theta_lr", "target_ms", "target_weight"):  # fmt: skip
             value = getattr(self, name)
@@ -122,8 +126,9 @@ class SearchConfig:
 
     @classmethod
     def paper(cls, **changes: Any) -> SearchConfig:
-        """The paper's settings (FBNet, section 4.1; section 3.2 for equation 2), with ``changes``."""
+        """Return the paper's settings (FBNet, section 4.1; 3.2 for equation 2), with ``changes``."""
         settings: dict[str, Any] = {
+            # FBNet, section 4.1; the paper has no ramp and does not clip
             "mode": "paper", "objective": "fbnet", "epochs": 90, "warmup_epochs": 10,
             "batch_size": 192, "ramp_epochs": 0, "clip_norm": None,
         }  # fmt: skip
@@ -139,7 +144,7 @@ class SearchConfig:
 
     @property
     def theta_rates(self) -> tuple[float, float]:
-        """Learning rate and weight decay of theta, those of the mode where none are given."""
+        """Return learning rate and weight decay of theta, those of the mode where none are given."""
         lr, decay = self.theta_lr, self.theta_weight_decay
         return (
             _THETA_LR[self.mode] if lr is None else lr,
@@ -147,7 +152,7 @@ class SearchConfig:
         )
 
     def build_objective(self) -> Objective:
-        """The loss over theta."""
+        """Make the loss over theta."""
         if self.objective == "fbnet":
             return FBNetObjective(alpha=self.alpha, beta=self.beta)
         assert self.target_ms is not None
@@ -156,10 +161,10 @@ class SearchConfig:
         return TargetObjective(target_ms=self.target_ms, weight=self.target_weight)
 
     def build_control(self) -> TargetControl | None:
-        """The controller of lambda, where the objective leaves lambda open."""
+        """Make the controller of lambda, where the objective leaves lambda open."""
         controlled = self.objective == "target" and self.target_weight is None
         return TargetControl() if controlled else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a run folder stores them."""
+        """Return plain values, as a run folder stores them."""
         return asdict(self)

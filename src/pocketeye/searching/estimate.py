@@ -1,4 +1,4 @@
-"""How long a search will take, from a few steps measured on this machine before it starts."""
+"""Estimate how long a search will take, from a few steps measured before it starts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Duration:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Seconds of a step that trains weights, of one that trains theta (both with reading the batch), and
+    """Hold seconds of a step that trains weights, of one that trains theta (both with reading), and
     of judging one image."""
 
     weights: float
@@ -76,10 +76,12 @@ def expect(plan: Plan) -> Duration:
     config, derive, problem = plan.search, plan.derive, plan.problem
     problem.check(plan.space)
     costs = plan.costs
+    # As the search will read them: batches of both phases, augmented.
     loader = PhaseLoader(*problem.loaders(plan.space, config), config.warmup_epochs)
     steps = measure_steps(plan.space, costs.ms, loader, problem, config)
     num_images, theta_epochs = len(plan.train), config.epochs - config.warmup_epochs
     protocol = plan.protocol or Protocol(**plan.table.header.protocol)
+    # A sample is at least as long as one call, which is near the target for every network measured.
     call_seconds = max(protocol.min_sample_ms, plan.target_ms) / 1000
     # a visit warms up with one sample
     timing = _OPEN_SECONDS + protocol.rounds * (protocol.samples + 1) * call_seconds
@@ -92,6 +94,8 @@ def expect(plan: Plan) -> Duration:
             + theta_epochs * len(loader.theta) * steps.theta
         ),
         derivation=(
+            # As many random networks as searched ones are ranked, and of both the first are
+            # measured.
             2 * derive.candidates * num_images * steps.judging
             + (2 * derive.measure_top + NUM_AGAIN) * timing
         ),
@@ -108,6 +112,7 @@ def measure_steps(
 ) -> Steps:
     """Time steps of a supernet that is made for this; no random state of the process is used up."""
     device = resolve_device(config.device)
+    # Else the same search would come to another result when its time was estimated before.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         supernet = SuperNet(space, pixel_head=problem.pixel_head(space)).to(device)
@@ -115,6 +120,7 @@ def measure_steps(
         noise = gumbel(tuple(theta.mask.shape), generator(config.seed, 0, 0, 0)).to(device)
         path = theta.draw_uniform(noise)
 
+        # A fast search trains weights on one path a step, the paper's on the mixture.
         def on_path(images: Tensor) -> Tensor:
             return supernet.forward_path(images, path)
 
@@ -126,6 +132,7 @@ def measure_steps(
             loader.weights, on_path if config.mode == "fast" else on_mixture, problem, device
         )
         judging = _forward(loader.weights, on_path, device)
+        # Weights are frozen in theta steps: their gradients cost no time there.
         supernet.requires_grad_(False)
         return Steps(
             weights=weights, theta=_step(loader.theta, on_mixture, problem, device), judging=judging
@@ -135,7 +142,7 @@ def measure_steps(
 def _step(
     loader: Loader, forward: Callable[[Tensor], Tensor], problem: Problem, device: torch.device
 ) -> float:
-    """Seconds of reading a batch, forward and backward."""
+    """Measure seconds of reading a batch, forward and backward."""
     batches, seconds = iter(loader), [math.inf]
     for number in range(_STEPS):
         start = time.perf_counter()
@@ -143,6 +150,7 @@ def _step(
         if pair is None:
             break
         images, labels = (part.to(device) for part in pair)
+        # A step on few images stands for a whole batch until one was measured.
         taken = len(images) if number else min(_FEW, len(images))
         logits = forward(_laid_out(images[:taken], device))
         problem.loss(logits, labels[:taken]).backward()
@@ -154,7 +162,7 @@ def _step(
 
 
 def _forward(loader: Loader, forward: Callable[[Tensor], Tensor], device: torch.device) -> float:
-    """Seconds an image takes in one pass without a gradient."""
+    """Measure the seconds an image takes in one pass without a gradient."""
     images = next(batch[0] for batch in islice(loader, 1))[: 4 * _FEW].to(device)
     start = time.perf_counter()
     with torch.no_grad():
@@ -168,13 +176,15 @@ def _laid_out(images: Tensor, device: torch.device) -> Tensor:
     return images.contiguous(memory_format=layout)
 
 
+# CUDA answers before it is done: without waiting only the launch would be timed.
 def _finish(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _about(seconds: float) -> str:
-    """Seconds to ten, minutes to one: ``40 s``, ``3 min``, ``2 h 10 min``."""
+    """Write seconds to ten, minutes to one: ``40 s``, ``3 min``, ``2 h 10 min``."""
+    # Rounded as coarsely as a guess deserves.
     if seconds < 7.5:
         return "a few seconds"
     if seconds < 95:

@@ -1,4 +1,4 @@
-"""How right networks are, and how far two of them are apart on the same images."""
+"""Measure how right networks are, and how far two of them are apart on the same images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from pocketeye.models.dense.semantic_fpn import resize
 
 Counts = NDArray[Any]
 """What is kept of every image: (images,) right or wrong, or (images, 3, classes) pixels."""
+# A standard error from 1000 resamples is itself known to about two per cent.
 _RESAMPLES = 1000
 
 
 class Metric(Protocol):
-    """One number between 0 and 1 out of counts per image.
+    """Make one number between 0 and 1 out of counts per image.
 
     Attributes:
         name: as people read it.
@@ -33,10 +34,10 @@ class Metric(Protocol):
     def key(self) -> str: ...
 
     def counts(self, logits: Tensor, labels: Tensor) -> Counts:
-        """Of every image of a batch."""
+        """Return the counts of every image of a batch."""
 
     def value(self, counts: Counts) -> float:
-        """Of all images together."""
+        """Return the value over all images together."""
 
     def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
         """Standard error of the difference of two values, paired over the images; None for one."""
@@ -44,7 +45,7 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Top1:
-    """The share of images whose class is right."""
+    """Measure the share of images whose class is right."""
 
     name: str = "top-1"
     key: str = "top1"
@@ -75,6 +76,7 @@ class PixelIoU:
 
     def counts(self, logits: Tensor, labels: Tensor) -> Counts:
         metric = MeanIoU(tuple(map(str, range(self.num_classes))))
+        # Judged at the size of the mask, as in evaluation: a small map would flatter.
         guesses = resize(logits, tuple(labels.shape[-2:])).argmax(1)
         pairs = zip(guesses.cpu(), labels.cpu(), strict=True)
         return np.stack([pixel_totals(metric.update(guess, truth)) for guess, truth in pairs])
@@ -83,15 +85,17 @@ class PixelIoU:
         return mean_iou_of_totals(counts.sum(axis=0))
 
     def difference_se(self, ours: Counts, theirs: Counts) -> float | None:
-        """By the bootstrap: both networks are judged on the same images drawn with replacement."""
+        """Compare two networks by the bootstrap, on the same images, drawn with replacement."""
         count = len(ours)
         if count < 2:
             return None
+        # A fixed seed: the same counts always give the same error.
         rng = np.random.default_rng(0)
         # how often each image was drawn, in every resample
         times = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES).astype(
             np.float64
         )
+        # Counts add up over images, so a resample is a weighted sum and needs no second pass.
         first, second = (
             np.array([mean_iou_of_totals(t) for t in np.tensordot(times, counts.astype(float), 1)])
             for counts in (ours, theirs)
@@ -100,7 +104,7 @@ class PixelIoU:
 
 
 def standard_error(values: NDArray[np.float64]) -> float | None:
-    """Of their mean; None for a single one."""
+    """Return the standard error of their mean; None for a single one."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
@@ -108,5 +112,5 @@ METRICS: tuple[type[Top1] | type[PixelIoU], ...] = (Top1, PixelIoU)
 
 
 def metric_key(name: str) -> str:
-    """The key of the metric of that name."""
+    """Return the key of the metric of that name."""
     return {metric.name: metric.key for metric in METRICS}[name]

@@ -1,4 +1,4 @@
-"""What the search minimises over theta: cross entropy against latency.
+"""Define what the search minimises over theta: cross entropy against latency.
 
 ==========  ==========================================================  ============================
 name        loss                                                        pressure (elasticity)
@@ -32,12 +32,12 @@ OBJECTIVES: tuple[ObjectiveName, ...] = ("target", "power", "fbnet")
 
 
 class Objective(Protocol):
-    """A loss over (CE in nats, latency in ms), both scalars."""
+    """Compute a loss over (CE in nats, latency in ms), both scalars."""
 
     def __call__(self, ce: Tensor, latency_ms: Tensor, pressure: float = 1.0) -> Tensor: ...
 
     def elasticity(self, latency_ms: float, ce: float, pressure: float = 1.0) -> float:
-        """(LAT * dL/dLAT) / (CE * dL/dCE) at this point."""
+        """Return (LAT * dL/dLAT) / (CE * dL/dCE) at this point."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class FBNetObjective:
     searching. ``pressure`` multiplies beta.
     """
 
-    alpha: float = 0.2
+    alpha: float = 0.2  # alpha and beta as in the paper, section 4.1
     beta: float = 0.6
 
     def __call__(self, ce: Tensor, latency_ms: Tensor, pressure: float = 1.0) -> Tensor:
@@ -58,7 +58,7 @@ class FBNetObjective:
         return pressure * self.beta / math.log(latency_ms)
 
     def check(self, latency_range: tuple[float, float]) -> None:
-        """A latency of 1 ms or less has no positive logarithm.
+        """Check that every network takes more than 1 ms: below, the logarithm is not positive.
 
         Raises:
             InvalidValue: the fastest network of the space takes 1 ms or less.
@@ -87,7 +87,7 @@ class PowerObjective:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetObjective:
-    """A hard target: networks on either side of it are pulled towards it.
+    """Pull networks on either side of a hard target towards it.
 
     With ``weight`` None (the default) the loss is the Lagrangian CE + lambda * (LAT / T - 1), and
     ``pressure`` is lambda, signed, as :class:`TargetControl` finds it. A fixed ``weight`` gives
@@ -102,6 +102,7 @@ class TargetObjective:
 
     def __call__(self, ce: Tensor, latency_ms: Tensor, pressure: float = 1.0) -> Tensor:
         gap = latency_ms / self.target_ms - 1
+        # Lambda has a sign: where networks are too fast, it rewards latency.
         if self.weight is None:
             return ce + pressure * gap
         return ce + pressure * self.weight * gap.abs()
@@ -115,7 +116,7 @@ class TargetObjective:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetControl:
-    """Finds lambda of a hard target: the method of multipliers on the expected latency.
+    """Find lambda of a hard target: the method of multipliers on the expected latency.
 
     After each theta step, with gap = E[LAT] / T - 1, clipped to +-clip, and E[LAT] the exact
     expectation over networks drawn from ``softmax(theta)`` (not the relaxed latency, which depends
@@ -137,11 +138,11 @@ class TargetControl:
     clip: float = 0.1
 
     def integrate(self, integral: float, gap: float) -> float:
-        """The integral after a step that left the relative latency gap ``gap``."""
+        """Return the integral after a step that left the relative latency gap ``gap``."""
         return integral + self.rate * self._clipped(gap)
 
     def multiplier(self, integral: float, gap: float) -> float:
-        """Lambda, signed."""
+        """Return lambda, signed."""
         return integral + self.damping * self._clipped(gap)
 
     def _clipped(self, gap: float) -> float:

@@ -1,4 +1,4 @@
-"""What a search cost, and what the training of its networks gave."""
+"""Say what a search cost, and what the training of its networks gave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketeye.reading import Kind, NonNegative, make, make_mapping, reading
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a step took: wall seconds, and CPU seconds over all cores of this process."""
+    """Hold what a step took: wall seconds, and CPU seconds over all cores of this process."""
 
     name: str
     seconds: NonNegative
@@ -42,7 +42,7 @@ _COSTS = Kind(what="what a search took", remedy="delete it, and the times so far
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """The chosen network trained from scratch, on the validation images.
+    """Hold how the chosen network does on the validation images, trained from scratch.
 
     ``value`` is a fraction, and so is ``chance``: what saying the commonest class every time gives; None
     where the metric has no such level. ``doubts`` are those of
@@ -59,6 +59,7 @@ class Trained:
     @classmethod
     def of(cls, result: Mapping[str, Any], num_images: int, chance: float | None = None) -> Trained:
         """Return what ``result.json`` of a training says; ``value`` is nan where nothing was judged."""
+        # JSON has no NaN: None stands for it in the file.
         value = result["value"]
         return cls(
             value=math.nan if value is None else value, num_images=num_images,

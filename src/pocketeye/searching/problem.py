@@ -1,4 +1,4 @@
-"""What a supernet is to learn, as a search sees it; and the usual case, the class of an image."""
+"""Say what a supernet is to learn; the usual case, the class of an image, is here too."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ from pocketeye.searching.deriving.ranking import Batch, Loss
 from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import Metric, Top1
 
+# Below this side, images are cut from a padded frame as CIFAR's are; larger ones by random resized
+# crops.
 _SMALL_INPUT = 96
+# Every network is recalibrated: 2048 images bound the time. Without gradients batches of 128 fit.
 _RECALIBRATION_IMAGES, _EVAL_BATCH = 2048, 128
+# Half a gigabyte: more might push out what training itself needs.
 _KEEP_BYTES = 512 << 20
 
 
 class Problem(Protocol):
-    """Images with what they teach.
+    """Describe images with what they teach.
 
     Attributes:
         loss: of logits and labels, in nats, the mean of a batch.
@@ -47,27 +51,27 @@ class Problem(Protocol):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the images, as far as it turned out yet."""
+        """Return what is wrong with the images, as far as it turned out yet."""
 
     def check(self, space: SearchSpace) -> None:
         """Raise InvalidValue where networks of ``space`` cannot learn this."""
 
     def pixel_head(self, space: SearchSpace) -> PixelHead | None:
-        """What takes the place of the head of the space, if anything does."""
+        """Return what takes the place of the head of the space, if anything does."""
 
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
-        """Batches for weights and for theta, of different images."""
+        """Return batches for weights and for theta, of different images."""
 
     def judging(
         self, space: SearchSpace, config: SearchConfig, seed: int
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
-        """Batches (images, labels) as networks are judged: for statistics of BN, from the images
+        """Return batches (images, labels) as networks are judged: for statistics of BN, from the images
         that trained weights, and for the ranking, all of those that trained theta."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """The class of an image; theta learns from ``config.theta_fraction`` of every class."""
+    """Learn the class of an image; theta learns from ``config.theta_fraction`` of every class."""
 
     images: ImageSet
 
@@ -89,6 +93,8 @@ class Classification:
         return self.images.problems
 
     def check(self, space: SearchSpace) -> None:
+        # The head's width and the stem's input are fixed in the space, and their latency was
+        # measured.
         train = self.images
         if (len(train.classes), train.in_chans) != (space.num_classes, space.in_chans):
             raise InvalidValue(
@@ -105,10 +111,12 @@ class Classification:
         flip = 0.5 if config.augment and self.images.mirrored_alike else 0.0
         recipe = TransformRecipe(crop=crop, flip=flip)  # type: ignore[arg-type]
         transform = build_transform(True, side(space), space.in_chans, None, None, recipe)
+        # The same division in every call: the seed makes it, so that judging sees what theta saw.
         halves = self.images.split(config.theta_fraction, config.seed)
         weights, theta = (
             make_loader(
                 images, transform, batch_of(batch, len(images), config),
+                # Two seeds for one: both halves must not draw the same numbers.
                 shuffle=True, seed=2 * config.seed + half, drop_last=True, workers=config.workers,
             )
             for half, (images, batch) in enumerate(
@@ -120,6 +128,8 @@ class Classification:
     def judging(
         self, space: SearchSpace, config: SearchConfig, seed: int
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
+        # Weights were trained on the first part alone: the second ranks networks without having
+        # been learnt.
         weights, held_out = self.images.split(config.theta_fraction, config.seed)
         return (
             _plain(weights, space, config, seed, _RECALIBRATION_IMAGES),
@@ -128,32 +138,36 @@ class Classification:
 
 
 def side(space: SearchSpace) -> int:
-    """Of the square images of classifiers.
+    """Return the side of the square images of classifiers, in pixels.
 
     Raises:
         InvalidValue: the space is for other images.
     """
+    # All networks of a space have one input size; any of them tells it.
     return space.architecture([p.candidates[0] for p in space.positions], space.name).side
 
 
 def batch_of(wanted: int, count: int, config: SearchConfig) -> int:
-    """Images of a batch of one process, where there are ``count`` in all."""
+    """Return how many images a batch of one process has, where there are ``count`` in all."""
+    # An image at least, even where there are fewer than processes.
     return min(wanted, max(count // config.num_processes, 1))
 
 
 def kept(loader: Any, num_bytes: int) -> Iterable[Batch]:
-    """The batches, decoded once where they are small: every network is judged on them."""
+    """Decode the batches once where they are small: every network is judged on them."""
     return loader if num_bytes > _KEEP_BYTES else list(loader)
 
 
 def _plain(
     images: ImageSet, space: SearchSpace, config: SearchConfig, seed: int, limit: int | None
 ) -> Iterable[Batch]:
-    """Batches in evaluation form, mixed over the classes."""
+    """Return batches in evaluation form, mixed over the classes."""
+    # Shuffled once: sets are often sorted by class, and a limit would leave classes out.
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
     info = ModelInfo.default("candidate", images.classes, images.in_chans, side(space))
     loader = make_loader(
         images.subset(order), info.transform(), min(_EVAL_BATCH, len(order)),
         shuffle=False, seed=seed, drop_last=False, workers=config.workers,
     )  # fmt: skip
+    # fp32: four bytes a value
     return kept(loader, 4 * images.in_chans * side(space) ** 2 * len(order))

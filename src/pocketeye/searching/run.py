@@ -1,4 +1,4 @@
-"""One search from images and a latency table to theta."""
+"""Run one search from images and a latency table to theta."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOutcome:
-    """What a search found; shapes in layers L, ops C (columns of ``space.ops``) and epochs E.
+    """Hold what a search found; shapes in layers L, ops C (columns of ``space.ops``) and epochs E.
 
     Attributes:
         space: the space that was searched.
@@ -72,10 +72,12 @@ def run_search(
             objective that cannot work with them, or images that do not fit (all before any work).
         UserError: interrupted; says how to go on.
     """
+    # Everything that can be refused is refused here, before any work.
     table.require(space=space)
     costs = table.matrix(space)
     _check(space, costs, table, problem, config)
     loader = PhaseLoader(*problem.loaders(space, config), config.warmup_epochs)
+    # The supernet's weights follow from the seed alone, whatever the process has drawn before.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         supernet = SuperNet(
@@ -97,6 +99,8 @@ def run_search(
     fit_resumable(trainer, task, (loader, None), run, resume)
     return SearchOutcome(
         space=space,
+        # In double precision, in which networks are drawn: rounding must not change which are
+        # likely.
         theta=theta.logits().detach().cpu().double().numpy(),
         supernet=supernet.cpu().requires_grad_(True),
         history=tuple(run.metrics()),
@@ -122,8 +126,10 @@ def _check(
 
 
 def _strategy(config: SearchConfig) -> dict[str, Any]:
+    # torchrun has started the processes already: spawning more would double them.
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return {"strategy": UnwrappedDDP()}
     if config.num_processes == 1:
         return {}
+    # Spawn, not fork: CUDA and threads do not survive a fork.
     return {"strategy": UnwrappedDDP(start_method="spawn")}

@@ -1,4 +1,4 @@
-"""The class of every pixel, as a search sees it."""
+"""Search by the class of every pixel."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from pocketeye.training.dense.data import SemanticDraws, SemanticOrder
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import pixel_loss
 
+# Crops have far more pixels than a classifier's images: fewer of them will do.
 _RECALIBRATION_IMAGES = 256
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The class of every pixel, learnt from crops, judged on whole images.
+    """Learn the class of every pixel from crops, and judge it on whole images.
 
     Attributes:
         images: theta learns from ``config.theta_fraction`` of them, drawn by the seed.
@@ -65,7 +66,7 @@ class Segmentation:
 
     @property
     def spec(self) -> SegmenterSpec:
-        """Classes and widths of pyramid and head."""
+        """Return classes and widths of pyramid and head."""
         return SegmenterSpec(
             num_classes=len(self.images.classes), fpn_channels=self.recipe.fpn_channels,
             head_channels=self.recipe.head_channels,
@@ -78,9 +79,11 @@ class Segmentation:
         return PixelHead(space, self.spec, self.recipe.drop_rate)
 
     def split(self, fraction: float, seed: int) -> tuple[SemanticSet, SemanticSet]:
-        """(The rest, ``fraction`` of the images, at least one), drawn by ``seed``."""
+        """Divide into (the rest, ``fraction`` of the images, at least one), drawn by ``seed``."""
+        # Files of one scene often have neighbouring names: a random part, not the last one.
         order = np.random.default_rng(seed).permutation(len(self.images))
         count = max(round(fraction * len(order)), 1)
+        # Sorted, so that reading goes through the files in order.
         rest, part = (self.images.subset(np.sort(o)) for o in (order[count:], order[:count]))
         return rest, part
 
@@ -116,6 +119,7 @@ class Segmentation:
         )
 
     def _augmented(self, config: SearchConfig) -> DenseRecipe:
+        # Without augmentation crops stay, as batches need one size; flip and scale go.
         return self.recipe if config.augment else replace(self.recipe, flip=0.0, scale=(1.0, 1.0))
 
 
@@ -135,6 +139,8 @@ class _Whole:
                 usable += 1
                 yield as_seen(item.image, self.described)[None], item.labels[None]
         if not usable:
+            # Damaged images are noted in the set; only where none is left there is nothing to rank
+            # on.
             raise InvalidValue(
                 f"none of the {len(order)} images of {self.images.source} that are kept to rank "
                 "networks can be read: mend the data, or give more of it"
@@ -155,12 +161,13 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class _Batches:
-    """Crops of the images in ``order``, the same at every iteration."""
+    """Give crops of the images in ``order``, the same at every iteration."""
 
     def __init__(self, crops: _Crops, order: NDArray[np.int64], size: int, seed: int) -> None:
         self.crops, self.order, self.size, self.seed = crops, order, size, seed
 
     def __iter__(self) -> Iterator[Batch]:
+        # The seed of a crop belongs to its image: every network is recalibrated on the same pixels.
         keys = [Key(int(sample), self.seed + at) for at, sample in enumerate(self.order)]
         for start in range(0, len(keys), self.size):
             items = [self.crops[key] for key in keys[start : start + self.size]]
@@ -169,5 +176,5 @@ class _Batches:
 
 
 def _pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Of logits brought to the size of the labels."""
+    """Return the loss of logits brought to the size of the labels."""
     return pixel_loss(resize(logits, tuple(labels.shape[-2:])), labels)

@@ -1,4 +1,4 @@
-"""The stages of a search, each of which leaves a file and is passed over when a search goes on."""
+"""Run the stages of a search, each of which leaves a file and is passed over when a search goes on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FILES = (THETA, CANDIDATES, COSTS, TRAIN, "candidates.csv")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
+    """Hold all inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
 
     space: SearchSpace
     table: LatencyTable
@@ -64,6 +64,7 @@ class Plan:
 
 def search_stage(plan: Plan) -> SearchOutcome:
     """Train supernet and theta, or restore them where that is done."""
+    # A search with all its epochs is restored from the checkpoint, not trained again.
     done = plan.resume and len(plan.run.metrics()) >= plan.search.epochs
     with nullcontext() if done else _timed(plan, "search"):  # restoring is no part of the cost
         return run_search(
@@ -83,9 +84,11 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
         InvalidValue: no network near the target, or a candidates file that is damaged.
     """
     stored = plan.run / CANDIDATES
+    # The candidates are written last: where they are, the choice was made and is kept.
     if plan.resume and stored.is_file():
         return Derived.load(stored)
 
+    # All networks in one interleaved session: a slow spell hits all of them alike.
     def measure(architectures: Sequence[Architecture]) -> tuple[list[Timing], float]:
         session = measure_session(
             plan.table, architectures, runtime=plan.runtime, protocol=plan.protocol,
@@ -110,6 +113,7 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
             loss=plan.problem.loss,
             chance=plan.problem.chance,
         )
+    # Before the candidates: where those are, everything of the stage is there.
     derived.best.architecture.save(plan.run / ARCHITECTURE)
     plan.run.write_json(CANDIDATES, derived.to_dict())
     return derived
@@ -123,27 +127,32 @@ def train_stage(plan: Plan, derived: Derived) -> Trained | None:
     resume = plan.resume and (folder / CHECKPOINT).is_file()  # else nothing is lost
     config = {**plan.retraining.to_dict(), "architecture": str(derived.best.architecture)}
     run = RunFolder.open(folder, config, resume=resume, overwrite=not resume)
+    # The result is written at the end of a training: without it, there is more to do.
     if not (resume and (folder / RESULT).is_file()):
         with _timed(plan, "training"):
             plan.retraining.train(plan.run / ARCHITECTURE, run, resume)
+    # The folder of the search can be used like that of a training: exported, evaluated.
     for name in _MODEL_FILES:
         write_atomic(plan.run / name, (folder / name).read_bytes())
     return plan.retraining.outcome(folder)
 
 
 def costs(run: RunFolder) -> list[Cost]:
-    """What every stage took so far, over all sittings."""
+    """Return what every stage took so far, over all sittings."""
     return list(_stored_costs(run).values())
 
 
 @contextmanager
 def _timed(plan: Plan, stage: str) -> Iterator[None]:
     """Add wall and CPU seconds of the block to ``costs.json``, also where it is interrupted."""
+    # Child processes count too: loaders and DDP do much of the work.
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
     try:
         yield
+    # Also where the stage was interrupted: the time was spent.
     finally:
         stored = _stored_costs(plan.run)
+        # Seconds of an earlier sitting are added to, not replaced.
         before = stored.get(stage, Cost(name=stage, seconds=0.0, cpu_seconds=0.0))
         stored[stage] = Cost(
             name=stage,

@@ -1,4 +1,4 @@
-"""What ``pocketeye search`` learns from, by task: its data opened, and the training that follows."""
+"""Open what ``pocketeye search`` learns from, by task, and the training that follows."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.run import network_options
 from pocketeye.training.engine.before import warn_of_test_split
 
+# From scratch, as a searched backbone has no pretrained weights; 16 files tell the usual size.
 _RECIPE, _LOOKED_AT = "semantic-scratch", 16
 
 
 class Retraining(ABC):
-    """The training of the chosen network from scratch, by ``recipe``."""
+    """Train the chosen network from scratch, by ``recipe``."""
 
     recipe: ClassifyRecipe | DenseRecipe
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe, as run folders keep it."""
+        """Return the recipe, as run folders keep it."""
         return self.recipe.to_dict()
 
     @abstractmethod
@@ -53,7 +54,7 @@ class Retraining(ABC):
 
     @abstractmethod
     def outcome(self, folder: Path) -> Trained:
-        """What the finished training in ``folder`` came to."""
+        """Return what the finished training in ``folder`` came to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class SearchInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """What the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
+    """Hold what the user asked for; ``recipe`` and ``epochs`` are of the training that follows."""
 
     space: SearchSpace
     config: SearchConfig
@@ -104,6 +105,7 @@ class ClassifierRetraining(Retraining):
 
     def outcome(self, folder: Path) -> Trained:
         result, counts = read_json(folder / RESULT, epochs=int, metric=str), self.val.class_counts()
+        # What saying the commonest class every time would reach.
         return Trained.of(result, len(self.val), chance=float(counts.max() / counts.sum()))
 
 
@@ -123,6 +125,7 @@ class SegmenterRetraining(Retraining):
         described = replace(
             self.described, backbone=found.name, architecture=json.loads(found.to_json())
         )
+        # A resumed training begins with the same network, whatever was drawn before it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
             network = described.make(**network_options(self.recipe))
@@ -147,11 +150,12 @@ def usual_batch(task: Task, recipe: str | None) -> int | None:
     """
     if not task.labels_pixels:
         return None
+    # Maps of crops fill the memory long before those of a classifier do: its default is no measure.
     return DenseRecipe.load(recipe or _RECIPE, task.name).batch_size
 
 
 def open_classification(asked: SearchRequest) -> SearchInputs:
-    """Images with a class each."""
+    """Open images with a class each."""
     space, config, data = asked.space, asked.config, asked.data
     if asked.classes is not None:
         raise InvalidValue(
@@ -165,6 +169,7 @@ def open_classification(asked: SearchRequest) -> SearchInputs:
             epochs=asked.epochs, input_size=side(space), **_machine(config),
         )  # fmt: skip
     train, val = (load_images(data, split, in_chans=space.in_chans) for split in ("train", "val"))
+    # Data without a validation split give their test split for it: the user should know.
     warn_of_test_split(val.problems)
     if len(train.classes) != space.num_classes:
         raise InvalidValue(
@@ -182,16 +187,18 @@ def open_classification(asked: SearchRequest) -> SearchInputs:
 
 
 def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs:
-    """Images with masks; the recipe is of the search's crops too, sizes and widths are the table's."""
+    """Open images with masks; the recipe is of the search's crops too, sizes are the table's."""
     assert table.segmenter is not None
     space, config, data = asked.space, asked.config, asked.data
     spec = table.segmenter.spec
+    # Images are fitted into the table's size: latency holds for that one alone.
     shorter, longer = min(sides(space.input_size)), max(sides(space.input_size))
     chosen = DenseRecipe.load(
         asked.recipe or _RECIPE, "semantic", epochs=asked.epochs, train_sizes=(shorter,),
         input_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
         head_channels=spec.head_channels, **_machine(config),
     )  # fmt: skip
+    # Frozen statistics are those of pretraining, and there was none.
     if asked.retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
         raise InvalidValue(
             "the chosen network is trained from scratch, for which BN has to learn its statistics: "
@@ -217,6 +224,7 @@ def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs
         val=val,
         retraining=SegmenterRetraining(train, val, chosen, described) if asked.retrain else None,
         recipe=chosen,
+        # The search goes on only with the same data: the digest tells.
         decisive={
             "classes": list(train.classes), "data_sha256": _fingerprint(train),
             "recipe": chosen.to_dict(),
@@ -231,9 +239,10 @@ def _require_size(images: SemanticSet, space: SearchSpace, shorter: int) -> None
         for number in np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int)
         if (size := _size_of(images.path(int(number))))
     )
-    if not found:
+    if not found:  # all damaged: reading them says so later, by name
         return
     usual = found.most_common(1)[0][0]
+    # A pixel may be lost to rounding of the aspect ratio.
     if any(abs(a - b) > 1 for a, b in zip(usual, sides(space.input_size), strict=True)):
         raise InvalidValue(
             f"the images of {images.source} are seen at {size_text(make_size(*usual))}, but the "
@@ -246,13 +255,13 @@ def _size_of(path: Path) -> tuple[int, int] | None:
     """Height and width by the file's header; None for one that is damaged."""
     try:
         with Image.open(path) as image:
-            return image.height, image.width
+            return image.height, image.width  # the header alone is read
     except OSError:
         return None
 
 
 def _fingerprint(images: SemanticSet) -> str:
-    """Of the names and sizes of all files: to read them whole would take long."""
+    """Return a digest of the names and sizes of all files: to read them whole would take long."""
     digest = hashlib.sha256()
     for pair in images.found.pairs:
         for name in pair:

@@ -1,4 +1,4 @@
-"""Watching videos: frames from anywhere, masks of objects through time, files of the results."""
+"""Watch videos: frames from anywhere, masks of objects through time, files of the results."""
 
 from pocketeye.data.video.frames import Frames as Frames
 from pocketeye.tracking.evaluation.evaluate import VosPlan as VosPlan

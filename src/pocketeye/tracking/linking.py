@@ -1,4 +1,4 @@
-"""Boxes of one frame after another become tracks: the same object keeps its number."""
+"""Link boxes of one frame after another to tracks: the same object keeps its number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_GAP = 30  # frames, as ByteTrack has it (Zhang et al. 2022, arXiv 2110.06864
 
 @dataclass(slots=True)
 class _Track:
-    """The last box of an object, and the frame it was seen in."""
+    """Hold the last box of an object, and the frame it was seen in."""
 
     number: int
     label: str | None
@@ -51,6 +51,7 @@ def link_boxes(
     tracks: list[_Track] = []
     count = 0
     for frame, result in enumerate(results):
+        # An object that was out of sight for too long may be another one.
         tracks = [track for track in tracks if frame - track.frame <= max_gap + 1]
         assert result.boxes is not None  # set by Result
         labels = result.labels or (None,) * len(result)
@@ -71,6 +72,7 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the IoU of boxes ``(N, 4)`` and ``(M, 4)``, float64 ``(N, M)``; of empty ones 0."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    # Boxes that do not meet have negative sides.
     both = sides.clip(min=0).prod(-1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(-1) for boxes in (a, b)]
     either = areas[0][:, None] + areas[1][None] - both

@@ -1,4 +1,4 @@
-"""From the name or run folder of a tracker to a network with weights, or which file to bring."""
+"""Open a tracker by name or run folder as a network with weights, or say which file to bring."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def open_model(
     image_size: int | tuple[int, int] | None = None,
     untrained: bool = False,
 ) -> TAM:
-    """A tracker's network in eval mode on a device, without gradients.
+    """Open a tracker's network in eval mode on a device, without gradients.
 
     Args:
         name: one of :func:`pocketeye.models.list_tams`, or the folder of a run that trained one.
@@ -52,11 +52,13 @@ def open_model(
     else:
         described, own = TrackerDescription(variant=named.name), None
     weights = None if untrained else _weights(name, own if checkpoint is None else checkpoint)
+    # Random weights are those of seed 0, whatever was drawn before.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = described.make(image_size)
     if weights is not None:
         load_checkpoint(model, weights)
+    # Tracking needs no gradients, and their memory is better spent on frames.
     return model.eval().requires_grad_(False).to(place)
 
 
@@ -73,7 +75,7 @@ def weights_file(name: str, checkpoint: str | Path | None = None) -> Path:
 
 
 def weights_here(name: str) -> Path | None:
-    """Where a tracker's own weights lie on this machine, not verified; None without them."""
+    """Return where a tracker's own weights lie on this machine, not verified; None without them."""
     if name not in PUBLISHED:
         return bundled_weights(name)
     path = checkpoint_folder() / PUBLISHED[name].file_name
@@ -85,6 +87,7 @@ def _weights(name: str, checkpoint: str | Path | None) -> Path:
         return weights_in(Path(checkpoint))
     path = weights_here(name)
     if path is not None:
+        # Published files are verified: they came from elsewhere.
         return checkpoint_path(name) if name in PUBLISHED else path
     ours = next((ours for ours in list_tams() if bundled_weights(ours)), None)
     or_ours = f", or take {ours}, whose weights come with pocketeye" if ours else ""

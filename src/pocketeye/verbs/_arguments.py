@@ -1,4 +1,4 @@
-"""What a verb is called with, brought to what its signature says: one place for all of them.
+"""Bring what a verb is called with to what its signature says: one place for all of them.
 
 From Python people give text where a path is meant, one thing where many are, numbers of numpy; from a
 shell and a YAML file come numbers that are out of range. :func:`accepting` stands between them and the
@@ -75,6 +75,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 _FRAMES = ("videos",)  # which may be in memory, or come from a camera
+# How a place is written, for sentences about one that is not.
 _PLACES = {"point": "(x, y)", "box": "(x0, y0, x1, y1)"}
 
 
@@ -88,20 +89,24 @@ def accepting(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **options: P.kwargs) -> R:
+        # By the signature: the one place that says what a verb takes.
         signature, hints = _described(function)
         for name in options:
             if hints and name not in hints:
                 raise InvalidType(_no_argument(function.__name__, name, list(hints)))
         try:
             bound = signature.bind(*args, **options)
+        # Python's own error for a wrong call is right, but names no verb.
         except TypeError as error:
             raise InvalidType(f"{function.__name__}: {error}") from error
         for name, value in bound.arguments.items():
+            # Options in a group: their types are those of the TypedDict.
             if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
                 brought_all = {key: brought(key, v, hints.get(key)) for key, v in value.items()}
                 value.update(brought_all)
             else:
                 bound.arguments[name] = brought(name, value, hints.get(name))
+        # In a notebook nobody else shows progress; on the command line the bars are there already.
         with notebook_bars():
             return function(*bound.args, **bound.kwargs)
 
@@ -136,6 +141,7 @@ def brought(name: str, value: Any, hint: Any) -> Any:
     kinds = _kinds(hint)
     if value is None or not kinds:
         return value
+    # Numbers and arrays of places are written as on the command line, which is parsed once.
     if name in _PLACES and not isinstance(value, str):
         texts = _places(name, value)
         if str in kinds and len(texts) != 1:
@@ -172,6 +178,7 @@ def _listed(name: str, value: Any, kinds: tuple[Any, ...], hint: Any) -> Any:
     if isinstance(value, Iterator) and not more:
         value = list(value)
     for kind in kinds:
+        # A tuple of any length is written with an ellipsis, which is no type.
         origin, inner = get_origin(kind), [part for part in get_args(kind) if part is not ...]
         if origin not in (list, tuple) or not inner:
             continue
@@ -199,24 +206,29 @@ def _flag(name: str, value: Any) -> bool:
 
 def _number(name: str, value: Any, *, whole: bool) -> float:
     """Return an int or float, in its range."""
+    # numpy's numbers and arrays of one value are numbers to a person.
     given = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+    # True is 1 to Python, and no number to a person.
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise InvalidType(f"{name} is a {'whole ' if whole else ''}number, got {value!r}")
     low, high = RANGES.get(name, (-math.inf, math.inf))
     if whole and math.isfinite(given) and given != int(given):
         raise InvalidValue(f"{name} is a whole number, got {given!r}")
+    # NaN is within no bounds, but compares false with all of them.
     if not (low <= given <= high and math.isfinite(given)):
         raise InvalidValue(f"{name} must be from {_said(low)} to {_said(high)}, got {given!r}")
     return int(given) if whole else given
 
 
 def _said(bound: float) -> str:
+    # Large whole numbers are written out: 1e+06 would have to be worked out.
     return f"{bound:g}" if abs(bound) < _MANY or math.isinf(bound) else f"{bound:.0f}"
 
 
 def _path(name: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, str | os.PathLike):
         return _text(name, value, hint)
+    # Path("") is the current folder, which nobody means by an empty text.
     if not os.fspath(value):
         raise InvalidValue(f"{name} is an empty text: give a path, or leave it out")
     return Path(value)
@@ -239,6 +251,7 @@ def _places(name: str, value: Any) -> list[str]:
     plain = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(plain, list | tuple):
         raise InvalidType(f"{name} is given as numbers, {_PLACES[name]}, got {value!r}")
+    # One place, not several: its items are numbers.
     if plain and all(isinstance(number, int | float) for number in plain):
         return [_place(name, plain)]
     listed = [[item] if isinstance(item, str) else _places(name, item) for item in plain]
@@ -250,6 +263,7 @@ def _places(name: str, value: Any) -> list[str]:
 def _place(name: str, numbers: list[float] | tuple[float, ...]) -> str:
     label = ""
     if name == "point" and len(numbers) == 3:
+        # The third number of a point says whether it is in the object.
         *numbers, last = numbers
         label = f":{last:g}"
     return ",".join(repr(float(number)) for number in numbers) + label

@@ -1,4 +1,4 @@
-"""Bars on stderr for the tasks of :mod:`pocketeye.progress`: rate, remaining time, a note."""
+"""Show bars on stderr for the tasks of :mod:`pocketeye.progress`: rate, remaining time, a note."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from pocketeye.progress import Task, is_reported, reporting
 
 
 class RateColumn(ProgressColumn):
-    """Steps per second, or seconds per step where a step is long."""
+    """Show steps per second, or seconds per step where a step is long."""
 
     def render(self, task: RichTask) -> Text:
+        # A task that has just begun has no speed yet.
         speed = task.speed or task.finished_speed
         if not speed:
             return Text("", style="progress.data.speed")
@@ -44,7 +45,7 @@ class _Bar:
 
 
 class RichReporter:
-    """Shows open tasks as bars; a finished one disappears, so that only results stay on screen."""
+    """Show open tasks as bars; a finished one disappears, so that only results stay on screen."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -55,11 +56,12 @@ class RichReporter:
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
-            transient=True,
-            redirect_stdout=False,
+            transient=True,  # results only stay on screen
+            redirect_stdout=False,  # stdout is the verb's
         )
 
     def open(self, description: str, total: float | None) -> Task:
+        # Started with the first task: a live display holds the terminal.
         if not self._progress.tasks:
             self._progress.start()
         return _Bar(self._progress, self._progress.add_task(description, total=total, note=""))

@@ -1,4 +1,4 @@
-"""Cards as text: what was published, with the letters of its sources and the numbers of its notes."""
+"""Write cards as text: what was published, with letters for sources and numbers for notes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _HEADER = ("published", "on", "value", "at", "by", "note")
 
 def wrapped(text: str, label: str = "", indent: int = 0) -> list[str]:
     """Wrap a paragraph for a narrow terminal; ``label`` stands before it, ``indent`` columns wide."""
+    # Names and addresses are copied: they must not be broken.
     body = textwrap.wrap(text, WIDTH - indent, break_on_hyphens=False, break_long_words=False)
     first = label.ljust(indent)
     return [escape(first + body[0]), *(escape(" " * indent + line) for line in body[1:])]
@@ -28,6 +29,7 @@ def top1_text(card: Card | None, input_size: int | None = None) -> str:
     if card.top1 is None:
         return ""
     metric = card.top1
+    # The size is told only where it is another one than shown beside it.
     at = f"@{metric.at}" if input_size and metric.at and metric.at != str(input_size) else ""
     return f"{float(metric.value)}{at}{'*' if metric.notes else ' '}"
 
@@ -37,6 +39,7 @@ def top1_notes(cards: Iterable[Card]) -> list[str]:
     names: dict[str, list[str]] = {}
     for card in cards:
         for note in card.top1.notes if card.top1 else ():
+            # Many networks share a note: it is written once.
             names.setdefault(note, []).append(card.name)
     return [
         line for note, who in names.items() for line in wrapped(f"{', '.join(who)}: {note}", "*", 2)
@@ -80,11 +83,12 @@ def published_table(card: Card) -> list[str]:
 
 
 class _Labels(dict[str, str]):
-    """Gives every text a short label, in the order they come; none to the empty text."""
+    """Give every text a short label, in the order they come; none to the empty text."""
 
     def __init__(self, alphabet: str) -> None:
         super().__init__()
         self.alphabet = alphabet
 
     def of(self, text: str) -> str:
+        # The next letter, in the order in which texts come.
         return self.setdefault(text, self.alphabet[len(self)]) if text else ""

@@ -1,4 +1,4 @@
-"""Options that belong to some kinds of networks only, and those that a run remembers."""
+"""Check options that belong to some kinds of networks only, and those that a run remembers."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def remembering(verb: Callable[P, R]) -> Callable[P, R]:
     def with_remembered(*args: P.args, **kwargs: P.kwargs) -> R:
         given = dict(signature.bind_partial(*args, **kwargs).arguments)
         if given.get("resume") and given.get("out") is not None:
+            # What is given now wins over what was remembered.
             given = {**_remembered(Path(given["out"]), signature), **given}
         return verb(**given)  # type: ignore[call-arg]
 
@@ -55,7 +56,8 @@ def to_remember(verb: Callable[..., Any], options: Mapping[str, Any]) -> dict[st
     """Return those of a verb's options that differ from their defaults."""
     parameters = inspect.signature(verb).parameters
     return {
-        name: str(value) if isinstance(value, Path) else value
+        name: str(value) if isinstance(value, Path) else value  # as JSON holds it
+        # Defaults may be left out: they are the same next time.
         for name, value in options.items()
         if name not in _ASKED_ANEW and value != parameters[name].default
     }
@@ -65,4 +67,5 @@ def _remembered(folder: Path, signature: inspect.Signature) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         return {}
     stored = RunFolder(folder).config().get(COMMAND) or {}
+    # Only options that the verb still has.
     return {name: value for name, value in stored.items() if name in signature.parameters}

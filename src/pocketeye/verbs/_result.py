@@ -1,4 +1,4 @@
-"""What every verb returns: values for ``--json``, sentences for a person, files, what to run next."""
+"""Define what every verb returns: values for ``--json``, sentences, files, what to run next."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ class VerbResult(Shown, ABC):
     """Base of the typed result of a verb (subclasses are frozen, keyword-only dataclasses)."""
 
     def __str__(self) -> str:
-        """What the command prints, without colours."""
+        """Return what the command prints, without colours."""
         return plain_text(self.lines())
 
     def _repr_html_(self) -> str:
+        # A table for rows, text for a single thing.
         rows = self.rows()
         return html_table(rows) if len(rows) > 1 else f"<pre>{html.escape(str(self))}</pre>"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return plain values: a row of each entry of the first table in :meth:`to_dict`, or one row."""
+        # A notebook shows the first table of the values as rows.
         whole = self.to_dict()
         for value in whole.values():
             if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
@@ -31,14 +33,14 @@ class VerbResult(Shown, ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: exactly what ``--json`` prints."""
+        """Return plain values: exactly what ``--json`` prints."""
 
     @abstractmethod
     def lines(self) -> list[str]:
-        """What a person reads, without the files and the next commands (rich markup allowed)."""
+        """Return what a person reads, without the files and the next commands (rich markup allowed)."""
 
     def written(self) -> list[Path]:
-        """Files and folders the verb wrote, the most useful first."""
+        """Return files and folders the verb wrote, the most useful first."""
         return []
 
     def next_commands(self) -> list[str]:
@@ -47,12 +49,12 @@ class VerbResult(Shown, ABC):
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 where the work was done and the answer is no (a failed parity check)."""
+        """Return 0, or 1 where the work was done and the answer is no (a failed parity check)."""
         return 0
 
 
 class Prediction(VerbResult):
-    """What ``predict`` returns of any network: ``model``, ``files``, and ``problems`` with images."""
+    """Describe what ``predict`` returns of any network: ``model``, ``files``, ``problems``."""
 
     model: str
     problems: tuple[str, ...]
@@ -60,7 +62,7 @@ class Prediction(VerbResult):
 
 
 class Evaluation(VerbResult):
-    """What ``evaluate`` returns of any network: ``model``, ``files``, and ``problems`` in the data."""
+    """Describe what ``evaluate`` returns of any network: ``model``, ``files``, ``problems``."""
 
     model: str | None
     problems: tuple[str, ...]
@@ -68,4 +70,4 @@ class Evaluation(VerbResult):
 
 
 class Information(VerbResult):
-    """What ``info`` returns of anything: ``str`` of it is the card."""
+    """Hold what ``info`` returns of anything: ``str`` of it is the card."""

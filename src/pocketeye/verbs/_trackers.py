@@ -1,4 +1,4 @@
-"""Trackers as ``pocketeye list`` shows them, without making them."""
+"""Describe trackers as ``pocketeye list`` shows them, without making them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.verbs._card_text import wrapped
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackerRow:
-    """A tracker.
+    """Describe a tracker.
 
     Attributes:
         parts: parameters of its parts; "pointers and embeddings" are what belongs to none.
@@ -53,7 +53,9 @@ class TrackerRow:
 def tracker_row(name: str) -> TrackerRow:
     """Describe one of :func:`pocketeye.models.list_tams` for a table."""
     file = PUBLISHED.get(name)
+    # Published weights lie where the user put them, ours in the package.
     path = checkpoint_folder() / file.file_name if file else bundled_weights(name)
+    # Counted beforehand: making all trackers would take seconds.
     known = counted()["trackers"][name]
     return TrackerRow(
         name=name,
@@ -75,6 +77,7 @@ def tracker_table(rows: Sequence[TrackerRow]) -> list[str]:
         for row in rows
     ]  # fmt: skip
     table = text_table(("tracker", "params", "image", "weights", "here"), cells, right=(1, 2))
+    # One hint for all: every row would say the same.
     published = [row for row in rows if row.file is not None]
     if published and not any(row.here for row in published):
         folder = checkpoint_folder()

@@ -1,4 +1,4 @@
-"""``pocketeye bench``: networks × runtimes × precisions in one table, timed side by side."""
+"""Run ``pocketeye bench``: networks × runtimes × precisions in one table, timed side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pocketeye.verbs._result import VerbResult
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult(VerbResult):
-    """The table and the files it was written to."""
+    """Hold the table and the files it was written to."""
 
     table: BenchTable
     files: tuple[Path, ...]
@@ -35,6 +35,7 @@ class BenchResult(VerbResult):
 
     @property
     def exit_code(self) -> int:
+        # One row that could be timed is a result; none is a failure.
         return 0 if any(row.record for row in self.table.rows) else 1
 
 
@@ -73,6 +74,7 @@ def bench(
         InvalidValue: unknown model or runtime, two cells that are the same, or data for a classifier.
         MissingFile: no network at a path.
     """
+    # Before minutes of exports: the folder must be there to write to.
     require_folder(out)
     export = ExportOptions(input_size=input_size, data=data, samples=samples, threads=threads)
     options = BenchOptions(

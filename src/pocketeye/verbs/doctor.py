@@ -1,4 +1,4 @@
-"""``pocketeye doctor``: what this machine and installation can do, and whether to measure now."""
+"""Run ``pocketeye doctor``: what this machine and installation can do, and whether to measure now."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pocketeye.verbs._result import VerbResult
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorResult(VerbResult):
-    """Facts about the machine. Sizes in bytes, ``clock_resolution_ns`` as seen between two reads,
+    """Hold facts about the machine. Sizes in bytes, ``clock_resolution_ns`` as seen between two reads,
     ``load`` the mean number of busy processes over the last minute (None where unknown)."""
 
     versions: dict[str, str | None]
@@ -83,6 +83,7 @@ def doctor() -> DoctorResult:
         free_disk_bytes=shutil.disk_usage(Path.cwd()).free,
         devices=torch_devices(),
         runtimes=runtimes,
+        # Only what is missing: a command for what is there would mislead.
         install={name: PACKAGES[name].install for name, found in runtimes.items() if found is None},
         clock_resolution_ns=clock_resolution_ns(),
         load=load,

@@ -1,4 +1,4 @@
-"""``pocketeye export``: an artefact for a runtime, the proof that it computes the same, its latency."""
+"""Run ``pocketeye export``: an artefact, the proof that it computes the same, its latency."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pocketeye.verbs._result import VerbResult
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult(Exported, VerbResult):
-    """An artefact on disk with its proof, as `pocketeye export` shows it."""
+    """Hold an artefact on disk with its proof, as `pocketeye export` shows it."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,11 +51,14 @@ class ExportResult(Exported, VerbResult):
             num = self.agreement.num_images
             lines += [f"against torch on {num} images: {first}", *doubts]
         lines += self.latency.lines()
+        # The artefact stays, so that the difference can be looked into.
         if self.status == "FAIL":
             lines.append(
                 "[bold red]parity failed[/bold red]: the artefact is kept, but it does not compute "
                 f"what {self.name} computes"
             )
+        # Random outputs are nearly equal for all images: int8 then looks better or worse than it
+        # is.
         if self.artifact.precision == "int8" and not self.trained:
             lines.append("the weights are random: judge int8 with trained weights")
         return lines
@@ -65,6 +68,7 @@ class ExportResult(Exported, VerbResult):
         share, n = self.parity.top1_agreement, self.parity.n
         if share is None or self.artifact.precision != "int8":
             return []
+        # A sample of images says only so much: the interval tells how much.
         low, high = wilson_interval(round(share * n), n)
         return [
             f"int8 gives the same class on {round(share * n)} of {n} images: of all images like "
@@ -85,6 +89,7 @@ class ExportResult(Exported, VerbResult):
 
     @property
     def exit_code(self) -> int:
+        # So that scripts notice.
         return 1 if self.status == "FAIL" else 0
 
 
@@ -133,6 +138,7 @@ def export(
     named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
     if named.task.is_dense:
         assert isinstance(named, Run)  # no name stands for a whole detector
+        # A run has its own weights.
         refuse(named.task.kind, checkpoint=checkpoint, pretrained=pretrained)
         if not fuse:
             raise InvalidValue(

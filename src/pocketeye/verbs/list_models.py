@@ -1,4 +1,4 @@
-"""``pocketeye list``: the networks there are, what they cost, and what was published and measured."""
+"""Run ``pocketeye list``: the networks there are, their cost, what was published and measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelRow:
-    """A registered network; counts are None where only names were asked for, ``card`` where nobody
+    """Describe a registered network; counts are None where only names were asked, ``card`` where nobody
     wrote one."""
 
     name: str
@@ -71,10 +71,12 @@ class ListResult(VerbResult):
             rows = [(row.name, top1_text(row.card)) for row in self.models]
             return [*text_table(("model", "top-1 "), rows, right=(1,)), *self._notes()]
         setups = by_setup(f for row in self.models for f in row.measured)
+        # One setup needs no letter.
         letters = dict(zip(setups, _LETTERS if len(setups) > 1 else " ", strict=False))
         lines = []
         for row in self.models:
             cost = (human_count(row.params or 0), human_count(row.macs or 0), str(row.input_size))
+            # A line for each setup: numbers of two machines must not be compared by mistake.
             texts = [
                 f"{letters[setup]} {' · '.join(f.record.brief(row.input_size) for f in group)}".strip()
                 for setup, group in by_setup(row.measured).items()
@@ -128,6 +130,7 @@ def list_models(
         raise InvalidValue(_nothing(pattern))
     shown = tuple(tracker_row(name) for name in trackers)
     if include_timm:
+        # timm's networks are a thousand: making each to count it would take minutes.
         rows = [
             ModelRow(name=n, params=None, macs=None, input_size=None, card=card_for(n))
             for n in names
@@ -168,6 +171,7 @@ def _nothing(pattern: str) -> str:
     theirs = _names_of_timm(pattern)
     if theirs:
         return f"no network of ours matches {pattern!r}, {len(theirs)} of timm's do: --include-timm"
+    # Guesses are made among all names, timm's included.
     known = [*counted()["networks"], *counted()["trackers"], *bundled_runs(), *_names_of_timm("*")]
     close = nearest(pattern.strip("*"), known)
     guess = f" Did you mean {close!r}?" if close else ""

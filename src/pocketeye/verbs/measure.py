@@ -1,4 +1,4 @@
-"""``pocketeye measure``: a latency table of this device, and how far it can be trusted."""
+"""Run ``pocketeye measure``: a latency table of this device, and how far it can be trusted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureResult(VerbResult):
-    """A table, new or checked. ``check`` is None after measuring; errors are fractions.
+    """Hold a table, new or checked. ``check`` is None after measuring; errors are fractions.
 
     ``again`` is the command that measures it once more, longer; None where the space is not known
     by name.
@@ -96,6 +96,7 @@ class MeasureResult(VerbResult):
     def next_commands(self) -> list[str]:
         table = shlex.quote(str(self.table_path))
         check = [f"pocketeye measure --check {table}"] if self.check is None else []
+        # A noisy table is no base for a search: measure again first.
         if not self.noise.usable:
             return [*check, *filter(None, [self.again])]
         low, high = self.range_ms
@@ -105,6 +106,7 @@ class MeasureResult(VerbResult):
             data = " --data MASKS"
         return [
             *check,
+            # The geometric mean: in the middle of a range that is wide.
             f"pocketeye search --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
         ]
 
@@ -169,6 +171,7 @@ def measure(
             raise InvalidValue(
                 "--check checks a table that is there and --out names one to write: use one of them"
             )
+        # A table says itself for what space, runtime and size it is.
         table, report, files = check_file(check, nets=nets, rounds=rounds, seed=seed)
         known = table.space()
         return MeasureResult(
@@ -184,6 +187,7 @@ def measure(
         )
     size = None if input_size is None else parse_size(input_size)
     chosen = load_space(space).with_(input_size=size, width=width, num_classes=num_classes)
+    # What the network ends in takes part of its latency: it has to be known before measuring.
     segmenter = _segmenter(task, chosen, num_classes, input_size, fpn_channels, head_channels)
     path = out or Path(table_name(chosen, segmenter, runtime, precision))
     if threads < 1:
@@ -220,7 +224,8 @@ def _segmenter(
     fpn_channels: int | None,
     head_channels: int | None,
 ) -> SegmenterSpec | None:
-    """What whole networks end with, None for classifiers; says what is missing or means nothing."""
+    """Return what whole networks end with, None for classifiers; refuse what means nothing."""
+    # Options of the pyramid mean nothing to a classifier.
     if not task_named(task, (CLASSIFY, SEMANTIC)).labels_pixels:
         refuse(f"--task {task}", fpn_channels=fpn_channels, head_channels=head_channels)
         if not isinstance(space.input_size, int):

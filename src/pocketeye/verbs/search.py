@@ -1,4 +1,4 @@
-"""``pocketeye search``: a network for a device and a latency, found, measured, trained, explained."""
+"""Run ``pocketeye search``: a network for a device and a latency, found, trained, explained."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SCHEMA = "pocketeye.search/1"
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult(VerbResult):
-    """The network found, and what is known of it; accuracies are fractions in [0, 1]."""
+    """Hold the network found, and what is known of it; accuracies are fractions in [0, 1]."""
 
     task: Task
     out: Path
@@ -109,6 +109,7 @@ class SearchResult(VerbResult):
 
     def lines(self) -> list[str]:
         best, comparison = self.best, self.comparison
+        # The chosen network is always among those measured.
         assert best.measured_ms is not None
         ops = " ".join(block.op for block in best.architecture.blocks)
         lines = [
@@ -134,11 +135,12 @@ class SearchResult(VerbResult):
                 *(f"note: {note}" for note in self.notes)]  # fmt: skip
 
     def _measured(self) -> str:
-        """What was measured of the chosen network, all of it at the machine's speed of the table."""
+        """Return what was measured of the chosen network, at the machine's speed of the table."""
         best, spread = self.best, self.best.spread_ms
         off, error, drift = best.off_target(self.target_ms), best.prediction_error, best.drift
         assert off is not None
         assert error is not None
+        # A budget: below is kept, above is within the tolerance.
         side = "below" if off <= 0 else "above"
         facts = [f"{100 * abs(off):.1f} % {side} it"]
         if spread is not None:
@@ -249,12 +251,15 @@ def search(
         MissingFile: no table or data at a path.
         UserError: interrupted; says how to go on.
     """
+    # Before anything is changed: what the user gave is what is remembered.
     command = to_remember(search, locals())
+    # torchrun would start the whole search several times.
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InvalidValue("search starts its processes itself: use --num-processes, not torchrun")
     if table is None or target_ms is None:
         raise InvalidValue(_nothing_to_search(out, resume))
     table = Path(table)
+    # Before the table: a device that is not there ends everything.
     check_device(device)
     latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
     task = task_of(latencies)
@@ -265,6 +270,7 @@ def search(
     make = SearchConfig.paper if mode == "paper" else SearchConfig
     config = make(
         target_ms=target_ms, seed=seed, device=device, precision=train_precision,
+        # None leaves the mode's own value.
         num_processes=num_processes, workers=workers,
         **{key: value for key, value in given.items() if value is not None},
     )  # fmt: skip
@@ -279,6 +285,7 @@ def search(
         open_segmentation(latencies, asked) if task.labels_pixels else open_classification(asked)
     )
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
+    # What must be the same where the search goes on; device and workers may change.
     decisive = {
         "verb": "search", "space": shape.to_dict(), "table": str(table),
         "table_date": latencies.header.date, "data": data, **opened.decisive,
@@ -289,6 +296,7 @@ def search(
         folder, decisive, resume=resume, overwrite=overwrite, ours=stages.FILES, command=command
     ) as run:
         if opened.recipe is not None:
+            # The recipe of the crops, for those who train the network again.
             write_atomic(run / RECIPE, yaml.safe_dump(opened.recipe.to_dict(), sort_keys=False))
         plan = stages.Plan(
             space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
@@ -296,6 +304,7 @@ def search(
             retraining=opened.retraining,
             protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
         )  # fmt: skip
+        # One that goes on has said it before.
         if not resume:
             progress.say(_outlook(plan))
         return _run(plan, task, table, data, classes)
@@ -311,7 +320,7 @@ def _nothing_to_search(out: Path | None, resume: bool) -> str:
 
 
 def _outlook(plan: stages.Plan) -> str:
-    """What to know before a search begins: how long it will take, and what guessing gives."""
+    """Say what to know before a search begins: how long it will take, and what guessing gives."""
     chance, metric = plan.problem.chance, plan.problem.metric.name
     level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
     return f"{expect(plan).sentence()}{level}"
@@ -325,19 +334,23 @@ def _open_table(
     threads: int | None,
     target_ms: float,
 ) -> tuple[LatencyTable, SearchSpace, Runtime]:
-    """The table, its space and its runtime, where a search for the target makes sense with them."""
+    """Open the table, its space and its runtime, where a search for the target makes sense with them."""
     table = LatencyTable.load(path)
     shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
+    # Exact: latencies of another runtime or precision would be optimised in vain.
     table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
     check_target(target_ms, table.matrix(shape), describe(table), fixed=table.head_ms)
+    # Noise above the differences between blocks would choose among them by chance.
     require_usable(table, shape)
     timer = get_runtime(table.header.runtime)
+    # The same names on another machine mean other times.
     table.require_device(Device.here(), timer.version())
     return table, shape, timer
 
 
 def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
-    """A quarter of the epochs where only those were given, as the mode's own may be too long."""
+    """Return a quarter of the epochs where only those were given, as the mode's own may be too long."""
+    # The paper's warm-up is part of what is repeated.
     if warmup_epochs is not None or epochs is None or mode == "paper":
         return warmup_epochs
     return epochs // 4

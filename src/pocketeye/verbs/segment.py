@@ -1,4 +1,4 @@
-"""``pocketeye segment``: masks of what is clicked on or boxed in an image, or of everything in it."""
+"""Run ``pocketeye segment``: masks of what is clicked on or boxed, or of everything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentResult(VerbResult):
-    """The objects in an image, and the files that hold them.
+    """Hold the objects in an image, and the files that hold them.
 
     Attributes:
         rest: the same of further images, in the order in which they were given.
@@ -94,7 +94,7 @@ class SegmentResult(VerbResult):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Which masks are likely wrong, as far as the network can tell."""
+        """Say which masks are likely wrong, as far as the network can tell."""
         rows = self.found.table()
         if not rows:
             seen = f"not one mask in {self.image}"
@@ -172,10 +172,13 @@ def segment(
     images = as_list(image)
     if not images:
         raise InvalidValue("say which image: the list is empty")
+    # Arrays have no name to call the file by.
     names = [str(each) if isinstance(each, str | Path) else _IN_MEMORY for each in images]
     targets = _targets(names, out)
+    # Before the network is loaded: what is there must not be overwritten.
     for target in targets:
         require_free(target, overwrite)
+    # Read all first: a bad one at the end would waste the work before.
     pixels = [read_image(each) for each in images]
     segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
     generator = MaskGenerator(
@@ -199,8 +202,10 @@ def _targets(names: list[str], out: Path | None) -> list[Path]:
     if len(names) == 1:
         return [out or Path("out") / "segment" / f"{stems[0]}.png"]
     folder = out or Path("out") / "segment"
+    # With an ending it would be one file for several images.
     if folder.suffix:
         raise InvalidValue(f"--out of several images is a folder, and {folder} has an ending")
+    # Numbers, as two images may have the same name.
     return [folder / f"{number:04d}-{stem}.png" for number, stem in enumerate(stems)]
 
 
@@ -218,7 +223,8 @@ def _found(
 
 
 def _prompts(points: list[str], boxes: list[str]) -> dict[str, Any]:
-    """Arguments for :meth:`ImageSegmenter.predict`."""
+    """Make the arguments for :meth:`ImageSegmenter.predict`."""
+    # Points belong to one object, and so must the box be.
     if points and len(boxes) > 1:
         raise InvalidValue(
             f"points go with one box at most, and here are {len(boxes)}: segment one after another"
@@ -241,6 +247,7 @@ def _point(text: str) -> tuple[list[float], int]:
         raise InvalidValue(
             f"--point {text}: after the colon stands 1 (in the object) or 0 (beside)"
         )
+    # Without a sign a point lies in the object.
     return _numbers(place, 2, "--point", "x,y"), int(sign or 1)
 
 

@@ -1,1 +1,1 @@
-"""Images with one label each: folders, parquet, WebDataset shards."""
+"""Read images with one label each: folders, parquet, WebDataset shards."""

@@ -36,6 +36,7 @@ def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
     """
     problems = Problems()
     found = class_folders(root)
+    # Images beside the class folders: their class is unknown.
     loose = [p for p in root.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES]
     if not found:
         what = f"{len(loose)} images but no class folders" if loose else "no images"
@@ -53,6 +54,7 @@ def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
                 sizes.append(size)
             elif Path(path).name not in _IGNORED:
                 problems.add(f"{name}/{path}", "not an image by its name")
+        # Labels of all images of a folder at once.
         labels.extend([known.index(name)] * (len(names) - before))
     if not names:
         raise InvalidValue(

@@ -84,7 +84,7 @@ class ImageSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out and why."""
+        """Return sentences about what was left out and why."""
         return tuple(self.collector)
 
     def name(self, index: int) -> str:
@@ -98,7 +98,7 @@ class ImageSet:
 
     @property
     def in_memory(self) -> bool:
-        """Whether all images are one decoded array."""
+        """Tell whether all images are one decoded array."""
         return self.store.stacked() is not None
 
     def class_counts(self) -> np.ndarray:
@@ -119,6 +119,7 @@ class ImageSet:
 
     def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
         """Return (the rest, ``fraction`` of every class), drawn by ``seed``."""
+        # Of every class the same share, so that none is missing.
         rest, part = stratified_split(self.labels, fraction, seed)
         return self.subset(rest), self.subset(part)
 
@@ -170,6 +171,7 @@ def _open(
     listing: Listing, source: str, split: Split, in_chans: int, memory_bytes: int
 ) -> ImageSet:
     """Decode the images, or look at them if they do not fit; leave out those that are damaged."""
+    # Decided before anything is read whole.
     fits = _fits(listing, in_chans, memory_bytes)
     total = len(listing.labels)
     gathering = ImageGathering(total)
@@ -182,6 +184,7 @@ def _open(
     damaged = Problems()
     for place in sorted(bad):
         damaged.add(listing.source.name(int(listing.rows[place])), bad[place])
+    # Places, not names: names may come twice.
     keep = np.setdiff1d(np.arange(total), np.asarray(sorted(bad), np.int64))
     good = listing.take(keep) if bad else listing
     problems = (*listing.problems, *damaged, *_check_classes(good, source, split))
@@ -219,14 +222,16 @@ def _decode_all(
         except UnreadableImage as error:
             bad[place] = str(error)
         else:
+            # Grey images get an axis of channels, so that all have one shape.
             gathering.add(pixels[..., None] if pixels.ndim == 2 else pixels)
+            # Of the stored bytes: decoders may differ in the last bit.
             digests.append(hashlib.sha256(encoded).digest())
         advance(1)
     return bad
 
 
 def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) -> bool:
-    """Whether the decoded set fits into ``memory_bytes``, estimated from some of its images."""
+    """Tell whether the decoded set fits into ``memory_bytes``, estimated from some of its images."""
     total = len(listing.rows)
     if listing.source.total_bytes > memory_bytes:
         return False  # pixels take more than what they are stored as
@@ -238,6 +243,7 @@ def _fits(listing: Listing, in_chans: int, memory_bytes: int, sample: int = 64) 
         except UnreadableImage:
             continue
         sizes.append(image.width * image.height * in_chans)
+    # The mean of a sample stands for all.
     return not sizes or float(np.mean(sizes)) * total <= memory_bytes
 
 
@@ -247,6 +253,7 @@ def _check_classes(listing: Listing, source: str, split: Split) -> tuple[str, ..
     empty = [name for name, n in zip(listing.classes, counts, strict=True) if n == 0]
     if len(listing.labels) == 0:
         raise InvalidValue(f"{source} ({split}): none of the images can be read")
+    # In validation a class may be missing; it is said, as means then are over fewer.
     if split == "val":
         return tuple(f"class {name!r} has no images in the validation split" for name in empty)
     if empty:
@@ -271,6 +278,7 @@ def _digit_arrays() -> tuple[np.ndarray, np.ndarray]:
 
 def _digits(split: Split, in_chans: int) -> ImageSet:
     pixels, labels = _digit_arrays()
+    # The digits are grey: three equal channels for networks of colour.
     pixels = np.repeat(pixels, in_chans, axis=-1)
     names = [f"digit {index}" for index in range(len(labels))]
     whole = ImageSet(

@@ -39,6 +39,7 @@ def list_split(root: Path, split: Split) -> Listing:
             return _part(list_shards([root], class_names(root.parent)), split)
         raise InvalidValue(f"{root} is no data set: expected a folder, a .parquet or a .tar file")
     if has_parquet(root):
+        # Parquet first: folders of that layout may hold images too.
         return _list_parquet(root, split)
     train, val = _child(root, "train"), _child(root, "val")
     # archives often lie beside the folders they were unpacked into
@@ -58,6 +59,7 @@ def _list_folder(root: Path, train: Path | None, val: Path | None, split: Split)
     if train is not None and split == "train":
         return list_folder(train)
     assert val is not None
+    # The training split fixes the labels.
     listing = list_folder(val, class_folders(train) if train is not None else None)
     return listing.with_problem(validates_on_test(root, val.name))
 
@@ -89,6 +91,7 @@ def _list_shards(root: Path, split: Split) -> Listing:
         return _part(list_shards(train, names), split)
     if split == "train":
         return list_shards(train, names)
+    # The classes of training, where no file names them.
     known = list_shards(train, None).classes if train and names is None else None
     listing = list_shards(val, names, known)
     return listing.with_problem(validates_on_test(root, split_of_shard(val[0])))
@@ -100,5 +103,6 @@ def _child(root: Path, split: Split) -> Path | None:
 
 
 def _part(listing: Listing, split: Split) -> Listing:
+    # The same fifth in every call.
     rest, part = stratified_split(listing.labels)
     return listing.take(rest if split == "train" else part)

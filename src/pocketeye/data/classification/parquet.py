@@ -49,7 +49,7 @@ def split_of_parquet(file: Path) -> str:
 
 
 def has_parquet(root: Path) -> bool:
-    """Whether there are parquet files where :func:`find_parquet` looks."""
+    """Tell whether there are parquet files where :func:`find_parquet` looks."""
     folders = (root, root / "data")
     return any(find_parquet(root, split) for split in ("train", "val")) or any(
         files_in(folder, ".parquet") for folder in folders
@@ -74,6 +74,7 @@ class ParquetSource:
     def read(self, row: int) -> bytes:
         import pyarrow as pa
 
+        # The last group that starts at or before the row.
         group = int(np.searchsorted(self.starts, row, side="right")) - 1
         try:
             data = self._group(group)[row - int(self.starts[group])].as_py()
@@ -103,6 +104,7 @@ class ParquetSource:
         # opened each time: nothing is shared with the processes of a loader
         with parquet.ParquetFile(path) as file:
             number = int(self.group_number[group])
+            # The column alone: others may hold large things.
             table = file.read_row_group(number, columns=[column], use_threads=False)
         values = table.column(0).combine_chunks()
         return values.field(0) if "." in column else values
@@ -154,10 +156,12 @@ def list_parquet(files: list[Path], classes: tuple[str, ...] | None = None) -> L
                     described = file.metadata.row_group(group)
                     size, nulls = _described(described, column, at)
                     total += size
+                    # Only these groups are looked into for rows without bytes.
                     null += [len(groups)] if nulls else []
                     groups.append((number, group, described.num_rows))
                 labels.append(file.read(columns=[label_column], use_threads=False).column(0))
         values = pa.chunked_array([chunk for part in labels for chunk in part.chunks])
+    # Ours say it already.
     except InvalidValue:
         raise
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
@@ -165,6 +169,7 @@ def list_parquet(files: list[Path], classes: tuple[str, ...] | None = None) -> L
     if len(values) == 0:
         raise InvalidValue(f"{files[0]} holds no rows")
     table = np.asarray(groups, np.int64)
+    # Damaged files may lack labels without an error from pyarrow.
     if table[:, 2].sum() != len(values):
         raise InvalidValue(f"{files[0]}: a label is not there for every row, the file is damaged")
     source = ParquetSource(
@@ -208,6 +213,7 @@ def _columns(names: list[str], features: dict[str, Any], file: Path) -> tuple[st
                 f"{file} has no column of {what} (looked for {', '.join(usual)}; it has "
                 f"{', '.join(names)})"
             )
+        # A column that is typed and has a usual name, then either.
         return next((name for name in named if name in typed), (typed or named)[0])
 
     return pick("Image", _IMAGE_COLUMNS, "images"), pick("ClassLabel", _LABEL_COLUMNS, "labels")

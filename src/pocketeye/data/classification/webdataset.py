@@ -1,4 +1,4 @@
-"""WebDataset: tar shards whose members share a basename: ``0001.jpg`` with ``0001.cls`` or ``.json``.
+"""Read WebDataset: tar shards whose members share a basename, as ``0001.jpg`` and ``0001.cls``.
 
 The headers are read once, nothing is extracted, and an image is read with one seek. Names of
 members are never used as paths.
@@ -58,14 +58,14 @@ def split_of_shard(file: Path) -> str:
 
 
 def has_shards(root: Path) -> bool:
-    """Whether there are shards where :func:`find_shards` looks."""
+    """Tell whether there are shards where :func:`find_shards` looks."""
     named = any(find_shards(root, split) for split in ("train", "val"))
     return named or bool(files_in(root, ".tar"))
 
 
 @dataclass(frozen=True)
 class TarSource:
-    """Images inside ``shards``: arrays ``(N,)`` say in which, from which byte, and how many."""
+    """Locate images inside ``shards``: arrays ``(N,)`` say in which, from which byte, and how many."""
 
     shards: tuple[Path, ...]
     names: Names
@@ -106,7 +106,7 @@ class TarSource:
 
 @dataclass
 class _TarSample:
-    """Members of one basename: ``image`` is (offset, bytes); ``trouble`` what is wrong with it."""
+    """Gather what has one basename: ``image`` is (offset, bytes), ``trouble`` what is wrong."""
 
     key: str
     image: tuple[int, int] | None = None
@@ -121,7 +121,7 @@ class _TarSample:
 
 @dataclass
 class _Index:
-    """Samples as they are found. ``code`` is the place of the label's text in ``texts``."""
+    """Gather samples as they are found. ``code`` is the place of the label's text in ``texts``."""
 
     names: Names = field(default_factory=Names)
     shard: Any = field(default_factory=lambda: array("i"))
@@ -165,6 +165,7 @@ def list_shards(
         stats = [(path, path.stat()) for path in shards]
     except OSError as error:
         raise InvalidValue(f"{error.filename} cannot be read: {error.strerror}") from error
+    # Size and time of the shards: a changed one is indexed again.
     index = _indexed(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
     if not len(index.names):
         first = next(iter(index.problems), "they are empty")
@@ -233,6 +234,7 @@ def _classes(
     where: str,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the class names, and the label of every text: -1 for one that is no class."""
+    # Labels are numbers if all are; otherwise 7 is a name.
     numeric = all(re.fullmatch(r"[+-]?\d{1,9}", text) for text in texts)
     given = names or known
     if numeric and (given is None or not set(texts) <= set(given)):
@@ -286,10 +288,12 @@ def _index_members(
     try:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
+            # A member beyond the end means a shard that was cut off.
             if member.size < 0 or member.offset_data + member.size > size:
                 raise tarfile.ReadError("unexpected end of data")
             folder, _, base = member.name.rpartition("/")
             key, _, kind = base.partition(".")
+            # Names that begin with a dot are of the system.
             if member.isdir() or not key:
                 continue
             if not member.isreg() or member.issparse():
@@ -302,6 +306,7 @@ def _index_members(
                 sample = _TarSample(key)
             file.seek(member.offset_data)
             _take_member(file, member, kind.lower(), sample)
+    # The last sample before the damage may be whole.
     except tarfile.ReadError:
         if sample is not None and sample.complete:
             index.add(number, sample, f"{shard}/{sample.key}")
@@ -332,6 +337,7 @@ def _label(text: str, kind: str) -> str | None:
     if kind == "json":
         data = parse_json(text)
         value = data.get("label") if isinstance(data, dict) else None
+    # True is no label, though Python counts it among the numbers.
     known = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value).strip() if known else None
 

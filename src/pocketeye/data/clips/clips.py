@@ -1,4 +1,4 @@
-"""Clips of frames with the masks of their objects, which promptable trackers are trained on.
+"""Make clips of frames with the masks of their objects, which promptable trackers are trained on.
 
 An image is a clip of one frame, so one training code serves both.
 """
@@ -71,7 +71,7 @@ class ClipSource(SeededDataset[Clip]):
 
 
 class MixedClips(ClipSource):
-    """Clips of several sources, each as often as its weight says; every draw takes any of its samples.
+    """Mix clips of several sources by weight; every draw takes any of their samples.
 
     Args:
         sources: (source, weight); the weights need not add up to one.

@@ -23,7 +23,7 @@ _TRIES = 64  # images without an object to cut out before a set is refused
 
 
 class Cutout(NamedTuple):
-    """uint8 ``(4, h, w)``: red, green, blue and the opacity, which fades at the outline."""
+    """Hold an object cut out, uint8 ``(4, h, w)``: red, green, blue, opacity (fading at edges)."""
 
     layer: Tensor
 
@@ -33,7 +33,7 @@ class Cutout(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """An image stretched to a square and its own objects.
+    """Hold an image stretched to a square and its own objects.
 
     Attributes:
         pixels: uint8 ``(3, S, S)``.
@@ -47,7 +47,7 @@ class Scene(NamedTuple):
 
 
 class CutoutPool:
-    """Cut-outs and scenes of several sets of images, kept while there is room for them.
+    """Keep cut-outs and scenes of several sets of images while there is room for them.
 
     Each set is drawn from as often as its weight says.
 
@@ -68,7 +68,7 @@ class CutoutPool:
         self.scenes: ByteCache[Scene] = ByteCache(cache_bytes, _bytes_of_scene)
 
     def cutout(self, rng: np.random.Generator) -> Cutout:
-        """An object that is large enough and, where that can be had, not cut off by its image.
+        """Draw an object that is large enough and, where that can be had, not cut off by its image.
 
         Raises:
             InvalidValue: none in many images.
@@ -114,7 +114,7 @@ def _bytes_of_scene(scene: Scene) -> int:
 
 
 def cut_out(sample: Sample[ObjectMasks], size: int) -> tuple[Cutout, ...]:
-    """The objects of an image that can be cut out, no larger than the clips of side ``size`` need."""
+    """Cut out the objects of an image, no larger than the clips of side ``size`` need."""
     found, pixels = [], np.asarray(sample.image)
     for shape, whole in zip(*sample.targets, strict=True):
         if whole and (cutout := cut(pixels, shape(), size)) is not None:
@@ -123,8 +123,9 @@ def cut_out(sample: Sample[ObjectMasks], size: int) -> tuple[Cutout, ...]:
 
 
 def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
-    """One object of ``pixels``, uint8 ``(H, W, 3)``; None where it is small or cut off by the border."""
+    """Cut one object out of ``pixels``, uint8 ``(H, W, 3)``; None if small or off the border."""
     side = float(np.sqrt(np.count_nonzero(mask)))
+    # An object that its image cuts off would show a straight edge in the clip.
     border = sum(map(np.count_nonzero, (mask[0], mask[-1], mask[:, 0], mask[:, -1])))
     if side < LEAST_SIDE or border > 0.05 * side:
         return None
@@ -134,6 +135,7 @@ def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
     colours, inside = pixels[y0:y1, x0:x1], mask[y0:y1, x0:x1]
     if min(inside.shape) < LEAST_SIDE // 2:
         return None
+    # No larger than it is shown: decoded cut-outs fill the cache.
     shrink = min(1.0, 1.1 * size / max(inside.shape))
     near = (round(inside.shape[1] * shrink), round(inside.shape[0] * shrink))
     inside = coverage(inside, near).astype(np.float32) / 255.0
@@ -144,11 +146,12 @@ def cut(pixels: np.ndarray, mask: np.ndarray, size: int) -> Cutout | None:
 
 
 def scene_of(sample: Sample[ObjectMasks], size: int, most: int = 8) -> Scene:
-    """An image and up to ``most`` of its objects, a little larger than the clips' ``size``."""
+    """Return an image and up to ``most`` of its objects, a little larger than the clips' ``size``."""
     width, height = sample.image.size
     near = (round(1.3 * size), round(1.3 * size))
     shapes = sample.targets.shapes
     count = len(shapes)
+    # Evenly spread over the list, which may be sorted by size.
     kept = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
     masks = [coverage(shapes[k](), near) > 127 for k in kept]
     stacked = np.stack(masks) if masks else np.zeros((0, *near), bool)

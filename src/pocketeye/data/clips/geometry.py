@@ -1,4 +1,4 @@
-"""The paper's augmentation of geometry, alike for a whole clip: crop, flip, rotation and shear."""
+"""Augment geometry as the paper does, alike for a whole clip: crop, flip, rotation and shear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketeye.data.clips.warp import points_of, sample
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """One random map for all frames of a clip.
+    """Hold one random map for all frames of a clip.
 
     Attributes:
         degrees: largest rotation to either side.

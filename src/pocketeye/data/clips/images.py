@@ -21,7 +21,7 @@ _TRIES = 8  # each costs an image decoded for nothing
 
 
 class ImageClips(ClipSource):
-    """Every image of a set once an epoch, with up to ``max_objects`` of its masks.
+    """Give every image of a set once an epoch, with up to ``max_objects`` of its masks.
 
     Args:
         images: from ``load_masks``, or ``VideoFrames``.

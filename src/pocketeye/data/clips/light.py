@@ -1,4 +1,4 @@
-"""Colours of a clip: the same change in all of its frames, or one that is smooth in time."""
+"""Change the colours of a clip: the same change in all of its frames, or one that is smooth in time."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class Colours:
         )
         if rng.random() < self.grey:
             saturation = 0.0
+        # One matrix for all three changes: the frames are read once.
         mix = bright * contrast * (saturation * torch.eye(3) + (1.0 - saturation) * _GREY)
         mean = float(_GREY @ frames.mean((0, 2, 3))) * bright
+        # In place: frames are the largest arrays of a clip.
         flat = mix @ frames.flatten(2)
         changed = flat.add_((1.0 - contrast) * mean).clamp_(0.0, 255.0).round_()
         return changed.to(torch.uint8).view_as(frames)

@@ -14,7 +14,7 @@ from pocketeye.data.clips.warp import chain, inverse
 
 
 def drift(rng: np.random.Generator, times: np.ndarray, speed: float) -> np.ndarray:
-    """``(T,)``: a velocity, an acceleration and a swing, each drawn in the order of ``speed``."""
+    """Draw positions ``(T,)``: a velocity, an acceleration and a swing, in the order of ``speed``."""
     span = max(float(times[-1] - times[0]), 1.0)
     velocity, force, swing = rng.normal(size=3) * speed
     period, phase = rng.uniform(0.7, 2.5) * span, rng.uniform(0, 2 * np.pi)
@@ -24,19 +24,19 @@ def drift(rng: np.random.Generator, times: np.ndarray, speed: float) -> np.ndarr
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """``(T, 2, 2)``."""
+    """Return rotations as matrices ``(T, 2, 2)``."""
     cosine, sine = np.cos(angles), np.sin(angles)
     return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
 
 
 def maps(linear: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """``(T, 2, 3)`` of ``(T, 2, 2)`` and ``(T, 2)``."""
+    """Join ``(T, 2, 2)`` and ``(T, 2)`` into maps ``(T, 2, 3)``."""
     return np.concatenate([linear, shift[..., None]], 2)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """From points of the output to the scene, in half heights of the scene: ``(T, 2, 3)``."""
+    """Map points of the output to the scene, in half heights of the scene: ``(T, 2, 3)``."""
 
     to_scene: np.ndarray
     aspect: float
@@ -48,9 +48,11 @@ class Camera:
         zoom = rng.uniform(1.05, 1.7) * np.exp(drift(rng, times, 0.4 * speed))
         zoom = np.clip(zoom, 1.0, 2.5)
         angle = rng.normal(0, 0.06) + drift(rng, times, 0.35 * speed)
+        # How far the view can move before it leaves the scene.
         room = (1.0 - 1.0 / zoom)[:, None] * (aspect, 1.0)
         wish = np.stack([drift(rng, times, speed * aspect), drift(rng, times, 0.6 * speed)], 1)
         wish += rng.uniform(-1, 1, 2) * room.mean(0)
+        # tanh bounds the wish without a jump where the bound is met.
         centre = np.tanh(wish / np.maximum(room, 1e-3)) * room
         linear = rotations(angle) @ np.diag([aspect, 1.0]) / zoom[:, None, None]
         return cls(maps(linear, centre), aspect)
@@ -62,11 +64,11 @@ class Camera:
         return cls(maps(linear, np.zeros((num_frames, 2))), aspect)
 
     def to_image(self) -> np.ndarray:
-        """From points of the output to normalised points of the scene's image."""
+        """Map points of the output to normalised points of the scene's image."""
         return np.diag([1.0 / self.aspect, 1.0]) @ self.to_scene
 
     def still(self) -> np.ndarray:
-        """The view of an object that does not move with the scene: half heights of the view."""
+        """Return the view of an object that does not move with the scene: half heights of the view."""
         linear = np.diag([self.aspect, 1.0])[None].repeat(len(self.to_scene), 0)
         return maps(linear, np.zeros((len(linear), 2)))
 
@@ -85,6 +87,7 @@ def object_path(
         pace: times the common speed.
     """
     speed = pace * float(np.exp(rng.normal(np.log(0.03), 0.9)))
+    # At this moment it is inside the view.
     moment = int(rng.integers(len(times)))
     place = rng.uniform(-0.8, 0.8, 2) * (aspect, 1.0)
     if near is not None:
@@ -97,9 +100,10 @@ def object_path(
 
 
 def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: int) -> np.ndarray:
-    """``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
+    """Draw ``(T, 2)``: a way out of the view and back, or not back; zero at ``moment``."""
     count = len(times)
     length = int(rng.integers(max(3, count * 2 // 3), 2 * count + 1))
+    # It leaves after that moment, or was away before it.
     start = moment + 1 if rng.random() < 0.5 else moment - length
     phase = np.clip((np.arange(count) - start) / length, 0.0, 1.0)
     away = np.sin(np.pi * phase) ** 2
@@ -109,7 +113,7 @@ def _leave(rng: np.random.Generator, times: np.ndarray, aspect: float, moment: i
 
 
 def screen_maps(rng: np.random.Generator, path: np.ndarray, reach: float) -> np.ndarray:
-    """From normalised points of something large to the view, ``(T, 2, 3)``: it passes before an object.
+    """Map points of something large to the view, ``(T, 2, 3)``: it passes before an object.
 
     Args:
         path: of the object, ``(T, 2)``; it is hidden at one time at least, which is not the first.
@@ -135,7 +139,7 @@ def screen_maps(rng: np.random.Generator, path: np.ndarray, reach: float) -> np.
 def object_maps(
     rng: np.random.Generator, times: np.ndarray, path: np.ndarray, aspect: float, size: float
 ) -> np.ndarray:
-    """From normalised points of a cut-out to the view: ``(T, 2, 3)``; it turns, grows and tilts.
+    """Map normalised points of a cut-out to the view: ``(T, 2, 3)``; it turns, grows and tilts.
 
     Args:
         path: ``(T, 2)``.
@@ -153,12 +157,13 @@ def object_maps(
 
 
 def deformation(rng: np.random.Generator, times: np.ndarray, grid: int = 4) -> np.ndarray | None:
-    """Shifts at a coarse grid over an object, ``(T, 2, grid, grid)``; None for a rigid one."""
+    """Draw shifts at a coarse grid over an object, ``(T, 2, grid, grid)``; None for a rigid one."""
     if rng.random() < 0.4:
         return None
     amount = abs(rng.normal(0, 0.07))
     span = max(float(times[-1] - times[0]), 1.0)
     shifts = np.zeros((len(times), 2, grid, grid))
+    # Two waves of different periods, so that a shape seldom repeats.
     for _ in range(2):
         wave = np.sin(2 * np.pi * times / (rng.uniform(0.6, 2.0) * span) + rng.uniform(0, 6.28))
         shifts += wave[:, None, None, None] * rng.normal(0, amount, (2, grid, grid))
@@ -166,5 +171,5 @@ def deformation(rng: np.random.Generator, times: np.ndarray, grid: int = 4) -> n
 
 
 def view_to_object(view: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """From points of the output to normalised points of the cut-out, ``(T, 2, 3)``."""
+    """Map points of the output to normalised points of the cut-out, ``(T, 2, 3)``."""
     return chain(view, inverse(forward))

@@ -1,4 +1,4 @@
-"""Clips of real videos over which objects pass: the video's own object is hidden, and has look-alikes.
+"""Let objects pass over clips of real videos: the video's own object is hidden, and has look-alikes.
 
 Real motion teaches more than made motion, and short videos seldom hide their object or show a second
 one like it. Here something large passes before it, cut-outs of other images cross its way, and its
@@ -23,7 +23,7 @@ _ASPECTS = (1.0, 1.8)  # clips are stretched to squares and do not tell what the
 
 
 class OverlaidClips(SyntheticClips):
-    """``length`` clips an epoch, all different.
+    """Draw ``length`` clips an epoch, all different.
 
     Args:
         videos: the clips underneath, of ``size`` and ``num_frames``.
@@ -63,9 +63,11 @@ class OverlaidClips(SyntheticClips):
         count = max(pasted, 0 if hidden else 1)
         sprites = self._sprites(rng, times, camera, count, False, path, twin)
         if hidden:
+            # After the pasted objects: the screen hides the video's own object, and them as well.
             sprites += self.screen(rng, camera.still(), path, reach)
         masks = lay_over(frames, clip.masks, sprites, rng, frames.mean((0, 2, 3)))
         annotated = torch.ones(len(masks), num_frames, dtype=torch.bool)
+        # Pasted objects are known in all frames, the video's only where it is annotated.
         annotated[: len(clip.masks)] = clip.annotated
         chosen = self._targets(rng, masks)
         if not len(chosen):
@@ -74,7 +76,7 @@ class OverlaidClips(SyntheticClips):
         return Clip(lit, masks[chosen], annotated[chosen])
 
     def _cutout_of(self, clip: Clip, target: int, rng: np.random.Generator) -> Cutout | None:
-        """The object itself in one of the frames, where it can be cut out."""
+        """Cut out the object itself in one of the frames, where it can be cut out."""
         frame = int(rng.integers(len(clip.frames)))
         pixels = clip.frames[frame].permute(1, 2, 0).numpy()
         return cut(pixels, clip.masks[target, frame].numpy(), self.size)

@@ -1,4 +1,4 @@
-"""Clips on one sheet, a row each, with their objects drawn as everywhere."""
+"""Draw clips on one sheet, a row each, with their objects drawn as everywhere."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def clip_sheet(clips: Sequence[Clip], *, most_frames: int = 8, bare: bool = Fals
 def _frame(clip: Clip, time: int, bare: bool) -> Image.Image:
     image = Image.fromarray(clip.frames[time].permute(1, 2, 0).numpy())
     if not bare:
+        # What is not annotated is unknown: drawn as background it would look like a mistake.
         masks = clip.masks[:, time] & clip.annotated[:, time, None, None]
         ids = range(1, len(masks) + 1)
         draw_masks(image, Masks.from_dense(masks.numpy()), list(ids), [""] * len(masks))

@@ -1,4 +1,4 @@
-"""Clips made of images: objects cut out of some move over others, under a camera that moves as well.
+"""Make clips of images: cut-out objects move over others, under a camera that moves as well.
 
 What moves is known, so every frame has exact masks, also where an object passes behind another, leaves
 the view and comes back. The targets are pasted objects and objects of the image behind them; a clip
@@ -43,7 +43,7 @@ _ENLARGED = 1.8  # small cut-outs enlarged further are blots
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticOptions:
-    """Shares and sizes of what is drawn.
+    """Hold shares and sizes of what is drawn.
 
     Attributes:
         pasted: shares of clips with 0, 1, 2 … pasted objects.
@@ -69,7 +69,7 @@ class SyntheticOptions:
 
 @dataclass
 class _Sprite:
-    """One pasted object on its way; ``theta`` leads from the output to the cut-out. A screen only hides
+    """Hold a pasted object; ``theta`` leads from the output to the cut-out. A screen only hides
     what is behind it: it is no target."""
 
     layer: Tensor
@@ -80,7 +80,7 @@ class _Sprite:
 
 
 class SyntheticClips(ClipSource):
-    """``length`` clips an epoch, all different.
+    """Draw ``length`` clips an epoch, all different.
 
     Args:
         galleries: (images, weight): what ``load_masks`` gives, or ``VideoFrames``; or the ``pool`` of
@@ -139,10 +139,12 @@ class SyntheticClips(ClipSource):
         exposures = _EXPOSURES if rng.random() < options.blurred else 1
         times = times_of(rng, self.num_frames, exposures)
         camera = Camera.random(rng, times, scene.aspect)
+        # Without a pasted object the scene's own are the only targets.
         own |= count == 0
         kept = rng.permutation(len(scene.masks))[: self.max_objects if own else 0]
         frames, behind = _background(scene, torch.from_numpy(kept), camera, self.size)
         hidden = rng.random() < options.hidden
+        # Each clip needs an object: one is pasted where the scene has none.
         count = max(count, 0 if len(kept) else 1)
         sprites = self._sprites(rng, times, camera, count, hidden)
         around = scene.pixels.float().mean((1, 2))
@@ -165,7 +167,7 @@ class SyntheticClips(ClipSource):
         path: np.ndarray | None = None,
         twin: Cutout | None = None,
     ) -> list[_Sprite]:
-        """From back to front; some meet the one before, some go with the scene.
+        """Draw objects from back to front; some meet the one before, some go with the scene.
 
         Args:
             hidden: the foremost is hidden for some frames.
@@ -181,6 +183,8 @@ class SyntheticClips(ClipSource):
             low, high = np.log(self.options.sizes)
             side = float(np.exp(rng.uniform(low, high))) * np.sqrt(camera.aspect)
             tall = cutout.layer.shape[1] / self.size
+            # Half height that gives the drawn area, unless the cut-out would be enlarged into a
+            # blot.
             half = min(side / np.sqrt(cutout.aspect), _ENLARGED * tall)
             forward = object_maps(rng, times, path, cutout.aspect, half)
             view = camera.still()
@@ -201,7 +205,7 @@ class SyntheticClips(ClipSource):
     def screen(
         self, rng: np.random.Generator, view: np.ndarray, path: np.ndarray, reach: float
     ) -> list[_Sprite]:
-        """A piece of another image that hides what is on ``path``; empty where it is out of view."""
+        """Draw a piece of another image that hides what is on ``path``; empty out of view."""
         theta = view_to_object(view, screen_maps(rng, path, reach))
         box = _reach(theta, self.size)
         if box is None:
@@ -212,7 +216,7 @@ class SyntheticClips(ClipSource):
         return [_Sprite(layer, theta, None, box, screen=True)]
 
     def _targets(self, rng: np.random.Generator, masks: Tensor) -> Tensor:
-        """Numbers of up to ``max_objects`` of the masks that are large enough in some frame."""
+        """Choose up to ``max_objects`` of the masks that are large enough in some frame."""
         areas = masks.flatten(2).sum(-1).amax(1) if len(masks) else torch.zeros(0)
         large = torch.nonzero(areas >= self.options.least * self.size**2)[:, 0]
         chosen = rng.permutation(len(large))[: self.max_objects]
@@ -220,7 +224,8 @@ class SyntheticClips(ClipSource):
 
 
 def times_of(rng: np.random.Generator, num_frames: int, exposures: int) -> np.ndarray:
-    """Moments ``(T * exposures,)``; clips run at different pace."""
+    """Draw moments ``(T * exposures,)``; clips run at different pace."""
+    # By its logarithm: each doubling of the pace is equally likely.
     pace = float(np.exp(rng.uniform(np.log(0.6), np.log(2.5))))
     open_ = (np.arange(exposures) - (exposures - 1) / 2) / max(exposures, 2) * _SHUTTER
     return np.asarray((np.arange(num_frames)[:, None] + open_).ravel() * pace)
@@ -236,7 +241,7 @@ def _fixed_at(camera: Camera, moment: int) -> np.ndarray:
 
 
 def _background(scene: Scene, kept: Tensor, camera: Camera, size: int) -> tuple[Tensor, Tensor]:
-    """Frames, float ``(T, 3, S, S)`` of 0 to 255, and the scene's own masks, bool ``(M, T, S, S)``."""
+    """Render frames, float ``(T, 3, S, S)`` of 0 to 255, and masks, bool ``(M, T, S, S)``."""
     points = points_of(camera.to_image(), size, (0, 0, size, size))
     frames = sample(scene.pixels.float(), points, "reflection")
     if not len(kept):
@@ -246,7 +251,8 @@ def _background(scene: Scene, kept: Tensor, camera: Camera, size: int) -> tuple[
 
 
 def _reach(theta: np.ndarray, size: int) -> Box | None:
-    """The pixels that an object touches at any time; None where it stays outside the view."""
+    """Return the window of pixels that an object touches at any time; None where it stays outside."""
+    # A little wider than the object, for its deformation.
     corners = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]]) * (1.15, 1.15, 1.0)
     seen = (inverse(theta) @ corners.T + 1.0) * (size / 2)
     low = np.floor(np.maximum(seen.min((0, 2)), 0)).astype(int).tolist()
@@ -308,7 +314,7 @@ def _shrunk(layer: Tensor, theta: np.ndarray, size: int) -> Tensor:
 
 
 def _visible(behind: Tensor, pasted: Sequence[tuple[Box, Tensor]]) -> Tensor:
-    """Masks ``(M + K, T, S, S)`` less what lies before them; ``pasted`` from back to front."""
+    """Return masks ``(M + K, T, S, S)`` less what lies before them; ``pasted`` from back to front."""
     covered = torch.zeros(behind.shape[1:], dtype=torch.bool)
     masks = torch.zeros(len(pasted), *covered.shape, dtype=torch.bool)
     for number in range(len(pasted) - 1, -1, -1):
@@ -320,7 +326,7 @@ def _visible(behind: Tensor, pasted: Sequence[tuple[Box, Tensor]]) -> Tensor:
 
 
 def _exposed(frames: Tensor, masks: Tensor, exposures: int) -> tuple[Tensor, Tensor]:
-    """The mean of each frame's moments; a mask is where an object is most of the time."""
+    """Average each frame's moments; a mask is where an object is most of the time."""
     if exposures == 1:
         return frames, masks
     frames = frames.unflatten(0, (-1, exposures)).mean(1)

@@ -1,4 +1,4 @@
-"""Clips out of annotated videos, and their frames as annotated images."""
+"""Cut clips out of annotated videos, and take their frames as annotated images."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _TRIES = 16  # as many as for images (pocketeye.data.sample.TRIES)
 
 
 class Video(Protocol):
-    """The part of a ``VideoSequence`` that clips need."""
+    """Describe the part of a ``VideoSequence`` that clips need."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def annotated(self) -> Sequence[int]:
-        """Frames that have a mask, ascending."""
+        """Return frames that have a mask, ascending."""
 
     def frame(self, index: int) -> np.ndarray:
         """Return uint8 RGB ``(H, W, 3)``; raises ``InvalidValue`` where it cannot be read."""
@@ -43,7 +43,7 @@ class Video(Protocol):
 
 
 class Videos(Protocol):
-    """The part of a ``VideoSet`` that clips need."""
+    """Describe the part of a ``VideoSet`` that clips need."""
 
     @property
     def source(self) -> str: ...
@@ -58,7 +58,7 @@ class Videos(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSampling:
-    """A rule that takes frames from a video; where only some frames have masks, only those count.
+    """Take frames from a video by a rule; where only some frames have masks, only those count.
 
     Attributes:
         num_frames: of a clip. A shorter video is run through to and fro; one of a single frame stands
@@ -86,7 +86,7 @@ class VideoSampling:
 
 
 class VideoClips(ClipSource):
-    """``length`` clips an epoch, the videos in turn.
+    """Draw ``length`` clips an epoch, the videos in turn.
 
     Args:
         videos: from ``load_videos``.
@@ -179,7 +179,7 @@ class VideoClips(ClipSource):
 
 
 class VideoFrames:
-    """Every ``every``-th frame with a mask of every video as an annotated image, for synthetic clips.
+    """Give every ``every``-th frame that has a mask as an annotated image, for synthetic clips.
 
     Raises:
         InvalidValue: no video with a mask.
@@ -205,7 +205,7 @@ class VideoFrames:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Those of the videos."""
+        """Return the sentences about what is wrong with the videos."""
         return tuple(self.collector)
 
     def __len__(self) -> int:

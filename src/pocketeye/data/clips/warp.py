@@ -1,4 +1,4 @@
-"""Images looked at through smooth maps: from output points to points of a layer, and sampling there.
+"""Look at images through smooth maps: from output points to points of a layer, and sample there.
 
 Points are normalised as ``grid_sample`` has them: -1 and 1 are the outer edges of the first and last
 pixel. T times, an output of ``h`` by ``w`` pixels.

@@ -1,1 +1,1 @@
-"""Descriptions of a data set for a person: counts, problems, a sheet of samples."""
+"""Describe a data set for a person: counts, problems, a sheet of samples."""

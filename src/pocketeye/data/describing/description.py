@@ -35,7 +35,7 @@ Sides = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class SplitDescription:
-    """One split.
+    """Describe one split.
 
     Attributes:
         name: None for a set that is not split.
@@ -62,7 +62,7 @@ class SplitDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class DataDescription:
-    """A data set.
+    """Describe a data set.
 
     Attributes:
         kind: what is annotated, in words.

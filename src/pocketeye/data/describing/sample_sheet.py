@@ -1,4 +1,4 @@
-"""Images of a set with what is annotated in them, on one sheet, drawn as everywhere."""
+"""Draw images of a set with what is annotated in them on one sheet, drawn as everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images with boxes and outlines: COCO, Pascal VOC, YOLO."""
+"""Read images with boxes and outlines: COCO, Pascal VOC, YOLO."""
 
 from pocketeye.data.detection.samples import DetectionSet as DetectionSet
 from pocketeye.data.detection.samples import ImageObjects as ImageObjects

@@ -1,4 +1,4 @@
-"""Boxes and outlines of COCO's json."""
+"""Read boxes and outlines of COCO's json."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def read_coco_boxes(
     rows = _by_image(content, labels, gathering)
     with progress.task(f"looking at {root}", len(images)) as bar, no_comments():
         for image in images:
+            # Images before annotations: each of these must find its image.
             _add_image(gathering, files, image, rows, labels)
             bar.advance(1)
     if heading_name is not None:
@@ -76,6 +77,7 @@ def _categories(file: Path, rows: Any) -> dict[int, str]:
 def _heading(root: Path, file: Path, content: dict[str, Any]) -> int | None:
     """Return the id of the category that is no class but the heading of all others, if there is one."""
     categories = content["categories"]
+    # Roboflow writes the project's name as a category above all others.
     above = {str(row.get("supercategory")) for row in categories}
     heads = [row for row in categories if str(row.get("name")) in above]
     # A project of Roboflow may be called as its only class: the one without a heading is the heading.
@@ -131,6 +133,7 @@ def _add_image(
     name = files.find(said)
     wrong = missing_text(said) if name is None else image_flaw(gathering.root / name, image)
     if name is None or wrong is not None:
+        # Its objects are gone with it: the sentence says so.
         lost = len(rows.get(number, ()))
         gathering.problems.add(said, f"{wrong}: left out" + (" with its objects" if lost else ""))
         return
@@ -152,6 +155,7 @@ def _add_object(
     box = _box_of(annotation, outline or None, size)
     area = annotation.get("area")
     if box is None:
+        # It was offered all the same: an image all of whose boxes are bad is named.
         gathering.offered += 1
         gathering.problems.add(name, "no box: left out")
         return
@@ -175,4 +179,5 @@ def _box_of(
     if numbers and box is not None and len(box) == 4:
         x, y, width, height = (float(value) for value in box)
         return x, y, x + width, y + height
+    # A box that is there but no box: an outline beside it may be as wrong.
     return None if outline is None or box else outline_box(outline, size)

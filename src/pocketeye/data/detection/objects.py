@@ -1,4 +1,4 @@
-"""Boxes, classes and outlines of many images, gathered into few arrays; what is wrong with boxes."""
+"""Gather boxes, classes and outlines of many images in few arrays; say what is wrong with boxes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTSIDE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Objects:
-    """Images with what is in them; image ``i`` has the objects ``starts[i]`` to ``starts[i + 1]``.
+    """Hold images with what is in them; image ``i`` has the objects ``starts[i]`` to ``starts[i + 1]``.
 
     Attributes:
         root: the files are named from here.
@@ -57,7 +57,7 @@ class Objects:
 
 @dataclass
 class ObjectGathering:
-    """Objects as a reader finds them, image after image.
+    """Gather objects as a reader finds them, image after image.
 
     Args:
         masks: an object without a usable outline is left out.
@@ -93,6 +93,7 @@ class ObjectGathering:
         """Add an object of the image that :meth:`image` closes; an unsound one is named instead."""
         self.offered += 1
         inside, wrong = inside_of(box, size)
+        # Cut off or left out: both change what is learnt.
         if wrong is not None:
             self.problems.add(name, wrong)
         if inside is None:
@@ -112,6 +113,7 @@ class ObjectGathering:
 
     def image(self, file: str, image_id: int | str, size: tuple[int, int]) -> None:
         """Close an image: what was added since the last one is in it."""
+        # An image that lost all its boxes would be taken for an empty one without a word.
         if self.offered and len(self.labels) == self.starts[-1]:
             self.problems.add(file, "none of its boxes can be used: an image without objects")
         self.files.append(file)
@@ -155,6 +157,7 @@ def inside_of(
     if x1 == x0 or y1 == y0:
         return None, "a box without area: left out"
     width, height = size
+    # Networks refuse boxes outside of the image, and areas would be wrong.
     inside = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
         return None, "a box outside the image: left out"

@@ -1,4 +1,4 @@
-"""Images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
+"""Give images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
 
 ========  ==========================================================================================
 layout    files
@@ -39,7 +39,7 @@ Layout = Literal["auto", "coco", "voc", "yolo"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageObjects:
-    """The objects of one image; their masks are made when asked for.
+    """Hold the objects of one image; their masks are made when asked for.
 
     Attributes:
         size: (width, height) of the image that boxes and masks are in.
@@ -67,6 +67,7 @@ class ImageObjects:
     def mask(self, index: int) -> np.ndarray:
         """Return bool ``(height, width)`` of one object; its box filled where it has no outline."""
         outline = self.outlines[index]
+        # Many sets have outlines of some objects only.
         if outline is not None:
             return outline_mask(outline, self.size)
         mask = np.zeros(self.size[::-1], bool)
@@ -82,7 +83,7 @@ class ImageObjects:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionSet:
-    """Images with boxes in a fixed order; images without objects are in it.
+    """Give images with boxes in a fixed order; images without objects are in it.
 
     Attributes:
         source: what the user named.
@@ -123,6 +124,7 @@ class DetectionSet:
             crowd=of.crowd[here],
             difficult=of.difficult[here],
             areas=of.areas[here],
+            # Text until now: parsed outlines would take many times the memory.
             outlines=tuple(json.loads(text) for text in of.outlines[here]),
         )
 
@@ -133,6 +135,7 @@ class DetectionSet:
             UnreadableImage: damaged, or not of the size the annotations are for.
         """
         targets = self.targets(index)
+        # The annotations' size tells whether they are of the image as it is stored or turned.
         image = decode_as(self.path(index), targets.size)
         return Sample(index=index, name=self.name(index), image=image, targets=targets)
 
@@ -146,17 +149,17 @@ class DetectionSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out or cut off, and about images found damaged since."""
+        """Return sentences about what was left out or cut off, and about images found damaged since."""
         return tuple(self.collector)
 
     @property
     def has_masks(self) -> bool:
-        """Whether there are outlines (see ``masks`` of :func:`load_detection`)."""
+        """Tell whether there are outlines (see ``masks`` of :func:`load_detection`)."""
         return self.objects.has_outlines
 
     @property
     def num_negatives(self) -> int:
-        """Images without an object."""
+        """Return the number of images without an object."""
         return int(np.count_nonzero(np.diff(self.objects.starts) == 0))
 
     def class_counts(self) -> np.ndarray:
@@ -191,6 +194,7 @@ def load_detection(
     place = Path(root)
     if not place.exists():
         raise MissingFile(f"no data at {root} (give the folder of a set of images with boxes)")
+    # By what lies there, not by names of folders alone.
     found = layout if layout != "auto" else detection_layout(place)
     if found is None:
         raise InvalidValue(
@@ -220,6 +224,7 @@ def load_detection(
 def _read(
     layout: str, root: Path, split: str | None, masks: bool
 ) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
+    # Imported when a layout is read: each knows its format only.
     from pocketeye.data.detection.coco import read_coco_boxes
     from pocketeye.data.detection.voc import read_voc_boxes
     from pocketeye.data.detection.yolo import read_yolo_boxes
@@ -228,6 +233,7 @@ def _read(
         return read_coco_boxes(root, split, masks)
     read = read_voc_boxes if layout == "voc" else read_yolo_boxes
     classes, objects = read(root, split, masks)
+    # COCO's ids begin at 1.
     return classes, tuple(range(1, len(classes) + 1)), objects
 
 
@@ -239,6 +245,7 @@ def detection_layout(root: Path) -> str | None:
 
     if root.is_file():
         return {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(root.suffix.lower())
+    # Jsons first: a set of COCO may have a yaml for other programs.
     if jsons_of(root):
         return "coco"
     if is_voc(root):

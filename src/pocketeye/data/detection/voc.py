@@ -34,7 +34,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class _Thing:
-    """An ``object`` of an xml; corners as written, None where they are no numbers."""
+    """Hold an ``object`` of an xml; corners as written, None where they are no numbers."""
 
     name: str
     corners: tuple[float, ...] | None
@@ -43,7 +43,7 @@ class _Thing:
 
 @dataclass(frozen=True)
 class _Page:
-    """An xml; ``size`` (width, height) as written, None where it is not."""
+    """Hold an xml; ``size`` (width, height) as written, None where it is not."""
 
     size: tuple[int, int] | None
     things: tuple[_Thing, ...]
@@ -51,7 +51,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """The files of a set: images and xmls by their names without suffix, ``/`` between folders."""
+    """Hold the files of a set: images and xmls by their names without suffix, ``/`` between folders."""
 
     root: Path
     images: dict[str, str]
@@ -59,7 +59,7 @@ class _Place:
 
 
 def is_voc(root: Path) -> bool:
-    """Whether a folder has VOC's xmls, in ``Annotations`` or beside the images of its splits."""
+    """Tell whether a folder has VOC's xmls, in ``Annotations`` or beside the images of its splits."""
     return any(name.lower().endswith(".xml") for f in _page_folders(root) for name in _inside(f))
 
 
@@ -73,6 +73,7 @@ def read_voc_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[st
     """Read the names of the classes and what is in the images.
 
     The classes are those of ``classes.txt`` (or ``labels.txt``), else the names in all xmls of the set,
+    # Some sets call the folder images.
     sorted, so that every split has the same. VOC counts pixels from 1 and its last one is inside: the
     box of xmin, ymin, xmax, ymax is xmin - 1, ymin - 1, xmax, ymax.
 
@@ -112,6 +113,7 @@ def _find(root: Path, split: str | None) -> tuple[_Place, list[str]]:
         named = (_images(root / name) for name in ("JPEGImages", "images"))
         images = next((found for found in named if found), {})
         place = _Place(root, images, _pages([root / "Annotations"]))
+        # Also what has only one of the two: it is named then.
         known = sorted(place.images | place.pages)
         return place, _listed(root, split, known) if split else known
     folders = _page_folders(root)
@@ -178,6 +180,7 @@ def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[
     quiet = Problems()  # of other splits: they are named when those are opened
     others = (_read(file, quiet) for stem, file in place.pages.items() if stem not in read)
     pages = [*read.values(), *others]
+    # All xmls of the set: every split must have the same classes.
     names = {thing.name for page in pages if page for thing in page.things}
     if not names:
         raise InvalidValue(f"{root} has no object in any of its xmls: there are no classes")
@@ -190,6 +193,7 @@ def _read(file: Path, problems: Problems) -> _Page | None:
     except (ElementTree.ParseError, OSError, ValueError) as error:
         problems.add(file.name, f"cannot be read ({str(error)[:80]}): left out with its image")
         return None
+    # Size 0 is what some programs write for unknown.
     sides = _numbers(top.find("size"), ("width", "height"))
     sound = sides is not None and all(1 <= side <= MOST_PIXELS for side in sides)
     size = (int(sides[0]), int(sides[1])) if sides and sound else None
@@ -216,6 +220,7 @@ def _add(
     path = gathering.root / image
     try:
         size = upright_size(path)
+        # Sizes as stored and as shown: programs differ in which they look at.
         if page.size not in (None, size, header_size(path)):
             raise UnreadableImage(
                 f"an image of {size[0]}x{size[1]}, but the xml says {page.size[0]}x{page.size[1]}"

@@ -1,4 +1,4 @@
-"""YOLO's text files, a line an object, and the yaml that says where they are."""
+"""Read YOLO's text files, a line an object, and the yaml that says where they are."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def read_yolo_boxes(root: Path, split: str | None, masks: bool) -> tuple[tuple[s
     gathering = ObjectGathering(file.parent, masks)
     images = split_images(content, split, gathering.problems)
     texts = LabelTexts()
+    # Without any text every image would be empty, and training would learn nothing from that.
     found = {image: texts.of(image) for image in images}
     if images and not any(found.values()):
         _refuse_misplaced(content, images, texts)
@@ -68,6 +69,7 @@ def _without_image(gathering: ObjectGathering, found: dict[Path, Path | None]) -
     """Name the texts in the folders used that belong to no image."""
     known = {text for text in found.values() if text is not None}
     image_folders = {image.parent for image in found}
+    # Texts beside their images are the usual case of a flat folder: other texts lie there too.
     for folder in sorted({text.parent for text in known} - image_folders - {gathering.root}):
         for text in files_in(folder, ".txt"):
             if text not in known:
@@ -85,6 +87,7 @@ def _add(gathering: ObjectGathering, image: Path, text: Path | None, num_classes
         gathering.problems.add(name, f"{error}: left out")
         return
     for number, line in enumerate(_lines(gathering, text), 1):
+        # Empty lines are no objects, and no mistake.
         if text is None or not line.strip():
             continue
         label, outline, box, wrong = _parse(line.split(), size, num_classes)
@@ -120,10 +123,12 @@ def _parse(
     except ValueError:
         return 0, None, none, "something else than numbers"
     label, shares = values[0], values[1:]
+    # Some programs write 0.0 for class 0.
     if not label.is_integer() or not 0 <= label < num_classes:
         return 0, None, none, f"of the unknown class {words[0]}"
     if not all(math.isfinite(v) and abs(v) <= _MOST_SHARE for v in shares):
         return 0, None, none, "not shares of the image (0 to 1)"
+    # Four shares are a box, six or more a polygon.
     if len(shares) == 4:
         cx, cy, w, h = shares
         corners = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * (*size, *size)

@@ -1,4 +1,4 @@
-"""Where the text file with the boxes of an image lies in a YOLO set."""
+"""Find the text file with the boxes of an image in a YOLO set."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class LabelTexts:
 
     def _in(self, folder: Path) -> dict[str, Path]:
         if folder not in self._folders:
+            # Listed once: asking for each text alone is slow on network disks.
             files = sorted(folder.iterdir()) if folder.is_dir() else []
             texts = [path for path in files if path.suffix.lower() == ".txt"]
             self._folders[folder] = {path.stem: path for path in texts}
@@ -42,6 +43,7 @@ def _folders(image: Path) -> Iterator[Path]:
     parts = image.parent.parts
     last = max((at for at, part in enumerate(parts) if part.lower() == "images"), default=None)
     if last is not None:
+        # The text lies under the same path, with labels for images.
         for name in _LABELS:
             yield Path(*parts[:last], name, *parts[last + 1 :])
     yield image.parent

@@ -1,4 +1,4 @@
-"""The yaml of a YOLO set: names of the classes, and the images of each split."""
+"""Read the yaml of a YOLO set: names of the classes, and the images of each split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOTHING = ("", "~", "null", "Null", "NULL")  # how YAML writes that there is no
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a yaml says.
+    """Hold what a yaml says.
 
     Attributes:
         file: the yaml.
@@ -48,6 +48,7 @@ def yaml_of(root: Path) -> Path | None:
     if root.is_file():
         return root
     files = files_in(root, ".yaml", ".yml")
+    # data.yaml is usual; others may be of training programs.
     usual = [file for file in files if file.stem.lower() in ("data", "dataset")]
     ordered = (*usual, *(file for file in files if file not in usual))
     return next((file for file in ordered if _is_ours(file)), None)
@@ -70,6 +71,7 @@ def read_yolo_yaml(file: Path) -> Content:
     if not isinstance(content, dict):
         raise InvalidValue(f"{file} is no yaml of a YOLO set: expected names, train and val")
     path = content.get("path")
+    # Windows writes backslashes.
     base = file.parent / (path.replace("\\", "/") if isinstance(path, str) else "")
     return Content(
         file=file,
@@ -112,6 +114,7 @@ def _is_ours(file: Path) -> bool:
 def _entries(content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
     found = {}
     for name in splits_among({key for key in content if isinstance(key, str)}):
+        # One folder, or a list of them.
         given = content[name]
         entries = given if isinstance(given, list) else [given]
         texts = tuple(each for each in entries if isinstance(each, str) and each not in _NOTHING)
@@ -124,6 +127,7 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
     """Read names from a list, or a mapping of 0, 1, 2 … to names."""
     if isinstance(names, dict):
         numbered = {int(key): name for key, name in names.items() if str(key).isdecimal()}
+        # Numbers with gaps would move the classes.
         complete = len(numbered) == len(names) and sorted(numbered) == list(range(len(names)))
         names = [numbered[number] for number in range(len(names))] if complete else None
     plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -155,6 +159,7 @@ def _inside(content: Content, entry: str) -> Path:
     Roboflow writes ``../train/images`` for what lies beside its yaml.
     """
     parts = path_parts(entry)
+    # Roboflow climbs out of the yaml's own folder, into which the set was unpacked.
     last_climb = max((at for at, part in enumerate(parts) if part == ".."), default=-1)
     tails = ["/".join(parts[start:]) for start in range(last_climb + 1, len(parts))]
     for base in (content.base, content.file.parent):

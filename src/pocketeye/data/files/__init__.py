@@ -1,1 +1,1 @@
-"""Files of data sets: listing, names, archives, remote stores, decoding, caching, splits."""
+"""Handle files of data sets: listing, names, archives, remote stores, decoding, caching, splits."""

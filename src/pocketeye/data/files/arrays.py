@@ -1,4 +1,4 @@
-"""Images that people have in memory, as 8-bit RGB."""
+"""Turn images that people have in memory into 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def rgb_of(image: Any, what: str = "the image") -> np.ndarray:
         InvalidValue: an array of another shape, type or range, or without pixels.
     """
     if isinstance(image, Image.Image):
+        # Phones store images on their side and say so in EXIF.
         return np.asarray(to_mode(ImageOps.exif_transpose(image), 3))
     if not hasattr(image, "__array__"):
         raise InvalidType(
@@ -33,9 +34,11 @@ def rgb_of(image: Any, what: str = "the image") -> np.ndarray:
     array = np.asarray(image)
     if not array.size:
         raise InvalidValue(f"{what} has no pixels: its shape is {array.shape}")
+    # Grey images have no axis of channels.
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        # torch's order: say how to change it.
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         remedy = "; put its channels last, with array.transpose(1, 2, 0)" if first else ""
         raise InvalidValue(
@@ -54,11 +57,13 @@ def _eight_bits(array: np.ndarray, what: str) -> np.ndarray:
     if array.dtype == np.bool_:
         return array * np.uint8(255)
     if array.dtype == np.uint16:
+        # 65535 // 257 is 255.
         return (array // 257).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
         if low >= 0 and high <= 1:  # false for NaN
             return np.rint(array * 255).astype(np.uint8)
+        # Floats up to 255 could be meant or be a mistake: a guess would be wrong without a word.
         raise InvalidValue(
             f"{what} has values from {low:g} to {high:g}, and floats go from 0 to 1: divide them by "
             "255, or make them uint8"

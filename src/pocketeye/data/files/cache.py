@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ByteCache(Generic[T]):
-    """Values by key. A copy in another process starts empty.
+    """Keep values by key. A copy in another process starts empty.
 
     Args:
         max_bytes: of all values together.
@@ -30,6 +30,7 @@ class ByteCache(Generic[T]):
         value = make()
         self.values[key] = value
         self.bytes += self.size_of(value)
+        # The newest value stays, however large it is: it is in use.
         while self.bytes > self.max_bytes and len(self.values) > 1:
             self.bytes -= self.size_of(self.values.popitem(last=False)[1])
         return value

@@ -1,4 +1,4 @@
-"""From a file or its bytes to an 8-bit image, whatever was stored."""
+"""Decode a file or its bytes to an 8-bit image, whatever was stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NO_PIXELS = frozenset(("EPS", "WMF"))
 
 
 class UnreadableImage(Exception):  # noqa: N818 - named for the mistake
-    """The image cannot be decoded; the message says why in a few words."""
+    """Report that the image cannot be decoded; the message says why in a few words."""
 
 
 def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
@@ -47,6 +47,7 @@ def decode(encoded: bytes | Path, in_chans: int = 3) -> Image.Image:
             if image.format in _NO_PIXELS:
                 raise UnidentifiedImageError
             image.load()
+            # The usual case needs no conversion, and most time is spent here.
             if in_chans == 3 and _is_plain(image):
                 return image
             return to_mode(turned_upright(image), in_chans)
@@ -80,6 +81,7 @@ def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
     image = decode(path)
     if image.size == size:
         return image
+    # Turned by EXIF: the annotations may be of the image as it is stored.
     if image.size == size[::-1]:
         with no_comments(), Image.open(_regular(path)) as stored:
             if stored.size == size:
@@ -90,7 +92,7 @@ def decode_as(path: Path, size: tuple[int, int]) -> Image.Image:
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether the first 16 bytes are those of JPEG, PNG or WebP."""
+    """Tell whether the first 16 bytes are those of JPEG, PNG or WebP."""
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
 
@@ -104,7 +106,8 @@ def no_comments() -> Iterator[None]:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether this is RGB without orientation or transparency, as most images are."""
+    """Tell whether this is RGB without orientation or transparency, as most images are."""
+    # TIFF may have more bits than its mode says.
     special = image.format == "TIFF" or "exif" in image.info or "transparency" in image.info
     return image.mode == "RGB" and not special
 
@@ -187,9 +190,11 @@ def _size_bytes(path: Path) -> int:
 
 def to_mode(image: Image.Image, in_chans: int) -> Image.Image:
     """Convert a loaded image of any mode to 8 bits and ``in_chans`` channels (1 or 3)."""
+    # 16 bits and floats do not fit into 8: they are scaled first.
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        # On white, as most viewers show it; black would change logos and drawings.
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
@@ -198,6 +203,7 @@ def to_mode(image: Image.Image, in_chans: int) -> Image.Image:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image).astype(np.float64)
+    # Floats up to 1 are shares, others are levels.
     if image.mode == "F" and pixels.size and pixels.max() <= 1.0:
         pixels = pixels * 255.0
     elif image.mode.startswith("I;16") or (pixels.size and pixels.max() > 255):

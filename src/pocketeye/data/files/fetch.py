@@ -1,4 +1,4 @@
-"""One image from an address that the user named."""
+"""Fetch one image from an address that the user named."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ TIMEOUT_S = 20.0
 """Without a byte from the server."""
 DEADLINE_S = 60.0
 """From the first connection to the last byte, redirects and headers included."""
+# Larger than any photograph; a stranger's server must not fill the memory.
 MOST_BYTES = 64 << 20
 _CHUNK = 1 << 16  # bytes between two looks at the size
 
 
 def is_address(name: str) -> bool:
-    """Whether this is an http or https address."""
+    """Tell whether this is an http or https address."""
     return name.lower().startswith(("http://", "https://"))
 
 
@@ -41,6 +42,7 @@ def fetch(address: str) -> bytes:
             with error:
                 raise UnreadableImage(f"the server answers {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
+            # The deadline closes connections, which shows as any error of the network.
             deadline.check()
             reason = getattr(error, "reason", None) or error
             why = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
@@ -50,7 +52,7 @@ def fetch(address: str) -> bytes:
 
 
 class _Deadline:
-    """Ends all connections made through it after ``seconds``, whatever they wait for.
+    """End all connections made through it after ``seconds``, whatever they wait for.
 
     A timeout of a socket begins anew with every byte: a server that sends one now and then, in its
     headers too, would hold up a job for ever.
@@ -88,6 +90,7 @@ class _Deadline:
 
 
 def _read(response: Any, deadline: _Deadline) -> bytes:
+    # Refused before it is read, where the server says so.
     stated = response.headers.get("Content-Length", "")
     if stated.isdigit() and int(stated[:20]) > MOST_BYTES:
         raise UnreadableImage(_too_large())
@@ -98,6 +101,7 @@ def _read(response: Any, deadline: _Deadline) -> bytes:
         if size > MOST_BYTES:
             raise UnreadableImage(_too_large())
         deadline.check()
+    # A connection that breaks off looks like the end of the file.
     deadline.check()
     if stated.isdigit() and size < int(stated[:20]):
         raise UnreadableImage(f"the connection ended after {size} of {stated} bytes")
@@ -111,6 +115,7 @@ def _too_large() -> str:
 def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
     """Make an opener without ``file:`` and ``ftp:``, to which a server could redirect."""
 
+    # urllib has no other place to hand a socket in.
     def connection(kind: Any) -> Any:
         def make(host: str, **options: Any) -> http.client.HTTPConnection:
             made: http.client.HTTPConnection = kind(host, **options)
@@ -127,6 +132,7 @@ def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
         def https_open(self, request: urllib.request.Request) -> Any:
             return self.do_open(connection(http.client.HTTPSConnection), request)
 
+    # Built by hand: the usual opener has handlers of files and FTP as well.
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler, urllib.request.UnknownHandler, Http, Https,

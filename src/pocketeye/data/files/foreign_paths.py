@@ -1,4 +1,4 @@
-"""Paths that annotations name: of another machine, of Windows, in quotes, or out of the set.
+"""Resolve paths that annotations name: of another machine, of Windows, in quotes, or out of the set.
 
 One rule for all formats. A name is read below the folder of the set. Where it does not lie there as it
 is written, its longest end that does is taken: ``C:\\data\\train\\0.jpg`` is ``train/0.jpg``, or
@@ -20,12 +20,13 @@ _QUOTES = "\"'"
 
 def path_parts(name: str) -> tuple[str, ...]:
     """Return the parts of a path of any system; a drive and a leading slash are no parts."""
+    # Windows writes backslashes and drives.
     slashed = _DRIVE.sub("", name.strip().replace("\\", "/"))
     return tuple(part for part in slashed.split("/") if part not in ("", "."))
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name, taken as a path below a folder, is absolute or climbs out of it."""
+    """Tell whether a name, taken as a path below a folder, is absolute or climbs out of it."""
     slashed = name.strip().replace("\\", "/")
     depth = 0
     for part in path_parts(name):
@@ -43,6 +44,7 @@ def find_inside(folder: Path, name: str) -> str | None:
     if not leads_out(name) and is_file(folder / name):
         return name  # a backslash is an ordinary letter of a name here
     parts = path_parts(name)
+    # What stands before the last .. is another folder than the set's.
     last_climb = max((at for at, part in enumerate(parts) if part == ".."), default=-1)
     for start in range(last_climb + 1, len(parts)):
         tail = "/".join(parts[start:])
@@ -64,6 +66,7 @@ class SetFiles:
     def find(self, name: str) -> str | None:
         """Return the file relative to the folder; None where :func:`missing_text` says why."""
         found = find_inside(self.folder, name)
+        # The first name keeps a file: two images would get each other's annotations.
         if found is None or self._claimed.setdefault(found, name) != name:
             return None
         return found
@@ -91,6 +94,7 @@ class ListedNames:
         self._known, self._suffixes = frozenset(known), frozenset(suffixes)
         count = Counter(PurePosixPath(name).name for name in self._known)
         bases = ((PurePosixPath(name).name, name) for name in self._known)
+        # A base name that two samples have tells neither.
         self._by_base = {base: name for base, name in bases if count[base] == 1}
 
     def find(self, line: str) -> str:

@@ -15,7 +15,7 @@ from pocketeye.errors import InvalidValue
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One split, not decoded: sample ``i`` has ``labels[i]`` and is image ``rows[i]`` of ``source``.
+    """List a split, not decoded: sample ``i`` has ``labels[i]`` and is image ``rows[i]`` of ``source``.
 
     ``labels`` and ``rows`` are int64 ``(N,)``; ``problems`` name what was left out.
     """
@@ -41,6 +41,7 @@ class Listing:
     def sha256(self, digests: Sequence[bytes] | None = None) -> str:
         """Hash classes, labels and the ``digests`` of the images' bytes, or names and sizes."""
         digest = hashlib.sha256("\0".join(self.classes).encode("utf-8", "surrogateescape"))
+        # Little endian on every machine: the same data has the same hash.
         digest.update(self.labels.astype("<i8").tobytes())
         for mark in self.source.marks(self.rows) if digests is None else digests:
             digest.update(mark)

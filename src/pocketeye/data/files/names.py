@@ -1,4 +1,4 @@
-"""Many short texts in little memory."""
+"""Hold many short texts in little memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import overload
 
 
 class Names(Sequence[str]):
-    """Texts in one piece of memory: 8 bytes each beside their letters (a ``str`` takes 49).
+    """Hold texts in one piece of memory: 8 bytes each beside their letters (a ``str`` takes 49).
 
     File names that are no UTF-8 survive (``surrogateescape``).
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
+        # One piece of memory: thousands of small strings cost more than their letters.
         self._letters, self._ends = bytearray(), array("q", [0])
         for name in names:
             self.append(name)

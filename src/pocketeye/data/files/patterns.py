@@ -1,4 +1,4 @@
-"""Patterns of file names as users type them."""
+"""Expand patterns of file names as users type them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def has_pattern(name: str) -> bool:
-    """Whether a name has ``*``, ``?`` or ``[``, and no file or folder of that very name is there."""
+    """Tell whether a name has ``*``, ``?`` or ``[``, and no file or folder has that very name."""
     return glob.has_magic(name) and not Path(name).exists()
 
 
@@ -20,6 +20,7 @@ def matches(pattern: str) -> list[Path]:
     parts = Path(pattern).parts
     here = Path()
     done = 0
+    # As far as folders exist under the very name, brackets in it are letters.
     for part in parts[:-1]:
         if not (here / part).exists() or part == "**":
             break

@@ -24,7 +24,7 @@ MOST = 100
 
 
 class Note(NamedTuple):
-    """A problem on its way from a loader process to the collector of the name ``key``."""
+    """Carry a problem from a loader process to the collector of the name ``key``."""
 
     key: str
     name: str
@@ -32,7 +32,7 @@ class Note(NamedTuple):
 
 
 class Problems:
-    """Sentences about single samples; of a kind that comes often the first are kept, all are counted.
+    """Collect sentences about samples; of a kind that comes often the first are kept, all are counted.
 
     Args:
         source: the set as the user named it, for the log.
@@ -46,6 +46,7 @@ class Problems:
         self.counts: Counter[str] = Counter()
         self._known: set[tuple[str, str]] = set()
         self.key = uuid.uuid4().hex
+        # Weak: a set that is gone needs no collector.
         _collectors[self.key] = self
 
     def add(self, name: str, why: str) -> None:
@@ -66,6 +67,7 @@ class Problems:
         Args:
             log: False where one line in the log for each sample would be too many.
         """
+        # Also what is known here: the original may not know it yet.
         if _outbox.open:
             _outbox.notes[Note(self.key, name, why)] = None
         if (name, why) in self._known:
@@ -78,6 +80,7 @@ class Problems:
     def __iter__(self) -> Iterator[str]:
         yield from self.opened
         yield from self.sentences
+        # Kinds with more sentences than are kept.
         for why, count in self.counts.items():
             if count > self.most:
                 yield f"{count - self.most} more like these: {why} ({count} in all)"
@@ -89,7 +92,7 @@ class Problems:
 
 
 class _Outbox:
-    """Notes of a loader process since its last batch; closed in all other processes."""
+    """Collect notes of a loader process since its last batch; closed in all other processes."""
 
     def __init__(self) -> None:
         self.open = False
@@ -132,6 +135,7 @@ def require_some(source: object, count: int, problems: Sequence[str], what: str)
     """
     if problems:
         logger.info("%s: %d problems, first: %s", source, len(problems), problems[0])
+    # Everything left out is a mistake of the user's, or the wrong folder.
     if not count:
         why = f"; the first problem: {problems[0]}" if problems else ""
         raise InvalidValue(f"{source} holds no {what}{why}")

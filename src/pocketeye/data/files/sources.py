@@ -19,7 +19,7 @@ _THREADS, _CHUNK = 8, 512  # a disk answers several at once; a chunk outweighs s
 
 
 class Source(Protocol):
-    """Images of one split. Holds numbers and names only, so that it travels to loader processes."""
+    """Give images of one split; it holds only names and numbers, and so travels to processes."""
 
     @property
     def total_bytes(self) -> int:
@@ -35,12 +35,12 @@ class Source(Protocol):
         """Yield what identifies the images without reading them: names and sizes."""
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
-        """A quick look at every image: place in ``rows`` and what is wrong with it."""
+        """Look at every image quickly: place in ``rows`` and what is wrong with it."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Files below ``root``; ``sizes`` in bytes, int64 ``(N,)``."""
+    """Give files below ``root``; ``sizes`` in bytes, int64 ``(N,)``."""
 
     root: Path
     names: Names
@@ -65,7 +65,7 @@ class FileSource:
             yield text.encode("utf-8", "surrogateescape")
 
     def check(self, rows: np.ndarray, advance: Callable[[int], None]) -> dict[int, str]:
-        """Reads the headers; several at once, as a disk that is asked for the first time is slow."""
+        """Read the headers; several at once, as a disk that is asked for the first time is slow."""
         bad: dict[int, str] = {}
         starts = range(0, len(rows), _CHUNK)
         with no_comments(), ThreadPoolExecutor(_THREADS) as pool:
@@ -90,6 +90,7 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
     Linked files are followed, linked folders inside are not (they may lead in a circle). Links that
     lead nowhere, or to themselves, are left out.
     """
+    # A stack, not recursion: folders may be deep.
     pending = [""]
     while pending:
         inside = pending.pop()
@@ -102,6 +103,7 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
                 deeper.append(path)
             elif not entry.name.startswith(".") and (size := _size_of(entry)) is not None:
                 yield path, size
+        # Reversed: the last is taken first.
         pending += reversed(deeper)
 
 

@@ -1,4 +1,4 @@
-"""The parts of a data set: what they are called, and which samples are held out where there is one.
+"""Name the parts of a data set, and choose which samples are held out where there is one.
 
 One table of names and one hold-out rule for all kinds of sets:
 
@@ -98,6 +98,7 @@ def stratified_split(
     part: list[np.ndarray] = []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
+        # One at least on each side, so that no class is missing from either.
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         part.append(members[:count])
     chosen = np.sort(np.concatenate(part)) if part else np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""Stores of images: decoded in memory, or encoded until they are asked for."""
+"""Store images: decoded in memory, or encoded until they are asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketeye.data.files.sources import Source
 
 
 class Store(Protocol):
-    """Images by number."""
+    """Give images by number."""
 
     def __len__(self) -> int: ...
 
@@ -51,7 +51,7 @@ class MemoryStore:
 
 @dataclass(frozen=True)
 class EncodedStore:
-    """Images ``rows`` of a source, read and decoded each time."""
+    """Read and decode images ``rows`` of a source each time they are asked for."""
 
     source: Source
     rows: np.ndarray
@@ -80,6 +80,7 @@ class ImageGathering:
 
     def add(self, pixels: np.ndarray) -> None:
         """Add an image, uint8 ``(H, W, C)``."""
+        # The first image's size is taken for all, until another one comes.
         if self._count == 0:  # memory is taken as it is filled
             self._block = np.empty((self._most, *pixels.shape), np.uint8)
         if self._block is not None and self._block.shape[1:] != pixels.shape:

@@ -1,1 +1,1 @@
-"""Loaders that feed training: batches of images, of clips, and who draws what."""
+"""Feed training: load batches of images, of clips, and say who draws what."""

@@ -1,4 +1,4 @@
-"""Loaders of drawn samples: sample ``i`` of epoch ``e`` is always the same, whatever reads it."""
+"""Load drawn samples: sample ``i`` of epoch ``e`` is always the same, whatever reads it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pocketeye.devices import rank_and_world
 
 
 class ClipSampler(Sampler[int]):
-    """Numbers ``epoch * length + place`` of a :class:`SeededDataset`, batch by batch of all processes.
+    """Give numbers ``epoch * length + place`` of a :class:`SeededDataset`, in batches of all processes.
 
     Neighbouring samples land in one batch, so that a mixture can give batches of one kind.
 

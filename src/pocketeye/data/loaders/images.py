@@ -1,4 +1,4 @@
-"""Loaders whose every draw follows from (seed, epoch, sample).
+"""Load images; every draw follows from (seed, epoch, sample).
 
 So the number of workers, the processes' timing and a resume change nothing. Lightning calls
 ``sampler.set_epoch``; the sampler hands out numbers together with the seed of their augmentation.
@@ -106,7 +106,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class _Singles(Dataset[Batch]):
-    """Images transformed one by one; ``transforms`` are the usual one, then those of the scales."""
+    """Transform images one by one; ``transforms`` are the usual one, then those of the scales."""
 
     def __init__(
         self, images: ImageSet, transforms: Sequence[Transform], on_damage: OnDamage
@@ -150,7 +150,7 @@ class _Singles(Dataset[Batch]):
 
 
 class _Batches(_Singles):
-    """Images of one array in memory, transformed together."""
+    """Transform images of one array in memory together."""
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         indices = np.asarray([key.sample for key in keys])

@@ -1,4 +1,4 @@
-"""The loader of all trainings: quiet with the global generator, loud about damaged samples."""
+"""Load for all trainings: quiet with the global generator, loud about damaged samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.data.files.problems import Note, deliver, post_problems, take_pos
 
 
 class SampleLoader(DataLoader[Any]):
-    """A ``DataLoader`` that brings home what its processes find wrong with the data.
+    """Load batches and bring home what the processes find wrong with the data.
 
     It has a generator of its own, so that starting an epoch draws nothing from the global one.
     """
@@ -40,14 +40,14 @@ class SampleLoader(DataLoader[Any]):
 
 
 class _Delivery(NamedTuple):
-    """A batch, and what was found wrong with the data since the last one of that process."""
+    """Hold a batch, and what was found wrong with the data since the last one of that process."""
 
     batch: Any
     notes: tuple[Note, ...]
 
 
 class _WithNotes:
-    """A ``collate_fn`` that sends the notes of its process along with each batch."""
+    """Collate a batch and send the notes of its process along."""
 
     def __init__(self, collate: Callable[[Any], Any]) -> None:
         self.collate = collate

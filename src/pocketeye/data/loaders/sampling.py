@@ -1,4 +1,4 @@
-"""Samplers: the samples of an epoch, and batches of several input sizes, from (seed, epoch).
+"""Sample an epoch, and batches of several input sizes, from (seed, epoch).
 
 Lightning calls ``loader.sampler.set_epoch`` (or that of the batch sampler's ``sampler``).
 """
@@ -18,7 +18,7 @@ from pocketeye.errors import InvalidValue
 
 
 class Key(NamedTuple):
-    """One sample of a batch.
+    """Hold one sample of a batch.
 
     ``sample`` -1 stands for filler; ``seed`` is that of the augmentation; ``scale`` is the place of
     the input size among those of a multi-scale training.
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 
 class EpochSampler(Sampler[Key]):
-    """The samples of this process, each with the seed of its augmentation.
+    """Give the samples of this process, each with the seed of its augmentation.
 
     Processes get equally many: with ``shuffle`` a few samples come twice, or, with ``once``, a few
     are left out; without ``shuffle`` there is filler.
@@ -63,7 +63,7 @@ class EpochSampler(Sampler[Key]):
 
 
 class MultiScaleBatches(Sampler[list[Key]]):
-    """Batches of several input sizes, each with the number of images that goes with it.
+    """Give batches of several input sizes, each with the number of images that goes with it.
 
     Every epoch has the same batches in another order: each size equally often, as far as the samples
     reach. So the length is the same in every epoch, and known; all processes draw the same sizes.

@@ -1,1 +1,1 @@
-"""Images with masks of objects: COCO, SA-1B, label masks."""
+"""Read images with masks of objects: COCO, SA-1B, label masks."""

@@ -1,4 +1,4 @@
-"""COCO's json of instances."""
+"""Read COCO's json of instances."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pocketeye.data.files.problems import Problems
 
 
 class CocoReader:
-    """Images that have annotations of single objects; crowds are passed over.
+    """Give images that have annotations of single objects; crowds are passed over.
 
     Left out and named: images that are not there or whose size is not the json's, annotations of no
     image or with a broken segmentation.

@@ -1,4 +1,4 @@
-"""Folders of images and of label numbers, one image to one map."""
+"""Read folders of images and of label numbers, one image to one map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALLEST_PART = 0.002
 
 
 class LabelReader:
-    """``root/images/NAME.jpg`` and ``root/masks/NAME.png``: label numbers, 0 for the background.
+    """Read ``root/images/NAME.jpg`` and ``root/masks/NAME.png``: label numbers, 0 for the background.
 
     Either each number is an object, or all are parts of one: then the first object is the union of the
     numbers above 0, the whole, and the others are the connected parts of each number, from a

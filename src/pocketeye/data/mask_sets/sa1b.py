@@ -1,4 +1,4 @@
-"""SA-1B: a json of run lengths beside every image."""
+"""Read SA-1B: a json of run lengths beside every image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMAGES = (".jpg", ".jpeg")
 
 
 class Sa1bReader:
-    """``sa_*.jpg`` with ``sa_*.json``, in ``root`` or deeper. The json is read with its image.
+    """Read ``sa_*.jpg`` with ``sa_*.json``, in ``root`` or deeper. The json is read with its image.
 
     Left out and named: an image without json and a json without image.
     """

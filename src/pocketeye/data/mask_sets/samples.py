@@ -1,4 +1,4 @@
-"""Images with the masks of what is in them, to train promptable segmentation on.
+"""Give images with the masks of what is in them, to train promptable segmentation on.
 
 ===========  ==================================================  ==================================
 layout       files                                               objects of an image
@@ -38,7 +38,7 @@ LAYOUTS = ("coco", "sa-1b", "parts", "objects")
 
 
 class ObjectMasks(NamedTuple):
-    """The objects of one image; masks are made when asked for.
+    """Hold the objects of one image; masks are made when asked for.
 
     Attributes:
         shapes: each gives a bool ``(H, W)``.
@@ -54,7 +54,7 @@ MaskedImages: TypeAlias = SampleSet[ObjectMasks]
 
 
 class Reader(Protocol):
-    """A reader of one layout. It holds names and annotations only, so that processes can take it."""
+    """Read one layout. A reader holds names and annotations only, so that processes can take it."""
 
     problems: tuple[str, ...]
 
@@ -78,7 +78,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskSet:
-    """Images with masks in a fixed order.
+    """Give images with masks in a fixed order.
 
     Attributes:
         source: what the user named.
@@ -98,7 +98,7 @@ class MaskSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out and why.
+        """Return sentences about what was left out and why.
 
         What shows only when an image is decoded (a truncated file, a mask of another size, no filled
         pixel) is named in the log when it turns up, and here from then on; the next image takes its

@@ -1,1 +1,1 @@
-"""Images with a class for every pixel."""
+"""Read images with a class for every pixel."""

@@ -15,7 +15,7 @@ _NUM_CLASSES = 150  # of the challenge; the full set has more names than this la
 
 
 def is_ade20k(root: Path) -> bool:
-    """Whether the folder has this layout."""
+    """Tell whether the folder has this layout."""
     return all((root / kind / "training").is_dir() for kind in ("images", "annotations"))
 
 
@@ -32,6 +32,7 @@ def find_ade20k(root: Path, split: str) -> MaskPairs:
     problems, file = Problems(), root / "objectInfo150.txt"
     names = [str(number) for number in range(1, _NUM_CLASSES + 1)]
     if file.is_file():
+        # The first of several synonyms, after the tab.
         names = [line.split("\t")[-1].split(",")[0].strip() for line in read_lines(file)[1:]]
     else:
         problems.add(file.name, "missing, so that the classes are called 1 to 150")

@@ -1,4 +1,4 @@
-"""Cityscapes: ``leftImg8bit/SPLIT/CITY`` beside ``gtFine/SPLIT/CITY``."""
+"""Read Cityscapes: ``leftImg8bit/SPLIT/CITY`` beside ``gtFine/SPLIT/CITY``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 
 
 def is_cityscapes(root: Path) -> bool:
-    """Whether the folder has this layout."""
+    """Tell whether the folder has this layout."""
     return (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir()
 
 
@@ -24,6 +24,7 @@ def cityscapes_splits(root: Path) -> tuple[str, ...]:
 def find_cityscapes(root: Path, split: str) -> MaskPairs:
     """Find the pairs of one split; training ids where they were made, else the ids of all labels."""
     images = by_stem(root, f"leftImg8bit/{split}", "_leftImg8bit")
+    # Training ids are 0 to 18 already; they are made by a script of the set.
     masks = by_stem(root, f"gtFine/{split}", "_gtFine_labelTrainIds")
     known = "cityscapes-train-ids"
     if not masks:

@@ -1,4 +1,4 @@
-"""Class maps say what the values of a mask's pixels mean: classes, what is ignored, colours.
+"""Say what the values of a mask's pixels mean: classes, what is ignored, colours.
 
 ``classes.yaml`` beside a set of masks::
 
@@ -32,7 +32,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMap:
-    """Classes of a semantic set.
+    """Describe the classes of a semantic set.
 
     Attributes:
         names: in the order of the labels.
@@ -57,6 +57,7 @@ class ClassMap:
             codes = (red << 16) | (green << 8) | blue
             labels = _looked_up(codes, {_code(c): label for c, label in self.colours.items()})
         else:
+            # Beyond the table on either side is unknown.
             codes = np.clip(pixels.astype(np.int64), -1, _MOST_VALUE + 1)
             table = np.full(_MOST_VALUE + 3, _UNKNOWN, np.int16)  # -1 reads the last one
             for value, label in self.values.items():
@@ -65,6 +66,7 @@ class ClassMap:
         unknown_pixels = labels == _UNKNOWN
         strange = {}
         if unknown_pixels.any():
+            # Counted by value: the sentence says which are strange.
             found, counts = np.unique(codes[unknown_pixels], return_counts=True)
             said = (_said(code, pixels.ndim == 3) for code in found.tolist())
             strange = dict(zip(said, counts.tolist(), strict=True))
@@ -95,6 +97,7 @@ def numbered(names: Iterable[str], ignore: Iterable[int] = (IGNORE,), first: int
     """Make the map in which value ``first + k`` is the class ``names[k]``."""
     names = tuple(names)
     values = {first + label: label for label in range(len(names))}
+    # A value that is a class is one, even if it is 255.
     values.update({value: IGNORE for value in ignore if value not in values})
     return ClassMap(names=names, values=values, colours={})
 
@@ -143,10 +146,12 @@ def _filled(file: Path, places: dict[str, int], content: dict[str, Any]) -> Clas
     for entry in ignore if isinstance(ignore, list) else [ignore]:
         if isinstance(entry, list):
             colours[_colour(file, entry)] = IGNORE
+        # Listed twice, it is unclear which is meant.
         elif _value(file, entry) in values and ids is not None:
             raise InvalidValue(f"{file}: the value {entry} has a class and is ignored")
         else:
             values[_value(file, entry)] = IGNORE
+    # Nobody said what 255 means: it is then ignored, as usual.
     by_number = ids is None and not colours and IGNORE not in values
     values.setdefault(IGNORE, IGNORE)
     return ClassMap(names=tuple(places), values=values, colours=colours, by_number=by_number)

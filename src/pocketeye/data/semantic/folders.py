@@ -1,4 +1,4 @@
-"""Plain folders of images and of masks, divided by folders or by lists."""
+"""Read plain folders of images and of masks, divided by folders or by lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIST_FOLDERS = ("", "splits", "ImageSets", "ImageSets/Segmentation")
 
 
 def is_folders(root: Path) -> bool:
-    """Whether the folder has this layout."""
+    """Tell whether the folder has this layout."""
     return bool(folder_splits(root) or _mask_folder(root))
 
 
@@ -27,6 +27,7 @@ def folder_splits(root: Path) -> tuple[str, ...]:
     if masks := _mask_folder(root):
         names |= folders_in(root / "images") & folders_in(root / masks)
         lists = {file.stem for at in _LIST_FOLDERS for file in files_in(root / at, ".txt")}
+        # Folders tell more than lists: a list may be of another task.
         names = names or lists
     return splits_among(names)
 
@@ -43,6 +44,7 @@ def find_folders(root: Path, split: str | None, colours: bool) -> MaskPairs:
         return paired(root, images, masks, problems, None, colours)
     inside = root / split if split is not None and _mask_folder(root / split) else root
     folder = _mask_folder(inside) or _MASKS[0]
+    # The split lies inside images and masks, or is a list.
     within = "" if inside != root or split is None else f"/{split}"
     if within and not (root / f"images{within}").is_dir():
         images, masks = by_stem(root, "images"), by_stem(root, folder)
@@ -69,6 +71,7 @@ def _listed(
             problems.add(f"{file.name}: {stem}", "missing image")
     chosen = {stem: images[stem] for stem in wanted if stem in images}
     found = paired(root, chosen, masks, Problems(), None, colours)
+    # A mask without an image in the list is of another split.
     ours = [p for p in found.problems if not p.endswith(": missing image")]  # of other splits
     return MaskPairs(root=root, pairs=found.pairs, problems=(*problems, *ours))
 

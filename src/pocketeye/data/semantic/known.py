@@ -1,4 +1,4 @@
-"""Opening a set of label maps for a network that knows its classes."""
+"""Open a set of label maps for a network that knows its classes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def load_maps(
     root = Path(data)
     known: str | Path | None = classes
     if classes is None and names and root.is_dir():
+        # A set that says itself what its masks mean is not overruled.
         bare = semantic_layout(root) == "folders" and not (root / FILE).is_file()
         fitting = [name for name, known_map in KNOWN.items() if known_map.names == tuple(names)]
         known = fitting[0] if bare and len(fitting) == 1 else None

@@ -39,6 +39,7 @@ def find_pairs(root: Path, layout: str, split: str | None, *, colours: bool) -> 
         InvalidValue: there are splits, but none was named.
     """
     there = semantic_splits(root, layout)
+    # To read all of a set that is split would mix training and test.
     if split is None and there:
         raise InvalidValue(f"{root} is split: name one of {', '.join(there)}")
     name = None if split is None else _named(root, split, there)

@@ -1,4 +1,4 @@
-"""Images and masks of one split, as every layout of label maps finds them."""
+"""Hold images and masks of one split, as every layout of label maps finds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketeye.data.semantic.class_maps import ClassMap
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPairs:
-    """Images and masks, file names below ``root``; ``class_map`` where the layout has its own."""
+    """Hold images and masks, file names below ``root``; ``class_map`` where the layout has its own."""
 
     root: Path
     pairs: tuple[tuple[str, str], ...]
@@ -34,6 +34,7 @@ def paired(
     Args:
         colours: whether masks in RGB mean something.
     """
+    # Pillow warns of odd metadata in headers; what matters is in problems.
     with no_comments():
         pairs = pair_up(root, images, masks, problems, colours=colours)
     return MaskPairs(root=root, pairs=tuple(pairs), problems=tuple(problems), class_map=class_map)

@@ -1,4 +1,4 @@
-"""Images with a class for every pixel: ADE20K, Cityscapes, CamVid and plain folders of masks.
+"""Give images with a class for every pixel: ADE20K, Cityscapes, CamVid, plain folders of masks.
 
 ==============  ===================================================================================
 layout          files
@@ -47,7 +47,7 @@ _LOOKED_AT, _MOST_UNKNOWN = 8, 0.5  # masks, and the share of their pixels that 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticSet:
-    """Images with labels in a fixed order.
+    """Give images with labels in a fixed order.
 
     Attributes:
         source: what the user named.
@@ -68,7 +68,7 @@ class SemanticSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the labels."""
+        """Return names, in the order of the labels."""
         return self.class_map.names
 
     @property
@@ -90,7 +90,7 @@ class SemanticSet:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was left out, and what turned out so far when samples were read."""
+        """Return sentences about what was left out, and about samples found damaged since."""
         return tuple(self.collector)
 
     def targets(self, index: int) -> np.ndarray:
@@ -101,6 +101,7 @@ class SemanticSet:
         Raises:
             UnreadableImage: the mask is damaged.
         """
+        # The mask as it is stored: conversion to RGB would lose the values.
         _, pixels = read_pixels(self.mask_path(index))
         labels, strange = self.class_map.labels(pixels)
         for value in strange:
@@ -116,6 +117,7 @@ class SemanticSet:
             UnreadableImage: one of the two is damaged, or their sizes differ.
         """
         labels = self.targets(index)
+        # The mask tells the size: the image may be stored on its side.
         image = decode_as(self.path(index), (labels.shape[1], labels.shape[0]))
         return Sample(index=index, name=self.name(index), image=image, targets=labels)
 
@@ -175,6 +177,7 @@ def load_semantic(
         )
     require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
     collector = Problems(str(root), found.problems)
+    # Two classes and 0 and 255 alone: 255 is white, and not ignored.
     if chosen.by_number and len(chosen.names) == 2 and _is_binary(place, kind):
         chosen = binary(chosen)
         collector.say(
@@ -199,16 +202,18 @@ def _map_of(root: Path, classes: str | Path | ClassMap | None) -> ClassMap | Non
 
 
 def _is_binary(root: Path, layout: str) -> bool:
-    """Whether masks of the whole set, a few of each split, hold 0 and 255 and nothing else."""
+    """Tell whether masks of the whole set, a few of each split, hold 0 and 255 and nothing else."""
     seen: set[int] = set()
     for split in semantic_splits(root, layout) or (None,):
         for pixels in _some_masks(find_pairs(root, layout, split, colours=True)):
+            # Colours are no 0 and 255.
             seen.update(np.unique(pixels).tolist() if pixels.ndim == 2 else (-1,))
     return seen == {0, 255}
 
 
 def _some_masks(found: MaskPairs) -> Iterator[np.ndarray]:
     """Read a few masks from all over a set; damaged ones are named when they are read as samples."""
+    # All over the set: its beginning may be one scene.
     chosen = np.linspace(0, len(found.pairs) - 1, _LOOKED_AT).astype(int) if found.pairs else ()
     for index in dict.fromkeys(map(int, chosen)):
         try:
@@ -234,6 +239,7 @@ def _refuse_other_masks(opened: SemanticSet) -> None:
 
 
 __all__ = [
+    # A few strange values are noise at borders; most of the pixels are a wrong class map.
     "LAYOUTS",
     "SemanticSet",
     "load_semantic",

@@ -1,4 +1,4 @@
-"""timm's automatic augmentation of single images: AutoAugment, RandAugment, AugMix by one string."""
+"""Augment single images by timm's policies: AutoAugment, RandAugment, AugMix by one string."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def require_policy(text: str) -> None:
 
 
 class AutoAugment:
-    """A policy on PIL images whose every draw follows from torch's generator.
+    """Apply a policy to PIL images; every draw follows from torch's generator.
 
     timm draws from the global generators of ``random`` and numpy: they are seeded for the call and
     as before afterwards.

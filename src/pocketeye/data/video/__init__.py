@@ -1,1 +1,1 @@
-"""Videos: decoding, seeking, frames."""
+"""Read videos: decoding, seeking, frames."""

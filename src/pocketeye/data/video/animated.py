@@ -22,7 +22,7 @@ _FORMATS = ("WEBP", "PNG", "AVIF", "TIFF")
 
 
 class AnimatedImage(Frames):
-    """The frames of one file that Pillow reads, all of the first one's size.
+    """Read the frames of one file that Pillow reads, all of the first one's size.
 
     Attributes:
         fps: by the mean duration of the first frames, where the file says one.
@@ -45,7 +45,7 @@ class AnimatedImage(Frames):
 
     @property
     def num_frames(self) -> int:
-        """The number of frames the file lists, less those that turned out not to decode."""
+        """Return the number of frames the file lists, less those that turned out not to decode."""
         return self._count
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -109,7 +109,7 @@ class AnimatedImage(Frames):
 
 
 def is_animated(path: Path) -> bool:
-    """Whether a file is an image of several frames."""
+    """Tell whether a file is an image of several frames."""
     try:
         with no_comments(), Image.open(path, formats=_FORMATS) as image:
             return getattr(image, "n_frames", 1) - bool(image.info.get("default_image")) > 1

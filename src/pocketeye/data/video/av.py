@@ -110,6 +110,7 @@ def decode(
         if held is not None:
             logger.warning("%s: the image at %s s is damaged", name, f"{held.time:.3f}")
             yield held
+        # A damaged image waits until another comes: the last of a file may be cut off.
         held = image if image.is_corrupt else None
         if held is None:
             yield image

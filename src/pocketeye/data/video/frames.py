@@ -1,4 +1,4 @@
-"""Frames one after another or by number, whatever they come from; never all of them in memory."""
+"""Give frames one after another or by number, whatever they come from; never all of them in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CACHE_BYTES = 64 * 2**20
 
 
 class Frames(ABC):
-    """A video: uint8 RGB arrays ``(height, width, 3)``, all of one size, numbered from 0.
+    """Give a video as uint8 RGB arrays ``(height, width, 3)``, all of one size, numbered from 0.
 
     Iterating starts at frame 0 each time, except for streams, whose frames come once.
 
@@ -37,7 +37,7 @@ class Frames(ABC):
     @property
     @abstractmethod
     def num_frames(self) -> int | None:
-        """The number of frames; None where only the end will tell."""
+        """Return the number of frames; None where only the end will tell."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[np.ndarray]: ...
@@ -83,7 +83,7 @@ class Frames(ABC):
 
 
 class Cache:
-    """The frames used last, within a number of bytes; the newest one is always kept."""
+    """Keep the frames used last, within a number of bytes; the newest one is always kept."""
 
     def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
         self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -153,7 +153,7 @@ class ImageFiles(Frames):
 
 
 class FrameList(Frames):
-    """Arrays or PIL images that are in memory already."""
+    """Give arrays or PIL images that are in memory already."""
 
     def __init__(self, frames: Sequence[Any], fps: float | None = None) -> None:
         self.name, self.fps = "the given frames", fps
@@ -178,7 +178,7 @@ class FrameList(Frames):
 
 
 class FrameStream(Frames):
-    """Frames that come once and in order: a generator, a camera, a network stream.
+    """Give frames that come once and in order: a generator, a camera, a network stream.
 
     The last frames stay within reach by number; asking for one ahead waits until it has come.
     """

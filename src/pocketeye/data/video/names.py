@@ -1,4 +1,4 @@
-"""Which files are videos, by their names."""
+"""Tell which files are videos, by their names."""
 
 from __future__ import annotations
 

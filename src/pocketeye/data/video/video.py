@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class VideoFile(Frames):
-    """A video file of any container and codec the PyAV build knows.
+    """Read a video file of any container and codec the PyAV build knows.
 
     A frame number means the same in iteration and in ``video[i]``. Where the file is cut short,
     the frames that decode whole are used and a warning names the first one that does not.
@@ -53,7 +53,7 @@ class VideoFile(Frames):
 
     @property
     def num_frames(self) -> int:
-        """The number of frames in the file's list, less those that turned out not to decode."""
+        """Return the number of frames in the file's list, less those that turned out not to decode."""
         return len(self._stamps().stamps)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -140,7 +140,7 @@ class VideoFile(Frames):
 
 
 class _Cursor:
-    """Images from a keyframe on, or from the start where ``key`` is None.
+    """Decode images from a keyframe on, or from the start where ``key`` is None.
 
     ``position`` is the number of the last one; ``exact`` says whether the file can be entered there.
     """
@@ -181,7 +181,7 @@ class _Cursor:
         return None
 
     def _begins_whole(self, landed: int) -> bool:
-        """Whether the first image after the jump is the keyframe, and a whole one."""
+        """Tell whether the first image after the jump is the keyframe, and a whole one."""
         self._first = next(self._images, None)
         if self._first is None or self._first.pts != landed:
             return False

@@ -1,1 +1,1 @@
-"""Videos with masks of objects: DAVIS, YouTube-VOS, MOSE, SA-V."""
+"""Read videos with masks of objects: DAVIS, YouTube-VOS, MOSE, SA-V."""

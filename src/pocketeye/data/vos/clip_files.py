@@ -1,4 +1,4 @@
-"""The files of one clip, whatever its layout: frames, masks, and what is wrong with them."""
+"""Find the files of one clip, whatever its layout: frames, masks, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THREADS = 8  # headers of a disk that is asked for the first time come slowly, 
 
 @dataclass(frozen=True)
 class ImageFrames:
-    """Frames as image files."""
+    """Read frames that are image files."""
 
     paths: tuple[Path, ...]
 
@@ -40,7 +40,7 @@ class ImageFrames:
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """The folders of frames and of masks of one clip; the frames of each object, if listed."""
+    """Hold the folders of frames and of masks of one clip; the frames of each object, if listed."""
 
     name: str
     images: Path
@@ -50,7 +50,7 @@ class ClipFiles:
 
 @dataclass(frozen=True)
 class ClipFrames:
-    """The frames of a clip that were looked at: their size (width, height), and numbers by stem."""
+    """Hold the frames of a clip that were looked at: their size (width, height), and numbers by stem."""
 
     images: ImageFrames
     size: tuple[int, int]
@@ -72,6 +72,7 @@ def read_frames(clip: ClipFiles, problems: Problems) -> ClipFrames | None:
     paths = tuple(images_in(clip.images))
     size = None
     try:
+        # Of the first frame; the others must be like it.
         with no_comments():
             size = header_size(paths[0])
     except UnreadableImage:
@@ -95,6 +96,7 @@ def read_masks(
     Args:
         prefix: of the files' names in sentences, where a clip has several folders.
     """
+    # Masks in JPEG would have lost their ids.
     files = [path for path in images_in(folder) if path.suffix.lower() == ".png"]
     lone = [f"{prefix}{path.name}" for path in files if path.stem not in frames.numbers]
     if lone:
@@ -113,6 +115,7 @@ def _name_gaps(clip: ClipFiles, paths: Sequence[Path], problems: Problems) -> No
         return
     numbers = sorted(int(path.stem) for path in paths)
     steps = Counter(np.diff(numbers).tolist())
+    # The commonest step, and the smallest of equals: DAVIS counts by one, SA-V's masks by four.
     step = min(steps, key=lambda each: (-steps[each], each))
     missing = sorted(set(range(numbers[0], numbers[-1], max(step, 1))) - set(numbers))
     if missing:

@@ -1,4 +1,4 @@
-"""DAVIS, YouTube-VOS and MOSE: a file of ids for each annotated frame of a clip."""
+"""Read DAVIS, YouTube-VOS and MOSE: a file of ids for each annotated frame of a clip."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def resolution_folders(images: Path, masks: Path, wanted: str | None) -> tuple[P
         raise unknown("resolution", wanted, both)
     if not both:
         raise InvalidValue(
+            # 480p is what the benchmark is scored at.
             f"{images} and {masks} have no folder of a resolution in common, such as 480p"
         )
     name = wanted or ("480p" if "480p" in both else both[0])
@@ -81,6 +82,7 @@ def _first_frames(
     first = {}
     for object_id, frames in clip.objects.items():
         known = sorted(numbers[name] for name in frames if name in numbers)
+        # A list that does not fit the files is not believed.
         if not known or known[0] not in good:
             return None
         first[object_id] = known[0]

@@ -109,6 +109,7 @@ def _check_folder(root: Path) -> None:
 
 def _base(root: Path, split: str | None) -> Path:
     """Return the folder of a split that has one of its own, else ``root``."""
+    # A folder of the split's name wins over a list.
     if split is not None:
         for name in spellings(split):
             if _child(root / name, _IMAGES) or _has_videos(root / name):
@@ -168,6 +169,7 @@ def _split_names(base: Path, split: str, known: Collection[str]) -> list[str]:
     for folder in (base / "ImageSets", base / "ImageSets" / "2016", base / "ImageSets" / "2017"):
         lists |= {p.stem: p for p in files_in(folder, ".txt")}
     inside = folders_in(base / "ImageSets") if (base / "ImageSets").is_dir() else []
+    # Lists in the folder of a year go under both names.
     for path in (path for folder in inside for path in files_in(folder, ".txt")):
         lists[f"{path.parent.name}/{path.stem}"] = path
         lists.setdefault(path.stem, path)

@@ -1,4 +1,4 @@
-"""Masks of objects in video frames: one file with ids, or a file per object.
+"""Read masks of objects in video frames: one file with ids, or a file per object.
 
 The rules for one file:
 
@@ -26,7 +26,7 @@ VOID = 255
 
 
 class MaskReader(Protocol):
-    """The masks of one clip by number of the frame; picklable.
+    """Give the masks of one clip by number of the frame; picklable.
 
     Attributes:
         problems: masks that turned out to be unreadable, by frame.
@@ -36,7 +36,7 @@ class MaskReader(Protocol):
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Frames that have a mask, ascending; without those that turned out to be unreadable."""
+        """Return frames that have a mask, ascending; without those that turned out to be unreadable."""
 
     def labels(self, frame: int) -> np.ndarray | None:
         """Return ids ``(height, width)``; None where not annotated or unreadable."""
@@ -47,7 +47,7 @@ class MaskReader(Protocol):
 
 @dataclass(eq=False)
 class LabelFiles:
-    """A file per annotated frame, whose pixels are ids.
+    """Read a file per annotated frame, whose pixels are ids.
 
     Args:
         paths: by frame.
@@ -69,6 +69,7 @@ class LabelFiles:
             return None
         if self._is_binary():
             return (ids > 0).astype(np.uint8)
+        # Void is no object; as background it is not tracked.
         return np.where(ids == VOID, 0, ids).astype(ids.dtype)
 
     def objects(self, frame: int) -> dict[int, np.ndarray] | None:
@@ -79,6 +80,7 @@ class LabelFiles:
         """Decide for the whole clip: a later frame with nothing but void is not an object."""
         if self._binary is None:
             masks = (self._read(frame) for frame in self.annotated)
+            # The first mask with an object decides; frames before it say nothing.
             first = next((mask for mask in masks if mask is not None and mask.any()), None)
             self._binary = first is not None and set(np.unique(first)) <= {0, VOID}
         return self._binary
@@ -96,7 +98,7 @@ class LabelFiles:
 
 @dataclass(eq=False)
 class ObjectFiles:
-    """SA-V's way: a folder per object, a binary file per annotated frame; masks may overlap.
+    """Read SA-V's way: a folder per object, a binary file per annotated frame; masks may overlap.
 
     Args:
         paths: by frame, then by id.
@@ -136,6 +138,7 @@ def merge_objects(objects: Mapping[int, np.ndarray], size: tuple[int, int]) -> n
     """Merge masks to ids ``(height, width)``; where objects overlap, the lowest id counts."""
     most = max(objects, default=0)
     labels = np.zeros((size[1], size[0]), np.uint8 if most < 256 else np.int32)
+    # From the highest id down, so that the lowest is written last.
     for object_id in sorted(objects, reverse=True):
         labels[objects[object_id]] = object_id
     return labels
@@ -151,6 +154,7 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
     height, width = pixels.shape[:2]
     if (width, height) != size:
         raise UnreadableImage(f"{width}x{height}, but its frame is {size[0]}x{size[1]}")
+    # One bit: 0 and 1 are ids already.
     if mode == "1":
         return pixels.astype(np.uint8)
     if mode in ("LA", "PA"):
@@ -171,6 +175,7 @@ def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
     if set(codes) <= {0, 0xFFFFFF}:
         ids = codes % 256
     elif np.isin(codes, palette).all():
+        # Searching needs a sorted palette; the order leads back to the ids.
         order = np.argsort(palette)
         ids = order[np.searchsorted(palette, codes, sorter=order)]
     elif (codes == greys).all():
@@ -185,10 +190,11 @@ def _ids_of_colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def whole_end(path: Path) -> bool:
-    """Whether a JPEG or PNG file ends as it should; one that was cut short does not."""
+    """Tell whether a JPEG or PNG file ends as it should; one that was cut short does not."""
     with open_regular(path) as file:
         head = file.read(8)
         file.seek(0, 2)
+        # The end mark lies in the last bytes; some programs write a few behind it.
         file.seek(max(file.tell() - 64, 0))
         tail = file.read()
     if head.startswith(b"\xff\xd8\xff"):

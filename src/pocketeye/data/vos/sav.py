@@ -1,4 +1,4 @@
-"""SA-V: masks of each object for every fourth frame.
+"""Read SA-V: masks of each object for every fourth frame.
 
 Its clips for validation and test are folders of images, with a folder of masks for each object; those
 for training are video files, with a json of run lengths beside each.
@@ -39,7 +39,7 @@ _THREADS = 8  # opening videos is waiting for the disk, not for the processor
 
 @dataclass(frozen=True)
 class FileFrames:
-    """The frames of a video file; the files used last stay open."""
+    """Read the frames of a video file; the files used last stay open."""
 
     path: Path
     num_frames: int
@@ -56,7 +56,7 @@ class FileFrames:
 
 @dataclass(eq=False)
 class RunLengths:
-    """Masks of a ``*_manual.json``, which is read when needed; they may overlap."""
+    """Read masks of a ``*_manual.json`` when they are needed; they may overlap."""
 
     path: Path
     size: tuple[int, int]
@@ -65,6 +65,7 @@ class RunLengths:
 
     @property
     def annotated(self) -> tuple[int, ...]:
+        # Annotated frames come every STEP; the json has a list for each of them.
         frames = range(0, min(len(self._masklets()) * STEP, self.num_frames), STEP)
         return tuple(frame for frame in frames if frame not in self.problems)
 
@@ -78,6 +79,7 @@ class RunLengths:
         found = {}
         try:
             for number, rle in enumerate(self._masklets()[frame // STEP], start=1):
+                # An object that is out of sight has None.
                 mask = CompactMask.from_rle(rle) if rle else None
                 if mask is not None and mask.size != self.size:
                     raise InvalidValue(f"a mask of {mask.size}, but the frames are {self.size}")
@@ -124,6 +126,7 @@ def list_files(folder: Path, problems: Problems) -> Iterator[VideoSequence]:
     if lone:
         problems.say(f"videos without a {MANUAL[1:]}: {count_text(lone)}; left out")
     files = [path for path in files if path.with_name(path.stem + MANUAL).is_file()]
+    # Several at once, as opening waits for the disk.
     with ThreadPoolExecutor(_THREADS) as pool:
         for path, found in zip(files, pool.map(_measure, files), strict=True):
             if isinstance(found, str):

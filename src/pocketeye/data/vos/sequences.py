@@ -1,4 +1,4 @@
-"""Videos with masks of objects, for segmentation: DAVIS, YouTube-VOS, MOSE and SA-V as they are."""
+"""Give videos with masks of objects, for segmentation: DAVIS, YouTube-VOS, MOSE and SA-V as they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Layout = Literal["auto", "davis", "youtube-vos", "mose", "sa-v"]
 
 
 class FrameReader(Protocol):
-    """The frames of one clip by number; picklable."""
+    """Give the frames of one clip by number; picklable."""
 
     def __len__(self) -> int: ...
 
@@ -33,7 +33,7 @@ class FrameReader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class VideoSequence:
-    """One clip. Frames and masks are read when asked for, each time anew.
+    """Hold one clip. Frames and masks are read when asked for, each time anew.
 
     Attributes:
         name: of its folder or file.
@@ -59,14 +59,14 @@ class VideoSequence:
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Frames that have a mask, ascending; without those that turned out to be unreadable."""
+        """Return frames that have a mask, ascending; without those that turned out to be unreadable."""
         frames = self.masks.annotated
         self._note()
         return frames
 
     @cached_property
     def first_frames(self) -> dict[int, int]:
-        """The first frame in which each object has a mask, ids ascending.
+        """Return the first frame in which each object has a mask, ids ascending.
 
         From the data set's own list, else all masks of the clip are read once.
         """
@@ -113,7 +113,7 @@ class VideoSequence:
 
 @dataclass(frozen=True, eq=False)
 class VideoSet(Sequence[VideoSequence]):
-    """Clips of one split.
+    """Hold the clips of one split.
 
     Attributes:
         source: the folder as given, and the split.
@@ -130,7 +130,7 @@ class VideoSet(Sequence[VideoSequence]):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was wrong with the files, and about masks that proved unreadable."""
+        """Return sentences about what was wrong with the files, and about masks that were unreadable."""
         return tuple(self.collector)
 
     def __len__(self) -> int:
@@ -150,6 +150,7 @@ class VideoSet(Sequence[VideoSequence]):
             UnreadableImage: no mask can be used, or the frame is damaged.
         """
         clip = self.sequences[index]
+        # Asked again: masks may have turned out to be unreadable since.
         if not clip.annotated:
             raise UnreadableImage("no frame with a mask")
         try:

@@ -64,8 +64,9 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Tensor], model: nn.Module) -> 
     # load_state_dict would list hundreds of shapes; the stages tell at once which variant it is.
     if held and held != wanted:
         raise InvalidValue(
-            f"it holds a CAS-ViT of stages {_said(held)}, the network has {_said(wanted)}: another "
-            "variant (pocketeye info tells the stages of each)"
+            f"it holds a CAS-ViT of stages {_stages_text(held)}, "
+            f"the network has {_stages_text(wanted)}: another variant "
+            "(pocketeye info tells the stages of each)"
         )
     if "head_dist.weight" in ours and model.head_dist is None:
         ours = _average_heads(ours)
@@ -92,7 +93,7 @@ def _widths(state_dict: Mapping[str, Tensor]) -> tuple[tuple[int, int], ...]:
     return tuple(stages[stage] for stage in sorted(stages))
 
 
-def _said(widths: tuple[tuple[int, int], ...]) -> str:
+def _stages_text(widths: tuple[tuple[int, int], ...]) -> str:
     return ", ".join(f"{depth}x{chs}" for depth, chs in widths)
 
 

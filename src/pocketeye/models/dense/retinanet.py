@@ -108,8 +108,8 @@ class RetinaNet(tv.RetinaNet):
 
     def _box_loss(self, deltas: Tensor, boxes: Tensor, anchors: Tensor, matched: Tensor) -> Tensor:
         chosen = matched >= 0
-        wanted = self.box_coder.encode_single(boxes[matched[chosen]], anchors[chosen])
-        return (deltas[chosen] - wanted).abs().sum()
+        expected = self.box_coder.encode_single(boxes[matched[chosen]], anchors[chosen])
+        return (deltas[chosen] - expected).abs().sum()
 
 
 class RetinaNetHead(tv.RetinaNetHead):
@@ -121,9 +121,9 @@ class RetinaNetHead(tv.RetinaNetHead):
 
 def _class_loss(logits: Tensor, labels: Tensor, matched: Tensor) -> Tensor:
     chosen = torch.where(matched >= 0)[0]
-    wanted = torch.zeros_like(logits)
-    wanted[chosen, labels[matched[chosen]]] = 1.0
+    expected = torch.zeros_like(logits)
+    expected[chosen, labels[matched[chosen]]] = 1.0
     # Anchors between the thresholds count for neither side, as in the paper.
     counted = matched != LowQualityMatcher.BETWEEN_THRESHOLDS
     # 0.25 and 2.0 are the paper's alpha and gamma.
-    return sigmoid_focal_loss(logits[counted], wanted[counted], 0.25, 2.0, reduction="sum")
+    return sigmoid_focal_loss(logits[counted], expected[counted], 0.25, 2.0, reduction="sum")

@@ -73,10 +73,10 @@ class RoIHeads(tv.RoIHeads):
             return found  # type: ignore[no-any-return]
         assert targets is not None
         # True boxes are among the proposals: early in training nothing else overlaps an object.
-        rois, matched, labels, wanted = self.select_training_samples(proposals, targets)
+        rois, matched, labels, expected = self.select_training_samples(proposals, targets)
         crops = self.box_roi_pool(features, rois, image_shapes)
         logits, deltas = self.box_predictor(self.box_head(crops))
-        losses = box_losses(logits, deltas, torch.cat(labels), torch.cat(list(wanted)))
+        losses = box_losses(logits, deltas, torch.cat(labels), torch.cat(list(expected)))
         # Masks are learnt from foreground alone, from the same samples as boxes.
         chosen = [label > 0 for label in labels]
         rois = [roi[c] for roi, c in zip(rois, chosen, strict=True)]
@@ -93,7 +93,7 @@ class RoIHeads(tv.RoIHeads):
         }
 
 
-def box_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor) -> Losses:
+def box_losses(logits: Tensor, deltas: Tensor, labels: Tensor, expected: Tensor) -> Losses:
     """Compute cross entropy over samples, and L1 of the right class's boxes over as many."""
     # Divided by all samples and not by those with a box, as in mmdetection: a batch with few objects
     # has a small box loss.
@@ -101,7 +101,7 @@ def box_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor) -
     own = deltas.reshape(len(deltas), -1, 4)[chosen, labels[chosen]]
     return {
         "loss_classifier": F.cross_entropy(logits, labels),
-        "loss_box_reg": (own - wanted[chosen]).abs().sum() / max(len(labels), 1),
+        "loss_box_reg": (own - expected[chosen]).abs().sum() / max(len(labels), 1),
     }
 
 
@@ -115,10 +115,10 @@ def mask_targets(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Te
     return (crops[:, 0] >= 0.5).to(boxes)
 
 
-def mask_loss(logits: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
+def mask_loss(logits: Tensor, labels: Tensor, expected: Tensor) -> Tensor:
     """Compute binary cross entropy of the right class's masks; 0 where there are none."""
     if not len(labels):
         # With a graph: processes wait for each other's gradients.
         return logits.sum() * 0
     own = logits[torch.arange(len(labels), device=labels.device), labels]
-    return F.binary_cross_entropy_with_logits(own, wanted)
+    return F.binary_cross_entropy_with_logits(own, expected)

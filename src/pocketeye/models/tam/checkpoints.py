@@ -27,6 +27,7 @@ from pocketeye.models.tam.published import PUBLISHED, REPO, PublishedFile, check
 from pocketeye.models.tam.published import bundled_weights as bundled_weights
 from pocketeye.models.tam.tam import TAM
 
+# Its first axis is the width of the ViT, which tells S from Ti.
 _WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
 _BACKBONE, _NORMS = "image_encoder.trunk.backbone.", "image_encoder.trunk.norms."
 # Ours are the official names but for three prefixes.

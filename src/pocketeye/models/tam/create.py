@@ -48,12 +48,19 @@ class ViTSpec:
 class TAMSpec:
     """Give the numbers of a tracker.
 
-    ``trunk`` is a plain ViT or the name of a timm backbone, ``ffn_dim`` the hidden width of the MLPs in
-    memory attention and mask decoder, ``mask_chs`` the widths of the memory encoder's mask branch;
-    with ``details`` the mask decoder sees the trunk's maps of strides 8 and 4; ``memory_rule`` and
-    ``session_rule`` are those of :class:`TAM`; with ``prompt_maps`` prompts are drawn into the image's
-    map as well, with ``matching`` masks are carried along by likeness as well, with ``target`` the
-    object is told from its surroundings by regression (which needs ``details``).
+    Attributes:
+        trunk: a plain ViT, or the name of a timm backbone.
+        image_size: side of its square image, in pixels.
+        dim: width of the features; ``mem_dim`` is that of the memory.
+        num_mem_layers: layers of memory attention.
+        ffn_dim: hidden width of the MLPs in memory attention and mask decoder.
+        pooling: see :class:`Pooling`.
+        mask_chs: widths of the memory encoder's mask branch at strides 2, 4, 8 and 16.
+        details: let the mask decoder see the trunk's maps of strides 8 and 4.
+        memory_rule, session_rule: see :class:`TAM`.
+        prompt_maps: draw prompts into the image's map as well.
+        matching: carry masks along by likeness as well.
+        target: tell the object from its surroundings by regression; needs ``details``.
     """
 
     trunk: ViTSpec | str

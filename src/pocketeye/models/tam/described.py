@@ -52,6 +52,7 @@ def weights_in(path: Path) -> Path:
     """
     if not path.is_dir():
         return weights_at(path)
+    # A run that was broken off has weights too, but nobody has chosen them.
     if not (path / BEST).is_file():
         raise MissingFile(f"{path} is no finished run: {BEST} is missing")
     return path / BEST

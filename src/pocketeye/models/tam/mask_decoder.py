@@ -45,11 +45,11 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
         placed_image = image + image_pos
-        seen = self.cross_attn_token_to_image(tokens + token_pos, placed_image, image)
-        tokens = self.norm2(tokens + seen)
+        attended = self.cross_attn_token_to_image(tokens + token_pos, placed_image, image)
+        tokens = self.norm2(tokens + attended)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        seen = self.cross_attn_image_to_token(placed_image, tokens + token_pos, tokens)
-        return tokens, self.norm4(image + seen)
+        attended = self.cross_attn_image_to_token(placed_image, tokens + token_pos, tokens)
+        return tokens, self.norm4(image + attended)
 
 
 class TwoWayTransformer(nn.Module):
@@ -67,8 +67,8 @@ class TwoWayTransformer(nn.Module):
         token_pos = tokens  # prompts carry their places: they stay the positions in all layers
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pos, image_pos)
-        seen = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
-        return self.norm_final_attn(tokens + seen), image
+        attended = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
+        return self.norm_final_attn(tokens + attended), image
 
 
 class DecodedMasks(NamedTuple):

@@ -77,7 +77,7 @@ class Matching(nn.Module):
         # A mean cannot tell "nothing is alike" from "half of it is": so the best likeness to the
         # object, and to what is not the object, goes beside it.
         whole = masks.mean(2)[:, None]  # B 1 L
-        most = [(cosine * share).amax(2, keepdim=True) for share in (whole, 1 - whole)]
+        best_likeness = [(cosine * share).amax(2, keepdim=True) for share in (whole, 1 - whole)]
         # Shares from 0..1 to -1..1: a cell of which nothing is known adds nothing.
-        carried = self.proj(torch.cat([2 * (weights @ masks) - 1, *most], 2))
+        carried = self.proj(torch.cat([2 * (weights @ masks) - 1, *best_likeness], 2))
         return carried.transpose(1, 2).unflatten(2, self.feat_size)

@@ -60,7 +60,8 @@ class Memory(NamedTuple):
 
 
 def join(parts: list[Memory]) -> Memory:
-    """One memory out of several; :meth:`TAM.gather` adds what the target model is solved from."""
+    """Make one memory out of several; :meth:`TAM.gather` adds what the target model is solved from."""
+    # Biases may come with a batch of 1: most are zero for every object.
     batch = max(part.bias.shape[0] for part in parts)
     match = [part.match for part in parts if part.match is not None]
     return Memory(
@@ -205,7 +206,7 @@ class MemoryAttention(nn.Module):
         for name, value in constants.items():
             self.register_buffer(name, value.contiguous(), persistent=False)
 
-    def _each(self) -> Iterator[MemoryAttentionLayer]:
+    def _layers(self) -> Iterator[MemoryAttentionLayer]:
         for layer in self.layers:
             assert isinstance(layer, MemoryAttentionLayer)
             yield layer
@@ -232,7 +233,7 @@ class MemoryAttention(nn.Module):
             ``(B, C, h, w)``.
         """
         x = self._tokens(feat)
-        for layer in self._each():
+        for layer in self._layers():
             x = layer.look_around(x, self.cos, self.sin)
             q = layer.query(x, self.cos, self.sin).expand(memory.shape[0], -1, -1)
             attn = layer.cross_attn_image
@@ -283,7 +284,7 @@ class MemoryAttention(nn.Module):
             ``(B, C, h, w)``, where ``B`` is that of all memories together.
         """
         # Up to its reading the first layer depends on the frame alone: computed once for all objects.
-        first, *others = self._each()
+        first, *others = self._layers()
         start = first.look_around(self._tokens(feat), self.cos, self.sin)
         q_first = first.query(start, self.cos, self.sin)
         done = []
@@ -334,7 +335,7 @@ class MemoryAttention(nn.Module):
 
     def _keys(self, tokens: Tensor, pooled: bool, bias: bool) -> Tensor:
         keys = []
-        for layer in self._each():
+        for layer in self._layers():
             proj = layer.cross_attn_image.k_proj
             k = linear(tokens, proj.weight, proj.bias if bias else None)
             k = rotate(k, self.cos, self.sin)
@@ -348,7 +349,7 @@ class MemoryAttention(nn.Module):
         family does not.
         """
         tokens = pointer_tokens(pointers, self.mem_dim)
-        keys = [layer.cross_attn_image.k_proj(tokens) for layer in self._each()]
+        keys = [layer.cross_attn_image.k_proj(tokens) for layer in self._layers()]
         return Memory(torch.stack(keys), tokens, tokens.new_zeros(1, tokens.shape[1]))
 
 

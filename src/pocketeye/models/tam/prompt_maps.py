@@ -51,14 +51,14 @@ class PromptMaps(nn.Module):
         cells = self.cells.flatten(0, 1)  # hw 2
         place = (points + 0.5) / 16.0  # in cells; a pixel's centre is half a pixel from its corner
         near = torch.exp(-0.5 * (cells - place[:, :, None]).square().sum(-1) / _NEAR**2)  # B P hw
-        alike = self._alike(feat, place)
+        similarity = self._similarity(feat, place)
         channels = []
         for label in (POSITIVE, NEGATIVE):
             of_kind = (labels == label)[:, :, None]
             # Of several clicks the nearest counts, not their sum: two clicks are no stronger than one.
             channels.append((near * of_kind).amax(1))
             # Shifted by the least cosine, so that a frame without such a click gets exactly zero.
-            channels.append(torch.where(of_kind, alike, _NOWHERE).amax(1) - _NOWHERE)
+            channels.append(torch.where(of_kind, similarity, _NOWHERE).amax(1) - _NOWHERE)
         # Points of other kinds are multiplied away: indexing by label would make shapes depend on data.
         low, high = (
             (place * (labels == label)[:, :, None]).sum(1, keepdim=True)
@@ -67,10 +67,10 @@ class PromptMaps(nn.Module):
         boxed = (labels == TOP_LEFT).any(1, keepdim=True)
         inside = ((cells >= low) & (cells <= high)).all(-1) & boxed
         channels.append(inside.to(near.dtype))
-        drawn = self.proj(torch.stack(channels, -1))  # B hw dim
-        return drawn.transpose(1, 2).unflatten(2, (height, width))
+        projected = self.proj(torch.stack(channels, -1))  # B hw dim
+        return projected.transpose(1, 2).unflatten(2, (height, width))
 
-    def _alike(self, feat: Tensor, place: Tensor) -> Tensor:
+    def _similarity(self, feat: Tensor, place: Tensor) -> Tensor:
         """Return cosines ``(B, P, hw)`` of the features with those at each point.
 
         Features under a point are read between the four cells around it, as ``grid_sample`` would.

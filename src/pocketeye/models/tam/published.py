@@ -13,7 +13,7 @@ _BUNDLED = Path(__file__).resolve().parents[2] / "weights"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedFile:
-    """A file that the authors published; ``size_bytes`` is None where only megabytes are known."""
+    """Describe a file that the authors published; ``size_bytes`` is None where only MB are known."""
 
     variant: str
     sha256: str
@@ -53,7 +53,10 @@ PUBLISHED: Mapping[str, PublishedFile] = {
 
 
 def checkpoint_folder() -> Path:
-    """Where published files are looked for: ``$POCKETEYE_WEIGHTS``, or a folder in the user's cache."""
+    """Return where published files are looked for.
+
+    ``$POCKETEYE_WEIGHTS``, or a folder in the user's cache.
+    """
     given = os.environ.get("POCKETEYE_WEIGHTS")
     return Path(given) if given else Path.home() / ".cache" / "pocketeye" / "weights"
 

@@ -205,16 +205,16 @@ class TAM(nn.Module):
             mask: ``(B, 1, H, W)``, 1 in the object, 0 elsewhere.
         """
         logits = mask * 20.0 - 10.0  # SAM 2's: sure either way, the sigmoid is 5e-5 from 0 or 1
-        low = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
+        low_res = F.interpolate(logits, scale_factor=0.25, mode="bilinear", antialias=True)
         prompt = self.mask_downsample(mask)
         # Neither competing masks nor the fall-back: only this prediction's pointer is used.
-        said = self.predict(
+        prediction = self.predict(
             feat, mask=prompt, multimask=False, stability_fallback=False, details=details
         )
         present = mask.flatten(1).amax(1, keepdim=True) > 0
-        pointer = torch.where(present, said.pointer, self.no_obj_ptr)
+        pointer = torch.where(present, prediction.pointer, self.no_obj_ptr)
         score = present.to(mask.dtype) * 20.0 - 10.0
-        return Prediction(low, torch.ones_like(score), low, pointer, score)
+        return Prediction(low_res, torch.ones_like(score), low_res, pointer, score)
 
     # --- memory -----------------------------------------------------------------------------------
 
@@ -231,6 +231,7 @@ class TAM(nn.Module):
         """
         if mask.shape[2:] != self.image_size:
             mask = F.interpolate(mask, size=self.image_size, mode="bilinear", align_corners=False)
+        # 20 and -10 are SAM 2's sigmoid_scale_for_mem_enc and sigmoid_bias_for_mem_enc.
         shown = (mask > 0).to(mask.dtype) if binarize else mask.sigmoid()
         written = [self.memory_encoder(seen.feat, shown * 20.0 - 10.0)]
         if self.matching is not None:
@@ -294,7 +295,7 @@ class TAM(nn.Module):
         return self.read_each(seen, [memory])
 
     def read_each(self, seen: ImageFeatures, memories: Iterable[Memory]) -> ImageFeatures:
-        """:meth:`read` of one object after another: :meth:`MemoryAttention.read_each`."""
+        """Call :meth:`read` for one object after another: :meth:`MemoryAttention.read_each`."""
         memories = list(memories)
         read = self.memory_attention.read_each(seen.feat, memories)
         if self.matching is not None:
@@ -308,7 +309,7 @@ class TAM(nn.Module):
     def read_raw(
         self, seen: ImageFeatures, maps: list[Tensor], slots: list[int], pointers: Tensor
     ) -> ImageFeatures:
-        """The same from maps ``(B, M, h, w)`` as they were written, in the authors' way."""
+        """Read maps ``(B, M, h, w)`` as they were written, in the authors' way; the same output."""
         parts = [memory.split(self._map_parts(), 1) for memory in maps]
         tokens = [own.flatten(2).transpose(1, 2) for own, _, _ in parts]
         place = self.memory_attention.memory_pos[None]

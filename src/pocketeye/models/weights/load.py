@@ -24,7 +24,7 @@ from pocketeye.reading import require_bounded, require_file
 
 # EMA first: it is what was evaluated, in timm's checkpoints as in the official ones.
 _CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")
+_PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and of torch.compile
 # Others, such as KeyError of a byte that is no instruction of pickle, say nothing to a person.
 _SPEAKING = (RuntimeError, OSError, ValueError, SafetensorError)
 _MOST_BYTES = 64 << 30  # the largest published checkpoint that is read here has 2.6 GB
@@ -49,6 +49,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             state = load_file(path)
             check_saved(path, state)
             return state
+        # Namespace alone is let through: it holds options, and making one runs no code.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             # torch warns of old pickles even where it then refuses or reads them.
             warnings.filterwarnings("ignore", "Detected pickle protocol")

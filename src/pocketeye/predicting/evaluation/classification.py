@@ -30,7 +30,7 @@ MOST_IN_JSON = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvalResult:
-    """A report with the names of what was judged; shares are 0 to 1."""
+    """Hold a report with the names of what was judged; shares are 0 to 1."""
 
     model: str
     data: str
@@ -45,7 +45,7 @@ class EvalResult:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these numbers should not be taken at their word, if there is a reason."""
+        """Tell why these numbers should not be taken at their word, if there is a reason."""
         return doubts_of_classes(self.report)
 
     @property
@@ -55,12 +55,14 @@ class EvalResult:
 
     def worst(self, count: int = 5) -> list[ClassRow]:
         """Return the classes of the lowest recall, lowest first."""
+        # Classes without a sample have no recall: they are neither good nor bad.
         seen = [row for row in self.report.rows if row.recall is not None]
         return sorted(seen, key=lambda row: row.recall or 0.0)[:count]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         report = self.report
+        # A matrix of 1000 classes would make a file of a million numbers.
         small = len(self.classes) <= MOST_IN_JSON
         return {
             "model": self.model,
@@ -90,6 +92,7 @@ class EvalResult:
         make_folder(folder)
         report = self.report
         title = f"{self.model} on {self.data}: top-1 {100 * self.top1:.2f} %"
+        # Cells with something in them: most of a large matrix is 0.
         cells = np.argwhere(report.confusion)
         # A second evaluation may end at the same time: its files must not mix with these.
         with held(folder / EVALUATION, wait=True):
@@ -134,6 +137,7 @@ def evaluate(
         )
     loader = make_loader(
         images, info.transform(), batch_size,
+        # Damage is told in the result, once, and not logged on the way.
         shuffle=False, seed=0, drop_last=False, workers=workers, on_damage="ignore",
     )  # fmt: skip
     start = time.perf_counter()
@@ -141,10 +145,12 @@ def evaluate(
     with progress.task(f"evaluating {info.name}", len(images)) as bar:
         for x, y in loader:
             labels = y.numpy()
+            # A damaged image has a place in the batch, but no label.
             good = np.flatnonzero(labels != IGNORED)
             damaged += [seen + int(i) for i in np.flatnonzero(labels == IGNORED)]
             seen += len(labels)
             if len(good):
+                # From the data's numbers of classes to the network's.
                 tally.add(predictor.logits(x[torch.from_numpy(good)]), places[labels[good]])
             bar.advance(len(x))
     if len(damaged) == len(images):

@@ -20,6 +20,7 @@ ImageId = int | str
 
 
 def image_ids(samples: DetectionSet) -> tuple[ImageId, ...]:
+    # A set of several jsons may use an id twice.
     """Return the ids of a set's images; their numbers where the ids are not unique."""
     ids = samples.objects.image_ids
     return ids if len(set(ids)) == len(ids) else tuple(range(len(ids)))
@@ -31,6 +32,7 @@ def result_rows(
     """Return per object ``image_id, category_id, bbox, score`` and, with masks, ``segmentation``."""
     rows: list[dict[str, Any]] = []
     for image_id, objects in found.items():
+        # COCO writes corner and size, metrics take two corners.
         sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
         boxes = np.concatenate([objects.boxes[:, :2], sides], axis=1).tolist()
         masks = [None] * len(objects) if objects.masks is None else objects.masks.to_rle()
@@ -59,6 +61,7 @@ def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[Imag
     rows = _rows(path)
     known = set(image_ids(samples))
     labels = {category: label for label, category in enumerate(samples.category_ids)}
+    # Before anything is computed: results of another set would only lower the score.
     _refuse_unknown(path, "image_id", (row.get("image_id") for row in rows), known, samples.source)
     _refuse_unknown(
         path, "category_id", (row.get("category_id") for row in rows), labels, samples.source
@@ -66,6 +69,7 @@ def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[Imag
     by_image: dict[ImageId, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_image[row["image_id"]].append(row)
+    # COCO's masks do not say the size of their image.
     sizes = dict(zip(image_ids(samples), samples.objects.sizes.tolist(), strict=True))
     return {
         image_id: _found(path, own, labels, (sizes[image_id][0], sizes[image_id][1]), masks)
@@ -97,6 +101,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _refuse_unknown(
     path: Path, key: str, values: Iterable[Any], known: Iterable[Any], source: str
 ) -> None:
+    # In the order of the set, without repetition: it is shown.
     allowed = dict.fromkeys(known)
     strange = Counter(
         json.dumps(value) for value in values if not _hashable(value) or value not in allowed
@@ -112,6 +117,7 @@ def _refuse_unknown(
 
 
 def _hashable(value: Any) -> bool:
+    # JSON's true is 1 to Python: it is no id.
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
@@ -129,6 +135,7 @@ def _found(
         for row in rows:
             if masks:
                 items.append(CompactMask.from_rle(row["segmentation"]))
+            # Results of segmentation often lack boxes: those of the masks stand for them.
             corners.append(_corners(row["bbox"]) if "bbox" in row or not masks else items[-1].box)
             scores.append(float(row["score"]))
         made = Masks(size=size, items=tuple(items)) if masks else None

@@ -46,7 +46,7 @@ MOST_IN_JSON = 100
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionRow:
-    """One class, shares 0 to 1; ``mask_ap`` … are None where only boxes were judged.
+    """Hold one class, shares 0 to 1; ``mask_ap`` … are None where only boxes were judged.
 
     Everything but ``n`` is None for a class without objects.
     """
@@ -67,7 +67,7 @@ class DetectionRow:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionEval:
-    """What was found in a set, and how good it is.
+    """Hold what was found in a set, and how good it is.
 
     Attributes:
         reports: of boxes, and of masks where they were judged.
@@ -87,12 +87,13 @@ class DetectionEval:
     problems: tuple[str, ...] = ()
 
     @property
+    # Boxes alone mean a detector; masks come second, so there are two reports.
     def task(self) -> str:
         return (DETECT if len(self.reports) == 1 else INSTANCE).name
 
     @property
     def data(self) -> str:
-        """What the set is called in titles."""
+        """Return what the set is called in titles."""
         name, split = Path(self.samples.source).name, self.samples.split
         return f"{name} ({split})" if split else name
 
@@ -102,12 +103,13 @@ class DetectionEval:
 
     @property
     def ap(self) -> float:
-        """COCO's AP of masks where they were judged, else of boxes; nan without any object."""
+        """Return COCO's AP of masks where they were judged, else of boxes; nan without any object."""
+        # The last report is that of masks, where they were judged.
         return self.reports[-1].values["ap"]
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these numbers should not be taken at their word, if there is a reason."""
+        """Tell why these numbers should not be taken at their word, if there is a reason."""
         return doubts_of_objects(self.truths, self.found, self.matches, self.classes)
 
     @property
@@ -148,6 +150,7 @@ class DetectionEval:
             mistakes = of[name]
             return mistakes.f1, -(mistakes.missed + mistakes.superfluous + mistakes.wrong)
 
+        # Only images with a mistake: a perfect one has nothing to show.
         return sorted((name for name in of if of[name].f1 < 1), key=order)[:count]
 
     def worst_rows(self) -> list[WorstDetection]:
@@ -219,6 +222,7 @@ class DetectionEval:
         rows, confusion = [asdict(row) for row in self.rows()], self.confusion
         cells = np.argwhere(confusion.counts)
         names, title = confusion.names, f"{self.model} on {self.data}"
+        # The found objects as COCO's server takes them: others can judge them again.
         results = result_rows(self.found, self.samples.category_ids)
         # A second evaluation may end at the same time: its files must not mix with these.
         with held(folder / EVALUATION, wait=True):
@@ -259,6 +263,7 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
     description = predictor.description
     masks = description.task.outlines_objects
     places = match_classes(samples.classes, description.classes, samples.source)
+    # From the network's names to the labels of the set.
     labels = {description.classes[place]: label for label, place in enumerate(places.tolist())}
     truths, found, problems = {}, {}, []
     seconds, foreign = 0.0, 0
@@ -270,12 +275,14 @@ def evaluate_detection(predictor: DensePredictor, samples: DetectionSet) -> Dete
                 problems.append(f"{samples.name(index)}: {error}")
             else:
                 image = np.asarray(sample.image)
+                # Only the network is timed: reading and decoding differ from disk to disk.
                 start = time.perf_counter()
                 result = predictor.predict([image])[0]
                 seconds += time.perf_counter() - start
                 assert isinstance(result, Result)
                 truths[image_id] = truth_of(sample.targets, masks=masks)
                 found[image_id], others = found_in(result, labels, masks=masks)
+                # What the set has no class for can be neither right nor wrong.
                 foreign += others
             bar.advance()
     if not truths:
@@ -344,6 +351,7 @@ def truth_of(sample: ImageObjects, *, masks: bool) -> TrueObjects:
 def found_in(result: Result, labels: Mapping[str, int], *, masks: bool) -> tuple[FoundObjects, int]:
     """Return a result as metrics take it, and how many objects are of no class in ``labels``."""
     names = result.labels or ()
+    # Names, not numbers: set and network may order their classes differently.
     kept = result.only([i for i, name in enumerate(names) if name in labels])
     found = found_objects(
         kept.boxes,

@@ -32,6 +32,7 @@ def save_confusion(table: ConfusionTable, path: Path, title: str, unit: str = "i
     Args:
         unit: what was counted: images, objects or pixels.
     """
+    # With more classes the numbers in the cells would be unreadable.
     if len(table.names) <= _MOST_NAMED:
         return _named_confusion(table, path, title, unit)
     figure = make_figure(14, 7.6)
@@ -58,11 +59,13 @@ def _shares(table: ConfusionTable) -> np.ndarray:
 
 def _pooled(share: np.ndarray, most: int = 200) -> np.ndarray:
     """Pool to at most ``most`` cells a side, the largest of each block: cells would be too small."""
+    # The largest of each block is kept: a mean would hide a single bad pair.
     block = -(-len(share) // most)
     filler = (0, -len(share) % block)
     padded = np.pad(share, (filler, filler), constant_values=np.nan)
     side = len(padded) // block
     blocks = padded.reshape(side, block, side, block).transpose(0, 2, 1, 3).reshape(side, side, -1)
+    # Blocks of nothing but filler, or of the diagonal, stay empty.
     empty = np.isnan(blocks).all(axis=2)
     return np.where(empty, np.nan, np.nan_to_num(blocks, nan=-1.0).max(axis=2))
 
@@ -77,6 +80,7 @@ def _emphasis(share: np.ndarray) -> Any:
     """Stretch shares so that small ones are seen beside large ones."""
     from matplotlib.colors import PowerNorm
 
+    # The square root: a share of 4 % has a fifth of the colour of 100 %, not a 25th.
     return PowerNorm(0.5, vmin=0, vmax=max(float(np.nanmax(share)), 1e-3))
 
 
@@ -99,6 +103,7 @@ def _draw_pairs(axes: Any, table: ConfusionTable, unit: str) -> None:
 def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -> Path:
     names, count = table.names, len(table.names)
     letters = max(len(short(name, _LETTERS)) for name in names)
+    # Room for every class and for the longest name.
     side = max(4.5, 0.38 * count + 2.2 + 0.06 * letters)
     figure = make_figure(side, side)
     axes = figure.subplots()
@@ -109,6 +114,7 @@ def _named_confusion(table: ConfusionTable, path: Path, title: str, unit: str) -
     )
     axes.set_yticks(range(count), [short(name, _LETTERS) for name in names], fontsize=7)
     for i, j in zip(*np.nonzero(table.counts), strict=True):
+        # White letters on dark cells.
         colour = "white" if share[i, j] > 0.5 else "black"
         text = str(table.counts[i, j]) if unit != "pixels" else _percent_of_cell(share[i, j])
         axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
@@ -128,6 +134,7 @@ def save_calibration(report: ClassReport, path: Path, title: str) -> Path:
     """Draw accuracy by confidence, and below it how many predictions each bar is of."""
     figure = make_figure(5.2, 5.6)
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    # Empty bins have no accuracy: no bar is drawn, rather than one of height 0.
     full = [row for row in report.bins if row.accuracy is not None]
     left, width = [row.low for row in full], [row.high - row.low for row in full]
     accuracy = [row.accuracy for row in full]

@@ -12,6 +12,7 @@ from pocketeye.metrics.detection import IOUS, RECALLS, ApReport
 from pocketeye.results.colors import color_of
 from pocketeye.results.figures import VAL_COLOUR, headline, make_figure, save_figure, short
 
+# More colours cannot be told apart.
 _MOST_COLOURED = 12
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -36,9 +37,11 @@ def save_pr(reports: Sequence[ApReport], classes: Sequence[str], path: Path, tit
 
 
 def _classes(axes: Any, report: ApReport, classes: Sequence[str]) -> None:
+    # Classes without a true object have no curve.
     seen = [label for label in range(len(classes)) if report.counts[label]]
     seen.sort(key=lambda label: -report.ap(label, 0.5))
     few = len(seen) <= _MOST_COLOURED
+    # Best and worst tell the range; the others are a grey crowd.
     named = seen if few else [*seen[:3], *seen[-3:]]
     for label in seen:
         colour = "#8a949e"
@@ -62,6 +65,7 @@ def _overlaps(axes: Any, report: ApReport) -> None:
     if len(seen):
         for place, iou in enumerate(_SHOWN):
             curve = report.precision[IOUS.index(iou)][:, seen].mean(axis=1)
+            # Stricter overlaps are darker: the order survives greyscale.
             shade = colormaps["Blues"](0.35 + 0.16 * place)
             axes.plot(
                 RECALLS, curve, color=shade, lw=1.6, label=f"IoU {iou}: {100 * curve.mean():.1f}"

@@ -29,6 +29,7 @@ from pocketeye.predicting.evaluation import figures, worst_images
 from pocketeye.predicting.evaluation.worst_images import WorstMap
 from pocketeye.runs import EVALUATION, environment, make_folder, write_atomic, write_table
 
+# As in classification: a larger matrix goes to confusion.csv alone.
 _MOST_IN_JSON, _WORST = 100, 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]
 """Labels ``(H, W)`` of the image of that number."""
@@ -36,7 +37,7 @@ Labeller = Callable[[int, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticEval:
-    """What a segmenter says of a set, and how good it is.
+    """Hold what a segmenter says of a set, and how good it is.
 
     Attributes:
         classes: of the network.
@@ -56,7 +57,8 @@ class SemanticEval:
 
     @property
     def data(self) -> str:
-        """What the set is called in titles."""
+        """Return what the set is called in titles."""
+        # The folder's name: the whole path would fill the title.
         name, split = Path(self.samples.source).name, self.samples.split
         return f"{name} ({split})" if split else name
 
@@ -66,7 +68,7 @@ class SemanticEval:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these numbers should not be taken at their word, if there is a reason."""
+        """Tell why these numbers should not be taken at their word, if there is a reason."""
         return doubts_of_pixels(self.report)
 
     @property
@@ -202,6 +204,7 @@ def _judged(
     timed: bool,
 ) -> SemanticEval:
     metric, seconds = MeanIoU(classes, samples.ignore_index), 0.0
+    # Labels of the set become those of the network; all others are ignored.
     table = np.full(256, samples.ignore_index)
     table[: len(places)] = places
     images: dict[str, float] = {}
@@ -215,11 +218,13 @@ def _judged(
             except UnreadableImage as error:
                 problems.append(f"{samples.name(index)}: {error}")
                 continue
+            # Only the network is timed.
             start = time.perf_counter()
             found = label(index, image)
             seconds += time.perf_counter() - start
             truth = table[labels]
             counts = metric.update(found, truth)
+            # An image of nothing but ignored pixels has no IoU.
             if not counts.sum():
                 problems.append(f"{samples.name(index)}: not one pixel with a class")
                 continue
@@ -231,6 +236,7 @@ def _judged(
                     name=samples.name(index), miou=miou, accuracy=right, image=image,
                     truth=truth, found=found,
                 )  # fmt: skip
+                # Only the worst are kept with their pixels: a whole set does not fit into memory.
                 worst = sorted([*worst, one], key=lambda row: row.miou)[:_WORST]
     if not images:
         raise InvalidValue(f"none of the {len(samples)} images of {samples.source} can be judged")
@@ -239,6 +245,7 @@ def _judged(
         samples=samples,
         classes=classes,
         report=metric.report(),
+        # Worst first, so that a reader of the json finds them.
         images=dict(sorted(images.items(), key=lambda item: item[1])),
         worst=tuple(worst),
         seconds=seconds if timed else None,

@@ -18,6 +18,7 @@ from pocketeye.text import human_percent
 
 PAIR, TRIPLE = 460, 380
 """Width of an image in pixels, of two side by side and of three."""
+# A tall image at full width would push all others off the page.
 _TALLEST = 1.2
 _RIGHT, _MISTAKE = 2, 5
 """Classes whose colours, green and red, tell what is right where there is one class only."""
@@ -26,7 +27,7 @@ _WRONG, _GREY = (213, 94, 0), 0.65
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstDetection:
-    """An image, uint8 RGB ``(H, W, 3)``, its objects, those found, and a sentence on the mistakes."""
+    """Hold an image, uint8 RGB ``(H, W, 3)``, its objects, those found, a sentence on the mistakes."""
 
     sentence: str
     image: np.ndarray
@@ -36,7 +37,7 @@ class WorstDetection:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorstMap:
-    """An image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
+    """Hold an image with what is true and what was found; ``miou`` over the classes in it, 0 to 1."""
 
     name: str
     miou: float
@@ -84,6 +85,7 @@ def detection_sheet(
         drawn.append(SheetRow(text=one.sentence, images=(true, found)))
         labels |= {*one.truth.labels.tolist(), *one.found.labels.tolist()}
     sure = f"found, score >= {score:.2f}" if score else "found, at any score"
+    # A score of 0 hides nothing: the title says so.
     if len(classes) == 1:
         heads = ("true", sure)
         named = [(f"{classes[0]}: right", _RIGHT), ("missed or wrong", _MISTAKE)]
@@ -137,10 +139,12 @@ def _detection_pair(
     size = _fitted((image.shape[1], image.shape[0]), PAIR)
     matching = match(truth, found)
     wrong, missed = (matching.hits < 0) & ~matching.ignored, ~truth.crowd
+    # Each found object takes the true one it belongs to: the rest was missed.
     missed[matching.hits[matching.hits >= 0]] = False
     pair = []
     for objects, mistaken in ((truth, missed), (found, wrong)):
         names = [
+            # With one class the name says nothing, the colour everything.
             classes[label] if mistaken[i] and len(classes) > 1 else ""
             for i, label in enumerate(objects.labels)
         ]
@@ -180,8 +184,10 @@ def _semantic_triple(
         for labels in (worst.truth, worst.found)
     ]
     true, found = maps
+    # Where the truth is ignored nothing is wrong.
     wrong = (true.labels != found.labels) & (true.labels < len(classes))
     assert true.image is not None
+    # Grey, so that the colour of the mistakes stands out.
     grey = true.image.mean(axis=2, keepdims=True).repeat(3, axis=2) * _GREY
     mistakes = np.where(wrong[..., None], np.asarray(_WRONG), grey).astype(np.uint8)
     images = (*(one.plot(text=False) for one in maps), Image.fromarray(mistakes))
@@ -190,6 +196,7 @@ def _semantic_triple(
 
 def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
     """Fit a size into ``width``, or less where it would be too tall."""
+    # No side may round to nothing.
     scale = min(width / size[0], _TALLEST * width / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
@@ -197,6 +204,7 @@ def _fitted(size: tuple[int, int], width: int) -> tuple[int, int]:
 def _saved(sheet: Image.Image | None, path: Path) -> list[Path]:
     """Save a sheet; without one an older file of that name goes."""
     if sheet is None:
+        # An old sheet would look as if it were of this evaluation.
         path.unlink(missing_ok=True)
         return []
     return [save_image(sheet, path)]

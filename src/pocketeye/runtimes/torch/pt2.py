@@ -38,6 +38,7 @@ _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, KeyError, IndexError, TypeError, ValueError,
     AttributeError, EOFError, OSError, RuntimeError, NotImplementedError,
 )  # fmt: skip
+# Kinds of values that torch evaluates or resolves on loading.
 _DYNAMIC = ("as_expr", "expr_str", "as_sym_int", "as_custom_obj", "as_operator")
 
 
@@ -62,6 +63,7 @@ def load_pt2(path: Path) -> fx.GraphModule:
     """
     _check(path)
     try:
+        # Guards were refused above: there is nothing to check.
         return torch.export.load(path).module(check_guards=False)
     except Exception as error:  # torch makes errors of every kind for what it cannot read
         raise _unreadable(path, error) from error
@@ -91,27 +93,28 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
     names = archive.namelist()
     for name in names:
         if not _MEMBERS.fullmatch(name):
-            raise _refused(path, f"the member {name!r}")
+            raise _refusal(path, f"the member {name!r}")
     # What is checked must be what torch reads: of two members of a name it might take the other.
     if len({name.lower() for name in names}) != len(names):
-        raise _refused(path, "two members of one name")
+        raise _refusal(path, "two members of one name")
     (root,) = {name.split("/", 1)[0] for name in names}
     # Empty, as save_pt2 leaves it: anything in it would be unpickled.
     if archive.read(f"{root}/data/sample_inputs/model.pt"):
-        raise _refused(path, "pickled example inputs")
+        raise _refusal(path, "pickled example inputs")
     for config in ("weights/model_weights", "constants/model_constants"):
         payloads = parse_json(archive.read(f"{root}/data/{config}_config.json"))["config"]
         for name, payload in payloads.items():
             if payload["use_pickle"] is not False or not _PAYLOADS.fullmatch(payload["path_name"]):
-                raise _refused(path, f"the pickled object {name!r}")
+                raise _refusal(path, f"the pickled object {name!r}")
     program = parse_json(archive.read(f"{root}/models/model.json"))
+    # Guards are evaluated as Python; constraints belong to dynamic shapes, which are never written.
     if program["guards_code"] or program["range_constraints"]:
-        raise _refused(path, "guards or dynamic shapes")
+        raise _refusal(path, "guards or dynamic shapes")
     for key, value in _items(program["graph_module"]):
         if key == "target" and isinstance(value, str) and not _TARGETS.fullmatch(value):
-            raise _refused(path, f"the operator {value!r}")
+            raise _refusal(path, f"the operator {value!r}")
         if key in _DYNAMIC:
-            raise _refused(path, f"a value of the kind {key!r}")
+            raise _refusal(path, f"a value of the kind {key!r}")
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
@@ -126,5 +129,5 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
             pending += here
 
 
-def _refused(path: Path, what: str) -> InvalidValue:
+def _refusal(path: Path, what: str) -> InvalidValue:
     return InvalidValue(f"{path} was not opened: it holds {what}, which pocketeye never writes")

@@ -1,1 +1,1 @@
-"""From a trained supernet to architectures: sampling in the band, ranking, baselines."""
+"""Derive architectures from a trained supernet: sampling in the band, ranking, baselines."""

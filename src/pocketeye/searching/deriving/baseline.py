@@ -21,6 +21,7 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.reading import NonNegative, Probability, Range
 from pocketeye.searching.metric import Counts, Metric, Top1, standard_error
 
+# Counts in a file are numbers of networks or images: a trillion is damage.
 Count = Annotated[int, Range(1, 1e12)]
 
 
@@ -34,7 +35,7 @@ def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """The searched network against random ones; values of ``metric`` are fractions in [0, 1].
+    """Compare the searched network with random ones; values of ``metric`` are fractions in [0, 1].
 
     ``searched_best`` is the network that was chosen, ``random_best`` the one that the same procedure
     (ranked, measured, within the budget) chooses among the random networks. ``chance`` is what guessing
@@ -63,6 +64,7 @@ class Comparison:
     def sentence(self) -> str:
         """Say it in words, with its uncertainty."""
         margin, error = self.difference, self.difference_se
+        # Two standard errors: a difference as large is chance one time in twenty.
         if error is None or abs(margin) <= 2 * error:
             verdict = "no difference beyond two standard errors"
         else:
@@ -101,6 +103,7 @@ def compare(
     assert random, "no random network to compare"
     metric = metric or Top1()
     num_images = len(searched[0])
+    # Each value by itself: their mean and spread are of networks, not of images.
     ours, theirs = (list(map(metric.value, group)) for group in (searched, random))
     return Comparison(
         num_images=num_images,
@@ -112,6 +115,7 @@ def compare(
         random_mean=float(np.mean(theirs)),
         random_mean_se=standard_error(np.array(theirs)),
         difference=ours[best] - theirs[random_best],
+        # Paired: both were judged on the same images, whose hardness cancels out.
         difference_se=metric.difference_se(searched[best], random[random_best]),
         metric=metric.name,
         chance=chance,

@@ -1,4 +1,4 @@
-"""From theta to one network: propose, recalibrate, rank, measure.
+"""Lead from theta to one network: propose, recalibrate, rank, measure.
 
 FBNet samples several networks from the trained distribution and keeps the best (arXiv 1812.03443,
 section 3.3). Here K networks are ranked by the accuracy the supernet's weights give them: theta's own
@@ -46,7 +46,7 @@ Ms = Annotated[float, Range(1e-9, 1e9)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeriveConfig:
-    """How candidates are found.
+    """Say how candidates are found.
 
     Attributes:
         candidates: K, networks ranked; as many random ones are ranked beside them.
@@ -82,7 +82,7 @@ class DeriveConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A network with what is known of it.
+    """Hold a network with what is known of it.
 
     ``predicted_ms`` comes from the calibrated table, ``measured_ms`` from the runtime by the
     table's clock, at the speed the machine had when the table was made (None: not among those
@@ -100,32 +100,32 @@ class Candidate:
 
     @property
     def prediction_error(self) -> float | None:
-        """(predicted - measured) / measured."""
+        """Return (predicted - measured) / measured."""
         if self.measured_ms is None:
             return None
         return self.predicted_ms / self.measured_ms - 1
 
     @property
     def drift(self) -> float | None:
-        """How much slower the machine was than when the table was made; taken out of ``measured_ms``."""
+        """Tell how much slower the machine was than for the table; taken out of ``measured_ms``."""
         if self.timing is None or self.measured_ms is None:
             return None
         return self.timing.latency_ms / self.measured_ms - 1
 
     @property
     def spread_ms(self) -> tuple[float, float] | None:
-        """10th and 90th percentile of all samples, with the drift taken out as in ``measured_ms``."""
+        """Return 10th and 90th percentile of all samples, less the drift, as in ``measured_ms``."""
         timing, drift = self.timing, self.drift
         if timing is None or drift is None or timing.p10_ms is None or timing.p90_ms is None:
             return None
         return timing.p10_ms / (1 + drift), timing.p90_ms / (1 + drift)
 
     def off_target(self, target_ms: float) -> float | None:
-        """(measured - target) / target: below 0 for a network that keeps the budget."""
+        """Return (measured - target) / target: below 0 for a network that keeps the budget."""
         return None if self.measured_ms is None else self.measured_ms / target_ms - 1
 
     def keeps(self, target_ms: float, tolerance: float) -> bool | None:
-        """Whether it was measured at no more than the budget, or ``tolerance`` above; None: not
+        """Tell whether it was measured at no more than the budget, or ``tolerance`` above; None: not
         measured."""
         off = self.off_target(target_ms)
         return None if off is None else off <= tolerance
@@ -136,7 +136,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One pass: the predicted band aimed at, how it was filled, measured / predicted found.
+    """Describe a pass: the predicted band aimed at, how it was filled, measured / predicted found.
 
     ``within`` counts the measured candidates that kept the budget. ``drift`` of the machine since the
     table is taken out of all measured latencies (0.1: it ran 10 % slower).
@@ -155,7 +155,7 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived:
-    """Outcome: candidates and random networks, each best first; ``best`` indexes the chosen one."""
+    """Hold the candidates and random networks, each best first; ``best`` indexes the chosen one."""
 
     target_ms: Ms
     tolerance: Probability
@@ -167,7 +167,7 @@ class Derived:
 
     @property
     def metric(self) -> str:
-        """What networks were ranked by: ``top-1`` or ``mean IoU``."""
+        """Return what networks were ranked by: ``top-1`` or ``mean IoU``."""
         return self.comparison.metric
 
     @property
@@ -262,6 +262,7 @@ def derive(
     rounds: list[Round] = []
     searched: list[Candidate] = []
     random: list[Candidate] = []
+    # The table is believed at first; later rounds aim by what measurements said of it.
     ratio = 1.0
     while len(rounds) < config.max_rounds:
         high = target_ms / ratio
@@ -321,7 +322,7 @@ def _pools(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[Pool, Pool]:
-    """Networks of the band drawn from theta, and as many drawn uniformly."""
+    """Draw networks of the band from theta, and as many uniformly."""
     band: dict[str, Any] = {"low_ms": low_ms, "high_ms": high_ms, "count": count, "rng": rng}
     searched = propose(theta, costs, **band)
     random = propose(uniform_logits(space), costs, with_argmax=False, sampled_as="random", **band)
@@ -329,7 +330,7 @@ def _pools(
 
 
 def _rank(candidates: Sequence[Candidate], judge: Judge) -> list[Candidate]:
-    """Candidates with their scores, most accurate first (equal: lower loss first)."""
+    """Score candidates, most accurate first (equal: lower loss first)."""
     scored = []
     with progress.task("ranking candidates", len(candidates)) as bar:
         for candidate in candidates:
@@ -352,7 +353,8 @@ def _counts(candidates: Sequence[Candidate], judge: Judge) -> list[Counts]:
 def _candidates(
     pool: Pool, space: SearchSpace, costs: LatencyMatrix, kind: str, known: Sequence[Candidate]
 ) -> list[Candidate]:
-    """The networks of ``pool`` that are not among the ``known`` of an earlier round."""
+    """Return the networks of ``pool`` that are not among the ``known`` of an earlier round."""
+    # Both rounds may propose the same network: it was ranked and measured already.
     taken = {space.choices(c.architecture) for c in known}
     predicted = costs.predict(np.array(pool.choices))
     result: list[Candidate] = []
@@ -400,7 +402,7 @@ def _ratio(groups: Sequence[Sequence[Candidate]], before: float) -> float:
 
 
 def _within(ranked: Sequence[Candidate], target_ms: float, tolerance: float) -> list[int]:
-    """Indices of the networks that were measured and keep the budget."""
+    """Return indices of the networks that were measured and keep the budget."""
     return [i for i, candidate in enumerate(ranked) if candidate.keeps(target_ms, tolerance)]
 
 

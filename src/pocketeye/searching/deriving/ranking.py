@@ -1,4 +1,4 @@
-"""How good a network of the space is with the supernet's weights."""
+"""Tell how good a network of the space is with the supernet's weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class SubnetSource(Protocol):
-    """What the supernet has to offer here."""
+    """Describe what the supernet has to offer here."""
 
     def subnet(self, architecture: Architecture) -> nn.Module:
-        """An independent network of that architecture with the supernet's weights."""
+        """Make an independent network of that architecture with the supernet's weights."""
 
 
 class Judge:
-    """Scores networks on held-out images after BN recalibration; each network only once.
+    """Score networks on held-out images after BN recalibration; each network only once.
 
     Args:
         metric: what is counted.
@@ -46,15 +46,18 @@ class Judge:
         metric: Metric | None = None,
         loss: Loss = F.cross_entropy,
     ) -> None:
+        # Top-1 unless the problem has another metric.
         self.metric, self._loss = metric or Top1(), loss
         self._supernet, self._device = supernet, device
         self._recalibration, self._held_out = recalibration, held_out
         self._scores: dict[tuple[str, ...], tuple[Counts, float]] = {}
 
     def score(self, architecture: Architecture) -> tuple[Counts, float]:
-        """Counts of the metric (images, ...), and the mean loss in nats."""
+        """Return counts of the metric (images, ...), and the mean loss in nats."""
+        # Two architectures of the same layers are one network, whatever they are called.
         key = tuple(map(str, architecture.layers))
         if key not in self._scores:
+            # A copy: recalibration must not touch the supernet's own statistics.
             network = self._supernet.subnet(architecture).to(self._device)
             recalibrate_bn(network, self._recalibration, self._device)
             self._scores[key] = self._evaluate(network)
@@ -67,6 +70,7 @@ class Judge:
                 labels = labels.to(self._device)
                 logits = network(_placed(images, self._device)).float()
                 counts.append(self.metric.counts(logits, labels))
+                # Batches differ in size: each image counts once.
                 loss += float(self._loss(logits, labels)) * len(images)
         together = np.concatenate(counts)
         return together, loss / len(together)
@@ -91,6 +95,7 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
     used = first = 0
     with torch.no_grad():
         for images, *_ in batches:
+            # A small last batch has noisy statistics, which the plain mean would count in full.
             first = first or len(images)
             if 2 * len(images) >= first:
                 network(_placed(images, device))
@@ -102,6 +107,6 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:
-    """On the device, in the layout that makes depthwise convolutions fast on a CPU."""
+    """Put images on the device, in the layout that makes depthwise convolutions fast on a CPU."""
     layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     return images.to(device, memory_format=layout)

@@ -1,4 +1,4 @@
-"""Networks inside a latency band, drawn from theta.
+"""Draw networks inside a latency band from theta.
 
 Theta of a finished search is a distribution, not a network. Three sources are used, in this order:
 
@@ -31,6 +31,7 @@ from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models.space import SearchSpace
 
 Origin = Literal["argmax", "constrained", "sampled", "mutated", "random"]
+# Networks drawn at once: large enough for numpy to be quick, small enough to stop soon.
 _CHUNK = 2048
 
 
@@ -45,6 +46,7 @@ def check_target(target_ms: float, costs: LatencyMatrix, where: str, fixed: floa
         InvalidValue: with the range of the space.
     """
     low, high = costs.range_ms
+    # NaN is no target either: no comparison with it is true.
     if math.isfinite(target_ms) and low <= target_ms <= high:
         return
     verdict = "above the slowest" if target_ms > high else "below the fastest"
@@ -82,13 +84,14 @@ class Pool:
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Row-wise log-probabilities; -inf stays -inf."""
     shifted = logits - logits.max(axis=1, keepdims=True)
+    # log(0) is meant: a candidate that is illegal has no probability.
     with np.errstate(divide="ignore"):
         normaliser = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return np.asarray(shifted - normaliser)
 
 
 def to_names(space: SearchSpace, choices: tuple[int, ...]) -> list[str]:
-    """Names of the ops behind the columns."""
+    """Return names of the ops behind the columns."""
     return [space.ops[column] for column in choices]
 
 
@@ -120,6 +123,7 @@ def propose(
     if with_argmax:
         top = tuple(logp.argmax(axis=1).tolist())
         predicted = costs.predict(np.array([top]))[0]
+        # A faster favourite of theta is welcome: the target is a budget.
         if predicted <= high_ms:
             found[top] = "argmax"
         if not low_ms <= predicted <= high_ms and count > len(found):
@@ -130,11 +134,13 @@ def propose(
     while len(found) < count and draws < max_draws:
         chunk = _draw(logp, min(_CHUNK, max_draws - draws), rng)
         latency = costs.predict(chunk)
+        # Draws are counted one by one: the share in the band is reported.
         for choices, ms in zip(map(tuple, chunk.tolist()), latency, strict=True):
             draws += 1
             if low_ms <= ms <= high_ms:
                 in_band += 1
                 found.setdefault(choices, sampled_as)
+            # Enough to start mutations from; the rest would only fill memory.
             elif len(missed) < 4 * count:
                 missed.setdefault(choices)
             if len(found) >= count:
@@ -157,11 +163,12 @@ def _starts(
     count: int,
     rng: np.random.Generator,
 ) -> Iterator[NDArray[np.int64]]:
-    """Where mutations start: draws that missed the band, then found networks with two layers redrawn.
+    """Return where mutations start: draws off the band, then found networks, two layers redrawn.
 
     The second kind is for a theta so sure of itself that all its draws are alike and far away.
     """
     yield from (np.array(start) for start in missed)
+    # Most walks end at a network that was found already, hence many starts.
     for _ in range(20 * count):
         if not found:
             return
@@ -178,11 +185,12 @@ def most_probable(
     high_ms: float,
     steps: int = 100,
 ) -> tuple[int, ...] | None:
-    """The network of the band with the largest probability under theta; None where it is empty.
+    """Find the network of the band with the largest probability under theta; None where it is empty.
 
     A dynamic programme over the layers, with latencies rounded to a ``steps``-th of the band (so a
     network at its very edge may be missed).
     """
+    # Latency becomes whole bins: shortest paths over them are found layer by layer.
     width = (high_ms - low_ms) / steps
     bins = int((high_ms - costs.fixed_ms) / width) + steps
     if bins <= 0:
@@ -191,6 +199,7 @@ def most_probable(
     score[0] = 0.0
     for layer_ms, layer_logp in zip(costs.ms, logp, strict=True):
         options = np.full((len(layer_ms), bins), -np.inf)
+        # Illegal candidates are -inf in theta or in the table.
         for op in np.flatnonzero(np.isfinite(layer_logp) & np.isfinite(layer_ms)):
             shift = round(layer_ms[op] / width)
             if shift < bins:
@@ -205,6 +214,7 @@ def most_probable(
             choices.append(int(ops[at]))
             at -= round(layer_ms[ops[at]] / width)
         network = tuple(reversed(choices))
+        # Rounding of each layer adds up: the true prediction decides.
         if low_ms <= costs.predict(np.array([network]))[0] <= high_ms:
             return network
     return None
@@ -225,10 +235,12 @@ def mutate(
     """
     middle, choices = (low_ms + high_ms) / 2, start.copy()
     rows = np.arange(len(choices))
+    # Each change comes nearer to the middle, but steps may be tiny: so many are enough.
     for _ in range(8 * len(choices)):
         now = float(costs.predict(choices[None])[0])
         if low_ms <= now <= high_ms:
             return tuple(choices.tolist())
+        # What the whole network would take after each single change.
         after = now + costs.ms - costs.ms[rows, choices][:, None]
         legal = np.isfinite(logp) & np.isfinite(after)
         landing = legal & (after >= low_ms) & (after <= high_ms)
@@ -237,6 +249,7 @@ def mutate(
         if not allowed.any():
             return None
         ratio = np.where(allowed, logp - logp[rows, choices][:, None], -np.inf)
+        # Relative to the largest: exp would overflow else.
         weights = np.exp(ratio - ratio.max()).ravel()
         layer, column = divmod(int(rng.choice(weights.size, p=weights / weights.sum())),
                                logp.shape[1])  # fmt: skip
@@ -245,6 +258,6 @@ def mutate(
 
 
 def _draw(logp: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Networks (count, layers) drawn from theta by the Gumbel-max rule, layers independent."""
+    """Draw networks (count, layers) from theta by the Gumbel-max rule, layers independent."""
     noise = rng.gumbel(size=(count, *logp.shape))
     return np.asarray((logp + noise).argmax(axis=-1))

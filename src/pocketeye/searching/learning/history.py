@@ -31,7 +31,7 @@ class ThetaLog(Callback):
             return
         epoch = trainer.current_epoch
         old = _rows(self.path, self.space) if self.path.is_file() else []
-        # after a resume the file may hold epochs that are now repeated
+        # After a resume the file may hold epochs that are now repeated.
         kept = [",".join(row.values()) for row in old if int(row["epoch"]) < epoch]
         assert isinstance(pl_module.theta, Theta)
         table = pl_module.theta.probabilities().detach().cpu().tolist()
@@ -46,7 +46,7 @@ class ThetaLog(Callback):
 
 
 def read_theta(path: Path, space: SearchSpace) -> NDArray[np.float64]:
-    """``softmax(theta)`` (epochs, layers, ops) of a file by :class:`ThetaLog`, 0 where illegal.
+    """Return ``softmax(theta)`` (epochs, layers, ops) of a file by :class:`ThetaLog`, 0 where illegal.
 
     Raises:
         MissingFile: nothing there. InvalidValue: damaged, or of another space; the line is named.

@@ -1,1 +1,1 @@
-"""The page a search ends with."""
+"""Write the page a search ends with."""

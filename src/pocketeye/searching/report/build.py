@@ -1,4 +1,4 @@
-"""From the stages of a search to what its report shows."""
+"""Lead from the stages of a search to what its report shows."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pocketeye.searching.outcome import Trained
 from pocketeye.searching.report.report import SearchReport
 from pocketeye.searching.run import SearchOutcome
 
+# Below one per cent the drift is lost in the spread of the samples.
 _NOTEWORTHY_DRIFT = 0.01
 # Small networks go on gaining: four times the epochs is what recipes for small images grow by.
 _LONGER = 4
@@ -43,9 +44,10 @@ def build_report(
     data: str,
     classes: str | None,
 ) -> SearchReport:
-    """Everything the report of a finished search shows."""
+    """Gather everything the report of a finished search shows."""
     best, header, folder = derived.best, plan.table.header, plan.run.path
     layer_ms = plan.table.layer_ms(best.architecture)
+    # The last entry is pyramid and head, which are drawn as their own number.
     if plan.table.segmenter is not None:
         layer_ms = layer_ms[:-1]
     return SearchReport(
@@ -56,6 +58,7 @@ def build_report(
         rest_ms=plan.table.head_ms,
         where=describe(plan.table),
         clock="CPU time of the thread" if header.clock == "thread_cpu" else "wall time",
+        # people count from one
         history=[{**row, "epoch": row["epoch"] + 1} for row in plan.run.metrics()],
         panels=PANELS,
         theta_history=outcome.theta_history,
@@ -77,7 +80,7 @@ def build_report(
 
 
 def describe(table: LatencyTable) -> str:
-    """What the latencies hold for, as every axis names it."""
+    """Return what the latencies hold for, as every axis names it."""
     header = table.header
     threads = "1 thread" if header.threads == 1 else f"{header.threads} threads"
     return (
@@ -108,7 +111,8 @@ def next_commands(
 
 
 def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list[str]:
-    """What a reader has to know beyond the numbers."""
+    """Return what a reader has to know beyond the numbers."""
+    # Medians: one network that was measured in a slow spell says nothing of the table.
     notes, best = [], derived.best
     errors = [c.prediction_error for c in (*derived.candidates, *derived.random)
               if c.prediction_error is not None]  # fmt: skip
@@ -125,6 +129,7 @@ def _notes(plan: stages.Plan, derived: Derived, trained: Trained | None) -> list
         )
     notes += _luck(plan, derived)
     drift = derived.rounds[-1].drift
+    # Readers may wonder why a candidate took longer than stated.
     if abs(drift) > _NOTEWORTHY_DRIFT:
         notes.append(
             f"the machine was {describe_drift(drift)} when the candidates were measured; measured "
@@ -144,6 +149,7 @@ def _luck(plan: stages.Plan, derived: Derived) -> list[str]:
         return []  # a mean IoU has no chance level that is right or wrong
     score, count = derived.best.supernet_score, derived.comparison.num_images
     chance = Chance.of(plan.train.class_counts(), plan.train.classes)
+    # The lower end of the interval: few images make a chance hit likely.
     if chance is None or wilson_interval(round(score * count), count)[0] > chance.level:
         return []
     return [
@@ -153,9 +159,10 @@ def _luck(plan: stages.Plan, derived: Derived) -> list[str]:
 
 
 def _tables(plan: stages.Plan, table: Path, data: str) -> dict[str, dict[str, Any]]:
-    """Facts shown at the end of the report."""
+    """Return facts shown at the end of the report."""
     header, fit = plan.table.header, plan.table.calibration
     environment = read_environment(plan.run.path)
+    # Packages are rows of their own, or the table would have one very long line.
     packages = environment.pop("packages", {})
     tables: dict[str, dict[str, Any]] = {
         "Search": {"space": plan.space.name, "networks": f"{plan.space.num_architectures():.3g}",

@@ -1,4 +1,4 @@
-"""Images of a search. Every latency axis names the device, readable without colour.
+"""Draw images of a search. Every latency axis names the device, readable without colour.
 
 Figures are made through matplotlib's object API, so nothing global changes.
 """
@@ -33,12 +33,13 @@ KERNELS = {3: "#a6cee3", 5: "#1f6fb2", 7: "#08306b"}
 OTHER_KERNEL, ENDS = "#54278f", "#d9d9d9"
 # Dots besides the colour, for greyscale.
 ADDITIVE: dict[str, Any] = {"facecolor": "#fdd49e", "edgecolor": INK, "hatch": "..."}
+# Points of type, for figures that are shown about as wide as a page.
 _SMALL, _TEXT, _TITLE = 7.5, 9.0, 11.0
 _LABEL_CHARS = 52
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty white figure in inches, tied to no window and no global state."""
+    """Make an empty white figure in inches, tied to no window and no global state."""
     result = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(result)
     return result
@@ -50,7 +51,7 @@ def save(image: Figure, path: Path) -> Path:
 
 
 def latency_label(kind: str, where: str) -> str:
-    """Axis label: what kind of latency, unit, and on what it holds, broken at the separators."""
+    """Write an axis label: what kind of latency, unit, on what it holds, broken at separators."""
     lines = [f"{kind} latency, ms"]
     for part in where.split(" · "):
         if len(lines) > 1 and len(lines[-1]) + len(part) < _LABEL_CHARS:
@@ -67,7 +68,7 @@ def architecture_strip(
     where: str,
     rest_ms: float = 0.0,
 ) -> Figure:
-    """One box per layer, stem to head or to the last block, over its milliseconds in the table.
+    """Draw one box per layer, stem to head or to the last block, over its milliseconds in the table.
 
     Args:
         layer_ms: one calibrated latency for every layer of ``architecture.layers``; of a segmenter
@@ -78,6 +79,7 @@ def architecture_strip(
     """
     layers = architecture.placed()[: len(layer_ms)]
     count = len(layers)
+    # Half an inch a layer, or its text would not fit into its box.
     fig = figure(max(6.5, 1.3 + 0.52 * count), 4.6)
     boxes, bars = fig.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
     tallest = max(_height(layer.spec) for layer in layers)
@@ -98,7 +100,7 @@ def architecture_strip(
     for x, ms in enumerate(values):
         bars.annotate(f"{ms:.2g}", (x, ms), xytext=(0, 2), textcoords="offset points",
                       ha="center", fontsize=_SMALL - 1, color=INK)  # fmt: skip
-    bars.set_ylim(0, max(values.max(), 1e-9) * 1.22)
+    bars.set_ylim(0, max(values.max(), 1e-9) * 1.22)  # room for the numbers above the bars
     bars.set_ylabel("ms per layer (est.)", fontsize=_TEXT, color=INK)
     bars.set_xticks(range(count), [_tick(layer.spec, layer.size) for layer in layers])
     bars.set_xlabel("output channels, input side in pixels\n"
@@ -128,6 +130,7 @@ def theta_evolution(
     rows = math.ceil(space.num_layers / columns)
     fig = figure(2.0 * columns + 1.6, 1.5 * rows + 0.9)
     grid = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    # One scale for all layers; below 0.3 an even mixture would look decided.
     top = max(0.3, float(np.nanmax(history)))
     image = None
     for layer, axes in enumerate(grid.flat):
@@ -137,6 +140,7 @@ def theta_evolution(
         position = space.positions[layer]
         values = history[:, layer, :].T.copy()
         legal = np.array([op in position.candidates for op in space.ops])
+        # Illegal is not zero: it is hatched, not white.
         values[~legal] = np.nan
         image = axes.imshow(values, aspect="auto", cmap="Blues", vmin=0, vmax=top,
                             interpolation="nearest",
@@ -166,7 +170,7 @@ def search_curves(
     target_ms: float,
     where: str,
 ) -> Figure:
-    """Curves over the epochs, one panel per quantity.
+    """Draw curves over the epochs, one panel per quantity.
 
     Args:
         history: rows with ``epoch`` and the values of that epoch; missing values are left out.
@@ -178,6 +182,7 @@ def search_curves(
     shown = [(label, lines) for label, lines in shown if lines]
     fig = figure(3.6 * max(len(shown), 1), 3.6)
     grid = fig.subplots(1, max(len(shown), 1), squeeze=False)[0]
+    # Line, marker and colour at once: without colour the curves still differ.
     styles = (("-", "o", SEARCHED), ("--", "s", RANDOM), (":", "^", MUTED))
     for axes, (label, lines) in zip(grid, shown, strict=False):
         for (key, name), (line, marker, colour) in zip(lines, styles, strict=False):
@@ -195,6 +200,7 @@ def search_curves(
         if len(lines) > 1 or is_latency:  # above, where no curve runs through it
             axes.legend(fontsize=_SMALL, frameon=False, loc="lower center", ncols=2,
                         bbox_to_anchor=(0.5, 1.0), borderaxespad=0.2)  # fmt: skip
+        # A single epoch has no width: the axis would show fractions of it.
         if len(history) == 1:
             epoch = history[0]["epoch"]
             axes.set_xlim(epoch - 0.5, epoch + 0.5)
@@ -299,6 +305,7 @@ def _measured(group: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
 
 
 def _draw_box(axes: Axes, x: int, spec: BlockSpec, tallest: float) -> None:
+    # Grey for ends: kernels alone have shades, whose order then means something.
     op, height = spec.parsed, _height(spec)
     style: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.8, "facecolor": ENDS}
     dark = False
@@ -326,12 +333,13 @@ def _height(spec: BlockSpec) -> float:
         return float(op.expansion)
     if isinstance(op, AdditiveOp):
         return float(op.mlp_ratio)
+    # a skip has no expansion, and a box of height 0 could not be seen
     return 0.35 if isinstance(op, SkipOp) else 1.0
 
 
 def _mark_stages(axes: Axes, architecture: Architecture, tallest: float) -> None:
-    """A thin line before every stage, and its number above."""
-    x = 1
+    """Draw a thin line before every stage, and its number above."""
+    x = 1  # the stem stands before the first stage
     for number, stage in enumerate(architecture.stages(), 1):
         axes.axvline(x - 0.5, color=GRID, linewidth=0.8, zorder=0)
         axes.text(x - 0.5 + len(stage) / 2, tallest * 1.34, str(number), ha="center", va="top",
@@ -372,7 +380,7 @@ def _tick(spec: BlockSpec, size: Size) -> str:
 
 
 def _tick_size(size: Size) -> str:
-    """On two lines where it is no square: ticks are narrow."""
+    """Write a size on two lines where it is no square: ticks are narrow."""
     return size_text(size).replace("x", "\n×")
 
 

@@ -1,4 +1,4 @@
-"""The search report: one HTML file that works offline, its PNGs beside it, and a CSV of candidates."""
+"""Write the search report: an HTML file that works offline, its PNGs beside it, a CSV of candidates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Panels = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchReport:
-    """Everything a report shows.
+    """Hold everything a report shows.
 
     Attributes:
         layer_ms: calibrated latency of every layer of the chosen network, stem to head; of a
@@ -76,6 +76,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
 
     The HTML holds copies of the images, so it can be mailed alone.
     """
+    # Matplotlib is slow to import: only those who draw wait for it.
     from pocketeye import __version__
     from pocketeye.searching.report import plots
 
@@ -118,7 +119,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
 
 
 def candidates_csv(derived: Derived) -> str:
-    """Every searched and random network, one a row, with units in the column names."""
+    """List every searched and random network, one a row, with units in the column names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -132,6 +133,7 @@ def candidates_csv(derived: Derived) -> str:
                 (kind, rank, c.origin, f"{c.predicted_ms:.6g}",
                  "" if c.measured_ms is None else f"{c.measured_ms:.6g}", *spread,
                  "" if c.drift is None else f"{c.drift:.4g}",
+                 # Empty, not 0: what was not measured has no value.
                  f"{c.supernet_score:.6g}", f"{c.supernet_loss:.6g}",
                  int(c is derived.best), c.architecture)
             )  # fmt: skip
@@ -141,6 +143,7 @@ def candidates_csv(derived: Derived) -> str:
 def cost_sentence(costs: Sequence[Cost]) -> str:
     """Search beside one plain training, or nothing where one of them is missing."""
     by_name = {cost.name: cost for cost in costs}
+    # A ratio needs both, and a training that took time.
     if not {"search", "training"} <= set(by_name) or by_name["training"].seconds <= 0:
         return ""
     search, training = by_name["search"], by_name["training"]
@@ -234,9 +237,10 @@ def _facts(report: SearchReport) -> list[dict[str, str]]:
 
 
 def _trained_fact(trained: Trained) -> tuple[str, str]:
-    """With its standard error where images are right or wrong, each by itself."""
+    """State the value, with its standard error where each image is either right or wrong."""
     value, count = trained.value, trained.num_images
     images = f"{count} validation images"
+    # The error of a share by the binomial; a mean IoU has none that is so simple.
     if trained.metric == "top-1":
         images = f"± {math.sqrt(value * (1 - value) / max(count, 1)):.1%} (s.e., {images})"
     return f"{trained.metric} after training {trained.epochs} epochs, {images}", f"{value:.1%}"
@@ -263,7 +267,7 @@ def _row(candidate: Candidate, number: int, derived: Derived) -> dict[str, Any]:
 
 
 def _rounds(derived: Derived) -> str:
-    """How the candidates were found, in words."""
+    """Tell how the candidates were found, in words."""
     sentences = []
     for number, r in enumerate(derived.rounds, 1):
         sentences.append(
@@ -275,6 +279,7 @@ def _rounds(derived: Derived) -> str:
         )
     mutated = sum(c.origin == "mutated" for c in derived.candidates)
     random = sum(c.origin == "mutated" for c in derived.random)
+    # Readers should know where the sample is not one of theta alone.
     if mutated or random:
         sentences.append(
             f"{mutated} searched and {random} random networks were pulled into the band by changing "
@@ -285,6 +290,7 @@ def _rounds(derived: Derived) -> str:
 
 def _digits(ms: float | None) -> str:
     """Four significant digits, without an exponent: 0.06072, 8.412, 31.07."""
+    # Digits before the point count too: 4 in all.
     return "–" if ms is None else f"{ms:.{max(0, 3 - math.floor(math.log10(ms)))}f}"
 
 

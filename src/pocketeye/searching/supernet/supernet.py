@@ -105,12 +105,12 @@ class SuperNet(nn.Module):
             columns = [self.space.ops.index(op) for op in layer]
             row = weights[..., number, columns]
             if checkpointing and torch.is_grad_enabled():
-                again: Tensor = checkpoint(
+                recomputed: Tensor = checkpoint(
                     _mixed_layer, layer, x, row,
                     use_reentrant=False, preserve_rng_state=False,
                     context_fn=_Recompute(layer),
                 )  # fmt: skip
-                return again
+                return recomputed
             return _mixed_layer(layer, x, row)
 
         return self._through(x, mixed)
@@ -118,13 +118,13 @@ class SuperNet(nn.Module):
     def _through(self, x: Tensor, step: Callable[[int, nn.ModuleDict, Tensor], Tensor]) -> Tensor:
         """Run the stem, every layer by ``step(number, layer, x)``, and the head."""
         size, maps = x.shape[-2:], {}
-        wanted = self.head.layers if isinstance(self.head, PixelHead) else ()
+        map_layers = self.head.layers if isinstance(self.head, PixelHead) else ()
         x = self.stem(x)
         for number, layer in enumerate(self._layers()):
             x = step(number, layer, x)
-            if number in wanted:
+            if number in map_layers:
                 maps[number] = x
-        return cast(Tensor, self.head(maps, size) if wanted else self.head(x))
+        return cast(Tensor, self.head(maps, size) if map_layers else self.head(x))
 
     @contextmanager
     def batch_statistics_only(self) -> Iterator[None]:
@@ -206,7 +206,9 @@ class _Recompute:
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
         # The backward pass may run after batch_statistics_only() has ended.
-        self.again = _unmoved if any(n.track_running_stats for n in _norms(layer)) else _untracked
+        self.recompute_context = (
+            _unmoved if any(n.track_running_stats for n in _norms(layer)) else _untracked
+        )
 
     def __call__(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), self.again(self.layer)
+        return nullcontext(), self.recompute_context(self.layer)

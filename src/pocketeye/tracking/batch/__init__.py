@@ -1,1 +1,1 @@
-"""Many videos in one job: what is found by a name, where its results go, how a job goes on."""
+"""Track many videos in one job: what is found by a name, where results go, how a job goes on."""

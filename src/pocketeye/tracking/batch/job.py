@@ -35,7 +35,7 @@ Detect = Callable[[np.ndarray], Result]
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """A detector whose boxes in one frame are prompts.
+    """Hold a detector whose boxes in one frame are prompts.
 
     Attributes:
         find: from a frame, uint8 RGB ``(height, width, 3)``, to objects with boxes and labels.
@@ -70,7 +70,7 @@ class Detection:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackJob:
-    """What is done with every video of a job.
+    """Hold what is done with every video of a job.
 
     Attributes:
         load: makes the tracker; called once, when the first video was opened.

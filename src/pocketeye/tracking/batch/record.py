@@ -1,4 +1,4 @@
-"""What was asked of a video and what came of it, beside its results: ``NAME.track.json``.
+"""Keep what was asked of a video and what came of it, beside its results: ``NAME.track.json``.
 
 It is written before the first frame and again after the last one; by it an interrupted job knows
 which videos are finished, and whether the same was asked of them.
@@ -25,7 +25,7 @@ _ROW = ("id", "score", "x", "y", "width", "height", "area")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedVideo:
-    """What was found in one video.
+    """Hold what was found in one video.
 
     Attributes:
         video: as the user named it.
@@ -53,11 +53,11 @@ class TrackedVideo:
 
     @property
     def doubts(self) -> list[Doubt]:
-        """In which frames which object is likely lost, as far as that can be told."""
+        """Say in which frames which object is likely lost, as far as that can be told."""
         return doubts_of_rows(self.frames)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         ms = self.ms_per_frame
         return {
             "video": self.video,
@@ -76,7 +76,7 @@ class TrackedVideo:
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """The file beside the first output of a video."""
+    """Write and read the file beside the first output of a video."""
 
     path: Path
 
@@ -98,6 +98,7 @@ class TrackRecord:
             InvalidValue: something else was asked then (what differs is named), there are outputs
                 without a record, or the record is damaged.
         """
+        # Outputs that nobody remembers making may be somebody's work.
         there = [path for path in targets if path.exists()]
         if not self.path.exists():
             if there:
@@ -108,6 +109,7 @@ class TrackRecord:
             return None
         said = self._read()
         before = said["settings"]
+        # The first difference is enough for a sentence.
         differ = [key for key in settings if before.get(key) != settings[key]]
         if differ:
             key = differ[0]
@@ -116,6 +118,7 @@ class TrackRecord:
                 f"{self.path} was made with another value of {key!r} ({then}, now {now}): ask for the "
                 "same, or begin anew with --overwrite"
             )
+        # An interrupted video has outputs too, but not all of its frames.
         if not said["finished"] or len(there) < len(targets):
             return None
         return self._tracked(said, tuple(targets))
@@ -129,6 +132,7 @@ class TrackRecord:
 
     def _read(self) -> dict[str, Any]:
         try:
+            # A record of hours of video has a few megabytes: more is damage.
             if self.path.stat().st_size > _MOST_BYTES:
                 raise ValueError("too large")
             said = json.loads(self.path.read_text(encoding="utf-8"))
@@ -160,6 +164,7 @@ class TrackRecord:
 
 
 def _is_number(value: Any) -> bool:
+    # True is a number to Python.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
 
 

@@ -1,4 +1,4 @@
-"""Where the results of each video of a job are written."""
+"""Decide where the results of each video of a job are written."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def targets_of(out: Sequence[Path], name: str, *, several: bool) -> list[Path]:
     if not several:
         return targets
     return [
+        # masks.json becomes masks/NAME.json: one file cannot hold several videos.
         path.with_suffix("") / f"{name}{path.suffix}" if path.suffix else path / name
         for path in targets
     ]
@@ -48,6 +49,7 @@ def require_free(paths: Sequence[Path], resume: str = "") -> None:
     """
     goes_on = f"finish an interrupted job with {resume}, " if resume else ""
     for path in paths:
+        # An empty folder is as good as none.
         if path.exists() and (path.is_file() or any(path.iterdir())):
             raise InvalidValue(
                 f"{path} is already there: replace it with --overwrite, {goes_on}or choose another --out"

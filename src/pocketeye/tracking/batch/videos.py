@@ -1,4 +1,4 @@
-"""Videos as users name them: files, folders of clips, folders of frames, patterns, cameras."""
+"""Find videos as users name them: files, folders of clips, folders of frames, patterns, cameras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NamedVideo:
-    """A video that was not opened yet.
+    """Hold a video that was not opened yet.
 
     Attributes:
         source: what :func:`pocketeye.tracking.open_video` takes.
@@ -86,6 +86,7 @@ def go_through(
     Raises:
         UserError: of the only video; or, if there are several, of none anything came.
     """
+    # With one video its own error says more than that none could be used.
     if len(videos) == 1:
         return [work(videos[0])], []
     done: list[T] = []
@@ -94,6 +95,7 @@ def go_through(
         for video in videos:
             try:
                 done.append(work(video))
+            # A damaged video, a full disk or a frame too large: the others go on.
             except (UserError, OSError, FFmpegError, MemoryError) as error:
                 failed.append(f"{video.said}: {error or type(error).__name__}")
             bar.advance()
@@ -112,12 +114,14 @@ def _expand(name: str) -> list[str | list[Path]]:
         return _inside(path)
     if is_address(name) or not has_pattern(name):
         return [name]
+    # Hidden files are of the system.
     found = [match for match in _ordered(matches(name)) if not match.name.startswith(".")]
     videos = [str(match) for match in found if _is_video(match)]
     if videos:
         return [*videos]
     images = [match for match in found if match.is_file() and _is_image(match)]
     folders = _by_folder(images)
+    # Of one folder: the pattern itself is opened, and its frames are counted there.
     return [name] if len(folders) < 2 else [*folders]
 
 
@@ -148,6 +152,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _is_image(path: Path) -> bool:
+    # Animated images are videos by their names.
     return path.suffix.lower() in SUFFIXES and not is_video_name(path)
 
 
@@ -172,6 +177,7 @@ def _different(said: Sequence[str]) -> list[str]:
         [f"{path.parent.name}-{path.name}" for path in paths],
     )
     names = [[file_stem(name) or "video" for name in choice] for choice in choices]
+    # Without regard to case, as macOS and Windows see names.
     counts = [Counter(name.casefold() for name in choice) for choice in names]
     chosen: dict[str, str] = {}
     for number in range(len(paths)):
@@ -180,6 +186,7 @@ def _different(said: Sequence[str]) -> list[str]:
             for choice, count in zip(names, counts, strict=True)
             if count[choice[number].casefold()] == 1 and choice[number].casefold() not in chosen
         )
+        # A number where nothing else tells two apart.
         name = next(alone, None) or f"{number + 1:04d}-{names[0][number]}"
         chosen[name.casefold()] = name
     return list(chosen.values())

@@ -52,7 +52,7 @@ class MaskSession(ABC):
 
     def __init__(self, video: Frames) -> None:
         self.video = video
-        self._shown: dict[int, dict[int, np.ndarray]] = {}  # by frame, then by id
+        self._prompted: dict[int, dict[int, np.ndarray]] = {}  # by frame, then by id
         self._masks: dict[int, np.ndarray] = {}  # where they are now; float32, as edges blur
 
     def __enter__(self) -> Self:
@@ -88,9 +88,9 @@ class MaskSession(ABC):
         prompt = parse_prompt(self.video.size, None, None, None, mask)
         assert prompt.mask is not None
         at = 0 if frame is None else frame
-        shown = prompt.mask.astype(np.float32)
-        self._shown.setdefault(at, {})[check_object_id(object_id)] = shown
-        return self._result(at, self._shown[at])
+        prompted = prompt.mask.astype(np.float32)
+        self._prompted.setdefault(at, {})[check_object_id(object_id)] = prompted
+        return self._result(at, self._prompted[at])
 
     def run(self, start: int | None = None, stop: int | None = None) -> Iterator[Result]:
         """Yield results from frame ``start`` on, by default the first with a mask.
@@ -98,9 +98,9 @@ class MaskSession(ABC):
         Raises:
             InvalidValue: nothing was shown.
         """
-        if not self._shown:
+        if not self._prompted:
             raise InvalidValue("there is nothing to follow: add(...) a mask first")
-        begin = min(self._shown) if start is None else start
+        begin = min(self._prompted) if start is None else start
         end = self.video.num_frames if stop is None else stop
         # A second run begins anew: masks that were shown are all that lasts.
         self._masks = {}
@@ -109,7 +109,7 @@ class MaskSession(ABC):
             if before is not None and self._masks:
                 self._masks = self.carry(self._masks, before, frame)
             # A mask that is shown replaces one that was carried to its frame.
-            self._masks |= self._shown.get(number, {})
+            self._masks |= self._prompted.get(number, {})
             before = frame
             yield self._result(number, self._masks)
 

@@ -47,7 +47,7 @@ def evaluate_vos(
     with progress.task(f"following with {name}", sum(clip.num_frames for clip in videos)) as bar:
         for clip in videos:
             bar.note(clip.name)
-            why = _unfit(clip, plan)
+            why = why_not_scorable(clip, plan)
             if why is None:
                 done = follow_clip(follower, clip, plan, bar.advance)
                 # Scored outside of the clock of follow_clip.
@@ -71,7 +71,7 @@ def evaluate_folder(folder: Path, videos: VideoSet, *, name: str | None = None) 
     problems: list[str] = []
     fit = []
     for clip in videos:
-        why = _unfit(clip, plan)
+        why = why_not_scorable(clip, plan)
         if why is None:
             fit.append(clip)
         else:
@@ -104,31 +104,31 @@ def score_clip(clip: VideoSequence, done: Followed, plan: VosPlan) -> list[Objec
 def _score(
     clip: VideoSequence, object_id: int, frames: tuple[int, ...], done: Followed
 ) -> ObjectScore:
-    seen, num_visible, num_empty = [], 0, 0
+    scored, num_visible, num_empty = [], 0, 0
     for frame in frames:
         mask, truth = done.masks[frame][object_id], truth_of(clip, frame, object_id)
         j, f = _measure(mask, truth)
         if truth.any():
             num_visible, num_empty = num_visible + 1, num_empty + (not mask.area)
-        seen.append(WorstFrame(clip=clip, frame=frame, object_id=object_id, j=j, f=f, mask=mask))
+        scored.append(WorstFrame(clip=clip, frame=frame, object_id=object_id, j=j, f=f, mask=mask))
     return ObjectScore(
         sequence=clip.name,
         object_id=object_id,
         num_frames=len(frames),
         num_visible=num_visible,
         num_empty=num_empty,
-        j=statistics([each.j for each in seen]),
-        f=statistics([each.f for each in seen]),
+        j=statistics([each.j for each in scored]),
+        f=statistics([each.f for each in scored]),
         shown=len(done.corrected.get(object_id, (0,))),
         clicks=done.clicks.get(object_id, 0),
-        worst=_worst(seen),
+        worst=_worst(scored),
     )
 
 
-def _worst(seen: list[WorstFrame]) -> tuple[WorstFrame, ...]:
+def _worst(scored: list[WorstFrame]) -> tuple[WorstFrame, ...]:
     """Choose one frame of each quarter, so that they do not all show the same moment."""
-    edges = [len(seen) * quarter // 4 for quarter in range(5)]
-    parts = [seen[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
+    edges = [len(scored) * quarter // 4 for quarter in range(5)]
+    parts = [scored[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
     worst = [min(part, key=lambda each: each.j + each.f) for part in parts]
     return tuple(sorted(worst, key=lambda each: each.j + each.f))
 
@@ -138,7 +138,7 @@ def _measure(mask: CompactMask, truth: np.ndarray) -> tuple[float, float]:
     return region_similarity(found, truth), boundary_accuracy(found, truth)
 
 
-def _unfit(clip: VideoSequence, plan: VosPlan) -> str | None:
+def why_not_scorable(clip: VideoSequence, plan: VosPlan) -> str | None:
     """Tell why a clip cannot be scored; None where it can.
 
     All of it is read, before minutes of tracking are spent.

@@ -101,7 +101,7 @@ def follow_clip(
         InvalidValue: a frame cannot be read, or a prompt the follower does not take.
     """
     with follower.open(ClipFrames(clip)) as session:
-        run = _Run(session, clip, plan, advance)
+        run = _ClipEvaluation(session, clip, plan, advance)
         run.show_first()
         run.one_pass()
         if plan.protocol == "offline":
@@ -113,7 +113,7 @@ def follow_clip(
         return run.done
 
 
-class _Run:
+class _ClipEvaluation:
     """Keep the course of an evaluation of one clip: the session, and what came of it so far."""
 
     def __init__(
@@ -190,13 +190,13 @@ class _Run:
     def _correct_poor(self, frame: int, masks: dict[int, CompactMask]) -> dict[int, CompactMask]:
         corrected = {}
         for object_id, first in self.clip.first_frames.items():
-            seen = self.done.corrected[object_id]
+            corrected_frames = self.done.corrected[object_id]
             # Frames before the object was shown are none of its, and each object has a budget.
-            if frame <= first or len(seen) >= self.plan.max_frames:
+            if frame <= first or len(corrected_frames) >= self.plan.max_frames:
                 continue
             truth, mask = self._truth(frame, object_id), masks[object_id].dense()
             if region_similarity(mask, truth) < self.plan.poor:
-                seen.add(frame)
+                corrected_frames.add(frame)
                 mask = self._click(object_id, frame, mask, truth, self.plan.clicks_per_frame)
                 corrected[object_id] = CompactMask.from_dense(mask)
         return corrected

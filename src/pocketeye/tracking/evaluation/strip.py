@@ -14,7 +14,7 @@ from pocketeye.results.sheet import SheetRow, draw_sheet
 from pocketeye.tracking.evaluation.follow import truth_of
 from pocketeye.tracking.evaluation.result import VosResult, WorstFrame
 
-_COLUMNS, _WIDTH = 4, 400
+_COLUMNS, _WIDTH = 4, 400  # panels in a row; pixels of a panel
 _PAPER, _TRUTH = (255, 255, 255), (255, 255, 255)
 
 

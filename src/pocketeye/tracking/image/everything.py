@@ -28,7 +28,7 @@ _EDGE = 20  # pixels within which a mask counts as cut off by its crop, as in SA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
+class _ScoredMask:
     """Hold a mask of the whole image; ``priority`` decides between two of one object."""
 
     mask: CompactMask
@@ -98,15 +98,19 @@ class MaskGenerator:
             for layer in range(self.crop_layers + 1)
             for box in crop_boxes(size, layer, self.crop_overlap)
         ]
-        found: list[_Found] = []
+        found: list[_ScoredMask] = []
         with task("segmenting", sum(self._side(layer) ** 2 for layer, _ in crops)) as bar:
             for layer, box in crops:
-                found += self._once(list(self._of_crop(pixels, layer, box, bar)))
+                found += self._suppress_duplicates(
+                    list(self._masks_of_crop(pixels, layer, box, bar))
+                )
         # Once more over all crops: neighbours overlap, and find the objects between them twice.
-        found = self._once(found)
+        found = self._suppress_duplicates(found)
         if self.min_area:
             # Filling and removing may make two masks alike.
-            found = self._once([f for raw in found if (f := self._cleaned(raw)) is not None])
+            found = self._suppress_duplicates(
+                [f for raw in found if (f := self._postprocess(raw)) is not None]
+            )
         found.sort(key=lambda f: f.mask.area)
         return Result(
             size=size,
@@ -119,39 +123,41 @@ class MaskGenerator:
         # Halved in each layer: a crop is half as large, and its clicks stay as far apart in pixels.
         return max(1, self.points_per_side >> layer)
 
-    def _of_crop(self, image: np.ndarray, layer: int, box: Box, bar: Task) -> Iterator[_Found]:
+    def _masks_of_crop(
+        self, image: np.ndarray, layer: int, box: Box, bar: Task
+    ) -> Iterator[_ScoredMask]:
         x0, y0, x1, y1 = box
-        (seen,) = self.segmenter.embed([image[y0:y1, x0:x1]])
+        (embedded,) = self.segmenter.embed([image[y0:y1, x0:x1]])
         size = (image.shape[1], image.shape[0])
         clicks = grid(self._side(layer)) * torch.tensor([x1 - x0, y1 - y0])
         for points in clicks.split(self.points_per_batch):
-            for mask, score in self._of_clicks(seen, points):
+            for mask, score in self._masks_of_clicks(embedded, points):
                 if not _cut_off(mask.box, box, size):
                     # Between crops: the smaller crop has seen more of the object.
                     # 2 is more than any score, which is 1 at most.
                     priority = score + 2 * layer
-                    yield _Found(mask=placed(mask, box, size), score=score, priority=priority)
+                    yield _ScoredMask(mask=placed(mask, box, size), score=score, priority=priority)
             bar.advance(len(points))
 
-    def _of_clicks(
-        self, seen: EmbeddedImage, points: Tensor
+    def _masks_of_clicks(
+        self, embedded: EmbeddedImage, points: Tensor
     ) -> Iterator[tuple[CompactMask, float]]:
         """Yield the masks of a batch of clicks that are good enough, in the crop's own pixels."""
         labels = torch.ones(len(points), 1, dtype=torch.int64)
         points = points[:, None].to(self.segmenter.device)
         # Three masks per click: on a wheel it may mean the wheel or the car, and both are wanted.
         logits, ious = (
-            t.flatten(0, 1) for t in self.segmenter.decode(seen, points, labels, multimask=True)
+            t.flatten(0, 1) for t in self.segmenter.decode(embedded, points, labels, multimask=True)
         )
         sure = ious >= self.pred_iou_threshold
         logits, ious = logits[sure], ious[sure]
         stable = stability(logits, self.stability_offset) >= self.stability_threshold
-        compact = self.segmenter.compact(logits[stable], seen.size)
+        compact = self.segmenter.compact(logits[stable], embedded.size)
         for mask, score in zip(compact, ious[stable].tolist(), strict=True):
             if mask.area:
                 yield mask, score
 
-    def _once(self, found: list[_Found]) -> list[_Found]:
+    def _suppress_duplicates(self, found: list[_ScoredMask]) -> list[_ScoredMask]:
         """Leave out masks whose boxes mean the same object as a better one's."""
         if not found:
             return found
@@ -162,7 +168,7 @@ class MaskGenerator:
         kept = batched_nms(boxes, priorities, one_kind, self.box_nms_threshold)
         return [found[n] for n in kept.tolist()]
 
-    def _cleaned(self, found: _Found) -> _Found | None:
+    def _postprocess(self, found: _ScoredMask) -> _ScoredMask | None:
         """Fill holes and remove specks; None where nothing is left. Untouched masks come first."""
         dense = torch.from_numpy(found.mask.dense())
         largest = self.min_area - 1
@@ -173,7 +179,7 @@ class MaskGenerator:
         mask = CompactMask.from_dense(clean.numpy()) if touched else found.mask
         # 100 is more than any priority: a mask that was whole is better than one that was mended.
         priority = found.priority - (100 if touched else 0)
-        return _Found(mask=mask, score=found.score, priority=priority)
+        return _ScoredMask(mask=mask, score=found.score, priority=priority)
 
 
 def grid(side: int) -> Tensor:

@@ -50,11 +50,11 @@ def read_prompts(
         raise InvalidValue("give either box (one object) or boxes (one object each), not both")
     clicks = _per_object(points, 2, "points", "(N, 2) or, for several objects, (objects, N, 2)")
     signs = _per_object(labels, 1, "labels", "(N,) or, for several objects, (objects, N)")
-    frames = [box] if box is not None else _rows(boxes)
+    box_list = [box] if box is not None else _rows(boxes)
     masks = _masks(mask)
     if clicks is None and signs is not None:
         raise InvalidValue(f"{len(signs[0])} labels without points: each label is of one point")
-    given = {"points": clicks, "labels": signs, "boxes": frames, "masks": masks}
+    given = {"points": clicks, "labels": signs, "boxes": box_list, "masks": masks}
     counts = {what: len(rows) for what, rows in given.items() if rows is not None}
     # Who gives two boxes and three lists of points has made a mistake: nothing is repeated or guessed.
     if len(set(counts.values())) > 1:
@@ -62,10 +62,12 @@ def read_prompts(
         raise InvalidValue(f"how many objects are meant: {said}? Give each of them its own")
     found = []
     for n in range(max(counts.values(), default=0)):
-        said_points = read_points(clicks[n], signs[n] if signs else None, size) if clicks else None
-        said_box = read_box(frames[n], size) if frames else None
+        object_points = (
+            read_points(clicks[n], signs[n] if signs else None, size) if clicks else None
+        )
+        object_box = read_box(box_list[n], size) if box_list else None
         logits = read_mask(masks[n], size, mask_size) if masks else None
-        found.append(_joined(said_points, said_box, logits))
+        found.append(_joined(object_points, object_box, logits))
     if not found:
         raise InvalidValue("nothing was asked for: give points, a box or a mask")
     return found

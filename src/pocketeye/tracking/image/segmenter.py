@@ -138,7 +138,7 @@ class ImageSegmenter:
         prompts = read_prompts(
             points, labels, box, boxes, mask, size=seen.size, mask_size=self.mask_size
         )
-        logits, ious = self._answers(seen, prompts, multimask)
+        logits, ious = self._predict_all(seen, prompts, multimask)
         return Segmentation(
             size=seen.size,
             masks=Masks(size=seen.size, items=tuple(self.compact(logits, seen.size))),
@@ -177,8 +177,8 @@ class ImageSegmenter:
         arrays = [read_image(image) for image in images]
         seen: list[EmbeddedImage] = []
         for start in range(0, len(arrays), _IMAGES_AT_ONCE):
-            some = arrays[start : start + _IMAGES_AT_ONCE]
-            feat, details = self.model.encode_image(torch.cat([self._input(p) for p in some]))
+            batch = arrays[start : start + _IMAGES_AT_ONCE]
+            feat, details = self.model.encode_image(torch.cat([self._input(p) for p in batch]))
             # Once here, not in each decode: an image has no memory, whatever the prompt.
             feat = self.model.without_memory(feat)
             seen += [
@@ -187,7 +187,7 @@ class ImageSegmenter:
                     feat=feat[n : n + 1],
                     details=tuple(detail[n : n + 1] for detail in details),
                 )
-                for n, pixels in enumerate(some)
+                for n, pixels in enumerate(batch)
             ]
         return seen
 
@@ -210,10 +210,10 @@ class ImageSegmenter:
         height, width = self.model.image_size
         scale = points.new_tensor([width / seen.size[0], height / seen.size[1]])
         placed = (points * scale).to(seen.feat)
-        said = self.model.predict(
+        prediction = self.model.predict(
             seen.feat, placed, labels.to(self.device), mask, multimask, details=seen.details
         )
-        return said.masks, said.ious
+        return prediction.masks, prediction.ious
 
     def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:
         """Yield logits ``(N, h, w)`` as masks of an image; only one is ever large."""
@@ -237,19 +237,19 @@ class ImageSegmenter:
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
         return normalise(pixels).to(next(self.model.parameters()).dtype)
 
-    def _answers(
+    def _predict_all(
         self, seen: EmbeddedImage, prompts: list[Prompt], multimask: bool | None
     ) -> tuple[Tensor, Tensor]:
         """Predict logits ``(N, h, w)`` and IoUs ``(N,)`` in the order of the prompts."""
         answers: dict[int, tuple[Tensor, Tensor]] = {}
-        for group in _alike(prompts):
+        for group in _batches(prompts):
             chosen = [prompts[n] for n in group]
             points = torch.from_numpy(np.stack([p.points for p in chosen]))
             labels = torch.from_numpy(np.stack([p.labels for p in chosen]))
             mask = None
             if chosen[0].mask is not None:
-                drawn = np.stack([p.mask for p in chosen if p.mask is not None])
-                mask = torch.from_numpy(drawn)[:, None].to(seen.feat)
+                mask_logits = np.stack([p.mask for p in chosen if p.mask is not None])
+                mask = torch.from_numpy(mask_logits)[:, None].to(seen.feat)
             # SAM 2's rule of 0 or 1 point counts the user's, not the one added below.
             several = points.shape[1] <= 1 if multimask is None else multimask
             if not points.shape[1]:  # a mask alone: the network expects one empty point
@@ -284,7 +284,7 @@ def read_image(image: Any) -> np.ndarray:
     return rgb_of(image)
 
 
-def _alike(prompts: list[Prompt]) -> list[list[int]]:
+def _batches(prompts: list[Prompt]) -> list[list[int]]:
     """Group the prompts that go through the decoder together, by their numbers.
 
     They have equally many points: filling up would change the answer.

@@ -1,1 +1,1 @@
-"""Frames from anywhere; masks to videos and files."""
+"""Read frames from anywhere; write masks to videos and files."""

@@ -1,4 +1,4 @@
-"""How each system names its cameras to FFmpeg."""
+"""Say how each system names its cameras to FFmpeg."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pocketeye.errors import InvalidValue
 
 
 def camera_input(number: int) -> tuple[str, str, dict[str, str]]:
-    """File, format and options that open camera ``number`` (0 is the first).
+    """Return file, format and options that open camera ``number`` (0 is the first).
 
     Raises:
         InvalidValue: no such camera, or no way to reach cameras from here.

@@ -1,4 +1,4 @@
-"""A frame with its coordinates at the edges, to look up where to point."""
+"""Draw a frame with its coordinates at the edges, to look up where to point."""
 
 from __future__ import annotations
 

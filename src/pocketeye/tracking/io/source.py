@@ -1,4 +1,4 @@
-"""Anything that can be watched, as :class:`Frames`."""
+"""Open anything that can be watched, as :class:`Frames`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def is_address(name: str) -> bool:
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
-    """Sorts ``frame2`` before ``frame10``."""
+    """Sort ``frame2`` before ``frame10``."""
     parts = re.findall(r"\d+|\D+", name)
     numbers = [(False, int(p), "") if p.isdecimal() else (True, 0, p.lower()) for p in parts]
     return numbers, name

@@ -1,4 +1,4 @@
-"""The file below a video that is written."""
+"""Write the file below a video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class VideoFile:
-    """A file that keeps a failing disk from FFmpeg, which crashes where it cannot end what it began.
+    """Keep a failing disk from FFmpeg, which crashes where it cannot end what it began.
 
     Writing always seems to succeed. What the system really said stands in ``error``, which whoever
     writes looks at after each frame.

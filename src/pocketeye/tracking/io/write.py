@@ -1,4 +1,4 @@
-"""Results leave frame by frame, in the form that the name of the output asks for."""
+"""Let results leave frame by frame, in the form that the name of the output asks for."""
 
 from __future__ import annotations
 

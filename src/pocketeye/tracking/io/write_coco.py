@@ -1,4 +1,4 @@
-"""Results as COCO's json, with the frames it names."""
+"""Write results as COCO's json, with the frames it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as images, as MOTChallenge lines and as a table."""
+"""Write results as images, as MOTChallenge lines and as a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = "names.json"
 
 
 class ImageFolder(Writer):
-    """``00000.png``, ``00001.png``, …: label images in the form of DAVIS, cut-outs; overlays as JPEG.
+    """Write ``00000.png``, ``00001.png``, …: label images as DAVIS has them, cut-outs; overlays as JPEG.
 
     The form ``frames`` writes the images as they came, as JPEG. Beside label images of objects that
     have names lies ``names.json``: the name of each id.
@@ -84,7 +84,7 @@ class ImageFolder(Writer):
 
 
 class TextWriter(Writer):
-    """One open text file."""
+    """Write one open text file."""
 
     _file: IO[str]
 
@@ -137,7 +137,7 @@ class MotFile(TextWriter):
 
 
 class CsvFile(TextWriter):
-    """A row for each object of each frame: frame, id, label, score, x, y, width, height, area.
+    """Write a row per object and frame: frame, id, label, score, x, y, width, height, area.
 
     Frames and pixels count from 0. An object without pixels has no row.
     """

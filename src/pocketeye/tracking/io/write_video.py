@@ -1,4 +1,4 @@
-"""Videos of results: the frames with their objects drawn, or the objects alone on transparency."""
+"""Write videos of results: frames with their objects drawn, or the objects alone on transparency."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OPTIONS = {
 
 
 class VideoWriter(Writer):
-    """One video track, no sound, a constant number of frames a second.
+    """Write one video track, no sound, a constant number of frames a second.
 
     Attributes:
         codec: name of the encoder.
@@ -120,7 +120,7 @@ class VideoWriter(Writer):
 
 
 class AlphaWriter(VideoWriter):
-    """The objects cut out: VP9 with alpha in ``.webm`` (browsers), ProRes 4444 in ``.mov`` (editors)."""
+    """Write the objects cut out: VP9 with alpha in ``.webm``, ProRes 4444 in ``.mov``."""
 
     def _write(self, result: Result, frame: int) -> None:
         self._encode(result.cutout(), "rgba")
@@ -133,7 +133,7 @@ def overlay_writer(path: Path, *, fps: float, overwrite: bool) -> VideoWriter:
 
 
 def alpha_writer(path: Path, *, fps: float, overwrite: bool) -> AlphaWriter:
-    """The codec that keeps alpha in this container.
+    """Choose the codec that keeps alpha in this container.
 
     Raises:
         InvalidValue: this build of PyAV lacks it.

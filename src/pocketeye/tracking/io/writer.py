@@ -1,4 +1,4 @@
-"""What all writers share: frame after frame in constant memory, whole or under a partial name."""
+"""Hold what all writers share: frame after frame in constant memory, whole or under a partial name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Writer(ABC):
-    """Takes results one by one; a context manager.
+    """Take results one by one; a context manager.
 
     Until it is closed everything stands under ``partial`` (``clip.partial.mp4`` for ``clip.mp4``).
     Leaving the block normally gives it its name; leaving it by an exception, Ctrl-C too, ends the

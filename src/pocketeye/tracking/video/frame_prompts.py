@@ -156,7 +156,7 @@ class Request:
                 )
 
     def words(self) -> list[str]:
-        """The options that ask for the same."""
+        """Return the options that ask for the same on the command line."""
         words = []
         for prompt in self.prompts:
             for place in prompt.words():
@@ -201,6 +201,7 @@ def parse_prompts(
             raise InvalidValue(f"{form}, got {text!r}{hint}")
         at = frame if match[3] is None else _number(match[3], "frame")
         _add(of(_number(match[1], "id"), at), match[2], (2, 4), form, said=text)
+    # Frames in order: the session is prompted while it runs, and cannot go back.
     return tuple(found[key] for key in sorted(found))
 
 

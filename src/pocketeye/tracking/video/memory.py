@@ -20,7 +20,7 @@ from pocketeye.models.tam.memory_rule import frames_to_read
 from pocketeye.tracking.video.distractors import AnchorWatch
 from pocketeye.tracking.video.signals import Signals
 
-NUM_POINTERS = 16  # of an object, the current frame's place included
+NUM_POINTERS = 16  # SAM 2's max_obj_ptrs_in_encoder; counts the current frame, so 15 are read
 # Of MemoryRule.DISTINCT, by arXiv 2411.17576: the memory is half recent frames, half anchors (of which
 # the first prompted frame is one), and recent ones are taken five frames apart, the last one besides.
 _NUM_SPACED, _NUM_ANCHORS, _SPACING = 3, 2, 5
@@ -84,7 +84,7 @@ class FrameOutput:
     low_res_masks: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
     score: float  # logit: the object is in the frame where above 0
     pointer: Tensor  # (1, C)
-    map: MapRow | None  # None where nothing is to be read of it
+    map: MapRow | None  # None where no later frame may read it (object unseen, rule not RECENT)
     signals: Signals | None = None  # what it shows of its own quality
 
 
@@ -240,6 +240,7 @@ class ObjectMemory:
         """
         self.first, self.last = min(self.first, frame), max(self.last, frame)
         self.prompted[frame] = prompted
+        # The user's word replaces the network's: no frame reads the old answer beside the new one.
         for ring in (self.answers, self.maps, self.pointers, self.anchors):
             ring.drop(frame)
         self.limit(max_prompted, frame)

@@ -99,7 +99,13 @@ class TrackerNetwork:
         return ImageFeatures(seen.feat.contiguous(), tuple(x.contiguous() for x in seen.details))
 
     def condition(self, seen: ImageFeatures, readings: list[Reading], plain: bool) -> ImageFeatures:
-        """Features that know the memory of ``B`` objects with readings of one shape."""
+        """Return features that know the memory of ``B`` objects with readings of one shape.
+
+        Args:
+            seen: raw features of the frame, a batch of 1.
+            readings: one per object, all of one :attr:`Reading.shape`.
+            plain: compute as the authors do, from the raw maps.
+        """
         slots = list(readings[0].slots)
         pointers = torch.cat([torch.stack(r.pointers, 1) for r in readings])
         rows = list(zip(*(r.maps for r in readings), strict=True))
@@ -108,6 +114,7 @@ class TrackerNetwork:
         if plain or whole:
             maps = [torch.cat([row.raw for row in each]) for each in rows]
             return self.model.read_raw(seen, maps, slots, pointers)
+        # One object after another stays in a CPU's cache; a GPU wants one batch.
         if self.device.type == "cpu":
             each = zip(readings, pointers.split(1), strict=True)
             return self.model.read_each(
@@ -125,8 +132,16 @@ class TrackerNetwork:
     def write_map(
         self, seen: ImageFeatures, mask: Tensor, *, binarize: bool, round_maps: bool, plain: bool
     ) -> MapBatch:
-        """The maps that ``B`` objects leave, from raw features and logits ``(B, 1, h, w)``."""
-        raw = self.model.encode_memory(seen, mask, binarize).float()
+        """Write the maps that ``B`` objects leave in a frame.
+
+        Args:
+            seen: raw features of the frame.
+            mask: logits ``(B, 1, h, w)`` at any size.
+            binarize: write yes or no instead of probabilities.
+            round_maps: round to what bfloat16 holds.
+            plain: write no prepared keys.
+        """
+        raw = self.model.encode_memory(seen, mask, binarize).float()  # autocast leaves bfloat16
         if round_maps:
             # The published figures were measured with maps stored as bfloat16. The values are rounded,
             # the type stays float32: official code fails without autocast where no pointer is read.

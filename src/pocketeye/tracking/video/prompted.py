@@ -37,7 +37,7 @@ class WatchedFrames:
             results = self._results()
             while True:
                 began = time.perf_counter()
-                result = next(results, None)  # timed alone: writing goes on in between
+                result = next(results, None)  # timed alone: the caller draws and writes in between
                 took = time.perf_counter() - began
                 if result is None:
                     return
@@ -56,7 +56,7 @@ class WatchedFrames:
         for prompt in request.prompts:
             if prompt.frame == first:
                 prompt.add_to(self.session)
-        # What a stream has shown before the first prompt is gone.
+        # A stream cannot go back to what it has shown before the first prompt.
         start = first if video.num_frames is None else request.start
         for result in self.session.run(start, request.stop):
             number = result.frame

@@ -141,7 +141,7 @@ class Session:
         if self.size is None:
             raise InvalidValue("there is no frame yet: push(frame) before add(...)")
         prompt = parse_prompt(self.size, points, labels, box, mask)
-        view = self._look(self._frame_number(frame))
+        view = self._go_to(self._frame_number(frame))
         known = self._objects.get(object_id)
         most = self._max_prompted(len(self._objects) + (known is None))
         before = known.prompted.get(view.frame) if known else None
@@ -153,7 +153,7 @@ class Session:
             )
         # From here on nothing raises: a prompt that is refused has left the session as it was.
         with self.tracker.computing(self.options.plain):
-            answer = self._answer_to(prompt, view, known)
+            answer = self._predict_prompted(prompt, view, known)
         memory = known or ObjectMemory(
             object_id, self.tracker.model.num_maskmem, view.frame, view.frame, self._rule
         )
@@ -165,7 +165,7 @@ class Session:
         )
         for other in self._objects.values():  # a new object may leave less room for each
             other.limit(most, view.frame)
-        return self._known(view)
+        return self._result(view)
 
     def remove(self, object_id: int) -> None:
         """Stop to track an object and forget it; the others do not notice.
@@ -253,7 +253,7 @@ class Session:
             )
         return int(frame)
 
-    def _look(self, frame: int) -> View:
+    def _go_to(self, frame: int) -> View:
         if self._view is None or self._view.frame != frame:
             assert self.video is not None  # a live session's frame is always at hand
             self._view = self._edited.get(frame) or View(frame, self.video[frame])
@@ -296,67 +296,74 @@ class Session:
         with self.tracker.computing(self.options.plain):
             for batch in in_batches(due, together=not self.options.plain):
                 self._track_together(view, batch)
-        return self._known(view, only_due=True)
+        return self._result(view, only_due=True)
 
     def _track_together(self, view: View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
-        seen = self._seen(view)
+        seen = self._features(view)
         readings = [reading for _, reading in batch]
         read = self.tracker.condition(seen, readings, self.options.plain)
-        said = self.tracker.model.predict(
+        prediction = self.tracker.model.predict(
             read.feat,
             stability_fallback=self.options.stability_fallback,
             details=read.details,
         )
-        maps = self._write(seen, said.mask, binarize=False)
-        low, scores = self._low(said), said.score.flatten().tolist()
-        ious = said.ious.amax(1).tolist()
+        maps = self._write(seen, prediction.mask, binarize=False)  # SAM 2 fills holes after this
+        low_res_masks, scores = self._filled(prediction), prediction.score.flatten().tolist()
+        ious = prediction.ious.amax(1).tolist()
         for row, (memory, _) in enumerate(batch):
             one = slice(row, row + 1)
             last = memory.answer(view.frame + (1 if self._reverse else -1))
             before = None if last is None else last.low_res_masks
-            signals = signals_of(low[one], scores[row], ious[row], before)
-            pointer = said.pointer[one].float()
-            answer = FrameOutput(low[one], scores[row], pointer, MapRow(maps, row), signals)
+            signals = signals_of(low_res_masks[one], scores[row], ious[row], before)
+            pointer = prediction.pointer[one].float()
+            answer = FrameOutput(
+                low_res_masks[one], scores[row], pointer, MapRow(maps, row), signals
+            )
             anchor = self._rule is MemoryRule.DISTINCT and memory.watch.is_anchor(
-                view.frame, said.mask[row, 0], said.masks[row], ious[row]
+                view.frame, prediction.mask[row, 0], prediction.masks[row], ious[row]
             )
             memory.remember(view.frame, answer, anchor)
 
-    def _answer_to(self, prompt: Prompt, view: View, memory: ObjectMemory | None) -> FrameOutput:
-        """What the network makes of a prompt."""
-        model, seen = self.tracker.model, self._seen(view)
+    def _predict_prompted(
+        self, prompt: Prompt, view: View, memory: ObjectMemory | None
+    ) -> FrameOutput:
+        """Return what the network makes of a prompt."""
+        model, seen = self.tracker.model, self._features(view)
         if prompt.mask is not None:
             mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
-            said = model.adopt_mask(seen.feat, mask, seen.details)
+            prediction = model.adopt_mask(seen.feat, mask, seen.details)
         else:
             assert self.size is not None
             before = memory.answer(view.frame) if memory else None
             known = self._known_before(seen, view.frame, memory)
-            said = model.predict(
+            prediction = model.predict(
                 known.feat,
                 *prompt.tensors(self.size, self.tracker.image_size, self.tracker.device),
                 mask=as_prompt(before.low_res_masks) if before else None,
                 stability_fallback=self.options.stability_fallback,
                 details=known.details,
             )
-        low = self._low(said)
-        maps = self._write(seen, low, binarize=self.options.binarize_click_masks)
-        score, iou = said.score.item(), said.ious.max().item()
-        signals = signals_of(low, score, iou)
-        return FrameOutput(low, score, said.pointer.float(), MapRow(maps, 0), signals)
+        low_res_masks = self._filled(prediction)
+        # For a prompt SAM 2 writes the filled mask, at low resolution.
+        maps = self._write(seen, low_res_masks, binarize=self.options.binarize_click_masks)
+        score, iou = prediction.score.item(), prediction.ious.max().item()
+        signals = signals_of(low_res_masks, score, iou)
+        return FrameOutput(
+            low_res_masks, score, prediction.pointer.float(), MapRow(maps, 0), signals
+        )
 
     def _known_before(
         self, seen: ImageFeatures, frame: int, memory: ObjectMemory | None
     ) -> ImageFeatures:
-        """A frame in which the object was tracked knows its memory; else it begins anew."""
+        """Return features that know the object's memory, if it was tracked in this frame before."""
         reading = None
         if memory is not None and frame in memory.tracked:
             reading = memory.reading(frame, self._reverse)
-        if reading is None:
+        if reading is None:  # SAM 2: a first prompt reads no memory, not even other prompts
             return seen._replace(feat=self.tracker.model.without_memory(seen.feat))
         return self.tracker.condition(seen, [reading], self.options.plain)
 
-    def _seen(self, view: View) -> ImageFeatures:
+    def _features(self, view: View) -> ImageFeatures:
         if view.seen is None:
             view.seen = self.tracker.encode_image(view.image)
         return view.seen
@@ -371,10 +378,10 @@ class Session:
             plain=options.plain,
         )
 
-    def _low(self, said: Prediction) -> Tensor:
-        return fill_holes(said.mask.float(), self.options.hole_area)
+    def _filled(self, prediction: Prediction) -> Tensor:
+        return fill_holes(prediction.mask.float(), self.options.hole_area)
 
-    def _known(self, view: View, *, only_due: bool = False) -> TrackedFrame:
+    def _result(self, view: View, *, only_due: bool = False) -> TrackedFrame:
         """Return the result of a frame; unless ``only_due``, with what an earlier pass found in it."""
         answers = []
         for memory in self._objects.values():

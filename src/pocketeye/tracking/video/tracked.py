@@ -21,15 +21,15 @@ _SUPPRESSED = -10.0  # SAM 2's bound where another object wins the pixel: a prob
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedFrame(Result):
-    """The objects of one frame; ``scores`` say how sure the network is that the object is in the frame.
+    """Hold the objects of one frame.
 
     ``scores`` are probabilities that the object is in the frame. An object that is not (score below 0.5)
     has an empty mask.
 
     Attributes:
-        low_res_masks: ``(N, 1, h, w)`` logits as the network gave them, at a quarter of its input's
-            size.
-        non_overlapping: each pixel belongs to one object at most.
+        low_res_masks: ``(N, 1, h, w)`` logits of the network, small holes filled, at a quarter of its
+            input's size. Logits at the video's size would be the largest thing that a result holds.
+        non_overlapping: tells that each pixel belongs to one object at most.
         signals: what each answer shows of its own quality.
         confidence: float32 ``(N,)``, the probability that the mask has an IoU of 0.5 or more with the
             object, as it was measured on clips with truth; None for weights that nobody measured.
@@ -82,7 +82,7 @@ def tracked_frame(
     non_overlapping: bool,
     curve: ConfidenceCurve | None = None,
 ) -> TrackedFrame:
-    """From the answers, by object id."""
+    """Make the result from the answers, each with its object's id."""
     signals = tuple(answer.signals for _, answer in answers if answer.signals is not None)
     parts = [answer.low_res_masks for _, answer in answers]
     low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)

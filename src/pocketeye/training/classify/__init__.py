@@ -1,1 +1,1 @@
-"""Training classifiers."""
+"""Train classifiers."""

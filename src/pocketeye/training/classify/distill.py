@@ -1,4 +1,4 @@
-"""Learning from a teacher: DeiT's distillation (arXiv 2012.12877) from any network of timm's kind."""
+"""Learn from a teacher: DeiT's distillation (arXiv 2012.12877) from any network of timm's kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REMEDY = "take one that was trained on such data, for example a run folder of p
 
 
 class Teacher:
-    """A network in eval mode, without gradients, that takes the student's batches.
+    """Run a teacher in eval mode, without gradients, on the student's batches.
 
     Args:
         module: ``(N, C, S, S)`` to ``(N, T)``, of as many classes as it knows.
@@ -43,6 +43,7 @@ class Teacher:
     """
 
     def __init__(self, module: nn.Module, info: ModelInfo, size: int | None = None) -> None:
+        # Neither dropout nor statistics of the batch: a teacher answers the same every time.
         self.module = module.eval().requires_grad_(False)
         self.info, self.fixed_size = info, fixed_size(module)
         self.size = size or self.fixed_size
@@ -52,6 +53,7 @@ class Teacher:
     def sha256(self) -> str:
         """SHA-256 of the weights, in the order of the state dict."""
         digest = hashlib.sha256()
+        # The names too: the same numbers under other names are another network.
         for name, value in self.module.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -74,6 +76,7 @@ class Teacher:
                 f"the teacher {name} takes images of {self.fixed_size} pixels only, not of "
                 f"{self.size}: leave out teacher_size"
             )
+        # Numbers only, but as many: they are taken to mean the same classes.
         if own.classes not in (student.classes, numbered(student.num_classes)):
             self.places = self._find_places(student)
 
@@ -84,6 +87,7 @@ class Teacher:
                 f"the teacher {name} tells {own.num_classes} classes, the data have {len(given)}: "
                 f"{_REMEDY}"
             )
+        # Labels that are numbers mean another thing than names, but for ImageNet.
         if given == numbered(own.num_classes) and own.classes != imagenet_classes():
             raise InvalidValue(  # ten digits are not ten letters
                 f"the teacher {name} knows other classes than the data ({own.classes[0]!r}, for "
@@ -99,6 +103,7 @@ class Teacher:
     def logits(self, x: Tensor, student: ModelInfo) -> Tensor:
         """Return ``(N, K)``, of the student's classes, for a batch ``(N, C, S, S)`` of the student's."""
         own = self.info
+        # The student's normalisation is taken back, and the teacher's own applied.
         if (student.mean, student.std) != (own.mean, own.std):
             mean, std, own_mean, own_std = (
                 torch.tensor(values, dtype=x.dtype, device=x.device).view(-1, 1, 1)
@@ -107,6 +112,7 @@ class Teacher:
             x = (x * std + (mean - own_mean)) / own_std
         if self.size not in (None, x.shape[-1]):
             size = (self.size, self.size)
+            # antialiased, as Pillow resizes images
             x = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
         logits: Tensor = self.module(x)
         return logits if self.places is None else logits[:, self.places]
@@ -133,6 +139,7 @@ def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
     if isinstance(named, Run):
         teacher = _from_run(named, checkpoint)
     elif checkpoint is not None:
+        # The weights tell channels and classes; a name alone would guess them.
         module = create_for_checkpoint(config.teacher, checkpoint)
         teacher = _of(module, config.teacher, published=of_imagenet(student.classes))
     elif isinstance(named, ArchitectureFile):
@@ -144,6 +151,7 @@ def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
         teacher = _of(create_model(config.teacher), config.teacher)
     else:
         teacher = _of(create_model(config.teacher, pretrained=True), config.teacher, published=True)
+    # Some teachers take one size only, whatever the recipe says.
     teacher.size = config.teacher_size or teacher.fixed_size
     teacher.require_fit(student)
     return teacher
@@ -169,6 +177,7 @@ def _of(
     if info is not None:
         return Teacher(module, info)
     cfg: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    # The first 4-dimensional parameter is the stem: it tells the channels.
     stem = next(p for p in module.parameters() if p.ndim == 4)
     count, in_chans = int(module.num_classes), int(stem.shape[1])  # type: ignore[arg-type]
     classes = imagenet_classes() if published and count == NUM_IMAGENET else numbered(count)
@@ -203,6 +212,7 @@ def distilled_loss(
     if kind == "hard":
         distance = F.cross_entropy(student, teacher.argmax(1))
     else:
+        # tau squared: gradients of soft targets shrink with it (Hinton et al. 2015).
         distance = tau**2 * F.kl_div(
             F.log_softmax(student / tau, 1), F.log_softmax(teacher / tau, 1),
             reduction="batchmean", log_target=True,

@@ -1,4 +1,4 @@
-"""Training a classifier into a run folder that can be evaluated, exported and continued."""
+"""Train a classifier into a run folder that can be evaluated, exported and continued."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NUM_SAMPLES = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A training of which everything fits together, before anything is written.
+    """Hold a training of which everything fits together, before anything is written.
 
     Attributes:
         asked: the recipe as the user gave it.
@@ -54,7 +54,7 @@ class Prepared:
     teacher: Teacher | None
 
     def fit(self, run: RunFolder, resume: bool = False) -> FitResult:
-        """Train, see :func:`fit`."""
+        """Train; see :func:`fit`."""
         config, info, model = self.config, self.info, self.model
         loaders = _loaders(self.train, self.val, config, info)
         plan = TrainingPlan(
@@ -71,6 +71,7 @@ class Prepared:
             num_classes=info.num_classes,
         )
         result = fit_run(model, plan, run, resume)
+        # A second head is for learning only: in use both heads are averaged.
         if has_distilled_head(model):
             model.set_distilled_training(False)  # type: ignore[operator]
         return result
@@ -94,11 +95,13 @@ def prepare(
     if config.input_size is None:
         config = replace(config, input_size=choose_input_size(model, train))
     if config.flip and not train.mirrored_alike:
+        # A mirrored b is a d: such sets say so.
         logger.info("%s: flip is off, as mirrored samples mean something else", train.source)
         config = replace(config, flip=0.0)
     info = describe(model, train, config, name)
     _require_fit(model, train, val, info, config)
     teacher = teacher or open_teacher(config, info)
+    # timm's classifiers read drop_rate when they are called: it can be set on one that is made.
     if config.drop_rate and hasattr(model, "drop_rate"):
         model.drop_rate = config.drop_rate  # type: ignore[assignment]
     return Prepared(
@@ -149,6 +152,7 @@ def choose_input_size(model: nn.Module, images: ImageSet) -> int:
     """
     cfg = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None) or {}
     own = int((cfg.get("input_size") or (3, 224, 224))[-1])
+    # Images on disk have many sizes: only those in memory share one.
     if len(images) == 0 or not images.in_memory:
         return own
     return min(own, max(32, *images.read(0).image.size))
@@ -181,6 +185,7 @@ def _require_fit(
     model: nn.Module, train: ImageSet, val: ImageSet, info: ModelInfo, config: ClassifyRecipe
 ) -> None:
     """Raise InvalidValue for sets, network and recipe that do not fit together."""
+    # Labels are numbers: with other classes they would mean something else.
     if train.classes != val.classes or train.in_chans != val.in_chans:
         raise InvalidValue(
             f"training and validation data do not fit together: {len(train.classes)} and "
@@ -198,9 +203,11 @@ def _require_fit(
             f"{info.name} has {outputs} outputs, but {train.source} has {info.num_classes} classes: "
             f"make the network with num_classes={info.num_classes}"
         )
+    # Before hours of training, not after its first step.
     require_drop_path(model, config.drop_path_rate, info.name)
     _require_sizes(model, info, config)
     processes = max(rank_and_world()[1], config.num_processes)
+    # Every epoch has a batch of each size: there must be images for all of them.
     sizes = [batch for _, batch in config.multi_scale]
     if len(train) < max(sum(sizes), config.batch_size if not sizes else 0) * processes:
         wanted = (
@@ -230,6 +237,7 @@ def _loaders(
             train, transform, config.batch_size, shuffle=True, seed=config.seed, drop_last=True,
             workers=config.workers, scales=list(zip(scaled, batches, strict=True)),
         ),
+        # A damaged image of validation is left out of the figures, and does not end the training.
         make_loader(
             val, info.transform(), max(config.batch_size, _VAL_BATCH),
             shuffle=False, seed=config.seed, drop_last=False, workers=config.workers,
@@ -245,8 +253,10 @@ def _describe_run(model: nn.Module, loader: Any, info: ModelInfo, run: RunFolder
     if architecture is not None:
         adapted = architecture.with_(input_size=info.input_size, num_classes=info.num_classes)
         adapted.save(run / ARCHITECTURE)
+    # Of a run that goes on: the samples of its beginning are kept.
     if (run / SAMPLES).is_file():
         return
+    # The first samples of the epoch, exactly as training draws them.
     sampler: EpochSampler = loader.batch_sampler.sampler
     x, y = loader.dataset.__getitems__(list(islice(sampler, _NUM_SAMPLES)))
     names = [info.classes[int(label)] for label in y]

@@ -1,4 +1,4 @@
-"""Recipes of the task ``classify``."""
+"""Define recipes of the task ``classify``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALLEST_SCALE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyRecipe(TransformRecipe, SteppedRecipe):
-    """How a classifier is trained.
+    """Say how a classifier is trained.
 
     Attributes:
         input_size: side of the square input; by default the network's or the images'.
@@ -69,6 +69,7 @@ class ClassifyRecipe(TransformRecipe, SteppedRecipe):
     def __post_init__(self) -> None:
         TransformRecipe.__post_init__(self)
         SteppedRecipe.__post_init__(self)
+        # The steps themselves say where the rate ends.
         if self.schedule == "step" and self.min_lr:
             raise InvalidValue(
                 f"min_lr is what schedule 'cosine' ends at: leave it out with 'step', got {self.min_lr}"
@@ -77,6 +78,7 @@ class ClassifyRecipe(TransformRecipe, SteppedRecipe):
         _require_scales(self.multi_scale)
         batches = [batch for _, batch in self.multi_scale] or [self.batch_size]
         odd = next((batch for batch in batches if batch % 2), None)
+        # timm's Mixup pairs the images of a batch, and asserts that their number is even.
         if (self.mixup or self.cutmix) and odd:
             raise InvalidValue(f"mixup and cutmix need an even batch size, got {odd}")
 

@@ -1,4 +1,4 @@
-"""The report of a trained classifier."""
+"""Write the report of a trained classifier."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def write_classify_report(run: RunFolder) -> Path:
         InvalidValue: no room.
     """
     info, result = ModelInfo.load(run.path), read_json(run / RESULT, num_train=int, num_val=int)
+    # Null in the file: no image of validation could be read.
     right, num_val = (result["value"] or 0.0) * result["num_val"], result["num_val"]
     low, high = wilson_interval(round(right), num_val)
     words = ReportWords(
@@ -53,4 +54,5 @@ def _resume_commands(run: RunFolder) -> list[tuple[str, str]]:
         return []
     again = shlex.quote(f"{run.path}-again")
     begin = resume[1].removesuffix(f" --out {shlex.quote(str(run.path))} --resume")
+    # A repetition must not overwrite what it repeats.
     return [resume, ("repeat in another folder", f"{begin} --out {again}")]

@@ -47,8 +47,10 @@ def run_classifier(
 
     See :func:`pocketeye.train_classifier` for the other arguments and the errors.
     """
+    # Where a run goes is no part of its recipe.
     place, changes = split_options(options)
     config = ClassifyRecipe.load(recipe or usual_recipe(data), **changes, **fields)
+    # Before data are read: a device that is not there ends everything.
     check_device(
         config.device, precision=config.precision, sync_bn=config.sync_bn,
         num_processes=config.num_processes,
@@ -59,12 +61,14 @@ def run_classifier(
     module = start_network(
         model, train, config, pretrained=pretrained, checkpoint=checkpoint, new_head=new_head
     )
+    # The network may have a size of its own, which only it can tell.
     if config.input_size is None:
         config = replace(config, input_size=_input_size(model, module, train))
     assert config.input_size is not None
     name = _name(model)
     prepared = prepare(module, train, val, config, name=name)
     teacher = prepared.teacher
+    # What must be the same where a run goes on.
     asked = {
         "model": model,
         "data": data,
@@ -105,6 +109,7 @@ def _input_size(model: str, module: torch.nn.Module, images: ImageSet) -> int:
     """Return an architecture file's own size, or else the one that suits network and images."""
     architecture: Any = getattr(module, "architecture", None)
     from_file = isinstance(resolve(model), ArchitectureFile | Run)
+    # An architecture was searched and measured at its size.
     if from_file and isinstance(architecture, Architecture):
         return architecture.side
     return choose_input_size(module, images)
@@ -126,4 +131,5 @@ def _started(model: str, checkpoint: Path | None, images: ImageSet) -> str:
         return ""
     own = ModelInfo.load(named.folder).classes
     afresh = "" if len(own) == len(images.classes) else ", its classifier afresh"
+    # Another number of classes: the head of the run could not be used.
     return f"the weights of {named.name}{afresh}"

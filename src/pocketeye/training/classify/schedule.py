@@ -1,4 +1,4 @@
-"""The learning rate of classifiers."""
+"""Compute the learning rate of classifiers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def learning_rate_factor(recipe: ClassifyRecipe, steps: int) -> Callable[[int], 
         recipe: gives the schedule.
         steps: steps of the optimiser in the whole training (batches over ``accumulate``).
     """
+    # At least one step, also of an empty epoch: rates are divided by it.
     steps_per_epoch = max(steps, 1) / recipe.epochs
     warmup = warmup_length(recipe, steps, steps_per_epoch)
     floor = recipe.min_lr / recipe.lr

@@ -1,4 +1,4 @@
-"""The network a training starts from: made, with depth and heads as the recipe has them, and loaded."""
+"""Make the network a training starts from, with depth and heads as the recipe has them, and load it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,12 @@ def start_network(
         asked["drop_path_rate"] = config.drop_path_rate
     if config.distill_head:
         asked["distilled"] = True
+    # The seed of the recipe alone decides the weights, not what the process drew before.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         try:
             module = create_model(model, pretrained, **asked)
+        # Networks differ in what their constructors take; timm passes it on.
         except TypeError as error:
             _explain(error, model)
             raise
@@ -87,6 +89,7 @@ def require_drop_path(model: nn.Module, rate: float, name: str) -> None:
 def _load(module: nn.Module, checkpoint: Path, num_classes: int, new_head: bool) -> None:
     state = read_state_dict(checkpoint)
     held = classes_in(state, module)
+    # Otherwise the shapes would be refused one by one, in torch's words.
     if held is not None and held != num_classes and not new_head:
         raise InvalidValue(
             f"{checkpoint} is for {held} classes, the data have {num_classes}: give --new-head to "
@@ -96,8 +99,10 @@ def _load(module: nn.Module, checkpoint: Path, num_classes: int, new_head: bool)
     if not new_head or held is None or reset is None:
         load_checkpoint(module, checkpoint)
         return
+    # The head as the file has it, so that all its weights fit; it is replaced at the end.
     reset(held)
     heads = tuple(f"{name}." for name in head_names(module))
+    # A file without a head keeps the fresh one.
     own = {key: value for key, value in module.state_dict().items() if key.startswith(heads)}
     try:
         load_checkpoint(module, {**own, **state})

@@ -1,4 +1,4 @@
-"""The classification task: loss, moving average, optimiser and schedule around any timm network."""
+"""Define the classification task: loss, moving average, optimiser, schedule around any timm network."""
 
 from __future__ import annotations
 
@@ -48,10 +48,12 @@ class ClassificationTask(AveragedTask):
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         if teacher is not None and has_distilled_head(model):
             model.set_distilled_training(True)  # type: ignore[operator]
+        # NHWC: faster on a CPU, and for half precision on a GPU.
         model = model.to(memory_format=layout)  # type: ignore[call-overload]
         super().__init__(model, config.ema_decay, config.ema_warmup)
         self.config, self.info, self.teacher, self.layout = config, info, teacher, layout
         self.mixup: Mixup | None = None
+        # Mixed labels are soft: they need another loss, which smooths by itself.
         self.loss: nn.Module = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         if config.mixup or config.cutmix:
             self.mixup = Mixup(
@@ -71,6 +73,7 @@ class ClassificationTask(AveragedTask):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
         if self.mixup is not None:
+            # A copy: Mixup writes into its batch, and the loader's memory may be shared.
             x, y = self.mixup(x.clone(), y)
         x = x.contiguous(memory_format=self.layout)
         loss = self._loss(x, y)
@@ -79,6 +82,7 @@ class ClassificationTask(AveragedTask):
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
         outputs = self.model(x)
+        # In training a second head answers too: the student of the teacher.
         logits, student = outputs if isinstance(outputs, tuple) else (outputs, outputs)
         loss: Tensor = self.loss(logits, y)
         if self.teacher is None or self.config.distill == "none":
@@ -89,11 +93,13 @@ class ClassificationTask(AveragedTask):
         )  # fmt: skip
 
     def on_validation_epoch_start(self) -> None:
+        # Three sums, and counts of each class of truth and answers.
         self.sums = self.zeros(3 + 2 * self.info.num_classes)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         logits = self.best_model(x.contiguous(memory_format=self.layout)).float()
+        # A sum, not a mean: the last batch is smaller than the others.
         loss = F.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
         correct, count = (logits.argmax(1) == y).sum(), (y != IGNORED).sum()
         seen, num_classes = y != IGNORED, self.info.num_classes
@@ -104,6 +110,7 @@ class ClassificationTask(AveragedTask):
 
     def on_validation_epoch_end(self) -> None:
         loss, correct, count, *said = self.gathered(self.sums)
+        # NaN tells callers that nothing was judged; 0 would look like a bad network.
         if not count:  # not one image of validation could be read
             self.log_dict({"val/loss": math.nan, "val/top1": math.nan})
             return

@@ -1,1 +1,1 @@
-"""Training detectors and segmenters."""
+"""Train detectors and segmenters."""

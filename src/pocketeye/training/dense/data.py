@@ -1,4 +1,4 @@
-"""What detectors and segmenters learn from and are judged on: images, transformed and drawn.
+"""Give detectors and segmenters what they learn from and are judged on: images, transformed and drawn.
 
 Augmentation is torchvision's transforms v2 on tv_tensors, so that boxes, masks and labels go where the
 pixels go. Detectors resize images themselves, segmenters learn from crops of one size.
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class DetectionItem(NamedTuple):
-    """An image and its objects; crowds are left out in training.
+    """Hold an image and its objects; crowds are left out in training.
 
     Attributes:
         image: uint8 ``(3, H, W)``.
@@ -52,7 +52,7 @@ class DetectionItem(NamedTuple):
 
 
 class SemanticItem(NamedTuple):
-    """An image and its labels.
+    """Hold an image and its labels.
 
     Attributes:
         image: uint8 ``(3, H, W)``.
@@ -68,6 +68,7 @@ class SemanticItem(NamedTuple):
 def steps_per_epoch(config: DenseRecipe, count: int) -> int:
     """Return the recipe's steps of the optimiser, or as many as one pass over ``count`` images needs."""
     world = max(rank_and_world()[1], config.num_processes)
+    # What one step of the optimiser sees: all processes and accumulated batches.
     whole = config.batch_size * config.accumulate * world
     return config.steps_per_epoch or max(math.ceil(count / whole), 1)
 
@@ -98,6 +99,7 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         return self.length
 
     def __getitem__(self, index: int) -> DetectionItem:
+        # A generator of its own for each sample: the order of workers does not matter.
         rng = np.random.default_rng((self.seed % (1 << 63), index))
         return self.draw(turn(self.seed, index, len(self.images)), rng)
 
@@ -109,6 +111,7 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         """
         sample = first_readable(self.images, index)
         item = detection_item(sample, masks=self.masks, crowds=False)
+        # torchvision draws from torch's global generator: it is seeded for the sample alone.
         with seeded(int(rng.integers(1 << 62))):
             pixels, target = self.augment(tv_tensors.Image(item.image), _as_tv(item))
         masks = target.get("masks")
@@ -132,18 +135,21 @@ class DetectionOrder(SeededDataset[DetectionItem | None]):
         return len(self.images)
 
     def draw(self, index: int, rng: np.random.Generator) -> DetectionItem | None:
+        # For judging damage is noted, not replaced: another image would be counted twice.
         sample = _read_or_note(self.images, index)
         return None if sample is None else detection_item(sample, masks=False, crowds=True)
 
 
 def detection_item(sample: Sample[ImageObjects], *, masks: bool, crowds: bool) -> DetectionItem:
-    """A sample as tensors; without ``crowds`` regions of many objects are left out."""
+    """Turn a sample into tensors; without ``crowds`` regions of many objects are left out."""
     objects = sample.targets
+    # Crowds have no outline of one object to learn from; judging ignores what lies in them.
     keep = np.flatnonzero(np.ones(len(objects), bool) if crowds else ~objects.crowd)
     boxes = objects.boxes[keep]
     large = ((boxes[:, 2:] - boxes[:, :2]) >= _LEAST_SIDE).all(1)
     keep, boxes = keep[large], boxes[large]
     dense = None
+    # Dense masks are large: they are made only for those who learn from them.
     if masks:
         width, height = objects.size
         found = [objects.mask(int(k)) for k in keep]
@@ -174,7 +180,7 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         return self.draw(turn(self.seed, index, len(self.images)), rng)
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem:
-        """Raises InvalidValue for 16 damaged images in a row."""
+        """Raise InvalidValue for 16 damaged images in a row."""
         config = self.config
         sample = first_readable(self.images, index, require_a_class)
         image = tv_tensors.Image(_pixels(sample.image))
@@ -185,8 +191,10 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         size = [max(round(side * factor), 1) for side in base]
         image, mask = VF.resize(image, size, antialias=True), VF.resize(mask, size)
         image, mask = _padded(image, mask, config.crop)
+        # Padding comes first: a crop must find its whole square.
         top, left = _crop_place(mask, config, rng)
         image, mask = (VF.crop(x, top, left, config.crop, config.crop) for x in (image, mask))
+        # What is left, mirroring and colours, keeps the size of the crop.
         with seeded(int(rng.integers(1 << 62))):
             image, mask = self.augment(image, mask)
         return SemanticItem(image.as_subclass(Tensor), mask.as_subclass(Tensor), sample.index)
@@ -244,6 +252,7 @@ def _as_tv(item: DetectionItem) -> dict[str, Any]:
 def _padded(image: Any, mask: Any, side: int) -> tuple[Any, Any]:
     """Pad to ``side`` pixels: black to the right and below, where labels are ignored."""
     height, width = image.shape[-2:]
+    # To the right and below, so that places in the image stay as they are.
     amount = [0, 0, max(side - width, 0), max(side - height, 0)]
     if not any(amount):
         return image, mask
@@ -258,7 +267,9 @@ def _crop_place(mask: Tensor, config: DenseRecipe, rng: np.random.Generator) -> 
     for _ in range(_CROPS):
         place = int(rng.integers(rows)), int(rng.integers(columns))
         seen = labels[place[0] : place[0] + config.crop, place[1] : place[1] + config.crop]
+        # Ignored pixels count for no class.
         counts = np.bincount(seen.ravel(), minlength=IGNORE + 1)[:IGNORE]
+        # A crop of one class teaches little (mmsegmentation's cat_max_ratio).
         if (counts > 0).sum() > 1 and counts.max() < config.cat_max_ratio * counts.sum():
             break
     return place

@@ -1,4 +1,4 @@
-"""``validation.png`` of a detector's or segmenter's run."""
+"""Draw ``validation.png`` of a detector's or segmenter's run."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class SaveDenseImage(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, DenseTraining)
+        # The first process alone: all have the same weights, and one file is written.
         if trainer.is_global_zero and pl_module.shown:
             title = (
                 f"{self.run.path.name}: validation after epoch {trainer.current_epoch + 1} of "
@@ -72,6 +73,7 @@ def _masks(masks: np.ndarray | None, item: Any) -> Masks | None:
     """Return what was outlined; ``masks`` are probabilities ``(N, 1, height, width)``."""
     if masks is None:
         return None
+    # No object has no mask to stack, but still a size.
     if not len(masks):
         height, width = item.image.shape[1:]
         return Masks(size=(width, height))
@@ -96,6 +98,7 @@ def _labelled(task: DenseTraining, item: Any, guess: np.ndarray) -> WorstMap:
         accuracy=float(np.trace(counts) / total) if total else float("nan"),
         image=np.asarray(Image.fromarray(_pixels(item)).resize(size)),
         truth=truth,
+        # What is ignored in the truth would look like a mistake.
         found=np.where(truth == IGNORE, IGNORE, guess),
     )
 

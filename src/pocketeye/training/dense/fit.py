@@ -1,4 +1,4 @@
-"""Training a detector or segmenter into a run folder that can be judged, exported and continued."""
+"""Train a detector or segmenter into a run folder that can be judged, exported and continued."""
 
 from __future__ import annotations
 

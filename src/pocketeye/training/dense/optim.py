@@ -1,4 +1,4 @@
-"""The optimiser of detectors and segmenters."""
+"""Make the optimiser of detectors and segmenters."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from pocketeye.training.engine.optim import create_optimizer
 def make_dense_optimizer(model: nn.Module, config: DenseRecipe) -> torch.optim.Optimizer:
     """Create the optimiser of a recipe; the backbone may have a rate of its own."""
     body = next(m for m in model.modules() if isinstance(m, DenseBackbone))
+    # By identity: parameters of the body are also those of the network.
     inside = {id(p) for p in body.parameters()}
     backbone_lr = config.lr if config.backbone_lr is None else config.backbone_lr
     groups: list[dict[str, Any]] = []
     for in_body, lr in ((False, config.lr), (True, backbone_lr)):
+        # Norms and biases have one dimension; whether they decay is the recipe's.
         for decayed in (True, False):
             params = [
                 p for p in model.parameters()

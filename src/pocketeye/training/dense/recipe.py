@@ -1,4 +1,4 @@
-"""Recipes of the tasks ``detect``, ``instance`` and ``semantic``."""
+"""Define recipes of the tasks ``detect``, ``instance`` and ``semantic``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Width = Annotated[int, Range(8, 4096)]
 
 @dataclass(frozen=True, kw_only=True)
 class DenseRecipe(SteppedRecipe):
-    """How a detector or segmenter is trained.
+    """Say how a detector or segmenter is trained.
 
     Attributes:
         task: ``detect`` (RetinaNet), ``instance`` (Mask R-CNN) or ``semantic`` (Semantic FPN).
@@ -47,9 +47,10 @@ class DenseRecipe(SteppedRecipe):
 
     task: DenseTask = "detect"
     # Data.
-    input_size: Side = 800
+    input_size: Side = 800  # torchvision's sides, of COCO
     train_sizes: tuple[Side, ...] = (800,)
     max_size: Annotated[int, Range(32, 1e6)] = 1333
+    # mmsegmentation's usual crop and augmentation.
     crop: Side = 512
     scale: tuple[float, float] = (0.5, 2.0)
     cat_max_ratio: Annotated[float, Range(0.01, 1)] = 0.75
@@ -68,8 +69,8 @@ class DenseRecipe(SteppedRecipe):
     decay_norms: bool = True
     # Schedule.
     schedule: Literal["step", "cosine", "poly"] = "step"
-    milestones: tuple[Annotated[int, Range(0, 1e6)], ...] = (8, 11)
-    power: Annotated[float, Range(0, 10)] = 0.9
+    milestones: tuple[Annotated[int, Range(0, 1e6)], ...] = (8, 11)  # of 12: mmdetection's 1x
+    power: Annotated[float, Range(0, 10)] = 0.9  # of DeepLab's poly schedule
     warmup_steps: Annotated[int, Range(0, 1e7)] = 500
     warmup_ratio: Share = 1e-6
     # Network.
@@ -78,11 +79,12 @@ class DenseRecipe(SteppedRecipe):
     trainable_stages: Annotated[int, Range(0, 4)] = 4
     drop_path_rate: DropRate = 0.0
     drop_rate: DropRate = 0.1
-    fpn_channels: Width = 256
+    fpn_channels: Width = 256  # as in FPN (arXiv 1612.03144)
     head_channels: Width = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # The limit wins: a smaller one would make the shorter side smaller than asked for.
         if self.max_size < self.input_size:
             raise InvalidValue(
                 f"max_size is of the longer side, so from input_size ({self.input_size}) on, got "
@@ -99,5 +101,5 @@ class DenseRecipe(SteppedRecipe):
 
     @property
     def needs_sync(self) -> bool:
-        """Whether BN takes statistics over processes, which needs CUDA."""
+        """Tell whether BN takes statistics over processes, which needs CUDA."""
         return self.norms == "sync" or self.head_norms == "sync"

@@ -1,4 +1,4 @@
-"""The report of a trained detector or segmenter."""
+"""Write the report of a trained detector or segmenter."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _LONGEST = 1333 / 800
 
 @dataclass(frozen=True, kw_only=True)
 class _Backbone:
-    """What the user named: its registered name or architecture, how it sees, and its weights."""
+    """Hold what the user named: its registered name or architecture, how it sees, and its weights."""
 
     name: str
     architecture: dict[str, Any] | None
@@ -53,7 +53,7 @@ class _Backbone:
 
 
 class DenseOptions(RunOptions, total=False):
-    """Options of the training of a detector or segmenter.
+    """Hold the options of the training of a detector or segmenter.
 
     Args:
         input_size: shorter side of the images in pixels, in training and use.
@@ -89,16 +89,20 @@ def run_dense(
     place, changes = split_options(options)
     pretrained = changes.pop("pretrained", False)
     checkpoint, start_from = changes.pop("checkpoint", None), changes.pop("start_from", None)
+    # Sides are the task's affair: detectors have a limit of the longer one too.
     sizes = sizes_of(task, changes.pop("input_size", None))
     config = DenseRecipe.load(recipe, task.name, **changes, **sizes)
+    # Before the data: a device that is not there ends everything.
     _require_device(config)
     named = _backbone(backbone)
     train, val = open_sets(config, data, classes)
     _require_content(train, val)
     description = _description(task, named, train, config, data)
+    # The seed of the recipe alone decides the new weights.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = description.make(**network_options(config, pretrained))
+    # Networks of one input size cannot take whole images.
     require_any_shape(network.backbone.body, named.name)
     started = _begin(network, named, pretrained, checkpoint, start_from)
     frozen = f"part of the backbone (trainable_stages: {config.trainable_stages} of 4)"
@@ -128,6 +132,7 @@ def run_dense(
         num_val=len(val),
         params=num_params(network),
         started=started,
+        # both parts may say the same of the set
         problems=tuple(dict.fromkeys((*train.problems, *val.problems))),
         epochs_before=tuple(run.epochs_before),
         commands=tuple(next_commands(run.path, description)),
@@ -169,6 +174,7 @@ def open_sets(config: DenseRecipe, data: str, classes: str | None) -> tuple[Dens
 def _require_content(train: DenseSet, val: DenseSet) -> None:
     """Refuse sets in which there is nothing to learn, before anything is made."""
     if isinstance(train, SemanticSet) or isinstance(val, SemanticSet):
+        # A segmenter needs two classes; whether masks are empty only reading tells.
         require_classes(train.classes, train.source)
         return
     first, second = (int((~part.objects.crowd).sum()) for part in (train, val))
@@ -190,7 +196,7 @@ def network_options(config: DenseRecipe, pretrained: bool = False) -> dict[str, 
 
 
 def _backbone(name: str) -> _Backbone:
-    """The backbone that a user named: a registered one, an architecture, or that of a classifier's run.
+    """Find the backbone that a user named: registered, an architecture, or of a classifier's run.
 
     Raises:
         InvalidValue: unknown, or a network of another kind. MissingFile: a run without weights.
@@ -202,15 +208,17 @@ def _backbone(name: str) -> _Backbone:
         architecture = Architecture.load(named.path)
         return _Backbone(name=architecture.name, architecture=json.loads(architecture.to_json()),
                          statistics={}, weights=None)  # fmt: skip
+    # On meta: only what it says of itself is wanted, not its weights.
     with torch.device("meta"):
         model = create_model(name)
     return _Backbone(name=name, architecture=None, statistics=_statistics(model), weights=None)
 
 
 def _of_run(run: Run) -> _Backbone:
-    """A classifier's run: its network, how it saw images, its best weights."""
+    """Open a classifier's run: its network, how it saw images, its best weights."""
     info = ModelInfo.load(run.folder)
     architecture = None
+    # A network that timm does not know is made of its architecture.
     if not timm.is_model(info.name.partition(".")[0]):
         architecture = json.loads(Architecture.load(run.folder / ARCHITECTURE).to_json())
     return _Backbone(
@@ -236,6 +244,7 @@ def _begin(
         path = checkpoint / BEST if checkpoint.is_dir() else checkpoint
         load_checkpoint(network, path)
         return f"all weights are those of {checkpoint}"
+    # What is named wins over what a run brings along.
     weights = start_from or named.weights
     if weights is not None:
         path = weights / BEST if weights.is_dir() else weights
@@ -254,4 +263,5 @@ def sizes_of(task: Task, input_size: int | None) -> dict[str, Any]:
     if input_size is None:
         return {}
     sizes: dict[str, Any] = {"input_size": input_size, "train_sizes": (input_size,)}
+    # Detectors keep torchvision's ratio of the two sides.
     return sizes if task.labels_pixels else {**sizes, "max_size": round(input_size * _LONGEST)}

@@ -1,4 +1,4 @@
-"""The learning rate of detectors and segmenters."""
+"""Compute the learning rate of detectors and segmenters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ def dense_learning_rate_factor(recipe: DenseRecipe, steps_per_epoch: int) -> Cal
     """
     steps = max(recipe.epochs * steps_per_epoch, 1)
     warmup = warmup_length(recipe, steps, steps_per_epoch)
+    # Factors are of the peak rate.
     floor = recipe.min_lr / recipe.lr
 
     def curve(step: int) -> float:
         if recipe.schedule == "step":
             return recipe.gamma ** sum(step >= m * steps_per_epoch for m in recipe.milestones)
         if recipe.schedule == "poly":
+            # Beyond the last step the power of a negative number would be complex.
             return floor + (1 - floor) * (1 - min(step / steps, 1.0)) ** recipe.power
         return cosine(step / steps, floor)
 

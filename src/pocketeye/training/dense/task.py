@@ -1,4 +1,4 @@
-"""The Lightning tasks of detectors and of segmenters."""
+"""Define the Lightning tasks of detectors and of segmenters."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class DenseTraining(AveragedTask):
         super().__init__(model, config.ema_decay, config.ema_warmup)
         self.config, self.steps = config, steps_per_epoch
         self.shown: list[tuple[Any, Any]] = []
+        # Spread over the set: the first images are often of one scene.
         self.drawn = set(np.linspace(0, num_val - 1, _DRAWN).round().astype(int).tolist())
 
     def configure_optimizers(self) -> Any:
@@ -58,6 +59,7 @@ class DenseTraining(AveragedTask):
         """Return the object of every process, in order."""
         if self.trainer.world_size == 1:
             return [mine]
+        # Objects, not tensors: results of images differ in length.
         found: list[Any] = [None] * self.trainer.world_size
         torch.distributed.all_gather_object(found, mine)
         return found
@@ -105,6 +107,7 @@ class DetectionTask(DenseTraining):
                 key, sample.boxes, sample.labels, crowd=sample.crowd, difficult=sample.difficult,
                 areas=sample.areas, masks=truth,
             )  # fmt: skip
+            # a GPU's memory is for the network
             found = {name: value.float().cpu().numpy() for name, value in answer.items()}
             masks = found["masks"][:, 0] > MASK_THRESHOLD if self.masks else None
             self.metric.update(key, found["boxes"], found["labels"], found["scores"], masks)
@@ -123,6 +126,7 @@ class DetectionTask(DenseTraining):
 
     def on_validation_epoch_end(self) -> None:
         first, *others = self.gathered_objects(self.metric)
+        # Each process has judged its own images.
         for other in others:
             first.merge(other)
         values = first.compute()
@@ -171,6 +175,7 @@ class SemanticTask(DenseTraining):
         model = self.best_model.eval()
         assert isinstance(model, SemanticFPN)
         for item in batch:
+            # no class is above 255, and eight times less memory
             guess = label_map(model, item.image, self.described).to(torch.uint8)
             self.metric.update(guess.cpu(), item.labels.cpu())
             if item.number in self.drawn:
@@ -192,11 +197,12 @@ def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     wanted = labels.long()
     loss = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORE, reduction="sum")
+    # Clamped: a crop without a class has a loss of 0, not NaN.
     return loss / (wanted != IGNORE).sum().clamp(min=1)
 
 
 def _target(item: DetectionItem) -> dict[str, Tensor]:
     target = {"boxes": item.boxes, "labels": item.labels}
     if item.masks is not None:
-        target["masks"] = item.masks.to(torch.uint8)
+        target["masks"] = item.masks.to(torch.uint8)  # as torchvision takes them
     return target

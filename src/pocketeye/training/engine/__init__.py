@@ -1,1 +1,1 @@
-"""What every training shares: the loop, checkpoints, averages, processes, figures, reports."""
+"""Hold what every training shares: the loop, checkpoints, averages, processes, figures, reports."""

@@ -1,4 +1,4 @@
-"""What every task has: a network in the layout that suits its device, and the average of its weights."""
+"""Give every task a network in the layout that suits its device, and the average of its weights."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ class AveragedTask(LightningModule):
         self.ema: ModelEmaV3 | None = None
         if ema_decay:
             self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=ema_warmup)
+            # The average is never trained by gradients.
             self.ema.module.requires_grad_(False)
             # of use for bf16 weights only, and not to be pickled for spawned processes
             self.ema._sr_generator = None  # type: ignore[assignment]
 
     @property
     def best_model(self) -> nn.Module:
-        """The network that gets validated and saved."""
+        """Return the network that gets validated and saved."""
         return self.model if self.ema is None else self.ema.module
 
     def on_train_start(self) -> None:
+        # After a resume steps are counted from the checkpoint's.
         self.averaged_step = self.global_step
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -50,10 +52,12 @@ class AveragedTask(LightningModule):
             self.log(
                 name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch_size
             )
+        # The largest of an epoch: its mean would hide a warm-up within it.
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log("lr", rate, on_step=False, on_epoch=True, reduce_fx="max", batch_size=batch_size)
 
     def zeros(self, count: int) -> torch.Tensor:
+        # MPS has no float64.
         """Return ``count`` zeros for sums to be gathered, in float64 where the device has it."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         return torch.zeros(count, dtype=dtype, device=self.device)

@@ -1,4 +1,4 @@
-"""What must be said before a training begins: at its end the hours are gone."""
+"""Say what must be said before a training begins: at its end the hours are gone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 def warn_of_test_split(problems: Sequence[str]) -> None:
     """Warn where a test split chooses the best epoch, as the problems of a validation set say."""
     for problem in problems:
+        # The set itself noted that another split stands in.
         if STANDS_IN in problem:
             logger.warning("%s", problem)
 

@@ -1,4 +1,4 @@
-"""Callbacks of the shared loop."""
+"""Define callbacks of the shared loop."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from pocketeye.runs import BEST, CHECKPOINT, LAST, MODEL, RunFolder
 from pocketeye.training.engine.averaging import AveragedTask
 
 # Steps between two looks at the loss.
+# Often enough to stop soon, rarely enough not to hold a GPU up.
 _LOOKS = 25
 LOGGERS = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 
@@ -41,7 +42,9 @@ def hush() -> None:
 
 def mix_seed(*parts: int) -> int:
     """Mix several whole numbers into one 63-bit seed; near inputs give unrelated seeds."""
+    # Negative numbers have no words for SeedSequence: they are taken modulo 2^64.
     state = np.random.SeedSequence([p % (1 << 64) for p in parts]).generate_state(2, np.uint32)
+    # 63 bits: torch's seeds are signed.
     return (int(state[0]) << 31) ^ int(state[1])
 
 
@@ -85,6 +88,7 @@ class FiniteLoss(Callback):
             value = float(loss.detach().sum())
             if not math.isfinite(value):
                 raise InvalidValue(
+                    # Said with what is kept: the reader wants to know what is lost.
                     f"the loss became {value} in epoch {trainer.current_epoch + 1}, step "
                     f"{batch_idx + 1}: {_kept(trainer)}; try a lower --lr, more warm-up epochs or fp32"
                 )
@@ -109,12 +113,13 @@ def _weights(module: LightningModule) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield parameters and the running statistics of norms, with their names."""
     yield from module.named_parameters()
     for name, values in module.named_buffers():
+        # A broken statistic breaks evaluation, though no parameter shows it.
         if name.endswith(("running_mean", "running_var")):
             yield name, values
 
 
 class Closing(Callback):
-    """A callback that closes what it opened, however the training ends."""
+    """Close what was opened, however the training ends."""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.close()
@@ -138,12 +143,14 @@ class Progress(Closing):
         self.stack: ExitStack | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # One bar, not one a process.
         if not trainer.is_global_zero:
             return
         batches, epochs = float(trainer.num_training_batches), trainer.max_epochs
         total = batches * epochs if epochs and math.isfinite(batches) else None
         self.stack = ExitStack()
         self.task = self.stack.enter_context(progress.task(self.description, total))
+        # A run that goes on begins where it was.
         if total is not None and trainer.current_epoch:
             self.task.advance(batches * trainer.current_epoch)
 
@@ -154,6 +161,7 @@ class Progress(Closing):
             return
         self.task.advance()
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        # Reading the loss waits for an accelerator: now and then is enough.
         if batch_idx % _LOOKS == 0 and isinstance(loss, torch.Tensor):
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.task.note(f"{epoch} loss {float(loss.detach().sum()):.3f}")
@@ -179,7 +187,7 @@ class EpochEnd(Checkpoint):
         row |= {
             key: float(value)
             for key, value in sorted(trainer.callback_metrics.items())
-            if not key.endswith("_step")
+            if not key.endswith("_step")  # Lightning keeps those of single steps too
         }
         row["seconds"] = round(time.perf_counter() - self.began, 3)
         if trainer.is_global_zero:
@@ -209,6 +217,7 @@ class SaveWeights(Callback):
 
     def __init__(self, run: RunFolder, metric: str = "val/top1") -> None:
         self.run, self.metric = run, metric
+        # Below every metric: the first epoch is always better.
         self.best = -1.0
 
     def state_dict(self) -> dict[str, float]:

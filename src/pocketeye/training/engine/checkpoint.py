@@ -1,4 +1,4 @@
-"""``last.ckpt``: what a run goes on from, written whole and believed only as it was written."""
+"""Keep ``last.ckpt``: what a run goes on from, written whole and believed only as it was written."""
 
 from __future__ import annotations
 
@@ -50,10 +50,12 @@ class WholeCheckpoint(CheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; raise OSError where that is not possible, and the old one is whole."""
+        # A copy: Lightning goes on using its own.
         content = dict(checkpoint)
         if Path(path).name == CHECKPOINT:
             content[_OURS] = {_SUM: checksum(checkpoint), _RUN: self.run.identity}
         data = io.BytesIO()
+        # In memory first: half a file must never stand in place of the old one.
         torch.save(content, data)
         write_whole(Path(path), data.getvalue())
 
@@ -84,6 +86,7 @@ def read_checkpoint(path: Path, run: RunFolder) -> dict[str, Any]:
         InvalidValue: damaged, of another program, or of another run.
     """
     try:
+        # weights_only: a checkpoint may be a stranger's, and pickles run code.
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         # What torch says of a pickle is about trusting it.
@@ -93,11 +96,13 @@ def read_checkpoint(path: Path, run: RunFolder) -> dict[str, Any]:
     note = content.pop(_OURS, None) if isinstance(content, dict) else None
     if not isinstance(note, dict) or any(name not in content for name in _NEEDED):
         raise InvalidValue(f"{path} is not a checkpoint of pocketeye: {_REMEDY}")
+    # Bytes may change on a disk without breaking the pickle.
     if note.get(_SUM) != checksum(content):
         raise InvalidValue(
             f"{path} is damaged: its contents are not those that were saved (another checksum): "
             f"{_REMEDY}"
         )
+    # The settings decide what the numbers mean: another run's would be continued wrongly.
     if note.get(_RUN) != run.identity:
         raise InvalidValue(
             f"{path} belongs to a run with other settings than {run.path}/config.yaml: put its own "
@@ -112,6 +117,7 @@ def require_structure(path: Path, checkpoint: Mapping[str, Any], module: nn.Modu
     ours = module.state_dict()
     names = [name for name in ours if not isinstance(stored.get(name), Tensor)]
     names += [name for name in stored if name not in ours]
+    # Shapes last: only names that both have can be compared.
     names += [name for name in ours if name not in names and stored[name].shape != ours[name].shape]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,4 +1,4 @@
-"""Which of several processes this is: started by torchrun, by SLURM's srun, or by ourselves."""
+"""Tell which of several processes this is: started by torchrun, by SLURM's srun, or by ourselves."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def trainer_options(num_processes: int, all_used: bool = True) -> dict[str, Any]
 
     from pocketeye.training.engine.callbacks import QuietDDP
 
+    # Looking for unused parameters costs time in every step: only where there are some.
     ddp: dict[str, Any] = {} if all_used else {"find_unused_parameters": True}
     if under_torchrun():
         local = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -45,6 +46,7 @@ def _slurm_options(ddp: dict[str, Any]) -> dict[str, Any]:
 
     from pocketeye.training.engine.callbacks import QuietDDP
 
+    # Of this step of srun; SLURM_NTASKS is that of the whole allocation.
     tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
     nodes = int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES", "1"))
     if "SLURM_NTASKS_PER_NODE" not in os.environ or tasks % nodes:
@@ -56,5 +58,6 @@ def _slurm_options(ddp: dict[str, Any]) -> dict[str, Any]:
         "strategy": QuietDDP(**ddp),
         "devices": tasks // nodes,
         "num_nodes": nodes,
+        # Lightning would submit the job again by itself: whoever wants that says so to SLURM.
         "plugins": [SLURMEnvironment(auto_requeue=False)],
     }

@@ -1,4 +1,4 @@
-"""Plain values, as YAML gives them, to the types of a dataclass' fields."""
+"""Turn plain values, as YAML gives them, into the types of a dataclass' fields."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def converted(value: Any, hint: Any, what: str) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         if value is None:
             return None
+        # None was treated: what is left is the kind of all other values.
         hint = next(h for h in get_args(hint) if h is not type(None))
     if get_origin(hint) is tuple:
         return _tuple(value, get_args(hint), what)
@@ -70,6 +71,7 @@ def _number_or_text(value: Any, kind: type, what: str) -> Any:
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
     wrong = InvalidType(f"{what} must be {named}, got {value!r}")
     if kind is bool or kind is str or isinstance(value, bool):
+        # True is an int to Python, and no number to a person.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise wrong
         return value
@@ -79,4 +81,5 @@ def _number_or_text(value: Any, kind: type, what: str) -> Any:
         raise wrong from None
     if kind is int and not number.is_integer():  # nor are nan and inf
         raise wrong
+    # Through float: YAML may write 3.0 for a whole number.
     return kind(value) if kind is float else int(number)

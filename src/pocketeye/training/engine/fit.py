@@ -1,4 +1,4 @@
-"""One training of any task: a complete run folder, the steps, the best weights, the report."""
+"""Run one training of any task: a complete run folder, the steps, the best weights, the report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pocketeye.training.engine.reporting.tensorboard import TensorBoardLog
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """What a training came to.
+    """Hold what a training came to.
 
     Attributes:
         metric: name of what counts, for a person (``top-1``, ``box AP``, ``mean IoU``, ``IoU``).
@@ -63,7 +63,7 @@ class FitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """What a task tells :func:`fit_run` of one training.
+    """Hold what a task tells :func:`fit_run` of one training.
 
     Attributes:
         title: network and data, for the heading of the curves.
@@ -113,8 +113,10 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
         UserError: interrupted; says how to go on.
     """
     recipe = plan.recipe
+    # All that can be refused, before files are touched.
     require_trainable(model, plan.title)
     with threads(recipe.threads):
+        # One process writes: the others would replace its files.
         if is_first_process():
             _begin(plan, run, resume)
         log = [TensorBoardLog(run)] if recipe.tensorboard else []
@@ -140,6 +142,7 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
 def threads(count: int | None) -> Iterator[None]:
     """Give torch ``count`` threads inside the block; None leaves them as they are."""
     before = torch.get_num_threads()
+    # Torch's number of threads is the process's: the caller gets it back.
     torch.set_num_threads(before if count is None else count)
     try:
         yield
@@ -159,6 +162,7 @@ def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
     gone = () if done else (RESULT, REPORT, CURVES, *JUDGED)
     every = (CHECKPOINT, BEST, LAST, RESULT, REPORT, CURVES, *JUDGED, *plan.drawings)
     for name in gone if going_on else every:
+        # Old results beside new weights would be believed.
         (run / name).unlink(missing_ok=True)
     write_atomic(run / RECIPE, yaml.safe_dump(plan.recipe.to_dict(), sort_keys=False))
     plan.describe(run)
@@ -166,10 +170,13 @@ def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
 
 def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
     """Load the best weights, and let the first process write what the run came to."""
+    # The last weights are in memory; those that count are on the disk.
     load_checkpoint(model, run / BEST)
+    # Plain layout: exporters and users expect it.
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     metrics = plan.recipe.record.metrics
     key, label = next(iter(metrics.items()))
+    # Only these columns: others may be damaged without harm.
     rows = run.metrics(("epoch", "seconds", key))
     best = best_row(rows, key)
     doubts = doubts_of_training(

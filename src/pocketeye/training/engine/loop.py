@@ -1,4 +1,4 @@
-"""The loop every task shares: a quiet Lightning trainer over a run folder that can be continued.
+"""Run the loop every task shares: a quiet Lightning trainer over a run folder that can be continued.
 
 Interrupted and continued equals uninterrupted, bit for bit on a CPU: the checkpoint is taken at the
 end of every epoch, all random generators are seeded again from (seed, epoch, rank) when an epoch
@@ -92,6 +92,7 @@ def make_trainer(
             f"epochs and processes must be at least 1, got {max_epochs} and {num_processes}"
         )
     check_device(device, precision=precision, sync_bn=sync_bn, num_processes=num_processes)
+    # torchrun and srun say themselves how many processes there are.
     environment = trainer_options(num_processes, all_used)
     plugins = [*environment.pop("plugins", ()), WholeCheckpoint(run)]
     if sync_bn:
@@ -108,11 +109,12 @@ def make_trainer(
                 Progress(description),
                 EpochEnd(run),
             ],
+            # Metrics, bars and summaries are ours: Lightning would write its own beside them.
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
+            num_sanity_val_steps=0,  # a validation before the first step would only cost time
+            use_distributed_sampler=False,  # our loaders divide the data themselves
             sync_batchnorm=sync_bn,
             default_root_dir=str(run.path),
             plugins=plugins,
@@ -151,6 +153,7 @@ def check_device(
             f"sync_bn needs CUDA devices, --device {device} is none here: leave it out, BN then sees "
             "the images of its own process"
         )
+    # Fewer GPUs would make processes share one, or fail in the middle.
     if actual == "cuda" and not started_by_cluster() and num_processes > torch.cuda.device_count():
         raise InvalidValue(
             f"{num_processes} processes need a GPU each, this machine has {torch.cuda.device_count()}: "
@@ -181,6 +184,7 @@ def fit_resumable(
     checkpoint = run / CHECKPOINT
     arguments: dict[str, Any] = {"ckpt_path": None}
     if resume and checkpoint.is_file():
+        # Read before Lightning starts: its errors for a damaged file say little.
         require_structure(checkpoint, read_checkpoint(checkpoint, run), module)
         arguments = {"ckpt_path": str(checkpoint), "weights_only": True}
     if isinstance(data, LightningDataModule):
@@ -196,6 +200,7 @@ def fit_resumable(
             raise _one_value() from error
         except ProcessRaisedException as error:
             # a spawned process cannot hand over its exception, only its traceback as text
+            # The last one: a chain of causes ends with what a person should read.
             raised = re.findall(r"^pocketeye\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
             if raised:
                 raise InvalidValue(raised[-1]) from None
@@ -242,11 +247,13 @@ def _saved(run: RunFolder, epochs: int | None) -> str:
 def _interrupts(trainer: Trainer, run: RunFolder) -> Iterator[None]:
     """Turn Lightning's exit on Ctrl-C into a sentence, and give Ctrl-C back to the caller."""
     handler = None
+    # Signals belong to the main thread; elsewhere there is no handler to save.
     with suppress(ValueError):  # not in the main thread
         handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
+        # Not Lightning's: somebody else wants the process to end.
         if not trainer.interrupted:
             raise
         raise UserError(
@@ -254,6 +261,7 @@ def _interrupts(trainer: Trainer, run: RunFolder) -> Iterator[None]:
             "--resume to go on"
         ) from None
     finally:
+        # Lightning installs a handler of its own and forgets the caller's.
         if handler is not None:
             with suppress(ValueError):
                 signal.signal(signal.SIGINT, handler)
@@ -269,5 +277,6 @@ def quiet() -> Iterator[None]:
             hush()
             yield
     finally:
+        # Only what was changed: the caller's own levels come back.
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""timm's optimisers as a recipe asks for them."""
+"""Make timm's optimisers as a recipe asks for them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def create_optimizer(
             weight decay; or groups with ``lr`` and ``weight_decay`` of their own.
     """
     options: dict[str, Any] = {}
+    # Groups bring their own decay.
     if isinstance(parameters, nn.Module):
         options["weight_decay"] = recipe.weight_decay
+    # SGD would refuse betas.
     if recipe.betas is not None and get_optimizer_info(recipe.optimizer).has_betas:
         options["betas"] = recipe.betas
     return create_optimizer_v2(

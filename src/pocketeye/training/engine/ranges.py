@@ -1,4 +1,4 @@
-"""Ranges written beside the fields they are for, and the one function that checks them."""
+"""Write ranges beside the fields they are for, and check them in one function."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def require_ranges(values: Any) -> None:
 def _require(name: str, value: Any, hint: Any) -> None:
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Annotated:
+        # Annotations may carry other marks than ranges.
         for mark in inside[1:]:
             if isinstance(mark, Range):
                 require_range(name, value, mark.low, mark.high)

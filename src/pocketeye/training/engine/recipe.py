@@ -1,4 +1,4 @@
-"""A recipe: everything that a training depends on besides the network and the data.
+"""Define a recipe: everything that a training depends on besides the network and the data.
 
 :class:`Recipe` holds what every task shares; each task extends it with what is only its own. The
 keys of a recipe file are the fields of that class.
@@ -28,7 +28,7 @@ _DEFAULT_TASK = CLASSIFY.name
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that a training of any task depends on, besides the network and the data.
+    """Hold everything that a training of any task depends on, besides the network and the data.
 
     Attributes:
         task: what is learnt; a recipe file without this key is a classifier's.
@@ -107,12 +107,13 @@ class Recipe:
 
     @property
     def record(self) -> Task:
-        """What everyone knows of the task."""
+        """Return what everyone knows of the task."""
         return task_named(self.task)
 
     @classmethod
     def tasks(cls) -> tuple[str, ...]:
-        """Tasks that such a recipe can be for."""
+        """Return tasks that such a recipe can be for."""
+        # Of the field's Literal: the class itself says for what it is.
         return get_args(get_type_hints(cls)["task"])
 
     @classmethod
@@ -139,6 +140,7 @@ class Recipe:
             MissingFile: no such file.
         """
         data = _read(name_or_path, (task,) if task else cls.tasks())
+        # None means: as the file has it.
         given = {key: value for key, value in overrides.items() if value is not None}
         return cls.from_dict({**data, **given}, str(name_or_path))
 
@@ -149,7 +151,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SteppedRecipe(Recipe):
-    """A recipe whose schedule may be ``step``.
+    """Hold a recipe whose schedule may be ``step``.
 
     Attributes:
         milestones: epochs at each of which the rate is multiplied with ``gamma``.
@@ -186,6 +188,7 @@ def _read(name_or_path: str | Path, tasks: tuple[str, ...]) -> dict[str, Any]:
     """Return the keys and values of a recipe for one of ``tasks``."""
     text = str(name_or_path)
     path = Path(text)
+    # A path by its suffix: a file named as a bundled recipe is still a file.
     if path.suffix in (".yaml", ".yml"):
         require_file(path, f"no recipe at {path}")
         data = read_yaml(path)

@@ -1,4 +1,4 @@
-"""From what a user names to a run folder: options that every training has, and what it gives back."""
+"""Lead from what a user names to a run folder: options of every training, and what it gives back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pocketeye.training.engine.reporting.tensorboard import require_tensorboard
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of every training; a recipe says what those that are left out are.
+    """Hold the options of every training; a recipe says what those that are left out are.
 
     Args:
         out: folder of the run; by default one below out/train, named for network and data.
@@ -64,7 +64,7 @@ def add_args_of(base: type, options: type) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A finished training.
+    """Hold a finished training.
 
     Attributes:
         task: name of the task.
@@ -104,7 +104,7 @@ class TrainedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a run goes, and whether one may be there."""
+    """Say where a run goes, and whether one may be there."""
 
     out: Path | None
     resume: bool
@@ -131,6 +131,7 @@ class Place:
         """
         folder = self.folder(name).path
         config = {**asked, **recipe.to_dict()}
+        # The first process alone writes; the others only need to know the folder.
         if not is_first_process():
             yield RunFolder(folder)
             return
@@ -146,6 +147,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
     """
     changes: dict[str, Any] = dict(options)
     if changes.get("tensorboard"):
+        # Before anything is made, not at the first epoch.
         require_tensorboard()
     out = changes.pop("out", None)
     place = Place(

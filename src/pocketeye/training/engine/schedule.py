@@ -1,4 +1,4 @@
-"""What the learning rates of all tasks are made of: a linear warm-up and a cosine."""
+"""Compute a linear warm-up and a cosine, of which the learning rates of all tasks are made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pocketeye.training.engine.recipe import Recipe
 def warmup_length(recipe: Recipe, steps: int, steps_per_epoch: float) -> float:
     """Return the length of the warm-up in steps, at most half of the training's ``steps``."""
     asked = recipe.warmup_steps or recipe.warmup_epochs * steps_per_epoch
+    # Half: a warm-up longer than the training would never reach the peak.
     return min(asked, steps // 2)
 
 
@@ -20,4 +21,5 @@ def rise(step: int, warmup: float, ratio: float) -> float:
 
 def cosine(done: float, floor: float) -> float:
     """Return the factor after the share ``done`` of the training, from 1 down to ``floor``."""
+    # Beyond the end the cosine would rise again.
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

@@ -17,6 +17,7 @@ class TimmSyncBatchNorm(LayerSync):
     """
 
     def apply(self, model: Any) -> Any:
+        # Lightning's own swap knows torch's BN alone, and would lose timm's activation.
         return convert_sync_batchnorm(model)
 
     def revert(self, model: Any) -> Any:

@@ -49,7 +49,7 @@ class Plan:
     checkpointing: bool = False
 
 
-class _Left(NamedTuple):
+class _FrameMemory(NamedTuple):
     """Hold what a frame leaves in memory."""
 
     map: Tensor  # (N, M, h, w)
@@ -61,8 +61,8 @@ class _Left(NamedTuple):
 class _Memory:
     """Keep what the frames of a clip have left, by frame: a clip is short, nothing is forgotten."""
 
-    prompted: dict[int, _Left] = field(default_factory=dict)
-    tracked: dict[int, _Left] = field(default_factory=dict)
+    prompted: dict[int, _FrameMemory] = field(default_factory=dict)
+    tracked: dict[int, _FrameMemory] = field(default_factory=dict)
 
 
 class ClipForward:
@@ -82,7 +82,7 @@ class ClipForward:
             images = images.contiguous(memory_format=torch.channels_last)
         self.images = images
         # All frames at once, before any is tracked: the encoder's part does not depend on the memory.
-        self.features: ImageFeatures = self._again(model.encode_image, images)
+        self.features: ImageFeatures = self._checkpointed(model.encode_image, images)
         self.memory = _Memory()
 
     def __call__(self) -> list[MaskPrediction]:
@@ -96,29 +96,30 @@ class ClipForward:
         seen, target = self._at(0), self.batch.masks[:, 0]
         if self.plan.kind == "mask":
             adopted = self.model.adopt_mask(seen.feat, target[:, None].float(), seen.details)
+            # No loss here: the answer to a mask is the mask.
             self._keep(0, seen, adopted, True)
             return []
         if self.plan.kind == "box":
             points, labels = noisy_box(target)
         else:
             points, labels = first_click(target, self.plan.centre_prob)
-        placed = seen._replace(feat=self.model.without_memory(seen.feat))
-        first, chosen = self._say(0, placed, points, labels)
+        conditioned = seen._replace(feat=self.model.without_memory(seen.feat))
+        first, chosen = self._predict(0, conditioned, points, labels)
         answers = [first]
         if 0 in self.plan.corrected:
-            more, chosen = self._correct(0, placed, chosen, points, labels)
+            more, chosen = self._correct(0, conditioned, chosen, points, labels)
             answers += more
         self._keep(0, seen, chosen, True)
         return answers
 
     def _track(self, frame: int) -> list[MaskPrediction]:
         seen = self._at(frame)
-        placed = self._read(seen, frame)
-        first, chosen = self._say(frame, placed)
+        conditioned = self._read(seen, frame)
+        first, chosen = self._predict(frame, conditioned)
         answers = [first]
         corrected = frame in self.plan.corrected
         if corrected:
-            more, chosen = self._correct(frame, placed, chosen)
+            more, chosen = self._correct(frame, conditioned, chosen)
             answers += more
         # Nothing would read the memory of the last frame.
         if frame + 1 < self.num_frames:
@@ -128,7 +129,7 @@ class ClipForward:
     def _correct(
         self,
         frame: int,
-        placed: ImageFeatures,
+        conditioned: ImageFeatures,
         chosen: Prediction,
         points: Tensor | None = None,
         labels: Tensor | None = None,
@@ -141,28 +142,30 @@ class ClipForward:
             point, label = error_click(target, answered > 0, self.plan.centre_prob)
             points = point if points is None else torch.cat([points, point], 1)
             labels = label if labels is None else torch.cat([labels, label], 1)
-            said, chosen = self._say(frame, placed, points, labels, as_prompt(before))
-            answers.append(said)
+            prediction, chosen = self._predict(
+                frame, conditioned, points, labels, as_prompt(before)
+            )
+            answers.append(prediction)
         return answers, chosen
 
-    def _say(
+    def _predict(
         self,
         frame: int,
-        placed: ImageFeatures,
+        conditioned: ImageFeatures,
         points: Tensor | None = None,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> tuple[MaskPrediction, Prediction]:
-        decoded = self.model.decode(placed.feat, points, labels, mask, placed.details)
+        decoded = self.model.decode(conditioned.feat, points, labels, mask, conditioned.details)
         multimask = points is None or points.shape[1] <= 1
         # The fall-back is for inference alone, as in SAM 2: the single mask learns to be stable itself.
         chosen = self.model.choose(decoded, multimask, not self.model.training)
         # Only the masks that would be chosen from are trained: three that compete, or the single one.
         which = slice(1, None) if multimask else slice(0, 1)
-        said = MaskPrediction(
+        prediction = MaskPrediction(
             frame, decoded.masks[:, which], decoded.ious[:, which], decoded.score, chosen.mask
         )
-        return said, chosen
+        return prediction, chosen
 
     # --- features and memory ----------------------------------------------------------------------
 
@@ -171,15 +174,19 @@ class ClipForward:
         rows = self.batch.clip_of * self.num_frames + frame
         return _rows(self.features, rows)
 
-    def _keep(self, frame: int, seen: ImageFeatures, said: Prediction, prompted: bool) -> None:
-        if self.num_frames == 1:
+    def _keep(
+        self, frame: int, seen: ImageFeatures, prediction: Prediction, prompted: bool
+    ) -> None:
+        if self.num_frames == 1:  # an image: nobody reads its memory
             return
-        written = self.model.encode_memory(seen, said.mask, prompted and self.plan.binarize)
+        written = self.model.encode_memory(seen, prediction.mask, prompted and self.plan.binarize)
         kept = self.memory.prompted if prompted else self.memory.tracked
-        kept[frame] = _Left(written, said.pointer, tuple((said.score[:, 0] > 0).tolist()))
+        kept[frame] = _FrameMemory(
+            written, prediction.pointer, tuple((prediction.score[:, 0] > 0).tolist())
+        )
 
     def _read(self, seen: ImageFeatures, frame: int) -> ImageFeatures:
-        """Features that know their memory; objects that read the same frames are one batch."""
+        """Return features that know their memory; objects that read the same frames are one batch."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for row in range(len(seen.feat)):
             groups.setdefault(self._kept_frames(row), []).append(row)
@@ -189,6 +196,7 @@ class ClipForward:
         read = [
             self._read_frames(_rows(seen, rows), frame, kept, rows) for kept, rows in groups.items()
         ]
+        # Groups put the rows out of order: argsort of where they went brings them back.
         order = torch.tensor([row for rows in groups.values() for row in rows])
         joined = ImageFeatures(
             torch.cat([each.feat for each in read]),
@@ -213,9 +221,10 @@ class ClipForward:
         pointers = [left.pointer[rows] for left in prompted]
         for read in frames_to_read(rule, frame, 1, kept, NUM_POINTERS - 1):
             pointers.append(self.memory.tracked[read.frame].pointer[rows])
-        return self._again(self.model.read_raw, seen, maps, slots, torch.stack(pointers, 1))
+        # The authors' way: prepared keys save work only where maps are read without gradients.
+        return self._checkpointed(self.model.read_raw, seen, maps, slots, torch.stack(pointers, 1))
 
-    def _again(self, function: Any, *arguments: Any) -> Any:
+    def _checkpointed(self, function: Any, *arguments: Any) -> Any:
         """Call a function, and again in the backward pass if the plan says so."""
         if self.plan.checkpointing and torch.is_grad_enabled():
             return checkpoint(function, *arguments, use_reentrant=False)

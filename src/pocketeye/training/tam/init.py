@@ -13,8 +13,8 @@ import torch
 
 from pocketeye.models.tam import TAM
 
-_NEARNESS = 2.5  # at 128 channels attention falls to 0.55 a token away, to 0.13 two tokens away
-_LOUDER = 3.0  # factor of the layers through which a remembered mask reaches the frame
+_LOCAL_BIAS = 2.5  # at 128 channels attention falls to 0.55 a token away, to 0.13 two tokens away
+_GAIN = 3.0  # factor of the layers through which a remembered mask reaches the frame
 
 
 def look_near_first(model: TAM) -> None:
@@ -33,8 +33,8 @@ def look_near_first(model: TAM) -> None:
             for proj in (attn.q_proj, attn.k_proj):
                 proj.bias.zero_()
                 # Of each pair the first channel: a vector that rotary embedding turns by the place.
-                proj.bias[0::2] = _NEARNESS
-            attn.v_proj.weight.mul_(_LOUDER)
-            attn.out_proj.weight.mul_(_LOUDER)
-        mask_end.weight.mul_(_LOUDER)
+                proj.bias[0::2] = _LOCAL_BIAS
+            attn.v_proj.weight.mul_(_GAIN)
+            attn.out_proj.weight.mul_(_GAIN)
+        mask_end.weight.mul_(_GAIN)
         model.memory_encoder.out_proj.weight.mul_(2)

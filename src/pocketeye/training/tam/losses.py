@@ -75,34 +75,38 @@ def clip_loss(
             enlarged; 4 is the logits' own, with the share of each cell that the mask covers as target.
     """
     parts = [
-        frame_loss(said, masks[:, said.frame], annotated[:, said.frame], weights, stride)
-        for said in answers
+        frame_loss(
+            prediction, masks[:, prediction.frame], annotated[:, prediction.frame], weights, stride
+        )
+        for prediction in answers
     ]
     count = max(len(masks), 1)  # objects, not frames: SAM 2 sums over the frames of a clip
     return Parts(*(torch.stack(each).sum() / count for each in zip(*parts, strict=True)))
 
 
 def frame_loss(
-    said: MaskPrediction, target: Tensor, annotated: Tensor, weights: LossWeights, stride: int
+    prediction: MaskPrediction, target: Tensor, annotated: Tensor, weights: LossWeights, stride: int
 ) -> Parts:
     """Return the parts of one answer, summed over objects; target bool ``(N, H, W)``."""
-    logits, goal = said.masks.float(), cover(target, stride)
-    if logits.shape[2:] != goal.shape[1:]:
-        size = (goal.shape[1], goal.shape[2])
+    logits, target_share = prediction.masks.float(), cover(target, stride)
+    if logits.shape[2:] != target_share.shape[1:]:
+        size = (target_share.shape[1], target_share.shape[2])
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     known = annotated.float()
     # An object out of the frame has no outline to learn: its mask and IoU count nothing there.
-    there = target.flatten(1).any(1).float()
-    focal = focal_loss(logits, goal[:, None], weights.alpha, weights.gamma)
-    dice = dice_loss(logits, goal[:, None])
+    present = target.flatten(1).any(1).float()
+    focal = focal_loss(logits, target_share[:, None], weights.alpha, weights.gamma)
+    dice = dice_loss(logits, target_share[:, None])
     with torch.no_grad():
-        true_ious = mask_iou(logits > 0, goal[:, None] >= 0.5)
+        true_ious = mask_iou(logits > 0, target_share[:, None] >= 0.5)
         # Of competing masks the one with the least loss learns alone: SAM's rule, without which all
         # three would become the same average.
         best = (weights.focal * focal + weights.dice * dice).argmin(1, keepdim=True)
-    iou = (said.ious.float() - true_ious).abs().mean(1)
-    score = F.binary_cross_entropy_with_logits(said.score[:, 0].float(), there, reduction="none")
-    with_mask = known * there
+    iou = (prediction.ious.float() - true_ious).abs().mean(1)
+    score = F.binary_cross_entropy_with_logits(
+        prediction.score[:, 0].float(), present, reduction="none"
+    )
+    with_mask = known * present
     return Parts(
         focal=(focal.gather(1, best)[:, 0] * with_mask).sum(),
         dice=(dice.gather(1, best)[:, 0] * with_mask).sum(),

@@ -87,12 +87,12 @@ def _uniform(region: Tensor) -> Tensor:
     return torch.stack([place % width, place // width], 1)[:, None].float()
 
 
-def centre(region: Tensor, otherwise: Tensor) -> Tensor:
+def centre(region: Tensor, fallback: Tensor) -> Tensor:
     """Return the point ``(N, 1, 2)`` deepest in each region, to the cell of a coarse grid.
 
     Args:
         region: bool ``(N, H, W)``; what is outside of the image is outside of the region.
-        otherwise: points for regions without a whole cell.
+        fallback: points for regions without a whole cell.
     """
     cell = max(1, max(region.shape[1:]) // _GRID)
     whole = -F.max_pool2d(-region[:, None].float(), cell)  # cells that are in the region altogether
@@ -106,4 +106,4 @@ def centre(region: Tensor, otherwise: Tensor) -> Tensor:
     # Below one half, so that noise decides between equals and never between different depths.
     deepest, place = (depth + 0.5 * torch.rand_like(depth)).flatten(1).max(1)
     points = torch.stack([place % columns, place // columns], 1)[:, None] * cell + cell // 2
-    return torch.where(deepest[:, None, None] >= 1, points.to(otherwise.dtype), otherwise)
+    return torch.where(deepest[:, None, None] >= 1, points.to(fallback.dtype), fallback)

@@ -90,10 +90,10 @@ def run_tracker(
             f"frozen_stride {config.frozen_stride} keeps layers that nothing has trained: "
             "give --start-from (tf_efficientnet_lite0, say) or --checkpoint, or a recipe without it"
         )
-    taught = _open_teacher(teacher, teacher_checkpoint)
+    teacher_features = _open_teacher(teacher, teacher_checkpoint)
     sets = open_sets([path for path in data.split(",") if path])
     train, val = training_clips(sets, config, size), validation_clips(sets, config, size)
-    asked = {
+    request = {
         "model": model,
         "data": data,
         "trunk": trunk,
@@ -101,7 +101,7 @@ def run_tracker(
         "start_from": as_text(start_from),
         "teacher": teacher,
         "teacher_checkpoint": as_text(teacher_checkpoint),
-        "teacher_sha256": taught.sha256 if taught else None,
+        "teacher_sha256": teacher_features.sha256 if teacher_features else None,
     }
     description = TrackerDescription(
         task=task, variant=model, image_size=network.image_size, trunk=trunk, data=data
@@ -109,8 +109,10 @@ def run_tracker(
     # The norms of a run that goes on are in its checkpoint.
     if checkpoint is None and not place.goes_on(name):
         measure_maps(network, train)
-    plan = tracker_plan(network, train, val, config, place.folder(name), description, taught)
-    with place.held(name, asked, config) as run:
+    plan = tracker_plan(
+        network, train, val, config, place.folder(name), description, teacher_features
+    )
+    with place.held(name, request, config) as run:
         fitted = fit_run(network, plan, run, place.resume)
     return TrainedRun(
         task=config.task,

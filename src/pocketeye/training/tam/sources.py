@@ -123,7 +123,7 @@ def open_sets(paths: Sequence[str]) -> DataSets:
 
 
 def _open_videos(path: str, sets: DataSets) -> None:
-    train, val = _divided(path, load_videos)
+    train, val = _load_splits(path, load_videos)
     if val is not None:  # a list of first frames alone validates nothing
         val = _only(val, [len(video.annotated) > 1 for video in val])
     if val is None or not len(val):
@@ -135,7 +135,7 @@ def _open_videos(path: str, sets: DataSets) -> None:
 
 def _open_images(path: str, sets: DataSets) -> None:
     folder, layout = split_layout(path)
-    images, held = _divided(folder, partial(load_masks, layout=layout))
+    images, held = _load_splits(folder, partial(load_masks, layout=layout))
     if held is not None:
         sets.images.append(images)
         sets.val_images.append(held)
@@ -184,7 +184,7 @@ def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     )  # fmt: skip
     if not config.trains_memory:
         return images
-    clips = _moving(sets, galleries, config, size, length)
+    clips = _clips(sets, galleries, config, size, length)
     if not config.image_share:
         return clips
     # Images and clips have different lengths and cannot share a batch: whole batches, of all processes,
@@ -196,7 +196,7 @@ def training_clips(sets: DataSets, config: TamRecipe, size: int) -> ClipSource:
     )  # fmt: skip
 
 
-def _moving(
+def _clips(
     sets: DataSets, galleries: Sequence[MaskedImages], config: TamRecipe, size: int, length: int
 ) -> ClipSource:
     """Make clips of ``num_frames`` frames: real, real with something laid over, and synthetic ones."""
@@ -274,7 +274,7 @@ def _weight(count: int) -> float:
     return math.sqrt(count)
 
 
-def _divided(path: str, load: Callable[..., T]) -> tuple[T, T | None]:
+def _load_splits(path: str, load: Callable[..., T]) -> tuple[T, T | None]:
     """Load the set's own division, as far as it has one; else the whole."""
     try:
         train = load(path, "train")

@@ -95,7 +95,7 @@ def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
         return 0
     own = trunk.backbone.state_dict()
     # timm flattens the names of a backbone made for features: stages.0 becomes stages_0
-    renamed = {_flat(key, own): value for key, value in state.items()}
+    renamed = {_features_only_name(key, own): value for key, value in state.items()}
     fits = {k: v for k, v in renamed.items() if k in own and v.shape == own[k].shape}
     # num_batches_tracked is a counter that some files leave out; nothing else may be missing.
     missing = [k for k in own if k not in fits and not k.endswith("num_batches_tracked")]
@@ -105,7 +105,7 @@ def _into_trunk(model: TAM, state: dict[str, Tensor]) -> int:
     return len(fits)
 
 
-def _flat(key: str, own: dict[str, Tensor]) -> str:
+def _features_only_name(key: str, own: dict[str, Tensor]) -> str:
     # timm wraps a network that it cannot cut up by stages: "model." stands before all names.
     if key in own or f"model.{key}" in own:
         return key if key in own else f"model.{key}"

@@ -194,11 +194,13 @@ def startable(batch: ClipBatch) -> ClipBatch:
 
 def object_iou(answers: Sequence[MaskPrediction], batch: ClipBatch) -> Tensor:
     """Return mean IoU ``(N,)`` over the annotated frames with an answer; a frame's last one counts."""
-    by_frame = {said.frame: said for said in answers}
+    by_frame = {prediction.frame: prediction for prediction in answers}
     ious, known = [], []
-    for frame, said in by_frame.items():
+    for frame, prediction in by_frame.items():
         target = batch.masks[:, frame]
-        logits = F.interpolate(said.mask.float(), size=target.shape[1:], mode="bilinear")[:, 0]
+        logits = F.interpolate(prediction.mask.float(), size=target.shape[1:], mode="bilinear")[
+            :, 0
+        ]
         both = ((logits > 0) & target).flatten(1).sum(1)
         either = ((logits > 0) | target).flatten(1).sum(1)
         # Neither there nor claimed: right.

@@ -1,3 +1,3 @@
-"""`pocketeye demo`."""
+"""Run `pocketeye demo`."""
 
 from pocketeye.verbs.demo.verb import demo as demo

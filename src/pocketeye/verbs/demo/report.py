@@ -1,4 +1,4 @@
-"""The page a demo ends with: every step, what it proved, and its image."""
+"""Write the page a demo ends with: every step, what it proved, and its image."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _ROWS, _COLUMNS = 4, 10
 
 def write_demo_report(result: DemoResult) -> Path:
     """Write ``report.html`` and ``predictions.png`` into the demo's folder."""
+    # Here, as the package imports this module while it is imported itself.
     from pocketeye import __version__
 
     search, told = result.searched, {name: _sentence(text) for name, text in result.told().items()}
@@ -139,7 +140,7 @@ def _step(
 
 
 def _figure(path: Path, alt: str, caption: str) -> dict[str, str]:
-    """An image, or a video by its suffix."""
+    """Embed an image, or a video by its suffix."""
     kind = "video/mp4" if path.suffix == ".mp4" else "image/png"
     return {"kind": kind, "data": pages.embedded(path), "alt": alt, "caption": caption}
 
@@ -156,7 +157,7 @@ def _plain(markup: str) -> str:
 
 
 def _draw_predictions(result: DemoResult) -> Path:
-    """A grid of validation images with the exported network's answers."""
+    """Draw a grid of validation images with the exported network's answers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -181,5 +182,6 @@ def _draw_predictions(result: DemoResult) -> Path:
 def _answers(result: DemoResult, images: ImageSet) -> list[int]:
     predictor = open_predictor(str(result.exported.artifact.folder))
     transform = predictor.info.transform()
+    # The first images of the validation split, whatever they are: nothing is picked.
     inputs = torch.stack([transform(images.read(i).image) for i in range(_ROWS * _COLUMNS)])
     return [int(row.argmax()) for row in predictor.logits(inputs)]

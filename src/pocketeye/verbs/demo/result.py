@@ -1,4 +1,4 @@
-"""What `pocketeye demo` returns."""
+"""Hold what `pocketeye demo` returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.verbs.search import SearchResult
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult(VerbResult):
-    """What every step came to; ``seconds`` per step in order, ``epochs`` of the search and of the
+    """Hold what every step came to; ``seconds`` per step in order, ``epochs`` of the search and of the
     training."""
 
     out: Path
@@ -60,7 +60,7 @@ class DemoResult(VerbResult):
         ]
 
     def told(self) -> dict[str, list[str]]:
-        """What every step came to, in words for everybody."""
+        """Say what every step came to, in words for everybody."""
         report, check = self.evaluated.result.report, self.checked.check
         assert check is not None
         fastest, slowest = self.measured.range_ms
@@ -84,7 +84,7 @@ class DemoResult(VerbResult):
         }
 
     def beside(self) -> str:
-        """The level an accuracy on the validation images is to be read beside."""
+        """Return the level an accuracy on the validation images is to be read beside."""
         return _guessing(self.searched.trained.chance if self.searched.trained else None)
 
     def _of_the_search(self) -> list[str]:
@@ -114,7 +114,7 @@ class DemoResult(VerbResult):
         ]
 
     def next_commands(self) -> list[str]:
-        """To follow the flower, a network for half the time, one trained for longer, its speed."""
+        """List commands: follow the flower, search for half the time, train longer, measure."""
         table, data = shlex.quote(str(self.measured.written()[0])), self.searched.data
         # where no network is that quick, half of the way to the quickest
         target, fastest = self.searched.target_ms, self.measured.range_ms[0]
@@ -140,8 +140,9 @@ def _guessing(chance: float | None) -> str:
 
 
 def _activation() -> list[str]:
-    """The command that puts ``pocketeye`` on the path of the terminal, where it is not."""
+    """Return the command that puts ``pocketeye`` on the path of the terminal, where it is not."""
     script = Path(sys.prefix) / "bin" / "activate"
+    # On the path already, or not in an environment: nothing to do.
     if shutil.which("pocketeye") or not script.is_file():
         return []
     here = Path.cwd()

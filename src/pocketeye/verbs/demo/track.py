@@ -1,4 +1,4 @@
-"""The last stage of the demo: a flower segmented and tracked by a click, against its known masks."""
+"""Run the last stage of the demo: a flower tracked by a click, against its known masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class TrackDemo(VerbResult):
-    """How well clicks did, as overlap (IoU) with the true masks: 1 is perfect, 0 beside it.
+    """Hold how well clicks did, as overlap (IoU) with the true masks: 1 is perfect, 0 beside it.
 
     Attributes:
         segment_iou: in the photograph, from one click.
@@ -48,7 +48,7 @@ class TrackDemo(VerbResult):
 
     @property
     def mean_iou(self) -> float:
-        """Over all frames, the one that was clicked on among them."""
+        """Return the mean over all frames, the one that was clicked on among them."""
         return sum(self.ious) / len(self.ious)
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,6 +88,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     """
     tracker = load_tracker(model, checkpoint)
     photo = flower_photo()
+    # Written, so that the command in the report can be repeated.
     photo_path = save_image(Image.fromarray(photo.image), out / "photo.png")
     segmented = _segment(tracker, photo)
     segment_png = segmented.save(out / "segment.png")
@@ -102,6 +103,7 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
         model=model,
         segment_iou=segmented.masks[0].iou(CompactMask.from_dense(photo.mask)),
         ious=ious,
+        # The level to beat: whoever does nothing reaches this.
         still_iou=sum(truth[0].iou(true) for true in truth) / len(truth),
         ms_per_frame=1000 * seconds / len(truth),
         segment_png=segment_png,
@@ -142,7 +144,7 @@ def _write_clip(clip: FlowerClip, path: Path) -> list[CompactMask]:
 def _track(
     tracker: Tracker, clip: FlowerClip, path: Path, out: Path
 ) -> tuple[list[tuple[np.ndarray, CompactMask]], float]:
-    """Each frame with the flower marked, its mask, and the seconds spent on tracking.
+    """Give each frame with the flower marked, its mask, and the seconds spent on tracking.
 
     Args:
         out: the clip with the flower marked, which is written.
@@ -155,6 +157,7 @@ def _track(
     ):
         session.add(1, frame=0, points=[clip.point()])
         for result in session.run(0):
+            # Without writing: the time of tracking is stated.
             seconds += time.perf_counter() - start
             writer.write(result)
             assert result.masks is not None
@@ -172,6 +175,7 @@ def _draw(images: Sequence[np.ndarray], ious: Sequence[float], path: Path) -> Pa
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, _SHOWN, height_ratios=(1, 1.1))
+    # Spread over the clip, the first and the last among them.
     shown = np.linspace(0, len(images) - 1, _SHOWN).round().astype(int)
     for column, frame in enumerate(shown):
         axes = figure.add_subplot(grid[0, column])

@@ -1,4 +1,4 @@
-"""``pocketeye demo``: the whole way on real images, from this machine to a network that fits it."""
+"""Run ``pocketeye demo``: the whole way on real images, from this machine to a network that fits it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pocketeye.verbs.search import search
 
 _Result = TypeVar("_Result", bound=VerbResult)
 SPACE = DATA = BLOOD_CELLS
-_TARGET_SHARE = 0.75
+_TARGET_SHARE = 0.75  # of a middling network: to be reached, but not by any
 
 
 def demo(
@@ -69,6 +69,7 @@ def demo(
         return result
 
     measured = step("measure", measure, SPACE, out=table_path, overwrite=overwrite, seed=seed)
+    # Another seed: the networks must not be those of the calibration.
     checked = step("check", measure, check=table_path, seed=seed + 1)
     table = LatencyTable.load(table_path)
     searched = step(
@@ -84,7 +85,13 @@ def demo(
         overwrite=overwrite,
     )
     exported = step(
-        "export", export, str(folder), data=DATA, samples=256, out=out / "onnxruntime-fp32"
+        # More than by default: on few images int8 and fp32 agree by chance.
+        "export",
+        export,
+        str(folder),
+        data=DATA,
+        samples=256,
+        out=out / "onnxruntime-fp32",
     )
     evaluated = step("eval", evaluate_classifier, str(exported.artifact.folder), data=DATA)
     tracked = step("track", track_demo, out)
@@ -105,7 +112,7 @@ def demo(
 
 
 def _middling(table: LatencyTable, seed: int) -> float:
-    """Three quarters of the median predicted latency of random networks, to three digits."""
+    """Return three quarters of the median predicted latency of random networks, to three digits."""
     space, rng = load_space(SPACE), random.Random(seed)
     median = statistics.median(table.predict(space.sample(rng)) for _ in range(200))
     return float(f"{_TARGET_SHARE * median:.3g}")

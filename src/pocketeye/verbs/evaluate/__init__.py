@@ -1,3 +1,3 @@
-"""`pocketeye eval`."""
+"""Run `pocketeye eval`."""
 
 from pocketeye.verbs.evaluate.verb import evaluate as evaluate

@@ -1,4 +1,4 @@
-"""``pocketeye eval`` of detectors and segmenters: how good they are."""
+"""Run ``pocketeye eval`` of detectors and segmenters: how good they are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.verbs._result import Evaluation
 
-_SHOWN = 12
+_SHOWN = 12  # of the hardest classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,13 @@ class DetectionEvaluateResult(Evaluation):
             "",
         ]
         kind = "mask" if len(result.reports) > 1 else "box"
+        # The hardest come first: averages hide them.
         rows = sorted(result.rows(), key=lambda row: getattr(row, f"{kind}_ap") or -1.0)
         columns = ("box_ap", "box_ap50", *(("mask_ap", "mask_ap50") if kind == "mask" else ()))
         cells = [
             (short(row.name, 30), str(row.n), *(human_percent(getattr(row, c)) for c in columns),
              human_percent(row.voc_2007))
+            # Classes without an object have no AP.
             for row in rows if row.n
         ]  # fmt: skip
         heads = [column.replace("_ap", " AP") for column in columns]
@@ -153,11 +155,13 @@ def evaluate_dense(
     out: Path | None,
 ) -> Evaluation:
     """See :func:`pocketeye.verbs.evaluate.verb.evaluate`."""
+    # Exactly one of the two: both would leave open which is meant.
     if (model is None) == (results is None):
         raise InvalidValue(
             f"score either a model ({model}) or --results ({results}), not both" if model else
             "say what to judge: a run folder, an artefact, or --results of another program"
         )  # fmt: skip
+    # Beside the network: info shows what was found there.
     folder = out or (None if model is None else own_folder(model))
     if folder is not None:
         require_folder(folder)
@@ -230,6 +234,7 @@ def _pixel_chance(report: SemanticReport) -> list[str]:
     chance = report.chance
     if chance is None:
         return []
+    # A network that says one class everywhere is right in its pixels only, and 0 in the others.
     present = sum(row.pixels > 0 for row in report.rows)
     alone = human_percent(chance.share / present)
     return [escape(f"{chance.sentence('of the pixels')} (a mean IoU of {alone})")]
@@ -254,4 +259,5 @@ def _onwards(model: str, data: str) -> list[str]:
 
 
 def _unique(*problems: tuple[str, ...]) -> tuple[str, ...]:
+    # Reading and judging may find the same problem.
     return tuple(dict.fromkeys(text for group in problems for text in group))

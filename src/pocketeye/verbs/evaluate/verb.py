@@ -1,4 +1,4 @@
-"""``pocketeye eval``: how good a classifier, a detector, a segmenter or a tracker is."""
+"""Run ``pocketeye eval``: how good a classifier, a detector, a segmenter or a tracker is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pocketeye.verbs.evaluate.vos import evaluate_following
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateResult(Evaluation):
-    """The report of one network on one set."""
+    """Hold the report of one network on one set."""
 
     model: str
     result: EvalResult
@@ -152,6 +152,7 @@ def evaluate(
         MissingFile: no such network or data.
         MissingExtra: flow without OpenCV.
     """
+    # What is judged decides which options mean anything.
     task = _task_of(model, data, results)
     follows = {"prompt": prompt, "protocol": protocol, "baselines": baselines,
                "corrected_frames": corrected_frames}  # fmt: skip
@@ -206,6 +207,7 @@ def evaluate_classifier(
     )  # fmt: skip
     part = cast(Literal["train", "val"], split)  # load_images refuses others
     images = load_images(data, part, in_chans=predictor.info.in_chans)
+    # Names of the data only where the user gave none.
     if classes is None:
         predictor.adopt_names(images.classes)
     result = run_evaluation(predictor, images, batch_size=batch_size, workers=workers)
@@ -223,6 +225,7 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
     Raises:
         InvalidValue: nothing was given that could be judged. InvalidValue, MissingFile: no such model.
     """
+    # Names of baselines are no files or networks.
     if model in BASELINES:
         return TRACK
     if model is not None:
@@ -230,8 +233,10 @@ def _task_of(model: str | None, data: str | None, results: Path | None) -> Task:
     if results is not None and not results.exists():
         raise MissingFile(f"no results at {results}")
     if results is not None and results.is_file():
+        # Outlines make instances of boxes.
         return INSTANCE if has_masks(results) else DETECT
     if data is not None and Path(data).is_dir():
+        # Folders alone: label images lie beside images, videos in folders of frames.
         labels = semantic_layout(Path(data)) is not None
         if results is not None:
             return SEMANTIC if labels else TRACK

@@ -1,4 +1,4 @@
-"""``pocketeye eval`` of trackers: how well objects are followed through annotated clips."""
+"""Run ``pocketeye eval`` of trackers: how well objects are followed through annotated clips."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pocketeye.verbs._result import Evaluation
 
 @dataclass(frozen=True, kw_only=True)
 class VosEvaluateResult(Evaluation):
-    """Models on one set of clips, the one that was asked for first."""
+    """Compare models on one set of clips, the one that was asked for first."""
 
     results: tuple[VosResult, ...]
     problems: tuple[str, ...]
@@ -72,7 +72,7 @@ class VosEvaluateResult(Evaluation):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why the scores should not be taken at their word, if there is a reason."""
+        """Tell why the scores should not be taken at their word, if there is a reason."""
         result, *others = self.results
         return (*result.doubts, *beaten_by(result, others))
 
@@ -93,6 +93,7 @@ class VosEvaluateResult(Evaluation):
         return list(self.files)
 
     def next_commands(self) -> list[str]:
+        # Baselines are there already, or were all that was asked for.
         others = {result.model for result in self.results}
         if others & set(BASELINES) or not self.command:
             return []
@@ -130,6 +131,7 @@ def evaluate_following(
     follower = None if model is None else open_vos_model(model, checkpoint, device=device)
     if model in BASELINES and (prompt, protocol) != ("mask", "semi"):
         raise InvalidValue(f"{model} can be shown a mask only: leave --prompt and --protocol out")
+    # Not beside itself.
     compared = [name for name in BASELINES if name != model] if baselines else []
     others = {name: open_vos_model(name) for name in compared}
     videos = load_videos(data, split)
@@ -163,6 +165,7 @@ def _finish(
     found: list[VosResult], videos: VideoSet, folder: Path | None, command: tuple[str, ...]
 ) -> VosEvaluateResult:
     late = [text for result in found for text in result.problems]
+    # A clip that cannot be read is noted once, whoever follows it.
     problems = tuple(dict.fromkeys([*videos.problems, *late]))
     return VosEvaluateResult(
         results=tuple(found),
@@ -173,6 +176,7 @@ def _finish(
 
 
 def _short(model: str) -> str:
+    # A run is called by its folder's name, whatever path leads there.
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 

@@ -1,3 +1,3 @@
-"""`pocketeye info`."""
+"""Run `pocketeye info`."""
 
 from pocketeye.verbs.info.verb import info as info

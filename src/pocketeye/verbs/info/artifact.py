@@ -1,4 +1,4 @@
-"""The card of an exported artefact: what was exported, for which runtime, and how well it agrees."""
+"""Write the card of an exported artefact: what was exported, for which runtime, how well it agrees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pocketeye.verbs._result import Information
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactInfo(Information):
-    """What an artefact is.
+    """Say what an artefact is.
 
     Attributes:
         model: what the user called it.
@@ -51,6 +51,7 @@ class ArtifactInfo(Information):
 
     def lines(self) -> list[str]:
         artifact, origin = self.artifact, self.origin
+        # An artefact of another program has no note of its origin: the folder gives the name.
         name = origin.get("name", artifact.folder.resolve().name)
         shapes = "; ".join(f"{s.name} {'×'.join(map(str, s.shape))}" for s in artifact.inputs)
         counts = [

@@ -26,7 +26,7 @@ _NETWORKS = (ARCHITECTURE, MODEL, CONFIG, ENVIRONMENT, MANIFEST)
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfo(Information):
-    """A data set; ``image`` shows samples of it."""
+    """Describe a data set; ``image`` shows samples of it."""
 
     data: DataDescription
     image: Path | None = None
@@ -80,10 +80,12 @@ def data_info(
     path: Path, split: str | None, classes: str | None, out: Path | None, overwrite: bool
 ) -> DataInfo | None:
     """Describe a set, and draw samples of it into ``out``; None where ``path`` is no data set."""
+    # Runs and artefacts are folders with images too: they are no data sets.
     if path.is_dir() and any((path / name).is_file() for name in _NETWORKS):
         return None
     if path.is_file() and is_architecture(path):
         return None
+    # Before the set is read, which may take long.
     if out is not None and out.is_dir():
         raise InvalidValue(f"--out takes the name of an image, and {out} is a folder")
     if out is not None and out.exists() and not overwrite:
@@ -123,6 +125,7 @@ def _in_words(split: SplitDescription, data: DataDescription) -> str:
 
 def _problems(problems: tuple[str, ...], splits: str) -> list[str]:
     """Say how often each kind of problem came, then the first of them."""
+    # Names come before the colon: without them equal problems can be counted.
     kinds = Counter(problem.partition(": ")[2] or problem for problem in problems)
     counted = [f"  {count} × {escape(kind)}" for kind, count in kinds.most_common(10)]
     head, *first = problem_lines(problems)

@@ -1,4 +1,4 @@
-"""The card of a detector or segmenter: of a run, also of one that comes along."""
+"""Write the card of a detector or segmenter: of a run, also of one that comes along."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from pocketeye.text import human_count, human_percent, human_seconds
 from pocketeye.verbs._card_text import wrapped
 from pocketeye.verbs._result import Information
 
+# Photographs are mostly this wide.
 _ASPECT = 4 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseInfo(Information):
-    """What a detector or segmenter is.
+    """Say what a detector or segmenter is.
 
     Attributes:
         macs: for an image of ``size`` (height, width); of Mask R-CNN without its two heads.
@@ -49,6 +50,7 @@ class DenseInfo(Information):
         first = f"[bold]{said.network}[/bold] with {escape(said.backbone)}: {said.task.answers}"
         names = ", ".join(said.classes[:8]) + (", …" if said.num_classes > 8 else "")
         height, width = self.size
+        # They run once for each object, of which there may be any number.
         heads = " (without the heads on crops)" if said.task.outlines_objects else ""
         rows = [
             ("params", f"{human_count(self.params)} ({self.params:,})"),

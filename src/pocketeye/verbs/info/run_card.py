@@ -1,4 +1,4 @@
-"""The card of a run folder: what was trained, on what, how, and what came of it."""
+"""Write the card of a run folder: what was trained, on what, how, and what came of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What ``pocketeye eval`` left: ``top1`` and its 95 % interval are 0 to 1, over ``n`` images."""
+    """Hold what ``pocketeye eval`` left: ``top1`` and its 95 % interval are 0 to 1, of ``n`` images."""
 
     data: str
     n: int
@@ -37,7 +37,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCard:
-    """A training; ``top1`` (0 to 1, validation, best epoch) is None until it is finished, ``recipe``,
+    """Describe a run; ``top1`` (0 to 1, validation, best epoch) is None until finished, ``recipe``,
     ``date`` and ``device`` are empty where the folder does not say."""
 
     network: str
@@ -103,6 +103,7 @@ def read_run_card(folder: Path) -> RunCard | None:
     """
     if not (folder / MODEL).is_file():
         return None
+    # A search holds the training of the network found in a folder of its own.
     if (folder / _SEARCHED / MODEL).is_file():
         folder = folder / _SEARCHED
     info = ModelInfo.load(folder)

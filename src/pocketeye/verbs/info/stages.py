@@ -1,4 +1,4 @@
-"""The stages of a backbone, from timm's ``feature_info``."""
+"""List the stages of a backbone, from timm's ``feature_info``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketeye.text import text_table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRow:
-    """A resolution of a backbone: what its last module gives out.
+    """Describe a resolution of a backbone: what its last module gives out.
 
     ``blocks`` counts those since the stage before, None where the module is no list of blocks; ``size``
     is that of the map.
@@ -31,6 +31,7 @@ def stage_rows(module: nn.Module, input_size: Size) -> tuple[StageRow, ...]:
     """Return one row for each resolution; none for networks that do not say."""
     info: Any = getattr(module, "feature_info", None) or ()
     modules, rows = dict(module.named_modules()), list[StageRow]()
+    # timm gives a list, or an object around one.
     for stage in getattr(info, "info", info):
         name, stride = str(stage["module"]), int(stage["reduction"])
         rows.append(
@@ -68,6 +69,7 @@ def _num_blocks(modules: Mapping[str, nn.Module], name: str, previous: str) -> i
         return _length(modules.get(name), parent)
     first = int(last) + 1 if before == parent and last.isdecimal() else int(number)
     lengths = [_length(modules.get(f"{parent}.{i}"), parent) for i in range(first, int(number) + 1)]
+    # One module without a number spoils the sum.
     return None if None in lengths else sum(n for n in lengths if n is not None)
 
 

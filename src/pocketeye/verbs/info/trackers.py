@@ -1,4 +1,4 @@
-"""A tracker as ``pocketeye info`` shows it."""
+"""Describe a tracker as ``pocketeye info`` shows it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerInfo(Information):
-    """The card of a tracker: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
+    """Hold a tracker's card: ``image_macs`` are spent once per image, ``click_macs`` once per prompt.
 
     Attributes:
         model: what the user called it.
@@ -144,6 +144,7 @@ def counted_parts(model: TAM) -> dict[str, int]:
     """Return the parameters of a tracker's parts, by their words for a person."""
     there = {label: getattr(model, part) for part, label in _PARTS.items()}
     parts = {label: _params(part) for label, part in there.items() if part is not None}
+    # What is left belongs to no part: embeddings of time, pointers.
     return {**parts, "pointers and embeddings": _params(model) - sum(parts.values())}
 
 
@@ -173,6 +174,7 @@ def tracker_info(model: str, named: Reference, image_size: int | None = None) ->
     with torch.device("meta"):
         network = described.make(image_size) if described else create_tam(variant, image_size)
         network = network.eval().requires_grad_(False)
+        # Values do not matter: on meta nothing is computed.
         image = torch.empty(1, 3, *network.image_size)
         point, label = torch.empty(1, 1, 2), torch.ones(1, 1, dtype=torch.int64)
         with FlopCounterMode(display=False) as looking:
@@ -187,6 +189,7 @@ def tracker_info(model: str, named: Reference, image_size: int | None = None) ->
     return TrackerInfo(
         model=model,
         tracker=row,
+        # A multiplication and an addition are counted as two.
         image_macs=looking.get_total_flops() // 2,
         click_macs=answering.get_total_flops() // 2,
         description=described,

@@ -1,4 +1,4 @@
-"""``pocketeye info``: what a network or a data set is."""
+"""Run ``pocketeye info``: what a network or a data set is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _HEADER = ("op", "in", "out", "stride", "size", "MACs", "params")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockRow:
-    """One layer: ``size`` is the side of the map it receives; ``macs`` for one image."""
+    """Describe one layer: ``size`` is the side of the map it receives; ``macs`` for one image."""
 
     op: str
     in_chs: int
@@ -55,7 +55,7 @@ class BlockRow:
 
 @dataclass(frozen=True, kw_only=True)
 class InfoResult(Information):
-    """A network for one image of ``input_size`` pixels a side, or (height, width).
+    """Describe a network for one image of ``input_size`` pixels a side, or (height, width).
 
     Attributes:
         macs: multiply-accumulates by ``counter``.
@@ -113,6 +113,7 @@ class InfoResult(Information):
     def next_commands(self) -> list[str]:
         model = shlex.quote(self.model)
         commands = [f"pocketeye export {model}", f"pocketeye bench {model}"]
+        # A finished run that nobody has judged is worth judging next.
         if self.run and self.run.top1 is not None and self.run.evaluation is None:
             commands.insert(0, f"pocketeye eval {model} --data {shlex.quote(self.run.data)}")
         if self.packaged:
@@ -156,7 +157,7 @@ class InfoResult(Information):
 
     @property
     def _with_weights(self) -> str:
-        """The name that stands for published weights: with timm's tag, unless a package has them."""
+        """Return the name that stands for published weights: timm's tag, but for those of packages."""
         return self.name if self.packaged else f"{self.name}.TAG"
 
     def _measured(self) -> list[str]:
@@ -219,6 +220,7 @@ def info(
         InvalidValue: unknown name, or a damaged file.
         MissingFile: no network or data at that path.
     """
+    # Data first: a folder with images may have a name that a network has too.
     if Path(model).exists():
         data = data_info(Path(model), split, classes, out, overwrite)
         if data is not None:
@@ -237,6 +239,7 @@ def info(
         assert isinstance(named, Run)  # no name stands for a whole detector
         refuse(named.task.kind, input_size=input_size)
         return dense_info(model, named.folder)
+    # Not only squares: a searched backbone may have another shape.
     network = open_network(model, input_size=input_size, any_shape=True)
     counts = count(network.module, network.input_shape)
     folder = named.folder if isinstance(named, Run) else None
@@ -271,6 +274,7 @@ def _rows(architecture: Architecture) -> tuple[BlockRow, ...]:
     rows = []
     for placed in architecture.placed():
         spec = placed.spec
+        # Each block by itself, on the map it receives.
         counts = count(build_block(spec), placed.input_shape)
         rows.append(
             BlockRow(

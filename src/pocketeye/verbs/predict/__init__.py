@@ -1,3 +1,3 @@
-"""`pocketeye predict`."""
+"""Run `pocketeye predict`."""
 
 from pocketeye.verbs.predict.verb import predict as predict

@@ -1,4 +1,4 @@
-"""``pocketeye predict`` with a detector or a segmenter: objects or classes drawn, and COCO's json."""
+"""Run ``pocketeye predict`` with a detector or a segmenter: drawings and COCO's json."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from pocketeye.runs import make_folder, write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verbs._result import Prediction
 
-SCORE = 0.3
+SCORE = 0.3  # as torchvision's and our own reports have it
 DETECTIONS, LABELS = "detections.json", "labels"
 _MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class DensePredictResult(Prediction):
-    """Predictions in the order of the images, and images that could not be read."""
+    """Hold predictions in the order of the images, and images that could not be read."""
 
     model: str
     task: Task
@@ -85,8 +85,9 @@ class DensePredictResult(Prediction):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these answers should not be taken at their word, as far as that can be told."""
+        """Tell why these answers should not be taken at their word, as far as that can be told."""
         classes = {row["label"] for found in self.predictions for row in found.rows}
+        # One image may well be all sky; two are suspicious.
         if not self.task.labels_pixels or len(classes) != 1 or len(self.predictions) < 2:
             return ()
         seen = f"every pixel of {len(self.predictions)} images is called '{classes.pop()}'"
@@ -117,6 +118,7 @@ def predict_dense(
         raise InvalidValue(f"--score-threshold lies from 0 to 1, got {score_threshold}")
     folder = out or Path("out") / "predict" / Path(model).resolve().name
     stems = file_stems(images)
+    # Before the network is loaded.
     _require_free(folder, stems, overwrite)
     predictor = open_dense_predictor(model, device=device, threads=threads)
     gathered = ObjectRecords(predictor.description)
@@ -128,11 +130,13 @@ def predict_dense(
                 try:
                     pixels = np.asarray(decode(image.read()))
                     found = found_in(predictor, pixels, score_threshold)
+                # One bad image does not end the job.
                 except (UnreadableImage, MemoryError) as error:
                     problems.append(f"{image.name}: {error or 'too large for the memory'}")
                 else:
                     _save(found, folder / f"{stem}.png", score_threshold)
                     if isinstance(found, LabelMap):
+                        # Colours are to look at; numbers of classes are to compute with.
                         found.save(folder / LABELS / f"{stem}.png", "labels")
                     gathered.add(image.name, found)
                 bar.advance()

@@ -1,4 +1,4 @@
-"""``pocketeye predict``: what is in images, by a classifier, a detector or a segmenter."""
+"""Run ``pocketeye predict``: what is in images, by a classifier, a detector or a segmenter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MOST_SHOWN, _MOST_CLASSES = 20, 3
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult(AnyPrediction):
-    """Predictions in the order of the images, and images that could not be read.
+    """Hold predictions in the order of the images, and images that could not be read.
 
     ``by_default`` says that the user named no network; ``num_classes`` are those it tells apart.
     """
@@ -49,7 +49,8 @@ class PredictResult(AnyPrediction):
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why these answers should not be taken at their word, as far as that can be told."""
+        """Tell why these answers should not be taken at their word, as far as that can be told."""
+        # All images together: a single flat answer may be right.
         probabilities = np.asarray([row.probabilities for row in self.predictions])
         return doubts_of_answers(probabilities, self.num_classes)
 
@@ -153,10 +154,12 @@ def predict(
         MissingExtra: no network is named, or a packaged one, and the package is not installed.
     """
     given = as_list(images)
+    # A path may name a network as well.
     if isinstance(model, Path):
         model = str(model)
     if model is not None and not isinstance(model, str):
         given, model = [*as_list(model), *given], None
+    # What is no network but looks like an image is one: the network was left out.
     elif model is not None and names_images(model) and network_at(Path(model)) is None:
         given, model = [model, *given], None
     if not given:
@@ -171,6 +174,7 @@ def predict(
             task.kind, topk=topk, csv=csv, classes=classes, checkpoint=checkpoint,
             pretrained=pretrained, input_size=input_size, batch_size=batch_size, smooth=smooth,
         )  # fmt: skip
+        # Segmenters give every pixel a class, however unsure.
         if task.labels_pixels:
             refuse(task.kind, score_threshold=score_threshold)
     else:
@@ -190,6 +194,7 @@ def predict(
             threads=threads, score_threshold=SCORE if score_threshold is None else score_threshold,
         )  # fmt: skip
     refuse("images", smooth=smooth)
+    # Standard input is read only where somebody names it: it would wait for ever.
     named_stdin = any(isinstance(image, str | Path) and str(image) in STDIN for image in given)
     stdin = sys.stdin.buffer if sys.stdin and named_stdin else None
     inputs, missing = find_inputs(given, stdin)
@@ -204,6 +209,7 @@ def predict(
     )  # fmt: skip
     predictions, problems = run_prediction(
         predictor, inputs, topk=5 if topk is None else topk, batch_size=batch_size or 32,
+        # As many as the sheet shows: the others would only fill memory.
         thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
     )  # fmt: skip
     files = save_predictions(predictions, predictor.info.name, out) if out else []

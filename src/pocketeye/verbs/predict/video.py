@@ -1,4 +1,4 @@
-"""``pocketeye predict`` with videos: what is in each frame, drawn, in tables, linked to tracks."""
+"""Run ``pocketeye predict`` with videos: what is in each frame, drawn, in tables, linked to tracks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NOTHING = "nothing"  # is found in a video
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedVideo:
-    """One video.
+    """Hold what was found in one video.
 
     Attributes:
         found: what was seen, for a person: how many tracks, or the classes and how often.
@@ -53,7 +53,7 @@ class PredictedVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoPredictResult(Prediction):
-    """Videos in the order they were named, and a sentence about each that could not be read."""
+    """Hold videos in the order they were named, and a sentence about each that could not be read."""
 
     model: str
     task: Task
@@ -109,7 +109,7 @@ class VideoPredictResult(Prediction):
 
     @property
     def exit_code(self) -> int:
-        """1 where a video failed."""
+        """Return 1 where a video failed, else 0."""
         return 1 if self.failed else 0
 
 
@@ -121,6 +121,7 @@ def names_videos(named: Sequence[Any]) -> bool:
     Raises:
         InvalidValue: some are, and some are not.
     """
+    # By name alone: opening each to look would take long.
     marks = [isinstance(name, str | Path) and _names_video(str(name)) for name in named]
     if any(marks) and not all(marks):
         video, other = named[marks.index(True)], named[marks.index(False)]
@@ -134,6 +135,7 @@ def _names_video(name: str) -> bool:
     path = Path(name)
     if path.is_dir():
         suffixes = {Path(inside).suffix.lower() for inside, _ in walk(path)}
+        # Frames of a video as images, and a folder of clips, look alike but for the suffixes.
         return not suffixes & SUFFIXES and any(is_video_name(f"x{s}") for s in suffixes)
     if is_address(name):
         web = name.lower().startswith("http")
@@ -166,6 +168,7 @@ def predict_videos(
     folder = out or Path("out") / "predict" / Path(model).resolve().name
     videos = find_videos(named)
     suffixes = (".mp4", ".csv", *([".txt"] if task.finds_objects else []))
+    # All outputs are known before the first video is read.
     targets = {v.name: tuple(folder / f"{v.name}{suffix}" for suffix in suffixes) for v in videos}
     if not overwrite:
         require_free([path for paths in targets.values() for path in paths])
@@ -210,7 +213,7 @@ def _predict(
 
 
 class _Tally:
-    """Counts classes on the way: tracks of each, or frames with each."""
+    """Count classes on the way: tracks of each, or frames with each."""
 
     def __init__(self) -> None:
         self._seen: dict[str, set[int]] = {}

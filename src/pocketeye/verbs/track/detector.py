@@ -1,4 +1,4 @@
-"""A detector of ours that finds the objects to track."""
+"""Find the objects to track with a detector of ours."""
 
 from __future__ import annotations
 
@@ -40,10 +40,12 @@ def open_detection(
     least = _SCORE if score is None else score
     require_range("--score-threshold", least, 0, 1)
     finding = [task for task in DENSE if task.finds_objects]
+    # Only those that find objects: pixels of a class have no boxes to begin with.
     expect(detector, "pocketeye track --detect", finding)
     with progress.task(f"loading {detector}"):
         predictor = open_dense_predictor(detector, device=device)
     known = predictor.description.classes
+    # Commas and repetitions both, as people write lists.
     wanted = [part.strip() for text in classes for part in text.split(",") if part.strip()]
     for name in wanted:
         if name not in known:

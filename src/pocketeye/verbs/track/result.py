@@ -1,4 +1,4 @@
-"""What ``pocketeye track`` says of the videos it went through."""
+"""Say what ``pocketeye track`` found in the videos it went through."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_OBJECTS = 12  # lines of the table of one video
 
 @dataclass(frozen=True, kw_only=True)
 class TrackResult(VerbResult):
-    """What was found in every video.
+    """Hold what was found in every video.
 
     Attributes:
         videos: that were tracked, with what was found in each frame.
@@ -48,6 +48,7 @@ class TrackResult(VerbResult):
     def lines(self) -> list[str]:
         lines = _table(self.videos[0]) if len(self.videos) == 1 else _tables(self.videos)
         lines += self._doubt_lines()
+        # What was finished before took no time now.
         tracked = [video for video in self.videos if not video.resumed]
         if tracked:
             frames = sum(len(video.frames) for video in tracked)
@@ -89,6 +90,7 @@ class TrackResult(VerbResult):
         for suffix in (".mp4", ".json"):  # to look at, to go on with
             if suffix not in suffixes and self.videos:
                 named = file_stem(Path(self.videos[0].video.rstrip("/")).stem) or "video"
+                # Several videos need a folder, not a file.
                 stem = named if len(self.videos) == 1 else "tracks"
                 target = Path("out") / "track" / f"{stem}{suffix}"
                 return [shlex.join([*self.command, "--out", str(target)])]
@@ -96,7 +98,7 @@ class TrackResult(VerbResult):
 
     @property
     def exit_code(self) -> int:
-        """1 where a video failed: the others were tracked."""
+        """Return 1 where a video failed: the others were tracked."""
         return 1 if self.failed else 0
 
 
@@ -111,9 +113,11 @@ def _table(video: TrackedVideo) -> list[str]:
             seen.setdefault(row["id"], []).append((frame["frame"], row))
     table = []
     for object_id, rows in sorted(seen.items()):
+        # An object out of sight has an empty mask.
         there = [(number, row) for number, row in rows if row["area"]]
         span = f"{there[0][0]} to {there[-1][0]}" if there else "none"
         area = sum(row["area"] for _, row in there) / max(len(there), 1)
+        # Weights that nobody measured have no confidence.
         sure = [row["confidence"] for _, row in rows if row["confidence"] is not None]
         label = rows[0][1].get("label")
         table.append(

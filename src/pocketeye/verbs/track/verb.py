@@ -1,4 +1,4 @@
-"""``pocketeye track``: follow objects through videos from a click."""
+"""Run ``pocketeye track``: follow objects through videos from a click."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ def track(
         from pocketeye.tracking.batch.job import TrackJob
         from pocketeye.tracking.batch.videos import find_videos
         from pocketeye.verbs.track.detector import open_detection
+    # Prompts belong to the first frame that is tracked unless told otherwise.
     at = start if frame is None else frame
     request = _request(point, box, at, object, remove, name, start, stop)
     found = find_videos(videos)
@@ -103,6 +104,7 @@ def track(
         words += ["--frame", str(at)] if at else []
         return TrackResult(model=model, shown=shown, command=tuple(words))
     job = TrackJob(
+        # Loaded when a video needs it: a finished job that is resumed needs no network.
         load=lambda: _load(model, checkpoint, device, dtype),
         request=request,
         detection=open_detection(detect, _many(classes), score_threshold, at, device),
@@ -117,6 +119,7 @@ def track(
         },
     )  # fmt: skip
     if detect is None:
+        # A detector's prompts are not known before it has looked.
         request.check(None, "")
     tracked, failed = job.run(found)
     words += request.words()
@@ -159,6 +162,7 @@ def _many(value: Any) -> list[Any]:
     """Return one value, or one point given as numbers, in a list; None as an empty one."""
     if value is None:
         return []
+    # (x, y) is one point, not two.
     lone = isinstance(value, str) or (
         len(value) > 0 and all(isinstance(number, int | float) for number in value)
     )

@@ -1,4 +1,4 @@
-"""``pocketeye train classify``."""
+"""Run ``pocketeye train classify``."""
 
 from __future__ import annotations
 

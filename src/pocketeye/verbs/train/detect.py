@@ -1,4 +1,4 @@
-"""``pocketeye train detect``."""
+"""Run ``pocketeye train detect``."""
 
 from __future__ import annotations
 

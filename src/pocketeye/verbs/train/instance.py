@@ -1,4 +1,4 @@
-"""``pocketeye train instance``."""
+"""Run ``pocketeye train instance``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training of any task shows and returns."""
+"""Show and return what came of a training of any task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pocketeye.verbs._result import VerbResult
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult(TrainedRun, VerbResult):
-    """A finished training, see :class:`pocketeye.training.engine.run.TrainedRun`."""
+    """Hold a finished training, see :class:`pocketeye.training.engine.run.TrainedRun`."""
 
     @classmethod
     def of(cls, run: TrainedRun) -> TrainResult:
@@ -27,7 +27,7 @@ class TrainResult(TrainedRun, VerbResult):
 
     @property
     def value(self) -> float:
-        """What counts (``metric``), 0 to 1, of the best epoch on validation."""
+        """Return what counts (``metric``), 0 to 1, of the best epoch on validation."""
         return self.fitted.value
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,6 +78,7 @@ class TrainResult(TrainedRun, VerbResult):
         return [*lines, *doubt_lines(fitted.doubts), *problem_lines(self.problems)]
 
     def written(self) -> list[Path]:
+        # Only those that the task draws.
         drawn = [name for name in (SAMPLES, ANSWERS) if (self.out / name).is_file()]
         return [self.out / name for name in (REPORT, BEST, CURVES, *drawn)]
 

@@ -1,4 +1,4 @@
-"""``pocketeye train segment-anything``."""
+"""Run ``pocketeye train segment-anything``."""
 
 from __future__ import annotations
 

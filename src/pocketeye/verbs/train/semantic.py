@@ -1,4 +1,4 @@
-"""``pocketeye train semantic``."""
+"""Run ``pocketeye train semantic``."""
 
 from __future__ import annotations
 

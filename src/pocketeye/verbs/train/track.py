@@ -1,4 +1,4 @@
-"""``pocketeye train track``."""
+"""Run ``pocketeye train track``."""
 
 from __future__ import annotations
 

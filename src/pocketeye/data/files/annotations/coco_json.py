@@ -1,4 +1,4 @@
-"""COCO's json of instances: finding it, reading it, and where its images lie."""
+"""Find and read COCO's json of instances, and find its images."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ _LOOKED_AT = 20  # images by which the folder is told; a few may be missing
 def jsons_of(root: Path) -> list[Path]:
     """Return the jsons of a set: in ``annotations``, or one beside the images of each split."""
     files = files_in(root / "annotations", ".json")
+    # Other jsons beside them are captions or keypoints.
     named = [file for file in files if file.name.lower().startswith("instances")]
     if named or files:
         return named or files
     inside = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     beside = [file for folder in (*inside, root) for file in files_in(folder, ".json")]
     found = [file for file in beside if _is_roboflow(file)]
+    # Below a split's folder it is that split's; in the root it is of the whole set.
     return [file for file in found if file.parent != root] or found
 
 
@@ -42,6 +44,7 @@ def json_of(root: Path, split: str | None) -> Path:
         InvalidValue: several have.
     """
     files = jsons_of(root)
+    # The user's word first, then any spelling of it.
     fitting = [file for file in files if split is None or split in _word(file)]
     if not fitting and known_split(split or ""):
         fitting = [file for file in files if split_in(_word(file)) == known_split(split or "")]
@@ -108,6 +111,7 @@ def read_coco(file: Path, problems: Problems) -> dict[str, Any]:
 
 def _refuse_mixed_ids(file: Path, content: dict[str, Any]) -> None:
     """Refuse ids that are text on one side and numbers on the other: which are meant is a guess."""
+    # A number on one side and text on the other may or may not mean the same.
     for key, rows in (("image_id", content["images"]), ("category_id", content.get("categories"))):
         ids = [
             row.get("id")
@@ -146,6 +150,7 @@ def _read_annotation(row: dict[str, Any], problems: Problems) -> None:
 
 def image_folder(file: Path, images: list[dict[str, Any]]) -> Path:
     """Find where the images lie: a folder named like the json, ``images``, or beside the json."""
+    # A folder beside annotations, or the json's own.
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     word = file.stem.removeprefix("instances_")
     places = [root / word, root / "images" / word, root / "images", root]
@@ -170,6 +175,7 @@ def image_flaw(path: Path, image: dict[str, Any]) -> str | None:
     except UnreadableImage as error:
         return str(error)
     said = said_size(image)
+    # Annotations are made on the image as stored, or as shown.
     if said is not None and said not in (stored, upright):
         return f"an image of {upright[0]}x{upright[1]}, but the json says {said[0]}x{said[1]}"
     return None

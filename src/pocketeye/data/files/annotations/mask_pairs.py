@@ -1,4 +1,4 @@
-"""Images and their maps of labels, file to file."""
+"""Pair images and their maps of labels, file to file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pocketeye.data.files.sources import walk
 ENDINGS = ("_L", "_P", "_mask", "_label", "_labels", "_gt", "_seg")
 """Endings that a mask's name may have beyond its image's."""
 _NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B")
+# JPEG changes values a little, and label 7 would become 6 or 8.
 _SMEARED = (".jpg", ".jpeg", ".jfif")
 _COLOURS = ("RGB", "RGBA")
 
@@ -45,6 +46,7 @@ def pair_up(
     An image without mask, a mask without image, sizes that disagree, masks with colours unless
     ``colours`` mean something. Headers only; Pillow may warn.
     """
+    # The image's name decides; endings of masks are tried after it.
     matched = {stem: _mask_of(stem, masks) for stem in images}
     lost = masks.keys() - set(matched.values())
     pairs = []
@@ -67,6 +69,7 @@ def _mask_of(stem: str, masks: Mapping[str, str]) -> str | None:
 
 
 def _flaw(image: Path, mask: Path, colours: bool) -> str | None:
+    # The image first: without it the mask does not matter.
     try:
         size = header_size(image)
     except UnreadableImage as error:

@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+# Eighteen digits fit into 64 bits; leading zeros make it a name.
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NO = frozenset(("", "0", "0.0", "false", "no", "off", "n", "f", "none", "null"))
 _YES = frozenset(("1", "1.0", "true", "yes", "on", "y", "t"))
@@ -16,6 +17,7 @@ def read_id(value: Any) -> int | str | None:
 
     Other text stays as it is (``"0012"`` too, which is a name). None for what is no id.
     """
+    # True is 1 to Python; in a json it is no id.
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Masks as annotations write them: polygons and run lengths."""
+"""Decode masks as annotations write them: polygons and run lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOKED_AT = 3  # first items of a list, which tell how its numbers are nested
 
 
 class Given:
-    """A mask that is there already."""
+    """Hold a mask that is there already."""
 
     def __init__(self, mask: np.ndarray) -> None:
         self.mask = mask
@@ -32,6 +32,7 @@ def read_outline(segmentation: Any) -> Any:
     One polygon without the outer list, points in pairs, numbers as text, run lengths in a list of
     one. What is none of these comes back as it is; :func:`flaw` says what is wrong with it.
     """
+    # Some exporters put run lengths into a list.
     if isinstance(segmentation, list) and len(segmentation) == 1:
         inner = segmentation[0]
         segmentation = inner if isinstance(inner, Mapping) else segmentation
@@ -50,6 +51,7 @@ def _depth(value: Any, most: int = 4) -> int:
     """Count how many lists lie in each other, up to ``most``; 0 where they are not alike."""
     if not isinstance(value, list) or not most:
         return 0
+    # The first few tell: polygons are lists of thousands of numbers.
     inner = {_depth(item, most - 1) for item in value[:_LOOKED_AT]}
     return 1 + inner.pop() if len(inner) == 1 else 0
 
@@ -98,6 +100,7 @@ def _filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     crossed = x0 + (rows + 0.5 - y0) / (y1 - y0) * (x1 - x0)
     columns = np.clip(np.ceil(crossed - 0.5), 0, width).astype(int)
     # One more column, for edges that are crossed beyond the right border.
+    # An odd number of crossings to the left means inside.
     turns = np.bincount(rows * (width + 1) + columns, minlength=height * (width + 1))
     turns = turns.reshape(height, width + 1)[:, :width].astype(np.uint8)
     return np.bitwise_and(np.cumsum(turns, 1, dtype=np.uint8), 1) > 0
@@ -119,6 +122,7 @@ def runs_of(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
         runs = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
     except (InvalidValue, ValueError, TypeError, OverflowError) as error:
         raise UnreadableImage("damaged run lengths") from error
+    # Negative or missing runs would fill other pixels without a word.
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != width * height:
         raise UnreadableImage(
             f"run lengths of {runs.sum()} pixels for an image of {width}x{height}"
@@ -156,6 +160,7 @@ def flaw(segmentation: object, size: tuple[int, int] | None = None) -> str | Non
     Args:
         size: (width, height) of the image, to hold run lengths against; None for the form only.
     """
+    # Run lengths and polygons are told by their type alone, as in COCO.
     if isinstance(segmentation, Mapping):
         return _rle_flaw(segmentation, size)
     if not isinstance(segmentation, list) or not segmentation:

@@ -1,4 +1,4 @@
-"""Images of a run, drawn with matplotlib's objects (no global state, no display)."""
+"""Draw images of a run with matplotlib's objects (no global state, no display)."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def save_curves(
         _draw(loss, rows, "val/loss", "validation", VAL_COLOUR),
     ]
     losses = [y for line in drawn for y in line]
+    # Zero or negative losses have no logarithm.
     if losses and min(losses) > 0 and max(losses) > _WIDE * min(losses):
         loss.set_yscale("log")
     elif losses and min(losses) >= 0:
@@ -102,10 +103,11 @@ def save_samples(
     x: Tensor, labels: Sequence[str], mean: Sequence[float], std: Sequence[float], path: Path
 ) -> Path:
     """Save a grid of normalised inputs ``(N, C, S, S)`` with their labels, as the network sees them."""
-    columns = min(8, len(x))
+    columns = min(8, len(x))  # a row of eight is as wide as a page
     rows = -(-len(x) // columns)
     size, gap = x.shape[-1], max(1, x.shape[-1] // 16)
     title = gap + max(2, size // 6)
+    # The normalisation is taken back: people know pixels.
     shown = x * torch.tensor(list(std)).view(-1, 1, 1) + torch.tensor(list(mean)).view(-1, 1, 1)
     # one image of all, as an axes for each costs seconds
     sheet = np.ones((rows * (size + title), columns * (size + gap) - gap, 3), np.float32)

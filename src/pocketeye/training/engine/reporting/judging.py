@@ -1,4 +1,4 @@
-"""Whether what a training came to can be taken at its word: from the rows of ``metrics.csv`` alone.
+"""Tell from the rows of ``metrics.csv`` alone whether a training's result can be taken at its word.
 
 A resumed run and one of several processes know no more than their rows, so validation logs beside its
 metrics what gives a sham away: how much of the truth and of the answers is one class, how many objects
@@ -24,6 +24,7 @@ PIXELS = "val/accuracy"
 """Column: share of the pixels that are right, of a segmenter."""
 SURE = 0.3
 """The score from which an object is shown, as in ``pocketeye predict``."""
+# As in evaluation: below it objects are found by luck.
 _HARDLY = 0.05
 
 Row = Mapping[str, float]
@@ -42,6 +43,7 @@ def shares(true: np.ndarray, said: np.ndarray) -> dict[str, float]:
 
 def best_row(rows: Sequence[Row], key: str) -> Row:
     """Return the row with the highest value; the last one where no epoch has any."""
+    # NaN is neither higher nor lower than anything.
     known = [row for row in rows if math.isfinite(row[key])]
     return max(known, key=lambda row: row[key]) if known else rows[-1]
 
@@ -124,6 +126,7 @@ def _reached(row: Row, label: str, value: float) -> str:
 
 def _at_chance(value: float, num_val: int, num_classes: int, row: Row) -> bool:
     """Tell whether the share of right answers reaches chance: of images with its 95 % interval."""
+    # Either guessing or the commonest class, whichever is better.
     level = max(1 / num_classes, row.get(ONE_CLASS, 0.0))
     if PIXELS in row:  # millions, and no trials of their own
         return row[PIXELS] <= level

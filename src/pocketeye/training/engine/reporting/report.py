@@ -1,4 +1,4 @@
-"""``report.html``: a run folder explained on one page, from what the folder holds."""
+"""Write ``report.html``: a run folder explained on one page, from what the folder holds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pocketeye.training.engine.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class ReportWords:
-    """What a task says on the page of its runs.
+    """Hold what a task says on the page of its runs.
 
     Attributes:
         title, subtitle: of the page.
@@ -86,6 +86,7 @@ def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path
         samples=pages.embedded(run / words.samples),
         samples_title=words.samples_title,
         samples_caption=words.samples_caption,
+        # What differs from the defaults comes first: it is what a reader asks for.
         changed=[row for row in settings if row[1] != row[2]],
         same=[row for row in settings if row[1] == row[2]],
         epochs=_epoch_rows(run, result["best_epoch"], first, words.digits),
@@ -115,11 +116,13 @@ def resume_command(run: RunFolder, network: str, options: Sequence[str]) -> tupl
         options: keys of further options; those that were not given are left out.
     """
     asked = run.config()
+    # A run that was begun in Python has no command.
     if network not in asked:
         return None
     words = ["pocketeye", "train", stored_recipe(run)["task"], shlex.quote(str(asked[network]))]
     for name in options:
         value = asked.get(name)
+        # Options that were not given would be noise.
         if value is not None and value is not False:
             words.append(f"--{name.replace('_', '-')}")
             words += [] if value is True else [shlex.quote(str(value))]
@@ -130,6 +133,7 @@ def resume_command(run: RunFolder, network: str, options: Sequence[str]) -> tupl
 def _settings(recipe: dict[str, Any], kind: type[Recipe]) -> list[tuple[str, str, str]]:
     """Return (field, value, default) of a recipe, as text."""
     return [
+        # What concerns only the machine is not kept in the file.
         (field.name, _text(recipe[field.name]), _text(plain(field.default)))
         for field in fields(kind)
         if field.name in recipe

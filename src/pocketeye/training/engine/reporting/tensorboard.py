@@ -1,4 +1,4 @@
-"""The numbers of every epoch for TensorBoard, where a training is asked for them."""
+"""Write the numbers of every epoch for TensorBoard, where a training is asked for them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class TensorBoardLog(Closing):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
+            # Here, not above: TensorBoard is optional.
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(
@@ -42,6 +43,7 @@ class TensorBoardLog(Closing):
         for name, value in trainer.callback_metrics.items():
             if not name.endswith("_step"):
                 self.writer.add_scalar(name, float(value), trainer.current_epoch + 1)
+        # Each epoch is readable while the next one runs.
         self.writer.flush()
 
     def close(self) -> None:
