@@ -104,8 +104,9 @@ def drive(target_ms: float, *, steps: int = 600, price: float = 0.0) -> list[flo
     return course
 
 
-@pytest.mark.parametrize("target_ms", [6.0, 13.0, 19.0])
-@pytest.mark.parametrize("price", [0.0, 0.8])
+@pytest.mark.parametrize(
+    ("target_ms", "price"), [(6.0, 0.8), (13.0, 0.0), (13.0, 0.8), (19.0, 0.8)]
+)
 def test_target_moves_expected_latency_to_the_target(target_ms: float, price: float) -> None:
     """From both sides, and also where CE rewards latency by an unknown price."""
     course = drive(target_ms, price=price)

@@ -28,14 +28,14 @@ def same(a: SearchOutcome, b: SearchOutcome) -> None:
 
 
 @pytest.mark.parametrize("mode", ["fast", "paper"])
-@pytest.mark.parametrize("stop_at", [(0, 1), (2, 5)])
 def test_resumed_equals_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, stop_at: tuple[int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    """Stopped in warm-up (nothing saved yet) and in the theta half of a later epoch."""
-    settings = config(mode=mode, epochs=4)
+    """Stopped in warm-up (nothing saved yet), and then in the theta half of a later epoch."""
+    settings = config(mode=mode)
     whole = search(tmp_path / "whole", settings)
-    step = SearchTask.training_step
+    step, stop_at = SearchTask.training_step, (0, 1)
+    parts = tmp_path / "parts"
 
     def interrupted(self: SearchTask, batch: Any, batch_idx: int) -> Any:
         if (self.current_epoch, batch_idx) == stop_at:
@@ -45,6 +45,9 @@ def test_resumed_equals_uninterrupted(
     with monkeypatch.context() as patch:
         patch.setattr(SearchTask, "training_step", interrupted)
         with pytest.raises(UserError, match="--resume"):
-            search(tmp_path / "parts", settings)
-    same(search(tmp_path / "parts", settings, resume=True), whole)
-    same(search(tmp_path / "parts", settings, resume=True), whole)
+            search(parts, settings)
+        stop_at = (2, 5)
+        with pytest.raises(UserError, match="--resume"):
+            search(parts, settings, resume=True)
+    same(search(parts, settings, resume=True), whole)
+    same(search(parts, settings, resume=True), whole)

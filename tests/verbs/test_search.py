@@ -28,6 +28,8 @@ SETTINGS: dict[str, Any] = {
     "target_ms": 2.0, "epochs": 2, "warmup_epochs": 1, "batch_size": 128, "candidates": 3,
     "measure_top": 2, "train_epochs": 1, "device": "cpu",
 }  # fmt: skip
+# Where what is learnt does not matter.
+QUICK: dict[str, Any] = {**SETTINGS, "epochs": 1, "warmup_epochs": 0}
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,7 @@ def test_overwriting_forgets_every_stage(
                  "train/config.yaml", "train/best.safetensors"):  # fmt: skip
         (tmp_path / name).write_text("of: an earlier search")
     (tmp_path / "costs.json").write_text('{"training": {"seconds": 1, "cpu_seconds": 1}}')
-    second = search(table=table, out=tmp_path, overwrite=True, retrain=False, **SETTINGS)
+    second = search(table=table, out=tmp_path, overwrite=True, retrain=False, **QUICK)
     assert second.trained is None
     assert second.best.measured_ms is not None
     assert not (tmp_path / "best.safetensors").exists()
@@ -182,7 +184,7 @@ def test_a_slower_machine_is_not_taken_for_an_error_of_the_table(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "measure_session", FakeRuntime(drift=0.4))
-    result = search(table=table, out=tmp_path, retrain=False, **SETTINGS)
+    result = search(table=table, out=tmp_path, retrain=False, **QUICK)
     best = result.best
     assert best.measured_ms == pytest.approx(1.01 * best.predicted_ms)
     assert best.timing is not None
@@ -197,7 +199,7 @@ def test_no_network_within_the_budget_is_one_sentence(
     with pytest.raises(
         UserError, match=r"no measured network keeps the budget.*fastest took.*quiet"
     ):
-        search(table=table, out=tmp_path, retrain=False, **SETTINGS)
+        search(table=table, out=tmp_path, retrain=False, **QUICK)
 
 
 def test_it_says_before_it_starts_how_long_it_takes_and_what_guessing_gives(

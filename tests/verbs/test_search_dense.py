@@ -189,9 +189,8 @@ def test_damaged_images_are_left_out_and_named(
     victims = sorted((spoilt / "train" / "images").iterdir())[:2]
     for victim in victims:
         victim.write_bytes(victim.read_bytes()[:200])
-    result = search(
-        table=table, out=tmp_path / "run", retrain=False, **{**settings, "data": str(spoilt)}
-    )
+    quick = {**settings, "data": str(spoilt), "epochs": 1, "warmup_epochs": 0}
+    result = search(table=table, out=tmp_path / "run", retrain=False, **quick)
     assert result.trained is None
     [note] = [note for note in result.notes if "problems in the training images" in note]
     assert any(victim.name in note for victim in victims)
