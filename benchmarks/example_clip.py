@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pocketeye.results import Masks, Result
 from pocketeye.tracking import open_writer
-from pocketeye.verbs.demo.clip import FlowerClip, HiddenFlowerClip
+from pocketeye.data.clips.flower import FlowerClip, HiddenFlowerClip
 
 
 def write(clip: FlowerClip, out: Path) -> None:

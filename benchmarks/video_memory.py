@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from pocketeye.results import Masks, Result
-from pocketeye.runs import cpu_name
+from pocketeye.provenance import cpu_name
 from pocketeye.tracking import Frames, open_video, open_writer
 
 LIMIT_MB = 30.0

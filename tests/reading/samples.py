@@ -42,12 +42,12 @@ from pocketeye.runs import RunFolder, read_environment, read_origin
 from pocketeye.runtimes.base import Artifact, TensorSpec
 from pocketeye.runtimes.parity import THRESHOLDS, ParityReport
 from pocketeye.searching.deriving.baseline import Comparison
-from pocketeye.searching.deriving.derive import Candidate, Derived, Round
+from pocketeye.searching.deriving.derived import Candidate, Derived, Round
 from pocketeye.searching.learning.history import read_theta
 from pocketeye.searching.outcome import read_costs
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.reporting.report import stored_recipe
-from pocketeye.verbs.info.run_card import read_run_card
+from pocketeye.cards.run import read_run_card
 
 SPACE = SearchSpace.from_dict(
     {"name": "toy", "input_size": 8, "stages": [{"chs": 4, "depth": 1}, {"chs": 8, "depth": 1}],

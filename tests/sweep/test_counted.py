@@ -6,7 +6,7 @@ import torch
 from pocketeye import models
 from pocketeye.models._cards import counted
 from pocketeye.models.backbones.packaged import PACKAGED
-from pocketeye.verbs.info.trackers import counted_parts
+from pocketeye.cards.tracker import counted_parts
 
 
 def test_every_network_is_known() -> None:

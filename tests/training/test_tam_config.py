@@ -15,7 +15,7 @@ from pocketeye.training.tam.recipe import (
     TAM_TASKS,
     TamRecipe,
 )
-from pocketeye.training.tam.schedule import tam_learning_rate_factor
+from pocketeye.training.tam.optim import tam_learning_rate_factor
 from tests.training.tam_clips import tiny_tam
 
 RECIPES = [(task, name) for task in TAM_TASKS for name in list_recipes(task)]

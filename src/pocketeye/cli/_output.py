@@ -18,8 +18,8 @@ from rich.console import Console
 from pocketeye.cli._streams import is_unicode, output, say
 from pocketeye.progress import reporting
 from pocketeye.text import human_bytes, human_seconds
-from pocketeye.verbs._bars import RichReporter
-from pocketeye.verbs._result import VerbResult
+from pocketeye.bars import RichReporter
+from pocketeye.verb_result import VerbResult
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye import provenance
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
@@ -191,6 +192,6 @@ def _report(
         runtime=f"{table.header.runtime} {table.header.runtime_version}",
         precision=table.header.precision,
         threads=table.header.threads,
-        date=runs.now(),
+        date=provenance.now(),
         points=points,
     )

@@ -28,7 +28,7 @@ from typing import (
 )
 
 from pocketeye.errors import InvalidType, InvalidValue, nearest, unknown
-from pocketeye.verbs._bars import notebook_bars
+from pocketeye.bars import notebook_bars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

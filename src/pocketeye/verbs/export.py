@@ -18,7 +18,7 @@ from pocketeye.runs import LATENCY
 from pocketeye.runtimes import Precision
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 
 @dataclass(frozen=True, kw_only=True)

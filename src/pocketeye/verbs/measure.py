@@ -24,7 +24,7 @@ from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
 from pocketeye.text import human_seconds
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 SCHEMA = "pocketeye.measure/1"
 _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small

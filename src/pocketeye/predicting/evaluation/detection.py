@@ -37,7 +37,8 @@ from pocketeye.predicting.evaluation.coco_results import ImageId, image_ids, res
 from pocketeye.predicting.evaluation.pr_curve import save_pr
 from pocketeye.predicting.evaluation.worst_images import WorstDetection, in_words
 from pocketeye.results import Result
-from pocketeye.runs import EVALUATION, environment, make_folder, write_atomic, write_table
+from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
+from pocketeye.provenance import environment
 
 DETECTIONS = "detections.json"
 MOST_IN_JSON = 100

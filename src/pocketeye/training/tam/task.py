@@ -23,7 +23,7 @@ from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_pr
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss
 from pocketeye.training.tam.optim import make_optimizer
 from pocketeye.training.tam.recipe import TamRecipe
-from pocketeye.training.tam.schedule import tam_learning_rate_factor
+from pocketeye.training.tam.optim import tam_learning_rate_factor
 
 
 class Shown(NamedTuple):

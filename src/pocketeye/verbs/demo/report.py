@@ -14,7 +14,7 @@ from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import save_figure
 from pocketeye.runs import write_atomic
 from pocketeye.text import human_percent, human_seconds
-from pocketeye.verbs.demo.clip import CREDIT
+from pocketeye.data.clips.flower import CREDIT
 
 if TYPE_CHECKING:
     from pocketeye.verbs.demo.result import DemoResult

@@ -26,7 +26,7 @@ from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.tracking.evaluation.vos_models import BASELINES
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import Evaluation
+from pocketeye.verb_result import Evaluation
 from pocketeye.verbs.evaluate.dense import (
     evaluate_dense,
 )

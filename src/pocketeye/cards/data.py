@@ -16,8 +16,8 @@ from pocketeye.models.architecture import is_architecture
 from pocketeye.results.result import save_image
 from pocketeye.runs import ARCHITECTURE, CONFIG, ENVIRONMENT, MANIFEST, MODEL
 from pocketeye.text import problem_lines, text_table
-from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import Information
+from pocketeye.cards.text import wrapped
+from pocketeye.verb_result import Information
 
 _MOST_CLASSES = 30
 # A folder with one of these is a network's.

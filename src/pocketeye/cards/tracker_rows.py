@@ -15,7 +15,7 @@ from pocketeye.models.tam.published import (
     checkpoint_folder,
 )
 from pocketeye.text import human_count, text_table
-from pocketeye.verbs._card_text import wrapped
+from pocketeye.cards.text import wrapped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,9 +18,9 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.weights.described import read_fields
 from pocketeye.runs import BEST, RESULT
 from pocketeye.text import human_bytes, human_count, human_seconds
-from pocketeye.verbs._card_text import published_table, wrapped
-from pocketeye.verbs._result import Information
-from pocketeye.verbs._trackers import TrackerRow, tracker_row
+from pocketeye.cards.text import published_table, wrapped
+from pocketeye.verb_result import Information
+from pocketeye.cards.tracker_rows import TrackerRow, tracker_row
 
 _PARTS = {
     "image_encoder": "image encoder",

@@ -17,8 +17,8 @@ from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.weights.bundled import BundledCard, bundled_card
 from pocketeye.runs import RESULT, read_json
 from pocketeye.text import human_count, human_percent, human_seconds
-from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import Information
+from pocketeye.cards.text import wrapped
+from pocketeye.verb_result import Information
 
 _ASPECT = 4 / 3
 

@@ -19,7 +19,7 @@ from pocketeye.runs import (
     read_json,
 )
 from pocketeye.text import human_seconds
-from pocketeye.verbs._card_text import wrapped
+from pocketeye.cards.text import wrapped
 
 _SEARCHED = "train"
 _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "seed")

@@ -1,3 +1,0 @@
-"""`pocketeye info`."""
-
-from pocketeye.verbs.info.verb import info as info
