@@ -1,14 +1,14 @@
 """Where and with what something was computed: machine, versions, commit, time."""
 
 from __future__ import annotations
-from datetime import UTC
-from datetime import datetime
-from importlib import metadata
-from pathlib import Path
-from typing import Any
+
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 
 def git_hash() -> str | None:

@@ -6,14 +6,9 @@ import csv
 import hashlib
 import io
 import json
-import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -21,9 +16,8 @@ import yaml
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import cannot_write, clean_partials, held, write_whole
-from pocketeye.reading import BadField, Kind, make_mapping, pick, read_csv, read_yaml, reading
 from pocketeye.provenance import environment
-from pocketeye.provenance import now
+from pocketeye.reading import BadField, Kind, make_mapping, pick, read_csv, read_yaml, reading
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
@@ -83,14 +77,6 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
     writer.writerow(header)
     writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
     return write_atomic(path, text.getvalue())
-
-
-
-
-
-
-
-
 
 
 class OpenOptions(TypedDict, total=False):

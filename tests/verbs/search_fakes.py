@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from pocketeye import provenance
-from pocketeye import runs
 from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import Session

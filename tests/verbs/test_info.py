@@ -7,14 +7,13 @@ import torch
 
 import pocketeye
 from pocketeye import provenance
-from pocketeye import runs
+from pocketeye.cards.stages import stage_rows
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.device import Device
 from pocketeye.latency.record import LatencyRecord, Timing
 from pocketeye.models import load_space
 from pocketeye.predicting.network import open_network
 from pocketeye.verbs.evaluate.verb import evaluate
-from pocketeye.cards.stages import stage_rows
 from pocketeye.verbs.info import info
 from pocketeye.verbs.train import train_classifier
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from rich.console import Console
 
+from pocketeye.bars import RichReporter
 from pocketeye.cli._streams import is_unicode, output, say
 from pocketeye.progress import reporting
 from pocketeye.text import human_bytes, human_seconds
-from pocketeye.bars import RichReporter
 from pocketeye.verb_result import VerbResult
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketeye import provenance
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.artifacts.dense import (
     BOX_HEAD,
     MASK_HEAD,

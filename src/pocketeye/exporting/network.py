@@ -6,8 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pocketeye import provenance
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.exporting.exported import OF_AN_ARTEFACT, Exported, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.exporting.timing import record_of

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pocketeye import provenance
-from pocketeye import progress, runs
+from pocketeye import progress, provenance, runs
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.latency.calibration import MIN_NETS, calibrate
 from pocketeye.latency.device import Device

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye import provenance
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import describe_drift, measure_session

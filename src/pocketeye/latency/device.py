@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pocketeye import provenance
-from pocketeye import runs
 from pocketeye.reading import Range
 
 CPUINFO = Path("/proc/cpuinfo")

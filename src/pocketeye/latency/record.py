@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pocketeye import provenance
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.errors import UserError
 from pocketeye.latency.device import Device
 from pocketeye.reading import (

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye import provenance
-from pocketeye import runs
 from pocketeye.latency.machine import (
     clock_resolution_ns,
     free_memory_bytes,

@@ -43,8 +43,8 @@ from pocketeye.searching.tasks import (
 )
 from pocketeye.text import human_percent, human_seconds
 from pocketeye.training.engine.loop import check_device
-from pocketeye.verbs._options import remembering, to_remember
 from pocketeye.verb_result import VerbResult
+from pocketeye.verbs._options import remembering, to_remember
 
 logger = logging.getLogger(__name__)
 SCHEMA = "pocketeye.search/1"

@@ -26,8 +26,8 @@ from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
 from pocketeye.predicting.evaluation.worst_images import WorstMap
-from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 from pocketeye.provenance import environment
+from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 
 _MOST_IN_JSON, _WORST = 100, 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]

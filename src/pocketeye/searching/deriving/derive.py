@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,21 +26,16 @@ from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
-from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, make, reading
-from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
+from pocketeye.searching.deriving.baseline import compare, uniform_logits
+from pocketeye.searching.deriving.derived import Candidate, Derived, Round
 from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
-from pocketeye.searching.deriving.sampling import Origin, Pool, empty_band, propose, to_names
+from pocketeye.searching.deriving.sampling import Pool, empty_band, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
-from pocketeye.searching.deriving.derived import Candidate
-from pocketeye.searching.deriving.derived import Derived
-from pocketeye.searching.deriving.derived import Round
 
 logger = logging.getLogger(__name__)
 
 # Timings of whole networks, and how much slower the machine was than when the table was made.
 Measure = Callable[[Sequence[Architecture]], tuple[Sequence[Timing], float]]
-
-
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,16 +72,6 @@ class DeriveConfig:
             )
         if not 0 < self.band < 1:
             raise InvalidValue(f"band must be between 0 and 1, got {self.band}")
-
-
-
-
-
-
-
-
-
-
 
 
 def derive(

@@ -1,22 +1,16 @@
 """What a derivation found: the networks, how they did, and the file that keeps it."""
 
 from __future__ import annotations
-from dataclasses import asdict
-from dataclasses import dataclass
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
+
 from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
-from pocketeye.reading import BadField
-from pocketeye.reading import Kind
-from pocketeye.reading import NonNegative
-from pocketeye.reading import Probability
-from pocketeye.reading import Range
-from pocketeye.reading import make
-from pocketeye.reading import reading
+from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, make, reading
 from pocketeye.searching.deriving.baseline import Comparison
 from pocketeye.searching.deriving.sampling import Origin
-from typing import Annotated
-from typing import Any
 
 Count = Annotated[int, Range(0, 1e12)]
 # Latencies are divided by: none is zero.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +12,8 @@ from torch import nn
 
 from pocketeye.models.tam import TAM
 from pocketeye.training.engine.optim import create_optimizer
+from pocketeye.training.engine.schedule import cosine, rise, warmup_length
 from pocketeye.training.tam.recipe import TamRecipe
-from collections.abc import Callable
-from pocketeye.training.engine.schedule import cosine
-from pocketeye.training.engine.schedule import rise
-from pocketeye.training.engine.schedule import warmup_length
-import math
 
 _ENCODER = "image_encoder."
 _NO_DECAY = ("pos_embed",)  # a table of places, not a weight: as ViTs are trained
