@@ -22,7 +22,8 @@ from tables import backbones, write_results
 
 import pocketeye
 from pocketeye.latency.device import Device
-from pocketeye.runs import RunFolder, environment
+from pocketeye.provenance import environment
+from pocketeye.runs import RunFolder
 from pocketeye.text import human_count
 
 _PRECISIONS = ("fp32", "int8")

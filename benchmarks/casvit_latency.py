@@ -29,7 +29,8 @@ from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models import count, fuse
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import MANIFEST, environment
+from pocketeye.provenance import environment
+from pocketeye.runs import MANIFEST
 from pocketeye.runtimes import Artifact, ExportRequest, get_runtime
 
 CASVIT = ("casvit_xs", "casvit_s", "casvit_m", "casvit_t")

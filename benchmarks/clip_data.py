@@ -29,7 +29,7 @@ from pocketeye.data.clips.synthetic import SyntheticClips, SyntheticOptions
 from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
 from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.data.vos.layouts import load_videos
-from pocketeye.runs import cpu_name, now
+from pocketeye.provenance import cpu_name, now
 
 
 def sources(root: Path, size: int, num_frames: int) -> dict[str, ClipSource]:

@@ -23,7 +23,7 @@ from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.runs import environment, git_hash, now
+from pocketeye.provenance import environment, git_hash, now
 from pocketeye.runtimes import get_runtime
 from pocketeye.verbs.evaluate.verb import evaluate
 

@@ -2,21 +2,20 @@
 
     python benchmarks/draw_rooms.py --out docs/assets/rooms.svg
 
-Floors are those that ``tests/test_layers_of_the_house.py`` checks, so that the drawing cannot
-disagree with the test; the words are written here.
+Floors are those in ``pyproject.toml``, which ``tests/test_layers_of_the_house.py`` checks, so that the
+drawing cannot disagree with the test; the words are written here.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import tomllib
 from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.test_layers_of_the_house import FLOORS  # noqa: E402
+# The rooms of each floor, the ground floor first.
+FLOORS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pocketeye"]["floors"]
 
 SAYS = {
     "cli": "parse, call, print",
@@ -26,6 +25,7 @@ SAYS = {
     "searching": "supernet, learning, deriving, report",
     "training": "one engine, a folder per task",
     "exporting": "network to artefact, with proof",
+    "cards": "what is told about anything named",
     "predicting": "use a trained network; judge it",
     "tracking": "prompts, memory rules, videos",
     "latency": "records, tables, protocol",
@@ -42,11 +42,7 @@ WIDTH, HEIGHT, GAP, LEFT = 900, 62, 10, 54
 
 def floors() -> list[tuple[int, list[str]]]:
     """The rooms of every floor but the ground floor, the highest first."""
-    highest = max(FLOORS.values())
-    return [
-        (floor, [room for room, at in FLOORS.items() if at == floor])
-        for floor in range(highest, 0, -1)
-    ]
+    return [(floor, FLOORS[floor]) for floor in range(len(FLOORS) - 1, 0, -1)]
 
 
 def draw() -> str:

@@ -35,7 +35,8 @@ from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
 from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.models.space import SearchSpace, scale_chs
-from pocketeye.runs import RunFolder, environment, git_hash, now, write_atomic
+from pocketeye.provenance import environment, git_hash, now
+from pocketeye.runs import RunFolder, write_atomic
 from pocketeye.runtimes import get_runtime
 
 # MobileNetV2 (arXiv 1801.04381, table 2): expansion, channels, blocks; ReLU for ReLU6.

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pocketeye.data.clips.flower import FlowerClip, HiddenFlowerClip
 from pocketeye.results import Masks, Result
 from pocketeye.tracking import open_writer
-from pocketeye.verbs.demo.clip import FlowerClip, HiddenFlowerClip
 
 
 def write(clip: FlowerClip, out: Path) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from pocketeye import models
+from pocketeye.cards.tracker import counted_parts
 from pocketeye.models import Card, Cost, cards, list_models, list_tams
 from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.models.tam.create import SPECS
 from pocketeye.text import human_count, markdown_table
-from pocketeye.verbs.info.trackers import counted_parts
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 COUNTED = Path(models.__file__).parent / "cards" / "counted.json"

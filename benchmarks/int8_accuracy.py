@@ -26,7 +26,7 @@ from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models import fuse
 from pocketeye.predicting.network import Network, open_network
-from pocketeye.runs import environment, now
+from pocketeye.provenance import environment, now
 from pocketeye.runtimes import Executable, ExportRequest, get_runtime
 from pocketeye.runtimes.onnx import onnxruntime as backend
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from pocketeye.models import create_model, load_space
 from pocketeye.models.space import SearchSpace
-from pocketeye.runs import cpu_name, now
+from pocketeye.provenance import cpu_name, now
 from pocketeye.searching.supernet.supernet import SuperNet
 from pocketeye.searching.supernet.theta import Theta, generator, gumbel
 

@@ -28,7 +28,7 @@ from tests.parity.tam_keys import tam_keys
 from pocketeye.latency.device import Device
 from pocketeye.layers import onednn_products
 from pocketeye.models import create_tam, load_checkpoint
-from pocketeye.runs import environment
+from pocketeye.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = ((1, 0), (1, 4), (2, 4), (7, 64))

@@ -29,7 +29,7 @@ import torch
 from matplotlib.figure import Figure
 from tables import tracking_memory, write_results
 
-from pocketeye.runs import cpu_name, environment
+from pocketeye.provenance import cpu_name, environment
 from pocketeye.tracking import Session, Tracker, load_tracker, open_model
 
 mpl.use("Agg")

@@ -28,7 +28,7 @@ from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
-from pocketeye.runs import environment
+from pocketeye.provenance import environment
 from pocketeye.tracking import Session, Tracker
 
 NETWORKS = ("efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2")

@@ -18,7 +18,7 @@ from pocketeye.latency.drift import measure_session
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture
-from pocketeye.runs import git_hash, now
+from pocketeye.provenance import git_hash, now
 from pocketeye.runtimes import get_runtime
 
 

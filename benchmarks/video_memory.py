@@ -23,8 +23,8 @@ import av
 import numpy as np
 import psutil
 
+from pocketeye.provenance import cpu_name
 from pocketeye.results import Masks, Result
-from pocketeye.runs import cpu_name
 from pocketeye.tracking import Frames, open_video, open_writer
 
 LIMIT_MB = 30.0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pocketeye.verbs.doctor import doctor as doctor
     from pocketeye.verbs.evaluate.verb import evaluate as evaluate
     from pocketeye.verbs.export import export as export
-    from pocketeye.verbs.info.verb import info as info
+    from pocketeye.verbs.info import info as info
     from pocketeye.verbs.measure import measure as measure
     from pocketeye.verbs.predict.verb import predict as predict
     from pocketeye.verbs.search import search as search

@@ -6,14 +6,9 @@ import csv
 import hashlib
 import io
 import json
-import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -21,6 +16,7 @@ import yaml
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import cannot_write, clean_partials, held, write_whole
+from pocketeye.provenance import environment
 from pocketeye.reading import BadField, Kind, make_mapping, pick, read_csv, read_yaml, reading
 from pocketeye.text import is_unicode_text
 
@@ -84,58 +80,6 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
     writer.writerow(header)
     writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows)
     return write_atomic(path, text.getvalue())
-
-
-def git_hash() -> str | None:
-    """Commit of the source tree pocketeye runs from, or None for an installed package."""
-    # A package that was installed has no history of its own.
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=root, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def cpu_name() -> str:
-    """Return what the processor calls itself."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def environment() -> dict[str, Any]:
-    """Return versions and machine: what one needs to repeat a run."""
-    packages = ("pocketeye", "torch", "torchvision", "timm", "lightning", "onnx", "onnxruntime")
-    versions: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            # What is not installed is part of the facts.
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "created": now(),
-        "python": platform.python_version(),
-        "os": platform.platform(),
-        "cpu": cpu_name(),
-        "cpus": os.cpu_count(),
-        "git": git_hash(),
-        "packages": versions,
-    }
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class OpenOptions(TypedDict, total=False):

@@ -13,7 +13,7 @@ import pytest
 from pocketeye.cli import app as cli_app
 from pocketeye.errors import InvalidValue
 from pocketeye.progress import task
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ import warnings
 from rich.console import Console
 
 import pocketeye
+from pocketeye.bars import RichReporter
 from pocketeye.cli import main
 from pocketeye.cli._output import narration, stdout_kept_clean
 from pocketeye.progress import reporting, task
-from pocketeye.verbs._bars import RichReporter
 
 
 def terminal() -> Console:

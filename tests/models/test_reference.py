@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pocketeye.cards.tracker import TrackerInfo
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model
@@ -37,8 +38,7 @@ from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.network import open_network
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.tracking.open_model import open_model
-from pocketeye.verbs.info.trackers import TrackerInfo
-from pocketeye.verbs.info.verb import info
+from pocketeye.verbs.info import info
 from pocketeye.verbs.list_models import list_models
 
 BUNDLED = "casvit_xs.tiny_imagenet_24"

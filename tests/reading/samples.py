@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from pocketeye.artifacts.dense import DenseManifest
+from pocketeye.cards.run import read_run_card
 from pocketeye.cli._config import load_config
 from pocketeye.data.detection.samples import load_detection
 from pocketeye.data.files.problems import Problems
@@ -42,12 +43,11 @@ from pocketeye.runs import RunFolder, read_environment, read_origin
 from pocketeye.runtimes.base import Artifact, TensorSpec
 from pocketeye.runtimes.parity import THRESHOLDS, ParityReport
 from pocketeye.searching.deriving.baseline import Comparison
-from pocketeye.searching.deriving.derive import Candidate, Derived, Round
+from pocketeye.searching.deriving.derived import Candidate, Derived, Round
 from pocketeye.searching.learning.history import read_theta
 from pocketeye.searching.outcome import read_costs
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.reporting.report import stored_recipe
-from pocketeye.verbs.info.run_card import read_run_card
 
 SPACE = SearchSpace.from_dict(
     {"name": "toy", "input_size": 8, "stages": [{"chs": 4, "depth": 1}, {"chs": 8, "depth": 1}],

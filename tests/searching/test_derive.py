@@ -16,11 +16,8 @@ from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import StageSpec
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
-from pocketeye.searching.deriving.derive import (
-    DeriveConfig,
-    Derived,
-    derive,
-)
+from pocketeye.searching.deriving.derive import DeriveConfig, derive
+from pocketeye.searching.deriving.derived import Derived
 from pocketeye.searching.deriving.ranking import recalibrate_bn
 from pocketeye.searching.deriving.sampling import (
     LatencyMatrix,

@@ -16,7 +16,7 @@ import pytest
 from pocketeye.latency.record import Timing
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
-from pocketeye.searching.deriving.derive import Candidate, Derived, Round
+from pocketeye.searching.deriving.derived import Candidate, Derived, Round
 from pocketeye.searching.deriving.sampling import log_softmax
 from pocketeye.searching.outcome import Cost, Trained
 from pocketeye.searching.report import plots

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from pocketeye import models
+from pocketeye.cards.tracker import counted_parts
 from pocketeye.models._cards import counted
 from pocketeye.models.backbones.packaged import PACKAGED
-from pocketeye.verbs.info.trackers import counted_parts
 from tests.models.counting import counts_of
 
 

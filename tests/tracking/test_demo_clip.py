@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pocketeye.verbs.demo.clip import SIZE, FlowerClip, HiddenFlowerClip, flower_photo
+from pocketeye.data.clips.flower import SIZE, FlowerClip, HiddenFlowerClip, flower_photo
 
 # Pixels of the mask; decoders of JPEG differ by a level here and there.
 AREAS = {0: 5910, 8: 7436, 14: 2263, 27: 49, 34: 5543, 48: 10350, 59: 5979}

@@ -10,12 +10,11 @@ from pocketeye.errors import InvalidType, InvalidValue
 from pocketeye.models import create_tam
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.recipe import list_recipes
-from pocketeye.training.tam.optim import make_optimizer, parameter_groups
+from pocketeye.training.tam.optim import make_optimizer, parameter_groups, tam_learning_rate_factor
 from pocketeye.training.tam.recipe import (
     TAM_TASKS,
     TamRecipe,
 )
-from pocketeye.training.tam.schedule import tam_learning_rate_factor
 from tests.training.tam_clips import tiny_tam
 
 RECIPES = [(task, name) for task in TAM_TASKS for name in list_recipes(task)]

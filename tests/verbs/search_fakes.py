@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pocketeye import runs
+from pocketeye import provenance
 from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import Session
@@ -59,7 +59,7 @@ def made_up_table(
         "space": space.to_dict(), "device": Device.here(), "runtime": "onnxruntime",
         "runtime_version": get_runtime("onnxruntime").version(), "flags": {}, "layout": "NCHW",
         "threads": 1, "precision": "fp32", "clock": "thread_cpu", "protocol": {},
-        "overhead_ms": 0.0, "rounds": 24, "seed": 0, "date": runs.now(), "git": None,
+        "overhead_ms": 0.0, "rounds": 24, "seed": 0, "date": provenance.now(), "git": None,
     }  # fmt: skip
     return LatencyTable(
         header=TableHeader(**{**facts, **header}),

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
+from pocketeye.data.clips.flower import SIZE, FlowerClip
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
+from pocketeye.tracking import demo as _demo_track
 from pocketeye.tracking import open_video
+from pocketeye.tracking.demo import TrackDemo, track_demo
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs.demo import track as _demo_track
-from pocketeye.verbs.demo.clip import SIZE, FlowerClip
 from pocketeye.verbs.demo.report import _track_facts, _track_step
-from pocketeye.verbs.demo.track import TrackDemo, track_demo
 
 
 @pytest.fixture

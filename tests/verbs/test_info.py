@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import pocketeye
-from pocketeye import runs
+from pocketeye import provenance
+from pocketeye.cards.stages import stage_rows
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.latency.device import Device
 from pocketeye.latency.record import LatencyRecord, Timing
 from pocketeye.models import load_space
 from pocketeye.predicting.network import open_network
 from pocketeye.verbs.evaluate.verb import evaluate
-from pocketeye.verbs.info.stages import stage_rows
-from pocketeye.verbs.info.verb import info
+from pocketeye.verbs.info import info
 from pocketeye.verbs.train import train_classifier
 
 
@@ -153,7 +153,7 @@ def test_a_run_shows_its_own_card(trained: Path) -> None:
     assert "trained on digits (sha256 " in text
     assert "classes 10: 0, 1, 2, 3, 4, 5, …" in text
     assert "recipe epochs 1, batch_size 64, optimizer sgd, lr 0.1" in text
-    assert f"begun {runs.now()[:4]}-" in text
+    assert f"begun {provenance.now()[:4]}-" in text
     assert not any("pocketeye eval" in command for command in result.next_commands())
     data = json.loads(json.dumps(result.to_dict()))
     assert data["run"]["evaluation"]["n"] == 359

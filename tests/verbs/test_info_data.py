@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketeye.cards.data import DataInfo
 from pocketeye.cli import main
 from pocketeye.data.describing.description import SplitDescription, describe
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results.colors import color_of
-from pocketeye.verbs.info.data import DataInfo
-from pocketeye.verbs.info.verb import info
+from pocketeye.verbs.info import info
 from tests.data.box_layouts import voc_xml, write_voc, write_yolo
 from tests.data.mask_layouts import photo, write_coco, write_labels
 

@@ -6,7 +6,7 @@ from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
 from pocketeye.models import list_tams
 from pocketeye.models.tam.checkpoints import PUBLISHED
-from pocketeye.verbs.info.verb import info
+from pocketeye.verbs.info import info
 from pocketeye.verbs.list_models import list_models
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from rich.console import Console
 
+from pocketeye.bars import RichReporter
 from pocketeye.cli._streams import is_unicode, output, say
 from pocketeye.progress import reporting
 from pocketeye.text import human_bytes, human_seconds, visible
-from pocketeye.verbs._bars import RichReporter
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

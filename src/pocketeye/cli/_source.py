@@ -24,7 +24,9 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def parse(module: str) -> ast.Module:
     """Return the syntax tree of a module of ours, which is not imported."""
     path = _PACKAGE.joinpath(*module.split(".")[1:])
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    package = path / "__init__.py"
+    # a folder that git left behind may still hold byte code, and is no package
+    file = package if package.is_file() else path.with_suffix(".py")
     return ast.parse(file.read_text(encoding="utf-8"))
 
 

@@ -38,7 +38,7 @@ from pocketeye.cli._verbs import (
     import_path,
     summary,
 )
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 # 70 is EX_SOFTWARE of sysexits.h; 130 and 141 are what a shell reports of a program that SIGINT or
 # SIGPIPE ended.

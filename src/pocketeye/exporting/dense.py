@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.artifacts.dense import (
     BOX_HEAD,
     MASK_HEAD,
@@ -215,7 +215,7 @@ def _write_notes(
     origin = {"name": name, "trained": True, "fused": True,
               "params": sum(p.numel() for p in network.parameters()),
               "calibration": used.to_dict() if used else None,
-              "created": runs.now(), "git": runs.git_hash()}  # fmt: skip
+              "created": provenance.now(), "git": provenance.git_hash()}  # fmt: skip
     for file, content in ((AGREEMENT, asdict(agreement)), (ORIGIN, origin)):
         runs.write_atomic(folder / file, json.dumps(content, indent=1) + "\n")
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.exporting.exported import OF_AN_ARTEFACT, Exported, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.exporting.timing import record_of
@@ -118,8 +118,8 @@ def write_artifact(
         "input_shape": network.input_shape,
         "macs": counts.macs,
         "params": counts.params,
-        "created": runs.now(),
-        "git": runs.git_hash(),
+        "created": provenance.now(),
+        "git": provenance.git_hash(),
     }
     runs.write_atomic(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")
     return artifact

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pocketeye import progress, runs
+from pocketeye import progress, provenance, runs
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.latency.calibration import MIN_NETS, calibrate
 from pocketeye.latency.device import Device
@@ -273,8 +273,8 @@ def _assemble(
         overhead_ms=overhead,
         rounds=rounds,
         seed=settings["seed"],
-        date=runs.now(),
-        git=runs.git_hash(),
+        date=provenance.now(),
+        git=provenance.git_hash(),
     )
     rows = {str(placed): _row(measured[name]) for name, group in blocks.items() for placed in group}
     head = Segmenter(spec=segmenter, row=_row(measured[_HEAD])) if segmenter else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import describe_drift, measure_session
@@ -195,6 +195,6 @@ def _report(
         runtime=f"{table.header.runtime} {table.header.runtime_version}",
         precision=table.header.precision,
         threads=table.header.threads,
-        date=runs.now(),
+        date=provenance.now(),
         points=points,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pocketeye import runs
+from pocketeye import provenance
 from pocketeye.reading import Range
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -62,7 +62,7 @@ class Device:
         # x86 says flags, ARM says Features.
         flags = {*facts.get("flags", facts.get("Features", "")).split()}
         return cls(
-            cpu=runs.cpu_name(),
+            cpu=provenance.cpu_name(),
             cpus=os.cpu_count() or 1,
             os=platform.platform(),
             machine=platform.machine(),

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pocketeye import runs
+from pocketeye import provenance, runs
 from pocketeye.errors import UserError
 from pocketeye.latency.device import Device
 from pocketeye.reading import (
@@ -124,8 +124,8 @@ class LatencyRecord:
     input_size: Pixels | None = None
     estimated: bool = False
     disturbed: bool = False
-    date: str = field(default_factory=runs.now)
-    git: str | None = field(default_factory=runs.git_hash)
+    date: str = field(default_factory=provenance.now)
+    git: str | None = field(default_factory=provenance.git_hash)
 
     @property
     def latency_ms(self) -> float:

@@ -22,7 +22,8 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.runs import BEST, CHECKPOINT, MODEL, RunFolder, write_atomic
 from pocketeye.runtimes.base import Runtime
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.derive import DeriveConfig, Derived, derive
+from pocketeye.searching.deriving.derive import DeriveConfig, derive
+from pocketeye.searching.deriving.derived import Derived
 from pocketeye.searching.learning.history import THETA
 from pocketeye.searching.outcome import Cost, Trained, read_costs
 from pocketeye.searching.problem import Problem

@@ -27,8 +27,8 @@ from typing import (
     get_origin,
 )
 
+from pocketeye.bars import notebook_bars
 from pocketeye.errors import InvalidType, InvalidValue, nearest, unknown
-from pocketeye.verbs._bars import notebook_bars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

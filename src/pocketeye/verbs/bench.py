@@ -12,7 +12,7 @@ from pocketeye.exporting.exported import ExportOptions
 from pocketeye.outputs import require_folder
 from pocketeye.runtimes import Precision
 from pocketeye.text import text_table
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 
 @dataclass(frozen=True, kw_only=True)

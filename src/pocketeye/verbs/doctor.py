@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pocketeye import runs
+from pocketeye import provenance
 from pocketeye.latency.machine import (
     clock_resolution_ns,
     free_memory_bytes,
@@ -21,7 +21,7 @@ from pocketeye.latency.machine import (
 )
 from pocketeye.runtimes import PACKAGES, available_runtimes
 from pocketeye.text import human_bytes, text_table
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ def doctor() -> DoctorResult:
     cores, load = os.cpu_count() or 1, system_load()
     return DoctorResult(
         versions=_versions(),
-        os=str(runs.environment()["os"]),
-        cpu=runs.cpu_name(),
+        os=str(provenance.environment()["os"]),
+        cpu=provenance.cpu_name(),
         cores=cores,
         usable_cores=usable_cores(),
         memory_bytes=memory_pages_bytes("SC_PHYS_PAGES"),
@@ -92,7 +92,7 @@ def doctor() -> DoctorResult:
 
 
 def _versions() -> dict[str, str | None]:
-    found = runs.environment()
+    found = provenance.environment()
     versions: dict[str, str | None] = {"python": found["python"], **found["packages"]}
     versions["numpy"] = metadata.version("numpy")
     return versions

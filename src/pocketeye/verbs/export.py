@@ -17,8 +17,8 @@ from pocketeye.predicting.network import open_network
 from pocketeye.runs import LATENCY
 from pocketeye.runtimes import Precision
 from pocketeye.runtimes.parity import PARITY
+from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ from pocketeye.models.task import CLASSIFY, SEMANTIC, task_named
 from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision
 from pocketeye.text import human_seconds
+from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import VerbResult
 
 SCHEMA = "pocketeye.measure/1"
 _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small

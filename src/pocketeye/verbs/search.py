@@ -25,7 +25,8 @@ from pocketeye.runtimes.base import Precision, Runtime
 from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.baseline import Comparison
-from pocketeye.searching.deriving.derive import Candidate, DeriveConfig
+from pocketeye.searching.deriving.derive import DeriveConfig
+from pocketeye.searching.deriving.derived import Candidate
 from pocketeye.searching.deriving.sampling import check_target
 from pocketeye.searching.estimate import expect
 from pocketeye.searching.metric import metric_key
@@ -42,8 +43,8 @@ from pocketeye.searching.tasks import (
 )
 from pocketeye.text import human_percent, human_seconds
 from pocketeye.training.engine.loop import check_device
+from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import remembering, to_remember
-from pocketeye.verbs._result import VerbResult
 
 logger = logging.getLogger(__name__)
 SCHEMA = "pocketeye.search/1"

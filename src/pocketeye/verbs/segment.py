@@ -22,8 +22,8 @@ from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._arguments import OneOrMoreImages
-from pocketeye.verbs._result import VerbResult
 
 _IN_MEMORY = "image"  # the name of one that is no file
 _LIKELY_WRONG = 0.5  # J from which DAVIS calls a mask right

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from pocketeye.closing import Closing
 from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidType, InvalidValue
@@ -19,7 +19,7 @@ CACHE_BYTES = 64 * 2**20
 """Ten frames of full HD (6.2 MB each): going backwards, what was decoded on the way is wanted next."""
 
 
-class Frames(ABC):
+class Frames(Closing, ABC):
     """Give a video as uint8 RGB arrays ``(height, width, 3)``, all of one size, numbered from 0.
 
     Iterating starts at frame 0 each time, except for streams, whose frames come once.
@@ -53,17 +53,6 @@ class Frames(ABC):
     def close(self) -> None:
         """Give back files and devices."""
         return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _position(self, index: int) -> int:
         """Return ``index`` counted from the start.

@@ -37,8 +37,9 @@ from pocketeye.predicting.evaluation import figures, worst_images
 from pocketeye.predicting.evaluation.coco_results import ImageId, image_ids, result_rows
 from pocketeye.predicting.evaluation.pr_curve import save_pr
 from pocketeye.predicting.evaluation.worst_images import WorstDetection, in_words
+from pocketeye.provenance import environment
 from pocketeye.results import Result
-from pocketeye.runs import EVALUATION, environment, make_folder, write_atomic, write_table
+from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 
 DETECTIONS = "detections.json"
 MOST_IN_JSON = 100

@@ -27,7 +27,8 @@ from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.evaluation import figures, worst_images
 from pocketeye.predicting.evaluation.worst_images import WorstMap
-from pocketeye.runs import EVALUATION, environment, make_folder, write_atomic, write_table
+from pocketeye.provenance import environment
+from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 
 # As in classification: a larger matrix goes to confusion.csv alone.
 _MOST_IN_JSON, _WORST = 100, 6

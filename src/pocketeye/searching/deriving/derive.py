@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,21 +26,16 @@ from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
-from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, make, reading
-from pocketeye.searching.deriving.baseline import Comparison, compare, uniform_logits
+from pocketeye.searching.deriving.baseline import compare, uniform_logits
+from pocketeye.searching.deriving.derived import Candidate, Derived, Round
 from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
-from pocketeye.searching.deriving.sampling import Origin, Pool, empty_band, propose, to_names
+from pocketeye.searching.deriving.sampling import Pool, empty_band, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
 
 logger = logging.getLogger(__name__)
 
 # Timings of whole networks, and how much slower the machine was than when the table was made.
 Measure = Callable[[Sequence[Architecture]], tuple[Sequence[Timing], float]]
-
-
-Count = Annotated[int, Range(0, 1e12)]
-# Latencies are divided by: none is zero.
-Ms = Annotated[float, Range(1e-9, 1e9)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,151 +72,6 @@ class DeriveConfig:
             )
         if not 0 < self.band < 1:
             raise InvalidValue(f"band must be between 0 and 1, got {self.band}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """Hold a network with what is known of it.
-
-    ``predicted_ms`` comes from the calibrated table, ``measured_ms`` from the runtime by the
-    table's clock, at the speed the machine had when the table was made (None: not among those
-    measured); ``timing`` is what it took now. ``supernet_score`` (a fraction, of the search's metric)
-    and ``supernet_loss`` (nats) use the supernet's weights, on images that trained no weight.
-    """
-
-    architecture: Architecture
-    origin: Origin
-    predicted_ms: Ms
-    supernet_score: Probability
-    supernet_loss: float
-    measured_ms: Ms | None = None
-    timing: Timing | None = None
-
-    @property
-    def prediction_error(self) -> float | None:
-        """Return (predicted - measured) / measured."""
-        if self.measured_ms is None:
-            return None
-        return self.predicted_ms / self.measured_ms - 1
-
-    @property
-    def drift(self) -> float | None:
-        """Tell how much slower the machine was than for the table; taken out of ``measured_ms``."""
-        if self.timing is None or self.measured_ms is None:
-            return None
-        return self.timing.latency_ms / self.measured_ms - 1
-
-    @property
-    def spread_ms(self) -> tuple[float, float] | None:
-        """Return 10th and 90th percentile of all samples, less the drift, as in ``measured_ms``."""
-        timing, drift = self.timing, self.drift
-        if timing is None or drift is None or timing.p10_ms is None or timing.p90_ms is None:
-            return None
-        return timing.p10_ms / (1 + drift), timing.p90_ms / (1 + drift)
-
-    def off_target(self, target_ms: float) -> float | None:
-        """Return (measured - target) / target: below 0 for a network that keeps the budget."""
-        return None if self.measured_ms is None else self.measured_ms / target_ms - 1
-
-    def keeps(self, target_ms: float, tolerance: float) -> bool | None:
-        """Tell whether it was measured at no more than the budget, or ``tolerance`` above; None: not
-        measured."""
-        off = self.off_target(target_ms)
-        return None if off is None else off <= tolerance
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"architecture": str(self.architecture)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Round:
-    """Describe a pass: the predicted band aimed at, how it was filled, measured / predicted found.
-
-    ``within`` counts the measured candidates that kept the budget. ``drift`` of the machine since the
-    table is taken out of all measured latencies (0.1: it ran 10 % slower).
-    """
-
-    low_ms: NonNegative
-    high_ms: NonNegative
-    draws: Count
-    draws_in_band: Count
-    random_draws: Count
-    random_draws_in_band: Count
-    measured_over_predicted: NonNegative
-    within: Count
-    drift: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Derived:
-    """Hold the candidates and random networks, each best first; ``best`` indexes the chosen one."""
-
-    target_ms: Ms
-    tolerance: Probability
-    best_index: int
-    candidates: tuple[Candidate, ...]
-    random: tuple[Candidate, ...]
-    rounds: tuple[Round, ...]
-    comparison: Comparison
-
-    @property
-    def metric(self) -> str:
-        """Return what networks were ranked by: ``top-1`` or ``mean IoU``."""
-        return self.comparison.metric
-
-    @property
-    def best(self) -> Candidate:
-        return self.candidates[self.best_index]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "target_ms": self.target_ms,
-            "tolerance": self.tolerance,
-            "best_index": self.best_index,
-            "candidates": [c.to_dict() for c in self.candidates],
-            "random": [c.to_dict() for c in self.random],
-            "rounds": [asdict(r) for r in self.rounds],
-            "comparison": self.comparison.to_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Derived:
-        """Read back what :meth:`to_dict` gave.
-
-        Raises:
-            InvalidValue: it is something else; the sentence names the field.
-        """
-        derived = make(cls, data, converters={Architecture: _architecture})
-        if not derived.candidates or not derived.rounds:
-            raise BadField("it has no candidates, or no rounds")
-        if not 0 <= derived.best_index < len(derived.candidates):
-            raise BadField(
-                f"the field 'best_index' should be from 0 to {len(derived.candidates) - 1}, and is "
-                f"{derived.best_index}"
-            )
-        return derived
-
-    @classmethod
-    def load(cls, path: Path) -> Derived:
-        """Read ``candidates.json``.
-
-        Raises:
-            MissingFile: nothing there. InvalidValue: damaged; the sentence names the field.
-        """
-        data = _FILE.read(path)
-        with reading(path, _FILE.what, _FILE.remedy):
-            return cls.from_dict(data)
-
-
-_FILE = Kind(
-    what="the candidates of a search", remedy="delete it and repeat the command with --resume"
-)
-
-
-def _architecture(text: Any) -> Architecture:
-    if not isinstance(text, str):
-        raise BadField("an architecture should be text")
-    return Architecture.parse(text)
 
 
 def derive(

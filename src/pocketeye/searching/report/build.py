@@ -17,7 +17,7 @@ from pocketeye.metrics.chance import Chance
 from pocketeye.models.task import Task
 from pocketeye.runs import RECIPE, read_environment
 from pocketeye.searching import stages
-from pocketeye.searching.deriving.derive import Derived
+from pocketeye.searching.deriving.derived import Derived
 from pocketeye.searching.outcome import Trained
 from pocketeye.searching.report.report import SearchReport
 from pocketeye.searching.run import SearchOutcome

@@ -24,7 +24,7 @@ from pocketeye.models.ops import AdditiveOp, HeadOp, InvertedResidualOp, SkipOp,
 from pocketeye.models.size import Size, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.results.figures import save_figure
-from pocketeye.searching.deriving.derive import Candidate, Derived
+from pocketeye.searching.deriving.derived import Candidate, Derived
 
 INK, MUTED, GRID = "#222222", "#6b6b6b", "#dddddd"
 SEARCHED, RANDOM, TARGET = "#0b5fa5", "#e08214", "#b2182b"

@@ -17,7 +17,7 @@ from pocketeye import pages
 from pocketeye.models.ops import AdditiveOp
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import write_atomic
-from pocketeye.searching.deriving.derive import Candidate, Derived
+from pocketeye.searching.deriving.derived import Candidate, Derived
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.outcome import Cost, Trained
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from pocketeye.closing import Closing
 from pocketeye.data.video.frames import Frames
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.results import CompactMask, Masks, Result
@@ -47,7 +47,7 @@ class FlowMask:
         return FlowSession(open_video(source), self._flow)
 
 
-class MaskSession(ABC):
+class MaskSession(Closing, ABC):
     """Carry masks that are shown on from frame to frame."""
 
     def __init__(self, video: Frames) -> None:
@@ -55,15 +55,8 @@ class MaskSession(ABC):
         self._prompted: dict[int, dict[int, np.ndarray]] = {}  # by frame, then by id
         self._masks: dict[int, np.ndarray] = {}  # where they are now; float32, as edges blur
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give back the video."""
         self.video.close()
 
     def add(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pocketeye.metrics.vos import TOLERANCE
 from pocketeye.outputs import held
-from pocketeye.runs import environment, make_folder, write_atomic, write_table
+from pocketeye.provenance import environment
+from pocketeye.runs import make_folder, write_atomic, write_table
 from pocketeye.tracking.evaluation.result import HEADER, VosResult
 from pocketeye.tracking.evaluation.strip import draw_strip
 

@@ -7,11 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from av.error import FFmpegError
 
+from pocketeye.closing import Closing
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import Lock, cannot_write
 from pocketeye.results import Result
@@ -19,7 +18,7 @@ from pocketeye.results import Result
 logger = logging.getLogger(__name__)
 
 
-class Writer(ABC):
+class Writer(Closing, ABC):
     """Take results one by one; a context manager.
 
     Until it is closed everything stands under ``partial`` (``clip.partial.mp4`` for ``clip.mp4``).
@@ -102,20 +101,6 @@ class Writer(ABC):
             self._lock.release()
         logger.warning("stopped after %d frames, kept in %s", self.num_written, self.partial)
         return self.partial
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
     @abstractmethod
     def _write(self, result: Result, frame: int) -> None: ...

@@ -8,13 +8,13 @@ objects with equal memory are computed as one batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pocketeye.closing import Closing
 from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.video.frames import Frames, check_size
 from pocketeye.errors import InvalidType, InvalidValue
@@ -42,7 +42,7 @@ from pocketeye.tracking.video.watch import frames_between
 _MOST_EDITED = 4  # frames whose features are kept: a user corrects a few of them in turn
 
 
-class Session:
+class Session(Closing):
     """Track objects through one video; :meth:`Tracker.open` makes it.
 
     A refused call changes nothing; the session goes on.
@@ -73,17 +73,6 @@ class Session:
     def frame(self) -> int | None:
         """Number of the frame last looked at, or None."""
         return self._view.frame if self._view else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Forget all objects and give back the video."""
@@ -371,12 +360,9 @@ class Session:
     def _write(self, seen: ImageFeatures, mask: Tensor, *, binarize: bool) -> MapBatch:
         options = self.options
         return self.tracker.write_map(
-            seen,
-            mask.float(),
-            binarize=binarize,
-            round_maps=options.round_maps,
+            seen, mask.float(), binarize=binarize, round_maps=options.round_maps,
             plain=options.plain,
-        )
+        )  # fmt: skip
 
     def _filled(self, prediction: Prediction) -> Tensor:
         return fill_holes(prediction.mask.float(), self.options.hole_area)

@@ -21,9 +21,8 @@ from pocketeye.training.engine.reporting.judging import NUM_OBJECTS
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss
-from pocketeye.training.tam.optim import make_optimizer
+from pocketeye.training.tam.optim import make_optimizer, tam_learning_rate_factor
 from pocketeye.training.tam.recipe import TamRecipe
-from pocketeye.training.tam.schedule import tam_learning_rate_factor
 
 
 class Shown(NamedTuple):

@@ -10,11 +10,11 @@ import torch
 
 from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
+from pocketeye.data.clips.flower import CREDIT
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import save_figure
 from pocketeye.runs import write_atomic
 from pocketeye.text import human_percent, human_seconds
-from pocketeye.verbs.demo.clip import CREDIT
 
 if TYPE_CHECKING:
     from pocketeye.verbs.demo.result import DemoResult

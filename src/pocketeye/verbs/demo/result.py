@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.text import human_percent, human_seconds
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.demo.track import TrackDemo
+from pocketeye.tracking.demo import TrackDemo
+from pocketeye.verb_result import VerbResult
 from pocketeye.verbs.evaluate.verb import EvaluateResult
 from pocketeye.verbs.export import ExportResult
 from pocketeye.verbs.measure import MeasureResult

@@ -14,10 +14,10 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
 from pocketeye.runs import make_folder
-from pocketeye.verbs._result import VerbResult
+from pocketeye.tracking.demo import track_demo
+from pocketeye.verb_result import VerbResult
 from pocketeye.verbs.demo.report import write_demo_report
 from pocketeye.verbs.demo.result import DemoResult
-from pocketeye.verbs.demo.track import track_demo
 from pocketeye.verbs.evaluate.verb import evaluate_classifier
 from pocketeye.verbs.export import export
 from pocketeye.verbs.measure import measure

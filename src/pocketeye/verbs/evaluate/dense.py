@@ -39,7 +39,7 @@ from pocketeye.predicting.evaluation.semantic import (
 )
 from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
-from pocketeye.verbs._result import Evaluation
+from pocketeye.verb_result import Evaluation
 
 _SHOWN = 12  # of the hardest classes
 

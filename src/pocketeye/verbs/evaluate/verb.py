@@ -25,8 +25,8 @@ from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.tracking.evaluation.vos_models import BASELINES
+from pocketeye.verb_result import Evaluation
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import Evaluation
 from pocketeye.verbs.evaluate.dense import (
     evaluate_dense,
 )

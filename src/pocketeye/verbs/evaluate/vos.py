@@ -30,7 +30,7 @@ from pocketeye.tracking.evaluation.report import save_vos
 from pocketeye.tracking.evaluation.result import Mean, VosResult, beaten_by
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs._result import Evaluation
+from pocketeye.verb_result import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)

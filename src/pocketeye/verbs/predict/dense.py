@@ -34,7 +34,7 @@ from pocketeye.results.result import save_image
 from pocketeye.results.sheet import with_note
 from pocketeye.runs import make_folder, write_atomic
 from pocketeye.text import inputs_left_out, path_end, text_table
-from pocketeye.verbs._result import Prediction
+from pocketeye.verb_result import Prediction
 
 SCORE = 0.3  # as torchvision's and our own reports have it
 DETECTIONS, LABELS = "detections.json", "labels"

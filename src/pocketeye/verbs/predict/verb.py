@@ -24,9 +24,9 @@ from pocketeye.predicting.predict import predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
 from pocketeye.text import inputs_left_out, path_end, text_table
+from pocketeye.verb_result import Prediction as AnyPrediction
 from pocketeye.verbs._arguments import Images, ModelOrImages
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs._result import Prediction as AnyPrediction
 from pocketeye.verbs.predict.dense import SCORE, predict_dense
 from pocketeye.verbs.predict.video import names_videos, predict_videos
 

@@ -31,7 +31,7 @@ from pocketeye.tracking.batch.videos import NamedVideo, find_videos, go_through
 from pocketeye.tracking.io.source import is_address
 from pocketeye.tracking.io.write import FPS, opened
 from pocketeye.tracking.linking import link_boxes
-from pocketeye.verbs._result import Prediction
+from pocketeye.verb_result import Prediction
 
 _NOTHING = "nothing"  # is found in a video
 

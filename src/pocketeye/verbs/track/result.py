@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from pocketeye.doubts import doubt_lines, named_few
 from pocketeye.text import file_stem, text_table
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 if TYPE_CHECKING:  # torch would come along
     from pocketeye.tracking.batch.record import TrackedVideo

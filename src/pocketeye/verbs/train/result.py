@@ -13,7 +13,7 @@ from pocketeye.doubts import doubt_lines
 from pocketeye.runs import ANSWERS, BEST, CURVES, REPORT, SAMPLES
 from pocketeye.text import human_seconds, problem_lines
 from pocketeye.training.engine.run import TrainedRun
-from pocketeye.verbs._result import VerbResult
+from pocketeye.verb_result import VerbResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Run ``pocketeye info``: what a network or a data set is."""
+"""The card of a network that makes no dense predictions: its costs, what was published, its layers."""
 
 from __future__ import annotations
 
@@ -9,30 +9,18 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.errors import InvalidValue
+from pocketeye.cards.packaged import PackagedRow, packaged_row
+from pocketeye.cards.run import RunCard, read_run_card
+from pocketeye.cards.stages import StageRow, stage_rows, stage_table
+from pocketeye.cards.text import published_table, wrapped
 from pocketeye.latency.record import FiledRecord, by_setup, ms_text, records_in
-from pocketeye.models import (
-    Architecture,
-    Card,
-    build_block,
-    card_for,
-    count,
-)
-from pocketeye.models.reference import ArtifactFolder, Named, Run, TimmName, resolve
+from pocketeye.models import Architecture, Card, build_block, card_for, count
+from pocketeye.models.reference import Named, Reference, Run, TimmName
 from pocketeye.models.size import Size, sides, size_text
 from pocketeye.models.weights.bundled import BundledCard, bundled_card
 from pocketeye.predicting.network import open_network
 from pocketeye.text import human_count, text_table
-from pocketeye.verbs._card_text import published_table, wrapped
-from pocketeye.verbs._options import refuse
-from pocketeye.verbs._packaged import PackagedRow, packaged_row
-from pocketeye.verbs._result import Information
-from pocketeye.verbs.info.artifact import artifact_info
-from pocketeye.verbs.info.data import data_info
-from pocketeye.verbs.info.dense import dense_info
-from pocketeye.verbs.info.run_card import RunCard, read_run_card
-from pocketeye.verbs.info.stages import StageRow, stage_rows, stage_table
-from pocketeye.verbs.info.trackers import tracker_info
+from pocketeye.verb_result import Information
 
 # models.count
 COUNTER = "torch's FlopCounterMode (convolutions, matrix products)"
@@ -188,58 +176,19 @@ class InfoResult(Information):
         return stage_table(self.stages) if self.stages else ["no table: it names no stages"]
 
 
-def info(
-    model: str,
-    *,
-    input_size: int | None = None,
-    results: Path = Path("results"),
-    split: str | None = None,
-    classes: str | None = None,
-    out: Path | None = None,
-    overwrite: bool = False,
-) -> Information:
-    """Show what a network, an artefact or a data set is.
-
-    Of a network: what it costs, what was published and measured, its blocks or stages. Of a tracker: its
-    parts, what was published, and which file of weights belongs where. Of an artefact: what it was
-    made of, its runtime, and its parity. Of a data set: images, classes with counts, sizes, and what is
-    wrong with it.
+def network_info(
+    model: str, named: Reference, *, input_size: int | None, results: Path
+) -> InfoResult:
+    """Describe a network from its modules, and from what is written of it.
 
     Args:
-        model: a name from `pocketeye list`, any timm name, an architecture.json, a run folder, the
-            folder of an artefact, or a data set.
-        input_size: of classifiers and trackers: side of the image in pixels; the network's own by
-            default.
+        named: what ``model`` stands for.
+        input_size: side of the image in pixels; the network's own by default.
         results: folder of latency records, where there is one.
-        split: of a data set only this one, such as train; all by default.
-        classes: what the masks of a data set mean: a yaml, or camvid11, cityscapes.
-        out: image to draw samples of a data set into, such as samples.png.
-        overwrite: replace that image.
 
     Raises:
-        InvalidValue: unknown name, or a damaged file.
-        MissingFile: no network or data at that path.
+        InvalidValue: a damaged file, or a size that the network does not take.
     """
-    # Data first: a folder with images may have a name that a network has too.
-    if Path(model).exists():
-        data = data_info(Path(model), split, classes, out, overwrite)
-        if data is not None:
-            return data
-    if split or classes or out:
-        raise InvalidValue(
-            f"{model} is no data set that is known: --split, --classes and --out are for those"
-        )
-    named = resolve(model)
-    if isinstance(named, ArtifactFolder):
-        refuse("an artefact", input_size=input_size)
-        return artifact_info(model, named)
-    if named.task.takes_prompts:
-        return tracker_info(model, named, input_size)
-    if named.task.is_dense:
-        assert isinstance(named, Run)  # no name stands for a whole detector
-        refuse(named.task.kind, input_size=input_size)
-        return dense_info(model, named.folder)
-    # Not only squares: a searched backbone may have another shape.
     network = open_network(model, input_size=input_size, any_shape=True)
     counts = count(network.module, network.input_shape)
     folder = named.folder if isinstance(named, Run) else None

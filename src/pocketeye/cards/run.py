@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pocketeye.cards.text import wrapped
 from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.reading import NonNegative, Probability
@@ -19,7 +20,6 @@ from pocketeye.runs import (
     read_json,
 )
 from pocketeye.text import human_seconds
-from pocketeye.verbs._card_text import wrapped
 
 _SEARCHED = "train"
 _RECIPE = ("epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "seed")

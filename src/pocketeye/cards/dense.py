@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.markup import escape
 
+from pocketeye.cards.text import wrapped
 from pocketeye.models import RawProposals, RawRetinaNet, RawSemantic, count
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.dense.mask_rcnn import MaskRCNN
@@ -17,8 +18,7 @@ from pocketeye.models.dense.retinanet import RetinaNet
 from pocketeye.models.weights.bundled import BundledCard, bundled_card
 from pocketeye.runs import RESULT, read_json
 from pocketeye.text import human_count, human_percent, human_seconds
-from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import Information
+from pocketeye.verb_result import Information
 
 # Photographs are mostly this wide.
 _ASPECT = 4 / 3

@@ -12,15 +12,15 @@ import torch
 from rich.markup import escape
 from torch.utils.flop_counter import FlopCounterMode
 
+from pocketeye.cards.text import published_table, wrapped
+from pocketeye.cards.tracker_rows import TrackerRow, tracker_row
 from pocketeye.models import TAM, Card, create_tam
 from pocketeye.models.reference import Reference, Run
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.weights.described import read_fields
 from pocketeye.runs import BEST, RESULT
 from pocketeye.text import human_bytes, human_count, human_seconds
-from pocketeye.verbs._card_text import published_table, wrapped
-from pocketeye.verbs._result import Information
-from pocketeye.verbs._trackers import TrackerRow, tracker_row
+from pocketeye.verb_result import Information
 
 _PARTS = {
     "image_encoder": "image encoder",

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from pocketeye.cards.text import wrapped
 from pocketeye.data.describing.description import DataDescription, SplitDescription, describe
 from pocketeye.data.describing.sample_sheet import sample_sheet
 from pocketeye.errors import InvalidValue
@@ -16,8 +17,7 @@ from pocketeye.models.architecture import is_architecture
 from pocketeye.results.result import save_image
 from pocketeye.runs import ARCHITECTURE, CONFIG, ENVIRONMENT, MANIFEST, MODEL
 from pocketeye.text import problem_lines, text_table
-from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import Information
+from pocketeye.verb_result import Information
 
 _MOST_CLASSES = 30
 # A folder with one of these is a network's.

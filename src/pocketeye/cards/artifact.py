@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.markup import escape
 
+from pocketeye.cards.text import wrapped
 from pocketeye.models.reference import ArtifactFolder
 from pocketeye.models.task import Task
 from pocketeye.runs import MANIFEST, read_origin
 from pocketeye.runtimes import Artifact, ParityReport
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.text import human_bytes, human_count
-from pocketeye.verbs._card_text import wrapped
-from pocketeye.verbs._result import Information
+from pocketeye.verb_result import Information
 
 
 @dataclass(frozen=True, kw_only=True)

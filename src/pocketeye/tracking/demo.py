@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from pocketeye import progress
+from pocketeye.data.clips.flower import FlowerClip, KnownPhoto, flower_photo
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.figures import save_figure
 from pocketeye.results.result import save_image
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
 from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verbs._result import VerbResult
-from pocketeye.verbs.demo.clip import FlowerClip, KnownPhoto, flower_photo
+from pocketeye.verb_result import VerbResult
 
 _SHOWN = 6
 

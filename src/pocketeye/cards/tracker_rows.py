@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketeye.cards.text import wrapped
 from pocketeye.models._cards import Card, card_for, counted
 from pocketeye.models.tam.published import (
     PUBLISHED,
@@ -15,7 +16,6 @@ from pocketeye.models.tam.published import (
     checkpoint_folder,
 )
 from pocketeye.text import human_count, text_table
-from pocketeye.verbs._card_text import wrapped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,1 @@
+"""What is told about anything that was named: networks, trackers, runs, artefacts, data sets."""

@@ -1,3 +1,0 @@
-"""Run `pocketeye info`."""
-
-from pocketeye.verbs.info.verb import info as info
