@@ -4,7 +4,7 @@
         --data ../shared/datasets/objects:objects --data ../shared/datasets/ccp --out results/click-iou
 
 It takes the images that ``pocketeye train`` keeps for validation (the set's own list, else every
-tenth) and their things of their own, so of ``ccp`` the dressed person and not a sleeve, from a
+fifth) and their things of their own, so of ``ccp`` the dressed person and not a sleeve, from a
 hundredth of the image on. The first click goes to the middle of the object, each further one to the
 middle of the largest mistake (``pocketeye.metrics.clicks``), with the last answer as mask prompt.
 Writes OUT.json and OUT.md. IoUs are means over objects.
@@ -22,6 +22,7 @@ import numpy as np
 import tables
 
 from pocketeye.data.mask_sets.samples import MaskedImages
+from pocketeye.data.sample import readable
 from pocketeye.metrics.clicks import error_click
 from pocketeye.tracking.image.segmenter import ImageSegmenter
 from pocketeye.tracking.open_model import open_model
@@ -33,14 +34,11 @@ LEAST_AREA = 0.01  # share of the image: smaller things are a few cells of the n
 
 def things(gallery: MaskedImages) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pixels ``(H, W, 3)`` and the bool ``(H, W)`` of each thing, image after image."""
-    for number in range(len(gallery)):
-        at, image = gallery.usable(number)
-        if at != number:
-            continue  # it was damaged, and another would count twice
-        for shape, whole in zip(image.shapes, image.whole, strict=True):
+    for sample in readable(gallery):
+        for shape, whole in zip(sample.targets.shapes, sample.targets.whole, strict=True):
             mask = shape()
             if whole and mask.mean() >= LEAST_AREA:
-                yield image.pixels, mask
+                yield np.asarray(sample.image), mask
 
 
 def ious_of(segmenter: ImageSegmenter, truth: np.ndarray) -> list[float]:

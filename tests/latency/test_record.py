@@ -107,7 +107,7 @@ def test_processors_of_one_name_are_told_apart(
             (folder / name).write_text(text + "\n")
     monkeypatch.setattr(device_module, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(device_module, "CACHES", tmp_path / "cache")
-    monkeypatch.setattr(device_module.runs, "cpu_name", lambda: "AMD EPYC")
+    monkeypatch.setattr(device_module.provenance, "cpu_name", lambda: "AMD EPYC")
     here = Device.here()
     assert (here.vendor, here.family, here.model, here.stepping) == ("AuthenticAMD", 25, 17, 1)
     assert here.instruction_sets == ("sse4_2", "avx2", "fma", "avx512_bf16")

@@ -185,12 +185,14 @@ def segment(
         segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
         stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
     ) if everything else None  # fmt: skip
-    results = []
+    results: list[SegmentResult] = []
+    # Prompts are refused by the first image, before a folder is made.
+    first = _found(segmenter, generator, pixels[0], prompts)
     place = targets[0] if len(targets) == 1 else targets[0].parent
     make_folder(place.parent if place.suffix else place)
     with held(place):
         for name, target, levels in zip(names, targets, pixels, strict=True):
-            found = _found(segmenter, generator, levels, prompts)
+            found = _found(segmenter, generator, levels, prompts) if results else first
             files = save_masks(found, target, Path(name).name)
             results.append(SegmentResult(model=model, image=name, found=found, files=tuple(files)))
     return replace(results[0], rest=tuple(results[1:]))
