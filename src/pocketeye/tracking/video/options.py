@@ -65,3 +65,26 @@ class Options:
             if name not in names:
                 raise unknown("option of a session", name, [*names, "fps"])
         return cls(**options)
+
+    def most_prompted(self, num_objects: int, map_bytes: int, recent: int) -> int:
+        """Return how many prompted maps each of so many objects may keep.
+
+        Args:
+            map_bytes: bytes of one map of one object.
+            recent: maps of tracked frames that each object keeps besides.
+
+        Raises:
+            InvalidValue: the budget does not hold them.
+        """
+        budget = self.memory_budget_mb
+        if budget is None:
+            return self.max_prompted_maps
+        maps = int(budget * 2**20 / map_bytes / num_objects)
+        if maps < recent + 1:  # an object is not known without one prompted frame
+            needed = num_objects * (recent + 1) * map_bytes / 2**20
+            raise InvalidValue(
+                f"memory_budget_mb={budget:g} does not hold {num_objects} object"
+                f"{'s' if num_objects > 1 else ''} of this network, which need {needed:.0f}: "
+                "remove one, or open a session with more"
+            )
+        return min(self.max_prompted_maps, maps - recent)

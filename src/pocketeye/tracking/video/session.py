@@ -132,7 +132,10 @@ class Session(Closing):
         prompt = parse_prompt(self.size, points, labels, box, mask)
         view = self._go_to(self._frame_number(frame))
         known = self._objects.get(object_id)
-        most = self._max_prompted(len(self._objects) + (known is None))
+        most = self.options.most_prompted(
+            len(self._objects) + (known is None), self.tracker.map_bytes,
+            recent=self.tracker.model.num_maskmem - 1,
+        )  # fmt: skip
         before = known.prompted.get(view.frame) if known else None
         if before is not None and not clear_old_points and prompt.mask is None:
             if box is not None:
@@ -383,23 +386,3 @@ class Session(Closing):
                 view.image if self.options.keep_images else None, self.options.non_overlapping,
                 self.tracker.confidence,
             )  # fmt: skip
-
-    def _max_prompted(self, num_objects: int) -> int:
-        """Return how many prompted maps each of so many objects may keep.
-
-        Raises:
-            InvalidValue: the budget does not hold them.
-        """
-        most, budget = self.options.max_prompted_maps, self.options.memory_budget_mb
-        if budget is None:
-            return most
-        maps = int(budget * 2**20 / self.tracker.map_bytes / num_objects)
-        recent = self.tracker.model.num_maskmem - 1
-        if maps < recent + 1:
-            needed = num_objects * (recent + 1) * self.tracker.map_bytes / 2**20
-            raise InvalidValue(
-                f"memory_budget_mb={budget:g} does not hold {num_objects} object"
-                f"{'s' if num_objects > 1 else ''} of this network, which need {needed:.0f}: "
-                "remove one, or open a session with more"
-            )
-        return min(most, maps - recent)
