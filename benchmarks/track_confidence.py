@@ -26,11 +26,11 @@ from scipy.stats import rankdata
 
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.metrics import region_similarity
-from pocketeye.runs import write_atomic
+from pocketeye.runs import sha256_of, write_atomic
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.evaluation.follow import ClipFrames, truth_of
 from pocketeye.tracking.open_model import weights_file
-from pocketeye.tracking.video.confidence import LOW, ConfidenceCurve, beside, sha256_of
+from pocketeye.tracking.video.confidence import LOW, ConfidenceCurve, beside
 from pocketeye.tracking.video.signals import Signals
 
 COLUMNS = ("weights_sha256", "clip", "object", "frame", "j", *Signals._fields)

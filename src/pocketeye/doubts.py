@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.markup import escape
@@ -29,9 +29,3 @@ class Doubt:
 def doubt_lines(doubts: Iterable[Doubt | str]) -> list[str]:
     """Return a line of rich markup for each doubt."""
     return [f"[bold yellow]beware[/bold yellow]: {escape(str(doubt))}" for doubt in doubts]
-
-
-def named_few(names: Sequence[str], most: int = 4) -> str:
-    """Return the first names with commas between, and how many there are more."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -51,10 +51,16 @@ def human_count(number: int) -> str:
     return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}"
 
 
-def human_percent(share: float | None) -> str:
+def human_percent(share: float | None, digits: int = 1) -> str:
     """Write ``81.3 %`` of a share from 0 to 1; ``-`` where there is none."""
     # NaN is the only number that differs from itself.
-    return "-" if share is None or share != share else f"{100 * share:.1f} %"
+    return "-" if share is None or share != share else f"{100 * share:.{digits}f} %"
+
+
+def some(names: Sequence[object], most: int = 5) -> str:
+    """Return the first few, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def file_stem(name: str, most: int = 100) -> str:

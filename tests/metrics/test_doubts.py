@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pocketeye.doubts import Doubt, doubt_lines, named_few
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.metrics import classification_report
 from pocketeye.metrics.chance import Chance
 from pocketeye.metrics.doubts import (
@@ -19,6 +19,7 @@ from pocketeye.metrics.doubts import (
 from pocketeye.metrics.matching import match_report
 from pocketeye.metrics.objects import found_objects, true_objects
 from pocketeye.metrics.semantic import MeanIoU
+from pocketeye.text import some
 
 CLASSES = ("cat", "dog", "owl")
 LABELS = np.arange(60) % 3
@@ -198,5 +199,5 @@ def test_how_a_doubt_reads():
     doubt = Doubt(what="it is [odd]", seen="3 of 4", remedy="look")
     assert str(doubt) == "it is [odd]: 3 of 4; look"
     assert doubt_lines([doubt])[0].endswith(r"it is \[odd]: 3 of 4; look")
-    assert named_few(list("abcdef")) == "a, b, c, d and 2 more"
-    assert named_few(list("ab")) == "a, b"
+    assert some(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert some(list("ab")) == "a, b"

@@ -8,6 +8,7 @@ import torch
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import TAM, create_tam, load_checkpoint, read_state_dict
 from pocketeye.models.tam import checkpoints
+from pocketeye.runs import sha256_of
 from tests.parity.official import filled
 from tests.parity.tam_keys import tam_keys
 
@@ -83,7 +84,7 @@ def test_weights_of_another_variant_by_name(official, ti, tmp_path):
 def test_weights_of_another_variant_by_content(official, ti, tmp_path, monkeypatch):
     path = tmp_path / "efficienttam_ti_512x512.pt"  # as it was renamed
     torch.save({"model": official}, path)
-    file = checkpoints.PublishedFile(variant="efficienttam_ti", sha256=checkpoints._sha256(path))
+    file = checkpoints.PublishedFile(variant="efficienttam_ti", sha256=sha256_of(path))
     monkeypatch.setattr(checkpoints, "PUBLISHED", {**checkpoints.PUBLISHED, file.variant: file})
     with pytest.warns(UserWarning, match="weights of efficienttam_ti,"):
         load_checkpoint(ti, path)
@@ -118,7 +119,7 @@ def test_fetched_files_are_verified(tmp_path, monkeypatch):
     with pytest.raises(InvalidValue, match=r"not the published file .*sha256"):
         checkpoints.fetch("efficienttam_ti", tmp_path)
     path = tmp_path / "efficienttam_ti.pt"
-    file = checkpoints.PublishedFile(variant="efficienttam_ti", sha256=checkpoints._sha256(path))
+    file = checkpoints.PublishedFile(variant="efficienttam_ti", sha256=sha256_of(path))
     monkeypatch.setattr(checkpoints, "PUBLISHED", {file.variant: file})
     path.unlink()
     assert checkpoints.fetch("efficienttam_ti", tmp_path) == path

@@ -33,6 +33,13 @@ class ByColour(nn.Module):
         self.encoded = 0
         self.prompts: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
+    @property
+    def image_encoder(self) -> ByColour:
+        return self
+
+    def for_inference(self) -> ByColour:
+        return self
+
     def encode_image(self, image: Tensor) -> ImageFeatures:
         assert image.shape[1:] == (3, *self.image_size)
         self.encoded += len(image)

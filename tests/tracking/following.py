@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from pocketeye.closing import Closing
 from pocketeye.data.vos.sequences import VideoSequence
 from pocketeye.results import Masks, Result
 from pocketeye.tracking.evaluation.follow import truth_of
@@ -31,21 +31,10 @@ class MovedTruth:
         return _Session(self)
 
 
-class _Session:
+class _Session(Closing):
     def __init__(self, follower: MovedTruth) -> None:
         self.follower = follower
         self._clicks: dict[int, int] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return
 
     def add(self, object_id: int, **given: Any) -> Result:
         follower = self.follower

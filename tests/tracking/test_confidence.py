@@ -12,13 +12,13 @@ from benchmarks.track_confidence import auc, confidence, fitted, judged
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam.checkpoints import bundled_weights
+from pocketeye.runs import sha256_of
 from pocketeye.tracking.open_model import DEFAULT
 from pocketeye.tracking.video.confidence import (
     ConfidenceCurve,
     beside,
     curve_of,
     doubts_of_rows,
-    sha256_of,
     spans,
 )
 from pocketeye.tracking.video.signals import Signals, signals_of

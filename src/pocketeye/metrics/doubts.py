@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pocketeye.doubts import Doubt, named_few
+from pocketeye.doubts import Doubt
 from pocketeye.metrics.chance import Chance
 from pocketeye.metrics.classification import ClassReport
 from pocketeye.metrics.matching import MatchReport
 from pocketeye.metrics.objects import FoundObjects, TrueObjects
 from pocketeye.metrics.semantic import SemanticReport
+from pocketeye.text import some
 
 LEARN = "train longer, with another learning rate, or begin with trained weights"
 CHECK_LABELS = "check that the labels are those of these images"
@@ -106,7 +106,7 @@ def never_said(
         yield Doubt(
             what="most classes are never said",
             seen=f"{len(missing)} of the {int(there.sum())} classes that have {unit}: "
-            f"{named_few(missing)}",
+            f"{some(missing)}",
             remedy=f"{CHECK_LABELS}, {LEARN}",
         )
 
@@ -144,7 +144,7 @@ def _of_pixels(report: SemanticReport) -> Iterator[Doubt]:
     if absent and len(absent) < len(names) - 1:
         yield Doubt(
             what="the mean is over fewer classes than the network has",
-            seen=f"{len(absent)} of {len(names)} have no pixel in this set: {named_few(absent)}",
+            seen=f"{len(absent)} of {len(names)} have no pixel in this set: {some(absent)}",
             remedy="a mean IoU of another set has other classes in it: compare class by class",
         )
     # Both doubts have the same cause: the first one says enough.
@@ -195,7 +195,7 @@ def _of_objects(
     if absent:
         yield Doubt(
             what="the mean is over fewer classes than there are",
-            seen=f"{len(absent)} of {len(classes)} have no object in this set: {named_few(absent)}",
+            seen=f"{len(absent)} of {len(classes)} have no object in this set: {some(absent)}",
             remedy="an AP of another set has other classes in it: compare class by class",
         )
     # Two images may be alike; three with the same boxes are not by chance.
@@ -252,19 +252,6 @@ def no_objects(num_images: int) -> Doubt:
         seen=f"not one object is annotated in {images}, so there is no AP",
         remedy="check that the annotations are read (pocketeye info --data), or judge on images "
         "with objects",
-    )
-
-
-def doubts_of_value(value: float, what: str) -> tuple[Doubt, ...]:
-    """Doubt of a measure that does not exist."""
-    if math.isfinite(value):
-        return ()
-    return (
-        Doubt(
-            what=f"there is no {what}",
-            seen="nothing in the validation set can be judged",
-            remedy="validate on samples with something to find",
-        ),
     )
 
 

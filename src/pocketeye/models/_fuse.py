@@ -54,7 +54,7 @@ def fold_for_torch(backbone: nn.Module) -> nn.Module:
     known; other backbones are fused as :func:`fuse` does it. Weights lie in channels-last order,
     which spares depthwise convolutions PyTorch's slow path (another quarter of the time).
     """
-    folded = copy.deepcopy(fuse(backbone))
+    folded = fuse(backbone)
     blocks = [(m, _FOLLOWED[type(m)]) for m in folded.modules() if type(m) in _FOLLOWED]
     # A ``conv_stem`` before other blocks may be followed by something else.
     if blocks and all(hasattr(folded, name) for name in _STEM):

@@ -12,12 +12,12 @@ import numpy as np
 from rich.markup import escape
 
 from pocketeye.data.inputs import as_list
-from pocketeye.doubts import Doubt, doubt_lines, named_few
+from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import held
 from pocketeye.results import Result
 from pocketeye.runs import make_folder
-from pocketeye.text import text_table
+from pocketeye.text import some, text_table
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
@@ -108,7 +108,7 @@ class SegmentResult(VerbResult):
         )
         remedy = "click once more (--point), also beside it (x,y:0), or give a box (--box)"
         return tuple(
-            Doubt(what=f"{len(ids)} of {len(rows)} objects {what}", seen=f"{seen}: {named_few(ids)}",
+            Doubt(what=f"{len(ids)} of {len(rows)} objects {what}", seen=f"{seen}: {some(ids)}",
                   remedy=remedy)
             for ids, what, seen in groups if ids
         )  # fmt: skip

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.data.files.decode import SUFFIXES
-from pocketeye.data.files.listing import Listing, require_known, some
+from pocketeye.data.files.listing import Listing, require_known
 from pocketeye.data.files.names import Names
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import FileSource, walk
 from pocketeye.errors import InvalidValue
+from pocketeye.text import some
 
 _IGNORED = frozenset(("Thumbs.db",))  # Windows leaves it in every folder of images
 

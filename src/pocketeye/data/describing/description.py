@@ -17,7 +17,6 @@ from pocketeye.data.detection.samples import (
     load_detection,
 )
 from pocketeye.data.files.decode import UnreadableImage, header_size, no_comments, read_pixels
-from pocketeye.data.files.listing import some
 from pocketeye.data.files.splits import spellings
 from pocketeye.data.sample import SampleSet
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, ClassMap
@@ -25,6 +24,7 @@ from pocketeye.data.semantic.layouts import find_pairs, semantic_layout, semanti
 from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.errors import InvalidValue, MissingFile, UserError
+from pocketeye.text import some
 
 SMALL, MEDIUM = 32**2, 96**2
 """COCO's sizes of objects by their area: small below the first, large from the second on."""

@@ -18,7 +18,6 @@ from pocketeye.data.files.decode import (
     upright_size,
 )
 from pocketeye.data.files.foreign_paths import ListedNames
-from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
@@ -26,6 +25,7 @@ from pocketeye.data.files.text_files import files_in, read_lines
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.size import MOST_PIXELS
 from pocketeye.reading import read_regular
+from pocketeye.text import some
 
 CLASS_FILES = ("classes.txt", "labels.txt")
 _DEEP = ("Annotations", "JPEGImages", "images")

@@ -9,13 +9,13 @@ from typing import Any
 
 from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.files.foreign_paths import find_inside, leads_out, missing_text, path_parts
-from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.sources import walk
 from pocketeye.data.files.splits import spellings, splits_among
 from pocketeye.data.files.text_files import files_in, read_lines, read_yaml_as_written
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.reading import exists, is_folder
+from pocketeye.text import some
 
 _NOTHING = ("", "~", "null", "Null", "NULL")  # how YAML writes that there is nothing
 

@@ -11,6 +11,7 @@ import numpy as np
 from pocketeye.data.files.names import Names
 from pocketeye.data.files.sources import Source
 from pocketeye.errors import InvalidValue
+from pocketeye.text import some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +56,3 @@ def require_known(found: Sequence[str], known: Sequence[str], where: str) -> Non
         raise InvalidValue(
             f"{where} has {count} that the training data does not have: {some(foreign)}"
         )
-
-
-def some(names: Sequence[object], most: int = 5) -> str:
-    """Return the first few, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more

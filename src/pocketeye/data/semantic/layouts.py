@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pocketeye.data.files.listing import some
 from pocketeye.data.files.splits import find_split
 from pocketeye.data.semantic.ade20k import ade20k_splits, find_ade20k, is_ade20k
 from pocketeye.data.semantic.cityscapes import cityscapes_splits, find_cityscapes, is_cityscapes
 from pocketeye.data.semantic.folders import find_folders, folder_splits, is_folders
 from pocketeye.data.semantic.pairs import MaskPairs
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.text import some
 
 LAYOUTS = ("ade20k", "cityscapes", "folders")
 _RECOGNISERS = (is_ade20k, is_cityscapes, is_folders)

@@ -7,7 +7,6 @@ tells which it is but its name and its sha256.
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from pocketeye.models.tam.create import create_tam, list_tams
 from pocketeye.models.tam.published import PUBLISHED, REPO, PublishedFile, checkpoint_folder
 from pocketeye.models.tam.published import bundled_weights as bundled_weights
 from pocketeye.models.tam.tam import TAM
+from pocketeye.runs import sha256_of
 
 # Its first axis is the width of the ViT, which tells S from Ti.
 _WIDTH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
@@ -84,7 +84,7 @@ def _remedy(published: PublishedFile, path: Path) -> str:
 
 def _verified(path: Path, published: PublishedFile) -> Path:
     # At every use, not only after a download: the user may have put the file there by hand.
-    got = _sha256(path)
+    got = sha256_of(path)
     if got != published.sha256:
         raise InvalidValue(
             f"{path} is not the published file (sha256 {got[:12]}…, published "
@@ -93,16 +93,11 @@ def _verified(path: Path, published: PublishedFile) -> Path:
     return path
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def warn_of_other_variant(path: Path, model: TAM) -> None:
     """Warn where ``path`` is known, by sha256 or by name, to hold another variant's weights."""
     if model.variant not in PUBLISHED or not path.is_file():
         return
-    digest = _sha256(path)
+    digest = sha256_of(path)
     known = next((p.variant for p in PUBLISHED.values() if p.sha256 == digest), None)
     known = known or (path.stem if path.stem in PUBLISHED else None)
     if known is not None and known != model.variant:

@@ -138,6 +138,7 @@ class ImageEncoder(nn.Module):
         num_features = trunk.num_features
         assert isinstance(num_features, int)
         self.neck = Neck(num_features, dim)
+        self.channels_last = False  # of what it computes; its outputs are in plain order always
         self.details: nn.ModuleList | None = None
         if details:
             chs = getattr(trunk, "detail_chs", ())
@@ -165,11 +166,19 @@ class ImageEncoder(nn.Module):
         faster = copy.deepcopy(self).eval()
         assert isinstance(faster.trunk, BackboneTrunk)
         faster.trunk.backbone = fold_for_torch(self.trunk.backbone)
+        faster.channels_last = True
         # All of it: a map in another order is put in order again by every convolution that reads it.
         return faster.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def encode_image(self, x: Tensor) -> ImageFeatures:
         """Return the map of stride 16, and the details where the network has any."""
+        if not self.channels_last:
+            return self._encode(x)
+        seen = self._encode(x.contiguous(memory_format=torch.channels_last))
+        # What reads the maps (attention, regression) wants the tokens of a channel in a row.
+        return ImageFeatures(seen.feat.contiguous(), tuple(x.contiguous() for x in seen.details))
+
+    def _encode(self, x: Tensor) -> ImageFeatures:
         if self.details is None:
             return ImageFeatures(self.neck(self.trunk(x)))
         seen = self.trunk.encode_image(x)  # type: ignore[operator]

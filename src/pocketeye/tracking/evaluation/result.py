@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pocketeye.data.vos.sequences import VideoSequence
-from pocketeye.doubts import Doubt, named_few
+from pocketeye.doubts import Doubt
 from pocketeye.metrics.vos import Statistics
 from pocketeye.results import CompactMask
+from pocketeye.text import some
 
 HEADER = (
     "model", "prompt", "protocol", "sequence", "object", "frames", "J&F", "J", "J recall", "J decay",
@@ -174,7 +175,7 @@ def _doubts(scores: Sequence[ObjectScore]) -> Iterator[Doubt]:
 
 
 def _named(scores: Sequence[ObjectScore]) -> str:
-    return named_few([f"{score.sequence} (object {score.object_id})" for score in scores])
+    return some([f"{score.sequence} (object {score.object_id})" for score in scores])
 
 
 def mean_of(scores: Sequence[ObjectScore]) -> Mean:

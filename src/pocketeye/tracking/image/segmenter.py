@@ -70,6 +70,7 @@ class ImageSegmenter:
 
     def __init__(self, model: TAM, *, hole_area: int = 0, speck_area: int = 0) -> None:
         self.model = model.eval()
+        self._encoder = model.image_encoder.for_inference()
         self.hole_area, self.speck_area = hole_area, speck_area
         self._images: tuple[EmbeddedImage, ...] = ()
 
@@ -178,7 +179,7 @@ class ImageSegmenter:
         seen: list[EmbeddedImage] = []
         for start in range(0, len(arrays), _IMAGES_AT_ONCE):
             batch = arrays[start : start + _IMAGES_AT_ONCE]
-            feat, details = self.model.encode_image(torch.cat([self._input(p) for p in batch]))
+            feat, details = self._encoder.encode_image(torch.cat([self._input(p) for p in batch]))
             # Once here, not in each decode: an image has no memory, whatever the prompt.
             feat = self.model.without_memory(feat)
             seen += [

@@ -8,7 +8,6 @@ have not learnt from. It belongs to one file of weights and lies beside it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -19,7 +18,8 @@ from typing import Any
 
 from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
-from pocketeye.runs import write_atomic
+from pocketeye.reading import Kind, make, reading
+from pocketeye.runs import sha256_of, write_atomic
 from pocketeye.tracking.video.signals import Signals
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ SUFFIX = ".confidence.json"
 LOW = 0.5
 """Below it a mask is more likely wrong (J under 0.5) than right."""
 _SPANS_SHOWN = 6
+_FILE = Kind(what="a confidence curve of pocketeye", remedy="delete it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +81,13 @@ def curve_of(weights: Path | None) -> ConfidenceCurve | None:
     """
     if weights is None or not (path := beside(weights)).is_file():
         return None
-    try:
-        curve = ConfidenceCurve(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidValue(f"{path} is no confidence curve of pocketeye: {error}") from error
+    data = _FILE.read(path)
+    with reading(path, _FILE.what, _FILE.remedy):
+        curve = make(ConfidenceCurve, data)
     if curve.weights_sha256 != sha256_of(weights):
         logger.warning("%s is of other weights than %s: there is no confidence", path, weights.name)
         return None
     return curve
-
-
-def sha256_of(path: Path) -> str:
-    """Return the checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def doubts_of_rows(frames: Sequence[Mapping[str, Any]]) -> list[Doubt]:

@@ -92,11 +92,7 @@ class TrackerNetwork:
             Features ``(1, C, h, w)``, and the finer maps of networks that have them.
         """
         image = network_input(frame, self.image_size).to(self.device)
-        if self._encoder is not self.model.image_encoder:
-            image = image.contiguous(memory_format=torch.channels_last)
-        seen = self._encoder.encode_image(image)
-        # What reads the maps (attention, regression) wants a token's neighbours in rows again.
-        return ImageFeatures(seen.feat.contiguous(), tuple(x.contiguous() for x in seen.details))
+        return self._encoder.encode_image(image)
 
     def condition(self, seen: ImageFeatures, readings: list[Reading], plain: bool) -> ImageFeatures:
         """Return features that know the memory of ``B`` objects with readings of one shape.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from pocketeye.doubts import doubt_lines, named_few
-from pocketeye.text import file_stem, text_table
+from pocketeye.doubts import doubt_lines
+from pocketeye.text import file_stem, some, text_table
 from pocketeye.verb_result import VerbResult
 
 if TYPE_CHECKING:  # torch would come along
@@ -78,7 +78,7 @@ class TrackResult(VerbResult):
                 about.setdefault(str(doubt), []).append(video.video)
         if len(self.videos) == 1:
             return doubt_lines(about)
-        return doubt_lines(f"{named_few(names)}: {doubt}" for doubt, names in about.items())
+        return doubt_lines(f"{some(names)}: {doubt}" for doubt, names in about.items())
 
     def written(self) -> list[Path]:
         return [*(path for video in self.videos for path in video.files), *self.shown]

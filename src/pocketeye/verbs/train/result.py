@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from rich.markup import escape
 
 from pocketeye.doubts import doubt_lines
 from pocketeye.runs import ANSWERS, BEST, CURVES, REPORT, SAMPLES
-from pocketeye.text import human_seconds, problem_lines
+from pocketeye.text import human_percent, human_seconds, problem_lines
 from pocketeye.training.engine.run import TrainedRun
 from pocketeye.verb_result import VerbResult
 
@@ -62,8 +61,9 @@ class TrainResult(TrainedRun, VerbResult):
             low, high = (100 * share for share in self.interval)
             between = f" ({low:.1f} to {high:.1f})"
         lines = [escape(line) for line in (*self.sets, self.started) if line]
+        value = human_percent(fitted.value, 2)
         lines.append(
-            f"{fitted.metric} [bold]{_percent(fitted.value)}[/bold]{between} on {self.validation}, "
+            f"{fitted.metric} [bold]{value}[/bold]{between} on {self.validation}, "
             f"in epoch {fitted.best_epoch} of {fitted.epochs} · {escape(self.network)} · "
             f"{self.input_size} px · {human_seconds(fitted.seconds)}"
         )
@@ -84,7 +84,3 @@ class TrainResult(TrainedRun, VerbResult):
 
     def next_commands(self) -> list[str]:
         return [command for _, command in self.commands]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if math.isfinite(share) else "-"

@@ -11,12 +11,12 @@ from pocketeye.data.files.annotations.scalars import read_flag, read_id, read_nu
 from pocketeye.data.files.annotations.shapes import read_outline
 from pocketeye.data.files.decode import UnreadableImage, header_size, upright_size
 from pocketeye.data.files.foreign_paths import find_inside
-from pocketeye.data.files.listing import some
 from pocketeye.data.files.problems import Problems
 from pocketeye.data.files.splits import SPLITS, known_split, split_in
 from pocketeye.data.files.text_files import files_in
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.reading import MOST_ANNOTATION_BYTES, parse_json, read_regular
+from pocketeye.text import some
 
 ROBOFLOW = "_annotations.coco.json"
 _LOOKED_AT = 20  # images by which the folder is told; a few may be missing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -22,7 +21,7 @@ from pocketeye.runs import (
     read_json,
     write_atomic,
 )
-from pocketeye.text import human_count, human_seconds
+from pocketeye.text import human_count, human_percent, human_seconds
 from pocketeye.training.engine.convert import plain
 from pocketeye.training.engine.recipe import Recipe
 
@@ -70,9 +69,9 @@ def write_report(run: RunFolder, kind: type[Recipe], words: ReportWords) -> Path
         title=words.title,
         subtitle=words.subtitle,
         facts=[
-            (f"{metrics[first]} on validation", _percent(result["value"], words.digits)),
+            (f"{metrics[first]} on validation", human_percent(result["value"], words.digits)),
             *(
-                (metrics[name], _percent(result[short], words.digits))
+                (metrics[name], human_percent(result[short], words.digits))
                 for name in others
                 if (short := name.partition("/")[2]) in result
             ),
@@ -158,16 +157,12 @@ def _epoch_rows(run: RunFolder, best: int, metric: str, digits: int) -> list[dic
             "lr": f"{row['lr']:.3g}",
             "train_loss": f"{row['train/loss']:.4f}",
             "val_loss": f"{row['val/loss']:.4f}" if "val/loss" in row else "",
-            "metric": _percent(row[metric], digits),
+            "metric": human_percent(row[metric], digits),
             "seconds": f"{row['seconds']:.1f}",
             "best": int(row["epoch"]) + 1 == best,
         }
         for row in run.metrics()
     ]
-
-
-def _percent(share: float | None, digits: int) -> str:
-    return "-" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 def _environment_rows(run: RunFolder, data_sha256: str | None = None) -> list[tuple[str, str]]:
