@@ -12,8 +12,7 @@ from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.exporting.timing import record_of
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord
-from pocketeye.models import count
-from pocketeye.models import fuse as fuse_network
+from pocketeye.models import count, fuse as fuse_network
 from pocketeye.outputs import whole_folder
 from pocketeye.predicting.network import Network
 from pocketeye.progress import task

@@ -18,8 +18,7 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.reference import ArtifactFolder, Run, own_folder, resolve
 from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC, TRACK, Task
 from pocketeye.outputs import require_folder
-from pocketeye.predicting.evaluation.classification import EvalResult
-from pocketeye.predicting.evaluation.classification import evaluate as run_evaluation
+from pocketeye.predicting.evaluation.classification import EvalResult, evaluate as run_evaluation
 from pocketeye.predicting.evaluation.coco_results import has_masks
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short

@@ -19,8 +19,7 @@ from pocketeye.models.reference import Run, expect, network_at, resolve
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
 from pocketeye.predicting.files import FOLDER, SHEET, save_csv, save_predictions
-from pocketeye.predicting.predict import Prediction
-from pocketeye.predicting.predict import predict as run_prediction
+from pocketeye.predicting.predict import Prediction, predict as run_prediction
 from pocketeye.predicting.predictor import open_predictor
 from pocketeye.results.figures import short
 from pocketeye.text import inputs_left_out, path_end, text_table
