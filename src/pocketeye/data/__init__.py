@@ -5,7 +5,7 @@ from pocketeye.data.detection.samples import (
     DetectionSet as DetectionSet,
     load_detection as load_detection,
 )
-from pocketeye.data.files.decode import (
+from pocketeye.data.files import (
     SUFFIXES as SUFFIXES,
     UnreadableImage as UnreadableImage,
     decode as decode,
