@@ -14,7 +14,7 @@ from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.predicting.dense import TorchDensePredictor, result_of
 from pocketeye.progress import task
 from pocketeye.results import Result
-from pocketeye.runtimes.parity import Status
+from pocketeye.runtimes import Status
 
 # Share of the answers that must be alike for PASS and for WARN. The canvas alone moves a box or an edge
 # a little, so that a few answers in a hundred differ in fp32 too.

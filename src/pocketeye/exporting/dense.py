@@ -53,15 +53,15 @@ from pocketeye.predicting.dense import TorchDensePredictor
 from pocketeye.progress import task
 from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
 from pocketeye.runtimes import (
+    PARITY,
     Artifact,
     ExportRequest,
     Precision,
     Runtime,
     check_parity,
     get_runtime,
+    seal,
 )
-from pocketeye.runtimes._store import seal
-from pocketeye.runtimes.parity import PARITY
 
 # The coarsest map of a backbone has a stride of 32, to which torchvision pads images too.
 _DIVISOR = 32

@@ -18,6 +18,7 @@ from pocketeye.predicting.network import Network
 from pocketeye.progress import task
 from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
 from pocketeye.runtimes import (
+    PARITY,
     Artifact,
     Executable,
     ExportRequest,
@@ -25,9 +26,8 @@ from pocketeye.runtimes import (
     Runtime,
     check_parity,
     get_runtime,
+    seal,
 )
-from pocketeye.runtimes._store import seal
-from pocketeye.runtimes.parity import PARITY
 
 # Every image costs a pass of the calibrator.
 _MAX_CALIBRATION = 32

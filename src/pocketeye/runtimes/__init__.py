@@ -10,6 +10,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from pocketeye.errors import MissingExtra, unknown
+from pocketeye.runtimes._store import seal as seal
 from pocketeye.runtimes.base import (
     PRECISIONS as PRECISIONS,
     Artifact as Artifact,
@@ -22,7 +23,9 @@ from pocketeye.runtimes.base import (
 )
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
 from pocketeye.runtimes.parity import (
+    PARITY as PARITY,
     ParityReport as ParityReport,
+    Status as Status,
     Thresholds as Thresholds,
     check_parity as check_parity,
 )

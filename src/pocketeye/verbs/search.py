@@ -20,8 +20,7 @@ from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.models.task import Task
 from pocketeye.runs import RECIPE, RunFolder, write_atomic
-from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Precision, Runtime
+from pocketeye.runtimes import Precision, Runtime, get_runtime
 from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.baseline import Comparison
@@ -42,7 +41,7 @@ from pocketeye.searching.tasks import (
     usual_batch,
 )
 from pocketeye.text import human_percent, human_seconds
-from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine import check_device
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import remembering, to_remember
 

@@ -39,7 +39,10 @@ from pocketeye.data.files.sources import FileSource as FileSource, walk as walk
 from pocketeye.data.files.splits import (
     HOLD_OUT as HOLD_OUT,
     HOLD_OUT_SEED as HOLD_OUT_SEED,
+    SPLITS as SPLITS,
+    STANDS_IN as STANDS_IN,
     find_split as find_split,
+    hold_out as hold_out,
     known_split as known_split,
     spellings as spellings,
     split_in as split_in,

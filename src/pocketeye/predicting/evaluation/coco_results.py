@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.data import DetectionSet
 from pocketeye.errors import InvalidValue
-from pocketeye.metrics.objects import FoundObjects, found_objects
+from pocketeye.metrics import FoundObjects, found_objects
 from pocketeye.reading import MOST_ANNOTATION_BYTES, read_json, require_file
 from pocketeye.results.masks import CompactMask, Masks
 

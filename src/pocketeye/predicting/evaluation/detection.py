@@ -12,23 +12,26 @@ from typing import Any
 import numpy as np
 
 from pocketeye import progress
-from pocketeye.data import UnreadableImage
-from pocketeye.data.detection.samples import DetectionSet, ImageObjects
+from pocketeye.data import DetectionSet, ImageObjects, UnreadableImage
 from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
-from pocketeye.metrics.classification import ConfusionTable
-from pocketeye.metrics.detection import ApReport, coco_ap
-from pocketeye.metrics.doubts import doubts_of_objects
-from pocketeye.metrics.matching import MatchReport, match_report, with_background
-from pocketeye.metrics.objects import (
+from pocketeye.metrics import (
     NOTHING,
+    ApReport,
+    ConfusionTable,
     FoundObjects,
+    MatchReport,
     TrueObjects,
+    VocReport,
+    coco_ap,
     found_objects,
     known,
+    match_report,
     true_objects,
+    voc_ap,
+    with_background,
 )
-from pocketeye.metrics.voc import VocReport, voc_ap
+from pocketeye.metrics.doubts import doubts_of_objects
 from pocketeye.models.task import DETECT, INSTANCE
 from pocketeye.outputs import held
 from pocketeye.predicting.class_names import match_classes

@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 
 from pocketeye import progress
-from pocketeye.data import UnreadableImage
-from pocketeye.data.files.decode import read_pixels
-from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.data import SemanticSet, UnreadableImage, read_pixels
 from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.metrics.classification import ConfusionTable
+from pocketeye.metrics import ConfusionTable, known
 from pocketeye.metrics.doubts import doubts_of_pixels
-from pocketeye.metrics.objects import known
 from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
 from pocketeye.models.task import SEMANTIC
 from pocketeye.outputs import held

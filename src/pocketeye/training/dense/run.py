@@ -11,8 +11,7 @@ import timm
 import torch
 from torch import nn
 
-from pocketeye.data.detection.samples import load_detection
-from pocketeye.data.semantic.samples import SemanticSet, load_semantic
+from pocketeye.data import SemanticSet, load_detection, load_semantic
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
@@ -26,16 +25,18 @@ from pocketeye.runs import ARCHITECTURE, BEST
 from pocketeye.training.dense.fit import DenseSet, dense_plan
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
-from pocketeye.training.engine.before import require_classes, require_objects, warn_of_frozen
-from pocketeye.training.engine.fit import fit_run
-from pocketeye.training.engine.loop import check_device
-from pocketeye.training.engine.run import (
+from pocketeye.training.engine import (
     RunOptions,
     TrainedRun,
     add_args_of,
     as_text,
+    check_device,
+    fit_run,
     num_params,
+    require_classes,
+    require_objects,
     split_options,
+    warn_of_frozen,
 )
 
 # torchvision's ratio of the longer to the shorter side, for --input-size.

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 from torch import nn
 
 from pocketeye.devices import is_first_process
-from pocketeye.metrics.objects import known
+from pocketeye.metrics import known
 from pocketeye.models import load_checkpoint
 from pocketeye.runs import (
     BEST,

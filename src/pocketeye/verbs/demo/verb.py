@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketeye.data.classification.images import BLOOD_CELLS
+from pocketeye.data import BLOOD_CELLS
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space

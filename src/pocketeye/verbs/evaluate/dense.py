@@ -11,13 +11,11 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.detection.samples import DetectionSet, load_detection
-from pocketeye.data.semantic.known import load_maps
-from pocketeye.data.semantic.samples import SemanticSet
+from pocketeye.data import DetectionSet, SemanticSet, load_detection, load_maps
 from pocketeye.devices import Device
 from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
-from pocketeye.metrics.matching import MatchReport
+from pocketeye.metrics import MatchReport
 from pocketeye.metrics.semantic import SemanticReport
 from pocketeye.models.reference import ArtifactFolder, own_folder, resolve
 from pocketeye.models.task import Task

@@ -9,8 +9,7 @@ from typing import Any, Literal, cast
 
 from rich.markup import escape
 
-from pocketeye.data import load_images
-from pocketeye.data.classification.images import DIGITS
+from pocketeye.data import DIGITS, load_images
 from pocketeye.data.semantic.layouts import semantic_layout
 from pocketeye.devices import Device
 from pocketeye.doubts import doubt_lines

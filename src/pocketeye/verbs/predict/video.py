@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from rich.markup import escape
 
-from pocketeye.data.files.decode import SUFFIXES
+from pocketeye.data import SUFFIXES
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.files.sources import walk
 from pocketeye.data.video.names import is_video_name
