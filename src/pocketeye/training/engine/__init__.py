@@ -7,11 +7,7 @@ from pocketeye.training.engine.before import (
     warn_of_frozen as warn_of_frozen,
     warn_of_test_split as warn_of_test_split,
 )
-from pocketeye.training.engine.fit import (
-    FitResult as FitResult,
-    TrainingPlan as TrainingPlan,
-    fit_run as fit_run,
-)
+from pocketeye.training.engine.fit import TrainingPlan as TrainingPlan, fit_run as fit_run
 from pocketeye.training.engine.loop import check_device as check_device
 from pocketeye.training.engine.optim import create_optimizer as create_optimizer
 from pocketeye.training.engine.ranges import (
@@ -34,6 +30,7 @@ from pocketeye.training.engine.reporting.report import (
     stored_recipe as stored_recipe,
     write_report as write_report,
 )
+from pocketeye.training.engine.reporting.result import FitResult as FitResult
 from pocketeye.training.engine.run import (
     RunOptions as RunOptions,
     TrainedRun as TrainedRun,
