@@ -21,7 +21,9 @@ def test_notes_of_the_exporter_and_names_that_fusing_gives() -> None:
     relu = exported("Relu", ["conv2d"], "relu", "['', 'stem', 'stem.1', 'relu']")
     modules = NodeModules(graph(conv, relu))
     assert modules.of("node_conv2d") == "stem.0"
-    assert modules.of("relu_nchwc") == "stem.1"  # fused operators are called after what they give
+    # Fused operators are called after what they give.
+    assert modules.of("relu_nchwc", "Conv") == "stem.0"
+    assert modules.of("relu_nchwc", "Relu") == "stem.1"
     assert modules.of("node_conv2d_token_41") == "stem.0"
     assert modules.of("ReorderOutput_token_3") == ""
 

@@ -63,7 +63,7 @@ def _threads(profile: Profile) -> str:
 def _total(profile: Profile) -> dict[str, str]:
     record = profile.record
     return {
-        "label": profile.label,
+        "label": profile.label + (": busy" if record.disturbed else ""),
         "runtime": f"{record.runtime} {record.runtime_version}",
         "whole": ms_text(record.latency_ms),
         "ops": ms_text(profile.ops_ms),
@@ -71,7 +71,6 @@ def _total(profile: Profile) -> dict[str, str]:
         "share": human_percent(profile.unattributed_ms / record.latency_ms),
         "count": str(len(profile.ops)),
         "watching": f"{1000 * profile.watching_ms:.1f}",
-        "busy": "the machine was busy: measure again" if record.disturbed else "",
     }
 
 

@@ -142,7 +142,7 @@ def _op_timings(events: list[dict[str, Any]], runs: int, modules: NodeModules) -
                 # The median: one run in which another process had the core is no mean's business.
                 ms=float(np.median([row["dur"] for row in rows[-runs:]])) / 1e3,
                 input_shapes=tuple(shapes),
-                module=modules.of(name),
+                module=modules.of(name, args["op_name"]),
             )
         )
     return timings
