@@ -11,8 +11,7 @@ from pocketeye.exporting.agreement import Agreement
 from pocketeye.exporting.head_crops import HeadCrops
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.runs import BEST, CONFIG, DENSE_MANIFEST, JUDGED, LATENCY, MANIFEST, MODEL, ORIGIN
-from pocketeye.runtimes import Artifact, ParityReport, Precision
-from pocketeye.runtimes.parity import PARITY, Status
+from pocketeye.runtimes import PARITY, Artifact, ParityReport, Precision, Status
 
 AGREEMENT, SCRIPT = "agreement.json", "predict.py"
 # What an export leaves, of whatever runtime and task, and what `eval` writes beside it.
