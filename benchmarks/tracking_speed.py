@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def tracker_of(base: TAM, name: str, form: str) -> Tracker[TorchEngine]:
     if form == "compiled":
         model.image_encoder.compile()
         model.memory_attention.compile()
-    dtype: DTypeName = "bfloat16" if form == "bf16" else "float32"
+    dtype: Literal["float32", "bfloat16"] = "bfloat16" if form == "bf16" else "float32"
     return Tracker(TorchEngine(model, device="cpu", dtype=dtype))
 
 
@@ -103,7 +103,8 @@ def cell_of(tracker: Tracker[TorchEngine], name: str, form: str, num_objects: in
     for _ in range(NUM_WARM):
         result = session.push(next(frames))
     # every map and pointer there is, for each object
-    assert all(len(m.answers) == 6 and len(m.pointers) == 15 for m in session._objects.values())
+    memories = session._objects.memories.values()
+    assert all(len(m.answers) == 6 and len(m.pointers) == 15 for m in memories)
     print(f"ready: {name} {form}, {num_objects} object(s)", flush=True)
     return Cell(
         network=name, form=form, num_objects=num_objects, session=session,
@@ -148,7 +149,7 @@ def _write(
         found = measured[cell.name]
         record = LatencyRecord(
             subject=cell.network, runtime="torch", runtime_version=torch.__version__, threads=1,
-            precision=cell.session.engine.dtype, clock=choose_clock(1), timing=found.timing,
+            precision="bfloat16" if cell.form == "bf16" else "float32", clock=choose_clock(1), timing=found.timing,
             flags={"form": cell.form, "objects": cell.num_objects}, protocol=protocol.to_dict(),
             input_size=cell.session.engine.facts.image_size[0], disturbed=found.disturbed,
         )  # fmt: skip

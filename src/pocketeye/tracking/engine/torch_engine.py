@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -150,7 +150,9 @@ class TorchEngine(Engine):
                 known = self.condition(features, [reading])
             prediction = self.model.predict(
                 known.feat,
-                *(None if x is None else self._here(x) for x in (points, labels, mask_logits)),
+                points=self._here(points),
+                labels=self._here(labels),
+                mask=self._here(mask_logits),
                 stability_fallback=stability_fallback,
                 details=known.details,
             )
@@ -179,8 +181,15 @@ class TorchEngine(Engine):
             batch = MapBatch(raw, prepared)
             return tuple(MapRow(batch, row) for row in range(len(raw)))
 
-    def _here(self, x: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+    @overload
+    def _here(self, x: np.ndarray) -> Tensor: ...
+
+    @overload
+    def _here(self, x: np.ndarray | None) -> Tensor | None: ...
+
+    def _here(self, x: np.ndarray | None) -> Tensor | None:
+        """Bring an array to the device."""
+        return None if x is None else torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
 
     def condition(self, seen: ImageFeatures, readings: Sequence[Reading]) -> ImageFeatures:
         """Return features that know the memory of ``B`` objects with readings of one shape.
