@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import search_benchmark as render_table
-from tables import write_results
+from tables import search_benchmark as render_table, write_results
 
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session
