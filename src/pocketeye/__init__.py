@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pocketeye.verbs.info import info as info
     from pocketeye.verbs.measure import measure as measure
     from pocketeye.verbs.predict.verb import predict as predict
+    from pocketeye.verbs.profile import profile as profile
     from pocketeye.verbs.search import search as search
     from pocketeye.verbs.segment import segment as segment
     from pocketeye.verbs.track import track as track
@@ -59,8 +60,8 @@ _PLACES = {
     "ImageSegmenter": "tracking", "MaskGenerator": "tracking", "load_tracker": "tracking",
     "bench": "verbs.bench", "demo": "verbs.demo", "doctor": "verbs.doctor",
     "evaluate": "verbs.evaluate", "export": "verbs.export", "info": "verbs.info",
-    "measure": "verbs.measure", "predict": "verbs.predict", "search": "verbs.search",
-    "segment": "verbs.segment", "track": "verbs.track",
+    "measure": "verbs.measure", "predict": "verbs.predict", "profile": "verbs.profile",
+    "search": "verbs.search", "segment": "verbs.segment", "track": "verbs.track",
     "train_classifier": "verbs.train", "train_detector": "verbs.train",
     "train_instance_segmenter": "verbs.train", "train_segment_anything": "verbs.train",
     "train_segmenter": "verbs.train", "train_tracker": "verbs.train",
@@ -88,6 +89,7 @@ __all__ = [
     "load_tracker",
     "measure",
     "predict",
+    "profile",
     "search",
     "segment",
     "track",

@@ -16,7 +16,7 @@ from pocketeye.runs import make_folder
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image.save import require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs._arguments import OneOrMoreImages
 from pocketeye.verbs.segment.result import SegmentResult
 
