@@ -149,7 +149,8 @@ def _write(
         found = measured[cell.name]
         record = LatencyRecord(
             subject=cell.network, runtime="torch", runtime_version=torch.__version__, threads=1,
-            precision="bfloat16" if cell.form == "bf16" else "float32", clock=choose_clock(1), timing=found.timing,
+            precision="bfloat16" if cell.form == "bf16" else "float32",
+            clock=choose_clock(1), timing=found.timing,
             flags={"form": cell.form, "objects": cell.num_objects}, protocol=protocol.to_dict(),
             input_size=cell.session.engine.facts.image_size[0], disturbed=found.disturbed,
         )  # fmt: skip
