@@ -21,7 +21,7 @@ from pocketeye.text import some, text_table
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._arguments import OneOrMoreImages
 

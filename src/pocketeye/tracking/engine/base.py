@@ -86,11 +86,15 @@ class Engine(ABC):
 
     Attributes:
         facts: of the tracker.
-        device: on which it computes, in a word such as ``cpu``.
+        device_name: on which it computes, such as ``cpu``.
     """
 
     facts: TrackerFacts
     device_name: str = "cpu"
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a few digits that tell its weights from others, for records of what was tracked."""
 
     @abstractmethod
     def encode(self, image: np.ndarray) -> Features:

@@ -29,7 +29,7 @@ from pocketeye.tracking.evaluation.evaluate import (
 from pocketeye.tracking.evaluation.report import save_vos
 from pocketeye.tracking.evaluation.result import Mean, VosResult, beaten_by
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verb_result import Evaluation
 
 
