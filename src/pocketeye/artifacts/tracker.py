@@ -40,6 +40,7 @@ class TrackerManifest(Description):
 
     Attributes:
         variant: one of :func:`pocketeye.models.list_tams`.
+        fingerprint: of the network's weights, see :meth:`Engine.fingerprint`.
         image_size: (height, width) of the network's input.
         memory_rule, session_rule: see :class:`MemoryRule`.
         stability_delta, stability_threshold: of the single mask, see ``stable_or_best``.
@@ -56,11 +57,13 @@ class TrackerManifest(Description):
 
     FILE: ClassVar[str] = TRACKER_MANIFEST
     SCHEMA: ClassVar[str] = "pocketeye.tracker-artifact/1"
+    CURVE: ClassVar[str] = "confidence.json"
     WHAT: ClassVar[str] = "an artefact of a tracker"
     TASKS: ClassVar[tuple[Task, ...]] = (TRACK,)
 
     task: Task = TRACK
     variant: str
+    fingerprint: str
     image_size: tuple[Pixels, Pixels]
     memory_rule: Rule
     session_rule: Rule

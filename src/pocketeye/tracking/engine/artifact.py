@@ -1,7 +1,7 @@
 """Compute what sessions ask by the graphs of an exported tracker, in numpy alone.
 
 The graphs are functions of arrays, whatever runtime stands behind them. This very file becomes a part of
-the ``track.py`` that travels with an artefact, so it imports nothing but numpy and pillow.
+the ``track.py`` that travels with an artefact, so it imports numpy, pillow and what travels along.
 
 Legend: B objects, K maps of a bank, N tokens of a map, L of a map as it is read, C ``dim``, M ``mem_dim``,
 D layers of memory attention, P pointers.
@@ -17,11 +17,13 @@ from PIL import Image
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam.memory_rule import MemoryRule
+from pocketeye.models.tam.prompt_numbers import NO_POINT
 from pocketeye.tracking.engine.base import Answers, Engine, Features, Reading, TrackerFacts
+from pocketeye.tracking.image.resize import antialiased
 
 Graph = Callable[..., tuple[np.ndarray, ...]]
 _NOTHING = -3e4  # the bias of an empty place: its weight is zero
-_FILL, _NO_POINT = -2.0, -1.0  # labels: no point here; a point that says nothing
+_FILL = -2.0  # label of a place that holds no point at all
 _ABSENT = -1024.0  # SAM 2's NO_OBJ_SCORE, for every pixel of an object that is not there
 
 
@@ -109,6 +111,10 @@ class ArtifactEngine(Engine):
         self._ages: dict[tuple[int, bool], np.ndarray] = {}
         self._banks: dict[int, Bank] = {}
 
+    def fingerprint(self) -> str:
+        """See :class:`Engine`: that of the network which was exported."""
+        return str(self.said["fingerprint"])
+
     def encode(self, image: np.ndarray) -> Features:
         """See :class:`Engine`; the frame is stretched by PIL's bicubic."""
         height, width = self.facts.image_size
@@ -156,13 +162,13 @@ class ArtifactEngine(Engine):
         height, width = (side // 4 for side in self.facts.image_size)
         weight = np.asarray(self.said["mask_weight"], np.float32)
         tiles = mask.reshape(height, 4, width, 4)
-        prompt = np.einsum("ayxb,yb->ax", tiles.transpose(0, 1, 2, 3), weight)[None, None]
+        prompt = np.einsum("hywx,yx->hw", tiles, weight)[None, None]
         known = {**features, "known": features["feat"]}
         decoded = self._prompted(known, None, None, prompt + np.float32(self.said["mask_bias"]))
         answers = self._choose(decoded, False, False)
         present = bool(mask.max() > 0)
         # SAM 2's: sure either way
-        low = _shrunk(mask[0, 0] * 20.0 - 10.0)[None, None]
+        low = antialiased(mask[0, 0] * np.float32(20) - np.float32(10), height, width)[None, None]
         return Answers(
             masks=low,
             ious=np.ones((1, 1), np.float32),
@@ -245,7 +251,7 @@ class ArtifactEngine(Engine):
         at = np.zeros((1, places, 2), np.float32)
         kinds = np.full((1, places), _FILL, np.float32)
         if points is None or labels is None:
-            kinds[0, 0] = _NO_POINT
+            kinds[0, 0] = NO_POINT
         elif points.shape[1] > places:
             raise InvalidValue(
                 f"a prompt of {points.shape[1]} points in one frame, and this artefact takes {places}: "
@@ -307,16 +313,3 @@ def _map_of(written: Mapping[str, np.ndarray], features: Features) -> GraphMap:
         match_masks=None if matches is None else matches[0],
         target_sums=None if target is None else target[0],
     )
-
-
-def _shrunk(image: np.ndarray) -> np.ndarray:
-    """Shrink ``(4 h, 4 w)`` to ``(h, w)``: bilinear with antialiasing, as PyTorch does it."""
-    rows, columns = (_shrinking(side) for side in image.shape)
-    return (rows @ image @ columns.T).astype(np.float32)
-
-
-def _shrinking(side: int) -> np.ndarray:
-    """Return the matrix ``(side / 4, side)`` of triangles four pixels to either side."""
-    centres = 4 * np.arange(side // 4)[:, None] + 2.0
-    weights = np.maximum(1 - np.abs(np.arange(side) + 0.5 - centres) / 4, 0)
-    return weights / weights.sum(1, keepdims=True)
