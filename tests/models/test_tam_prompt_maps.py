@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from pocketeye.models import create_tam
+from pocketeye.models.tam.prompt_maps import PromptMaps
 from pocketeye.models.tam.prompt_numbers import (
     BOTTOM_RIGHT,
     NEGATIVE,
@@ -14,7 +15,6 @@ from pocketeye.models.tam.prompt_numbers import (
     POSITIVE,
     TOP_LEFT,
 )
-from pocketeye.models.tam.prompt_maps import PromptMaps
 
 
 @pytest.fixture

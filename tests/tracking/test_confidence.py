@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from benchmarks.track_confidence import auc, confidence, fitted, judged
 
 from pocketeye.errors import InvalidValue

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,15 +133,28 @@ def test_ring_keeps_what_came_last():
     assert (ring.get(5), ring.get(6), ring.get(7), len(ring)) == ("c", None, "d", 2)
 
 
-def held_bytes() -> int:
-    """Bytes of all tensors that are alive."""
-    gc.collect()
-    storages = {
-        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-        for t in gc.get_objects()
-        # isinstance wakes deprecated proxies; exports of other tests leave tensors without storage
-        if type(t) in (torch.Tensor, torch.nn.Parameter)
-    }
+def held_bytes(session: Session) -> int:
+    """Bytes of all arrays and tensors that a session's memory holds, each storage once."""
+    storages: dict[int, int] = {}
+    seen: set[int] = set()
+    pending: list[Any] = [session._objects.memories]
+    while pending:
+        each = pending.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, torch.Tensor):
+            storage = each.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(each, np.ndarray):
+            while isinstance(each.base, np.ndarray):  # a view holds all that it is of
+                each = each.base
+            storages[each.ctypes.data] = each.nbytes
+        elif isinstance(each, dict):
+            pending += each.values()
+        else:
+            pending += gc.get_referents(each) if type(each).__module__ != "builtins" else ()
+            pending += each if isinstance(each, list | tuple | set | deque) else ()
     return sum(storages.values())
 
 
@@ -151,10 +166,10 @@ def test_a_long_stream_holds_no_more(tracker):
         session.add(2, points=[[90, 20]])
         for number in range(1, 20):
             session.push(FRAMES[number])
-        before = held_bytes()
+        before = held_bytes(session)
         for frame in FRAMES:
             session.push(frame)
-        assert held_bytes() == before
+        assert held_bytes(session) == before
         assert session.frame == 43
 
 
@@ -164,14 +179,14 @@ def test_removed_objects_are_forgotten(tracker):
         session.add(1, points=[[30, 40]])
         for number in range(1, 18):
             session.push(FRAMES[number])
-        before = held_bytes()
+        before = held_bytes(session)
         session.add(2, points=[[90, 20]])
         session.push(FRAMES[18])
-        assert held_bytes() > before
+        assert held_bytes(session) > before
         session.remove(2)
         for number in range(8):  # until the maps they wrote together are gone
             session.push(FRAMES[number])
-        assert held_bytes() == before
+        assert held_bytes(session) == before
 
 
 def test_size_of_a_map(tracker):

@@ -82,7 +82,9 @@ def test_two_frames_edited_in_turns_are_encoded_once(tracker, monkeypatch):
     """The authors keep the features of one frame only."""
     calls = []
     encode = tracker.engine._encoder.encode_image
-    monkeypatch.setattr(tracker.engine._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1])
+    monkeypatch.setattr(
+        tracker.engine._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1]
+    )
     with tracker.open(FRAMES) as session:
         for points in (A, B, A):
             for frame in (2, 7):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -127,7 +125,9 @@ def test_batches_are_not_copied(tracker):
 def test_features_are_computed_once_a_frame(tracker, monkeypatch):
     calls = []
     encode = tracker.engine._encoder.encode_image
-    monkeypatch.setattr(tracker.engine._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1])
+    monkeypatch.setattr(
+        tracker.engine._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1]
+    )
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=A)
         session.add(2, frame=0, points=B)

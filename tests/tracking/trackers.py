@@ -16,7 +16,9 @@ IMAGE_SIZE = (96, 160)
 WIDTH, HEIGHT = 120, 80
 
 
-def make_tracker(pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any) -> Tracker[TorchEngine]:
+def make_tracker(
+    pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any
+) -> Tracker[TorchEngine]:
     """A nano tracker at 96x160 whose every weight matters, and for which all objects are there."""
     with torch.random.fork_rng(devices=[]):  # the positions of prompts are drawn and kept
         torch.manual_seed(seed)

@@ -14,10 +14,10 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.data.clips.flower import FlowerClip, KnownPhoto, flower_photo
+from pocketeye.models import TAM
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.figures import save_figure
 from pocketeye.results.result import save_image
-from pocketeye.models import TAM
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_model, open_writer
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.networks import DEFAULT

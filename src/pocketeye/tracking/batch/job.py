@@ -18,10 +18,10 @@ from pocketeye.results import Result
 from pocketeye.tracking.batch.record import TrackedVideo, TrackRecord
 from pocketeye.tracking.batch.targets import require_free, targets_of
 from pocketeye.tracking.batch.videos import NamedVideo, go_through
+from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.io.write import FPS, open_writer, opened, write_all
 from pocketeye.tracking.io.writer import Writer
-from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.prompted import WatchedFrames
 from pocketeye.tracking.video.tracker import Tracker

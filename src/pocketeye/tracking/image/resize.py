@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-
 Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 

@@ -29,7 +29,9 @@ class AnchorWatch:
     areas: deque[int] = field(default_factory=lambda: deque(maxlen=_NUM_AREAS))
     last: int | None = None  # the last anchor's frame
 
-    def is_anchor(self, frame: int, mask: np.ndarray, masks: np.ndarray, expected_iou: float) -> bool:
+    def is_anchor(
+        self, frame: int, mask: np.ndarray, masks: np.ndarray, expected_iou: float
+    ) -> bool:
         """Look at one frame's answer; frames must come in the order in which they are tracked.
 
         Args:

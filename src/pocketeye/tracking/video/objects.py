@@ -131,7 +131,12 @@ class TrackedObjects:
         return self._output(filled, found, 0, written, None)
 
     def _output(
-        self, filled: np.ndarray, found: Answers, row: int, written: object, last: FrameOutput | None
+        self,
+        filled: np.ndarray,
+        found: Answers,
+        row: int,
+        written: object,
+        last: FrameOutput | None,
     ) -> FrameOutput:
         one = slice(row, row + 1)
         score, iou = float(found.score[row]), float(found.ious[row].max())

@@ -30,7 +30,9 @@ class Signals(NamedTuple):
     agreement: float
 
 
-def signals_of(mask: np.ndarray, score: float, iou: float, before: np.ndarray | None = None) -> Signals:
+def signals_of(
+    mask: np.ndarray, score: float, iou: float, before: np.ndarray | None = None
+) -> Signals:
     """Return the signals of an answer.
 
     Args:
