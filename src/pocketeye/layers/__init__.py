@@ -12,6 +12,7 @@ from pocketeye.layers._fold import fold_before as fold_before
 from pocketeye.layers._mlp import MLP as MLP
 from pocketeye.layers._normalise import normalise as normalise
 from pocketeye.layers._position import bicubic_matrix as bicubic_matrix
+from pocketeye.layers._position import bilinear_matrix as bilinear_matrix
 from pocketeye.layers._position import pool_tokens as pool_tokens
 from pocketeye.layers._position import rope_tables as rope_tables
 from pocketeye.layers._position import rotate as rotate

@@ -10,9 +10,10 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
 from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
+from pocketeye.exporting.tracker import export_tracker
 from pocketeye.metrics import wilson_interval
 from pocketeye.models.reference import Run, expect
-from pocketeye.models.task import CLASSIFY, DENSE
+from pocketeye.models.task import CLASSIFY, DENSE, SEGMENT_ANYTHING, TRACK
 from pocketeye.predicting.network import open_network
 from pocketeye.runs import LATENCY
 from pocketeye.runtimes import Precision
@@ -48,8 +49,7 @@ class ExportResult(Exported, VerbResult):
         lines += self._beyond_these()
         if self.agreement is not None:
             first, *doubts = self.agreement.lines()
-            num = self.agreement.num_images
-            lines += [f"against torch on {num} images: {first}", *doubts]
+            lines += [f"against torch on {self.agreement.sample}: {first}", *doubts]
         lines += self.latency.lines()
         # The artefact stays, so that the difference can be looked into.
         if self.status == "FAIL":
@@ -135,7 +135,11 @@ def export(
         to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
         threads=threads, fuse=fuse,
     )  # fmt: skip
-    named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
+    tasks = (CLASSIFY, *DENSE, TRACK, SEGMENT_ANYTHING)
+    named = expect(model, "pocketeye export", tasks, artifacts=False)
+    if named.task.takes_prompts:
+        refuse(named.task.kind, data=data, pretrained=pretrained)
+        return ExportResult(**vars(export_tracker(named, options, checkpoint=checkpoint)))
     if named.task.is_dense:
         assert isinstance(named, Run)  # no name stands for a whole detector
         # A run has its own weights.
