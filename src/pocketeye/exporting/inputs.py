@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pocketeye.data.classification.images import DIGITS, load_images
+from pocketeye.data import DIGITS, load_images
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.network import Network
 

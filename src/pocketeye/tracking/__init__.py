@@ -9,26 +9,30 @@ if TYPE_CHECKING:
     from pocketeye.data.video.frames import Frames as Frames
     from pocketeye.tracking.engine.base import Engine as Engine
     from pocketeye.tracking.engine.torch_engine import TorchEngine as TorchEngine
-    from pocketeye.tracking.evaluation.evaluate import VosPlan as VosPlan
-    from pocketeye.tracking.evaluation.evaluate import evaluate_folder as evaluate_folder
-    from pocketeye.tracking.evaluation.evaluate import evaluate_vos as evaluate_vos
+    from pocketeye.tracking.evaluation.evaluate import (
+        VosPlan as VosPlan,
+        evaluate_folder as evaluate_folder,
+        evaluate_vos as evaluate_vos,
+    )
     from pocketeye.tracking.evaluation.report import save_vos as save_vos
     from pocketeye.tracking.evaluation.vos_models import open_vos_model as open_vos_model
-    from pocketeye.tracking.image.components import fill_holes as fill_holes
-    from pocketeye.tracking.image.components import remove_specks as remove_specks
+    from pocketeye.tracking.image.components import (
+        fill_holes as fill_holes,
+        remove_specks as remove_specks,
+    )
     from pocketeye.tracking.image.everything import MaskGenerator as MaskGenerator
-    from pocketeye.tracking.image.segmenter import ImageSegmenter as ImageSegmenter
-    from pocketeye.tracking.image.segmenter import Segmentation as Segmentation
+    from pocketeye.tracking.image.segmenter import (
+        ImageSegmenter as ImageSegmenter,
+        Segmentation as Segmentation,
+    )
     from pocketeye.tracking.io.source import open_video as open_video
-    from pocketeye.tracking.io.write import open_writer as open_writer
-    from pocketeye.tracking.io.write import write_all as write_all
+    from pocketeye.tracking.io.write import open_writer as open_writer, write_all as write_all
     from pocketeye.tracking.linking import link_boxes as link_boxes
     from pocketeye.tracking.networks import open_model as open_model
     from pocketeye.tracking.video.options import Options as Options
     from pocketeye.tracking.video.session import Session as Session
     from pocketeye.tracking.video.tracked import TrackedFrame as TrackedFrame
-    from pocketeye.tracking.video.tracker import Tracker as Tracker
-    from pocketeye.tracking.video.tracker import load_tracker as load_tracker
+    from pocketeye.tracking.video.tracker import Tracker as Tracker, load_tracker as load_tracker
 
 _HELD = {
     "data.video.frames": ("Frames",),

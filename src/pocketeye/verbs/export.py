@@ -16,8 +16,7 @@ from pocketeye.models.reference import Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE, SEGMENT_ANYTHING, TRACK
 from pocketeye.predicting.network import open_network
 from pocketeye.runs import LATENCY
-from pocketeye.runtimes import Precision
-from pocketeye.runtimes.parity import PARITY
+from pocketeye.runtimes import PARITY, Precision
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse
 

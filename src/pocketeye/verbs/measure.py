@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketeye.data.classification.images import EMBEDDED
+from pocketeye.data import EMBEDDED
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
 from pocketeye.latency.check import CheckReport
@@ -20,8 +20,7 @@ from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import parse_size, size_text
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.models.task import CLASSIFY, SEMANTIC, task_named
-from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Precision
+from pocketeye.runtimes import Precision, get_runtime
 from pocketeye.text import human_seconds
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse

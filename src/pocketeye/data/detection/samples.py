@@ -26,9 +26,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pocketeye.data.detection.objects import Objects
+from pocketeye.data.files import Problems, decode_as, require_some
 from pocketeye.data.files.annotations.shapes import outline_mask
-from pocketeye.data.files.decode import decode_as
-from pocketeye.data.files.problems import Problems, require_some
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks

@@ -26,8 +26,7 @@ class TrackedFrame(Result):
 
     Attributes:
         low_res_masks: float32 ``(N, 1, h, w)`` logits of the network, small holes filled, at a quarter
-            of its input's size. Logits at the video's size would be the largest thing that a result
-            holds.
+            of its input's size. Logits at the video's size would be the largest thing in a result.
         non_overlapping: tells that each pixel belongs to one object at most.
         signals: what each answer shows of its own quality.
         confidence: float32 ``(N,)``, the probability that the mask has an IoU of 0.5 or more with the

@@ -10,8 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.data.vos.layouts import load_videos
-from pocketeye.data.vos.sequences import VideoSet
+from pocketeye.data import VideoSet, load_videos
 from pocketeye.devices import Device
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
