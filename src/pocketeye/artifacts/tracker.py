@@ -1,7 +1,8 @@
 """Open a tracker as an artefact: graphs of static shape, and the numbers that go around them.
 
-The folder holds ``tracker.json`` and a folder for each graph but the first, the image encoder, which lies
-in the folder itself. What runs them is :class:`pocketeye.tracking.engine.artifact.ArtifactEngine`.
+The folder holds ``tracker.json`` and a folder for each graph but the first, the image encoder,
+which lies in the folder itself. What runs them is
+:class:`pocketeye.tracking.engine.artifact.ArtifactEngine`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pocketeye.models.task import TRACK, Task
 from pocketeye.models.weights.described import Description, require_length
 from pocketeye.reading import Pixels, Range
 from pocketeye.runs import TRACKER_MANIFEST
+from pocketeye.runtimes._store import check_stored
 from pocketeye.runtimes.base import Artifact, Executable
 
 IMAGE, PLACE, DECODE, PROMPT, WRITE = "image", "place", "decode", "prompt", "write"
@@ -48,11 +50,11 @@ class TrackerManifest(Description):
         no_obj_ptr: pointer of an object that is not there.
         ages: embedding of each slot of the memory, the last of them that of prompted frames.
         mask_weight, mask_bias: make a mask prompt of a mask: a convolution of 4x4 pixels.
-        prompted, ridge: of the target model: weight of a prompted frame, and the ridge; None without.
-        capacities: how many maps the reading graphs hold; one name ``read-K`` for each.
-        num_pointers, num_points: places for pointers and for points of a prompt.
-        map_bytes: bytes of one map of one object, an upper bound.
-        graphs: of each its ``inputs`` and ``outputs`` by name, and the ``shapes`` of the inputs.
+        prompted, ridge: of the target model: weight of a prompted frame, and the ridge; None
+        without. capacities: how many maps the reading graphs hold; one name ``read-K`` for each.
+        num_pointers, num_points: places for pointers and for points of a prompt. map_bytes: bytes
+        of one map of one object, an upper bound. graphs: of each its ``inputs`` and ``outputs`` by
+        name, and the ``shapes`` of the inputs.
     """
 
     FILE: ClassVar[str] = TRACKER_MANIFEST
@@ -159,8 +161,8 @@ def load_tracker_graphs(folder: Path, *, threads: int = 1) -> TrackerGraphs:
         first = artifacts[IMAGE].runtime
         if artifact.runtime != first:
             raise InvalidValue(
-                f"{artifact.folder} is for the runtime {artifact.runtime!r} and {folder} for {first!r}: "
-                "they were put together from two artefacts; export the tracker again"
+                f"{artifact.folder} is for the runtime {artifact.runtime!r} and {folder} for "
+                f"{first!r}: they were put together from two artefacts; export the tracker again"
             )
         inputs = [spec.name for spec in artifact.inputs]
         if inputs != list(manifest.graphs[name]["inputs"]):
@@ -169,6 +171,8 @@ def load_tracker_graphs(folder: Path, *, threads: int = 1) -> TrackerGraphs:
                 f"{', '.join(manifest.graphs[name]['inputs'])}: export the tracker again"
             )
     graphs = TrackerGraphs(manifest, artifacts, threads)
-    # The first use of every session: damage shows here, not at the first frame.
+    # Damage shows here, and not when a graph is first used in the middle of a video.
+    for artifact in artifacts.values():
+        check_stored(artifact, graphs.runtime)
     graphs[IMAGE]
     return graphs

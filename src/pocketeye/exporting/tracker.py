@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.outputs import whole_folder
 from pocketeye.progress import task
 from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
-from pocketeye.runtimes import Artifact, ExportRequest, ParityReport, Runtime, get_runtime
+from pocketeye.runtimes import ExportRequest, ParityReport, Runtime, get_runtime
 from pocketeye.runtimes._store import check_precision, seal
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.tracking.networks import open_model, weights_file, weights_here
@@ -57,8 +56,8 @@ def export_tracker(
 
     Args:
         named: a :class:`Named` tracker or the :class:`Run` of one.
-        checkpoint: weights; by default its own. Without any here it is exported with random ones, for
-            timing.
+        checkpoint: weights; by default its own. Without any here it is exported with random ones,
+            for timing.
 
     Raises:
         InvalidValue: an unknown runtime or precision, options that do not fit, or a full disk.
@@ -102,9 +101,7 @@ def export_tracker(
     )
 
 
-def _opened(
-    named: Any, options: ExportOptions, checkpoint: Path | None
-) -> tuple[TAM, Path | None]:
+def _opened(named: Any, options: ExportOptions, checkpoint: Path | None) -> tuple[TAM, Path | None]:
     """Return the network, and the file of its weights; None where they are random."""
     if not options.fuse:
         raise InvalidValue("graphs of trackers are always folded: leave --no-fuse out")

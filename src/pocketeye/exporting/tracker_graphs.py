@@ -29,8 +29,8 @@ from pocketeye.models.tam.memory_attention import Pooling
 from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.tracking.engine.torch_engine import TorchEngine
 
-# Eight prompted frames are an option's default, and 15 pointers are those of tracked frames (SAM 2's 16,
-# which count the frame itself); 24 is the next multiple of 8.
+# Eight prompted frames are an option's default, and 15 pointers are those of tracked frames
+# (SAM 2's 16, which count the frame itself); 24 is the next multiple of 8.
 _NUM_POINTERS = 24
 _NUM_POINTS = 16  # more clicks on one object in one frame nobody gives; each costs a token
 # Eight prompted frames and six tracked ones, the most that any rule reads.
@@ -52,8 +52,8 @@ class TrackerGraph(Protocol):
 def capacities(rule: MemoryRule, num_maskmem: int) -> tuple[int, ...]:
     """Return how many maps the reading graphs hold: computing on empty places takes time.
 
-    A graph for the first frame, one on the way, those in which an object stays that was prompted once,
-    one for a few corrections, and the largest.
+    A graph for the first frame, one on the way, those in which an object stays that was prompted
+    once, one for a few corrections, and the largest.
     """
     if rule is MemoryRule.DISTINCT:  # three spaced frames, and up to two anchors
         return (1, 2, 4, 5, 6, 9, _MOST_MAPS)

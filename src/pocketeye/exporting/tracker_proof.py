@@ -156,7 +156,9 @@ def agreement_of(
                            precision if name == IMAGE else "fp32")
         for name in graphs
     }  # fmt: skip
-    found = [k for k, masks in enumerate(zip(expected, got, strict=True)) if any(m.area for m in masks)]
+    found = [
+        k for k, masks in enumerate(zip(expected, got, strict=True)) if any(m.area for m in masks)
+    ]
     ious = {k: expected[k].iou(got[k]) for k in found}
     # Where neither finds anything they agree, and the doubts say that nothing is proven.
     worst = min(ious, key=lambda k: ious[k]) if ious else 0
@@ -184,13 +186,14 @@ def _followed(
         for result in session.run():
             if result.frame == _CORRECTED:
                 result = session.add(1, frame=_CORRECTED, points=[clip.point(_CORRECTED)])
+            assert result.masks is not None
             masks.append(result.masks[0])
             bar.advance()
     return masks
 
 
 def _call_the_rest(engine: Watched, frame: np.ndarray) -> None:
-    """Call the graphs that the clip had no use for, with what it left."""
+    """Call the graphs that the clip had no use for, with what it left; forget that it happened."""
     reading, features = engine.reading, engine.encode(frame)
     assert reading is not None
     for number in engine.said["capacities"]:
@@ -201,15 +204,14 @@ def _call_the_rest(engine: Watched, frame: np.ndarray) -> None:
         )
         full = replace(reading, maps=maps, slots=slots)
         engine.track(features, [full], stability_fallback=True)
+    engine.reading = reading
 
 
-def time_tracker(
-    name: str, graphs: TrackerGraphs, engine: Watched, threads: int
-) -> LatencyRecord:
+def time_tracker(name: str, graphs: TrackerGraphs, engine: Watched, threads: int) -> LatencyRecord:
     """Time a tracked frame as a whole, and its stages one by one.
 
-    A frame is encoded, its object found, and its map written; the features of one object are timed as the
-    last frame of the clip had them.
+    A frame is encoded, its object found, and its map written; the features of one object are timed
+    as the last frame of the clip had them.
     """
     frame = HiddenFlowerClip()[0][0]
     reading = engine.reading

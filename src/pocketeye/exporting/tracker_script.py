@@ -21,16 +21,16 @@ MODULES: tuple[ModuleType, ...] = (
 )  # fmt: skip
 _HEAD = '''"""Track objects in a video without pocketeye and torch: python track.py VIDEO ID:X,Y …
 
-An object is shown by a number from 1 up and a click, ``1:240,135``, or a box, ``1:X0,Y0,X1,Y1``, in pixels
-of the video; ``@N`` behind it is the frame, 0 without it. Several of one number in one frame go together,
-``1:240,135:0`` is a click beside the object.
+An object is shown by a number from 1 up and a click, ``1:240,135``, or a box, ``1:X0,Y0,X1,Y1``, in
+pixels of the video; ``@N`` behind it is the frame, 0 without it. Several of one number in one frame
+go together, ``1:240,135:0`` is a click beside the object.
 
-VIDEO is a file or a folder of images. Masks go to the folder given with --out (by default VIDEO.masks) as
-one PNG a frame, whose pixels are the objects' numbers; a line a frame goes to the screen. --threads N
-gives ONNX Runtime more than one.
+VIDEO is a file or a folder of images. Masks go to the folder given with --out (by default
+VIDEO.masks) as one PNG a frame, whose pixels are the objects' numbers; a line a frame goes to the
+screen. --threads N gives ONNX Runtime more than one.
 
-Needs numpy, onnxruntime, pillow and, for video files, av. Written by pocketeye {version} (Apache-2.0); not
-to be edited.
+Needs numpy, onnxruntime, pillow and, for video files, av. Written by pocketeye {version}
+(Apache-2.0); not to be edited.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Graphs(dict):
 def frames_of(path):
     """Yield uint8 RGB frames of a folder of images or of a video."""
     if path.is_dir():
-        for each in sorted(p for p in path.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png")):
+        for each in sorted(p for p in path.iterdir() if p.suffix.lower() in (".jpg", ".jpeg",
+        ".png")):
             yield np.asarray(ImageOps.exif_transpose(Image.open(each)).convert("RGB"))
         return
     import av

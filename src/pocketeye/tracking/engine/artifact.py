@@ -1,10 +1,11 @@
 """Compute what sessions ask by the graphs of an exported tracker, in numpy alone.
 
-The graphs are functions of arrays, whatever runtime stands behind them. This very file becomes a part of
-the ``track.py`` that travels with an artefact, so it imports numpy, pillow and what travels along.
+The graphs are functions of arrays, whatever runtime stands behind them. This very file becomes a
+part of the ``track.py`` that travels with an artefact, so it imports numpy, pillow and what travels
+along.
 
-Legend: B objects, K maps of a bank, N tokens of a map, L of a map as it is read, C ``dim``, M ``mem_dim``,
-D layers of memory attention, P pointers.
+Legend: B objects, K maps of a bank, N tokens of a map, L of a map as it is read, C ``dim``,
+M ``mem_dim``, D layers of memory attention, P pointers.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class GraphMap(NamedTuple):
 
 
 class Bank:
-    """Hold the inputs of a reading graph, in which only what changed is written from frame to frame.
+    """Hold the inputs of a reading graph, in which only what changed is written from frame to
+    frame.
 
     Args:
         shapes: of the graph's inputs, by name.
@@ -254,8 +256,8 @@ class ArtifactEngine(Engine):
             kinds[0, 0] = NO_POINT
         elif points.shape[1] > places:
             raise InvalidValue(
-                f"a prompt of {points.shape[1]} points in one frame, and this artefact takes {places}: "
-                "give fewer, or a mask"
+                f"a prompt of {points.shape[1]} points in one frame, and this artefact takes "
+                f"{places}: give fewer, or a mask"
             )
         else:
             at[:, : points.shape[1]], kinds[:, : points.shape[1]] = points, labels

@@ -8,23 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pocketeye.layers import MLP, bilinear_matrix
+from pocketeye.layers import bilinear_matrix
 from pocketeye.models.tam.graphs.layers import (
     Enlarge,
-    attend,
+    attend_heads,
     beside,
     dense,
-    heads,
     in_cells,
     in_quarters,
-    map_of,
-    merged,
+    norm_of_rows,
     on_rows,
     out_of_quarters,
     rows_of,
 )
-from pocketeye.models.tam.mask_decoder import MaskDecoder, TwoWayBlock
-from pocketeye.models.tam.prompt_encoder import NO_POINT
+from pocketeye.models.tam.mask_decoder import TwoWayBlock
+from pocketeye.models.tam.prompt_numbers import NO_POINT
 from pocketeye.models.tam.tam import TAM
 from pocketeye.models.tam.target_model import CONSTANT, TargetModel
 
@@ -42,7 +40,11 @@ class Draw(nn.Module):
         self.enlarge = Enlarge([bilinear_matrix(4 * side, 2 * side) for side in feat_size])
 
     def forward(
-        self, feat: Tensor, details: tuple[Tensor, Tensor], key: Tensor, weights: Tensor,
+        self,
+        feat: Tensor,
+        details: tuple[Tensor, Tensor],
+        key: Tensor,
+        weights: Tensor,
         on: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return features ``(B, N, C)`` and details with the score in them.
@@ -85,35 +87,36 @@ class TwoWay(nn.Module):
         place = F.pad(place, (0, to_image.v_proj.out_features))
         self.register_buffer("place", place, persistent=False)  # (1, N, 3 inner)
         self.to_image_q = _times(to_image.q_proj, scale)
+        own = block.self_attn
+        self.own_q = _times(own.q_proj, (own.q_proj.out_features // own.num_heads) ** -0.5)
 
     place: Tensor
 
     def forward(
         self, tokens: Tensor, image: Tensor, token_pos: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Bring tokens ``(B, T, C)`` and image ``(B, N, C)`` up to date; ``bias`` is ``(B, 1, 1, T)``."""
+        """Bring tokens ``(B, T, C)`` and image ``(B, N, C)`` up to date.
+
+        Args:
+            bias: ``(B, 1, 1, T)``, of the tokens' logits.
+        """
         block, num = self.block, self.num_heads
         own = block.self_attn
         placed = tokens if self.first else tokens + token_pos
-        scale = (own.q_proj.out_features // own.num_heads) ** -0.5
-        q, k = own.q_proj(placed) * scale, own.k_proj(placed)
-        v = own.v_proj(tokens)
-        own_heads = (heads(part, own.num_heads) for part in (q, k, v))
-        seen = own.out_proj(merged(attend(*own_heads, bias, q.shape[1])))
-        tokens = block.norm1(seen if self.first else tokens + seen)
-        k, q, v = (on_rows(self.of_image, image) + self.place).chunk(3, -1)
-        token_q = self.to_image_q(tokens + token_pos)
-        parts = (heads(part, num) for part in (token_q, k, v))
-        attended = merged(attend(*parts, None, tokens.shape[1]))
-        tokens = block.norm2(tokens + block.cross_attn_token_to_image.out_proj(attended))
-        tokens = block.norm3(tokens + block.mlp(tokens))
+        q = on_rows(self.own_q, placed)
+        k, v = on_rows(own.k_proj, placed), on_rows(own.v_proj, tokens)
+        seen = on_rows(own.out_proj, attend_heads(q, k, v, own.num_heads, bias))
+        tokens = on_rows(block.norm1, seen if self.first else tokens + seen)
+        k, back_q, v = (on_rows(self.of_image, image) + self.place).chunk(3, -1)
+        q = on_rows(self.to_image_q, tokens + token_pos)
+        attended = attend_heads(q, k, v, num)
+        out = block.cross_attn_token_to_image.out_proj
+        tokens = on_rows(block.norm2, tokens + on_rows(out, attended))
+        tokens = on_rows(block.norm3, tokens + on_rows(block.mlp, tokens))
         back = block.cross_attn_image_to_token
-        parts = (
-            heads(part, num)
-            for part in (q, back.k_proj(tokens + token_pos), back.v_proj(tokens))
-        )
-        attended = merged(attend(*parts, bias, q.shape[1]))
-        return tokens, block.norm4(image + on_rows(back.out_proj, attended))
+        k, v = on_rows(back.k_proj, tokens + token_pos), on_rows(back.v_proj, tokens)
+        attended = attend_heads(back_q, k, v, num, bias)
+        return tokens, on_rows(block.norm4, image + on_rows(back.out_proj, attended))
 
 
 def _times(layer: nn.Linear, scale: float) -> nn.Linear:
@@ -123,8 +126,8 @@ def _times(layer: nn.Linear, scale: float) -> nn.Linear:
 class Decoder(nn.Module):
     """Compute :class:`MaskDecoder` and the pointers, from rows.
 
-    Outputs are ``masks`` (B, 4, 4 h, 4 w) logits, ``ious`` (B, 4), ``pointers`` (B, 4, C) and ``score``
-    (B, 1): of mask 0, which stands alone, and of the three that compete.
+    Outputs are ``masks`` (B, 4, 4 h, 4 w) logits, ``ious`` (B, 4), ``pointers`` (B, 4, C) and
+    ``score`` (B, 1): of mask 0, which stands alone, and of the three that compete.
     """
 
     output_names = ("masks", "ious", "pointers", "score")
@@ -139,12 +142,14 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(TwoWay(block, image_pos) for block in blocks)
         final = transformer.final_attn_token_to_image
         self.final_image = beside(final.k_proj, final.v_proj)
+        scale = (final.q_proj.out_features // final.num_heads) ** -0.5
+        self.final_q = _times(final.q_proj, scale)
         place = image_pos @ final.k_proj.weight.detach().t()
         place = F.pad(place, (0, final.v_proj.out_features))
         self.register_buffer("final_place", place, persistent=False)
         to_8, norm, _, to_4, _ = decoder.output_upscaling
         self.to_8, self.to_4 = _cells_of(to_8), _cells_of(to_4)
-        self.norm_weight, self.norm_bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.norm = norm_of_rows(norm)
 
     final_place: Tensor
 
@@ -161,12 +166,10 @@ class Decoder(nn.Module):
         for block in self.blocks:
             tokens, source = block(tokens, source, token_pos, bias)
         final = decoder.transformer.final_attn_token_to_image
-        num_heads = final.num_heads
-        scale = (final.q_proj.out_features // num_heads) ** -0.5
         k, v = (on_rows(self.final_image, source) + self.final_place).chunk(2, -1)
-        parts = (heads(part, num_heads) for part in (final.q_proj(tokens + token_pos) * scale, k, v))
-        attended = merged(attend(*parts, None, tokens.shape[1]))
-        tokens = decoder.transformer.norm_final_attn(tokens + final.out_proj(attended))
+        q = on_rows(self.final_q, tokens + token_pos)
+        attended = on_rows(final.out_proj, attend_heads(q, k, v, final.num_heads))
+        tokens = on_rows(decoder.transformer.norm_final_attn, tokens + attended)
         mask_tokens = tokens[:, 2 : 2 + decoder.num_masks]
         weights = torch.stack(
             [mlp(mask_tokens[:, n]) for n, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1
@@ -180,18 +183,20 @@ class Decoder(nn.Module):
         )
 
     def _pixels(self, source: Tensor, details: tuple[Tensor, ...]) -> Tensor:
-        """Enlarge ``(B, N, C)`` to ``(B, 16 N, C / 8)``: a transposed convolution without overlap is a
+        """Enlarge ``(B, N, C)`` to ``(B, 16 N, C / 8)``: a transposed convolution without overlap
+        is a
         product, of which each cell becomes four."""
         batch, num, _ = source.shape
         x = on_rows(self.to_8, source).reshape(batch, 4 * num, -1)
         x = x + details[0] if details else x
-        x = F.gelu(F.layer_norm(x, x.shape[-1:], self.norm_weight, self.norm_bias, self.eps))
+        x = F.gelu(on_rows(self.norm, x))
         x = on_rows(self.to_4, x).reshape(batch, 16 * num, -1)
         return F.gelu(x + details[1] if details else x)
 
 
-def _cells_of(conv: nn.ConvTranspose2d) -> nn.Linear:
+def _cells_of(conv: nn.Module) -> nn.Linear:
     """Return the product that computes the four pixels of each cell."""
+    assert isinstance(conv, nn.ConvTranspose2d)
     assert conv.kernel_size == conv.stride == (2, 2)
     weight = conv.weight.detach().permute(2, 3, 1, 0).flatten(0, 2)  # (2 2 out) x in
     assert conv.bias is not None
@@ -201,8 +206,9 @@ def _cells_of(conv: nn.ConvTranspose2d) -> nn.Linear:
 class DecodeGraph(nn.Module):
     """Decode the masks of ``batch`` tracked objects.
 
-    Inputs: ``read`` (B, N, C); where the network has details, those of the frame; where it has a target
-    model, ``target_key`` (1, 4 N, K) and its solution ``target`` (B, K + 1). Outputs: :class:`Decoder`.
+    Inputs: ``read`` (B, N, C); where the network has details, those of the frame; where it has a
+    target model, ``target_key`` (1, 4 N, K) and its solution ``target`` (B, K + 1). Outputs:
+    :class:`Decoder`.
     """
 
     output_names = Decoder.output_names

@@ -26,20 +26,26 @@ def dense(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     return layer
 
 
-def beside(*layers: nn.Linear | nn.Conv2d) -> nn.Linear:
+def beside(*layers: nn.Module) -> nn.Linear:
     """Make one layer of several that read the same rows: their outputs stand side by side.
 
     A 1x1 convolution of a map is a linear layer of its rows.
     """
-    biases = [
-        layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-        for layer in layers
-    ]
-    return dense(torch.cat([layer.weight.flatten(1) for layer in layers]), torch.cat(biases))
+    weights, biases = [], []
+    for layer in layers:
+        assert isinstance(layer, nn.Linear | nn.Conv2d)
+        weights.append(layer.weight.flatten(1))
+        biases.append(weights[-1].new_zeros(len(weights[-1])) if layer.bias is None else layer.bias)
+    return dense(torch.cat(weights), torch.cat(biases))
 
 
 def on_rows(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer to ``(…, C)`` as one matrix: runtimes add the bias of a product of matrices."""
+    """Apply a layer to ``(…, C)`` as one matrix.
+
+    Runtimes add the bias of a product of matrices at once. And ONNX Runtime puts a norm together
+    with the sum before it, into a kernel that takes seven times as long as both, unless a reshape
+    is between.
+    """
     return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
 
 
@@ -80,14 +86,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, chunk: int) -> 
     return done[0] if len(done) == 1 else torch.cat(done, -2)
 
 
-def heads(x: Tensor, num_heads: int) -> Tensor:
-    """Turn ``(B, N, C)`` into ``(B, heads, N, C / heads)``."""
-    return x.reshape(x.shape[0], x.shape[1], num_heads, -1).transpose(1, 2)
+def attend_heads(
+    q: Tensor, k: Tensor, v: Tensor, num_heads: int, bias: Tensor | None = None
+) -> Tensor:
+    """Attend with several heads, ``(B, N, C)`` to ``(B, N, C)``; queries are scaled already.
 
+    Args:
+        bias: ``(B, 1, 1, L)``.
+    """
 
-def merged(x: Tensor) -> Tensor:
-    """Undo :func:`heads`."""
-    return x.transpose(1, 2).flatten(2)
+    def split(x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], x.shape[1], num_heads, -1).transpose(1, 2)
+
+    read = attend(split(q), split(k), split(v), bias, q.shape[1])
+    return read.transpose(1, 2).flatten(2)
 
 
 def map_of(rows: Tensor, height: int, width: int) -> Tensor:
@@ -155,9 +167,19 @@ class Enlarge(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge rows ``(B, h * w, C)``, row by row."""
         batch, _, chs = x.shape
-        (tall, height), (wide, width) = self.rows.shape, self.columns.shape
+        (tall, height), width = self.rows.shape, self.columns.shape[1]
         lines = self.rows @ x.reshape(batch, height, width * chs)
         return (self.columns @ lines.reshape(batch * tall, width, chs)).reshape(batch, -1, chs)
+
+
+def norm_of_rows(norm: nn.Module) -> nn.LayerNorm:
+    """Return a norm over the channels of a map, for its rows."""
+    assert isinstance(norm, LayerNorm2d)
+    made = nn.LayerNorm(norm.normalized_shape, eps=norm.eps)
+    with torch.no_grad():
+        made.weight.copy_(norm.weight)
+        made.bias.copy_(norm.bias)
+    return made
 
 
 class ChannelNorm(nn.Module):
@@ -166,8 +188,10 @@ class ChannelNorm(nn.Module):
     The mean over channels is linear: it is taken out of the weights. What remains is a division.
     """
 
-    def __init__(self, conv: nn.Conv2d, norm: LayerNorm2d) -> None:
+    def __init__(self, conv: nn.Module, norm: nn.Module) -> None:
         super().__init__()
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, LayerNorm2d)
         weight, bias = conv.weight.detach().double(), conv.bias
         assert bias is not None
         centred = bias.detach().double() - bias.detach().double().mean()

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from pocketeye.models.tam.graphs.decode import DETAILS, Decoder, Draw, has_details
 from pocketeye.models.tam.graphs.layers import NOTHING, rows_of
-from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
+from pocketeye.models.tam.prompt_encoder import PromptEncoder
+from pocketeye.models.tam.prompt_numbers import NO_POINT
 from pocketeye.models.tam.tam import TAM
 
 FILL = -2.0
@@ -41,11 +42,11 @@ class PromptTokens(nn.Module):
 class PromptGraph(nn.Module):
     """Decode one object from up to ``num_points`` points and a mask.
 
-    Inputs: ``known`` (1, N, C), features that know the memory or have the embedding of none in them;
-    details and ``target_key``, ``target`` as in :class:`DecodeGraph`, with ``target_on`` (1, 1), 0 where no
-    memory was read; ``points`` (1, P, 2) in pixels of the input and ``labels`` (1, P), float, ``FILL`` where
-    there is none; ``mask`` (1, 1, 4 h, 4 w) logits with ``mask_on`` (1, 1). A prompt without points has one
-    of label ``NO_POINT``. Outputs: :class:`Decoder`.
+    Inputs: ``known`` (1, N, C), features that know the memory or have the embedding of none in
+    them; details and ``target_key``, ``target`` as in :class:`DecodeGraph`, with ``target_on`` (1,
+    1), 0 where no memory was read; ``points`` (1, P, 2) in pixels of the input and ``labels`` (1,
+    P), float, ``FILL`` where there is none; ``mask`` (1, 1, 4 h, 4 w) logits with ``mask_on`` (1,
+    1). A prompt without points has one of label ``NO_POINT``. Outputs: :class:`Decoder`.
     """
 
     output_names = Decoder.output_names

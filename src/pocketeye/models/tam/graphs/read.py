@@ -1,7 +1,7 @@
 """Let a frame's features read the memory: attention and matching, over a bank of fixed capacity.
 
-Legend: B objects, K maps, N tokens of a map, L of a map as it is read (N, or N / 4 where it is pooled),
-C ``dim``, M ``mem_dim``, D layers, P pointers.
+Legend: B objects, K maps, N tokens of a map, L of a map as it is read (N, or N / 4 where it is
+pooled), C ``dim``, M ``mem_dim``, D layers, P pointers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def layers_of(attention: MemoryAttention) -> list[MemoryAttentionLayer]:
     """
     found = [layer for layer in attention.layers if isinstance(layer, MemoryAttentionLayer)]
     if any(layer.cross_attn_image.num_heads != 1 for layer in found):
-        raise InvalidValue("memory attention with several heads cannot be exported: make it with one")
+        raise InvalidValue(
+            "memory attention with several heads cannot be exported: make it with one"
+        )
     return found
 
 
@@ -78,15 +80,15 @@ class ReadLayer(nn.Module):
 
     def query(self, x: Tensor, cos: Tensor, sin: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
         """Return ``x`` after self-attention, and queries to the memory."""
-        q, k, v = on_rows(self.qkv, self.norm1(x)).chunk(3, -1)
+        q, k, v = on_rows(self.qkv, on_rows(self.norm1, x)).chunk(3, -1)
         seen = attend(turn(q, cos, sin), turn(k, cos, sin), v, None, chunk)
         x = x + on_rows(self.out, seen)
-        return x, turn(on_rows(self.q, self.norm2(x)), cos, sin)
+        return x, turn(on_rows(self.q, on_rows(self.norm2, x)), cos, sin)
 
     def finish(self, x: Tensor, read: Tensor) -> Tensor:
         """Return ``x`` with what was read, after the MLP."""
         x = x + on_rows(self.folded, read)
-        return x + on_rows(self.linear2, F.relu(on_rows(self.linear1, self.norm3(x))))
+        return x + on_rows(self.linear2, F.relu(on_rows(self.linear1, on_rows(self.norm3, x))))
 
 
 class Carry(nn.Module):
@@ -108,9 +110,9 @@ class Carry(nn.Module):
         """Return what is carried into a frame, rows ``(B, N, C)``.
 
         Args:
-            query: unit keys of the frame ``(1, N, Km)``; ``keys`` those of the maps ``(B, K N, Km)``.
-            masks: shares of the quarters of each cell, ``(B, K N, 4)``.
-            bias: ``(B, K)``. An empty place repeats another one: then no likeness changes.
+            query: unit keys of the frame ``(1, N, Km)``; ``keys`` those of the maps ``(B, K N,
+            Km)``. masks: shares of the quarters of each cell, ``(B, K N, 4)``. bias: ``(B, K)``. An
+            empty place repeats another one: then no likeness changes.
         """
         num = self.near.shape[0]
         likeness = (query * self.sharpness) @ keys.transpose(1, 2)  # B N KN, times the sharpness
@@ -124,11 +126,11 @@ class Carry(nn.Module):
 class ReadGraph(nn.Module):
     """Condition features on ``num_maps`` maps of ``batch`` objects; a single map is read whole.
 
-    Inputs: ``feat`` (1, N, C); ``keys`` (D, B, K L, C) as :class:`PlaceGraph` and :class:`WriteGraph` made
-    them together; ``values`` (B, K L, M); ``map_bias`` (B, K) and ``pointer_bias`` (B, P), zero or
-    ``NOTHING`` where a place is empty; ``pointers`` (B, P, C); where the network matches, ``match_key``
-    (1, N, Km), ``match_keys`` (B, K N, Km) and ``match_masks`` (B, K N, 4). An empty place of the last two
-    repeats another one.
+    Inputs: ``feat`` (1, N, C); ``keys`` (D, B, K L, C) as :class:`PlaceGraph` and
+    :class:`WriteGraph` made them together; ``values`` (B, K L, M); ``map_bias`` (B, K) and
+    ``pointer_bias`` (B, P), zero or ``NOTHING`` where a place is empty; ``pointers`` (B, P, C);
+    where the network matches, ``match_key`` (1, N, Km), ``match_keys`` (B, K N, Km) and
+    ``match_masks`` (B, K N, 4). An empty place of the last two repeats another one.
 
     Output: ``read`` (B, N, C).
     """
@@ -174,8 +176,8 @@ class ReadGraph(nn.Module):
         inputs = [*(torch.zeros(shape) for shape in shapes), map_bias, pointers, pointer_bias]
         if self.carry is not None:
             kept = self.num_maps * num
-            inputs += [torch.zeros(1, num, self.match_dim),
-                       torch.zeros(batch, kept, self.match_dim), torch.zeros(batch, kept, 4)]  # fmt: skip
+            shapes = [(1, num, self.match_dim), (batch, kept, self.match_dim), (batch, kept, 4)]
+            inputs += [torch.zeros(shape) for shape in shapes]
         return tuple(inputs)
 
     def forward(
@@ -185,7 +187,8 @@ class ReadGraph(nn.Module):
         tokens = pointer_tokens(pointers, self.mem_dim)
         per_pointer = tokens.shape[1] // self.num_pointers
         bias = torch.cat(
-            [_repeated(map_bias + self.count, self.map_len), _repeated(pointer_bias, per_pointer)], 1
+            [_repeated(map_bias + self.count, self.map_len), _repeated(pointer_bias, per_pointer)],
+            1,
         )[:, None]
         values = torch.cat([values, tokens], 1)
         chunk, own_chunk = chunk_for(values.shape[1]), chunk_for(self.num_tokens)
@@ -196,7 +199,7 @@ class ReadGraph(nn.Module):
             x, q = layer.query(x, self.cos, self.sin, own_chunk)
             k = torch.cat([keys[n], on_rows(layer.pointer_keys, tokens)], 1)
             x = layer.finish(x, attend(q, k, values, bias, chunk))
-        read = self.norm(x)
+        read = on_rows(self.norm, x)
         return read if self.carry is None else read + self.carry(*match, map_bias)
 
 

@@ -8,9 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pocketeye.models.tam.graphs.layers import ChannelNorm, beside, dense, map_of, on_rows, rows_of
-from pocketeye.models.tam.graphs.read import MapKeys, pooled
 from pocketeye.layers import bilinear_matrix, pool_tokens
+from pocketeye.models.tam.graphs.layers import (
+    ChannelNorm,
+    beside,
+    dense,
+    map_of,
+    norm_of_rows,
+    on_rows,
+    rows_of,
+)
+from pocketeye.models.tam.graphs.read import MapKeys, pooled
 from pocketeye.models.tam.memory_attention import Pooling
 from pocketeye.models.tam.memory_encoder import FuserBlock
 from pocketeye.models.tam.tam import TAM
@@ -24,29 +32,31 @@ _BY_PRODUCTS = 512
 class Fuse(nn.Module):
     """Compute :class:`FuserBlock` on a map, the channel mixing on its rows."""
 
-    def __init__(self, block: FuserBlock, feat_size: tuple[int, int]) -> None:
+    def __init__(self, block: nn.Module, feat_size: tuple[int, int]) -> None:
         super().__init__()
+        assert isinstance(block, FuserBlock)
         self.block, self.feat_size = block, feat_size
         gamma = block.gamma.detach()
-        second = block.pwconv2
+        second, self.norm = block.pwconv2, norm_of_rows(block.norm)
         self.mix = dense(second.weight.detach() * gamma[:, None], second.bias.detach() * gamma)
 
     def forward(self, rows: Tensor) -> Tensor:
         block = self.block
         x = rows_of(block.dwconv(map_of(rows, *self.feat_size)))
-        x = F.layer_norm(x, x.shape[-1:], block.norm.weight, block.norm.bias, block.norm.eps)
-        return rows + on_rows(self.mix, F.gelu(on_rows(block.pwconv1, x)))
+        hidden = F.gelu(on_rows(block.pwconv1, on_rows(self.norm, x)))
+        return rows + on_rows(self.mix, hidden)
 
 
 class WriteGraph(nn.Module):
     """Write the maps of ``batch`` objects in a frame.
 
-    Inputs: ``feat`` (1, N, C); ``mask`` (B, 1, 4 h, 4 w) logits; ``binarize`` (1, 1), 1 writes yes or no in
-    place of probabilities; ``target_key`` (1, 4 N, K) where the network has a target model.
+    Inputs: ``feat`` (1, N, C); ``mask`` (B, 1, 4 h, 4 w) logits; ``binarize`` (1, 1), 1 writes yes
+    or no in place of probabilities; ``target_key`` (1, 4 N, K) where the network has a target
+    model.
 
-    Outputs: ``keys`` (D, B, N, C) without the part that tells their age, ``values`` (B, N, M); where several
-    maps are read by their means also ``pooled_keys`` and ``pooled_values``; of matching ``match_masks``
-    (B, N, 4); of the target model ``target_sums`` (B, K + 1, K + 2).
+    Outputs: ``keys`` (D, B, N, C) without the part that tells their age, ``values`` (B, N, M);
+    where several maps are read by their means also ``pooled_keys`` and ``pooled_values``; of
+    matching ``match_masks`` (B, N, 4); of the target model ``target_sums`` (B, K + 1, K + 2).
     """
 
     def __init__(self, model: TAM, batch: int) -> None:
