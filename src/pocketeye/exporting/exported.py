@@ -9,15 +9,27 @@ from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import Agreement
 from pocketeye.exporting.head_crops import HeadCrops
+from pocketeye.exporting.tracker_proof import TrackAgreement
 from pocketeye.latency.record import LatencyRecord
-from pocketeye.runs import BEST, CONFIG, DENSE_MANIFEST, JUDGED, LATENCY, MANIFEST, MODEL, ORIGIN
-from pocketeye.runtimes import PARITY, Artifact, ParityReport, Precision, Status
+from pocketeye.runs import (
+    BEST,
+    CONFIG,
+    DENSE_MANIFEST,
+    JUDGED,
+    LATENCY,
+    MANIFEST,
+    MODEL,
+    ORIGIN,
+    TRACKER_MANIFEST,
+)
+from pocketeye.runtimes import Artifact, ParityReport, Precision
+from pocketeye.runtimes.parity import PARITY, Status
 
-AGREEMENT, SCRIPT = "agreement.json", "predict.py"
+AGREEMENT, SCRIPT, TRACK_SCRIPT = "agreement.json", "predict.py", "track.py"
 # What an export leaves, of whatever runtime and task, and what `eval` writes beside it.
 OF_AN_ARTEFACT = (
-    MANIFEST, DENSE_MANIFEST, MODEL, ORIGIN, LATENCY, PARITY, AGREEMENT, SCRIPT, BOX_HEAD, MASK_HEAD,
-    "model.onnx", "model.pt2", *JUDGED,
+    MANIFEST, DENSE_MANIFEST, TRACKER_MANIFEST, MODEL, ORIGIN, LATENCY, PARITY, AGREEMENT, SCRIPT,
+    TRACK_SCRIPT, BOX_HEAD, MASK_HEAD, "model.onnx", "model.pt2", *JUDGED,
 )  # fmt: skip
 
 
@@ -95,7 +107,7 @@ class Exported:
         size_bytes: of the files of all graphs.
         parity: outputs of the (first) graph against the module's.
         latency: of an image, with its stages for detectors and segmenters.
-        canvas: of detectors and segmenters: height and width of the graph's input.
+        canvas: of detectors, segmenters and trackers: height and width of the graph's input.
         agreement: of those: how alike the final answers are.
         int8_images: of those in int8.
         script: that runs the artefact without pocketeye, where there is one.
@@ -108,7 +120,7 @@ class Exported:
     parity: ParityReport
     latency: LatencyRecord
     canvas: tuple[int, int] | None = None
-    agreement: Agreement | None = None
+    agreement: Agreement | TrackAgreement | None = None
     int8_images: Int8Images | None = None
     script: Path | None = None
 
