@@ -61,6 +61,7 @@ from pocketeye.runtimes import (
     get_runtime,
 )
 from pocketeye.runtimes._store import seal
+from pocketeye.runtimes.layer_noise import with_layer_noise
 from pocketeye.runtimes.parity import PARITY
 
 # The coarsest map of a backbone has a stride of 32, to which torchvision pads images too.
@@ -120,7 +121,13 @@ def _write(
     module: Any, runtime: Runtime, precision: Precision, folder: Path,
     inputs: Sequence[tuple[np.ndarray, ...]], name: str = "image",
 ) -> Artifact:  # fmt: skip
-    request = ExportRequest(
+    return runtime.export(_request(module, precision, inputs, name), folder)
+
+
+def _request(
+    module: Any, precision: Precision, inputs: Sequence[tuple[np.ndarray, ...]], name: str = "image"
+) -> ExportRequest:
+    return ExportRequest(
         module,
         tuple(torch.from_numpy(array) for array in inputs[0]),
         precision=precision,
@@ -128,7 +135,6 @@ def _write(
         input_names=(name,),
         output_names=module.output_names,
     )
-    return runtime.export(request, folder)
 
 
 def _write_heads(
@@ -154,6 +160,7 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
         MissingFile: no such data.
     """
     runtime, precision, data = get_runtime(options.to), options.precision, options.data
+    runtime.require_here("exporting a detector or segmenter")
     network, described = open_dense(folder)
     # Resolved: the folder may have been given as "." or through a link.
     name = folder.resolve().name
@@ -185,6 +192,9 @@ def export_dense(folder: Path, options: ExportOptions) -> Exported:
         executable = load_dense_artifact(staging, threads=options.threads)
         # Of the first graph alone: from it on, NMS decides, and agreement is what can be compared.
         parity = check_parity(raw, executable.graphs[0], prepared, precision)
+        if precision == "int8" and parity.status == "FAIL":
+            request = _request(raw, precision, prepared)
+            parity = with_layer_noise(parity, request, runtime, prepared)
         parity.save(staging / PARITY)
         agreement = agreement_of(TorchDensePredictor(network, described), executable, images)
         record = time_dense(
