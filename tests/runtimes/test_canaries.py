@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pocketeye.runtimes import ExportRequest, Runtime, get_runtime
-from tests.runtimes.canaries import CANARIES, Joint, build, example
+from tests.runtimes.canaries import BROKEN, CANARIES, Joint, build, example
 from tests.runtimes.installed import installed
 
 Outputs = dict[str, np.ndarray]
@@ -45,8 +45,15 @@ def answers(
 
 
 @pytest.mark.parametrize("name", CANARIES)
-def test_layer(answers: tuple[Runtime, Outputs], name: str, tmp_path: Path) -> None:
+def test_layer(
+    answers: tuple[Runtime, Outputs],
+    name: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
     runtime, together = answers
+    if (why := BROKEN.get((runtime.name, name))) is not None:
+        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
     got = together[name] if name in together else run(runtime, [name], tmp_path)[name]
     expected = build(name)(example(name)).detach().numpy()
     assert got.shape == expected.shape

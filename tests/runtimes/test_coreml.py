@@ -24,13 +24,11 @@ from pocketeye.runtimes import (
     available_runtimes,
     get_runtime,
 )
-from tests.runtimes.canaries import CANARIES, Joint, example
+from tests.runtimes.canaries import CANARIES, build, example
 from tests.runtimes.nets import small_net
 
 SHAPE = (1, 3, 16, 16)
-IMAGES = [
-    (np.random.default_rng(i).standard_normal(SHAPE).astype(np.float32),) for i in range(6)
-]
+IMAGES = [(np.random.default_rng(i).standard_normal(SHAPE).astype(np.float32),) for i in range(6)]
 real = pytest.mark.skipif(
     available_runtimes()["coreml"] is None, reason="coremltools is not installed"
 )
@@ -87,7 +85,9 @@ def test_the_check_needs_nothing_of_pocketeye(folder: Path) -> None:
     # It gets as far as Core ML itself, which is not here.
     code = "import sys; sys.modules.update(pocketeye=None, torch=None, coremltools=None); "
     code += "sys.argv = ['check.py']; import runpy; runpy.run_path('check.py', run_name='__main__')"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 1
     assert "import of coremltools halted" in ran.stderr
 
@@ -105,18 +105,18 @@ def test_a_report_that_was_not_run_is_no_pass(tmp_path: Path) -> None:
 @real
 @pytest.mark.slow
 def test_packages(tmp_path: Path) -> None:
-    runtime = get_runtime("coreml")
+    runtime, net = get_runtime("coreml"), torch.nn.Conv2d(3, 256, 7)
     sizes = {}
     for precision in runtime.precisions:
-        request = ExportRequest(small_net(), (torch.zeros(SHAPE),), precision=precision)
+        request = ExportRequest(net, (torch.zeros(SHAPE),), precision=precision)
         artifact = runtime.export(request, tmp_path / precision)
         assert Artifact.load(artifact.folder) == artifact
         sizes[precision] = artifact.size_bytes
         with pytest.raises(InvalidValue, match=r"runs on a Mac .*check\.py"):
             runtime.load(artifact)
-    assert sizes["fp32"] > sizes["fp16"]
+    assert sizes["fp32"] > 1.7 * sizes["fp16"] > 1.7 * 1.5 * sizes["int8"]
     # Written again into the folder where a package lies.
-    runtime.export(ExportRequest(small_net(), (torch.zeros(SHAPE),)), tmp_path / "fp16")
+    runtime.export(ExportRequest(net, (torch.zeros(SHAPE),)), tmp_path / "fp16")
     weights = next((tmp_path / "fp32" / "model.mlpackage").rglob("weight.bin"))
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(InvalidValue, match="not the file its artifact"):
@@ -125,13 +125,8 @@ def test_packages(tmp_path: Path) -> None:
 
 @real
 @pytest.mark.slow
-def test_every_layer_converts(tmp_path: Path) -> None:
-    names = list(CANARIES)
-    request = ExportRequest(
-        Joint(names),
-        tuple(example(name) for name in names),
-        input_names=[f"x{i}" for i in range(len(names))],
-        output_names=[f"y{i}" for i in range(len(names))],
-    )
-    artifact = get_runtime("coreml").export(request, tmp_path)
-    assert len(artifact.extra["output_names"]) == len(names)
+@pytest.mark.parametrize("name", CANARIES)
+def test_every_layer_converts(name: str, tmp_path: Path) -> None:
+    # One by one, as coremltools mixes up the names of values in a graph of many parts.
+    artifact = get_runtime("coreml").export(ExportRequest(build(name), (example(name),)), tmp_path)
+    assert artifact.size_bytes > 0

@@ -46,6 +46,8 @@ def test_sentences() -> None:
     assert "lacks the operator 'sort'" in named
     assert "in the layer 'head.topk'" in named
     assert "its own forward" in str(missing_operator("litert", "sort", "", "..."))
-    unknown = str(missing_operator("coreml", None, None, "Traceback\n  line 3\nRuntimeError: rank 7\n"))
+    unknown = str(
+        missing_operator("coreml", None, None, "Traceback\n  line 3\nRuntimeError: rank 7\n")
+    )
     assert "(RuntimeError: rank 7)" in unknown
     assert "\n" not in unknown

@@ -2,8 +2,8 @@
 
 An artefact is the folder ``model.mlpackage`` (an ML Program for iOS 17 and macOS 14). ``fp32`` and
 ``fp16`` are the arithmetic that Core ML is asked for; the Neural Engine computes in float16 alone.
-``int8`` has int8 weights per channel and float16 arithmetic: ranges of activations could only be found by
-running the network, on a Mac.
+``int8`` has int8 weights per channel and float16 arithmetic: ranges of activations could only be found
+by running the network, on a Mac.
 """
 
 from __future__ import annotations
