@@ -73,16 +73,18 @@ def test_the_layer_that_spoils_it_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_a_sound_network_keeps_its_signal() -> None:
     noise = layer_noise(request(net(spoilt=False)), get_runtime("onnxruntime"), INPUTS)
     assert [one.layer for one in noise][:5] == ["0", "1", "2.expand", "2.spread", "2.project"]
-    assert all(one.sqnr_db is None or one.sqnr_db > 25 for one in noise)
+    _, before, after = largest_fall(noise)
+    assert before - after < 5
 
 
 def test_the_largest_fall() -> None:
     noise = [
         LayerNoise(layer=name, sqnr_db=db)
-        for name, db in (("a", 38.0), ("b", None), ("c", 12.0), ("d", 2.0), ("e", 20.0))
+        # The second is a convolution that is cut at zero, as the ReLU behind it would do.
+        for name, db in (("a", 38.0), ("b", 4.0), ("c", None), ("d", 12.0), ("e", 2.0), ("f", 9.0))
     ]
-    assert largest_fall(noise) == ("c", 40.0, 12.0)
-    assert largest_fall(noise[3:], start_db=12.0) == ("d", 12.0, 2.0)
+    assert largest_fall(noise) == ("d", 40.0, 12.0)
+    assert largest_fall(noise[4:], start_db=12.0) == ("e", 12.0, 9.0)
 
 
 def test_nothing_to_look_at() -> None:

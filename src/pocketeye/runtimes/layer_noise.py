@@ -61,15 +61,17 @@ def with_layer_noise(
 def largest_fall(
     noise: Sequence[LayerNoise], start_db: float = _OF_8_BITS_DB
 ) -> tuple[str, float, float]:
-    """Return the layer with the largest fall, with the decibels before and behind it."""
-    before, best = start_db, ("", start_db, start_db)
-    for one in noise:
-        # Nothing differs: as good as a layer can be.
-        after = _OF_8_BITS_DB if one.sqnr_db is None else min(one.sqnr_db, _OF_8_BITS_DB)
-        if not best[0] or before - after > best[1] - best[2]:
-            best = (one.layer, before, after)
-        before = after
-    return best
+    """Return the layer behind which most of the signal is gone for good, with decibels before and after.
+
+    What a later layer still has was not lost: a convolution that is fused with its ReLU gives no
+    values below zero, which looks like a loss there and is none behind the ReLU.
+    """
+    # None: nothing differs, as good as a layer can be.
+    heard = [_OF_8_BITS_DB if one.sqnr_db is None else one.sqnr_db for one in noise]
+    kept = [min(max(heard[place:]), _OF_8_BITS_DB) for place in range(len(heard))]
+    falls = zip([start_db, *kept], kept, strict=False)
+    place, (before, after) = max(enumerate(falls), key=lambda fall: fall[1][0] - fall[1][1])
+    return noise[place].layer, before, after
 
 
 def layer_noise(
