@@ -21,18 +21,18 @@ from pocketeye.runtimes.base import (
     Runtime as Runtime,
     TensorSpec as TensorSpec,
 )
-from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
-from pocketeye.runtimes.parity import (
-    PARITY as PARITY,
-    ParityReport as ParityReport,
-    Status as Status,
-    Thresholds as Thresholds,
-    check_parity as check_parity,
-)
 
 if TYPE_CHECKING:
+    from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
     from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime as OnnxRuntime
     from pocketeye.runtimes.onnx.writer import export_fast as export_fast
+    from pocketeye.runtimes.parity import (
+        PARITY as PARITY,
+        ParityReport as ParityReport,
+        Status as Status,
+        Thresholds as Thresholds,
+        check_parity as check_parity,
+    )
     from pocketeye.runtimes.torch.runtime import TorchRuntime as TorchRuntime
 
 
@@ -82,7 +82,15 @@ PACKAGES = {
     ),
 }
 RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
+# Modules that open an artefact and import neither torch nor an exporter.
+_OPENERS = {"onnxruntime": "pocketeye.runtimes.onnx.executable"}
+# What takes torch to import; artefacts are opened and run without.
 _LAZY = {
+    **dict.fromkeys(
+        ("PARITY", "ParityReport", "Status", "Thresholds", "check_parity"),
+        "pocketeye.runtimes.parity",
+    ),
+    "UnsupportedModule": "pocketeye.runtimes.onnx.convnet",
     "export_fast": "pocketeye.runtimes.onnx.writer",
     **{row.class_name: row.module for row in PACKAGES.values()},
 }
@@ -103,6 +111,18 @@ def get_runtime(name: str) -> Runtime:
         raise MissingExtra(f"the runtime {name!r}", row.package, row.extra)
     runtime: Runtime = getattr(import_module(row.module), row.class_name)()
     return runtime
+
+
+def open_artifact(artifact: Artifact, *, threads: int = 1) -> Executable:
+    """Open an artefact by its own runtime, without what only an export needs where that can be.
+
+    Raises:
+        MissingFile, InvalidValue, MissingExtra: as :func:`get_runtime` and :meth:`Runtime.load`.
+    """
+    if artifact.runtime in _OPENERS:
+        opened: Executable = import_module(_OPENERS[artifact.runtime]).load(artifact, threads=threads)
+        return opened
+    return get_runtime(artifact.runtime).load(artifact, threads=threads)
 
 
 def available_runtimes() -> dict[str, str | None]:

@@ -6,21 +6,23 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder
-from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
+from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 from pocketeye.runtimes.onnx.scopes import NodeModules
 
-PROVIDER = "CPUExecutionProvider"
+NAME, PROVIDER = "onnxruntime", "CPUExecutionProvider"
+_OF_THIS = SimpleNamespace(name=NAME)
 _UNREADABLE = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument,
                state.NotImplemented, state.RuntimeException)  # fmt: skip
 _KERNEL = "_kernel_time"
@@ -70,6 +72,13 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
         ) from error
 
 
+def load(artifact: Artifact, *, threads: int = 1) -> OrtExecutable:
+    """Open an artefact; see :meth:`Runtime.load`. What only an export needs is not imported."""
+    check_threads(threads)
+    check_stored(artifact, _OF_THIS)
+    return OrtExecutable(artifact, threads)
+
+
 class OrtExecutable(Executable):
     """Run an ONNX file opened with a fixed number of threads."""
 
@@ -101,11 +110,11 @@ class OrtExecutable(Executable):
 
         def call() -> None:
             # By hand and not by denormals(): its generator would be timed with every call.
-            torch.set_flush_denormal(True)
+            flush_denormals(True)
             try:
                 run(binding)
             finally:
-                torch.set_flush_denormal(flushed)
+                flush_denormals(flushed)
 
         return call
 

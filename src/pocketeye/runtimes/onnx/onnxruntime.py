@@ -24,8 +24,6 @@ from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder, temporary_files_in
 from pocketeye.runtimes._store import (
     check_precision,
-    check_stored,
-    check_threads,
     eval_mode,
     run_module,
     store,
@@ -40,7 +38,7 @@ from pocketeye.runtimes.base import (
     TensorSpec,
 )
 from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
-from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
+from pocketeye.runtimes.onnx.executable import NAME, OrtExecutable, load, session_flags
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
@@ -52,7 +50,7 @@ FILE = "model.onnx"
 class OnnxRuntime(Runtime):
     """Export to ``model.onnx`` and run it with ONNX Runtime's CPU provider."""
 
-    name: ClassVar[str] = "onnxruntime"
+    name: ClassVar[str] = NAME
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
 
     def version(self) -> str:
@@ -129,9 +127,7 @@ class OnnxRuntime(Runtime):
         Raises:
             MissingFile: the file is gone. InvalidValue: it is damaged, or threads below 1.
         """
-        check_threads(threads)
-        check_stored(artifact, self)
-        return OrtExecutable(artifact, threads)
+        return load(artifact, threads=threads)
 
     def _artifact(
         self,
