@@ -26,8 +26,8 @@ from PIL import Image
 
 from pocketeye.data.inputs import find_inputs
 from pocketeye.latency.record import Device
+from pocketeye.predicting.open_predictor import open_predictor
 from pocketeye.predicting.predict import predict
-from pocketeye.predicting.predictor import open_predictor
 from pocketeye.tracking import ImageSegmenter, load_tracker, open_model
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,3 +18,8 @@ def onwards(model: str, data: str | None = None) -> list[str]:
         return [f"pocketeye bench {quoted}"]
     shown = "" if data is None else f" --data {shlex.quote(data)}"
     return [f"pocketeye export {quoted}{shown}"] if isinstance(named, Run) else []
+
+
+def look_with(model: str, options: str = "") -> str:
+    """Return the command that predicts with a network, for an image of the user's."""
+    return f"pocketeye predict {shlex.quote(model)} IMAGE{options}"

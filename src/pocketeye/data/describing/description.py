@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.classification.layouts import list_split
-from pocketeye.data.detection.samples import (
+from pocketeye.data.detection import (
     DetectionSet,
     detection_layout,
     detection_splits,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
-from torch import nn
 
 from pocketeye.devices import is_first_process, threads
 from pocketeye.models import load_checkpoint
@@ -67,7 +66,7 @@ class TrainingPlan:
     num_classes: int | None = None
 
 
-def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) -> FitResult:
+def fit_run(model: torch.nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) -> FitResult:
     """Train ``model`` into ``run`` and leave it with its best weights, in eval mode.
 
     Writes ``best.safetensors`` (of the epoch where the first metric is highest),
@@ -127,7 +126,7 @@ def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
     plan.describe(run)
 
 
-def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
+def _finish(model: torch.nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
     """Load the best weights, and let the first process write what the run came to."""
     # The last weights are in memory; those that count are on the disk.
     load_checkpoint(model, run / BEST)

@@ -14,7 +14,7 @@ from pocketeye.tracking.demo import TrackDemo
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs.evaluate.classify import EvaluateResult
 from pocketeye.verbs.export import ExportResult
-from pocketeye.verbs.measure import MeasureResult
+from pocketeye.verbs.measure.result import MeasureResult
 from pocketeye.verbs.search.result import SearchResult
 
 

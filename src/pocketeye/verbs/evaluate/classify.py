@@ -11,15 +11,14 @@ from rich.markup import escape
 from pocketeye.data import DIGITS, load_images
 from pocketeye.devices import Device
 from pocketeye.doubts import doubt_lines
-from pocketeye.models.reference import own_folder
-from pocketeye.outputs import require_folder
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.evaluation.classification_result import EvalResult
-from pocketeye.predicting.predictor import open_predictor
+from pocketeye.predicting.open_predictor import open_predictor
 from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.verb_result import Evaluation
 from pocketeye.verbs._next import onwards
+from pocketeye.verbs.evaluate.folder import folder_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +88,7 @@ def evaluate_classifier(
     out: Path | None = None,
 ) -> EvaluateResult:
     """Judge a classifier; see :func:`pocketeye.verbs.evaluate.verb.evaluate`."""
-    folder = out or own_folder(model)
-    if folder is not None:
-        require_folder(folder)
+    folder = folder_for(out, model)
     # the network first: a mistake there should not wait for the data
     predictor = open_predictor(
         model, names=classes, checkpoint=checkpoint, pretrained=pretrained,

@@ -7,9 +7,7 @@ from pathlib import Path
 from pocketeye.data import DetectionSet, SemanticSet, load_detection, load_maps
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
-from pocketeye.models.reference import own_folder
 from pocketeye.models.task import Task
-from pocketeye.outputs import require_folder
 from pocketeye.predicting.dense import (
     DensePredictor,
     open_dense_predictor,
@@ -27,6 +25,7 @@ from pocketeye.predicting.evaluation.semantic import (
 from pocketeye.predicting.evaluation.semantic_result import SemanticEval
 from pocketeye.verb_result import Evaluation
 from pocketeye.verbs.evaluate.dense_result import DetectionEvaluateResult, SemanticEvaluateResult
+from pocketeye.verbs.evaluate.folder import folder_for
 
 
 def evaluate_dense(
@@ -48,10 +47,7 @@ def evaluate_dense(
             f"score either a model ({model}) or --results ({results}), not both" if model else
             "say what to judge: a run folder, an artefact, or --results of another program"
         )  # fmt: skip
-    # Beside the network: info shows what was found there.
-    folder = out or (None if model is None else own_folder(model))
-    if folder is not None:
-        require_folder(folder)
+    folder = folder_for(out, model)
     # the network first: a mistake there should not wait for the data
     predictor = None
     if model is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pocketeye.predicting.evaluation.semantic_result import SemanticEval
 from pocketeye.results.figures import short
 from pocketeye.text import human_percent, human_seconds, problem_lines, text_table
 from pocketeye.verb_result import Evaluation
-from pocketeye.verbs._next import onwards
+from pocketeye.verbs._next import look_with, onwards
 
 _SHOWN = 12  # of the hardest classes
 
@@ -43,7 +42,7 @@ class _DenseEvaluation(Evaluation):
     def next_commands(self) -> list[str]:
         if self.model is None:
             return []
-        look = f"pocketeye predict {shlex.quote(self.model)} IMAGE{self._options()}"
+        look = look_with(self.model, self._options())
         return [look, *onwards(self.model, self.result.samples.source)]
 
     def _options(self) -> str:

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pocketeye.data.inputs import ImageInput
 from pocketeye.doubts import Doubt, doubt_lines
-from pocketeye.errors import InvalidValue
 from pocketeye.metrics.doubts import doubts_of_answers
 from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
-from pocketeye.predicting.files import FOLDER, SHEET, save_csv, save_predictions
+from pocketeye.predicting.files import save_csv, save_predictions
 from pocketeye.predicting.predict import Prediction, predict
 from pocketeye.predicting.predictor import Predictor
 from pocketeye.results.figures import short
@@ -44,7 +41,7 @@ class PredictResult(Outcome):
     def doubts(self) -> tuple[Doubt, ...]:
         """Tell why these answers should not be taken at their word, as far as that can be told."""
         # All images together: a single flat answer may be right.
-        probabilities = np.asarray([row.probabilities for row in self.predictions])
+        probabilities = [row.probabilities for row in self.predictions]
         return doubts_of_answers(probabilities, self.num_classes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,14 +116,3 @@ def predict_classes(
         by_default=by_default,
         num_classes=len(predictor.info.classes),
     )
-
-
-def require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:
-    """Refuse before any work what would be overwritten."""
-    if csv and csv.is_dir():
-        raise InvalidValue(f"--csv takes a file, and {csv} is a folder")
-    taken = [csv] if csv else []
-    taken += [out / SHEET, out / FOLDER] if out else []
-    there = [path for path in taken if path.exists()]
-    if there and not overwrite:
-        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Literal
 
-from pocketeye.data.inputs import STDIN, as_list, find_inputs, names_images
-from pocketeye.errors import InvalidValue, MissingExtra
-from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
-from pocketeye.models.reference import expect, network_at
+from pocketeye.data.inputs import STDIN, find_inputs
+from pocketeye.models.reference import expect
 from pocketeye.models.task import CLASSIFY, DENSE
-from pocketeye.predicting.predictor import Predictor, open_predictor
+from pocketeye.predicting.files import require_free
+from pocketeye.predicting.open_predictor import open_predictor
+from pocketeye.predicting.predictor import Predictor
 from pocketeye.verb_result import Prediction
 from pocketeye.verbs._arguments import Images, ModelOrImages
 from pocketeye.verbs._options import refuse
-from pocketeye.verbs.predict.classify import predict_classes, require_free
+from pocketeye.verbs.predict.classify import predict_classes
 from pocketeye.verbs.predict.dense import SCORE, predict_dense
-from pocketeye.verbs.predict.inputs import names_videos
+from pocketeye.verbs.predict.inputs import default_classifier, names_videos, network_and_images
 from pocketeye.verbs.predict.video import predict_videos
 
 
@@ -76,21 +75,10 @@ def predict(
         MissingFile: no such network, or no image at all.
         MissingExtra: no network is named, or a packaged one, and the package is not installed.
     """
-    given = as_list(images)
-    # A path may name a network as well.
-    if isinstance(model, Path):
-        model = str(model)
-    if model is not None and not isinstance(model, str):
-        given, model = [*as_list(model), *given], None
-    # What is no network but looks like an image is one: the network was left out.
-    elif model is not None and names_images(model) and network_at(Path(model)) is None:
-        given, model = [model, *given], None
-    if not given:
-        named = shlex.quote(model or "NETWORK")
-        raise InvalidValue(f"say what to look at: pocketeye predict {named} IMAGE …")
+    model, given = network_and_images(model, images)
     by_default = model is None
     if model is None:
-        model, pretrained = _default_classifier(checkpoint, classes), True
+        model, pretrained = default_classifier(checkpoint, classes), True
     task = expect(model, "pocketeye predict", (CLASSIFY, *DENSE)).task
     if task.is_dense:
         refuse(
@@ -133,21 +121,3 @@ def predict(
         model, open_classifier(), inputs, missing, topk=5 if topk is None else topk,
         batch_size=batch_size or 32, csv=csv, out=out, by_default=by_default,
     )  # fmt: skip
-
-
-def _default_classifier(checkpoint: Path | None, classes: Path | None) -> str:
-    """Return the name of the network that answers where the user named none.
-
-    Raises:
-        InvalidValue: options that belong to a network of the user's.
-        MissingExtra: its weights are not installed.
-    """
-    for option, value in (("--checkpoint", checkpoint), ("--classes", classes)):
-        if value is not None:
-            raise InvalidValue(
-                f"{option} goes with a network: name it, pocketeye predict NETWORK IMAGE …"
-            )
-    weights = PACKAGED[DEFAULT_CLASSIFIER]
-    if weights.installed is None:
-        raise MissingExtra("pocketeye predict without a network's name", weights.package, EXTRA)
-    return weights.name

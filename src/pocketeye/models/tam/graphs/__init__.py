@@ -9,6 +9,5 @@ the host, and so are sums over few numbers: the solution of the target model's 6
 from pocketeye.models.tam.graphs.decode import DecodeGraph as DecodeGraph
 from pocketeye.models.tam.graphs.image import ImageGraph as ImageGraph
 from pocketeye.models.tam.graphs.prompt import PromptGraph as PromptGraph
-from pocketeye.models.tam.graphs.read import PlaceGraph as PlaceGraph
-from pocketeye.models.tam.graphs.read import ReadGraph as ReadGraph
+from pocketeye.models.tam.graphs.read import PlaceGraph as PlaceGraph, ReadGraph as ReadGraph
 from pocketeye.models.tam.graphs.write import WriteGraph as WriteGraph
