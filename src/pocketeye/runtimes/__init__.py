@@ -120,7 +120,9 @@ def open_artifact(artifact: Artifact, *, threads: int = 1) -> Executable:
         MissingFile, InvalidValue, MissingExtra: as :func:`get_runtime` and :meth:`Runtime.load`.
     """
     if artifact.runtime in _OPENERS:
-        opened: Executable = import_module(_OPENERS[artifact.runtime]).load(artifact, threads=threads)
+        opened: Executable = import_module(_OPENERS[artifact.runtime]).load(
+            artifact, threads=threads
+        )
         return opened
     return get_runtime(artifact.runtime).load(artifact, threads=threads)
 

@@ -7,10 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -19,7 +18,9 @@ from pocketeye.outputs import scratch_folder
 from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
 from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
-from pocketeye.runtimes.onnx.scopes import NodeModules
+
+if TYPE_CHECKING:
+    from pocketeye.runtimes.onnx.scopes import NodeModules
 
 NAME, PROVIDER = "onnxruntime", "CPUExecutionProvider"
 _OF_THIS = SimpleNamespace(name=NAME)
@@ -129,6 +130,11 @@ class OrtExecutable(Executable):
             for _ in range(_WARM_UP + runs):
                 call()
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        # Only here: whoever merely runs a graph starts sooner without.
+        import onnx
+
+        from pocketeye.runtimes.onnx.scopes import NodeModules
+
         modules = NodeModules(onnx.load(self.artifact.path, load_external_data=False))
         return _op_timings(events, runs, modules)
 
