@@ -36,7 +36,12 @@ SIZE = (64, 96)  # not square: rows and columns must not be exchanged
 
 @pytest.fixture(
     scope="module",
-    params=["pocketeye_tam_nano", "efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2"],
+    params=[
+        "pocketeye_tam_nano",
+        "efficienttam_ti_512x512",
+        "efficienttam_ti_1",
+        "efficienttam_ti_2",
+    ],
 )
 def model(request) -> TAM:
     made = randomise_bn(randomised(create_tam(request.param, SIZE)))
@@ -59,7 +64,9 @@ def run(graph: Any, **given: Tensor) -> dict[str, Tensor]:
     assert all(given[name].shape == x.shape for name, x in example.items() if name in given)
     inputs = [given.get(name, x) for name, x in example.items()]
     found = graph.eval()(*inputs)
-    return dict(zip(graph.output_names, (found,) if isinstance(found, Tensor) else found, strict=True))
+    return dict(
+        zip(graph.output_names, (found,) if isinstance(found, Tensor) else found, strict=True)
+    )
 
 
 def seen_in(model: TAM, seed: int) -> tuple[ImageFeatures, dict[str, Tensor]]:
@@ -83,7 +90,9 @@ def test_image(model):
 def test_pixels_cell_by_cell():
     height, width = 3, 5
     image = torch.arange(16.0 * height * width).view(1, 1, 4 * height, 4 * width)
-    assert torch.equal(out_of_quarters(in_quarters(rows(image), height, width).mT, height, width), image)
+    assert torch.equal(
+        out_of_quarters(in_quarters(rows(image), height, width).mT, height, width), image
+    )
     small = image[:, :, : 2 * height, : 2 * width]
     cells = in_cells(rows(small), height, width).view(height, width, 2, 2)
     assert torch.equal(cells[1, 2], small[0, 0, 2:4, 4:6])
@@ -109,7 +118,9 @@ def test_prompts(model, name):
     filled[:, : len(labels)] = kinds
     given = {**seen, "known": seen["feat"] + model.no_mem_embed.view(1, 1, -1)}
     given["points"] = torch.cat([at, torch.full((1, 5 - len(points), 2), 33.0)], 1)
-    given |= {"labels": filled} | ({} if mask is None else {"mask": mask, "mask_on": torch.ones(1, 1)})
+    given |= {"labels": filled} | (
+        {} if mask is None else {"mask": mask, "mask_on": torch.ones(1, 1)}
+    )
     if model.target is not None:  # not used: no memory was read
         given["target"] = draws(1, model.target.key_dim + 1)
     got = run(PromptGraph(model, 5), **given)
@@ -144,7 +155,11 @@ def test_memory(model):
         read = read._replace(feat=read.feat + model.matching(features.feat, memory.match))
     graph = ReadGraph(model, 4, 1, 3)
     given = filled(graph, model, [*bank, bank[0]], [*slots, slots[0]], several)
-    given["pointers"][:, :2], given["pointer_bias"][:, :2], given["map_bias"][:, :3] = pointers, 0, 0
+    given["pointers"][:, :2], given["pointer_bias"][:, :2], given["map_bias"][:, :3] = (
+        pointers,
+        0,
+        0,
+    )
     got = run(graph, **{**given, **seen})["read"]
     assert near(got, rows(read.feat))
     decoded = {**seen, "read": got}
