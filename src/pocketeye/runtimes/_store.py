@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,11 +38,25 @@ def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
     with whole_folder(folder, MANIFEST, sync=False) as partial:
         try:
             write(partial / artifact.file)
-            extra = {**artifact.extra, SHA256: sha256_of(partial / artifact.file)}
+            written = replace(artifact, folder=partial)
+            extra = {**artifact.extra, SHA256: sha256_of_files(written)}
         except OSError as error:
             raise cannot_write(folder / artifact.file, error) from error
-        replace(artifact, folder=partial, extra=extra).save()
+        replace(written, extra=extra).save()
     return replace(artifact, extra=extra)
+
+
+def sha256_of_files(artifact: Artifact) -> str:
+    """Return the sha256 of the artefact's file; of several, that of their names and sha256s.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    if artifact.files == (artifact.path,):
+        return sha256_of(artifact.path)
+    # Names count: two files that are exchanged are another network.
+    lines = (f"{p.relative_to(artifact.folder).as_posix()} {sha256_of(p)}" for p in artifact.files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def seal(artifact: Artifact) -> Artifact:
@@ -54,7 +69,8 @@ def seal(artifact: Artifact) -> Artifact:
         path.name: sha256_of(path)
         for path in sorted(artifact.folder.iterdir())
         # Scripts do not say what the graph is, and may be adapted.
-        if path.suffix in _DESCRIBING and path.name not in (MANIFEST, artifact.file)
+        if path.suffix in _DESCRIBING
+        and path.name not in (MANIFEST, artifact.file, *artifact.parts)
     }
     return replace(artifact, extra={**artifact.extra, BESIDE: beside}).save()
 
@@ -78,11 +94,12 @@ def check_stored(artifact: Artifact, runtime: Named) -> None:
             f"the artefact in {artifact.folder} was made for the runtime {artifact.runtime!r}, "
             f"not for {runtime.name!r}: export it again"
         )
-    if not artifact.path.is_file():
-        raise MissingFile(f"the artefact {artifact.path} is missing: export it again")
+    for path in (artifact.path, *(artifact.folder / name for name in artifact.parts)):
+        if not path.exists():
+            raise MissingFile(f"the artefact {path} is missing: export it again")
     # Manifests without a hash come from elsewhere, and are taken at their word.
     expected = artifact.extra.get(SHA256)
-    if expected is not None and expected != sha256_of(artifact.path):
+    if expected is not None and expected != sha256_of_files(artifact):
         raise InvalidValue(
             f"{artifact.path} is not the file its {MANIFEST} describes (damaged, changed or "
             "half-written): export it again"

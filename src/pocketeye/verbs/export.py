@@ -40,7 +40,7 @@ class ExportResult(Exported, VerbResult):
             "parity": self.parity.to_dict(),
             "agreement": self.agreement.to_dict() if self.agreement else None,
             "calibration": self.int8_images.to_dict() if self.int8_images else None,
-            "latency": self.latency.to_dict(),
+            "latency": self.latency.to_dict() if self.latency else None,
         }
 
     def lines(self) -> list[str]:
@@ -50,7 +50,7 @@ class ExportResult(Exported, VerbResult):
         if self.agreement is not None:
             first, *doubts = self.agreement.lines()
             lines += [f"against torch on {self.agreement.sample}: {first}", *doubts]
-        lines += self.latency.lines()
+        lines += self.latency.lines() if self.latency else []
         # The artefact stays, so that the difference can be looked into.
         if self.status == "FAIL":
             lines.append(
@@ -66,7 +66,7 @@ class ExportResult(Exported, VerbResult):
     def _beyond_these(self) -> list[str]:
         """Say how often int8 gives the network's answer on images like the sample."""
         share, n = self.parity.top1_agreement, self.parity.n
-        if share is None or self.artifact.precision != "int8":
+        if share is None or self.artifact.precision != "int8" or not n:
             return []
         # A sample of images says only so much: the interval tells how much.
         low, high = wilson_interval(round(share * n), n)
@@ -80,10 +80,13 @@ class ExportResult(Exported, VerbResult):
         folder = self.artifact.folder
         script = [self.script] if self.script else []
         agreement = [folder / AGREEMENT] if self.agreement else []
-        return [self.artifact.path, *script, folder / PARITY, *agreement, folder / LATENCY]
+        latency = [folder / LATENCY] if self.latency else []
+        return [self.artifact.path, *script, folder / PARITY, *agreement, *latency]
 
     def next_commands(self) -> list[str]:
         folder = self.artifact.folder
+        if self.latency is None:
+            return []
         if isinstance(self.agreement, TrackAgreement):
             script = [f"python {self.script} VIDEO 1:X,Y"] if self.script else []
             return [f"pocketeye track VIDEO --model {folder} --object 1:X,Y", *script]
@@ -116,7 +119,8 @@ def export(
         model: a name from `pocketeye list`, an architecture.json, or a run folder, also of a detector,
             a segmenter or a tracker, whose video part is exported too.
         to: the runtime (`pocketeye doctor` lists those installed).
-        precision: fp32, or int8 by static quantisation (of a tracker its image encoder alone).
+        precision: fp32, int8 by the runtime's own quantiser (of a tracker its image encoder alone), or
+            fp16 where the runtime has it.
         out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
         input_size: side of the image in pixels; the network's own by default. Of detectors and
             segmenters the shorter side of the graph's input, whose shape is that of most images.

@@ -7,10 +7,7 @@ float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passe
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +19,8 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder, temporary_files_in
+from pocketeye.runtimes._calibration import calibration_batches
+from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
     eval_mode,
@@ -39,6 +38,7 @@ from pocketeye.runtimes.base import (
 )
 from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
 from pocketeye.runtimes.onnx.executable import NAME, OrtExecutable, load, session_flags
+from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
@@ -85,12 +85,12 @@ class OnnxRuntime(Runtime):
 
             def write(path: Path) -> None:
                 if request.precision == "fp32":
-                    _torch_export(request, path)
+                    export_onnx(request, path)
                     return
                 with scratch_folder(path.parent) as scratch, temporary_files_in(scratch):
                     source = scratch / "fp32.onnx"
-                    _torch_export(request, source)
-                    _quantize(source, path, names, request.calibration, example)
+                    export_onnx(request, source)
+                    _quantize(source, path, request)
 
             return store(self._artifact(folder, request.precision, inputs, outputs, {}), write)
 
@@ -108,7 +108,8 @@ class OnnxRuntime(Runtime):
         if precision == "fp32":
             model = write_fp32(net, inputs, outputs)
         else:
-            batches = _calibration_batches(request.calibration, example, request.seed)
+            arrays = calibration_batches(request)
+            batches = (tuple(torch.from_numpy(array) for array in one) for one in arrays)
             written = write_int8(net, value_ranges(net, batches), inputs, outputs, boundary)
             model, extra["quantization"] = written.model, _describe(written, inputs, outputs)
         artifact = self._artifact(
@@ -171,48 +172,13 @@ def _describe(written: Int8Model, inputs: list[str], outputs: list[str]) -> dict
     return {name: asdict(p) for name, p in zip(names, params, strict=True)}
 
 
-def _calibration_batches(
-    calibration: Iterable[tuple[np.ndarray, ...]], example: tuple[torch.Tensor, ...], seed: int
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    empty = True
-    for arrays in calibration:
-        empty = False
-        yield tuple(torch.from_numpy(array) for array in arrays)
-    if empty:
-        generator = torch.Generator().manual_seed(seed)
-        yield tuple(torch.randn(t.shape, generator=generator) for t in example)
-
-
-def _torch_export(request: ExportRequest, path: Path) -> None:
-    with warnings.catch_warnings():
-        # Deprecations inside the exporter are not the user's business.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            request.module,
-            request.example_inputs,
-            path,
-            dynamo=True,  # the exporter that is maintained; the older one is deprecated
-            external_data=False,  # one file: a browser fetches no second one
-            opset_version=OPSET,
-            verbose=False,
-            input_names=list(request.input_names),
-            output_names=list(request.output_names),
-        )
-
-
-def _quantize(
-    source: Path,
-    target: Path,
-    input_names: Sequence[str],
-    calibration: Iterable[tuple[np.ndarray, ...]],
-    example: tuple[torch.Tensor, ...],
-) -> None:
+def _quantize(source: Path, target: Path, request: ExportRequest) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = source.with_name("prepared.onnx")
-    with warnings.catch_warnings(), _quiet_root_logger():
-        warnings.simplefilter("ignore")
+    # The quantiser warns of every weight without an output channel.
+    with quiet():
         # All shapes are static: there are no symbols to infer.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
@@ -221,7 +187,7 @@ def _quantize(
         quantize_static(
             model,
             target,
-            _Reader(input_names, calibration, example),
+            _Reader(request),
             quant_format=QuantFormat.QDQ,
             # uint8: with int8 activations ONNX Runtime computes part of a network in float on x86.
             activation_type=QuantType.QUInt8,
@@ -234,32 +200,12 @@ def _quantize(
         onnx.save(quantized, target)
 
 
-@contextmanager
-def _quiet_root_logger() -> Iterator[None]:
-    """Silence the root logger: the quantiser warns of every weight without an output channel."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
 class _Reader:
-    """Feed calibration tuples to onnxruntime's quantiser; the example where there are none."""
+    """Feed calibration tuples to onnxruntime's quantiser."""
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        calibration: Iterable[tuple[np.ndarray, ...]],
-        example: tuple[torch.Tensor, ...],
-    ) -> None:
-        self.names, self.batches = names, iter(calibration)
-        self.fallback: tuple[np.ndarray, ...] | None = tuple(t.numpy(force=True) for t in example)
+    def __init__(self, request: ExportRequest) -> None:
+        self.names, self.batches = list(request.input_names), calibration_batches(request)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        arrays = next(self.batches, self.fallback)
-        # The example is given once, and never after real images.
-        self.fallback = None
+        arrays = next(self.batches, None)
         return None if arrays is None else dict(zip(self.names, arrays, strict=True))

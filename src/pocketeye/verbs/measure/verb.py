@@ -50,7 +50,8 @@ def measure(
     Args:
         space: one of the search spaces that come along (blood-cells, digits, fbnet, fbnet-cifar,
             fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own.
-        runtime: what runs the network: onnxruntime or torch.
+        runtime: what runs the network: onnxruntime, torch, openvino, executorch or litert (`pocketeye
+            doctor` tells which are installed).
         threads: threads inside an operator.
         precision: arithmetic of the network.
         task: what the networks will be trained for. With classify a network ends in a classifier, with
