@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pocketeye.artifacts.tracker import IMAGE, graph_folder
 from pocketeye.exporting.tracker_graphs import tracker_graphs, tracker_manifest
 from pocketeye.models.tam import MemoryRule
+from pocketeye.runtimes._store import run_module, seal, store
+from pocketeye.runtimes.base import Artifact, TensorSpec
 from pocketeye.tracking.engine.artifact import ArtifactEngine
 from pocketeye.tracking.engine.base import (
     Answers,
@@ -68,6 +72,7 @@ class MadeUpEngine(Engine):
         mask_logits: np.ndarray | None,
         *,
         stability_fallback: bool,
+        multimask: bool | None = None,
     ) -> Answers:
         assert points is not None
         return self._disc(*(points[0].mean(0) / 4), reading)
@@ -154,15 +159,48 @@ def graph_engine(torch_engine: TorchEngine) -> ArtifactEngine:
     modules = tracker_graphs(torch_engine.model.requires_grad_(False))
     said = tracker_manifest(torch_engine.model, modules).to_dict()
 
-    def called(module: torch.nn.Module) -> Callable[..., tuple[np.ndarray, ...]]:
-        def call(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-            with torch.inference_mode():
-                outputs = module(*(torch.from_numpy(array.copy()) for array in arrays))
-            return tuple(x.numpy() for x in ((outputs,) if torch.is_tensor(outputs) else outputs))
+    return ArtifactEngine(said, {name: as_graph(module) for name, module in modules.items()})
 
-        return call
 
-    return ArtifactEngine(said, {name: called(module) for name, module in modules.items()})
+def as_graph(module: torch.nn.Module) -> Callable[..., tuple[np.ndarray, ...]]:
+    """A module as a function of arrays."""
+
+    def call(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        with torch.inference_mode():
+            found = module(*(torch.from_numpy(array.copy()) for array in arrays))
+        return tuple(x.numpy() for x in ((found,) if torch.is_tensor(found) else found))
+
+    return call
+
+
+def exported(folder: Path, torch_engine: TorchEngine) -> dict[str, torch.nn.Module]:
+    """Write the folder of an artefact whose files hold no graph; return the graphs by their files."""
+    modules = tracker_graphs(torch_engine.model.requires_grad_(False))
+    tracker_manifest(torch_engine.model, modules).save(folder)
+    found = {}
+    for name, module in modules.items():
+        example = module.example()
+        specs = [
+            tuple(
+                TensorSpec(
+                    name=each, shape=tuple(x.shape), dtype=str(x.dtype).removeprefix("torch.")
+                )
+                for each, x in zip(names, tensors, strict=True)
+            )
+            for names, tensors in (
+                (module.input_names, example),
+                (module.output_names, run_module(module, example)),
+            )
+        ]
+        artifact = Artifact(
+            folder=graph_folder(folder, name), file="model.onnx", runtime="onnxruntime",
+            precision="fp32", inputs=specs[0], outputs=specs[1],
+        )  # fmt: skip
+        artifact = store(artifact, lambda path, name=name: path.write_bytes(name.encode()))
+        found[str(artifact.path)] = module
+        if name == IMAGE:
+            seal(artifact)
+    return found
 
 
 def engine_named(name: str) -> Engine:
