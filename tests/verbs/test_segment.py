@@ -11,8 +11,8 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_tam
 from pocketeye.outputs import held
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.verbs import segment as verb
-from pocketeye.verbs.segment import SegmentResult, segment
+from pocketeye.verbs.segment import segment, verb
+from pocketeye.verbs.segment.result import SegmentResult
 from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, make_image
 
 SIZE = (96, 64)

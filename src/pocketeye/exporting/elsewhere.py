@@ -15,9 +15,7 @@ from torch import nn
 from pocketeye import runs
 from pocketeye.artifacts import coreml_check
 from pocketeye.exporting.inputs import Inputs
-from pocketeye.runtimes import Artifact, ParityReport
-from pocketeye.runtimes._store import eval_mode
-from pocketeye.runtimes.parity import THRESHOLDS, Limits
+from pocketeye.runtimes import THRESHOLDS, Artifact, Limits, ParityReport, eval_mode
 
 CHECK = "check.py"
 OF_A_CHECK = (CHECK, coreml_check.SAID, coreml_check.IMAGES, coreml_check.RESULT)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from pocketeye import provenance, runs
 from pocketeye.exporting.elsewhere import CHECK, write_check
 from pocketeye.exporting.exported import OF_AN_ARTEFACT, Exported, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
+from pocketeye.exporting.origin import save_origin
 from pocketeye.exporting.timing import record_of
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord
-from pocketeye.models import count
-from pocketeye.models import fuse as fuse_network
+from pocketeye.models import count, fuse as fuse_network
 from pocketeye.outputs import whole_folder
 from pocketeye.predicting.network import Network
 from pocketeye.progress import task
-from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
+from pocketeye.runs import LATENCY, MANIFEST
 from pocketeye.runtimes import (
+    PARITY,
     Artifact,
     Executable,
     ExportRequest,
@@ -28,10 +27,9 @@ from pocketeye.runtimes import (
     Runtime,
     check_parity,
     get_runtime,
+    seal,
 )
-from pocketeye.runtimes._store import seal
 from pocketeye.runtimes.layer_noise import with_layer_noise
-from pocketeye.runtimes.parity import PARITY
 
 # Every image costs a pass of the calibrator.
 _MAX_CALIBRATION = 32
@@ -123,19 +121,11 @@ def write_artifact(
     request = _request(network, precision, inputs, fuse=fuse)
     with task(f"exporting {network.name} ({runtime.name}, {precision})"):
         artifact = runtime.export(request, folder)
-    # Of the network as it is known, not of its fused form: papers count so.
-    counts = count(network.module, network.input_shape)
-    origin = {
-        "name": network.name,
-        "trained": network.trained,
-        "fused": fuse,
-        "input_shape": network.input_shape,
-        "macs": counts.macs,
-        "params": counts.params,
-        "created": provenance.now(),
-        "git": provenance.git_hash(),
-    }
-    runs.write_atomic(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")
+    macs = count(network.module, network.input_shape).macs
+    save_origin(
+        folder, network.name, network.module, trained=network.trained, fused=fuse,
+        input_shape=network.input_shape, macs=macs,
+    )  # fmt: skip
     return artifact
 
 

@@ -11,18 +11,27 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from pocketeye.errors import InvalidValue, MissingExtra, unknown
-from pocketeye.runtimes.base import PRECISIONS as PRECISIONS
-from pocketeye.runtimes.base import Artifact as Artifact
-from pocketeye.runtimes.base import Executable as Executable
-from pocketeye.runtimes.base import ExportRequest as ExportRequest
-from pocketeye.runtimes.base import OpTiming as OpTiming
-from pocketeye.runtimes.base import Precision as Precision
-from pocketeye.runtimes.base import Runtime as Runtime
-from pocketeye.runtimes.base import TensorSpec as TensorSpec
+from pocketeye.runtimes._store import eval_mode as eval_mode, seal as seal
+from pocketeye.runtimes.base import (
+    PRECISIONS as PRECISIONS,
+    Artifact as Artifact,
+    Executable as Executable,
+    ExportRequest as ExportRequest,
+    OpTiming as OpTiming,
+    Precision as Precision,
+    Runtime as Runtime,
+    TensorSpec as TensorSpec,
+)
 from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
-from pocketeye.runtimes.parity import ParityReport as ParityReport
-from pocketeye.runtimes.parity import Thresholds as Thresholds
-from pocketeye.runtimes.parity import check_parity as check_parity
+from pocketeye.runtimes.parity import (
+    PARITY as PARITY,
+    THRESHOLDS as THRESHOLDS,
+    Limits as Limits,
+    ParityReport as ParityReport,
+    Status as Status,
+    Thresholds as Thresholds,
+    check_parity as check_parity,
+)
 
 if TYPE_CHECKING:
     from pocketeye.runtimes.coreml.runtime import CoreMLRuntime as CoreMLRuntime

@@ -157,13 +157,23 @@ class ExportRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpTiming:
-    """Hold one operator of a profile: mean time per call in milliseconds."""
+    """Hold one operator of a profile.
+
+    Attributes:
+        name: that the runtime gives it.
+        op: what it computes, in the runtime's words; of fused ones the first.
+        ms: median over the runs, in milliseconds.
+        input_shapes: of its inputs, weights among them.
+        placement: the unit that it ran on.
+        module: path of the module it came from; empty where that is not known.
+    """
 
     name: str
     op: str
     ms: float
     input_shapes: tuple[tuple[int, ...], ...] = ()
     placement: str = "cpu"
+    module: str = ""
 
 
 class Executable(ABC):
@@ -188,7 +198,7 @@ class Executable(ABC):
 
     @abstractmethod
     def profile(self, *arrays: np.ndarray, runs: int = 20) -> list[OpTiming]:
-        """Return the time per operator, the mean over ``runs`` runs."""
+        """Return the time per operator, the median of ``runs`` runs."""
 
 
 class Runtime(ABC):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -17,6 +18,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder
 from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
+from pocketeye.runtimes.onnx.scopes import NodeModules
 
 PROVIDER = "CPUExecutionProvider"
 _UNREADABLE = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument,
@@ -118,10 +120,11 @@ class OrtExecutable(Executable):
             for _ in range(_WARM_UP + runs):
                 call()
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        return _op_timings(events, runs)
+        modules = NodeModules(onnx.load(self.artifact.path, load_external_data=False))
+        return _op_timings(events, runs, modules)
 
 
-def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
+def _op_timings(events: list[dict[str, Any]], runs: int, modules: NodeModules) -> list[OpTiming]:
     nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         # Other events of a node are not the time of its kernel.
@@ -136,8 +139,10 @@ def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
                 name=name,
                 op=args["op_name"],
                 # The first runs warm caches up and are left out; durations are in microseconds.
-                ms=float(np.mean([row["dur"] for row in rows[-runs:]])) / 1e3,
+                # The median: one run in which another process had the core is no mean's business.
+                ms=float(np.median([row["dur"] for row in rows[-runs:]])) / 1e3,
                 input_shapes=tuple(shapes),
+                module=modules.of(name, args["op_name"]),
             )
         )
     return timings

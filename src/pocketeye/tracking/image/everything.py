@@ -170,13 +170,13 @@ class MaskGenerator:
 
     def _postprocess(self, found: _ScoredMask) -> _ScoredMask | None:
         """Fill holes and remove specks; None where nothing is left. Untouched masks come first."""
-        dense = torch.from_numpy(found.mask.dense())
+        dense = found.mask.dense()
         largest = self.min_area - 1
         clean = remove_specks(fill_holes(dense, largest), largest)
         if not clean.any():
             return None
-        touched = not torch.equal(clean, dense)
-        mask = CompactMask.from_dense(clean.numpy()) if touched else found.mask
+        touched = not np.array_equal(clean, dense)
+        mask = CompactMask.from_dense(clean) if touched else found.mask
         # 100 is more than any priority: a mask that was whole is better than one that was mended.
         priority = found.priority - (100 if touched else 0)
         return _ScoredMask(mask=mask, score=found.score, priority=priority)

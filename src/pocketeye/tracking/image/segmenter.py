@@ -17,11 +17,12 @@ from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.layers import normalise, onednn_products
 from pocketeye.models import TAM
-from pocketeye.models.tam.prompt_encoder import NO_POINT
+from pocketeye.models.tam.prompt_numbers import NO_POINT
 from pocketeye.models.tam.tam import as_prompt
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.tracking.image.components import fill_holes, remove_specks
 from pocketeye.tracking.image.prompts import Prompt, Size, read_prompts
+from pocketeye.tracking.image.resize import enlarged_mask
 
 _IMAGES_AT_ONCE, _OBJECTS_AT_ONCE = 8, 64  # bounds memory, whatever the user gives
 
@@ -218,13 +219,13 @@ class ImageSegmenter:
 
     def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:
         """Yield logits ``(N, h, w)`` as masks of an image; only one is ever large."""
+        low = logits.float().cpu().numpy()
         if self.hole_area:
-            logits = fill_holes(logits, self.hole_area)
+            low = fill_holes(low, self.hole_area)
         if self.speck_area:
-            logits = remove_specks(logits, self.speck_area)
-        for one in logits:
-            large = F.interpolate(one[None, None].float(), size=size[::-1], mode="bilinear")
-            yield CompactMask.from_dense((large[0, 0] > 0).cpu().numpy())
+            low = remove_specks(low, self.speck_area)
+        for one in low:
+            yield CompactMask.from_dense(enlarged_mask(one, size[1], size[0]))
 
     def _input(self, image: np.ndarray) -> Tensor:
         """Make the network's image ``(1, 3, H, W)``: stretched as the official image predictor does.

@@ -1,29 +1,42 @@
-"""Load a network with its weights on a device, to open sessions with."""
+"""Load a tracker, to open sessions with."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from pocketeye.devices import Device
 from pocketeye.errors import InvalidType
-from pocketeye.models import TAM, load_checkpoint
+from pocketeye.tracking.engine.base import Engine, TrackerFacts
 from pocketeye.tracking.io.source import open_video
-from pocketeye.tracking.open_model import open_model, weights_file
-from pocketeye.tracking.video.confidence import curve_of
-from pocketeye.tracking.video.network import DTypeName, TrackerNetwork
+from pocketeye.tracking.video.confidence import ConfidenceCurve, curve_of
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.session import Session
 
+if TYPE_CHECKING:
+    from pocketeye.models import TAM
+    from pocketeye.tracking.engine.torch_engine import TorchEngine
 
-class Tracker(TrackerNetwork):
-    """Open sessions with one network; :func:`load_tracker` makes it from a name.
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DTypeName = Literal["float32", "bfloat16"]
+E = TypeVar("E", bound=Engine, covariant=True)
 
-    Args:
-        model: with its weights; put into eval mode and moved.
-        device: ``auto`` takes CUDA, then MPS, then the CPU.
-        dtype: ``bfloat16`` computes under autocast.
+
+class Tracker(Generic[E]):
+    """Open sessions with one engine; :func:`load_tracker` makes it from a name.
+
+    Attributes:
+        engine: what computes.
+        confidence: tells from an answer's signals how likely its mask is right; None where nobody
+            measured it for these weights.
     """
+
+    def __init__(self, engine: E, confidence: ConfidenceCurve | None = None) -> None:
+        self.engine, self.confidence = engine, confidence
+
+    @property
+    def facts(self) -> TrackerFacts:
+        """What is known of the tracker: its sizes, its rule of memory, its limits."""
+        return self.engine.facts
 
     def open(self, source: Any = None, **options: Any) -> Session:
         """Start a session.
@@ -34,21 +47,46 @@ class Tracker(TrackerNetwork):
             options: see :class:`Options`; ``fps`` goes to :func:`open_video`.
 
         Raises:
-            UserError: the source cannot be opened, or an unknown option.
+            UserError: the source cannot be opened, an unknown option, or one that the engine cannot
+                honour.
         """
         fps = options.pop("fps", None)  # belongs to the video, all others to the session
         chosen = Options.of(options)
-        return Session(self, None if source is None else open_video(source, fps=fps), chosen)
+        engine = self.engine.computing(plain=chosen.plain, round_maps=chosen.round_maps)
+        video = None if source is None else open_video(source, fps=fps)
+        return Session(engine, video, chosen, self.confidence)
+
+
+@overload
+def load_tracker(
+    model: TAM,
+    checkpoint: str | Path | None = None,
+    *,
+    device: DeviceName = "auto",
+    dtype: DTypeName = "float32",
+    untrained: bool = False,
+) -> Tracker[TorchEngine]: ...
+
+
+@overload
+def load_tracker(
+    model: str | Path,
+    checkpoint: str | Path | None = None,
+    *,
+    device: DeviceName = "auto",
+    dtype: DTypeName = "float32",
+    untrained: bool = False,
+) -> Tracker[Engine]: ...
 
 
 def load_tracker(
-    model: str | TAM,
+    model: str | Path | TAM,
     checkpoint: str | Path | None = None,
     *,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     dtype: DTypeName = "float32",
     untrained: bool = False,
-) -> Tracker:
+) -> Tracker[Engine]:
     """Make a tracker.
 
     Args:
@@ -64,16 +102,19 @@ def load_tracker(
         MissingFile: no weights here; the sentence says which file to put where.
         InvalidValue: unknown network or device, or weights that do not fit.
     """
+    from pocketeye.models import TAM, load_checkpoint
+    from pocketeye.tracking.engine.torch_engine import TorchEngine
+    from pocketeye.tracking.networks import open_model, weights_file
+
     weights = None
-    if isinstance(model, str):
-        network = open_model(model, checkpoint=checkpoint, device=device, untrained=untrained)
-        weights = None if untrained else weights_file(model, checkpoint)
+    if isinstance(model, str | Path):
+        name = str(model)
+        network = open_model(name, checkpoint=checkpoint, device=device, untrained=untrained)
+        weights = None if untrained else weights_file(name, checkpoint)
     elif isinstance(model, TAM):
         network = model
         if checkpoint is not None:
             load_checkpoint(network, checkpoint)
     else:
         raise InvalidType(f"a tracker is a name or a TAM, got {type(model).__name__}")
-    tracker = Tracker(network, device, dtype)
-    tracker.confidence = curve_of(weights)
-    return tracker
+    return Tracker(TorchEngine(network, device, dtype), curve_of(weights))

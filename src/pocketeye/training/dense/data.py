@@ -18,12 +18,19 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as VF
 
-from pocketeye.data.detection.samples import DetectionSet, ImageObjects
+from pocketeye.data import (
+    IGNORE,
+    DetectionSet,
+    ImageObjects,
+    Sample,
+    SampleSet,
+    SemanticSet,
+    first_readable,
+    readable,
+    require_a_class,
+)
 from pocketeye.data.loaders.images import seeded
-from pocketeye.data.sample import Sample, SampleSet, first_readable, readable
 from pocketeye.data.seeded import SeededDataset, turn
-from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.data.semantic.samples import SemanticSet, require_a_class
 from pocketeye.devices import rank_and_world
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.training.dense.recipe import DenseRecipe

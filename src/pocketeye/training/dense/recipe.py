@@ -9,8 +9,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.backbone import NormMode
 from pocketeye.models.dense.described import DenseTask
 from pocketeye.reading import Range
-from pocketeye.training.engine.ranges import Count, DropRate, Rate, Share
-from pocketeye.training.engine.recipe import SteppedRecipe
+from pocketeye.training.engine import Count, DropRate, Rate, Share, SteppedRecipe
 
 Side = Annotated[int, Range(32, 1e5)]
 Width = Annotated[int, Range(8, 4096)]

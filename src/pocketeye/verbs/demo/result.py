@@ -12,10 +12,10 @@ from typing import Any
 from pocketeye.text import human_percent, human_seconds
 from pocketeye.tracking.demo import TrackDemo
 from pocketeye.verb_result import VerbResult
-from pocketeye.verbs.evaluate.verb import EvaluateResult
+from pocketeye.verbs.evaluate.classify import EvaluateResult
 from pocketeye.verbs.export import ExportResult
-from pocketeye.verbs.measure import MeasureResult
-from pocketeye.verbs.search import SearchResult
+from pocketeye.verbs.measure.result import MeasureResult
+from pocketeye.verbs.search.result import SearchResult
 
 
 @dataclass(frozen=True, kw_only=True)

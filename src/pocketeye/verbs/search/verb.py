@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from pocketeye import progress
-from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.device import Device
-from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.table import LatencyTable
-from pocketeye.models.space import SearchSpace, load_space
-from pocketeye.models.task import Task
-from pocketeye.runs import RECIPE, RunFolder, write_atomic
-from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Precision, Runtime
+from pocketeye.runs import RECIPE, RunFolder
+from pocketeye.runtimes import Precision
 from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
-from pocketeye.searching.deriving.baseline import Comparison
 from pocketeye.searching.deriving.derive import DeriveConfig
-from pocketeye.searching.deriving.derived import Candidate
-from pocketeye.searching.deriving.sampling import check_target
-from pocketeye.searching.estimate import expect
-from pocketeye.searching.metric import metric_key
 from pocketeye.searching.objective import ObjectiveName
-from pocketeye.searching.outcome import Cost, Trained
-from pocketeye.searching.report.build import build_report, describe, next_commands
-from pocketeye.searching.report.report import cost_sentence, write_report
 from pocketeye.searching.tasks import (
     SearchRequest,
     open_classification,
@@ -41,132 +24,13 @@ from pocketeye.searching.tasks import (
     task_of,
     usual_batch,
 )
-from pocketeye.text import human_percent, human_seconds
-from pocketeye.training.engine.loop import check_device
-from pocketeye.verb_result import VerbResult
+from pocketeye.training.engine import check_device
 from pocketeye.verbs._options import remembering, to_remember
+from pocketeye.verbs.search.result import SearchResult
+from pocketeye.verbs.search.run import outlook, run_stages
+from pocketeye.verbs.search.table import open_table
 
 logger = logging.getLogger(__name__)
-SCHEMA = "pocketeye.search/1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchResult(VerbResult):
-    """Hold the network found, and what is known of it; accuracies are fractions in [0, 1]."""
-
-    task: Task
-    out: Path
-    table: Path
-    data: str
-    classes: str | None
-    where: str
-    runtime: str
-    precision: str
-    target_ms: float
-    tolerance: float
-    best: Candidate
-    comparison: Comparison
-    trained: Trained | None
-    costs: tuple[Cost, ...]
-    notes: tuple[str, ...]
-    files: tuple[Path, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        best, key = self.best, metric_key(self.comparison.metric)
-        return {
-            "schema": SCHEMA,
-            "task": self.task.name,
-            "out": self.out,
-            "architecture": str(best.architecture),
-            "where": self.where,
-            "runtime": self.runtime,
-            "precision": self.precision,
-            "target_ms": self.target_ms,
-            "tolerance": self.tolerance,
-            "predicted_ms": best.predicted_ms,
-            "measured_ms": best.measured_ms,
-            "off_target": best.off_target(self.target_ms),
-            "prediction_error": best.prediction_error,
-            "drift": best.drift,
-            "p10_ms": best.spread_ms[0] if best.spread_ms else None,
-            "p90_ms": best.spread_ms[1] if best.spread_ms else None,
-            "timing": asdict(best.timing) if best.timing else None,
-            "origin": best.origin,
-            f"supernet_{key}": best.supernet_score,
-            "random_baseline": self.comparison.to_dict(),
-            key: self.trained.value if self.trained else None,
-            "chance": self.trained.chance if self.trained else None,
-            "doubts": list(self.trained.doubts) if self.trained else [],
-            "num_val_images": self.trained.num_images if self.trained else None,
-            "epochs_trained": self.trained.epochs if self.trained else None,
-            "costs": {c.name: {"seconds": c.seconds, "cpu_seconds": c.cpu_seconds,
-                               "core_hours": c.cpu_seconds / 3600, "device": c.device}
-                      for c in self.costs},
-            "table": self.table,
-            "data": self.data,
-            "notes": list(self.notes),
-            "files": [str(path) for path in self.files],
-        }  # fmt: skip
-
-    def lines(self) -> list[str]:
-        best, comparison = self.best, self.comparison
-        # The chosen network is always among those measured.
-        assert best.measured_ms is not None
-        ops = " ".join(block.op for block in best.architecture.blocks)
-        lines = [
-            f"[bold]budget {self.target_ms:g} ms[/bold] · {self._measured()}",
-            f"on {self.where}",
-            f"network {ops}",
-            f"with shared weights: {comparison.sentence()}",
-        ]
-        if self.trained is not None:
-            level = self.trained.chance
-            chance = "" if level is None else f"; chance {level:.1%}"
-            lines.append(
-                f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
-                f"{self.trained.num_images} "
-                f"validation images ({self.trained.epochs} epochs){chance}"
-            )
-            lines += doubt_lines(self.trained.doubts)
-        spent = " · ".join(
-            f"{c.name} {human_seconds(c.seconds)} ({c.cpu_seconds / 3600:.3f} core-hours)"
-            for c in self.costs
-        )
-        return [*lines, f"cost: {spent}", *filter(None, [cost_sentence(self.costs)]),
-                *(f"note: {note}" for note in self.notes)]  # fmt: skip
-
-    def _measured(self) -> str:
-        """Return what was measured of the chosen network, at the machine's speed of the table."""
-        best, spread = self.best, self.best.spread_ms
-        off, error, drift = best.off_target(self.target_ms), best.prediction_error, best.drift
-        assert off is not None
-        assert error is not None
-        # A budget: below is kept, above is within the tolerance.
-        side = "below" if off <= 0 else "above"
-        facts = [f"{100 * abs(off):.1f} % {side} it"]
-        if spread is not None:
-            facts.append(f"p10 to p90 {spread[0]:.3g} to {spread[1]:.3g} ms")
-        if drift is not None:
-            facts.append(f"drift of {100 * drift:+.1f} % taken out")
-        return (
-            f"measured {best.measured_ms:.3g} ms ({', '.join(facts)}) · predicted "
-            f"{best.predicted_ms:.3g} ms (est., {100 * error:+.1f} %)"
-        )
-
-    def written(self) -> list[Path]:
-        page, architecture, *_ = self.files
-        return [page, architecture, self.out]
-
-    def next_commands(self) -> list[str]:
-        return next_commands(
-            self.task,
-            self.out,
-            self.data,
-            self.classes,
-            self.runtime,
-            self.precision,
-            trained=self.trained,
-        )
 
 
 @remembering
@@ -262,7 +126,7 @@ def search(
     table = Path(table)
     # Before the table: a device that is not there ends everything.
     check_device(device)
-    latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
+    latencies, shape, timer = open_table(table, space, runtime, precision, threads, target_ms)
     task = task_of(latencies)
     given: dict[str, Any] = {
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
@@ -298,7 +162,7 @@ def search(
     ) as run:
         if opened.recipe is not None:
             # The recipe of the crops, for those who train the network again.
-            write_atomic(run / RECIPE, yaml.safe_dump(opened.recipe.to_dict(), sort_keys=False))
+            opened.recipe.save(run / RECIPE)
         plan = stages.Plan(
             space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
             val=opened.val, target_ms=target_ms, search=config, derive=deriving,
@@ -307,8 +171,8 @@ def search(
         )  # fmt: skip
         # One that goes on has said it before.
         if not resume:
-            progress.say(_outlook(plan))
-        return _run(plan, task, table, data, classes)
+            progress.say(outlook(plan))
+        return run_stages(plan, task, table, data, classes)
 
 
 def _nothing_to_search(out: Path | None, resume: bool) -> str:
@@ -318,35 +182,6 @@ def _nothing_to_search(out: Path | None, resume: bool) -> str:
     if resume:
         return "--resume needs the folder of the search (--out), which remembers everything else"
     return "a search needs a latency table (--table) and a target (--target-ms)"
-
-
-def _outlook(plan: stages.Plan) -> str:
-    """Say what to know before a search begins: how long it will take, and what guessing gives."""
-    chance, metric = plan.problem.chance, plan.problem.metric.name
-    level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
-    return f"{expect(plan).sentence()}{level}"
-
-
-def _open_table(
-    path: Path,
-    space: str | None,
-    runtime: str | None,
-    precision: str | None,
-    threads: int | None,
-    target_ms: float,
-) -> tuple[LatencyTable, SearchSpace, Runtime]:
-    """Open the table, its space and its runtime, where a search for the target makes sense with them."""
-    table = LatencyTable.load(path)
-    shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
-    # Exact: latencies of another runtime or precision would be optimised in vain.
-    table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
-    check_target(target_ms, table.matrix(shape), describe(table), fixed=table.head_ms)
-    # Noise above the differences between blocks would choose among them by chance.
-    require_usable(table, shape)
-    timer = get_runtime(table.header.runtime)
-    # The same names on another machine mean other times.
-    table.require_device(Device.here(), timer.version())
-    return table, shape, timer
 
 
 def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
@@ -359,28 +194,3 @@ def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | 
 
 def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("device", "workers")}
-
-
-def _run(
-    plan: stages.Plan, task: Task, table: Path, data: str, classes: str | None
-) -> SearchResult:
-    outcome = stages.search_stage(plan)
-    derived = stages.derive_stage(plan, outcome)
-    trained = stages.train_stage(plan, derived)
-    header, folder = plan.table.header, plan.run.path
-    report = build_report(plan, task, outcome, derived, trained, table, data, classes)
-    page, *rest = write_report(report, folder)
-    files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
-             folder / stages.RESULT]  # fmt: skip
-    result = SearchResult(
-        task=task, out=folder, table=table, data=data, classes=classes,
-        where=report.where, runtime=header.runtime,
-        precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
-        best=derived.best, comparison=derived.comparison, trained=trained,
-        costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
-    )  # fmt: skip
-    plan.run.write_json(
-        stages.RESULT,
-        {k: str(v) if isinstance(v, Path) else v for k, v in result.to_dict().items()},
-    )
-    return result

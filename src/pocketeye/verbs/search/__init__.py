@@ -1,0 +1,3 @@
+"""Run `pocketeye search`."""
+
+from pocketeye.verbs.search.verb import search as search
