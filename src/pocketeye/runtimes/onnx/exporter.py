@@ -10,6 +10,7 @@ import torch
 from pocketeye.runtimes.base import ExportRequest
 from pocketeye.runtimes.onnx.writer import OPSET
 
+
 def export_onnx(request: ExportRequest, path: Path) -> None:
     """Write the module of a request, in its present mode, as one ONNX file; takes seconds.
 
