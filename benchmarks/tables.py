@@ -319,3 +319,32 @@ def tracking_peers(record: Record) -> str:
         "is that of the whole process."
     )
     return "\n".join([*markdown_table(header, rows, right=range(1, 6)), "", caption]) + "\n"
+
+
+def tracker_trunks(record: Record) -> str:
+    """A tracked frame of the nano as exported, by trunk and size."""
+    stages = list(record["rows"][0]["stages_ms"])
+    header = (
+        "trunk",
+        "pixels",
+        "params",
+        *(f"{stage} ms" for stage in stages),
+        "frame ms",
+        "a second",
+    )
+    rows = []
+    for row in record["rows"]:
+        ms = [row["stages_ms"][stage] for stage in stages]
+        rows.append(
+            (row["trunk"], str(row["size"]), human_count(row["params"]), *(f"{t:.1f}" for t in ms),
+             f"{sum(ms):.1f}", f"{1000 / sum(ms):.1f}")
+        )  # fmt: skip
+    device = record["device"]
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    caption = (
+        f"ONNX Runtime, fp32, {threads}, {device['cpu']} (family {device['family']}, model "
+        f"{device['model']}), random weights; undisturbed times of the four graphs."
+    )
+    return (
+        "\n".join([*markdown_table(header, rows, right=range(1, len(header))), "", caption]) + "\n"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,8 +21,9 @@ from pocketeye.models.task import TRACK, Task
 from pocketeye.models.weights.described import Description, require_length
 from pocketeye.reading import Pixels, Range
 from pocketeye.runs import TRACKER_MANIFEST
+from pocketeye.runtimes import get_runtime, open_artifact
 from pocketeye.runtimes._store import check_stored
-from pocketeye.runtimes.base import Artifact, Executable
+from pocketeye.runtimes.base import Artifact, Executable, Runtime
 
 IMAGE, PLACE, DECODE, PROMPT, WRITE = "image", "place", "decode", "prompt", "write"
 _ALWAYS = (IMAGE, PLACE, DECODE, PROMPT, WRITE)
@@ -125,15 +127,17 @@ class TrackerGraphs(Mapping[str, Callable[..., tuple[np.ndarray, ...]]]):
     def __init__(
         self, manifest: TrackerManifest, artifacts: Mapping[str, Artifact], threads: int
     ) -> None:
-        from pocketeye.runtimes import get_runtime
-
         self.manifest, self.artifacts, self.threads = manifest, dict(artifacts), threads
-        self.runtime = get_runtime(self.artifacts[IMAGE].runtime)
         self._opened: dict[str, Executable] = {}
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of all graphs."""
+        return get_runtime(self.artifacts[IMAGE].runtime)
 
     def __getitem__(self, name: str) -> Executable:
         if name not in self._opened:
-            self._opened[name] = self.runtime.load(self.artifacts[name], threads=self.threads)
+            self._opened[name] = open_artifact(self.artifacts[name], threads=self.threads)
         return self._opened[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -172,7 +176,7 @@ def load_tracker_graphs(folder: Path, *, threads: int = 1) -> TrackerGraphs:
             )
     graphs = TrackerGraphs(manifest, artifacts, threads)
     # Damage shows here, and not when a graph is first used in the middle of a video.
-    for artifact in artifacts.values():
-        check_stored(artifact, graphs.runtime)
     graphs[IMAGE]
+    for artifact in artifacts.values():
+        check_stored(artifact, SimpleNamespace(name=artifact.runtime))
     return graphs

@@ -15,7 +15,8 @@ from torch import nn
 from pocketeye import runs
 from pocketeye.artifacts import coreml_check
 from pocketeye.exporting.inputs import Inputs
-from pocketeye.runtimes import THRESHOLDS, Artifact, Limits, ParityReport, eval_mode
+from pocketeye.runtimes import Artifact, ParityReport, eval_mode
+from pocketeye.runtimes.parity import THRESHOLDS, Limits
 
 CHECK = "check.py"
 OF_A_CHECK = (CHECK, coreml_check.SAID, coreml_check.IMAGES, coreml_check.RESULT)

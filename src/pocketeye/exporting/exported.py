@@ -24,7 +24,8 @@ from pocketeye.runs import (
     ORIGIN,
     TRACKER_MANIFEST,
 )
-from pocketeye.runtimes import PACKAGES, PARITY, Artifact, ParityReport, Precision, Status
+from pocketeye.runtimes import PACKAGES, Artifact, ParityReport, Precision
+from pocketeye.runtimes.parity import PARITY, Status
 
 AGREEMENT, SCRIPT, TRACK_SCRIPT = "agreement.json", "predict.py", "track.py"
 # What an export leaves, of whatever runtime and task, and what `eval` writes beside it.

@@ -22,24 +22,22 @@ from pocketeye.runtimes.base import (
     Runtime as Runtime,
     TensorSpec as TensorSpec,
 )
-from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
-from pocketeye.runtimes.parity import (
-    PARITY as PARITY,
-    THRESHOLDS as THRESHOLDS,
-    Limits as Limits,
-    ParityReport as ParityReport,
-    Status as Status,
-    Thresholds as Thresholds,
-    check_parity as check_parity,
-)
 
 if TYPE_CHECKING:
     from pocketeye.runtimes.coreml.runtime import CoreMLRuntime as CoreMLRuntime
     from pocketeye.runtimes.executorch.runtime import ExecuTorchRuntime as ExecuTorchRuntime
     from pocketeye.runtimes.litert.runtime import LiteRTRuntime as LiteRTRuntime
+    from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
     from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime as OnnxRuntime
     from pocketeye.runtimes.onnx.writer import export_fast as export_fast
     from pocketeye.runtimes.openvino.runtime import OpenVinoRuntime as OpenVinoRuntime
+    from pocketeye.runtimes.parity import (
+        PARITY as PARITY,
+        ParityReport as ParityReport,
+        Status as Status,
+        Thresholds as Thresholds,
+        check_parity as check_parity,
+    )
     from pocketeye.runtimes.torch.runtime import TorchRuntime as TorchRuntime
 
 
@@ -130,7 +128,15 @@ PACKAGES = {
     ),
 }
 RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
+# Modules that open an artefact and import neither torch nor an exporter.
+_OPENERS = {"onnxruntime": "pocketeye.runtimes.onnx.executable"}
+# What takes torch to import; artefacts are opened and run without.
 _LAZY = {
+    **dict.fromkeys(
+        ("PARITY", "ParityReport", "Status", "Thresholds", "check_parity"),
+        "pocketeye.runtimes.parity",
+    ),
+    "UnsupportedModule": "pocketeye.runtimes.onnx.convnet",
     "export_fast": "pocketeye.runtimes.onnx.writer",
     **{row.class_name: row.module for row in PACKAGES.values()},
 }
@@ -172,6 +178,20 @@ def numbers_of(version: str) -> tuple[int, ...]:
     """Return the leading numbers of a version: ``2026.4.1rc1`` gives (2026, 4, 1)."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def open_artifact(artifact: Artifact, *, threads: int = 1) -> Executable:
+    """Open an artefact by its own runtime, without what only an export needs where that can be.
+
+    Raises:
+        MissingFile, InvalidValue, MissingExtra: as :func:`get_runtime` and :meth:`Runtime.load`.
+    """
+    if artifact.runtime in _OPENERS:
+        opened: Executable = import_module(_OPENERS[artifact.runtime]).load(
+            artifact, threads=threads
+        )
+        return opened
+    return get_runtime(artifact.runtime).load(artifact, threads=threads)
 
 
 def available_runtimes() -> dict[str, str | None]:

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.outputs import cannot_write, whole_folder
 from pocketeye.runs import MANIFEST, sha256_of
 from pocketeye.runtimes.base import PRECISIONS, Artifact, Runtime, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 SHA256, BESIDE = "sha256", "beside"
 _DESCRIBING = (".json", ".yaml")
@@ -72,7 +75,14 @@ def seal(artifact: Artifact) -> Artifact:
     return replace(artifact, extra={**artifact.extra, BESIDE: beside}).save()
 
 
-def check_stored(artifact: Artifact, runtime: Runtime) -> None:
+class Named(Protocol):
+    """Anything that goes by the name of a runtime."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def check_stored(artifact: Artifact, runtime: Named) -> None:
     """Refuse an artefact of another runtime, without its file, or whose file was changed.
 
     Raises:
@@ -176,28 +186,9 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 def run_module(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """Return the outputs of one forward pass in the module's present mode, always as a tuple."""
+    import torch
+
     with torch.inference_mode():
         result = module(*inputs)
     # One output or several: runtimes know tuples alone.
     return (result,) if isinstance(result, torch.Tensor) else tuple(result)
-
-
-def flushes_denormals() -> bool:
-    """Tell whether this thread takes denormal numbers as zero."""
-    # torch can set the mode and not tell it; numpy's arithmetic obeys the same processor flag.
-    return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
-
-
-@contextmanager
-def denormals(*, as_zero: bool | None) -> Iterator[None]:
-    """Treat denormals so on this thread for the length of the block (None: leave them alone).
-
-    The old treatment comes back in any case, also where the block itself changes it.
-    """
-    before = flushes_denormals()
-    if as_zero is not None:
-        torch.set_flush_denormal(as_zero)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._denormals import denormals, flushes_denormals
 from pocketeye.runtimes._quiet import quiet
-from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 
 with quiet(native=True):

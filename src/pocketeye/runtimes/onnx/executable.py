@@ -6,21 +6,24 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
-import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder
-from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
+from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
-from pocketeye.runtimes.onnx.scopes import NodeModules
 
-PROVIDER = "CPUExecutionProvider"
+if TYPE_CHECKING:
+    from pocketeye.runtimes.onnx.scopes import NodeModules
+
+NAME, PROVIDER = "onnxruntime", "CPUExecutionProvider"
+_OF_THIS = SimpleNamespace(name=NAME)
 _UNREADABLE = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument,
                state.NotImplemented, state.RuntimeException)  # fmt: skip
 _KERNEL = "_kernel_time"
@@ -70,6 +73,13 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
         ) from error
 
 
+def load(artifact: Artifact, *, threads: int = 1) -> OrtExecutable:
+    """Open an artefact; see :meth:`Runtime.load`. What only an export needs is not imported."""
+    check_threads(threads)
+    check_stored(artifact, _OF_THIS)
+    return OrtExecutable(artifact, threads)
+
+
 class OrtExecutable(Executable):
     """Run an ONNX file opened with a fixed number of threads."""
 
@@ -101,11 +111,11 @@ class OrtExecutable(Executable):
 
         def call() -> None:
             # By hand and not by denormals(): its generator would be timed with every call.
-            torch.set_flush_denormal(True)
+            flush_denormals(True)
             try:
                 run(binding)
             finally:
-                torch.set_flush_denormal(flushed)
+                flush_denormals(flushed)
 
         return call
 
@@ -120,6 +130,11 @@ class OrtExecutable(Executable):
             for _ in range(_WARM_UP + runs):
                 call()
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        # Only here: whoever merely runs a graph starts sooner without.
+        import onnx
+
+        from pocketeye.runtimes.onnx.scopes import NodeModules
+
         modules = NodeModules(onnx.load(self.artifact.path, load_external_data=False))
         return _op_timings(events, runs, modules)
 

@@ -23,8 +23,6 @@ from pocketeye.runtimes._calibration import calibration_batches
 from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
-    check_stored,
-    check_threads,
     eval_mode,
     run_module,
     store,
@@ -39,7 +37,7 @@ from pocketeye.runtimes.base import (
     TensorSpec,
 )
 from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
-from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
+from pocketeye.runtimes.onnx.executable import NAME, OrtExecutable, load, session_flags
 from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
@@ -52,7 +50,7 @@ FILE = "model.onnx"
 class OnnxRuntime(Runtime):
     """Export to ``model.onnx`` and run it with ONNX Runtime's CPU provider."""
 
-    name: ClassVar[str] = "onnxruntime"
+    name: ClassVar[str] = NAME
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
 
     def version(self) -> str:
@@ -130,9 +128,7 @@ class OnnxRuntime(Runtime):
         Raises:
             MissingFile: the file is gone. InvalidValue: it is damaged, or threads below 1.
         """
-        check_threads(threads)
-        check_stored(artifact, self)
-        return OrtExecutable(artifact, threads)
+        return load(artifact, threads=threads)
 
     def _artifact(
         self,

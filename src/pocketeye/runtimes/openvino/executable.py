@@ -11,7 +11,8 @@ import openvino as ov
 import torch
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
+from pocketeye.runtimes._denormals import denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 
 # The first runs allocate and fill caches; they are in no mean.

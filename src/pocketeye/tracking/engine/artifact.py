@@ -107,6 +107,7 @@ class ArtifactEngine(Engine):
             memory_rule=MemoryRule(said["memory_rule"]),
             session_rule=MemoryRule(said["session_rule"]),
             map_bytes=said["map_bytes"],
+            max_maps=max(said["capacities"]),
         )
         self._no_mem_embed = np.asarray(said["no_mem_embed"], np.float32)
         self._no_obj_ptr = np.asarray(said["no_obj_ptr"], np.float32)
