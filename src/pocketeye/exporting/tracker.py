@@ -64,6 +64,7 @@ def export_tracker(
         MissingFile: no such weights.
     """
     runtime = get_runtime(options.to)
+    runtime.require_here("exporting a tracker")
     check_precision(runtime, options.precision)
     model, weights = _opened(named, options, checkpoint)
     modules = tracker_graphs(model)
