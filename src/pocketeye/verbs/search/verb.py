@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from pocketeye import progress
-from pocketeye.doubts import doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.device import Device
 from pocketeye.latency.noise import require_usable
@@ -24,16 +24,14 @@ from pocketeye.runtimes import get_runtime
 from pocketeye.runtimes.base import Precision, Runtime
 from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
-from pocketeye.searching.deriving.baseline import Comparison
 from pocketeye.searching.deriving.derive import DeriveConfig
-from pocketeye.searching.deriving.derived import Candidate
 from pocketeye.searching.deriving.sampling import check_target
 from pocketeye.searching.estimate import expect
-from pocketeye.searching.metric import metric_key
+from pocketeye.searching.library.choose import require_choice
+from pocketeye.searching.library.request import LibraryRequest, open_library
 from pocketeye.searching.objective import ObjectiveName
-from pocketeye.searching.outcome import Cost, Trained
-from pocketeye.searching.report.build import build_report, describe, next_commands
-from pocketeye.searching.report.report import cost_sentence, write_report
+from pocketeye.searching.report.build import build_report, describe
+from pocketeye.searching.report.report import write_report
 from pocketeye.searching.tasks import (
     SearchRequest,
     open_classification,
@@ -41,132 +39,15 @@ from pocketeye.searching.tasks import (
     task_of,
     usual_batch,
 )
-from pocketeye.text import human_percent, human_seconds
+from pocketeye.text import human_percent
 from pocketeye.training.engine.loop import check_device
-from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import remembering, to_remember
+from pocketeye.verbs.search.result import SearchResult
 
 logger = logging.getLogger(__name__)
-SCHEMA = "pocketeye.search/1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchResult(VerbResult):
-    """Hold the network found, and what is known of it; accuracies are fractions in [0, 1]."""
-
-    task: Task
-    out: Path
-    table: Path
-    data: str
-    classes: str | None
-    where: str
-    runtime: str
-    precision: str
-    target_ms: float
-    tolerance: float
-    best: Candidate
-    comparison: Comparison
-    trained: Trained | None
-    costs: tuple[Cost, ...]
-    notes: tuple[str, ...]
-    files: tuple[Path, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        best, key = self.best, metric_key(self.comparison.metric)
-        return {
-            "schema": SCHEMA,
-            "task": self.task.name,
-            "out": self.out,
-            "architecture": str(best.architecture),
-            "where": self.where,
-            "runtime": self.runtime,
-            "precision": self.precision,
-            "target_ms": self.target_ms,
-            "tolerance": self.tolerance,
-            "predicted_ms": best.predicted_ms,
-            "measured_ms": best.measured_ms,
-            "off_target": best.off_target(self.target_ms),
-            "prediction_error": best.prediction_error,
-            "drift": best.drift,
-            "p10_ms": best.spread_ms[0] if best.spread_ms else None,
-            "p90_ms": best.spread_ms[1] if best.spread_ms else None,
-            "timing": asdict(best.timing) if best.timing else None,
-            "origin": best.origin,
-            f"supernet_{key}": best.supernet_score,
-            "random_baseline": self.comparison.to_dict(),
-            key: self.trained.value if self.trained else None,
-            "chance": self.trained.chance if self.trained else None,
-            "doubts": list(self.trained.doubts) if self.trained else [],
-            "num_val_images": self.trained.num_images if self.trained else None,
-            "epochs_trained": self.trained.epochs if self.trained else None,
-            "costs": {c.name: {"seconds": c.seconds, "cpu_seconds": c.cpu_seconds,
-                               "core_hours": c.cpu_seconds / 3600, "device": c.device}
-                      for c in self.costs},
-            "table": self.table,
-            "data": self.data,
-            "notes": list(self.notes),
-            "files": [str(path) for path in self.files],
-        }  # fmt: skip
-
-    def lines(self) -> list[str]:
-        best, comparison = self.best, self.comparison
-        # The chosen network is always among those measured.
-        assert best.measured_ms is not None
-        ops = " ".join(block.op for block in best.architecture.blocks)
-        lines = [
-            f"[bold]budget {self.target_ms:g} ms[/bold] · {self._measured()}",
-            f"on {self.where}",
-            f"network {ops}",
-            f"with shared weights: {comparison.sentence()}",
-        ]
-        if self.trained is not None:
-            level = self.trained.chance
-            chance = "" if level is None else f"; chance {level:.1%}"
-            lines.append(
-                f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
-                f"{self.trained.num_images} "
-                f"validation images ({self.trained.epochs} epochs){chance}"
-            )
-            lines += doubt_lines(self.trained.doubts)
-        spent = " · ".join(
-            f"{c.name} {human_seconds(c.seconds)} ({c.cpu_seconds / 3600:.3f} core-hours)"
-            for c in self.costs
-        )
-        return [*lines, f"cost: {spent}", *filter(None, [cost_sentence(self.costs)]),
-                *(f"note: {note}" for note in self.notes)]  # fmt: skip
-
-    def _measured(self) -> str:
-        """Return what was measured of the chosen network, at the machine's speed of the table."""
-        best, spread = self.best, self.best.spread_ms
-        off, error, drift = best.off_target(self.target_ms), best.prediction_error, best.drift
-        assert off is not None
-        assert error is not None
-        # A budget: below is kept, above is within the tolerance.
-        side = "below" if off <= 0 else "above"
-        facts = [f"{100 * abs(off):.1f} % {side} it"]
-        if spread is not None:
-            facts.append(f"p10 to p90 {spread[0]:.3g} to {spread[1]:.3g} ms")
-        if drift is not None:
-            facts.append(f"drift of {100 * drift:+.1f} % taken out")
-        return (
-            f"measured {best.measured_ms:.3g} ms ({', '.join(facts)}) · predicted "
-            f"{best.predicted_ms:.3g} ms (est., {100 * error:+.1f} %)"
-        )
-
-    def written(self) -> list[Path]:
-        page, architecture, *_ = self.files
-        return [page, architecture, self.out]
-
-    def next_commands(self) -> list[str]:
-        return next_commands(
-            self.task,
-            self.out,
-            self.data,
-            self.classes,
-            self.runtime,
-            self.precision,
-            trained=self.trained,
-        )
+_MAKE: dict[Mode, Callable[..., SearchConfig]] = {
+    "fast": SearchConfig, "paper": SearchConfig.paper, "library": SearchConfig.library,
+}  # fmt: skip
 
 
 @remembering
@@ -179,6 +60,11 @@ def search(
     classes: str | None = None,
     out: Path | None = None,
     mode: Mode = "fast",
+    teacher: str | None = None,
+    teacher_epochs: int | None = None,
+    library: Path | None = None,
+    library_epochs: int | None = None,
+    distill: bool = True,
     objective: ObjectiveName | None = None,
     epochs: int | None = None,
     warmup_epochs: int | None = None,
@@ -219,9 +105,19 @@ def search(
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
         out: folder of the run; out/search-SPACE-TARGETms by default.
-        mode: fast, or paper (schedules and losses of the paper).
+        mode: fast, paper (schedules and losses of the paper), or library: every candidate learns
+            alone what a teacher does at its place, and the search chooses among candidates that have
+            learnt. Of classifiers only.
+        teacher: run that teaches in mode library: a trained network of the space, of the same classes. By
+            default the largest network of the space is trained for it.
+        teacher_epochs: epochs of that training; the recipe's own by default.
+        library: folder of the library, to keep it in another place. By default it lies beside the
+            folder of the run, and every search of the same space, teacher and data finds it there.
+        library_epochs: epochs in which candidates learn from the teacher.
+        distill: in mode library, let the final training learn from the teacher too.
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
-        epochs: epochs of the search, warm-up included; by default the mode's own.
+        epochs: epochs of the search, warm-up included; by default the mode's own. In mode library
+            only theta is trained in them.
         warmup_epochs: epochs at the start that train weights only; a quarter of them by default.
         batch_size: images of a weight step; by default the mode's own, of semantic the recipe's.
         lr: learning rate of the weights; by default the mode's own.
@@ -230,7 +126,7 @@ def search(
         tolerance: how far above the budget a measured latency may lie, a fraction of it, as what is
             measured twice differs a little.
         rounds: rounds of the final measurement; the protocol's own by default.
-        retrain: train the chosen network from scratch.
+        retrain: train the chosen network: from scratch, in mode library from its taught blocks.
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
             default. Of semantic it also says how images are cropped and changed in the search.
         train_epochs: epochs of that training; the recipe's own by default.
@@ -268,8 +164,7 @@ def search(
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
         "batch_size": batch_size or usual_batch(task, train_recipe), "lr": lr, "objective": objective,
     }  # fmt: skip
-    make = SearchConfig.paper if mode == "paper" else SearchConfig
-    config = make(
+    config = _MAKE[mode](
         target_ms=target_ms, seed=seed, device=device, precision=train_precision,
         # None leaves the mode's own value.
         num_processes=num_processes, workers=workers,
@@ -285,7 +180,16 @@ def search(
     opened = (
         open_segmentation(latencies, asked) if task.labels_pixels else open_classification(asked)
     )
+    wanted = LibraryRequest(
+        teacher=teacher, teacher_epochs=teacher_epochs, folder=library, epochs=library_epochs,
+        distill=distill,
+    )  # fmt: skip
+    wanted.refuse_elsewhere(mode)
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
+    taught = None
+    if mode == "library":
+        require_choice(target_ms, shape, latencies.matrix(shape))
+        taught, opened = open_library(wanted, asked, opened, task, folder.parent)
     # What must be the same where the search goes on; device and workers may change.
     decisive = {
         "verb": "search", "space": shape.to_dict(), "table": str(table),
@@ -302,7 +206,7 @@ def search(
         plan = stages.Plan(
             space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
             val=opened.val, target_ms=target_ms, search=config, derive=deriving,
-            retraining=opened.retraining,
+            retraining=opened.retraining, library=taught,
             protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
         )  # fmt: skip
         # One that goes on has said it before.
@@ -324,7 +228,9 @@ def _outlook(plan: stages.Plan) -> str:
     """Say what to know before a search begins: how long it will take, and what guessing gives."""
     chance, metric = plan.problem.chance, plan.problem.metric.name
     level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
-    return f"{expect(plan).sentence()}{level}"
+    # Of a library nobody has measured a step before it begins.
+    expected = "" if plan.library is not None else expect(plan).sentence()
+    return f"{expected}{level}".removeprefix("; ")
 
 
 def _open_table(
@@ -352,7 +258,7 @@ def _open_table(
 def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
     """Return a quarter of the epochs where only those were given, as the mode's own may be too long."""
     # The paper's warm-up is part of what is repeated.
-    if warmup_epochs is not None or epochs is None or mode == "paper":
+    if warmup_epochs is not None or epochs is None or mode != "fast":
         return warmup_epochs
     return epochs // 4
 
@@ -364,8 +270,9 @@ def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
 def _run(
     plan: stages.Plan, task: Task, table: Path, data: str, classes: str | None
 ) -> SearchResult:
-    outcome = stages.search_stage(plan)
-    derived = stages.derive_stage(plan, outcome)
+    library = stages.library_stage(plan)
+    outcome = stages.search_stage(plan, library)
+    derived = stages.derive_stage(plan, outcome, library)
     trained = stages.train_stage(plan, derived)
     header, folder = plan.table.header, plan.run.path
     report = build_report(plan, task, outcome, derived, trained, table, data, classes)
