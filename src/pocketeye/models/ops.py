@@ -120,7 +120,7 @@ def parse_op(text: str) -> Op:
 
 
 def style_of(op: Op) -> str:
-    """Return the suffix of a block, stem or head that says its activation and padding: ``_relu6_same``."""
+    """Return the suffix that says activation and padding of a block, stem or head: ``_relu6_same``."""
     act = getattr(op, "act", "relu")
     return ("" if act == "relu" else f"_{act}") + ("_same" if getattr(op, "same", False) else "")
 

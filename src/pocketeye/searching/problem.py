@@ -119,8 +119,11 @@ class Classification:
         flip = 0.5 if config.augment and self.images.mirrored_alike else 0.0
         info = self._info(space)
         recipe = TransformRecipe(
-            crop=crop, flip=flip, interpolation=info.interpolation, crop_pct=info.crop_pct
-        )  # type: ignore[arg-type]
+            crop=crop,  # type: ignore[arg-type]
+            flip=flip,
+            interpolation=info.interpolation,
+            crop_pct=info.crop_pct,
+        )
         transform = build_transform(True, side(space), space.in_chans, info.mean, info.std, recipe)
         # The same division in every call: the seed makes it, so that judging sees what theta saw.
         halves = self.split(config.theta_fraction, config.seed)

@@ -17,7 +17,7 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.saved_table import check_file, measure_again
 from pocketeye.latency.table import LatencyTable, table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.models.size import parse_size, size_text
+from pocketeye.models.size import Size, parse_size, size_text
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.models.task import CLASSIFY, SEMANTIC, task_named
 from pocketeye.runtimes import get_runtime
@@ -47,6 +47,7 @@ class MeasureResult(VerbResult):
     seconds: float
     check: CheckReport | None = None
     files: tuple[Path, ...] = ()
+    network: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         header, fit = self.table.header, self.table.calibration
@@ -104,16 +105,18 @@ class MeasureResult(VerbResult):
         data = f" --data {name if name in EMBEDDED else 'IMAGES'}"
         if self.table.segmenter is not None:
             data = " --data MASKS"
+        named = f" --network {shlex.quote(self.network)}" if self.network else ""
         return [
             *check,
             # The geometric mean: in the middle of a range that is wide.
-            f"pocketeye search --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
+            f"pocketeye search{named} --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
         ]
 
 
 def measure(
-    space: str = "fbnet",
+    space: str | None = None,
     *,
+    network: str | None = None,
     runtime: str = "onnxruntime",
     threads: int = 1,
     precision: Precision = "fp32",
@@ -137,7 +140,9 @@ def measure(
 
     Args:
         space: one of the search spaces that come along (blood-cells, digits, fbnet, fbnet-cifar,
-            fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own.
+            fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own; fbnet by default.
+        network: a trained network instead, a run or the name of published weights: the space is made of
+            its own widths and strides, for `pocketeye search --network`.
         runtime: what runs the network: onnxruntime or torch.
         threads: threads inside an operator.
         precision: arithmetic of the network.
@@ -186,7 +191,12 @@ def measure(
             files=files,
         )
     size = None if input_size is None else parse_size(input_size)
-    chosen = load_space(space).with_(input_size=size, width=width, num_classes=num_classes)
+    if network is not None:
+        chosen = _space_around(network, space, size, width, num_classes, task)
+    else:
+        chosen = load_space(space or "fbnet").with_(
+            input_size=size, width=width, num_classes=num_classes
+        )
     # What the network ends in takes part of its latency: it has to be known before measuring.
     segmenter = _segmenter(task, chosen, num_classes, input_size, fpn_channels, head_channels)
     path = out or Path(table_name(chosen, segmenter, runtime, precision))
@@ -208,12 +218,29 @@ def measure(
         table_path=path,
         table=table,
         space=chosen,
-        again=measure_again(space, chosen, table, path),
+        again=measure_again(space or chosen.name, chosen, table, path),
+        network=network,
         noise=table_noise(table, chosen),
         range_ms=table.matrix(chosen).range_ms,
         seconds=time.monotonic() - started,
         files=(path,),
     )
+
+
+def _space_around(
+    network: str, space: str | None, size: Size | None, width: float | None, classes: int | None,
+    task: str,
+) -> SearchSpace:  # fmt: skip
+    """Return the space of a trained network; refuse what would make it another network's."""
+    refuse("--network, which makes a space of its own", space=space, width=width,
+           num_classes=classes)  # fmt: skip
+    if task != CLASSIFY.name or not isinstance(size, int | None):
+        raise InvalidValue("--network is a classifier, which sees squares: leave out --task, and give "
+                           "one number for --input-size")  # fmt: skip
+    # Only those who name a network wait for the search to be imported.
+    from pocketeye.searching.library.network import open_network
+
+    return open_network(network, size).space
 
 
 def _segmenter(

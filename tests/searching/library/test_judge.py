@@ -61,7 +61,8 @@ def test_every_signal_is_judged_best_first() -> None:
     )  # fmt: skip
     by_name = {tau.signal: tau for tau in judged}
     assert set(by_name) == {
-        "weights", "MACs", "library kl", "library error", "library loss", "theta", "predictor", "reverse",
+        "weights", "MACs", "library kl", "library error", "library loss", "theta", "predictor",
+        "reverse",
     }  # fmt: skip
     assert by_name["library kl"].value == pytest.approx(1.0)
     assert by_name["library loss"].value == pytest.approx(-1.0)

@@ -8,6 +8,7 @@ refused by the name of its layer.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -145,7 +146,7 @@ def op_name(op: InvertedResidualOp) -> str:
 
 
 def _act_of(norm: Any, where: str, name: str) -> Act:
-    act = _ACTS.get(type(getattr(norm, "act", None)))
+    act = _ACTS.get(cast("type[nn.Module]", type(getattr(norm, "act", None))))
     if act is None:
         found = type(getattr(norm, "act", norm)).__name__
         raise InvalidValue(
@@ -169,8 +170,8 @@ def _copy(chain: FBNet, network: nn.Module, blocks: list[nn.Module]) -> None:
     chain.classifier.load_state_dict(theirs.classifier.state_dict())
     for ours, norm in ((chain.bn1, theirs.bn1), (chain.bn2, theirs.bn2)):
         ours.load_state_dict(_norm_state(norm))
-    mine = [block for stage in chain.blocks for block in stage]
-    for ours, block in zip(cast(Any, mine), cast(Any, blocks), strict=True):
+    mine = itertools.chain.from_iterable(cast(Any, chain.blocks))
+    for ours, block in zip(mine, cast(Any, blocks), strict=True):
         whole = isinstance(block, InvertedResidual)
         names = (
             ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")

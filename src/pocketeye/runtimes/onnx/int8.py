@@ -2,7 +2,8 @@
 
 Activations are uint8 with a zero point, weights int8 per output channel, biases int32, in the
 pattern ONNX Runtime fuses into QLinear kernels. A ReLU disappears: quantising its output with zero
-point 0 clips just the same (and that of a ReLU6 at 6, or at the largest value it has). Shuffle and flatten move bytes and stay in uint8.
+point 0 clips just the same (and that of a ReLU6 at 6, or at the largest value it has). Shuffle and
+flatten move bytes and stay in uint8.
 
 An additive attention block runs in integers throughout: its gates (sigmoid and product), and its GELUs
 as :func:`pocketeye.runtimes.onnx.passes.tabulate_gelu` writes them, in exported networks too. Measured

@@ -12,8 +12,8 @@ Theta of a finished search is a distribution, not a network. Three sources are u
    block it replaces.
 
 Every network carries its origin (``argmax``, ``constrained`` to the band, ``sampled``,
-``mutated``; ``optimum`` where an integer program found it), so nothing is pulled into the band unseen. Latencies come from an additive table, hence
-as a matrix of layers by ops.
+``mutated``; ``optimum`` where an integer program found it), so nothing is pulled into the band unseen.
+Latencies come from an additive table, hence as a matrix of layers by ops.
 """
 
 from __future__ import annotations

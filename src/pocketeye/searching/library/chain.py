@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+import itertools
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -65,7 +66,7 @@ def columns(space: SearchSpace, architecture: Architecture) -> tuple[int, ...]:
 def put_into(supernet: SuperNet, network: FBNet) -> None:
     """Give the supernet a network's stem and head, and its blocks as the candidates they are."""
     ends = [(supernet.stem, _stem(network)), (supernet.head, _head(network))]
-    blocks = [block for stage in network.blocks for block in stage]
+    blocks = list(itertools.chain.from_iterable(cast(Any, network.blocks)))
     for layer, block, spec in zip(
         supernet.layers, blocks, network.architecture.blocks, strict=True
     ):
@@ -80,7 +81,7 @@ def take_out(supernet: SuperNet, architecture: Architecture) -> FBNet:
     network = cast(FBNet, build_network(architecture))
     _stem(network).load_state_dict(supernet.stem.state_dict())
     _head(network).load_state_dict(supernet.head.state_dict())
-    blocks = [block for stage in network.blocks for block in stage]
+    blocks = list(itertools.chain.from_iterable(cast(Any, network.blocks)))
     for layer, block, spec in zip(supernet.layers, blocks, architecture.blocks, strict=True):
         block.load_state_dict(cast(nn.ModuleDict, layer)[spec.op].state_dict())
     return network

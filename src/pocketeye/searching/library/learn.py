@@ -17,12 +17,13 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.models.weights.saved import checksum
 from pocketeye.runs import CHECKPOINT, RunFolder
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import Batch
+from pocketeye.searching.deriving.ranking import Batch, placed
 from pocketeye.searching.learning.distributed import strategy_options
 from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.library.chain import columns, put_into, require_in_space
 from pocketeye.searching.library.config import LibraryConfig
 from pocketeye.searching.library.inherit import inherit
+from pocketeye.searching.library.readout import solve_readouts
 from pocketeye.searching.library.stored import LIBRARY, WEIGHTS, Library
 from pocketeye.searching.library.swaps import measure_swaps, recalibrate
 from pocketeye.searching.library.task import LibraryTask, block_of, taught
@@ -30,6 +31,8 @@ from pocketeye.searching.problem import Problem
 from pocketeye.searching.supernet.supernet import SuperNet
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
+# Pixels of maps are the samples, so that a few images give thousands.
+_READOUT_IMAGES = 256
 # What a library leaves beside the files of every run.
 FILES = (LIBRARY, WEIGHTS)
 
@@ -67,6 +70,9 @@ def learn_library(
     images = problem.loaders(space, replace(search, batch_size=config.batch_size))[0]
     if len(images) == 0:
         raise InvalidValue("too few images for one batch of the library: lower its batch_size")
+    # A checkpoint brings its own weights.
+    if not (resume and (run / CHECKPOINT).is_file()):
+        _begin(supernet, own, problem, search)
     task = LibraryTask(
         supernet, own, lr=config.lr, epochs=config.epochs, steps_per_epoch=len(images)
     )
@@ -86,6 +92,18 @@ def learn_library(
     # Its candidates are in the library now, and it is three times as large.
     (run / CHECKPOINT).unlink(missing_ok=True)
     return library
+
+
+def _begin(
+    supernet: SuperNet, own: tuple[int, ...], problem: Problem, search: SearchConfig
+) -> None:
+    """Solve what can be solved before candidates learn."""
+    device = resolve_device(search.device)
+    statistics = problem.judging(supernet.space, search, search.seed)[0]
+    with progress.task("solving for the first weights", None):
+        first = [placed(b[0], device) for b in first_images(statistics, _READOUT_IMAGES)]
+        solve_readouts(supernet.to(device), own, first)
+    supernet.cpu()
 
 
 def first_supernet(space: SearchSpace, teacher: FBNet, seed: int) -> SuperNet:

@@ -1,10 +1,16 @@
-"""Make a search space of a network that is already trained: it is the teacher and one of the candidates."""
+"""Make a search space of a trained network, which is the teacher and one of the candidates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
+
+from pocketeye import progress
 from pocketeye.data import ImageSet
+from pocketeye.data.loaders.images import make_loader
+from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
 from pocketeye.models.architecture import Architecture, BlockSpec
 from pocketeye.models.backbones.efficientnet_chain import as_chain, op_name
@@ -17,6 +23,8 @@ from pocketeye.models.ops import (
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.info import ModelInfo
+from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.deriving.ranking import placed
 from pocketeye.training.classify.distill import open_trained
 
 # Of the kernel sides a block may have; FBNet has the first two, EfficientNets and MnasNets all.
@@ -109,14 +117,6 @@ def _cheaper(op: InvertedResidualOp, block: BlockSpec) -> list[InvertedResidualO
     return found
 
 
-def require_named(network: NamedNetwork, space: str | None) -> None:
-    """Raise InvalidValue where another space is asked for beside a network."""
-    if space is not None:
-        raise InvalidValue(
-            f"--network {network.name} makes a space of its own: leave out the space {space}"
-        )
-
-
 def relabelled(images: ImageSet, network: NamedNetwork) -> ImageSet:
     """Return the images with labels in the order of the network's classes.
 
@@ -134,3 +134,20 @@ def relabelled(images: ImageSet, network: NamedNetwork) -> ImageSet:
             "answers are learnt: add --no-labels"
         ) from error
     return replace(images, classes=classes, labels=places[images.labels])
+
+
+def answered_by(network: NamedNetwork, images: ImageSet, config: SearchConfig) -> ImageSet:
+    """Return the images with what the network says of each as its label."""
+    info, device = network.info, resolve_device(config.device)
+    chain = network.chain.to(device)
+    loader = make_loader(
+        images, info.transform(), min(config.batch_size, len(images)), shuffle=False,
+        seed=config.seed, drop_last=False, workers=config.workers, on_damage="ignore",
+    )  # fmt: skip
+    answers = []
+    with progress.task(f"asking {network.name}", len(images)) as bar, torch.no_grad():
+        for batch, *_ in loader:
+            answers.append(chain(placed(batch, device)).argmax(1).cpu().numpy())
+            bar.advance(len(batch))
+    chain.cpu()
+    return replace(images, classes=info.classes, labels=np.concatenate(answers).astype(np.int64))

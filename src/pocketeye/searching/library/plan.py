@@ -26,6 +26,7 @@ from pocketeye.searching.library.learn import (
     library_key,
     weights_sha256,
 )
+from pocketeye.searching.library.network import NamedNetwork
 from pocketeye.searching.library.stored import Library
 from pocketeye.searching.library.teacher import largest, open_given, train_teacher
 from pocketeye.searching.problem import Problem
@@ -44,6 +45,7 @@ class LibraryPlan:
         folder: of libraries and their teachers; those of the same inputs are found there again.
         config: settings.
         named: folder of this library, where the user names one.
+        network: the network that is to become faster, which teaches itself.
         given: name of a run that teaches; None where one is trained by ``recipe``.
         recipe: of the teacher's training.
         train: images, of which a part is kept back for judging.
@@ -54,6 +56,7 @@ class LibraryPlan:
     config: LibraryConfig
     named: Path | None = None
     given: str | None = None
+    network: NamedNetwork | None = None
     recipe: ClassifyRecipe
     train: ImageSet
     val: ImageSet
@@ -64,6 +67,8 @@ class LibraryPlan:
 
     def teacher(self, space: SearchSpace, search: SearchConfig) -> FBNet:
         """Open the given teacher, or train one, or find the one trained before."""
+        if self.network is not None:
+            return self.network.chain
         if self.given is not None:
             return open_given(self.given, space, self.train)
         folder = self.teacher_folder(space, search)
@@ -115,8 +120,8 @@ def scores_as_theta(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(legal, -np.nan_to_num(scores) / scale, -np.inf)
 
 
-def with_teacher(recipe: ClassifyRecipe, teacher: str) -> ClassifyRecipe:
+def with_teacher(recipe: ClassifyRecipe, teacher: str, alpha: float) -> ClassifyRecipe:
     """Return a recipe that also learns from a teacher, unless it has one."""
     if recipe.teacher is not None:
         return recipe
-    return replace(recipe, teacher=teacher, distill="soft")
+    return replace(recipe, teacher=teacher, distill="soft", distill_alpha=alpha)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -65,6 +65,7 @@ class LibraryTask(LightningModule):
         self.supernet, self.teacher = supernet, tuple(teacher)
         self.lr, self.steps = lr, epochs * steps_per_epoch
         self.steps_per_epoch = steps_per_epoch
+        self._losses: list[Tensor] = []
         supernet.requires_grad_(False)
         for _, _, module in taught(supernet, self.teacher):
             module.requires_grad_(True)
@@ -77,7 +78,7 @@ class LibraryTask(LightningModule):
             self.supernet.to(memory_format=torch.channels_last)
 
     def on_train_epoch_start(self) -> None:
-        self.sums: dict[int, float] = {}
+        self._losses = []
         self.supernet.eval()
         for _, _, module in taught(self.supernet, self.teacher):
             module.train()
@@ -102,7 +103,7 @@ class LibraryTask(LightningModule):
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         mean = total / max(count, 1)
-        self._losses = [*self._losses, mean] if batch_idx else [mean]
+        self._losses.append(mean)
         return mean
 
     def on_train_epoch_end(self) -> None:
@@ -145,4 +146,4 @@ def teacher_maps(
 def block_of(supernet: SuperNet, layer: int, column: int) -> nn.Module:
     """Return the candidate in that column of a layer."""
     modules = cast(nn.ModuleDict, supernet.layers[layer])
-    return cast(Callable[[str], nn.Module], modules.__getitem__)(supernet.space.ops[column])
+    return modules[supernet.space.ops[column]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -26,7 +26,7 @@ from pocketeye.training.classify.start import start_network
 
 def largest(space: SearchSpace) -> Architecture:
     """Return the network with the most weights at every layer."""
-    choices = [max(p.candidates, key=lambda op, p=p: _weights(p, op)) for p in space.positions]
+    choices = [max(p.candidates, key=partial(_weights, p)) for p in space.positions]
     return space.architecture(choices, "teacher")
 
 
@@ -84,7 +84,7 @@ def open_network(folder: Path) -> FBNet:
     """Return the network of a finished training of one."""
     network = create_model(folder)
     assert isinstance(network, FBNet)
-    return cast(FBNet, network.eval())
+    return network.eval()
 
 
 def _weights(position: Position, op: str) -> int:

@@ -146,10 +146,14 @@ def cost_sentence(costs: Sequence[Cost]) -> str:
     # A ratio needs both, and a training that took time.
     if not {"search", "training"} <= set(by_name) or by_name["training"].seconds <= 0:
         return ""
-    search, training = by_name["search"], by_name["training"]
+    # With a library everything before the training is counted: its networks learn while they are ranked.
+    parts = ("teacher", "library", "search", "derivation") if "library" in by_name else ("search",)
+    seconds = sum(by_name[part].seconds for part in parts if part in by_name)
+    training = by_name["training"].seconds
+    what = "The search (teacher, library, theta and ranking)" if len(parts) > 1 else "The search"
     return (
-        f"The search took {search.seconds / training.seconds:.2f} times as long as training the "
-        f"chosen network once ({search.seconds:,.1f} s against {training.seconds:,.1f} s)."
+        f"{what} took {seconds / training:.2f} times as long as training the "
+        f"chosen network once ({seconds:,.1f} s against {training:,.1f} s)."
     )
 
 

@@ -17,6 +17,7 @@ from pocketeye.latency.device import Device
 from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
+from pocketeye.models.size import size_text
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.models.task import Task
 from pocketeye.runs import RECIPE, RunFolder, write_atomic
@@ -28,7 +29,8 @@ from pocketeye.searching.deriving.derive import DeriveConfig
 from pocketeye.searching.deriving.sampling import check_target
 from pocketeye.searching.estimate import expect
 from pocketeye.searching.library.choose import require_choice
-from pocketeye.searching.library.request import LibraryRequest, open_library
+from pocketeye.searching.library.network import NamedNetwork, open_network
+from pocketeye.searching.library.request import LibraryRequest, open_images, open_library
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.report.build import build_report, describe
 from pocketeye.searching.report.report import write_report
@@ -54,16 +56,19 @@ _MAKE: dict[Mode, Callable[..., SearchConfig]] = {
 def search(
     space: str | None = None,
     *,
+    network: str | None = None,
     table: Path | None = None,
     target_ms: float | None = None,
     data: str = "digits",
     classes: str | None = None,
     out: Path | None = None,
-    mode: Mode = "fast",
+    labels: bool = True,
+    mode: Mode | None = None,
     teacher: str | None = None,
     teacher_epochs: int | None = None,
     library: Path | None = None,
     library_epochs: int | None = None,
+    tune_steps: int | None = None,
     distill: bool = True,
     objective: ObjectiveName | None = None,
     epochs: int | None = None,
@@ -98,6 +103,10 @@ def search(
         space: the search space, by default the one the table was measured for. Another one must have
             the same blocks: blood-cells, digits, fbnet, fbnet-cifar, fbnet-small, fbnet+casvit,
             fbnet+casvit-cifar, or a YAML file.
+        network: a trained network that is to become faster: a run, or the name of published weights
+            (tf_efficientnet_lite0, mobilenetv2_100; any chain of inverted residuals). It teaches, and is
+            one of the candidates of every layer; the result begins with its weights where nothing
+            changed. Measure the table with `pocketeye measure --network` of the same.
         table: latency table made by `pocketeye measure` on this device; needed to begin a search.
         target_ms: budget: milliseconds that one image may take at most; needed to begin a search. The
             most accurate network within it is chosen, however much faster it is.
@@ -105,15 +114,19 @@ def search(
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
         out: folder of the run; out/search-SPACE-TARGETms by default.
-        mode: fast, paper (schedules and losses of the paper), or library: every candidate learns
-            alone what a teacher does at its place, and the search chooses among candidates that have
-            learnt. Of classifiers only.
-        teacher: run that teaches in mode library: a trained network of the space, of the same classes. By
-            default the largest network of the space is trained for it.
+        labels: use the labels of the data. With --no-labels, and of images that lie in no class folders,
+            the answers of --network are learnt.
+        mode: fast (the default), paper (schedules and losses of the paper), or library: every candidate
+            learns alone what a teacher does at its place, and the search chooses among candidates that
+            have learnt. Of classifiers only; with --network it is the only one.
+        teacher: run that teaches in mode library: a trained network of the space, of the same classes.
+            By default the largest network of the space is trained for it.
         teacher_epochs: epochs of that training; the recipe's own by default.
         library: folder of the library, to keep it in another place. By default it lies beside the
             folder of the run, and every search of the same space, teacher and data finds it there.
         library_epochs: epochs in which candidates learn from the teacher.
+        tune_steps: in mode library, steps in which each network learns from the teacher before it is
+            ranked; 0 for none.
         distill: in mode library, let the final training learn from the teacher too.
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
         epochs: epochs of the search, warm-up included; by default the mode's own. In mode library
@@ -158,7 +171,10 @@ def search(
     table = Path(table)
     # Before the table: a device that is not there ends everything.
     check_device(device)
-    latencies, shape, timer = _open_table(table, space, runtime, precision, threads, target_ms)
+    faster = _open_faster(network, space, table, mode, labels)
+    mode = mode or ("fast" if faster is None else "library")
+    own = space if faster is None else faster.space
+    latencies, shape, timer = _open_table(table, own, runtime, precision, threads, target_ms)
     task = task_of(latencies)
     given: dict[str, Any] = {
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
@@ -177,19 +193,22 @@ def search(
         space=shape, config=config, data=data, classes=classes, recipe=train_recipe,
         epochs=train_epochs, retrain=retrain,
     )  # fmt: skip
-    opened = (
-        open_segmentation(latencies, asked) if task.labels_pixels else open_classification(asked)
-    )
+    if faster is not None and not task.labels_pixels:
+        opened = open_images(faster, asked, labels=labels)
+    elif task.labels_pixels:
+        opened = open_segmentation(latencies, asked)
+    else:
+        opened = open_classification(asked)
     wanted = LibraryRequest(
         teacher=teacher, teacher_epochs=teacher_epochs, folder=library, epochs=library_epochs,
-        distill=distill,
+        tune_steps=tune_steps, distill=distill,
     )  # fmt: skip
     wanted.refuse_elsewhere(mode)
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
     taught = None
     if mode == "library":
         require_choice(target_ms, shape, latencies.matrix(shape))
-        taught, opened = open_library(wanted, asked, opened, task, folder.parent)
+        taught, opened = open_library(wanted, asked, opened, task, folder.parent, faster)
     # What must be the same where the search goes on; device and workers may change.
     decisive = {
         "verb": "search", "space": shape.to_dict(), "table": str(table),
@@ -224,6 +243,31 @@ def _nothing_to_search(out: Path | None, resume: bool) -> str:
     return "a search needs a latency table (--table) and a target (--target-ms)"
 
 
+def _open_faster(
+    network: str | None, space: str | None, table: Path, mode: Mode | None, labels: bool
+) -> NamedNetwork | None:
+    """Open the network that is to become faster, if one was named, at the size of the table."""
+    if network is None:
+        if not labels:
+            raise InvalidValue(
+                "--no-labels learns the answers of a trained network: name one with --network"
+            )
+        return None
+    if mode not in (None, "library"):
+        raise InvalidValue(f"--network is searched in --mode library: leave out --mode {mode}")
+    if space is not None:
+        raise InvalidValue(
+            f"--network {network} makes a space of its own: leave out the space {space}"
+        )
+    size = LatencyTable.load(table).space().input_size
+    if not isinstance(size, int):
+        raise InvalidValue(
+            f"{table} is for images of {size_text(size)}, and --network sees squares: measure one with "
+            f"`pocketeye measure --network {network}`"
+        )
+    return open_network(network, size)
+
+
 def _outlook(plan: stages.Plan) -> str:
     """Say what to know before a search begins: how long it will take, and what guessing gives."""
     chance, metric = plan.problem.chance, plan.problem.metric.name
@@ -235,7 +279,7 @@ def _outlook(plan: stages.Plan) -> str:
 
 def _open_table(
     path: Path,
-    space: str | None,
+    space: str | SearchSpace | None,
     runtime: str | None,
     precision: str | None,
     threads: int | None,
@@ -243,7 +287,9 @@ def _open_table(
 ) -> tuple[LatencyTable, SearchSpace, Runtime]:
     """Open the table, its space and its runtime, where a search for the target makes sense with them."""
     table = LatencyTable.load(path)
-    shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
+    if space is None:
+        space = SearchSpace.from_dict(table.header.space)
+    shape = space if isinstance(space, SearchSpace) else load_space(space)
     # Exact: latencies of another runtime or precision would be optimised in vain.
     table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
     check_target(target_ms, table.matrix(shape), describe(table), fixed=table.head_ms)
@@ -285,6 +331,7 @@ def _run(
         precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
         best=derived.best, comparison=derived.comparison, trained=trained,
         costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
+        began="trained from scratch" if library is None else "trained from its taught blocks",
     )  # fmt: skip
     plan.run.write_json(
         stages.RESULT,
