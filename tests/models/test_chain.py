@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -39,7 +41,8 @@ def test_rebuilt_is_the_same_function(name: str, op: str) -> None:
     assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max()
     assert op in [block.op for block in chain.architecture.blocks]
     assert Architecture.parse(str(chain.architecture)) == chain.architecture
-    assert chain.default_cfg["mean"] == network.pretrained_cfg["mean"]
+    theirs_cfg: Any = network.pretrained_cfg
+    assert chain.default_cfg["mean"] == theirs_cfg["mean"]
 
 
 @pytest.mark.parametrize(

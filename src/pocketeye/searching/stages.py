@@ -88,14 +88,13 @@ def library_stage(plan: Plan) -> Library | None:
 
 def search_stage(plan: Plan, library: Library | None = None) -> SearchOutcome:
     """Train supernet and theta, or restore them where that is done; with a library theta alone."""
-    if library is not None:
-        with _timed(plan, "search"):
-            return search_library(
-                library, plan.costs, plan.problem, plan.search, plan.run, resume=plan.resume
-            )
     # A search with all its epochs is restored from the checkpoint, not trained again.
     done = plan.resume and len(plan.run.metrics()) >= plan.search.epochs
     with nullcontext() if done else _timed(plan, "search"):  # restoring is no part of the cost
+        if library is not None:
+            return search_library(
+                library, plan.costs, plan.problem, plan.search, plan.run, resume=plan.resume
+            )
         return run_search(
             plan.space,
             plan.table,

@@ -48,7 +48,10 @@ class GraphBuilder:
         """Append an operation without parameters, by its ONNX name or as ``Relu6``."""
         if kind != "Relu6":
             return self.add(kind, inputs, output)
-        ends = [self.constant(f"{output}_{n}", np.float32(v)) for n, v in (("min", 0), ("max", 6))]
+        ends = [
+            self.constant(f"{output}_{n}", np.array(v, np.float32))
+            for n, v in (("min", 0), ("max", 6))
+        ]
         return self.add("Clip", [*inputs, *ends], output)
 
     def shuffle(self, name: str, source: str, shape: Shape, groups: int) -> str:

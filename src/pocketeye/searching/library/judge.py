@@ -49,7 +49,9 @@ class Tau:
         )
 
 
-def kendall(signal: str, values: Sequence[float], truth: Sequence[float], seed: int = 0) -> Tau:
+def kendall(
+    signal: str, values: Sequence[float] | Array, truth: Sequence[float] | Array, seed: int = 0
+) -> Tau:
     """Return tau-b of ``values`` with ``truth``; networks are drawn with replacement for the interval.
 
     Raises:

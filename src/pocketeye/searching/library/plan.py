@@ -26,9 +26,8 @@ from pocketeye.searching.library.learn import (
     library_key,
     weights_sha256,
 )
-from pocketeye.searching.library.network import NamedNetwork
 from pocketeye.searching.library.stored import Library
-from pocketeye.searching.library.teacher import largest, open_given, train_teacher
+from pocketeye.searching.library.teacher import largest, train_teacher
 from pocketeye.searching.problem import Problem
 from pocketeye.training.classify.recipe import ClassifyRecipe
 
@@ -45,8 +44,7 @@ class LibraryPlan:
         folder: of libraries and their teachers; those of the same inputs are found there again.
         config: settings.
         named: folder of this library, where the user names one.
-        network: the network that is to become faster, which teaches itself.
-        given: name of a run that teaches; None where one is trained by ``recipe``.
+        given: a trained network of the space that teaches; None where one is trained by ``recipe``.
         recipe: of the teacher's training.
         train: images, of which a part is kept back for judging.
         val: validation images, which choose the teacher's epoch.
@@ -55,8 +53,7 @@ class LibraryPlan:
     folder: Path
     config: LibraryConfig
     named: Path | None = None
-    given: str | None = None
-    network: NamedNetwork | None = None
+    given: FBNet | None = None
     recipe: ClassifyRecipe
     train: ImageSet
     val: ImageSet
@@ -67,10 +64,8 @@ class LibraryPlan:
 
     def teacher(self, space: SearchSpace, search: SearchConfig) -> FBNet:
         """Open the given teacher, or train one, or find the one trained before."""
-        if self.network is not None:
-            return self.network.chain
         if self.given is not None:
-            return open_given(self.given, space, self.train)
+            return self.given
         folder = self.teacher_folder(space, search)
         # Its own key names the folder: what is there belongs to it, whole or begun.
         with RunFolder.held(
@@ -110,14 +105,6 @@ def optimum_of(scores: NDArray[np.float64], costs: LatencyMatrix) -> Optimum:
         return best_networks(scores, costs, high_ms=high_ms, count=count, min_changes=changes)
 
     return best
-
-
-def scores_as_theta(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logits that prefer cheap swaps: -inf where illegal, one nat a median swap."""
-    legal = np.isfinite(scores)
-    positive = scores[legal & (scores > 0)]
-    scale = float(np.median(positive)) if positive.size else 1.0
-    return np.where(legal, -np.nan_to_num(scores) / scale, -np.inf)
 
 
 def with_teacher(recipe: ClassifyRecipe, teacher: str, alpha: float) -> ClassifyRecipe:

@@ -15,6 +15,7 @@ from pocketeye.models.task import Task
 from pocketeye.searching.library.config import LibraryConfig
 from pocketeye.searching.library.network import NamedNetwork, answered_by, relabelled
 from pocketeye.searching.library.plan import LIBRARIES, LibraryPlan, with_teacher
+from pocketeye.searching.library.teacher import open_given
 from pocketeye.searching.problem import Classification, side
 from pocketeye.searching.tasks import (
     ClassifierRetraining,
@@ -89,14 +90,17 @@ def open_library(
         )
     if request.teacher is not None and request.teacher_epochs is not None:
         raise InvalidValue("--teacher is trained already: leave out --teacher-epochs")
-    given = {"epochs": request.epochs, "tune_steps": request.tune_steps}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    wanted = {"epochs": request.epochs, "tune_steps": request.tune_steps}
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    given = network.chain if network is not None else None
+    # Before a folder is made: a teacher that does not fit ends everything.
+    if request.teacher is not None:
+        given = open_given(request.teacher, asked.space, opened.train)
     plan = LibraryPlan(
         folder=parent / LIBRARIES,
         config=LibraryConfig(batch_size=asked.config.batch_size, **changes),
         named=request.folder,
-        given=request.teacher,
-        network=network,
+        given=given,
         recipe=ClassifyRecipe.load(
             asked.recipe or usual_recipe(asked.data), epochs=request.teacher_epochs,
             input_size=side(asked.space), **machine_of(asked.config),

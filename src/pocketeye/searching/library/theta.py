@@ -11,7 +11,9 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketeye.latency.matrix import LatencyMatrix
@@ -70,6 +72,15 @@ def soft_cross_entropy(logits: Tensor, answers: Tensor) -> Tensor:
     return -(answers * logits.float().log_softmax(1)).sum(1).mean()
 
 
+def scores_as_theta(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits that prefer cheap swaps: -inf where illegal, one nat for a median swap."""
+    legal = np.isfinite(scores)
+    positive = scores[legal & (scores > 0)]
+    scale = float(np.median(positive)) if positive.size else 1.0
+    # Not below -5: the worst candidates must be able to come back.
+    return np.where(legal, np.maximum(-np.nan_to_num(scores) / scale, -5.0), -np.inf)
+
+
 def search_library(
     library: Library,
     costs: LatencyMatrix,
@@ -93,6 +104,9 @@ def search_library(
     config = replace(config, warmup_epochs=0)
     supernet = copy.deepcopy(library.supernet).requires_grad_(False)
     theta = Theta(supernet.mask, torch.from_numpy(costs.ms), costs.fixed_ms)
+    # The sums of single swaps are a first guess of what theta will find; illegal columns are not read.
+    start = torch.from_numpy(scores_as_theta(library.swaps.kl)).float()
+    theta.theta.data.copy_(start.masked_fill(~supernet.mask, 0.0))
     task = DistilledTask(supernet, theta, config, library.teacher_columns)
     trainer = make_trainer(
         run,

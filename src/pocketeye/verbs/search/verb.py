@@ -321,7 +321,7 @@ def _run(
     derived = stages.derive_stage(plan, outcome, library)
     trained = stages.train_stage(plan, derived)
     header, folder = plan.table.header, plan.run.path
-    report = build_report(plan, task, outcome, derived, trained, table, data, classes)
+    report = build_report(plan, task, outcome, derived, trained, table, data, classes, library)
     page, *rest = write_report(report, folder)
     files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
              folder / stages.RESULT]  # fmt: skip
