@@ -16,7 +16,7 @@ from pocketeye.exporting.bench_table import BenchTable
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models._cards import card_for
 from pocketeye.runs import write_atomic
-from pocketeye.text import human_count, markdown_table
+from pocketeye.text import human_bytes, human_count, markdown_table
 
 Record = dict[str, Any]
 CASVIT_FORMS = ("eager", "eager fused", "plain", "fused", "int8")
@@ -299,3 +299,52 @@ def search_benchmark(record: Record) -> str:
         f"{record['share_in_band']:.1%} lie in the band."
     )
     return "\n".join([*markdown_table(header, rows, right=range(1, 7)), "", *lines]) + "\n"
+
+
+def tracking_peers(record: Record) -> str:
+    """A tracked frame of ours, of the authors' code and of other trackers, side by side."""
+    first = record["rows"][0]["ms"]
+    header = ("tracker", "ms a frame", "frames a second", "to the first", "peak memory", "frames")
+    rows = [
+        (row["cell"].replace(":", " · "), f"{row['ms']:.0f}", f"{1000 / row['ms']:.1f}",
+         f"{row['ms'] / first:.2f}", human_bytes(row["peak_bytes"]), str(row["frames"]))
+        for row in record["rows"]
+    ]  # fmt: skip
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    objects = "one object" if record["objects"] == 1 else f"{record['objects']} objects"
+    device = record["device"]
+    caption = (
+        f"Medians over frames after memory is full, {record['rounds']} rounds in turn, {objects}, "
+        f"{threads}, {device['cpu']} (family {device['family']}, model {device['model']}); peak memory "
+        "is that of the whole process."
+    )
+    return "\n".join([*markdown_table(header, rows, right=range(1, 6)), "", caption]) + "\n"
+
+
+def tracker_trunks(record: Record) -> str:
+    """A tracked frame of the nano as exported, by trunk and size."""
+    stages = list(record["rows"][0]["stages_ms"])
+    header = (
+        "trunk",
+        "pixels",
+        "params",
+        *(f"{stage} ms" for stage in stages),
+        "frame ms",
+        "a second",
+    )
+    rows = []
+    for row in record["rows"]:
+        ms = [row["stages_ms"][stage] for stage in stages]
+        rows.append(
+            (row["trunk"], str(row["size"]), human_count(row["params"]), *(f"{t:.1f}" for t in ms),
+             f"{sum(ms):.1f}", f"{1000 / sum(ms):.1f}")
+        )  # fmt: skip
+    device = record["device"]
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    caption = (
+        f"ONNX Runtime, fp32, {threads}, {device['cpu']} (family {device['family']}, model "
+        f"{device['model']}), random weights; undisturbed times of the four graphs."
+    )
+    return (
+        "\n".join([*markdown_table(header, rows, right=range(1, len(header))), "", caption]) + "\n"
+    )

@@ -107,6 +107,12 @@ def test_require_device(table: LatencyTable) -> None:
     table.require_device(here, RUNTIME.version())
     with pytest.raises(InvalidValue, match="Pocket CPU"):
         table.require_device(replace(here, cpu="Pocket CPU"), RUNTIME.version())
+    masked = replace(here, instruction_sets=("avx2",))
+    more = replace(
+        table, header=replace(table.header, device=replace(here, instruction_sets=("avx2", "fma")))
+    )
+    with pytest.raises(InvalidValue, match="without fma: check it there"):
+        more.require_device(masked, RUNTIME.version())
     with pytest.raises(InvalidValue, match=r"0\.0\.1 is installed"):
         table.require_device(here, "0.0.1")
     updated = replace(table, header=replace(table.header, runtime_version="0.0.1"))

@@ -58,6 +58,11 @@ class Agreement:
         return write_atomic(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @property
+    def sample(self) -> str:
+        """Say on what was compared."""
+        return f"{self.num_images} images"
+
+    @property
     def status(self) -> Status:
         """Return PASS where nine answers in ten are alike, WARN where half are or nothing is proven."""
         if self.found is None:  # an object or so in each image is one at the edge of the score

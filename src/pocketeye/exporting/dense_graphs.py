@@ -95,7 +95,14 @@ def write_graph(
     module: Any, runtime: Runtime, precision: Precision, folder: Path,
     inputs: Sequence[tuple[np.ndarray, ...]], name: str = "image",
 ) -> Artifact:  # fmt: skip
-    request = ExportRequest(
+    return runtime.export(graph_request(module, precision, inputs, name), folder)
+
+
+def graph_request(
+    module: Any, precision: Precision, inputs: Sequence[tuple[np.ndarray, ...]], name: str = "image"
+) -> ExportRequest:
+    """Ask for the graph of a module with names of its outputs, of the shape of its first input."""
+    return ExportRequest(
         module,
         tuple(torch.from_numpy(array) for array in inputs[0]),
         precision=precision,
@@ -103,7 +110,6 @@ def write_graph(
         input_names=(name,),
         output_names=module.output_names,
     )
-    return runtime.export(request, folder)
 
 
 def write_heads(

@@ -17,6 +17,7 @@ from pocketeye.layers._mlp import MLP as MLP
 from pocketeye.layers._normalise import normalise as normalise
 from pocketeye.layers._position import (
     bicubic_matrix as bicubic_matrix,
+    bilinear_matrix as bilinear_matrix,
     pool_tokens as pool_tokens,
     rope_tables as rope_tables,
     rotate as rotate,

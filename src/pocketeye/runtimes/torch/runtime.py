@@ -21,12 +21,12 @@ import torch
 from torch import fx
 
 from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._denormals import denormals
 from pocketeye.runtimes._store import (
     check_arrays,
     check_precision,
     check_stored,
     check_threads,
-    denormals,
     eval_mode,
     run_module,
     store,

@@ -35,6 +35,7 @@ class TrackerFacts:
         session_rule: which ones its sessions read, unless they are opened with another rule.
         map_bytes: of one map of one object, an upper bound.
         max_objects: of a session; None where the engine takes any number.
+        max_maps: that a frame can read of one object; None for any number.
     """
 
     image_size: tuple[int, int]
@@ -44,6 +45,7 @@ class TrackerFacts:
     session_rule: MemoryRule
     map_bytes: int
     max_objects: int | None = None
+    max_maps: int | None = None
 
     @property
     def mask_size(self) -> tuple[int, int]:
@@ -126,6 +128,7 @@ class Engine(ABC):
         mask_logits: np.ndarray | None,
         *,
         stability_fallback: bool,
+        multimask: bool | None = None,
     ) -> Answers:
         """Find the one object that a prompt points at.
 
@@ -137,6 +140,7 @@ class Engine(ABC):
                 lower right corner of a box.
             mask_logits: float32 ``(1, 1, h, w)`` of an earlier answer, within ±32.
             stability_fallback: as of :meth:`track`.
+            multimask: whether three masks compete; None: where there is one point or none.
         """
 
     @abstractmethod

@@ -64,6 +64,7 @@ class DemoResult(VerbResult):
         report, check = self.evaluated.result.report, self.checked.check
         assert check is not None
         fastest, slowest = self.measured.range_ms
+        latency = self.exported.latency
         return {
             "measure": [
                 f"{len(self.measured.table.rows)} blocks timed, of which networks are made that take "
@@ -75,7 +76,7 @@ class DemoResult(VerbResult):
                 f"on average, {check.max_error:.1%} at most"
             ],
             "search": self._of_the_search(),
-            "export": [self.exported.parity.lines()[0], *self.exported.latency.lines()],
+            "export": [self.exported.parity.lines()[0], *(latency.lines() if latency else [])],
             "eval": [
                 f"the exported file names {human_percent(report.top1)} of {report.n} photographs "
                 f"rightly, of other slides than it learnt from{self.beside()}"
