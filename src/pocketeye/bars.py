@@ -88,7 +88,8 @@ class _Lines:
 
     def advance(self, amount: float = 1.0) -> None:
         self.done += amount
-        if self.reporter.is_due():
+        # What is done is told by the result.
+        if self.done != self.total and self.reporter.is_due():
             self.reporter.mark(self.line())
 
     def note(self, text: str) -> None:
