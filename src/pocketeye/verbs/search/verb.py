@@ -30,7 +30,12 @@ from pocketeye.searching.deriving.sampling import check_target
 from pocketeye.searching.estimate import expect
 from pocketeye.searching.library.choose import require_choice
 from pocketeye.searching.library.network import NamedNetwork, open_network
-from pocketeye.searching.library.request import LibraryRequest, open_images, open_library
+from pocketeye.searching.library.request import (
+    LibraryRequest,
+    open_images,
+    open_library,
+    theta_settings,
+)
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.report.build import build_report, describe
 from pocketeye.searching.report.report import write_report
@@ -184,7 +189,8 @@ def search(
         target_ms=target_ms, seed=seed, device=device, precision=train_precision,
         # None leaves the mode's own value.
         num_processes=num_processes, workers=workers,
-        **{key: value for key, value in given.items() if value is not None},
+        **(theta_settings(shape) if mode == "library" else {})
+        | {key: value for key, value in given.items() if value is not None},
     )  # fmt: skip
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
@@ -331,7 +337,7 @@ def _run(
         precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
         best=derived.best, comparison=derived.comparison, trained=trained,
         costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
-        began="trained from scratch" if library is None else "trained from its taught blocks",
+        taught=library is not None,
     )  # fmt: skip
     plan.run.write_json(
         stages.RESULT,
