@@ -118,3 +118,12 @@ def test_int8_without_nncf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(MissingExtra, match=r"'nncf'.*pocketeye\[openvino\]"):
         export(tmp_path, "int8")
+
+
+def test_a_profile_names_the_modules(tmp_path: Path) -> None:
+    request = ExportRequest(net(), (torch.zeros(SHAPE),))
+    executable = get_runtime("openvino").load(get_runtime("openvino").export(request, tmp_path))
+    rows = executable.profile(*images(1)[0], runs=3)
+    convolutions = [row.module for row in rows if "Convolution" in row.op]
+    # Of a norm that is folded into a convolution the exporter keeps the name.
+    assert convolutions == ["1", "3.bn1", "3.bn2", "3.bn3"]

@@ -11,7 +11,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from pocketeye.errors import InvalidValue, MissingExtra, unknown
-from pocketeye.runtimes._store import seal as seal
+from pocketeye.runtimes._store import eval_mode as eval_mode, seal as seal
 from pocketeye.runtimes.base import (
     PRECISIONS as PRECISIONS,
     Artifact as Artifact,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 # The first runs allocate and fill caches; they are in no mean.
 _WARM_UP = 3
 _DONE = "EXECUTED"
+MODULES = "modules"  # in the manifest: of every operator, the module that it came from
 
 
 def config() -> dict[str, Any]:
@@ -94,19 +96,26 @@ class OpenVinoExecutable(Executable):
         call = self._bind(request, arrays)
         for _ in range(_WARM_UP):
             call()
-        total: dict[str, float] = {}
+        times: dict[str, list[float]] = defaultdict(list)
+        kinds: dict[str, str] = {}
         for _ in range(runs):
             call()
             for row in request.profiling_info:
                 # Nodes that were fused into others, and constants, are listed without time.
                 if row.status.name == _DONE:
-                    ms = row.real_time.total_seconds() * 1e3
-                    total[row.node_name] = total.get(row.node_name, 0.0) + ms
-        kinds = {row.node_name: row.node_type for row in request.profiling_info}
-        shapes = _input_shapes(network)
+                    times[row.node_name].append(row.real_time.total_seconds() * 1e3)
+                    kinds[row.node_name] = row.node_type
+        shapes, modules = _input_shapes(network), self.artifact.extra.get(MODULES, {})
         return [
-            OpTiming(name=name, op=kinds[name], ms=ms / runs, input_shapes=shapes.get(name, ()))
-            for name, ms in total.items()
+            OpTiming(
+                name=name,
+                op=kinds[name],
+                # The median: one run in which another process had the core is no mean's business.
+                ms=float(np.median(ms)),
+                input_shapes=shapes.get(name, ()),
+                module=str(modules.get(name, "")),
+            )
+            for name, ms in times.items()
         ]
 
 

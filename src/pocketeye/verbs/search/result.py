@@ -40,6 +40,7 @@ class SearchResult(VerbResult):
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
+    began: str = "trained from scratch"
 
     def to_dict(self) -> dict[str, Any]:
         best, key = self.best, metric_key(self.comparison.metric)
@@ -93,7 +94,7 @@ class SearchResult(VerbResult):
             level = self.trained.chance
             chance = "" if level is None else f"; chance {level:.1%}"
             lines.append(
-                f"trained from scratch: {self.trained.metric} {self.trained.value:.2%} on "
+                f"{self.began}: {self.trained.metric} {self.trained.value:.2%} on "
                 f"{self.trained.num_images} "
                 f"validation images ({self.trained.epochs} epochs){chance}"
             )
