@@ -16,8 +16,9 @@ from PIL import Image
 from pocketeye.data import UnreadableImage
 from pocketeye.data.files import fetch
 from pocketeye.data.files.decode import decode
-from pocketeye.data.inputs import FileInput, find_inputs, still_of
+from pocketeye.data.inputs import FileInput, find_inputs, names_images, still_of
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.verbs.predict.inputs import names_videos
 from tests.data.layouts import encoded, make_image
 
 PNG = encoded(7)
@@ -214,3 +215,29 @@ def test_an_animation_is_its_first_frame_and_said_to_be_one(
     frames[0].save(tmp_path / "still.png")
     still_of(FileInput(tmp_path / "still.png"))
     assert caplog.text == ""
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_image(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFile, match="empty"):
+        find_inputs([""])
+    assert not names_images("")
+    assert not names_videos([""])
+    assert len(find_inputs(["."])[0]) == 1
+
+
+def test_a_name_too_long_is_that_of_nothing() -> None:
+    name = "x" * 5000
+    with pytest.raises(MissingFile, match="5000 characters"):
+        find_inputs([name])
+    assert not names_videos([name])
+    with pytest.raises(MissingFile):
+        find_inputs([name + "*"])
+
+
+def test_an_image_without_pixels() -> None:
+    with pytest.raises(InvalidValue, match="no pixels: its size is 0x3"):
+        find_inputs([Image.new("RGB", (0, 3))])
