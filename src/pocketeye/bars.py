@@ -22,8 +22,9 @@ from rich.text import Text
 from pocketeye.progress import Task, is_reported, reporting
 from pocketeye.text import human_seconds, visible
 
-_FIRST_LINE_S, _NEXT_LINE_S = 15.0, 60.0
-"""Seconds of work before the first line in a log (short commands stay silent), and between two."""
+_FEW_S, _FIRST_LINE_S, _NEXT_LINE_S = 5.0, 15.0, 60.0
+"""Seconds: of one task before a line in a log tells of it; of all work before the first line, so that
+short commands stay silent; between two lines."""
 
 
 class RateColumn(ProgressColumn):
@@ -88,7 +89,9 @@ class _Lines:
 
     def advance(self, amount: float = 1.0) -> None:
         self.done += amount
-        if self.reporter.is_due():
+        # What is done is told by the result, and what has just begun may be over in a moment.
+        lasts = time.monotonic() - self.began >= _FEW_S
+        if lasts and self.done != self.total and self.reporter.is_due():
             self.reporter.mark(self.line())
 
     def note(self, text: str) -> None:

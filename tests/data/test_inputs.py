@@ -11,12 +11,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.files import fetch
 from pocketeye.data.files.decode import decode
-from pocketeye.data.inputs import find_inputs
+from pocketeye.data.inputs import FileInput, find_inputs, names_images, still_of
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.verbs.predict.inputs import names_videos
 from tests.data.layouts import encoded, make_image
 
 PNG = encoded(7)
@@ -195,3 +197,47 @@ def test_without_a_network() -> None:
         (item,), _ = find_inputs([address])
         with pytest.raises(UnreadableImage, match="save the image and name the file"):
             item.read()
+
+
+def test_an_animation_is_its_first_frame_and_said_to_be_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+    for name in ("a.gif", "a.png", "a.webp", "a.tiff"):
+        path = tmp_path / name
+        frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+        caplog.clear()
+        red, _, blue = still_of(FileInput(path)).getpixel((4, 4))
+        assert (red, blue) == (255, 0)
+        assert "3 frames" in caplog.text
+        assert name in caplog.text
+    caplog.clear()
+    frames[0].save(tmp_path / "still.png")
+    still_of(FileInput(tmp_path / "still.png"))
+    assert caplog.text == ""
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_image(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFile, match="empty"):
+        find_inputs([""])
+    assert not names_images("")
+    assert not names_videos([""])
+    assert len(find_inputs(["."])[0]) == 1
+
+
+def test_a_name_too_long_is_that_of_nothing() -> None:
+    name = "x" * 5000
+    with pytest.raises(MissingFile, match="5000 characters"):
+        find_inputs([name])
+    assert not names_videos([name])
+    with pytest.raises(MissingFile):
+        find_inputs([name + "*"])
+
+
+def test_an_image_without_pixels() -> None:
+    with pytest.raises(InvalidValue, match="no pixels: its size is 0x3"):
+        find_inputs([Image.new("RGB", (0, 3))])

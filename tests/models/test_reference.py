@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from pocketeye.cards.tracker import TrackerInfo
 from pocketeye.cli import main
-from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 from pocketeye.models import Architecture, create_model
 from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.reference import (
@@ -243,3 +243,17 @@ def test_maps_of_a_run_come_from_its_weights() -> None:
     key = "stem.0.conv.weight"
     state = {k.removeprefix("model."): v for k, v in maps.state_dict().items()}
     assert torch.equal(state[key], create_model(BUNDLED).state_dict()[key])
+
+
+@pytest.mark.parametrize("odd", [None, 5, 1.5, True, b"fbnet_c", [], {}, ("fbnet_c",), object()])
+def test_what_can_be_no_name_of_a_network(odd: object) -> None:
+    for take in (resolve, create_model, info):
+        with pytest.raises(InvalidType, match="text or a path"):
+            take(odd)  # type: ignore[operator]
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in() -> None:
+    for name in ("", "  "):
+        for take in (resolve, create_model, info):
+            with pytest.raises(InvalidValue, match="empty"):
+                take(name)  # type: ignore[operator]

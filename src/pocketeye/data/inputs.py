@@ -171,7 +171,8 @@ def names_images(name: str) -> bool:
     A folder is where there are images in it, and a file whatever its ending, but for ``.json``.
     """
     path = Path(name)
-    if not can_exist(path):
+    # An empty name would be the folder one is in, with all that lies below it.
+    if not name or not can_exist(path):
         return is_address(name)
     if path.is_dir():
         return any(Path(p).suffix.lower() in SUFFIXES for p, _ in walk(path))
@@ -189,7 +190,7 @@ def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
     if is_address(name):
         return [AddressInput(name)]
     path = Path(name)
-    if not can_exist(path):
+    if not name or not can_exist(path):
         return []
     # By suffix alone: a folder may hold thousands of files.
     if path.is_dir():
@@ -204,6 +205,8 @@ def _expand(name: str, *, patterns: bool) -> list[ImageInput]:
 
 
 def _nothing_at(name: str) -> str:
+    if not name:
+        return "no image at '': the name is empty"
     if not can_exist(Path(name)):
         return f"no image at {name[:60]}…: a name of {len(name)} characters is none"
     if Path(name).is_dir():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import timm
 
-from pocketeye.errors import InvalidValue, MissingFile, unknown
+from pocketeye.errors import InvalidType, InvalidValue, MissingFile, unknown
 from pocketeye.models._registry import own_models
 from pocketeye.models.tam.create import list_tams
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task
@@ -154,6 +154,20 @@ class ArtifactFolder:
 Reference = Named | TimmName | ArchitectureFile | Run | ArtifactFolder
 
 
+def require_name(model: object) -> None:
+    """Refuse what can be no name or path of a network.
+
+    Raises:
+        InvalidType: no text and no path. InvalidValue: an empty text, which would be this folder.
+    """
+    if not isinstance(model, str | Path):
+        raise InvalidType(
+            f"a network is named by a text or a path, got {type(model).__name__}: see `pocketeye list`"
+        )
+    if not str(model).strip():
+        raise InvalidValue("the name of the network is empty: see `pocketeye list`")
+
+
 def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
     """Say what a name or path means.
 
@@ -166,6 +180,7 @@ def resolve(model: str | Path, *, others: Collection[str] = ()) -> Reference:
             description; the sentence says what to give instead.
         MissingFile: nothing at that path, or a folder without a network.
     """
+    require_name(model)
     # The disk first: whoever has a folder "fbnet_c" with a network in it means that one.
     found = network_at(Path(model)) or _by_name(str(model))
     if found is None:

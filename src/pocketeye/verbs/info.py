@@ -10,7 +10,8 @@ from pocketeye.cards.dense import dense_info
 from pocketeye.cards.network import network_info
 from pocketeye.cards.tracker import tracker_info
 from pocketeye.errors import InvalidValue
-from pocketeye.models.reference import ArtifactFolder, Run, resolve
+from pocketeye.models.reference import ArtifactFolder, Run, require_name, resolve
+from pocketeye.reading import exists
 from pocketeye.verb_result import Information
 from pocketeye.verbs._options import refuse
 
@@ -47,7 +48,8 @@ def info(
         InvalidValue: unknown name, or a damaged file.
         MissingFile: no network or data at that path.
     """
-    if Path(model).exists():
+    require_name(model)
+    if exists(Path(model)):
         data = data_info(Path(model), split, classes, out, overwrite)
         if data is not None:
             return data

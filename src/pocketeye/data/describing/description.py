@@ -91,10 +91,12 @@ def describe(
     Raises:
         InvalidValue, MissingFile: a damaged set, or no such split.
     """
+    # Boxes first: a folder of COCO may lie among folders of images that would pass as classes.
     if (layout := detection_layout(root)) is not None:
         return _detection(root, layout, split)
     if root.is_dir() and (layout := semantic_layout(root)) is not None:
         return _semantic(root, layout, split, classes)
+    # VOC has JPEGImages too, and was told by its xml above.
     if root.is_dir() and (root / "JPEGImages").is_dir():
         return _videos(root, split)
     return _classification(root, split)
@@ -140,6 +142,7 @@ def _class_notes(sets: Sequence[DetectionSet]) -> tuple[str, ...]:
 def _boxes(one: DetectionSet) -> SplitDescription:
     of = one.objects
     places = np.digitize(of.areas, (SMALL, MEDIUM))
+    # The sizes that COCO reports AP of: under 32², under 96², and above.
     small, medium, large = np.bincount(places, minlength=3).tolist()
     return SplitDescription(
         name=one.split,
@@ -170,6 +173,7 @@ def _semantic(
     names = _wanted(root, names, split)
     chosen: str | Path | ClassMap | None = classes
     notes: tuple[str, ...] = ()
+    # Before training a user needs names; to look at a set its values will do.
     if classes is None and layout == "folders" and not (root / FILE).is_file():
         chosen = _numbers_found(root, names)
         notes = (f"no {FILE}: the values found in the masks stand for the names of classes",)
@@ -189,6 +193,7 @@ def _semantic(
 
 
 def _spread(count: int, most: int) -> Iterable[int]:
+    # From the whole set: the first ones are often of one scene.
     indices: list[int] = np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
     return indices
 
@@ -203,11 +208,13 @@ def _numbers_found(root: Path, splits: Sequence[str | None]) -> ClassMap:
                 _, pixels = read_pixels(found.root / found.pairs[at][1])
             except UnreadableImage:
                 continue
+            # Masks in colours have no numbers of classes.
             if pixels.ndim == 3:
                 flat = np.unique(pixels[..., :3].reshape(-1, 3), axis=0).tolist()
                 colours |= {(r, g, b) for r, g, b in flat}
             else:
                 values |= set(np.unique(pixels).tolist())
+    # 255 is what is ignored in every set that has no other rule.
     known = sorted(values - {IGNORE})
     names = [*map(str, known), *(f"{r},{g},{b}" for r, g, b in sorted(colours))]
     if not 1 <= len(names) <= IGNORE:
@@ -269,6 +276,7 @@ def _classification(root: Path, split: str | None) -> DataDescription | None:
             continue
         try:
             listing = list_split(root, name)  # type: ignore[arg-type]
+        # What is no set of images either is of no layout at all: the caller says so.
         except UserError:
             return None
         classes = listing.classes

@@ -1,7 +1,9 @@
-"""Tell which layout of boxes lies in a folder, and how it is split."""
+"""Know the layouts of images with boxes: how each is told, split and read. A new one is a row here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pocketeye.data.detection.coco import read_coco_boxes
@@ -11,33 +13,66 @@ from pocketeye.data.detection.yolo import read_yolo_boxes
 from pocketeye.data.detection.yolo_yaml import yaml_of, yolo_splits
 from pocketeye.data.files.annotations.coco_json import coco_splits, jsons_of
 
+Boxes = tuple[tuple[str, ...], tuple[int, ...], Objects]
+"""Names of the classes, their ids in the files, and the objects."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Describe one layout.
+
+    Attributes:
+        suffixes: of the file that may be named in place of its folder.
+        lies_in: whether a folder holds a set of this layout.
+        splits: the names of its parts; empty where it has none.
+        read: classes, ids and objects of a split; with outlines where the third argument says so.
+    """
+
+    suffixes: tuple[str, ...] = ()
+    lies_in: Callable[[Path], object]
+    splits: Callable[[Path], tuple[str | None, ...]]
+    read: Callable[[Path, str | None, bool], Boxes]
+
+
+def _numbered(
+    read: Callable[[Path, str | None, bool], tuple[tuple[str, ...], Objects]],
+) -> Callable[[Path, str | None, bool], Boxes]:
+    """Give classes the ids from 1 on, as COCO counts, in a layout that has none of its own."""
+
+    def with_ids(root: Path, split: str | None, masks: bool) -> Boxes:
+        classes, objects = read(root, split, masks)
+        return classes, tuple(range(1, len(classes) + 1)), objects
+
+    return with_ids
+
+
+# Jsons come first: a set of COCO may have a yaml for other programs.
+_LAYOUTS = {
+    "coco": _Layout(
+        suffixes=(".json",), lies_in=jsons_of, splits=coco_splits, read=read_coco_boxes
+    ),
+    "voc": _Layout(lies_in=is_voc, splits=voc_splits, read=_numbered(read_voc_boxes)),
+    "yolo": _Layout(
+        suffixes=(".yaml", ".yml"), lies_in=yaml_of, splits=yolo_splits,
+        read=_numbered(read_yolo_boxes),
+    ),
+}  # fmt: skip
+LAYOUTS = tuple(_LAYOUTS)
+
 
 def detection_layout(root: Path) -> str | None:
     """Return which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
     if root.is_file():
-        return {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(root.suffix.lower())
-    # Jsons first: a set of COCO may have a yaml for other programs.
-    if jsons_of(root):
-        return "coco"
-    if is_voc(root):
-        return "voc"
-    return "yolo" if yaml_of(root) is not None else None
+        suffix = root.suffix.lower()
+        return next((name for name, layout in _LAYOUTS.items() if suffix in layout.suffixes), None)
+    return next((name for name, layout in _LAYOUTS.items() if layout.lies_in(root)), None)
 
 
 def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
     """Return what ``split`` can be; (None,) for a set that is not split."""
-    splits = {"coco": coco_splits, "voc": voc_splits, "yolo": yolo_splits}[layout]
-    return splits(Path(root)) or (None,)
+    return _LAYOUTS[layout].splits(Path(root)) or (None,)
 
 
-def read_boxes(
-    layout: str, root: Path, split: str | None, masks: bool
-) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
+def read_boxes(layout: str, root: Path, split: str | None, masks: bool) -> Boxes:
     """Return classes, their ids in the files, and the objects of a split; see ``load_detection``."""
-    # Each layout knows its format only.
-    if layout == "coco":
-        return read_coco_boxes(root, split, masks)
-    read = read_voc_boxes if layout == "voc" else read_yolo_boxes
-    classes, objects = read(root, split, masks)
-    # COCO's ids begin at 1.
-    return classes, tuple(range(1, len(classes) + 1)), objects
+    return _LAYOUTS[layout].read(root, split, masks)

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pocketeye.data.detection.layouts import detection_layout, read_boxes
+from pocketeye.data.detection.layouts import LAYOUTS, detection_layout, read_boxes
 from pocketeye.data.detection.objects import Objects
 from pocketeye.data.files import Problems, decode_as, require_some
 from pocketeye.data.files.annotations.shapes import outline_mask
@@ -33,7 +33,6 @@ from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
 
-LAYOUTS = ("coco", "voc", "yolo")
 Layout = Literal["auto", "coco", "voc", "yolo"]
 
 

@@ -24,6 +24,8 @@ def rgb_of(image: Any, what: str = "the image") -> np.ndarray:
         InvalidValue: an array of another shape, type or range, or without pixels.
     """
     if isinstance(image, Image.Image):
+        if not all(image.size):
+            raise InvalidValue(f"{what} has no pixels: its size is {image.width}x{image.height}")
         # Phones store images on their side and say so in EXIF.
         return np.asarray(to_mode(ImageOps.exif_transpose(image), 3))
     if not hasattr(image, "__array__"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from pocketeye.reading import exists
+
 
 def has_pattern(name: str) -> bool:
     """Tell whether a name has ``*``, ``?`` or ``[``, and no file or folder has that very name."""
-    return glob.has_magic(name) and not Path(name).exists()
+    return glob.has_magic(name) and not exists(Path(name))
 
 
 def matches(pattern: str) -> list[Path]:

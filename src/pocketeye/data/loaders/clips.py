@@ -59,6 +59,7 @@ def make_clip_loader(
         sampler=ClipSampler(len(source), batch_size, first_epoch_only=not training),
         collate_fn=collate,
         num_workers=workers,
+        # Workers hold opened videos and caches, which a new start would lose.
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

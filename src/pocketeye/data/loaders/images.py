@@ -70,6 +70,7 @@ def make_loader(
             + (f" in each of {processes} processes" if processes > 1 else "")
         )
     transforms = [transform, *(scaled for scaled, _ in scales)]
+    # A set in memory is small: one call for a batch is many times faster than one for each image.
     batched = images.in_memory and all(getattr(t, "batch", None) is not None for t in transforms)
     kind = _Batches if batched else _Singles
     batches: dict[str, Any] = {
@@ -97,6 +98,7 @@ def _as_is(batch: Any) -> Any:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw from ``seed`` inside the block; the global generator is as before afterwards."""
+    # torchvision's transforms know no generator but the global one.
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     try:
@@ -118,6 +120,7 @@ class _Singles(Dataset[Batch]):
         return len(self.images)
 
     def __getitems__(self, keys: list[Key]) -> Batch:
+        # Each row seeds anew; this only gives the generator back as it was.
         with seeded(0):
             rows = [self._one(key) for key in keys]
         return torch.stack([row[0] for row in rows]), torch.tensor([row[1] for row in rows])

@@ -19,6 +19,7 @@ class SampleLoader(DataLoader[Any]):
 
     def __init__(self, dataset: Any, *, num_workers: int = 0, **options: Any) -> None:
         collate = options.pop("collate_fn", None) or default_collate
+        # Workers hold copies of the set: what they note in theirs would be lost with them.
         if num_workers and not isinstance(collate, _WithNotes):
             collate = _WithNotes(collate)
         super().__init__(

@@ -49,10 +49,12 @@ class EpochSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         rank, world = rank_and_world()
+        # Seeds of numpy are not negative, and a recipe's may be.
         rng = np.random.default_rng((self.seed % (1 << 63), self.epoch))
         order = rng.permutation(self.length) if self.shuffle else np.arange(self.length)
         # For all samples, whoever reads them: so the number of processes changes no augmentation.
         seeds = rng.integers(1 << 62, size=self.length)
+        # A batch of several sizes that came twice would be learnt twice.
         if self.once:
             order = order[: len(self) * world]
         if missing := -len(order) % world:
@@ -91,6 +93,7 @@ class MultiScaleBatches(Sampler[list[Key]]):
         return len(self._scales())
 
     def __iter__(self) -> Iterator[list[Key]]:
+        # The 1 keeps this order apart from that of the samples, of the same seed and epoch.
         rng = np.random.default_rng((self.seed % (1 << 63), self.sampler.epoch, 1))
         keys = iter(self.sampler)
         for scale in rng.permutation(self._scales()).tolist():

@@ -44,6 +44,7 @@ class CocoReader:
         known = {row["id"]: row for row in content["images"] if row["id"] is not None}
         for annotation in content["annotations"]:
             name = f"annotation {annotation.get('id')}"
+            # A crowd is many objects in one mask: nobody clicks on that.
             if annotation.get("iscrowd"):
                 continue
             image = known.get(annotation.get("image_id"))
@@ -59,6 +60,7 @@ class CocoReader:
         self.segmentations: list[list[Any]] = []
         with no_comments():
             for image in content["images"]:
+                # An image without masks teaches nothing here.
                 if image.get("id") not in segmentations:
                     continue
                 said = str(image.get("file_name"))

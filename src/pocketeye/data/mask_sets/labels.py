@@ -50,15 +50,18 @@ class LabelReader:
             labels = read_pixels(path)[1]
         except UnreadableImage as error:
             raise UnreadableImage(f"its mask cannot be read: {error}") from error
+        # Masks in colours have a third axis: their pixels are no numbers of objects.
         if labels.shape != size[::-1]:
             raise UnreadableImage(f"a mask of {labels.shape[1]}x{labels.shape[0]} for it")
         if self.objects:
             each = [Given(labels == number) for number in np.unique(labels[labels > 0]).tolist()]
             return tuple(each), (True,) * len(each)
+        # A click may mean the whole thing or a part of it, so both are learnt.
         whole = labels > 0
         if not whole.any():
             return (), ()
         parts = list(_parts(labels))
+        # One part that is the whole would be learnt twice.
         if len(parts) == 1 and parts[0].sum() == whole.sum():
             parts = []
         masks = [whole, *parts]
@@ -73,6 +76,7 @@ def _parts(labels: np.ndarray) -> Iterator[np.ndarray]:
     for label in np.unique(labels[labels > 0]).tolist():
         numbered, count = ndimage.label(labels == label)
         areas = np.bincount(numbered.ravel(), minlength=count + 1)
+        # 0 is what lies outside of this label.
         for number in range(1, count + 1):
             if areas[number] >= least:
                 yield numbered == number

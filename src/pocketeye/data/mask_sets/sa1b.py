@@ -27,6 +27,7 @@ class Sa1bReader:
         files = [name for name, _ in walk(root) if Path(name).name.startswith("sa_")]
         images = {_stem(name): name for name in files if name.lower().endswith(_IMAGES)}
         jsons = {_stem(name): name for name in files if name.lower().endswith(".json")}
+        # Sorted: the file system gives them in an order of its own, and samples are drawn by number.
         for stem in sorted(images.keys() | jsons.keys()):
             if stem not in jsons:
                 problems.add(images[stem], "no json beside it")
@@ -54,6 +55,7 @@ class Sa1bReader:
             rles = [read_outline(row["segmentation"]) for row in content["annotations"]]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnreadableImage(f"its json cannot be read: {error!r}") from error
+        # Polygons would be of another data set that happens to be named so.
         for rle in rles:
             if not isinstance(rle, dict) or flaw(rle):
                 raise UnreadableImage("its json has an annotation without run lengths")

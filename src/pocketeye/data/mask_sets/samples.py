@@ -186,6 +186,7 @@ def _layout_of(root: Path, split: str | None) -> str:
     folder = _inside(root, split)
     if (folder / "masks").is_dir() and (folder / "images").is_dir():
         return "parts"
+    # Last, as it walks the whole folder: SA-1B has a thousand images in each.
     names = (Path(name).name.lower() for name, _ in walk(folder))
     if any(name.startswith("sa_") and name.endswith(".json") for name in names):
         return "sa-1b"

@@ -13,6 +13,7 @@ from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.tam.prompt_numbers import NO_POINT
+from pocketeye.reading import is_file
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.image.components import fill_holes, remove_specks
@@ -247,8 +248,8 @@ def read_image(image: Any) -> np.ndarray:
     """Read an image as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
     if isinstance(image, str | Path):
         path = Path(image)
-        if not path.is_file():
-            raise MissingFile(f"no image at {path}")
+        if not is_file(path):
+            raise MissingFile(f"no image at {path!s:.200}")
         try:
             return np.asarray(decode(path))
         except UnreadableImage as error:

@@ -16,6 +16,7 @@ from pocketeye.data.video.names import is_video_name
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
 from pocketeye.models.reference import network_at
+from pocketeye.reading import can_exist
 from pocketeye.tracking.io.source import is_address
 
 
@@ -60,6 +61,9 @@ def names_videos(named: Sequence[Any]) -> bool:
 
 def _names_video(name: str) -> bool:
     path = Path(name)
+    # An empty name would be the folder one is in; a name too long is that of nothing.
+    if not name or not can_exist(path):
+        return False
     if path.is_dir():
         suffixes = {Path(inside).suffix.lower() for inside, _ in walk(path)}
         # Frames of a video as images, and a folder of clips, look alike but for the suffixes.
