@@ -91,8 +91,9 @@ class Attention(nn.Module):
         q, k, v = (split_heads(x, self.num_heads) for x in qkv.chunk(3, -1))
         if not num_fill:
             return merge_heads(attention(q, k, v, fused=self.fused_attn))
-        # A token of zeros is projected to the biases alone.
-        _, *fill = self.qkv.bias.view(1, 1, -1).chunk(3, -1)
+        # A token of zeros is projected to the biases alone; as slices, which exporters fold.
+        dim, biases = qkv.shape[-1] // 3, self.qkv.bias.view(1, 1, -1)
+        fill = (biases[..., dim : 2 * dim], biases[..., 2 * dim :])
         k_fill, v_fill = (
             split_heads(x, self.num_heads).expand(q.shape[0], -1, -1, -1) for x in fill
         )
