@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import pocketeye.runtimes.layer_noise as module_under_test
+from pocketeye.errors import InvalidValue
 from pocketeye.runtimes import ExportRequest, ParityReport, check_parity, get_runtime
 from pocketeye.runtimes.layer_noise import largest_fall, layer_noise, with_layer_noise
 from pocketeye.runtimes.parity import LayerNoise
@@ -105,3 +106,15 @@ def test_no_numbers_are_no_signal(broken: float, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(type(runtime), "load", spoilt)
     noise = layer_noise(request(net(spoilt=False)), runtime, INPUTS)
     assert {one.sqnr_db for one in noise} == {-100.0}
+
+
+def test_a_runtime_that_cannot_write_the_watched_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = get_runtime("onnxruntime")
+
+    def refuse(*args: object) -> None:
+        raise InvalidValue("one output is enough")
+
+    monkeypatch.setattr(type(runtime), "export", refuse)
+    found = with_layer_noise(report("FAIL"), request(net(spoilt=True)), runtime, INPUTS)
+    assert found.status == "FAIL"
+    assert "was not found, as one output is enough" in found.doubts[-1]
