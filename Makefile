@@ -9,12 +9,13 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all docs bench results
+.PHONY: help install demo test test-all test-runtimes docs bench results
 
 help:
 	@echo "make demo       measure this machine, search a network for it, train, export, prove, track (3 min, again each time)"
 	@echo "make test       ruff, mypy, pytest (minutes)"
 	@echo "make test-all   the same with the slow tests"
+	@echo "make test-runtimes   every runtime on one network and on every kind of layer, in an environment of its own (7 GB)"
 	@echo "make docs       the documentation, into site/"
 	@echo "make bench      latency of the published networks on this machine, into out/bench/ (minutes, when it is quiet)"
 	@echo "make results    every table of results/ and the documents from its record; says what measuring again needs"
@@ -49,6 +50,20 @@ test-all: $(STAMP)
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m ''
 	@echo "make test-all: passed"
+
+# LiteRT needs another torch, so all runtimes together have an environment of their own.
+RUNTIMES := .venv-runtimes
+RUNTIMES_STAMP := $(RUNTIMES)/.installed
+
+$(RUNTIMES_STAMP): pyproject.toml constraints-runtimes.txt
+	@$(PYTHON) -m venv $(RUNTIMES)
+	@$(RUNTIMES)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-runtimes.txt \
+	  -e '.[dev,openvino,executorch,litert,coreml]'
+	@touch $@
+
+test-runtimes: $(RUNTIMES_STAMP)
+	@# anyio comes with LiteRT's converter, and its plugin warns, which is an error here.
+	@$(RUNTIMES)/bin/pytest -p no:anyio -q -n $(WORKERS) --dist loadfile -m '' tests/runtimes
 
 docs: $(STAMP)
 	@$(BIN)/mkdocs build --strict --quiet

@@ -25,7 +25,7 @@ from pocketeye.data.mask_sets.samples import MaskedImages
 from pocketeye.data.sample import readable
 from pocketeye.metrics.clicks import error_click
 from pocketeye.tracking.image.segmenter import ImageSegmenter
-from pocketeye.tracking.open_model import open_model
+from pocketeye.tracking.networks import open_model
 from pocketeye.training.tam.sources import open_sets
 
 CLICKS = (1, 3, 5)

@@ -25,8 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tables import equal_latency as render_table
-from tables import write_results
+from tables import equal_latency as render_table, write_results
 
 from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session

@@ -26,9 +26,9 @@ from PIL import Image
 
 from pocketeye.data.inputs import find_inputs
 from pocketeye.latency.record import Device
+from pocketeye.predicting.open_predictor import open_predictor
 from pocketeye.predicting.predict import predict
-from pocketeye.predicting.predictor import open_predictor
-from pocketeye.tracking import ImageSegmenter, load_tracker
+from pocketeye.tracking import ImageSegmenter, load_tracker, open_model
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -92,7 +92,7 @@ def named_photo() -> Panel:
 
 def outlined_photo() -> Panel:
     """The flower inside a box."""
-    segmenter = ImageSegmenter(load_tracker(TRACKER).model)
+    segmenter = ImageSegmenter(open_model(TRACKER))
     image = np.asarray(Image.open(EXAMPLES / "flower.jpg").convert("RGB"))
 
     def once() -> np.ndarray:
@@ -112,7 +112,8 @@ def outlined_photo() -> Panel:
 
 def followed_clip() -> Panel:
     """Four frames of the clip with the flower found."""
-    tracker = load_tracker(TRACKER)
+    network = open_model(TRACKER)
+    tracker = load_tracker(network)
     frames, times = {}, []
     with tracker.open(EXAMPLES / "flower.mp4") as session:
         session.add(1, frame=0, points=[list(CLICK)])
@@ -130,7 +131,7 @@ def followed_clip() -> Panel:
         title="Follow it",
         answer=f"one click, {len(times)} frames",
         network=TRACKER,
-        weight_bytes=_bytes(tracker.model),
+        weight_bytes=_bytes(network),
         cpu_ms=statistics.median(times),
         per="frame",
     )

@@ -16,7 +16,7 @@ from pocketeye.exporting.bench_table import BenchTable
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models._cards import card_for
 from pocketeye.runs import write_atomic
-from pocketeye.text import human_count, markdown_table
+from pocketeye.text import human_bytes, human_count, markdown_table
 
 Record = dict[str, Any]
 CASVIT_FORMS = ("eager", "eager fused", "plain", "fused", "int8")
@@ -262,3 +262,89 @@ def two_targets(record: Record) -> str:
         for index, network in enumerate(record["networks"])
     ]  # fmt: skip
     return _markdown(record, header, rows, range(1, len(header)))
+
+
+def search_benchmark(record: Record) -> str:
+    """Random networks of one measured latency beside searched ones, with the noise between seeds."""
+    header = ("network", "latency ms", "of target", "MMACs", "weights M", "top-1 %", "seeds")
+    ranked = sorted(record["rows"], key=lambda row: -statistics.mean(row["top1"]))
+    rows = []
+    for row in ranked:
+        scores = [100 * value for value in row["top1"]]
+        spread = f" ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
+        rows.append(
+            (row["name"], f"{row['latency_ms']:.3f}", f"{row['latency_ms'] / record['target_ms']:.3f}",
+             f"{row['macs'] / 1e6:.2f}", f"{row['params'] / 1e6:.3f}",
+             f"{statistics.mean(scores):.2f}{spread}", str(len(scores)))
+        )  # fmt: skip
+    said = record["summary"]
+    margin = said["mean_margin"]
+    lines = [
+        f"{said['num']} random networks of `{record['space']}` within {record['band']:.0%} of "
+        f"{record['target_ms']:g} ms measured: mean {100 * said['mean']:.2f} %"
+        + (f" (± {100 * margin:.2f}, 95 %)" if margin is not None else "")
+        + (f", standard deviation {100 * said['std']:.2f}" if said["std"] is not None else "")
+        + f", best {100 * said['best']:.2f} %."
+    ]
+    if said["noise"] is not None:
+        lines.append(
+            f"Between seeds of one network: {100 * said['noise']:.2f} "
+            f"({said['noise_degrees']} degrees of freedom); between networks, with that taken out: "
+            f"{100 * said['between']:.2f}."
+        )
+    low, _, middle, _, high = record["spread_ms"]
+    lines.append(
+        f"The space has {record['networks_in_space']:.1e} networks; of 200 random ones the predicted "
+        f"latencies go from {low:.3f} over {middle:.3f} to {high:.3f} ms, "
+        f"{record['share_in_band']:.1%} lie in the band."
+    )
+    return "\n".join([*markdown_table(header, rows, right=range(1, 7)), "", *lines]) + "\n"
+
+
+def tracking_peers(record: Record) -> str:
+    """A tracked frame of ours, of the authors' code and of other trackers, side by side."""
+    first = record["rows"][0]["ms"]
+    header = ("tracker", "ms a frame", "frames a second", "to the first", "peak memory", "frames")
+    rows = [
+        (row["cell"].replace(":", " · "), f"{row['ms']:.0f}", f"{1000 / row['ms']:.1f}",
+         f"{row['ms'] / first:.2f}", human_bytes(row["peak_bytes"]), str(row["frames"]))
+        for row in record["rows"]
+    ]  # fmt: skip
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    objects = "one object" if record["objects"] == 1 else f"{record['objects']} objects"
+    device = record["device"]
+    caption = (
+        f"Medians over frames after memory is full, {record['rounds']} rounds in turn, {objects}, "
+        f"{threads}, {device['cpu']} (family {device['family']}, model {device['model']}); peak memory "
+        "is that of the whole process."
+    )
+    return "\n".join([*markdown_table(header, rows, right=range(1, 6)), "", caption]) + "\n"
+
+
+def tracker_trunks(record: Record) -> str:
+    """A tracked frame of the nano as exported, by trunk and size."""
+    stages = list(record["rows"][0]["stages_ms"])
+    header = (
+        "trunk",
+        "pixels",
+        "params",
+        *(f"{stage} ms" for stage in stages),
+        "frame ms",
+        "a second",
+    )
+    rows = []
+    for row in record["rows"]:
+        ms = [row["stages_ms"][stage] for stage in stages]
+        rows.append(
+            (row["trunk"], str(row["size"]), human_count(row["params"]), *(f"{t:.1f}" for t in ms),
+             f"{sum(ms):.1f}", f"{1000 / sum(ms):.1f}")
+        )  # fmt: skip
+    device = record["device"]
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    caption = (
+        f"ONNX Runtime, fp32, {threads}, {device['cpu']} (family {device['family']}, model "
+        f"{device['model']}), random weights; undisturbed times of the four graphs."
+    )
+    return (
+        "\n".join([*markdown_table(header, rows, right=range(1, len(header))), "", caption]) + "\n"
+    )

@@ -29,7 +29,7 @@ from pocketeye.metrics import region_similarity
 from pocketeye.runs import sha256_of, write_atomic
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.evaluation.follow import ClipFrames, truth_of
-from pocketeye.tracking.open_model import weights_file
+from pocketeye.tracking.networks import weights_file
 from pocketeye.tracking.video.confidence import LOW, ConfidenceCurve, beside
 from pocketeye.tracking.video.signals import Signals
 

@@ -27,7 +27,7 @@ from pocketeye.data.vos.layouts import load_videos
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.tracking.evaluation.evaluate import VosPlan, evaluate_vos
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
-from pocketeye.tracking.open_model import open_model
+from pocketeye.tracking.networks import open_model
 
 _PLACES = ("data", "checkpoint", "start_from")  # where things lay is of no interest
 

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from tables import tracking_memory, write_results
 
 from pocketeye.provenance import cpu_name, environment
-from pocketeye.tracking import Session, Tracker, load_tracker, open_model
+from pocketeye.tracking import Engine, Session, Tracker, load_tracker, open_model
 
 mpl.use("Agg")
 _SAMPLES = 200
@@ -103,7 +103,7 @@ class Watch:
         return place
 
 
-def push(tracker: Tracker, watch: Watch, size: tuple[int, int]) -> None:
+def push(tracker: Tracker[Engine], watch: Watch, size: tuple[int, int]) -> None:
     """Frames one by one into a live session."""
     with tracker.open() as session:
         for number, frame in enumerate(islice(frames_of(size), watch.num_frames)):
@@ -113,7 +113,7 @@ def push(tracker: Tracker, watch: Watch, size: tuple[int, int]) -> None:
             watch.frame(session, number)
 
 
-def run_through(tracker: Tracker, watch: Watch, size: tuple[int, int], fps: int) -> None:
+def run_through(tracker: Tracker[Engine], watch: Watch, size: tuple[int, int], fps: int) -> None:
     """A file, opened by its path."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_video(Path(folder) / "long.mp4", watch.num_frames, size, fps)

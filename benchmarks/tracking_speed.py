@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
 from pocketeye.provenance import environment
-from pocketeye.tracking import Session, Tracker
+from pocketeye.tracking import Session, TorchEngine, Tracker
 
 NETWORKS = ("efficienttam_ti_512x512", "efficienttam_ti_1", "efficienttam_ti_2")
 FORMS = ("plain", "ours", "bf16", "channels_last", "compiled")
@@ -78,21 +78,22 @@ def network_of(name: str, *, plain: bool) -> TAM:
     return model
 
 
-def tracker_of(base: TAM, name: str, form: str) -> Tracker:
+def tracker_of(base: TAM, name: str, form: str) -> Tracker[TorchEngine]:
     if form == "plain":
         model = network_of(name, plain=True)
         model.load_state_dict(base.state_dict())
-        return Tracker(model, device="cpu")
+        return Tracker(TorchEngine(model, device="cpu"))
     model = copy.deepcopy(base) if form in ("channels_last", "compiled") else base
     if form == "channels_last":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if form == "compiled":
         model.image_encoder.compile()
         model.memory_attention.compile()
-    return Tracker(model, device="cpu", dtype="bfloat16" if form == "bf16" else "float32")
+    dtype: Literal["float32", "bfloat16"] = "bfloat16" if form == "bf16" else "float32"
+    return Tracker(TorchEngine(model, device="cpu", dtype=dtype))
 
 
-def cell_of(tracker: Tracker, name: str, form: str, num_objects: int) -> Cell:
+def cell_of(tracker: Tracker[TorchEngine], name: str, form: str, num_objects: int) -> Cell:
     """A session whose memory is full."""
     frames = itertools.cycle(images())
     session = tracker.open(plain=form == "plain", keep_images=False)
@@ -102,7 +103,8 @@ def cell_of(tracker: Tracker, name: str, form: str, num_objects: int) -> Cell:
     for _ in range(NUM_WARM):
         result = session.push(next(frames))
     # every map and pointer there is, for each object
-    assert all(len(m.answers) == 6 and len(m.pointers) == 15 for m in session._objects.values())
+    memories = session._objects.memories.values()
+    assert all(len(m.answers) == 6 and len(m.pointers) == 15 for m in memories)
     print(f"ready: {name} {form}, {num_objects} object(s)", flush=True)
     return Cell(
         network=name, form=form, num_objects=num_objects, session=session,
@@ -147,9 +149,10 @@ def _write(
         found = measured[cell.name]
         record = LatencyRecord(
             subject=cell.network, runtime="torch", runtime_version=torch.__version__, threads=1,
-            precision=cell.session.tracker.dtype, clock=choose_clock(1), timing=found.timing,
+            precision="bfloat16" if cell.form == "bf16" else "float32",
+            clock=choose_clock(1), timing=found.timing,
             flags={"form": cell.form, "objects": cell.num_objects}, protocol=protocol.to_dict(),
-            input_size=cell.session.tracker.image_size[0], disturbed=found.disturbed,
+            input_size=cell.session.engine.facts.image_size[0], disturbed=found.disturbed,
         )  # fmt: skip
         records[cell.name] = record.to_dict()
         want = first[cell.network, cell.num_objects]

@@ -75,6 +75,7 @@ def randomise_bn(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
             with torch.no_grad():
                 m.running_mean.normal_(0, 0.1, generator=generator)
                 m.running_var.uniform_(0.5, 2.0, generator=generator)
-                m.weight.uniform_(0.5, 1.5, generator=generator)
-                m.bias.normal_(0, 0.1, generator=generator)
+                if m.affine:
+                    m.weight.uniform_(0.5, 1.5, generator=generator)
+                    m.bias.normal_(0, 0.1, generator=generator)
     return module

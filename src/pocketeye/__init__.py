@@ -13,18 +13,22 @@ from pocketeye.models._timm import register_with_timm
 from pocketeye.verbs._arguments import accepting
 
 if TYPE_CHECKING:
-    from pocketeye.models import Architecture as Architecture
-    from pocketeye.models import BlockSpec as BlockSpec
-    from pocketeye.models import SearchSpace as SearchSpace
-    from pocketeye.models import create_detector as create_detector
-    from pocketeye.models import create_model as create_model
-    from pocketeye.models import create_semantic as create_semantic
-    from pocketeye.models import list_models as list_models
-    from pocketeye.models import load_checkpoint as load_checkpoint
-    from pocketeye.models import load_space as load_space
-    from pocketeye.tracking import ImageSegmenter as ImageSegmenter
-    from pocketeye.tracking import MaskGenerator as MaskGenerator
-    from pocketeye.tracking import load_tracker as load_tracker
+    from pocketeye.models import (
+        Architecture as Architecture,
+        BlockSpec as BlockSpec,
+        SearchSpace as SearchSpace,
+        create_detector as create_detector,
+        create_model as create_model,
+        create_semantic as create_semantic,
+        list_models as list_models,
+        load_checkpoint as load_checkpoint,
+        load_space as load_space,
+    )
+    from pocketeye.tracking import (
+        ImageSegmenter as ImageSegmenter,
+        MaskGenerator as MaskGenerator,
+        load_tracker as load_tracker,
+    )
     from pocketeye.verbs.bench import bench as bench
     from pocketeye.verbs.demo.verb import demo as demo
     from pocketeye.verbs.doctor import doctor as doctor
@@ -33,15 +37,18 @@ if TYPE_CHECKING:
     from pocketeye.verbs.info import info as info
     from pocketeye.verbs.measure import measure as measure
     from pocketeye.verbs.predict.verb import predict as predict
+    from pocketeye.verbs.profile import profile as profile
     from pocketeye.verbs.search import search as search
     from pocketeye.verbs.segment import segment as segment
     from pocketeye.verbs.track import track as track
-    from pocketeye.verbs.train import train_classifier as train_classifier
-    from pocketeye.verbs.train import train_detector as train_detector
-    from pocketeye.verbs.train import train_instance_segmenter as train_instance_segmenter
-    from pocketeye.verbs.train import train_segment_anything as train_segment_anything
-    from pocketeye.verbs.train import train_segmenter as train_segmenter
-    from pocketeye.verbs.train import train_tracker as train_tracker
+    from pocketeye.verbs.train import (
+        train_classifier as train_classifier,
+        train_detector as train_detector,
+        train_instance_segmenter as train_instance_segmenter,
+        train_segment_anything as train_segment_anything,
+        train_segmenter as train_segmenter,
+        train_tracker as train_tracker,
+    )
 
 __version__ = "0.1.0"
 
@@ -53,8 +60,8 @@ _PLACES = {
     "ImageSegmenter": "tracking", "MaskGenerator": "tracking", "load_tracker": "tracking",
     "bench": "verbs.bench", "demo": "verbs.demo", "doctor": "verbs.doctor",
     "evaluate": "verbs.evaluate", "export": "verbs.export", "info": "verbs.info",
-    "measure": "verbs.measure", "predict": "verbs.predict", "search": "verbs.search",
-    "segment": "verbs.segment", "track": "verbs.track",
+    "measure": "verbs.measure", "predict": "verbs.predict", "profile": "verbs.profile",
+    "search": "verbs.search", "segment": "verbs.segment", "track": "verbs.track",
     "train_classifier": "verbs.train", "train_detector": "verbs.train",
     "train_instance_segmenter": "verbs.train", "train_segment_anything": "verbs.train",
     "train_segmenter": "verbs.train", "train_tracker": "verbs.train",
@@ -82,6 +89,7 @@ __all__ = [
     "load_tracker",
     "measure",
     "predict",
+    "profile",
     "search",
     "segment",
     "track",

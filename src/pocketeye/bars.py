@@ -11,11 +11,11 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task as RichTask,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Task as RichTask
 from rich.text import Text
 
 from pocketeye.progress import Task, is_reported, reporting

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -67,3 +69,15 @@ def is_first_process() -> bool:
         # Before the group exists there is only the environment.
         return int(os.environ["SLURM_PROCID"]) == 0
     return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Give torch ``count`` threads inside the block; None leaves them as they are."""
+    before = torch.get_num_threads()
+    # Torch's number of threads is the process's: the caller gets it back.
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

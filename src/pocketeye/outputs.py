@@ -20,6 +20,7 @@ from pocketeye.errors import InvalidValue
 # errno of a full disk, a used-up quota, and a file above the limit of the process.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = ".partial"
+_PACKAGE = ".mlpackage"  # Core ML's format: a folder that macOS shows as one file
 # Temporary folders of ours, wherever they are.
 _SCRATCH, _MARK, _FILES = "pocketeye-", ".pocketeye-scratch", "files"
 
@@ -211,10 +212,10 @@ def _publish(staging: Path, folder: Path, last: str, ours: Collection[str]) -> N
 
 
 def _remove(path: Path, last: str) -> None:
-    """Remove a file, or a folder that is such a result too; of another one the user may know."""
+    """Remove a file, or a folder that is such a result or one file to its user; others are his."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
-    elif (path / last).is_file():
+    elif (path / last).is_file() or path.suffix == _PACKAGE:
         shutil.rmtree(path)
 
 

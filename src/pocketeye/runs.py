@@ -30,9 +30,9 @@ ARCHITECTURE, MODEL, EVALUATION, CARD = (
     "architecture.json", "model.json", "eval.json", "card.yaml",
 )  # fmt: skip
 
-# Of artefacts: the graph, what a detector or segmenter has around it, what it was made of.
-MANIFEST, DENSE_MANIFEST, ORIGIN, LATENCY = (
-    "artifact.json", "dense.json", "export.json", "latency.json",
+# Of artefacts: the graph, what a detector or segmenter or a tracker has around it, what it was made of.
+MANIFEST, DENSE_MANIFEST, TRACKER_MANIFEST, ORIGIN, LATENCY = (
+    "artifact.json", "dense.json", "tracker.json", "export.json", "latency.json",
 )  # fmt: skip
 
 CONFIG, ENVIRONMENT, METRICS, CHECKPOINT, TENSORBOARD = (

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pocketeye.data import UnreadableImage
-from pocketeye.data.detection.samples import DetectionSet, detection_splits, load_detection
+from pocketeye.data.detection.layouts import detection_splits
+from pocketeye.data.detection.samples import DetectionSet, load_detection
 from pocketeye.data.sample import first_readable
 from pocketeye.errors import InvalidValue, MissingFile
 from tests.data.box_layouts import voc_xml, write_voc, write_yolo

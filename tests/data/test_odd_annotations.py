@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketeye.data.detection.samples import detection_splits, load_detection
+from pocketeye.data.detection.layouts import detection_splits
+from pocketeye.data.detection.samples import load_detection
 from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.semantic.samples import load_semantic

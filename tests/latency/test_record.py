@@ -28,6 +28,7 @@ cpu family\t: 25
 model\t\t: 17
 model name\t: AMD EPYC
 stepping\t: 1
+bogomips\t: 4800.00
 flags\t\t: fpu sse4_2 avx2 avx512_bf16 fma
 
 processor\t: 1
@@ -107,6 +108,7 @@ def test_processors_of_one_name_are_told_apart(
             (folder / name).write_text(text + "\n")
     monkeypatch.setattr(device_module, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(device_module, "CACHES", tmp_path / "cache")
+    monkeypatch.setattr(device_module, "MAX_CLOCK", tmp_path / "clock")
     monkeypatch.setattr(device_module.provenance, "cpu_name", lambda: "AMD EPYC")
     here = Device.here()
     assert (here.vendor, here.family, here.model, here.stepping) == ("AuthenticAMD", 25, 17, 1)
@@ -115,6 +117,15 @@ def test_processors_of_one_name_are_told_apart(
     assert here.slug == "amd-epyc-f25m17"
     assert "family 25, model 17" in str(here)
     assert not here.same_as(replace(here, family=26, model=2))
+    # A virtual machine that hides one of the instruction sets is slower.
+    hidden = replace(here, instruction_sets=here.instruction_sets[:-1])
+    assert hidden.lacks(here) == ("avx512_bf16",)
+    assert not here.same_as(hidden)
+    assert not hidden.same_as(here)
+    assert here.same_as(replace(here, instruction_sets=()))
+    assert here.clock_mhz == 2400
+    (tmp_path / "clock").write_text("3700123\n")
+    assert Device.here().clock_mhz == 3700
     assert here.same_as(replace(here, os="updated"))
     # An older record knows the name alone.
     assert here.same_as(replace(here, vendor=None, family=None, model=None, stepping=None))

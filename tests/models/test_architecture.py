@@ -6,8 +6,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import Architecture, BlockSpec, PlacedBlock, load_space

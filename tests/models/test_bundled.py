@@ -17,7 +17,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.weights import bundled
 from pocketeye.models.weights.bundled import bundled_card, bundled_run, bundled_runs
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.predicting.predictor import open_predictor
+from pocketeye.predicting.open_predictor import open_predictor
 from pocketeye.verbs.info import info
 from pocketeye.verbs.list_models import list_models
 from pocketeye.verbs.predict.verb import predict

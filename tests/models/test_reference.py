@@ -36,8 +36,8 @@ from pocketeye.models.task import (
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.predicting.network import open_network
-from pocketeye.predicting.predictor import open_predictor
-from pocketeye.tracking.open_model import open_model
+from pocketeye.predicting.open_predictor import open_predictor
+from pocketeye.tracking.networks import open_model
 from pocketeye.verbs.info import info
 from pocketeye.verbs.list_models import list_models
 

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from pocketeye.models import create_tam
-from pocketeye.models.tam.prompt_encoder import (
+from pocketeye.models.tam.prompt_maps import PromptMaps
+from pocketeye.models.tam.prompt_numbers import (
     BOTTOM_RIGHT,
     NEGATIVE,
     NO_POINT,
     POSITIVE,
     TOP_LEFT,
 )
-from pocketeye.models.tam.prompt_maps import PromptMaps
 
 
 @pytest.fixture

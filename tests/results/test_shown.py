@@ -11,7 +11,8 @@ import pytest
 from pocketeye.errors import MissingExtra
 from pocketeye.results import LabelMap, Masks, Result
 from pocketeye.text import Shown, html_table, plain_text
-from pocketeye.verbs.predict.verb import Prediction, PredictResult
+from pocketeye.verbs.predict.classify import PredictResult
+from pocketeye.verbs.predict.verb import Prediction
 
 
 def result() -> Result:

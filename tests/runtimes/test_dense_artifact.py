@@ -17,7 +17,7 @@ from pocketeye.artifacts.dense import DenseManifest, load_dense_artifact
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.agreement import _matched
-from pocketeye.exporting.dense import canvas_for
+from pocketeye.exporting.dense_graphs import canvas_for
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models import Architecture, RetinaNet
 from pocketeye.models.dense.described import DenseDescription

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runtimes.torch.pt2 import load_pt2, save_pt2

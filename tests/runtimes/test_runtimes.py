@@ -1,23 +1,30 @@
-"""Both runtimes: export, load, run, time, profile; what they refuse."""
+"""Every runtime that is installed: export, load, run, time, profile; what they refuse."""
 
 from __future__ import annotations
 
 import json
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pocketeye.errors import InvalidValue, MissingFile
+import pocketeye.runtimes as registry
+from pocketeye.errors import InvalidValue, MissingExtra, MissingFile
 from pocketeye.runtimes import (
+    PACKAGES,
     RUNTIMES,
     Artifact,
     ExportRequest,
     Runtime,
+    RuntimePackage,
     available_runtimes,
     get_runtime,
+    numbers_of,
 )
+from tests.runtimes.installed import installed
 from tests.runtimes.nets import small_net
 
 SHAPE = (1, 3, 16, 16)
@@ -28,23 +35,17 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    net, x = small_net(), torch.zeros(SHAPE)
-    return {
-        name: get_runtime(name).export(ExportRequest(net, (x,)), tmp_path_factory.mktemp(name))
-        for name in RUNTIMES
-    }
-
-
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> Runtime:
-    return get_runtime(request.param)
+@pytest.fixture(scope="module", params=installed())
+def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp(request.param)
+    return get_runtime(request.param).export(
+        ExportRequest(small_net(), (torch.zeros(SHAPE),)), folder
+    )
 
 
 @pytest.fixture
-def artifact(runtime: Runtime, exported: dict[str, Artifact]) -> Artifact:
-    return exported[runtime.name]
+def runtime(artifact: Artifact) -> Runtime:
+    return get_runtime(artifact.runtime)
 
 
 def one_sentence(error: BaseException) -> str:
@@ -56,7 +57,9 @@ def one_sentence(error: BaseException) -> str:
 
 def test_round_trip(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> None:
     assert Artifact.load(artifact.folder) == artifact
-    assert sorted(p.name for p in artifact.folder.iterdir()) == ["artifact.json", artifact.file]
+    names = {"artifact.json", *PACKAGES[runtime.name].files}
+    assert {p.name for p in artifact.folder.iterdir()} == names
+    assert {artifact.file, *artifact.parts} == names - {"artifact.json"}
     assert artifact.inputs[0].shape == SHAPE
     assert artifact.outputs[0].shape == (1, 10)
     assert artifact.size_bytes > 1000
@@ -75,11 +78,18 @@ def test_bound_call(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> 
 
 def test_profile(runtime: Runtime, artifact: Artifact, image: np.ndarray) -> None:
     before = set(Path.cwd().iterdir())
-    rows = runtime.load(artifact).profile(image, runs=3)
+    executable = runtime.load(artifact)
+    if runtime.name == "litert":
+        with pytest.raises(InvalidValue, match="benchmark_model"):
+            executable.profile(image)
+        return
+    rows = executable.profile(image, runs=3)
     assert set(Path.cwd().iterdir()) == before
     convolutions = [row for row in rows if "conv" in row.op.lower()]
-    assert len(convolutions) == 4
-    assert SHAPE in convolutions[0].input_shapes
+    # XNNPACK computes a 1x1 convolution as a fully connected layer, and tells no shapes.
+    assert len(convolutions) == (3 if runtime.name == "executorch" else 4)
+    assert SHAPE in convolutions[0].input_shapes or runtime.name == "executorch"
+    assert len({row.name for row in rows}) == len(rows)
     assert all(row.ms >= 0 for row in rows)
     assert sum(row.ms for row in rows) > 0
 
@@ -101,7 +111,9 @@ def test_global_settings_come_back(runtime: Runtime, artifact: Artifact, image: 
     before = torch.get_num_threads()
     executable = runtime.load(artifact, threads=before + 1)
     bound = executable.bind(image)
-    for use in (lambda: executable(image), bound, lambda: executable.profile(image)):
+    uses = [lambda: executable(image), bound, lambda: executable.profile(image)]
+    # LiteRT has no profile.
+    for use in uses[:2] if runtime.name == "litert" else uses:
         use()
         assert torch.get_num_threads() == before
         assert denormals_survive()
@@ -152,7 +164,8 @@ def test_wrong_inputs(runtime: Runtime, artifact: Artifact, arrays: tuple[np.nda
 def copy_of(artifact: Artifact, folder: Path, **manifest: object) -> Artifact:
     data = json.loads((artifact.folder / "artifact.json").read_text()) | manifest
     (folder / "artifact.json").write_text(json.dumps(data))
-    (folder / artifact.file).write_bytes(artifact.path.read_bytes())
+    for path in artifact.files:
+        (folder / path.name).write_bytes(path.read_bytes())
     return Artifact.load(folder)
 
 
@@ -188,9 +201,10 @@ def test_unreadable_file(
     one_sentence(error.value)
 
 
-def test_other_runtime(exported: dict[str, Artifact]) -> None:
-    with pytest.raises(InvalidValue, match="made for the runtime 'torch'"):
-        get_runtime("onnxruntime").load(exported["torch"])
+def test_other_runtime(artifact: Artifact) -> None:
+    other = "torch" if artifact.runtime != "torch" else "onnxruntime"
+    with pytest.raises(InvalidValue, match=f"made for the runtime '{artifact.runtime}'"):
+        get_runtime(other).load(artifact)
 
 
 def test_settings(runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
@@ -199,10 +213,8 @@ def test_settings(runtime: Runtime, artifact: Artifact, tmp_path: Path) -> None:
     json.dumps(runtime.flags())
     with pytest.raises(InvalidValue, match="threads must be at least 1"):
         runtime.load(artifact, threads=0)
-    with pytest.raises(InvalidValue, match="'fp16' is unknown"):
-        runtime.export(
-            ExportRequest(small_net(), (torch.zeros(SHAPE),), precision="fp16"), tmp_path
-        )  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="'fp8' is unknown"):
+        runtime.export(ExportRequest(small_net(), (torch.zeros(SHAPE),), precision="fp8"), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="need as many names"):
         runtime.export(
             ExportRequest(small_net(), (torch.zeros(SHAPE),), output_names=("a", "b")), tmp_path
@@ -237,13 +249,85 @@ def test_failed_export_keeps_the_old_one(
 
     monkeypatch.setattr(torch.onnx, "export", full)
     monkeypatch.setattr(torch.export, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(InvalidValue, match="No space left on device"):
         runtime.export(ExportRequest(small_net(), (torch.zeros(SHAPE),)), copy.folder)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_registry() -> None:
-    assert set(available_runtimes()) == set(RUNTIMES) == {"onnxruntime", "torch"}
-    assert all(available_runtimes().values())
+    assert set(available_runtimes()) == set(RUNTIMES) >= {"onnxruntime", "torch", "openvino"}
+    assert all(available_runtimes()[name] for name in ("onnxruntime", "torch"))
     with pytest.raises(InvalidValue, match="Did you mean 'onnxruntime'"):
         get_runtime("onnxruntim")
+
+
+def extras() -> dict[str, list[str]]:
+    text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text("utf-8")
+    found: dict[str, list[str]] = tomllib.loads(text)["project"]["optional-dependencies"]
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name, row in PACKAGES.items() if row.extra])
+def test_the_extra_of_a_runtime_is_what_the_registry_asks_for(name: str) -> None:
+    row = PACKAGES[name]
+    assert f"{row.package}>={row.oldest}" in extras()[row.extra or ""]
+
+
+@pytest.fixture
+def optional(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Pretend that this version of OpenVINO is installed."""
+
+    def pretend(version: str | None) -> None:
+        monkeypatch.setattr(RuntimePackage, "version", lambda self: version)
+
+    return pretend
+
+
+def test_missing_extra(optional: Callable[[str | None], None]) -> None:
+    optional(None)
+    with pytest.raises(MissingExtra, match=r'pip install "pocketeye\[openvino\]"') as error:
+        get_runtime("openvino")
+    one_sentence(error.value)
+
+
+def test_version_that_is_too_old(optional: Callable[[str | None], None]) -> None:
+    optional("2024.6.0")
+    with pytest.raises(InvalidValue, match=r"openvino 2026\.4 or newer, and 2024\.6\.0") as error:
+        get_runtime("openvino")
+    assert 'pip install "pocketeye[openvino]" --upgrade' in one_sentence(error.value)
+
+
+def test_package_that_cannot_be_imported(
+    optional: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> None:
+        raise ImportError("libopenvino.so: undefined symbol\nmore")
+
+    optional("2030.1")
+    monkeypatch.setattr(registry, "import_module", broken)
+    with pytest.raises(InvalidValue, match=r"cannot be imported .*undefined symbol") as error:
+        get_runtime("openvino")
+    one_sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [("2026.4.1rc1", (2026, 4, 1)), ("1.5", (1, 5)), ("1.10.0+cpu", (1, 10, 0)), ("dev", ())],
+)
+def test_numbers_of_a_version(version: str, numbers: tuple[int, ...]) -> None:
+    assert numbers_of(version) == numbers
+
+
+def constraints(name: str) -> dict[str, str]:
+    text = (Path(__file__).resolve().parents[2] / name).read_text("utf-8")
+    rows = (line.partition("==") for line in text.splitlines())
+    return {package: version for package, _, version in rows if version}
+
+
+def test_the_two_sets_of_versions_differ_in_torch_alone() -> None:
+    core, all_runtimes = constraints("constraints.txt"), constraints("constraints-runtimes.txt")
+    assert {k for k in core if core[k] != all_runtimes.get(k)} == {"torch"}
+    assert numbers_of(all_runtimes["torch"]) < (2, 15)
+    for row in PACKAGES.values():
+        assert numbers_of(all_runtimes[row.package]) >= numbers_of(row.oldest)

@@ -29,8 +29,7 @@ from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import pixel_loss
 
 from ..training.dense_sets import write_semantic_discs
-from .toys import SPACE as TOY
-from .toys import config, make_table, make_theta, random_choices
+from .toys import SPACE as TOY, config, make_table, make_theta, random_choices
 
 SPACE = replace(
     TOY,

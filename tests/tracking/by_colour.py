@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.data import IMAGENET_DEFAULT_MEAN as MEAN
-from timm.data import IMAGENET_DEFAULT_STD as STD
+from timm.data import IMAGENET_DEFAULT_MEAN as MEAN, IMAGENET_DEFAULT_STD as STD
 from torch import Tensor, nn
 
 from pocketeye.models.tam import ImageFeatures, Prediction
-from pocketeye.models.tam.prompt_encoder import TOP_LEFT
+from pocketeye.models.tam.prompt_numbers import TOP_LEFT
 
 Disc = tuple[int, int, int, tuple[int, int, int]]
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pocketeye.tracking import Tracker
+from pocketeye.tracking import TorchEngine, Tracker
 from tests.tracking.trackers import make_tracker
 
 
 @pytest.fixture(scope="session")
-def tracker() -> Tracker:
+def tracker() -> Tracker[TorchEngine]:
     return make_tracker()

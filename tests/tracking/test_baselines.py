@@ -111,9 +111,9 @@ def test_a_run_of_a_training_is_a_follower(tmp_path: Path) -> None:
     TrackerDescription(variant="pocketeye_tam_pico", image_size=(64, 64)).save(tmp_path)
     follower = open_vos_model(str(tmp_path), device="cpu")
     assert isinstance(follower, Tracker)
-    assert follower.image_size == (64, 64)
+    assert follower.facts.image_size == (64, 64)
     for name, tensor in model.state_dict().items():
-        np.testing.assert_array_equal(follower.model.state_dict()[name], tensor)
+        np.testing.assert_array_equal(follower.engine.model.state_dict()[name], tensor)
 
 
 @pytest.mark.slow

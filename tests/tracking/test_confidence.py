@@ -7,13 +7,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from benchmarks.track_confidence import auc, confidence, fitted, judged
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam.checkpoints import bundled_weights
 from pocketeye.runs import sha256_of
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.tracking.video.confidence import (
     ConfidenceCurve,
     beside,
@@ -36,15 +35,15 @@ def curve(**changes) -> ConfidenceCurve:
 
 
 def test_signals_of_a_mask():
-    mask = torch.full((1, 1, 4, 4), -5.0)
+    mask = np.full((1, 1, 4, 4), -5.0)
     mask[..., :2, :] = 3
     mask[..., 2, 0] = 0.5  # inside, but hardly
-    before = torch.full((1, 1, 4, 4), -5.0)
+    before = np.full((1, 1, 4, 4), -5.0)
     before[..., :3, :] = 3
     got = signals_of(mask, 1.5, 0.7, before)
     assert got == Signals(score=1.5, iou=0.7, stability=pytest.approx(8 / 9), agreement=9 / 12)
     assert signals_of(mask, 1.5, 0.7).agreement == 1
-    empty = torch.full((1, 1, 4, 4), -5.0)
+    empty = np.full((1, 1, 4, 4), -5.0)
     assert signals_of(empty, -1, 0.1, empty) == Signals(-1, 0.1, 1, 1)
 
 

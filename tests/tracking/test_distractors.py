@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from pocketeye.models.tam import MemoryRule
 from pocketeye.tracking.video.distractors import AnchorWatch, shows_distractor
@@ -19,8 +18,8 @@ def square(x0: int, y0: int, side: int = 8, size: int = 64) -> np.ndarray:
     return mask
 
 
-def logits(*masks: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.stack(masks)).float() * 20 - 10
+def logits(*masks: np.ndarray) -> np.ndarray:
+    return np.stack(masks).astype(np.float32) * 20 - 10
 
 
 def test_an_alternative_far_away_is_a_distractor():
@@ -49,7 +48,7 @@ def test_only_a_sure_and_steady_answer_is_an_anchor(iou, side, anchor):
 def test_anchors_are_five_frames_apart_and_hidden_objects_make_none():
     watch, own = AnchorWatch(), square(8, 8)
     both = logits(own, own | square(50, 50))
-    nothing = torch.full((64, 64), -10.0)
+    nothing = np.full((64, 64), -10.0)
     assert watch.is_anchor(3, logits(own)[0], both, 0.9)
     assert [watch.is_anchor(f, logits(own)[0], both, 0.9) for f in (4, 7, 8)] == [
         False,
@@ -80,4 +79,4 @@ def test_a_session_can_be_opened_with_the_rule():
     with make_tracker().open(moving(8), memory_rule=MemoryRule.DISTINCT) as session:
         session.add(1, frame=0, points=[[20, 20]])
         assert [seen.frame for seen in session.run(stop=8)] == list(range(8))
-        assert session._objects[1].rule is MemoryRule.DISTINCT
+        assert session._objects.memories[1].rule is MemoryRule.DISTINCT

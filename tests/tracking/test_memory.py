@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,6 @@ from pocketeye.models.tam import MemoryRule
 from pocketeye.tracking import Session
 from pocketeye.tracking.video.memory import (
     FrameOutput,
-    MapBatch,
-    MapRow,
     ObjectMemory,
     PromptedFrame,
     Ring,
@@ -26,8 +26,8 @@ FRAMES = moving(24)
 
 
 def answer(value: float = 0.0, score: float = 1.0) -> FrameOutput:
-    row = MapRow(MapBatch(torch.full((1, 2, 1, 1), value), None), 0)
-    return FrameOutput(torch.zeros(1, 1, 1, 1), score, torch.full((1, 4), value), row)
+    # A map is the engine's own: the rules hand it on without a look at it.
+    return FrameOutput(np.zeros((1, 1, 1, 1)), score, np.full((1, 4), value), f"map {value:g}")
 
 
 def memory_of(prompted: list[int], tracked: range) -> ObjectMemory:
@@ -45,7 +45,7 @@ def read(memory: ObjectMemory, frame: int, reverse: bool = False) -> tuple[list,
     """(Frames of the maps, their slots, frames of the pointers)."""
     reading = memory.reading(frame, reverse)
     assert reading is not None
-    maps = [int(row.raw[0, 0, 0, 0]) for row in reading.maps]
+    maps = [int(name.removeprefix("map ")) for name in reading.maps]
     return maps, list(reading.slots), [int(p[0, 0]) for p in reading.pointers]
 
 
@@ -133,15 +133,28 @@ def test_ring_keeps_what_came_last():
     assert (ring.get(5), ring.get(6), ring.get(7), len(ring)) == ("c", None, "d", 2)
 
 
-def held_bytes() -> int:
-    """Bytes of all tensors that are alive."""
-    gc.collect()
-    storages = {
-        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-        for t in gc.get_objects()
-        # isinstance wakes deprecated proxies; exports of other tests leave tensors without storage
-        if type(t) in (torch.Tensor, torch.nn.Parameter)
-    }
+def held_bytes(session: Session) -> int:
+    """Bytes of all arrays and tensors that a session's memory holds, each storage once."""
+    storages: dict[int, int] = {}
+    seen: set[int] = set()
+    pending: list[Any] = [session._objects.memories]
+    while pending:
+        each = pending.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, torch.Tensor):
+            storage = each.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(each, np.ndarray):
+            while isinstance(each.base, np.ndarray):  # a view holds all that it is of
+                each = each.base
+            storages[each.ctypes.data] = each.nbytes
+        elif isinstance(each, dict):
+            pending += each.values()
+        else:
+            pending += gc.get_referents(each) if type(each).__module__ != "builtins" else ()
+            pending += each if isinstance(each, list | tuple | set | deque) else ()
     return sum(storages.values())
 
 
@@ -153,10 +166,10 @@ def test_a_long_stream_holds_no_more(tracker):
         session.add(2, points=[[90, 20]])
         for number in range(1, 20):
             session.push(FRAMES[number])
-        before = held_bytes()
+        before = held_bytes(session)
         for frame in FRAMES:
             session.push(frame)
-        assert held_bytes() == before
+        assert held_bytes(session) == before
         assert session.frame == 43
 
 
@@ -166,37 +179,37 @@ def test_removed_objects_are_forgotten(tracker):
         session.add(1, points=[[30, 40]])
         for number in range(1, 18):
             session.push(FRAMES[number])
-        before = held_bytes()
+        before = held_bytes(session)
         session.add(2, points=[[90, 20]])
         session.push(FRAMES[18])
-        assert held_bytes() > before
+        assert held_bytes(session) > before
         session.remove(2)
         for number in range(8):  # until the maps they wrote together are gone
             session.push(FRAMES[number])
-        assert held_bytes() == before
+        assert held_bytes(session) == before
 
 
 def test_size_of_a_map(tracker):
     """The budget reckons with what a map really takes."""
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=[[30, 40]])
-        batch = session._objects[1].prompted[0].answer.map.batch
+        batch = session._objects.memories[1].prompted[0].answer.map.batch
     assert batch.prepared is not None
     made = batch.prepared
     parts = (batch.raw, made.keys, made.values, made.match, made.target)
-    assert tracker.map_bytes == sum(p.numel() * p.element_size() for p in parts)
+    assert tracker.facts.map_bytes == sum(p.numel() * p.element_size() for p in parts)
 
 
 def prompt_five(session: Session) -> int:
     """How many of five prompted frames are kept."""
     for frame in range(5):
         session.add(1, frame=frame, points=[[30, 40]])
-    return len(session._objects[1].prompted)
+    return len(session._objects.memories[1].prompted)
 
 
 def test_memory_budget(tracker):
     """Room for six recent maps and two prompted ones, then for two objects only if each keeps one."""
-    map_mb = tracker.map_bytes / 2**20
+    map_mb = tracker.facts.map_bytes / 2**20
     with tracker.open(FRAMES, memory_budget_mb=8.5 * map_mb) as session:
         assert prompt_five(session) == 2
         with pytest.raises(InvalidValue, match=r"not hold 2 objects.* remove"):
@@ -206,7 +219,7 @@ def test_memory_budget(tracker):
     with tracker.open(FRAMES, memory_budget_mb=14.5 * map_mb) as session:
         assert prompt_five(session) == 5
         session.add(2, frame=4, points=[[90, 20]])
-        assert [len(m.prompted) for m in session._objects.values()] == [1, 1]
+        assert [len(m.prompted) for m in session._objects.memories.values()] == [1, 1]
     session = tracker.open(FRAMES, memory_budget_mb=6 * map_mb)
     with pytest.raises(InvalidValue, match="not hold 1 object"):
         session.add(1, frame=0, points=[[30, 40]])
@@ -217,8 +230,8 @@ def test_keys_are_as_narrow_as_they_are_multiplied():
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=[[30, 40]])
         list(session.run(stop=3))
-        batch = session._objects[1].answers.get(2).map.batch
+        batch = session._objects.memories[1].answers.get(2).map.batch
     assert batch.prepared.keys.dtype is torch.bfloat16
     made = batch.prepared
     parts = (batch.raw, made.keys, made.values, made.match, made.target)
-    assert tracker.map_bytes == sum(p.numel() * p.element_size() for p in parts)
+    assert tracker.facts.map_bytes == sum(p.numel() * p.element_size() for p in parts)

@@ -17,7 +17,7 @@ import torch
 
 from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam import MemoryRule
-from pocketeye.tracking import ImageSegmenter, Tracker, open_model
+from pocketeye.tracking import ImageSegmenter, TorchEngine, Tracker, open_model
 from pocketeye.tracking.video.options import Options
 from tests.tracking.trackers import make_tracker, moving
 
@@ -70,10 +70,10 @@ def test_a_network_keeps_its_numbers_on_the_cpu():
     """The authors' builder loses them without CUDA: a bank of three frames stayed one of seven."""
     whole = create_tam("pocketeye_tam_pico", (96, 160))
     model = TAM(**{part: getattr(whole, part) for part in PARTS}, num_maskmem=3)
-    with Tracker(model, device="cpu").open(FRAMES) as session:
+    with Tracker(TorchEngine(model, device="cpu")).open(FRAMES) as session:
         session.add(1, frame=0, points=A)
         list(session.run(stop=9))
-        reading = session._objects[1].reading(9, False)
+        reading = session._objects.memories[1].reading(9, False)
     assert reading is not None
     assert reading.slots == (2, 1, 0)
 
@@ -81,8 +81,10 @@ def test_a_network_keeps_its_numbers_on_the_cpu():
 def test_two_frames_edited_in_turns_are_encoded_once(tracker, monkeypatch):
     """The authors keep the features of one frame only."""
     calls = []
-    encode = tracker._encoder.encode_image
-    monkeypatch.setattr(tracker._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1])
+    encode = tracker.engine._encoder.encode_image
+    monkeypatch.setattr(
+        tracker.engine._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1]
+    )
     with tracker.open(FRAMES) as session:
         for points in (A, B, A):
             for frame in (2, 7):

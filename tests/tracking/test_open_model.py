@@ -10,7 +10,7 @@ from pocketeye.models import create_tam
 from pocketeye.models.tam import checkpoints, published
 from pocketeye.models.tam.checkpoints import bundled_weights
 from pocketeye.tracking import load_tracker
-from pocketeye.tracking.open_model import open_model, weights_here
+from pocketeye.tracking.networks import open_model, weights_here
 
 PICO = "pocketeye_tam_pico"
 
@@ -51,7 +51,7 @@ def test_weights_that_come_with_the_package(tmp_path, monkeypatch) -> None:
     save_file(theirs, tmp_path / f"{PICO}.safetensors")
     assert bundled_weights(PICO) == weights_here(PICO) == tmp_path / f"{PICO}.safetensors"
     key = "prompt_encoder.no_mask_embed.weight"
-    for model in (open_model(PICO, device="cpu"), load_tracker(PICO, device="cpu").model):
+    for model in (open_model(PICO, device="cpu"), load_tracker(PICO, device="cpu").engine.model):
         assert torch.equal(model.state_dict()[key], theirs[key])
     for name in ("efficienttam_ti", "pocketeye_tam_small"):
         with pytest.raises(MissingFile, match=f"take {PICO}"):

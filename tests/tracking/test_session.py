@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -77,7 +75,7 @@ def test_objects_of_equal_memory_are_one_batch(tracker, monkeypatch):
         for number, points in enumerate((A, B, C), 1):
             session.add(number, frame=0, points=points)
         sizes = []
-        predict, read_each = tracker.model.predict, tracker.model.read_each
+        predict, read_each = tracker.engine.model.predict, tracker.engine.model.read_each
 
         def reading(seen, memories):
             memories = list(memories)
@@ -88,8 +86,8 @@ def test_objects_of_equal_memory_are_one_batch(tracker, monkeypatch):
             sizes.append(feat.shape[0])
             return predict(feat, *args, **kwargs)
 
-        monkeypatch.setattr(tracker.model, "read_each", reading)
-        monkeypatch.setattr(tracker.model, "predict", predicting)
+        monkeypatch.setattr(tracker.engine.model, "read_each", reading)
+        monkeypatch.setattr(tracker.engine.model, "predict", predicting)
         list(session.run(stop=6))
     # read one after another, on a CPU, from the same features
     assert sizes == [(1, 3, 1, 1, 1), 3] * 5
@@ -101,12 +99,13 @@ def test_one_batch_says_what_one_after_another_says(tracker, monkeypatch):
         for number, points in enumerate((A, B, C), 1):
             session.add(number, frame=0, points=points)
         list(session.run(stop=5))
-        readings = [m.reading(5, False) for m in session._objects.values()]
-        with tracker.computing():
-            feat = tracker.encode_image(FRAMES[5])
-            want = tracker.condition(feat, readings, plain=False).feat
-            monkeypatch.setattr(tracker, "device", SimpleNamespace(type="cuda"))
-            got = tracker.condition(feat, readings, plain=False).feat
+        readings = [m.reading(5, False) for m in session._objects.memories.values()]
+        engine = tracker.engine.computing(plain=False, round_maps=True)
+        with engine.inferring():
+            seen = engine.encode(FRAMES[5])
+            want = engine.condition(seen, readings).feat
+            monkeypatch.setattr(engine, "_one_by_one", False)
+            got = engine.condition(seen, readings).feat
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
     assert len(got) == 3
     assert not torch.allclose(got[0], got[1], rtol=1e-2)
@@ -118,15 +117,17 @@ def test_batches_are_not_copied(tracker):
         session.add(1, frame=0, points=A)
         session.add(2, frame=0, points=B)
         list(session.run(stop=4))
-        first, second = (m.answers.get(3).map for m in session._objects.values())
+        first, second = (m.answers.get(3).map for m in session._objects.memories.values())
     assert first.batch is second.batch
     assert (first.row, second.row) == (0, 1)
 
 
 def test_features_are_computed_once_a_frame(tracker, monkeypatch):
     calls = []
-    encode = tracker._encoder.encode_image
-    monkeypatch.setattr(tracker._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1])
+    encode = tracker.engine._encoder.encode_image
+    monkeypatch.setattr(
+        tracker.engine._encoder, "encode_image", lambda x: (calls.append(1), encode(x))[1]
+    )
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=A)
         session.add(2, frame=0, points=B)
@@ -174,7 +175,7 @@ def test_prompt_on_a_future_frame(tracker):
         session.add(1, frame=0, points=A)
         later = session.add(1, frame=6, points=B).logits[0]
         found = logits_of(session, stop=8)
-        reading = session._objects[1].reading(3, False)
+        reading = session._objects.memories[1].reading(3, False)
     assert reading is not None
     assert reading.slots == (6, 6, 1, 0)
     assert len(reading.pointers) == 3
@@ -227,9 +228,9 @@ def test_old_points(tracker):
     with tracker.open(FRAMES) as session:
         session.add(1, frame=0, points=A)
         session.add(1, points=C, labels=[0], clear_old_points=False)
-        assert session._objects[1].prompted[0].labels == (1, 0)
+        assert session._objects.memories[1].prompted[0].labels == (1, 0)
         session.add(1, points=B)
-        assert session._objects[1].prompted[0].points == ((90.0, 20.0),)
+        assert session._objects.memories[1].prompted[0].points == ((90.0, 20.0),)
 
 
 def test_removal_leaves_the_others_alone(tracker):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pocketeye.models import TAM, create_tam, load_checkpoint
-from pocketeye.tracking import Tracker
+from pocketeye.tracking import TorchEngine, Tracker
 from tests.parity.official import filled, sample
 from tests.parity.tam_keys import tam_keys
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def tracker() -> Tracker:
+def tracker() -> Tracker[TorchEngine]:
     model = load_checkpoint(create_tam("efficienttam_ti_512x512"), filled(tam_keys(192)))
     assert isinstance(model, TAM)
     with torch.no_grad():
         model.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(8)
-    return Tracker(model, device="cpu")
+    return Tracker(TorchEngine(model, device="cpu"))
 
 
 @pytest.fixture

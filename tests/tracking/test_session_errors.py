@@ -10,7 +10,7 @@ import torch
 
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile, UserError
 from pocketeye.models.tam.checkpoints import PUBLISHED
-from pocketeye.tracking import Tracker, load_tracker
+from pocketeye.tracking import TorchEngine, load_tracker
 from tests.tracking.trackers import HEIGHT, WIDTH, moving
 
 FRAMES = moving(6)
@@ -150,6 +150,6 @@ def test_names(tracker):
     with pytest.raises(InvalidValue, match="unknown device 'gpu'"):
         load_tracker("pocketeye_tam_pico", device="gpu", untrained=True)
     with pytest.raises(InvalidValue, match="unknown dtype"):
-        Tracker(tracker.model, device="cpu", dtype="float8")
+        TorchEngine(tracker.engine.model, device="cpu", dtype="float8")
     with pytest.raises(InvalidType, match=r"name or .*TAM"):
         load_tracker(3)

@@ -9,14 +9,16 @@ import torch
 
 from pocketeye.models import create_tam
 from pocketeye.models.tam import ImageEncoder, MemoryAttention, Pooling
-from pocketeye.tracking import Tracker
+from pocketeye.tracking import TorchEngine, Tracker
 from tests.training.tam_clips import TinyTrunk
 
 IMAGE_SIZE = (96, 160)
 WIDTH, HEIGHT = 120, 80
 
 
-def make_tracker(pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any) -> Tracker:
+def make_tracker(
+    pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any
+) -> Tracker[TorchEngine]:
     """A nano tracker at 96x160 whose every weight matters, and for which all objects are there."""
     with torch.random.fork_rng(devices=[]):  # the positions of prompts are drawn and kept
         torch.manual_seed(seed)
@@ -32,7 +34,7 @@ def make_tracker(pooling: Pooling = Pooling.NONE, seed: int = 0, **options: Any)
             scale = 0.3 if p.ndim < 2 else 1 / p[0].numel() ** 0.5
             p.copy_(torch.randn(p.shape, generator=generator) * scale + (p.ndim == 1) * 0.5)
         model.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(50)
-    return Tracker(model, device="cpu", **options)
+    return Tracker(TorchEngine(model, device="cpu", **options))
 
 
 def moving(num_frames: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import torch
 from pocketeye.data.clips.clips import ClipBatch
 from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam import MemoryRule
-from pocketeye.tracking import Tracker
+from pocketeye.tracking import TorchEngine, Tracker
 from pocketeye.training.tam import clip_forward
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from tests.training.tam_clips import tiny_batch, tiny_tam
@@ -73,7 +73,7 @@ def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected, rule)
     answers = ClipForward(model, batch, Plan(kind=kind, clicks=2, corrected=corrected))()
     last = {said.frame: said.mask for said in answers}
     assert set(last) == set(range(kind == "mask", NUM_FRAMES))
-    tracker = Tracker(model, "cpu")
+    tracker = Tracker(TorchEngine(model, "cpu"))
     for row, clip in enumerate(batch.clip_of.tolist()):
         with tracker.open(None, **EXACT) as session:
             drawn = iter(prompts.drawn)
@@ -95,7 +95,7 @@ def test_it_answers_as_a_session_does(model, monkeypatch, kind, corrected, rule)
                     )
                 torch.testing.assert_close(
                     last[frame][row],
-                    shown.low_res_masks[0],
+                    torch.from_numpy(shown.low_res_masks[0]),
                     rtol=1e-3,
                     atol=1e-3,
                     msg=lambda m, f=frame: f"frame {f}: {m}",
@@ -109,13 +109,14 @@ def test_a_network_with_all_its_inputs_answers_as_in_a_session(plain):
     torch.manual_seed(0)
     model, batch = create_tam("pocketeye_tam_nano", 64).eval(), tiny_batch(1, 5)
     last = {said.frame: said.mask for said in ClipForward(model, batch, Plan(kind="mask"))()}
-    with Tracker(model, "cpu").open(None, plain=plain, **EXACT) as session:
+    with Tracker(TorchEngine(model, "cpu")).open(None, plain=plain, **EXACT) as session:
         for frame, image in enumerate(images(batch, 0)):
             shown = session.push(image)
             if frame == 0:
                 session.add(1, mask=batch.masks[0, 0].numpy())
                 continue
-            torch.testing.assert_close(last[frame][0], shown.low_res_masks[0], rtol=1e-3, atol=1e-3)
+            got = torch.from_numpy(shown.low_res_masks[0])
+            torch.testing.assert_close(last[frame][0], got, rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from pocketeye.metrics.classification import calibration_error, confidence_bins
 from pocketeye.models import Architecture, create_model
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.predicting.predictor import open_predictor
+from pocketeye.predicting.open_predictor import open_predictor
 from pocketeye.runs import RunFolder
 from pocketeye.runtimes import ExportRequest, get_runtime
 from pocketeye.training.classify.fit import fit

@@ -28,8 +28,8 @@ from pocketeye.training.classify.distill import Teacher
 from pocketeye.training.classify.fit import describe, fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.task import ClassificationTask
-from pocketeye.training.engine.fit import FitResult
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
+from pocketeye.training.engine.reporting.result import FitResult
 
 from .conftest import TinyNet, tiny_net
 

@@ -23,7 +23,7 @@ from pocketeye.training.dense.fit import fit_dense, validation_batch
 from pocketeye.training.dense.optim import make_dense_optimizer
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask, pixel_loss
-from pocketeye.training.engine.fit import FitResult
+from pocketeye.training.engine.reporting.result import FitResult
 from tests.training.dense_sets import write_coco_discs, write_semantic_discs
 
 BACKBONE = (

@@ -15,7 +15,7 @@ from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models import TAM, create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.runs import RunFolder
-from pocketeye.training.engine.fit import FitResult
+from pocketeye.training.engine.reporting.result import FitResult
 from pocketeye.training.tam.fit import fit_tracker
 from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch
 from pocketeye.training.tam.task import TamTraining

@@ -23,8 +23,9 @@ from pocketeye.predicting.contact_sheet import CELL, save_contact_sheet
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.evaluation.figures import save_calibration, save_confusion
 from pocketeye.predicting.info import ModelInfo
+from pocketeye.predicting.open_predictor import info_of, open_predictor
 from pocketeye.predicting.predict import Prediction, predict
-from pocketeye.predicting.predictor import Predictor, TorchPredictor, info_of, open_predictor
+from pocketeye.predicting.predictor import Predictor, TorchPredictor
 from pocketeye.results.figures import short
 from tests.data.layouts import encoded, samples, write_tar
 

@@ -24,7 +24,7 @@ from pocketeye.runs import RunFolder
 from pocketeye.training.classify.fit import fit
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.engine.checkpoint import read_checkpoint
-from pocketeye.training.engine.fit import FitResult
+from pocketeye.training.engine.reporting.result import FitResult
 from pocketeye.training.engine.run import split_options
 from tests.conftest import largest_file
 

@@ -85,8 +85,8 @@ def test_a_run_folder_is_a_tracker(tmp_path):
         load_tracker(str(run), device="cpu")
     TrackerDescription(variant=PICO, image_size=(64, 64), trunk="casvit_xs").save(run)
     tracker = load_tracker(str(run), device="cpu")
-    assert tracker.image_size == (64, 64)
-    for name, value in tracker.model.state_dict().items():
+    assert tracker.facts.image_size == (64, 64)
+    for name, value in tracker.engine.model.state_dict().items():
         assert torch.equal(value, theirs.state_dict()[name]), name
     (run / "model.json").write_text('{"schema": "pocketeye.model/1"}')
     with pytest.raises(InvalidValue, match="run of a classifier"):

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketeye.models import Architecture, BlockSpec, create_tam
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs.train import train_classifier
 from pocketeye.verbs.train.result import TrainResult
 from tests.conftest import coarse_figures

@@ -15,10 +15,9 @@ from pocketeye.cli import main
 from pocketeye.data.clips.flower import SIZE, FlowerClip
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.results import CompactMask
-from pocketeye.tracking import demo as _demo_track
-from pocketeye.tracking import open_video
+from pocketeye.tracking import demo as _demo_track, open_video
 from pocketeye.tracking.demo import TrackDemo, track_demo
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs.demo.report import _track_facts, _track_step
 
 

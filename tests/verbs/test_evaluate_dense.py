@@ -10,7 +10,7 @@ import pytest
 
 from pocketeye.cli import main
 from pocketeye.models.dense.described import DenseTask
-from pocketeye.verbs.evaluate.dense import DetectionEvaluateResult, SemanticEvaluateResult
+from pocketeye.verbs.evaluate.dense_result import DetectionEvaluateResult, SemanticEvaluateResult
 from pocketeye.verbs.evaluate.verb import evaluate
 from tests.data.box_layouts import voc_xml, write_voc
 from tests.data.mask_layouts import disc, rle, write_coco, write_labels

@@ -10,7 +10,7 @@ import pytest
 
 from pocketeye.cli import main
 from pocketeye.verbs.evaluate.verb import evaluate
-from pocketeye.verbs.evaluate.vos import VosEvaluateResult
+from pocketeye.verbs.evaluate.vos_result import VosEvaluateResult
 from tests.data.video_layouts import davis, save_masks
 
 CLIPS = {"a": dict.fromkeys(range(5), (1, 2)), "b": dict.fromkeys(range(4), (1,))}

@@ -9,12 +9,20 @@ import pocketeye
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.predicting.network import open_network
-from pocketeye.runtimes import Artifact, get_runtime
+from pocketeye.runtimes import Artifact, available_runtimes, get_runtime
 from pocketeye.verbs.export import export
 from tests.conftest import largest_file
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def needs(runtime: str) -> pytest.MarkDecorator:
+    found = available_runtimes()[runtime]
+    return pytest.mark.skipif(found is None, reason=f"{runtime} is not installed")
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    ["onnxruntime", "torch", pytest.param("openvino", marks=needs("openvino"))],
+)
 def test_artefact_with_parity_and_latency(tiny, tmp_path, runtime: str) -> None:
     result = export(str(tiny), to=runtime, out=tmp_path / "out", samples=8)
     assert result.parity.status == "PASS"

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD, DenseManifest
 from pocketeye.artifacts.mask_rcnn_numpy import MaskRCNNDecoder
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.dense import _write_heads
+from pocketeye.exporting.dense_graphs import write_heads
 from pocketeye.exporting.head_crops import HeadCrops, head_crops
 from pocketeye.models import MaskRCNN, RawBoxHead, RawProposals
 from pocketeye.models.task import INSTANCE
@@ -114,7 +114,7 @@ def test_the_heads_are_quantised_with_them_and_the_better_for_it(tmp_path: Path)
     )  # fmt: skip
     errors = {}
     for name, given in (("crops", crops), ("noise", noise)):
-        _write_heads(model, runtime, "int8", tmp_path / name, given, manifest)
+        write_heads(model, runtime, "int8", tmp_path / name, given, manifest)
         for part, batches in ((BOX_HEAD, given.box), (MASK_HEAD, given.mask)):
             low, high = input_range(tmp_path / name / part / "model.onnx")
             step = (high - low) / 255

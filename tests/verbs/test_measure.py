@@ -16,7 +16,8 @@ from pocketeye.latency.device import Device
 from pocketeye.latency.noise import TableNoise
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import load_space
-from pocketeye.verbs.measure import MeasureResult, measure
+from pocketeye.verbs.measure import measure
+from pocketeye.verbs.measure.result import MeasureResult
 from tests.latency.fakes import DENSE_SPACE, SEGMENTER, SPACE, use_fake_machine
 
 HERE = Device.here().slug

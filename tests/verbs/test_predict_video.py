@@ -19,8 +19,9 @@ from pocketeye.predicting.predictor import Predictor
 from pocketeye.predicting.video import ClassLook
 from pocketeye.results import Result
 from pocketeye.tracking import open_video, open_writer
+from pocketeye.verbs.predict.inputs import names_videos
 from pocketeye.verbs.predict.verb import predict
-from pocketeye.verbs.predict.video import VideoPredictResult, names_videos
+from pocketeye.verbs.predict.video_result import VideoPredictResult
 from tests.tracking.trackers import moving
 from tests.training.test_dense_predictor import write_run
 

@@ -20,7 +20,8 @@ from pocketeye.latency.device import Device
 from pocketeye.models import Architecture, create_model
 from pocketeye.runtimes import get_runtime
 from pocketeye.searching import stages
-from pocketeye.verbs.search import SearchResult, search
+from pocketeye.verbs.search import search
+from pocketeye.verbs.search.result import SearchResult
 
 from .search_fakes import SPACE, FakeRuntime, made_up_table
 

@@ -25,7 +25,8 @@ from pocketeye.searching.segmentation import _Whole
 from pocketeye.searching.tasks import usual_batch
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.verbs.evaluate.verb import evaluate
-from pocketeye.verbs.search import SearchResult, search
+from pocketeye.verbs.search import search
+from pocketeye.verbs.search.result import SearchResult
 
 from ..searching.test_dense import SPACE as SQUARE
 from ..training.dense_sets import write_semantic_discs

@@ -19,7 +19,7 @@ from pocketeye.models import create_tam
 from pocketeye.results import color_of
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.batch.record import TrackedVideo
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track
 from pocketeye.verbs.track.result import TrackResult

@@ -58,7 +58,7 @@ def test_images_then_clips(davis, tmp_path):
     assert data["started"] == f"all weights are those of {first.out}"
     assert all(path.is_file() for path in second.written())
     assert any("IoU" in line and "first frame's mask" in line for line in second.lines())
-    assert load_tracker(str(second.out), device="cpu").image_size == (64, 64)
+    assert load_tracker(str(second.out), device="cpu").facts.image_size == (64, 64)
     with pytest.raises(InvalidValue, match="already holds a run"):
         train_tracker("pocketeye_tam_pico", out=second.out,
               recipe=recipe(tmp_path, "track"), **options)  # fmt: skip

@@ -22,7 +22,7 @@ from pocketeye.models.task import DENSE, DETECT, INSTANCE, Task
 from pocketeye.models.weights.described import Description, Share, Spread, require_length
 from pocketeye.reading import Pixels, Range, make
 from pocketeye.runs import DENSE_MANIFEST
-from pocketeye.runtimes.base import Artifact, Executable
+from pocketeye.runtimes import Artifact, Executable
 
 BOX_HEAD, MASK_HEAD = "box_head", "mask_head"
 # What turns the outputs of the graphs into objects; a segmenter's output is its answer.

@@ -90,10 +90,12 @@ if __name__ == "__main__":
 
 def dense_script(task: Task, version: str) -> str:
     """Return the text of ``predict.py`` for a task."""
-    parts = [_HEAD.format(version=version)]
-    for module in _MODULES[task]:
-        # Imports are gathered at the top of the script.
-        source = _IMPORT.sub("", _DOCSTRING.sub("", inspect.getsource(module)))
-        source = re.sub(r"^import \S+( as \S+)?\n", "", source, flags=re.MULTILINE)
-        parts.append(f"\n# --- {module.__name__.rpartition('.')[2]}\n\n{source.strip()}\n")
-    return "\n".join([*parts, _RUN + _ENDS[task] + _TAIL])
+    modules = [part_of(module) for module in _MODULES[task]]
+    return "\n".join([_HEAD.format(version=version), *modules, _RUN + _ENDS[task] + _TAIL])
+
+
+def part_of(module: ModuleType) -> str:
+    """Return a module as a part of a script, whose imports are gathered at its top."""
+    source = _IMPORT.sub("", _DOCSTRING.sub("", inspect.getsource(module)))
+    source = re.sub(r"^import \S+( as \S+)?\n", "", source, flags=re.MULTILINE)
+    return f"\n# --- {module.__name__.rpartition('.')[2]}\n\n{source.strip()}\n"

@@ -12,8 +12,7 @@ from pocketeye.cards.text import wrapped
 from pocketeye.models.reference import ArtifactFolder
 from pocketeye.models.task import Task
 from pocketeye.runs import MANIFEST, read_origin
-from pocketeye.runtimes import Artifact, ParityReport
-from pocketeye.runtimes.parity import PARITY
+from pocketeye.runtimes import PARITY, Artifact, ParityReport
 from pocketeye.text import human_bytes, human_count
 from pocketeye.verb_result import Information
 

@@ -35,6 +35,7 @@ VERBS: dict[str, str | dict[str, tuple[str, str]]] = {
     "track": "track",
     "export": "export",
     "bench": "bench",
+    "profile": "profile",
     "demo": "demo",
 }
 
@@ -44,7 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Look around": ("list", "info", "doctor", "demo"),
     "Use a network": ("predict", "segment", "track"),
     "Make a network": ("train", "search", "measure"),
-    "Judge and ship a network": ("eval", "export", "bench"),
+    "Judge and ship a network": ("eval", "export", "bench", "profile"),
 }
 
 # One command of each verb, or of each of its tasks, that runs as it stands but for the names of files.
@@ -67,6 +68,7 @@ EXAMPLES: dict[str, str] = {
     "eval": "pocketeye eval runs/mine --data photos",
     "export": "pocketeye export runs/mine --precision int8 --data photos",
     "bench": "pocketeye bench fbnet_c casvit_xs --precisions fp32 int8",
+    "profile": "pocketeye profile casvit_xs --precisions fp32 int8",
 }
 
 

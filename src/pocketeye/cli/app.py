@@ -12,12 +12,12 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
+from pocketeye import __version__
 from pocketeye.cli._config import load_config
 from pocketeye.cli._errors import sentence, was_interrupted
 from pocketeye.cli._output import (
@@ -116,7 +116,7 @@ def build_app() -> App:
         name="pocketeye",
         help="Efficient vision on the device in your hand: measure it, search a network for it, "
         "train, export and prove it.",
-        version=lambda: metadata.version("pocketeye"),
+        version=__version__,
         result_action="return_value",
         console=StdoutConsole(),
         default_parameter=Parameter(negative_iterable=(), consume_multiple=True),

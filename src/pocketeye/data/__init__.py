@@ -1,18 +1,47 @@
 """Read standard data layouts."""
 
-from pocketeye.data.classification.images import ImageSet as ImageSet
-from pocketeye.data.classification.images import load_images as load_images
-from pocketeye.data.detection.samples import DetectionSet as DetectionSet
-from pocketeye.data.detection.samples import load_detection as load_detection
-from pocketeye.data.files.decode import SUFFIXES as SUFFIXES
-from pocketeye.data.files.decode import UnreadableImage as UnreadableImage
-from pocketeye.data.files.decode import decode as decode
-from pocketeye.data.mask_sets.samples import MaskSet as MaskSet
-from pocketeye.data.mask_sets.samples import load_masks as load_masks
-from pocketeye.data.sample import Sample as Sample
-from pocketeye.data.sample import SampleSet as SampleSet
-from pocketeye.data.semantic.samples import SemanticSet as SemanticSet
-from pocketeye.data.semantic.samples import load_semantic as load_semantic
+from pocketeye.data.classification.images import (
+    BLOOD_CELLS as BLOOD_CELLS,
+    DIGITS as DIGITS,
+    EMBEDDED as EMBEDDED,
+    ImageSet as ImageSet,
+    load_images as load_images,
+)
+from pocketeye.data.detection.samples import (
+    DetectionSet as DetectionSet,
+    ImageObjects as ImageObjects,
+    load_detection as load_detection,
+)
+from pocketeye.data.files import (
+    SPLITS as SPLITS,
+    STANDS_IN as STANDS_IN,
+    SUFFIXES as SUFFIXES,
+    Problems as Problems,
+    UnreadableImage as UnreadableImage,
+    decode as decode,
+    hold_out as hold_out,
+    read_pixels as read_pixels,
+    to_mode as to_mode,
+)
+from pocketeye.data.mask_sets.samples import (
+    MaskedImages as MaskedImages,
+    MaskSet as MaskSet,
+    ObjectMasks as ObjectMasks,
+    load_masks as load_masks,
+    split_layout as split_layout,
+)
+from pocketeye.data.sample import (
+    Sample as Sample,
+    SampleSet as SampleSet,
+    first_readable as first_readable,
+    readable as readable,
+)
+from pocketeye.data.semantic.class_maps import IGNORE as IGNORE
+from pocketeye.data.semantic.known import load_maps as load_maps
+from pocketeye.data.semantic.samples import (
+    SemanticSet as SemanticSet,
+    load_semantic as load_semantic,
+    require_a_class as require_a_class,
+)
 from pocketeye.data.vos.layouts import load_videos as load_videos
-from pocketeye.data.vos.sequences import VideoSequence as VideoSequence
-from pocketeye.data.vos.sequences import VideoSet as VideoSet
+from pocketeye.data.vos.sequences import VideoSequence as VideoSequence, VideoSet as VideoSet

@@ -11,11 +11,10 @@ from typing import Any, BinaryIO, Protocol
 from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
+from pocketeye.data.files import DECODER_ERRORS, SUFFIXES, UnreadableImage, no_comments, walk
 from pocketeye.data.files.arrays import rgb_of
-from pocketeye.data.files.decode import DECODER_ERRORS, SUFFIXES, UnreadableImage, no_comments
 from pocketeye.data.files.fetch import fetch, is_address
 from pocketeye.data.files.patterns import has_pattern, matches
-from pocketeye.data.files.sources import walk
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 from pocketeye.reading import MOST_IMAGE_BYTES, can_exist, read_regular
 

@@ -22,8 +22,7 @@ from typing import Generic, Protocol, TypeVar
 
 from PIL import Image
 
-from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.problems import Problems
+from pocketeye.data.files import Problems, UnreadableImage
 from pocketeye.errors import InvalidValue
 
 TRIES = 16

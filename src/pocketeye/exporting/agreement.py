@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.predicting.dense import TorchDensePredictor, result_of
 from pocketeye.progress import task
 from pocketeye.results import Result
-from pocketeye.runtimes.parity import Status
+from pocketeye.runs import write_atomic
+from pocketeye.runtimes import Status
 
 # Share of the answers that must be alike for PASS and for WARN. The canvas alone moves a box or an edge
 # a little, so that a few answers in a hundred differ in fp32 too.
@@ -49,6 +52,15 @@ class Agreement:
     surplus: int = 0
     iou: float | None = None
     score: float | None = None
+
+    def save(self, path: Path) -> Path:
+        """Write it as JSON."""
+        return write_atomic(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    @property
+    def sample(self) -> str:
+        """Say on what was compared."""
+        return f"{self.num_images} images"
 
     @property
     def status(self) -> Status:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pocketeye.artifacts.dense import DenseExecutable, load_dense_artifact
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.bench_table import BenchRow, BenchTable, TimedImages, with_ratios
-from pocketeye.exporting.cells import Cell, artifact_cell, model_cells
+from pocketeye.exporting.cells import open_cells
 from pocketeye.exporting.dense_cells import dense_artifacts, images_for
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of, time_dense
@@ -17,7 +17,6 @@ from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models.reference import ArtifactFolder, Reference, Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE
-from pocketeye.progress import task
 from pocketeye.runtimes import Precision, get_runtime
 
 
@@ -86,17 +85,8 @@ def _bench_networks(
     models: Sequence[str], named: Sequence[Reference], options: BenchOptions
 ) -> BenchTable:
     threads = options.export.threads
-    cells: list[Cell] = []
-    with task("preparing", len(models)) as bar:
-        for index, (model, one) in enumerate(zip(models, named, strict=True)):
-            if isinstance(one, ArtifactFolder):
-                cells.append(artifact_cell(one.folder, threads))
-            else:
-                # By number: two runs may have one name.
-                folder = options.out / "artifacts" / str(index)
-                cells += model_cells(model, options.exports(), folder)
-            bar.advance()
-    labelled, protocol = _numbered(cells), Protocol(rounds=options.rounds)
+    labelled = open_cells(models, named, options.exports(), options.out / "artifacts")
+    protocol = Protocol(rounds=options.rounds)
     calls = {
         label: cell.executable.bind(*cell.arrays)
         for label, cell in labelled.items()
@@ -124,16 +114,6 @@ def _bench_networks(
             row = replace(row, record=record)
         rows.append(row)
     return BenchTable(rows=with_ratios(rows), threads=threads, device=Device.here())
-
-
-def _numbered(cells: Sequence[Cell]) -> dict[str, Cell]:
-    """Name cells by label; the same network twice (two runs of one name) gets a number."""
-    named: dict[str, Cell] = {}
-    for cell in cells:
-        # Names of the same network are counted up, so that no row hides another.
-        again = sum(label.partition(" #")[0] == cell.label for label in named)
-        named[f"{cell.label} #{again + 1}" if again else cell.label] = cell
-    return named
 
 
 def _bench_dense(models: Sequence[Run | ArtifactFolder], options: BenchOptions) -> BenchTable:

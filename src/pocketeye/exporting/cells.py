@@ -12,8 +12,10 @@ from pocketeye.errors import UserError
 from pocketeye.exporting.exported import OF_AN_ARTEFACT, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs
 from pocketeye.exporting.network import write_artifact
+from pocketeye.models.reference import ArtifactFolder, Reference
 from pocketeye.outputs import whole_folder
 from pocketeye.predicting.network import Network, open_network
+from pocketeye.progress import task
 from pocketeye.runs import MANIFEST, read_origin
 from pocketeye.runtimes import Artifact, Executable, get_runtime
 
@@ -37,6 +39,44 @@ class Cell:
     def label(self) -> str:
         """Name of the cell for a person, unless two networks share a name."""
         return f"{self.model} · {self.runtime} · {self.precision}"
+
+
+def open_cells(
+    models: Sequence[str],
+    named: Sequence[Reference],
+    exports: Sequence[ExportOptions],
+    folder: Path,
+) -> dict[str, Cell]:
+    """Export and open every network in every asked for way, by a label that no two share.
+
+    Args:
+        models, named: the names as the user gave them, and what they are.
+        exports: at least one, all with as many threads; artefacts keep their runtime and precision.
+        folder: where artefacts are made.
+
+    Raises:
+        InvalidValue, MissingFile: a network itself cannot be made.
+    """
+    cells: list[Cell] = []
+    with task("preparing", len(models)) as bar:
+        for index, (model, one) in enumerate(zip(models, named, strict=True)):
+            if isinstance(one, ArtifactFolder):
+                cells.append(artifact_cell(one.folder, exports[0].threads))
+            else:
+                # By number: two runs may have one name.
+                cells += model_cells(model, exports, folder / str(index))
+            bar.advance()
+    return _numbered(cells)
+
+
+def _numbered(cells: Sequence[Cell]) -> dict[str, Cell]:
+    """Name cells by label; the same network twice (two runs of one name) gets a number."""
+    named: dict[str, Cell] = {}
+    for cell in cells:
+        # Names of the same network are counted up, so that no row hides another.
+        again = sum(label.partition(" #")[0] == cell.label for label in named)
+        named[f"{cell.label} #{again + 1}" if again else cell.label] = cell
+    return named
 
 
 def artifact_cell(folder: Path, threads: int) -> Cell:

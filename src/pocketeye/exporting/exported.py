@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import Agreement
+from pocketeye.exporting.elsewhere import OF_A_CHECK
 from pocketeye.exporting.head_crops import HeadCrops
+from pocketeye.exporting.tracker_proof import TrackAgreement
 from pocketeye.latency.record import LatencyRecord
-from pocketeye.runs import BEST, CONFIG, DENSE_MANIFEST, JUDGED, LATENCY, MANIFEST, MODEL, ORIGIN
-from pocketeye.runtimes import Artifact, ParityReport, Precision
+from pocketeye.runs import (
+    BEST,
+    CONFIG,
+    DENSE_MANIFEST,
+    JUDGED,
+    LATENCY,
+    MANIFEST,
+    MODEL,
+    ORIGIN,
+    TRACKER_MANIFEST,
+)
+from pocketeye.runtimes import PACKAGES, Artifact, ParityReport, Precision
+from pocketeye.runtimes.onnx.shared import WEIGHTS
 from pocketeye.runtimes.parity import PARITY, Status
 
-AGREEMENT, SCRIPT = "agreement.json", "predict.py"
+AGREEMENT, SCRIPT, TRACK_SCRIPT = "agreement.json", "predict.py", "track.py"
 # What an export leaves, of whatever runtime and task, and what `eval` writes beside it.
 OF_AN_ARTEFACT = (
-    MANIFEST, DENSE_MANIFEST, MODEL, ORIGIN, LATENCY, PARITY, AGREEMENT, SCRIPT, BOX_HEAD, MASK_HEAD,
-    "model.onnx", "model.pt2", *JUDGED,
+    MANIFEST, DENSE_MANIFEST, TRACKER_MANIFEST, MODEL, ORIGIN, LATENCY, PARITY, AGREEMENT, SCRIPT,
+    TRACK_SCRIPT, BOX_HEAD, MASK_HEAD, WEIGHTS, *OF_A_CHECK,
+    *(name for row in PACKAGES.values() for name in row.files), *JUDGED,
 )  # fmt: skip
 
 
@@ -94,9 +109,10 @@ class Exported:
 
     Attributes:
         size_bytes: of the files of all graphs.
-        parity: outputs of the (first) graph against the module's.
-        latency: of an image, with its stages for detectors and segmenters.
-        canvas: of detectors and segmenters: height and width of the graph's input.
+        parity: outputs of the (first) graph against the module's; not run for a runtime that only
+            converts here.
+        latency: of an image, with its stages for detectors and segmenters; None where it cannot run.
+        canvas: of detectors, segmenters and trackers: height and width of the graph's input.
         agreement: of those: how alike the final answers are.
         int8_images: of those in int8.
         script: that runs the artefact without pocketeye, where there is one.
@@ -107,9 +123,9 @@ class Exported:
     size_bytes: int
     trained: bool
     parity: ParityReport
-    latency: LatencyRecord
+    latency: LatencyRecord | None
     canvas: tuple[int, int] | None = None
-    agreement: Agreement | None = None
+    agreement: Agreement | TrackAgreement | None = None
     int8_images: Int8Images | None = None
     script: Path | None = None
 
@@ -117,4 +133,4 @@ class Exported:
     def status(self) -> Status:
         """The verdict of the export: the worse of parity and agreement."""
         verdicts = [self.parity.status, self.agreement.status if self.agreement else "PASS"]
-        return max(verdicts, key=("PASS", "WARN", "FAIL").index)
+        return max(verdicts, key=get_args(Status).index)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pocketeye.data.classification.images import DIGITS, load_images
+from pocketeye.data import DIGITS, load_images
 from pocketeye.errors import InvalidValue
 from pocketeye.predicting.network import Network
 
@@ -33,7 +33,7 @@ def sample_inputs(network: Network, data: str | None, num: int) -> Inputs:
     # The same images every time: parity of two exports can be compared.
     generator = np.random.default_rng(0)
     if data is None and channels == 3:
-        images = _photograph_crops(num, generator)
+        images = photograph_crops(num, generator)
     else:
         dataset = load_images(data or DIGITS, "val", in_chans=channels)
         # Drawn, not the first: sets are sorted by class.
@@ -65,7 +65,8 @@ def settle_batchnorm(module: nn.Module, inputs: Inputs) -> None:
         norm.eval()
 
 
-def _photograph_crops(num: int, generator: np.random.Generator) -> list[Image.Image]:
+def photograph_crops(num: int, generator: np.random.Generator) -> list[Image.Image]:
+    """Return square crops of the two photographs of scikit-learn, in turn."""
     # The only photographs that come with a library this package needs anyway.
     from sklearn.datasets import load_sample_image
 

@@ -9,9 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pocketeye.artifacts.dense import DenseManifest
-from pocketeye.data.detection.samples import load_detection
-from pocketeye.data.sample import SampleSet, readable
-from pocketeye.data.semantic.known import load_maps
+from pocketeye.data import SampleSet, load_detection, load_maps, readable
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.models.dense.described import DenseDescription
 

@@ -14,6 +14,7 @@ from pocketeye.reading import Range
 
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+MAX_CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
 # Extensions that change how fast convolutions and matrix products run, as Linux spells them.
 INSTRUCTION_SETS = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx_vnni",
@@ -40,6 +41,7 @@ class Device:
         family, model, stepping: numbers of the design, as the vendor counts them.
         instruction_sets: those of :data:`INSTRUCTION_SETS` that it has.
         l1d_bytes, l2_bytes, l3_bytes: sizes of the data caches that the first core sees.
+        clock_mhz: the highest clock; in a virtual machine, which does not tell it, the nominal one.
     """
 
     cpu: str
@@ -54,6 +56,7 @@ class Device:
     l1d_bytes: int | None = None
     l2_bytes: int | None = None
     l3_bytes: int | None = None
+    clock_mhz: int | None = None
 
     @classmethod
     def here(cls) -> Device:
@@ -73,6 +76,7 @@ class Device:
             stepping=_number(facts.get("stepping") or facts.get("CPU revision")),
             instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
             **_cache_sizes(CACHES),
+            clock_mhz=_clock_mhz(facts),
         )
 
     def same_as(self, other: Device) -> bool:
@@ -85,7 +89,18 @@ class Device:
             return False
         mine, theirs = self._design(), other._design()
         # One side that does not tell its design cannot be told apart by it.
-        return None in (*mine, *theirs) or mine == theirs
+        if None not in (*mine, *theirs) and mine != theirs:
+            return False
+        return not self.lacks(other) and not other.lacks(self)
+
+    def lacks(self, other: Device) -> tuple[str, ...]:
+        """Return the instruction sets of another device that are not here, where both tell theirs.
+
+        A virtual machine may hide some of its processor, which changes its latencies.
+        """
+        if not self.instruction_sets or not other.instruction_sets:
+            return ()
+        return tuple(name for name in other.instruction_sets if name not in self.instruction_sets)
 
     def _design(self) -> tuple[str | int | None, ...]:
         return self.vendor, self.family, self.model, self.stepping
@@ -120,6 +135,19 @@ def _number(text: str | None) -> int | None:
     try:
         return None if text is None else int(text, 0)  # ARM writes 0xd0c
     except ValueError:
+        return None
+
+
+def _clock_mhz(facts: dict[str, str]) -> int | None:
+    try:
+        return round(int(MAX_CLOCK.read_text(encoding="ascii")) / 1000)  # the file has kHz
+    except (OSError, ValueError):
+        pass
+    try:
+        # On x86 twice the ticks of the time stamp counter, which runs at the nominal clock. Not the
+        # field "cpu MHz": that is the clock of this moment.
+        return round(float(facts["bogomips"]) / 2) if "vendor_id" in facts else None
+    except (KeyError, ValueError):
         return None
 
 

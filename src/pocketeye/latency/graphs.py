@@ -187,6 +187,7 @@ class Bench:
         precision: Precision,
         segmenter: SegmenterSpec | None = None,
     ) -> None:
+        runtime.require_here("a latency table")
         if precision not in runtime.precisions:
             raise InvalidValue(
                 f"the runtime {runtime.name} has no precision {precision!r} "

@@ -6,8 +6,6 @@ import os
 import time
 from pathlib import Path
 
-import torch
-
 from pocketeye.text import human_bytes
 
 # Above this share of busy cores another process is likely to be on ours while we measure.
@@ -29,6 +27,8 @@ def measuring_advice(load: float | None, cores: int) -> str:
 
 def torch_devices() -> dict[str, str]:
     """Return the devices torch can use, with what they are."""
+    import torch  # only here: the count of cores is asked for by what runs without it
+
     devices = {"cpu": torch.backends.cpu.get_cpu_capability()}
     for index in range(torch.cuda.device_count()):
         props = torch.cuda.get_device_properties(index)

@@ -253,10 +253,13 @@ class LatencyTable:
         Raises:
             InvalidValue: one of the two differs.
         """
-        if not device.same_as(self.header.device):
+        there = self.header.device
+        if not device.same_as(there):
+            apart = [f"without {', '.join(device.lacks(there))}"] if device.lacks(there) else []
+            apart += [f"with {', '.join(there.lacks(device))}"] if there.lacks(device) else []
             raise InvalidValue(
-                f"this latency table was measured on {self.header.device}, and this is {device}: "
-                "check it there, or measure a table here"
+                f"this latency table was measured on {there}, and this is {device}"
+                f"{', ' if apart else ''}{' and '.join(apart)}: check it there, or measure a table here"
             )
         # Even a minor version may choose other kernels.
         if runtime_version != self.header.runtime_version:

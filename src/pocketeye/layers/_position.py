@@ -77,7 +77,16 @@ def bicubic_matrix(size: int, source: int) -> Tensor:
     Resampling is linear, so a table of positions is resampled by two matrix products: no bicubic
     operator in the exported graph, and a constant there after folding.
     """
+    return _resampling_matrix(size, source, "bicubic")
+
+
+def bilinear_matrix(size: int, source: int) -> Tensor:
+    """Make the matrix ``(size, source)`` of bilinear resampling of one axis."""
+    return _resampling_matrix(size, source, "bilinear")
+
+
+def _resampling_matrix(size: int, source: int, mode: str) -> Tensor:
     # Interpolation itself tells the weights: what it makes of each unit vector is a column.
     impulses = torch.eye(source).view(1, source, source, 1)
-    resampled = F.interpolate(impulses, size=(size, 1), mode="bicubic", align_corners=False)
+    resampled = F.interpolate(impulses, size=(size, 1), mode=mode, align_corners=False)
     return resampled[0, :, :, 0].t().contiguous()

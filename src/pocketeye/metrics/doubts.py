@@ -213,14 +213,16 @@ def _of_objects(
         )
 
 
-def doubts_of_answers(probabilities: np.ndarray, num_classes: int) -> tuple[Doubt, ...]:
+def doubts_of_answers(
+    probabilities: Sequence[Sequence[float]], num_classes: int
+) -> tuple[Doubt, ...]:
     """Judge what a classifier says of images whose truth nobody knows.
 
     Args:
         probabilities: ``(images, k)`` of the likeliest classes of each image, likeliest first.
         num_classes: that there are.
     """
-    return tuple(_of_answers(probabilities, num_classes))
+    return tuple(_of_answers(np.asarray(probabilities), num_classes))
 
 
 def _of_answers(probabilities: np.ndarray, num_classes: int) -> Iterator[Doubt]:

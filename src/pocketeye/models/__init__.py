@@ -6,48 +6,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketeye.models._cards import Card as Card
-    from pocketeye.models._cards import Cost as Cost
-    from pocketeye.models._cards import Metric as Metric
-    from pocketeye.models._cards import Paper as Paper
-    from pocketeye.models._cards import card_for as card_for
-    from pocketeye.models._cards import cards as cards
-    from pocketeye.models._count import Counts as Counts
-    from pocketeye.models._count import count as count
-    from pocketeye.models._create import build_network as build_network
-    from pocketeye.models._create import create_model as create_model
-    from pocketeye.models._create import list_models as list_models
+    from pocketeye.models._cards import (
+        Card as Card,
+        Cost as Cost,
+        Metric as Metric,
+        Paper as Paper,
+        card_for as card_for,
+        cards as cards,
+    )
+    from pocketeye.models._count import Counts as Counts, count as count
+    from pocketeye.models._create import (
+        build_network as build_network,
+        create_model as create_model,
+        list_models as list_models,
+    )
     from pocketeye.models._fuse import fuse as fuse
-    from pocketeye.models.architecture import Architecture as Architecture
-    from pocketeye.models.architecture import BlockSpec as BlockSpec
-    from pocketeye.models.architecture import PlacedBlock as PlacedBlock
+    from pocketeye.models.architecture import (
+        Architecture as Architecture,
+        BlockSpec as BlockSpec,
+        PlacedBlock as PlacedBlock,
+    )
     from pocketeye.models.backbones.casvit import CASViT as CASViT
     from pocketeye.models.backbones.fbnet import FBNet as FBNet
     from pocketeye.models.backbones.vit import PlainViT as PlainViT
     from pocketeye.models.blocks import build_block as build_block
-    from pocketeye.models.dense.backbone import NORM_MODES as NORM_MODES
-    from pocketeye.models.dense.backbone import DenseBackbone as DenseBackbone
-    from pocketeye.models.dense.backbone import NormMode as NormMode
-    from pocketeye.models.dense.create import create_backbone as create_backbone
-    from pocketeye.models.dense.create import load_backbone as load_backbone
-    from pocketeye.models.dense.detection import DETECTORS as DETECTORS
-    from pocketeye.models.dense.detection import create_detector as create_detector
+    from pocketeye.models.dense.backbone import (
+        NORM_MODES as NORM_MODES,
+        DenseBackbone as DenseBackbone,
+        NormMode as NormMode,
+    )
+    from pocketeye.models.dense.create import (
+        create_backbone as create_backbone,
+        load_backbone as load_backbone,
+    )
+    from pocketeye.models.dense.detection import (
+        DETECTORS as DETECTORS,
+        create_detector as create_detector,
+    )
     from pocketeye.models.dense.mask_rcnn import MaskRCNN as MaskRCNN
-    from pocketeye.models.dense.raw_heads import RawBoxHead as RawBoxHead
-    from pocketeye.models.dense.raw_heads import RawMaskHead as RawMaskHead
-    from pocketeye.models.dense.raw_heads import RawProposals as RawProposals
-    from pocketeye.models.dense.raw_heads import RawRetinaNet as RawRetinaNet
-    from pocketeye.models.dense.raw_heads import RawSemantic as RawSemantic
+    from pocketeye.models.dense.raw_heads import (
+        RawBoxHead as RawBoxHead,
+        RawMaskHead as RawMaskHead,
+        RawProposals as RawProposals,
+        RawRetinaNet as RawRetinaNet,
+        RawSemantic as RawSemantic,
+    )
     from pocketeye.models.dense.retinanet import RetinaNet as RetinaNet
     from pocketeye.models.dense.semantic import create_semantic as create_semantic
     from pocketeye.models.dense.semantic_fpn import SemanticFPN as SemanticFPN
-    from pocketeye.models.space import SearchSpace as SearchSpace
-    from pocketeye.models.space import load_space as load_space
-    from pocketeye.models.tam import TAM as TAM
-    from pocketeye.models.tam import create_tam as create_tam
-    from pocketeye.models.tam import list_tams as list_tams
-    from pocketeye.models.weights.load import load_checkpoint as load_checkpoint
-    from pocketeye.models.weights.load import read_state_dict as read_state_dict
+    from pocketeye.models.space import SearchSpace as SearchSpace, load_space as load_space
+    from pocketeye.models.tam import TAM as TAM, create_tam as create_tam, list_tams as list_tams
+    from pocketeye.models.weights.load import (
+        load_checkpoint as load_checkpoint,
+        read_state_dict as read_state_dict,
+    )
 
 # Module -> what it holds. The first ones are data, and come without torch.
 _DATA = {

@@ -20,7 +20,14 @@ from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task
 from pocketeye.models.weights.bundled import bundled_run, bundled_runs
 from pocketeye.models.weights.described import task_in
 from pocketeye.reading import can_exist
-from pocketeye.runs import ARCHITECTURE, BEST, DENSE_MANIFEST, MANIFEST, MODEL
+from pocketeye.runs import (
+    ARCHITECTURE,
+    BEST,
+    DENSE_MANIFEST,
+    MANIFEST,
+    MODEL,
+    TRACKER_MANIFEST,
+)
 
 # A frequent mistake: a file of weights where a network is asked for. It gets a sentence of its own.
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
@@ -252,7 +259,7 @@ def network_at(path: Path) -> Reference | None:
     if not path.is_file():
         return None
     # A file of the folder names the folder: shells complete paths to files.
-    if path.name in (MODEL, MANIFEST, DENSE_MANIFEST):
+    if path.name in (MODEL, MANIFEST, DENSE_MANIFEST, TRACKER_MANIFEST):
         return network_at(path.parent)
     # Any other file is weights or a mistake, which the caller tells.
     return ArchitectureFile(path=path) if path.suffix == ".json" else None
@@ -260,7 +267,7 @@ def network_at(path: Path) -> Reference | None:
 
 def _task_of_artifact(folder: Path) -> Task:
     """Return the task of an artefact; graphs that do not say, as other programs', are classifiers."""
-    for name in (DENSE_MANIFEST, MODEL):
+    for name in (TRACKER_MANIFEST, DENSE_MANIFEST, MODEL):
         if (folder / name).is_file():
             return task_in(folder / name)
     return CLASSIFY

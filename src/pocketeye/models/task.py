@@ -123,7 +123,7 @@ TRACK = Task(
     goal="follow what is clicked",
     answers="a mask in every frame for each clicked object",
     # No "predict": a tracker answers to prompts, which that command does not take.
-    verbs=("track", "segment", "eval"),
+    verbs=("track", "segment", "eval", "export"),
     metrics={"val/iou": "IoU"},
     data="videos with masks (DAVIS, YouTube-VOS, MOSE, SA-V)",
     takes_prompts=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePath
 
+from pocketeye.errors import InvalidValue
 from pocketeye.outputs import held
 from pocketeye.predicting.contact_sheet import save_contact_sheet
 from pocketeye.predicting.predict import Prediction
@@ -55,3 +56,14 @@ def save_csv(predictions: list[Prediction], path: Path, name: str = "path") -> P
         for row, best in zip(predictions, pairs, strict=True)
     ]
     return write_table(path, header, rows)
+
+
+def require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:
+    """Refuse before any work what would be overwritten."""
+    if csv and csv.is_dir():
+        raise InvalidValue(f"--csv takes a file, and {csv} is a folder")
+    taken = [csv] if csv else []
+    taken += [out / SHEET, out / FOLDER] if out else []
+    there = [path for path in taken if path.exists()]
+    if there and not overwrite:
+        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")

@@ -15,7 +15,7 @@ from pocketeye.models.input_size import require_size
 from pocketeye.models.reference import ArchitectureFile, Named, Run, TimmName, resolve
 from pocketeye.models.size import Size, sides
 from pocketeye.predicting.info import ModelInfo
-from pocketeye.predicting.predictor import info_of
+from pocketeye.predicting.open_predictor import info_of
 from pocketeye.runs import BEST
 
 

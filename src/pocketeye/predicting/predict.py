@@ -14,7 +14,7 @@ from pocketeye import progress
 from pocketeye.data import UnreadableImage, decode
 from pocketeye.data.inputs import ImageInput
 from pocketeye.errors import InvalidValue
-from pocketeye.metrics.classification import softmax
+from pocketeye.metrics import softmax
 from pocketeye.predicting.predictor import Predictor
 
 

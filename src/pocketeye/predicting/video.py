@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from pocketeye import progress
-from pocketeye.data.files.decode import to_mode
+from pocketeye.data import to_mode
 from pocketeye.data.video.frames import Frames
 from pocketeye.errors import require_range
-from pocketeye.metrics.classification import softmax
+from pocketeye.metrics import softmax
 from pocketeye.predicting.dense import DensePredictor
 from pocketeye.predicting.dense_files import found_in
 from pocketeye.predicting.predict import Prediction, best_classes

@@ -2,6 +2,5 @@
 
 from pocketeye.results.colors import color_of as color_of
 from pocketeye.results.label_map import LabelMap as LabelMap
-from pocketeye.results.masks import CompactMask as CompactMask
-from pocketeye.results.masks import Masks as Masks
+from pocketeye.results.masks import CompactMask as CompactMask, Masks as Masks
 from pocketeye.results.result import Result as Result

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.outputs import cannot_write, whole_folder
 from pocketeye.runs import MANIFEST, sha256_of
 from pocketeye.runtimes.base import PRECISIONS, Artifact, Runtime, TensorSpec
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 SHA256, BESIDE = "sha256", "beside"
-_DESCRIBING = (".json", ".yaml")
+_DESCRIBING = (".json", ".yaml", ".bin")
 
 
 def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
@@ -34,11 +38,25 @@ def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
     with whole_folder(folder, MANIFEST, sync=False) as partial:
         try:
             write(partial / artifact.file)
-            extra = {**artifact.extra, SHA256: sha256_of(partial / artifact.file)}
+            written = replace(artifact, folder=partial)
+            extra = {**artifact.extra, SHA256: sha256_of_files(written)}
         except OSError as error:
             raise cannot_write(folder / artifact.file, error) from error
-        replace(artifact, folder=partial, extra=extra).save()
+        replace(written, extra=extra).save()
     return replace(artifact, extra=extra)
+
+
+def sha256_of_files(artifact: Artifact) -> str:
+    """Return the sha256 of the artefact's file; of several, that of their names and sha256s.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    if artifact.files == (artifact.path,):
+        return sha256_of(artifact.path)
+    # Names count: two files that are exchanged are another network.
+    lines = (f"{p.relative_to(artifact.folder).as_posix()} {sha256_of(p)}" for p in artifact.files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def seal(artifact: Artifact) -> Artifact:
@@ -51,12 +69,20 @@ def seal(artifact: Artifact) -> Artifact:
         path.name: sha256_of(path)
         for path in sorted(artifact.folder.iterdir())
         # Scripts do not say what the graph is, and may be adapted.
-        if path.suffix in _DESCRIBING and path.name not in (MANIFEST, artifact.file)
+        if path.suffix in _DESCRIBING
+        and path.name not in (MANIFEST, artifact.file, *artifact.parts)
     }
     return replace(artifact, extra={**artifact.extra, BESIDE: beside}).save()
 
 
-def check_stored(artifact: Artifact, runtime: Runtime) -> None:
+class Named(Protocol):
+    """Anything that goes by the name of a runtime."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def check_stored(artifact: Artifact, runtime: Named) -> None:
     """Refuse an artefact of another runtime, without its file, or whose file was changed.
 
     Raises:
@@ -68,11 +94,12 @@ def check_stored(artifact: Artifact, runtime: Runtime) -> None:
             f"the artefact in {artifact.folder} was made for the runtime {artifact.runtime!r}, "
             f"not for {runtime.name!r}: export it again"
         )
-    if not artifact.path.is_file():
-        raise MissingFile(f"the artefact {artifact.path} is missing: export it again")
+    for path in (artifact.path, *(artifact.folder / name for name in artifact.parts)):
+        if not path.exists():
+            raise MissingFile(f"the artefact {path} is missing: export it again")
     # Manifests without a hash come from elsewhere, and are taken at their word.
     expected = artifact.extra.get(SHA256)
-    if expected is not None and expected != sha256_of(artifact.path):
+    if expected is not None and expected != sha256_of_files(artifact):
         raise InvalidValue(
             f"{artifact.path} is not the file its {MANIFEST} describes (damaged, changed or "
             "half-written): export it again"
@@ -159,28 +186,9 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 def run_module(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """Return the outputs of one forward pass in the module's present mode, always as a tuple."""
+    import torch
+
     with torch.inference_mode():
         result = module(*inputs)
     # One output or several: runtimes know tuples alone.
     return (result,) if isinstance(result, torch.Tensor) else tuple(result)
-
-
-def flushes_denormals() -> bool:
-    """Tell whether this thread takes denormal numbers as zero."""
-    # torch can set the mode and not tell it; numpy's arithmetic obeys the same processor flag.
-    return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
-
-
-@contextmanager
-def denormals(*, as_zero: bool | None) -> Iterator[None]:
-    """Treat denormals so on this thread for the length of the block (None: leave them alone).
-
-    The old treatment comes back in any case, also where the block itself changes it.
-    """
-    before = flushes_denormals()
-    if as_zero is not None:
-        torch.set_flush_denormal(as_zero)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

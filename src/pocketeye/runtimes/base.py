@@ -7,19 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import nn
 
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.outputs import cannot_write, write_whole
 from pocketeye.reading import Kind, Range, require_file
 from pocketeye.runs import MANIFEST
 
-Precision = Literal["fp32", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 Boundary = Literal["float", "quantized"]  # what an int8 graph takes and gives at its ends
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "bool")
 """Of inputs and outputs, as numpy calls them."""
@@ -42,7 +44,9 @@ class TensorSpec:
 class Artifact:
     """Describe an exported network on disk: ``folder/file``, and a manifest ``artifact.json`` beside it.
 
-    ``extra`` holds what only its own runtime reads, as plain JSON values.
+    ``file`` is a folder where the runtime's format is one. ``parts`` names further files that the
+    runtime reads with it, such as its weights. ``extra`` holds what only its own runtime reads, as plain
+    JSON values.
     """
 
     folder: Path
@@ -51,6 +55,7 @@ class Artifact:
     precision: Precision
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    parts: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,9 +64,17 @@ class Artifact:
         return self.folder / self.file
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the runtime reads, in a fixed order."""
+        roots = (self.path, *(self.folder / name for name in self.parts))
+        # A format that is a folder holds its files at any depth.
+        below = (sorted(root.rglob("*")) if root.is_dir() else [root] for root in roots)
+        return tuple(path for paths in below for path in paths if not path.is_dir())
+
+    @property
     def size_bytes(self) -> int:
-        """Bytes of the exported file, without the manifest."""
-        return self.path.stat().st_size
+        """Bytes of the exported files, without the manifest."""
+        return sum(path.stat().st_size for path in self.files)
 
     def save(self) -> Artifact:
         """Write the manifest and return self."""
@@ -97,14 +110,16 @@ class _Stored:
     precision: Precision
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    parts: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = {PurePosixPath(self.file).name, PureWindowsPath(self.file).name}
-        if names != {self.file} or self.file in ("", ".", ".."):
-            raise InvalidValue(
-                f"the field 'file' should be a name in the same folder, and is {self.file!r:.60}"
-            )
+        for key, file in (("file", self.file), *(("parts", part) for part in self.parts)):
+            names = {PurePosixPath(file).name, PureWindowsPath(file).name}
+            if names != {file} or file in ("", ".", ".."):
+                raise InvalidValue(
+                    f"the field {key!r} should be a name in the same folder, and is {file!r:.60}"
+                )
         if not self.inputs or not self.outputs:
             raise InvalidValue("a network has inputs and outputs")
 
@@ -144,13 +159,23 @@ class ExportRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpTiming:
-    """Hold one operator of a profile: mean time per call in milliseconds."""
+    """Hold one operator of a profile.
+
+    Attributes:
+        name: that the runtime gives it.
+        op: what it computes, in the runtime's words; of fused ones the first.
+        ms: median over the runs, in milliseconds.
+        input_shapes: of its inputs, weights among them.
+        placement: the unit that it ran on.
+        module: path of the module it came from; empty where that is not known.
+    """
 
     name: str
     op: str
     ms: float
     input_shapes: tuple[tuple[int, ...], ...] = ()
     placement: str = "cpu"
+    module: str = ""
 
 
 class Executable(ABC):
@@ -175,14 +200,19 @@ class Executable(ABC):
 
     @abstractmethod
     def profile(self, *arrays: np.ndarray, runs: int = 20) -> list[OpTiming]:
-        """Return the time per operator, the mean over ``runs`` runs."""
+        """Return the time per operator, the median of ``runs`` runs."""
 
 
 class Runtime(ABC):
-    """Run networks one way: export modules, load artefacts."""
+    """Run networks one way: export modules, load artefacts.
+
+    Attributes:
+        runs_here: False for one that only converts on this system; :meth:`load` then refuses.
+    """
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
+    runs_here: ClassVar[bool] = True
 
     @abstractmethod
     def version(self) -> str:
@@ -202,6 +232,31 @@ class Runtime(ABC):
             InvalidValue: a precision this runtime does not have, or names that do not fit.
         """
 
+    def share_weights(self, artifacts: Sequence[Artifact], folder: Path) -> bool:
+        """Store weights that several artefacts have in common once, where the runtime can.
+
+        Args:
+            artifacts: in ``folder`` itself or in folders directly below it; their manifests are
+                written anew.
+            folder: where the common file goes.
+
+        Returns:
+            Whether there is such a file; without it each artefact keeps its own.
+        """
+        return False
+
     @abstractmethod
     def load(self, artifact: Artifact, *, threads: int = 1) -> Executable:
         """Open an artefact with a fixed number of threads."""
+
+    def require_here(self, what: str) -> None:
+        """Check that networks can be run here, for ``what`` ("a latency table") is impossible without.
+
+        Raises:
+            InvalidValue: they cannot.
+        """
+        if not self.runs_here:
+            raise InvalidValue(
+                f"{what} needs a runtime that runs on this machine, and {self.name!r} only converts "
+                "here: name another runtime"
+            )

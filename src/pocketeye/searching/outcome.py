@@ -46,7 +46,7 @@ class Trained:
 
     ``value`` is a fraction, and so is ``chance``: what saying the commonest class every time gives; None
     where the metric has no such level. ``doubts`` are those of
-    :class:`pocketeye.training.engine.fit.FitResult`.
+    :class:`pocketeye.training.engine.reporting.result.FitResult`.
     """
 
     value: float

@@ -14,11 +14,13 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.data.clips.flower import FlowerClip, KnownPhoto, flower_photo
+from pocketeye.models import TAM
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.figures import save_figure
 from pocketeye.results.result import save_image
-from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
-from pocketeye.tracking.open_model import DEFAULT
+from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_model, open_writer
+from pocketeye.tracking.engine.base import Engine
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verb_result import VerbResult
 
 _SHOWN = 6
@@ -86,11 +88,12 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     Raises:
         UserError: no weights, weights that do not fit, or a file that cannot be written.
     """
-    tracker = load_tracker(model, checkpoint)
+    network = open_model(model, checkpoint=checkpoint)
+    tracker = load_tracker(network)
     photo = flower_photo()
     # Written, so that the command in the report can be repeated.
     photo_path = save_image(Image.fromarray(photo.image), out / "photo.png")
-    segmented = _segment(tracker, photo)
+    segmented = _segment(network, photo)
     segment_png = segmented.save(out / "segment.png")
     clip, clip_path = FlowerClip(), out / "clip.mp4"
     truth = _write_clip(clip, clip_path)
@@ -124,8 +127,8 @@ def _ious(found: Sequence[CompactMask], truth: Sequence[CompactMask]) -> tuple[f
     return tuple(mine.iou(true) for mine, true in zip(found, truth, strict=True))
 
 
-def _segment(tracker: Tracker, photo: KnownPhoto) -> Result:
-    segmenter = ImageSegmenter(tracker.model)
+def _segment(network: TAM, photo: KnownPhoto) -> Result:
+    segmenter = ImageSegmenter(network)
     segmenter.set_image(photo.image)
     return segmenter.predict(points=[photo.point])
 
@@ -142,7 +145,7 @@ def _write_clip(clip: FlowerClip, path: Path) -> list[CompactMask]:
 
 
 def _track(
-    tracker: Tracker, clip: FlowerClip, path: Path, out: Path
+    tracker: Tracker[Engine], clip: FlowerClip, path: Path, out: Path
 ) -> tuple[list[tuple[np.ndarray, CompactMask]], float]:
     """Give each frame with the flower marked, its mask, and the seconds spent on tracking.
 

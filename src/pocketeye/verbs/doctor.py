@@ -62,7 +62,9 @@ class DoctorResult(VerbResult):
         return text_table(("what", "found"), rows)
 
     def next_commands(self) -> list[str]:
-        return [*self.install.values(), "pocketeye demo"]
+        # Optional runtimes are told in their rows: nobody needs all of them.
+        needed = [line for name, line in self.install.items() if PACKAGES[name].extra is None]
+        return [*needed, "pocketeye demo"]
 
     def _runtime(self, name: str) -> str:
         return self.runtimes[name] or f"not installed: {self.install[name]}"

@@ -10,13 +10,14 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
 from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
+from pocketeye.exporting.tracker import export_tracker
+from pocketeye.exporting.tracker_proof import TrackAgreement
 from pocketeye.metrics import wilson_interval
 from pocketeye.models.reference import Run, expect
-from pocketeye.models.task import CLASSIFY, DENSE
+from pocketeye.models.task import CLASSIFY, DENSE, TRACK
 from pocketeye.predicting.network import open_network
 from pocketeye.runs import LATENCY
-from pocketeye.runtimes import Precision
-from pocketeye.runtimes.parity import PARITY
+from pocketeye.runtimes import PARITY, Precision
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse
 
@@ -39,7 +40,7 @@ class ExportResult(Exported, VerbResult):
             "parity": self.parity.to_dict(),
             "agreement": self.agreement.to_dict() if self.agreement else None,
             "calibration": self.int8_images.to_dict() if self.int8_images else None,
-            "latency": self.latency.to_dict(),
+            "latency": self.latency.to_dict() if self.latency else None,
         }
 
     def lines(self) -> list[str]:
@@ -48,9 +49,8 @@ class ExportResult(Exported, VerbResult):
         lines += self._beyond_these()
         if self.agreement is not None:
             first, *doubts = self.agreement.lines()
-            num = self.agreement.num_images
-            lines += [f"against torch on {num} images: {first}", *doubts]
-        lines += self.latency.lines()
+            lines += [f"against torch on {self.agreement.sample}: {first}", *doubts]
+        lines += self.latency.lines() if self.latency else []
         # The artefact stays, so that the difference can be looked into.
         if self.status == "FAIL":
             lines.append(
@@ -66,7 +66,7 @@ class ExportResult(Exported, VerbResult):
     def _beyond_these(self) -> list[str]:
         """Say how often int8 gives the network's answer on images like the sample."""
         share, n = self.parity.top1_agreement, self.parity.n
-        if share is None or self.artifact.precision != "int8":
+        if share is None or self.artifact.precision != "int8" or not n:
             return []
         # A sample of images says only so much: the interval tells how much.
         low, high = wilson_interval(round(share * n), n)
@@ -80,10 +80,16 @@ class ExportResult(Exported, VerbResult):
         folder = self.artifact.folder
         script = [self.script] if self.script else []
         agreement = [folder / AGREEMENT] if self.agreement else []
-        return [self.artifact.path, *script, folder / PARITY, *agreement, folder / LATENCY]
+        latency = [folder / LATENCY] if self.latency else []
+        return [self.artifact.path, *script, folder / PARITY, *agreement, *latency]
 
     def next_commands(self) -> list[str]:
         folder = self.artifact.folder
+        if self.latency is None:
+            return []
+        if isinstance(self.agreement, TrackAgreement):
+            script = [f"python {self.script} VIDEO 1:X,Y"] if self.script else []
+            return [f"pocketeye track VIDEO --model {folder} --object 1:X,Y", *script]
         predict = [f"pocketeye predict {folder} IMAGE"] if self.trained else []
         return [*predict, f"pocketeye bench {folder}"]
 
@@ -110,10 +116,11 @@ def export(
     """Export a network to a runtime, prove that it computes the same, and time it.
 
     Args:
-        model: a name from `pocketeye list`, an architecture.json, or a run folder, also of a detector
-            or segmenter.
+        model: a name from `pocketeye list`, an architecture.json, or a run folder, also of a detector,
+            a segmenter or a tracker, whose video part is exported too.
         to: the runtime (`pocketeye doctor` lists those installed).
-        precision: fp32, or int8 by static quantisation.
+        precision: fp32, int8 by the runtime's own quantiser (of a tracker its image encoder alone), or
+            fp16 where the runtime has it.
         out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
         input_size: side of the image in pixels; the network's own by default. Of detectors and
             segmenters the shorter side of the graph's input, whose shape is that of most images.
@@ -122,20 +129,23 @@ def export(
         data: images for parity and calibration: an image folder, a parquet file or 'digits';
             by default images that come with scikit-learn. Of detectors and segmenters a set as in
             pocketeye train.
-        samples: number of images compared.
+        samples: number of images compared; of a tracker frames of a clip, 60 at most.
         threads: threads the artefact is timed with.
         fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
 
     Raises:
-        InvalidValue: unknown model, runtime or precision; a tracker or an artefact; weights that do
-            not fit; a full disk.
+        InvalidValue: unknown model, runtime or precision; an artefact; weights that do not fit; a full
+            disk.
         MissingFile: no network, weights or data at a path.
     """
     options = ExportOptions(
         to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
         threads=threads, fuse=fuse,
     )  # fmt: skip
-    named = expect(model, "pocketeye export", (CLASSIFY, *DENSE), artifacts=False)
+    named = expect(model, "pocketeye export", (CLASSIFY, *DENSE, TRACK), artifacts=False)
+    if named.task is TRACK:
+        refuse(named.task.kind, data=data, pretrained=pretrained)
+        return ExportResult(**vars(export_tracker(named, options, checkpoint=checkpoint)))
     if named.task.is_dense:
         assert isinstance(named, Run)  # no name stands for a whole detector
         # A run has its own weights.

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.data.files.decode import SUFFIXES
-from pocketeye.data.files.listing import Listing, require_known
-from pocketeye.data.files.names import Names
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.sources import FileSource, walk
+from pocketeye.data.files import SUFFIXES, FileSource, Listing, Names, Problems, require_known, walk
 from pocketeye.errors import InvalidValue
 from pocketeye.text import some
 

@@ -29,11 +29,19 @@ import numpy as np
 from pocketeye import progress
 from pocketeye.data.classification.folders import holds_loose_images, list_loose
 from pocketeye.data.classification.layouts import Split, list_split
-from pocketeye.data.files.decode import UnreadableImage, decode
-from pocketeye.data.files.listing import Listing
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import HOLD_OUT, HOLD_OUT_SEED, stratified_split
-from pocketeye.data.files.stores import EncodedStore, ImageGathering, MemoryStore, Store
+from pocketeye.data.files import (
+    HOLD_OUT,
+    HOLD_OUT_SEED,
+    EncodedStore,
+    ImageGathering,
+    Listing,
+    MemoryStore,
+    Problems,
+    Store,
+    UnreadableImage,
+    decode,
+    stratified_split,
+)
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, nearest, unknown
 

@@ -19,8 +19,7 @@ from pocketeye.data.classification.webdataset import (
     list_shards,
     split_of_shard,
 )
-from pocketeye.data.files.listing import Listing
-from pocketeye.data.files.splits import stratified_split, validates_on_test, validation_names
+from pocketeye.data.files import Listing, stratified_split, validates_on_test, validation_names
 from pocketeye.errors import InvalidValue
 
 Split = Literal["train", "val"]

@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.listing import Listing, require_known
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import known_split, validation_names
-from pocketeye.data.files.text_files import files_in
+from pocketeye.data.files import (
+    Listing,
+    Problems,
+    UnreadableImage,
+    files_in,
+    known_split,
+    require_known,
+    validation_names,
+)
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import parse_json
 

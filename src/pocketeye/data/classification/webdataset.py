@@ -18,12 +18,18 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pocketeye import progress
-from pocketeye.data.files.decode import UnreadableImage, looks_like_image
-from pocketeye.data.files.listing import Listing, require_known
-from pocketeye.data.files.names import Names
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import split_in, validation_names
-from pocketeye.data.files.text_files import files_in, read_text
+from pocketeye.data.files import (
+    Listing,
+    Names,
+    Problems,
+    UnreadableImage,
+    files_in,
+    looks_like_image,
+    read_text,
+    require_known,
+    split_in,
+    validation_names,
+)
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import open_regular, parse_json
 from pocketeye.text import some

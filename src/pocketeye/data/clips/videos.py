@@ -15,9 +15,8 @@ from pocketeye.data.clips.geometry import Geometry, warp_clip
 from pocketeye.data.clips.images import MIN_PIXELS
 from pocketeye.data.clips.light import Colours
 from pocketeye.data.clips.warp import channels_first, coverage, resized
+from pocketeye.data.files import Problems, UnreadableImage
 from pocketeye.data.files.annotations.shapes import Given
-from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.problems import Problems
 from pocketeye.data.mask_sets.samples import ObjectMasks
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue

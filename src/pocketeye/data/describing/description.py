@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from pocketeye.data.classification.layouts import list_split
-from pocketeye.data.detection.samples import (
+from pocketeye.data.detection import (
     DetectionSet,
     detection_layout,
     detection_splits,
     load_detection,
 )
-from pocketeye.data.files.decode import UnreadableImage, header_size, no_comments, read_pixels
-from pocketeye.data.files.splits import spellings
+from pocketeye.data.files import UnreadableImage, header_size, no_comments, read_pixels, spellings
 from pocketeye.data.sample import SampleSet
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, ClassMap
 from pocketeye.data.semantic.layouts import find_pairs, semantic_layout, semantic_splits

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pocketeye.data.detection.samples import ImageObjects
-from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.files import UnreadableImage
 from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.data.semantic.class_maps import IGNORE
 from pocketeye.data.vos.sequences import VideoSequence

@@ -1,5 +1,11 @@
 """Read images with boxes and outlines: COCO, Pascal VOC, YOLO."""
 
-from pocketeye.data.detection.samples import DetectionSet as DetectionSet
-from pocketeye.data.detection.samples import ImageObjects as ImageObjects
-from pocketeye.data.detection.samples import load_detection as load_detection
+from pocketeye.data.detection.layouts import (
+    detection_layout as detection_layout,
+    detection_splits as detection_splits,
+)
+from pocketeye.data.detection.samples import (
+    DetectionSet as DetectionSet,
+    ImageObjects as ImageObjects,
+    load_detection as load_detection,
+)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
+from pocketeye.data.files import Problems, SetFiles, missing_text, no_comments, upright_size
 from pocketeye.data.files.annotations.coco_json import (
     image_flaw,
     image_folder,
@@ -17,9 +18,6 @@ from pocketeye.data.files.annotations.coco_json import (
     said_size,
 )
 from pocketeye.data.files.annotations.shapes import flaw, outline_box
-from pocketeye.data.files.decode import no_comments, upright_size
-from pocketeye.data.files.foreign_paths import SetFiles, missing_text
-from pocketeye.data.files.problems import Problems
 from pocketeye.errors import InvalidValue
 
 Rows = dict[Any, list[dict[str, Any]]]

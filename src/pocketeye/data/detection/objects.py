@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.names import Names
-from pocketeye.data.files.problems import Problems
+from pocketeye.data.files import Names, Problems
 
 OUTSIDE = 1.0
 """A box may reach so many pixels out without being counted (rounding, numbers from 1 or from 0)."""

@@ -25,10 +25,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pocketeye.data.detection.layouts import detection_layout, read_boxes
 from pocketeye.data.detection.objects import Objects
+from pocketeye.data.files import Problems, decode_as, require_some
 from pocketeye.data.files.annotations.shapes import outline_mask
-from pocketeye.data.files.decode import decode_as
-from pocketeye.data.files.problems import Problems, require_some
 from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
@@ -202,7 +202,7 @@ def load_detection(
             "annotations/*.json (coco), JPEGImages and Annotations/*.xml (voc), or data.yaml with "
             "names, train and val (yolo)"
         )
-    classes, ids, objects = _read(found, place, split, masks)
+    classes, ids, objects = read_boxes(found, place, split, masks)
     if len(set(classes)) < len(classes):
         # What is found is told by the names of classes: the two would be taken for one.
         twice = Counter(classes).most_common(1)[0][0]
@@ -221,53 +221,9 @@ def load_detection(
     )
 
 
-def _read(
-    layout: str, root: Path, split: str | None, masks: bool
-) -> tuple[tuple[str, ...], tuple[int, ...], Objects]:
-    # Imported when a layout is read: each knows its format only.
-    from pocketeye.data.detection.coco import read_coco_boxes
-    from pocketeye.data.detection.voc import read_voc_boxes
-    from pocketeye.data.detection.yolo import read_yolo_boxes
-
-    if layout == "coco":
-        return read_coco_boxes(root, split, masks)
-    read = read_voc_boxes if layout == "voc" else read_yolo_boxes
-    classes, objects = read(root, split, masks)
-    # COCO's ids begin at 1.
-    return classes, tuple(range(1, len(classes) + 1)), objects
-
-
-def detection_layout(root: Path) -> str | None:
-    """Return which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
-    from pocketeye.data.detection.voc import is_voc
-    from pocketeye.data.detection.yolo_yaml import yaml_of
-    from pocketeye.data.files.annotations.coco_json import jsons_of
-
-    if root.is_file():
-        return {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(root.suffix.lower())
-    # Jsons first: a set of COCO may have a yaml for other programs.
-    if jsons_of(root):
-        return "coco"
-    if is_voc(root):
-        return "voc"
-    return "yolo" if yaml_of(root) is not None else None
-
-
-def detection_splits(root: str | Path, layout: str) -> tuple[str | None, ...]:
-    """Return what ``split`` can be; (None,) for a set that is not split."""
-    from pocketeye.data.detection.voc import voc_splits
-    from pocketeye.data.detection.yolo_yaml import yolo_splits
-    from pocketeye.data.files.annotations.coco_json import coco_splits
-
-    splits = {"coco": coco_splits, "voc": voc_splits, "yolo": yolo_splits}[layout]
-    return splits(Path(root)) or (None,)
-
-
 __all__ = [
     "LAYOUTS",
     "DetectionSet",
     "ImageObjects",
-    "detection_layout",
-    "detection_splits",
     "load_detection",
 ]

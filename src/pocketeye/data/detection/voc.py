@@ -9,19 +9,21 @@ from xml.etree import ElementTree
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
-from pocketeye.data.files.annotations.scalars import read_flag
-from pocketeye.data.files.decode import (
+from pocketeye.data.files import (
     SUFFIXES,
+    ListedNames,
+    Problems,
     UnreadableImage,
+    files_in,
     header_size,
     no_comments,
+    read_lines,
+    spellings,
+    splits_among,
     upright_size,
+    walk,
 )
-from pocketeye.data.files.foreign_paths import ListedNames
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.sources import walk
-from pocketeye.data.files.splits import spellings, splits_among
-from pocketeye.data.files.text_files import files_in, read_lines
+from pocketeye.data.files.annotations.scalars import read_flag
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.size import MOST_PIXELS
 from pocketeye.reading import read_regular

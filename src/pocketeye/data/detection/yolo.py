@@ -11,9 +11,8 @@ from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
 from pocketeye.data.detection.yolo_texts import LabelTexts
 from pocketeye.data.detection.yolo_yaml import Content, read_yolo_yaml, split_images, yaml_of
+from pocketeye.data.files import UnreadableImage, files_in, no_comments, read_text, upright_size
 from pocketeye.data.files.annotations.shapes import outline_box
-from pocketeye.data.files.decode import UnreadableImage, no_comments, upright_size
-from pocketeye.data.files.text_files import files_in, read_text
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.reading import is_file
 

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye.data.files.decode import SUFFIXES
-from pocketeye.data.files.foreign_paths import find_inside, leads_out, missing_text, path_parts
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.sources import walk
-from pocketeye.data.files.splits import spellings, splits_among
-from pocketeye.data.files.text_files import files_in, read_lines, read_yaml_as_written
+from pocketeye.data.files import (
+    SUFFIXES,
+    Problems,
+    files_in,
+    find_inside,
+    leads_out,
+    missing_text,
+    path_parts,
+    read_lines,
+    read_yaml_as_written,
+    spellings,
+    splits_among,
+    walk,
+)
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.reading import exists, is_folder
 from pocketeye.text import some

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pocketeye.data.classification.images import ImageSet
-from pocketeye.data.files.decode import UnreadableImage
+from pocketeye.data.files import UnreadableImage
 from pocketeye.data.loaders.loader import SampleLoader
 from pocketeye.data.loaders.sampling import EpochSampler, Key, MultiScaleBatches
 from pocketeye.data.sample import first_readable

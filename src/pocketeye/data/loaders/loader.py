@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from pocketeye.data.files.problems import Note, deliver, post_problems, take_posted
+from pocketeye.data.files import Note, deliver, post_problems, take_posted
 
 
 class SampleLoader(DataLoader[Any]):

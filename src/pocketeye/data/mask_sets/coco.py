@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye.data.files import Problems, SetFiles, missing_text, no_comments
 from pocketeye.data.files.annotations.coco_json import (
     image_flaw,
     image_folder,
@@ -18,9 +19,6 @@ from pocketeye.data.files.annotations.coco_json import (
     said_size,
 )
 from pocketeye.data.files.annotations.shapes import flaw, polygon_mask, runs_mask, runs_of
-from pocketeye.data.files.decode import no_comments
-from pocketeye.data.files.foreign_paths import SetFiles, missing_text
-from pocketeye.data.files.problems import Problems
 
 
 class CocoReader:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketeye.data.files import Problems, UnreadableImage, no_comments, read_pixels
 from pocketeye.data.files.annotations.mask_pairs import by_stem, pair_up
 from pocketeye.data.files.annotations.shapes import Given
-from pocketeye.data.files.decode import UnreadableImage, no_comments, read_pixels
-from pocketeye.data.files.problems import Problems
 
 SMALLEST_PART = 0.002
 """Parts of a smaller share of the image are no objects to click on."""

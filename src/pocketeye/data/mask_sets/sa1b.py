@@ -8,11 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketeye.data.files import Names, Problems, UnreadableImage, walk
 from pocketeye.data.files.annotations.shapes import flaw, read_outline, runs_mask, runs_of
-from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.names import Names
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.sources import walk
 from pocketeye.reading import parse_json, read_regular
 
 _IMAGES = (".jpg", ".jpeg")

@@ -26,11 +26,15 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from pocketeye.data.files.decode import UnreadableImage, decode
-from pocketeye.data.files.problems import Problems, require_some
-from pocketeye.data.files.sources import walk
-from pocketeye.data.files.splits import find_split
-from pocketeye.data.files.text_files import files_in
+from pocketeye.data.files import (
+    Problems,
+    UnreadableImage,
+    decode,
+    files_in,
+    find_split,
+    require_some,
+    walk,
+)
 from pocketeye.data.sample import Sample, SampleSet
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 

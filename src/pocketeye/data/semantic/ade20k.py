@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pocketeye.data.files import Problems, read_lines, splits_among
 from pocketeye.data.files.annotations.mask_pairs import by_stem
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import splits_among
-from pocketeye.data.files.text_files import read_lines
 from pocketeye.data.semantic.class_maps import numbered
 from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pocketeye.data.files import Problems, splits_among
 from pocketeye.data.files.annotations.mask_pairs import by_stem
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import splits_among
 from pocketeye.data.semantic.class_maps import KNOWN
 from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 

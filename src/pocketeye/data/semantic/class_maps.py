@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye.data.files import read_yaml_as_written
 from pocketeye.data.files.annotations.scalars import read_id
-from pocketeye.data.files.text_files import read_yaml_as_written
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
 FILE = "classes.yaml"

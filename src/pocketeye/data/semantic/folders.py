@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pocketeye.data.files import SUFFIXES, ListedNames, Problems, files_in, read_lines, splits_among
 from pocketeye.data.files.annotations.mask_pairs import by_stem
-from pocketeye.data.files.decode import SUFFIXES
-from pocketeye.data.files.foreign_paths import ListedNames
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import splits_among
-from pocketeye.data.files.text_files import files_in, read_lines
 from pocketeye.data.semantic.pairs import MaskPairs, folders_in, paired
 
 _MASKS = ("masks", "labels", "annotations", "annots")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pocketeye.data.files.splits import find_split
+from pocketeye.data.files import find_split
 from pocketeye.data.semantic.ade20k import ade20k_splits, find_ade20k, is_ade20k
 from pocketeye.data.semantic.cityscapes import cityscapes_splits, find_cityscapes, is_cityscapes
 from pocketeye.data.semantic.folders import find_folders, folder_splits, is_folders

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pocketeye.data.files import Problems, no_comments
 from pocketeye.data.files.annotations.mask_pairs import pair_up
-from pocketeye.data.files.decode import no_comments
-from pocketeye.data.files.problems import Problems
 from pocketeye.data.semantic.class_maps import ClassMap
 
 

@@ -21,8 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from pocketeye.data.files.decode import UnreadableImage, decode_as, read_pixels
-from pocketeye.data.files.problems import Problems, require_some
+from pocketeye.data.files import Problems, UnreadableImage, decode_as, read_pixels, require_some
 from pocketeye.data.sample import Sample
 from pocketeye.data.semantic.class_maps import (
     FILE,

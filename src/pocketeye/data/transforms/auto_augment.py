@@ -14,9 +14,9 @@ from PIL import Image
 from timm.data.auto_augment import (
     augment_and_mix_transform,
     auto_augment_transform,
+    posterize as timm_posterize,
     rand_augment_transform,
 )
-from timm.data.auto_augment import posterize as timm_posterize
 
 from pocketeye.errors import InvalidValue, nearest
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pocketeye.data.files.decode import DECODER_ERRORS, no_comments, to_mode, turned_upright
+from pocketeye.data.files import DECODER_ERRORS, no_comments, to_mode, turned_upright
 from pocketeye.data.video.frames import Cache, Frames
 from pocketeye.errors import InvalidValue
 

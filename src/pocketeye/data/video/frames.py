@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.closing import Closing
+from pocketeye.data.files import UnreadableImage, decode
 from pocketeye.data.files.arrays import rgb_of
-from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidType, InvalidValue
 
 CACHE_BYTES = 64 * 2**20

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.data.files.decode import SUFFIXES, UnreadableImage, decode, header_size, no_comments
-from pocketeye.data.files.problems import Problems
+from pocketeye.data.files import (
+    SUFFIXES,
+    Problems,
+    UnreadableImage,
+    decode,
+    header_size,
+    no_comments,
+)
 from pocketeye.data.vos.masks import count_text, header_problem
 from pocketeye.errors import InvalidValue
 

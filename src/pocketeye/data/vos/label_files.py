@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.text_files import read_text
+from pocketeye.data.files import Problems, read_text
 from pocketeye.data.vos.clip_files import (
     ClipFiles,
     folders_in,

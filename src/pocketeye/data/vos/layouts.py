@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import get_args
 
 from pocketeye import progress
-from pocketeye.data.files.foreign_paths import path_parts
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.sources import walk
-from pocketeye.data.files.splits import find_split, spellings
-from pocketeye.data.files.text_files import files_in, read_lines
+from pocketeye.data.files import (
+    Problems,
+    files_in,
+    find_split,
+    path_parts,
+    read_lines,
+    spellings,
+    walk,
+)
 from pocketeye.data.vos.clip_files import ClipFiles, folders_in, images_in
 from pocketeye.data.vos.label_files import listed_objects, read_labels, resolution_folders
 from pocketeye.data.vos.masks import count_text

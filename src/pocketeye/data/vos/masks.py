@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pocketeye.data.files.decode import UnreadableImage, header_size, read_pixels
+from pocketeye.data.files import UnreadableImage, header_size, read_pixels
 from pocketeye.reading import open_regular
 from pocketeye.results.colors import davis_palette
 

@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.sources import walk
-from pocketeye.data.files.text_files import read_text
+from pocketeye.data.files import Problems, read_text, walk
 from pocketeye.data.video.video import VideoFile
 from pocketeye.data.vos.clip_files import (
     ClipFiles,

@@ -10,8 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from pocketeye.data.files.decode import UnreadableImage
-from pocketeye.data.files.problems import Problems
+from pocketeye.data.files import Problems, UnreadableImage
 from pocketeye.data.sample import Sample
 from pocketeye.data.vos.masks import MaskReader, scan
 from pocketeye.errors import InvalidValue

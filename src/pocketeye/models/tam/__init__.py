@@ -6,22 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketeye.models.tam.create import TAMSpec as TAMSpec
-    from pocketeye.models.tam.create import create_tam as create_tam
-    from pocketeye.models.tam.create import list_tams as list_tams
-    from pocketeye.models.tam.image_encoder import BackboneTrunk as BackboneTrunk
-    from pocketeye.models.tam.image_encoder import ImageEncoder as ImageEncoder
-    from pocketeye.models.tam.image_encoder import ImageFeatures as ImageFeatures
+    from pocketeye.models.tam.create import (
+        TAMSpec as TAMSpec,
+        create_tam as create_tam,
+        list_tams as list_tams,
+    )
+    from pocketeye.models.tam.image_encoder import (
+        BackboneTrunk as BackboneTrunk,
+        ImageEncoder as ImageEncoder,
+        ImageFeatures as ImageFeatures,
+    )
     from pocketeye.models.tam.mask_decoder import MaskDecoder as MaskDecoder
-    from pocketeye.models.tam.memory_attention import Memory as Memory
-    from pocketeye.models.tam.memory_attention import MemoryAttention as MemoryAttention
-    from pocketeye.models.tam.memory_attention import Pooling as Pooling
-    from pocketeye.models.tam.memory_attention import join as join
+    from pocketeye.models.tam.memory_attention import (
+        Memory as Memory,
+        MemoryAttention as MemoryAttention,
+        Pooling as Pooling,
+        join as join,
+    )
     from pocketeye.models.tam.memory_encoder import MemoryEncoder as MemoryEncoder
     from pocketeye.models.tam.memory_rule import MemoryRule as MemoryRule
     from pocketeye.models.tam.prompt_encoder import PromptEncoder as PromptEncoder
-    from pocketeye.models.tam.tam import TAM as TAM
-    from pocketeye.models.tam.tam import Prediction as Prediction
+    from pocketeye.models.tam.tam import TAM as TAM, Prediction as Prediction
 
 _HELD = {
     "create": (

@@ -22,8 +22,13 @@ from torch import Tensor
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.models._registry import checkpoint_filter
 from pocketeye.models.tam.create import create_tam, list_tams
-from pocketeye.models.tam.published import PUBLISHED, REPO, PublishedFile, checkpoint_folder
-from pocketeye.models.tam.published import bundled_weights as bundled_weights
+from pocketeye.models.tam.published import (
+    PUBLISHED,
+    REPO,
+    PublishedFile,
+    bundled_weights as bundled_weights,
+    checkpoint_folder,
+)
 from pocketeye.models.tam.tam import TAM
 from pocketeye.runs import sha256_of
 

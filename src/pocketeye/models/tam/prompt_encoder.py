@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-# The numbers are SAM's; -1 fills up batches, and stands for "no prompt at all" where it is alone.
-NO_POINT, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = -1, 0, 1, 2, 3
+from pocketeye.models.tam.prompt_numbers import NO_POINT
 
 
 class FourierPosition(nn.Module):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
+from pocketeye.models.tam.prompt_numbers import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 
 _NEAR = 1.5  # standard deviation of a click's spot, in cells of the map
 _NOWHERE = -1.0  # the cosine where there is no such click: the least that there is

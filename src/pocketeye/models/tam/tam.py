@@ -20,8 +20,9 @@ from pocketeye.models.tam.matching import Matching
 from pocketeye.models.tam.memory_attention import Memory, MemoryAttention, join, pointer_tokens
 from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.memory_rule import MemoryRule
-from pocketeye.models.tam.prompt_encoder import NO_POINT, PromptEncoder
+from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.prompt_maps import PromptMaps
+from pocketeye.models.tam.prompt_numbers import MASK_PROMPT_LOGIT, NO_POINT
 from pocketeye.models.tam.target_model import TargetModel
 
 ABSENT_LOGIT = -1024.0  # SAM 2's NO_OBJ_SCORE, for every pixel: its sigmoid is zero exactly
@@ -329,8 +330,8 @@ class TAM(nn.Module):
 
 
 def as_prompt(mask: Tensor) -> Tensor:
-    """Bring the logits of an earlier answer within the bounds of a mask prompt, SAM 2's 32."""
-    return mask.clamp(-32.0, 32.0)
+    """Bring the logits of an earlier answer within the bounds of a mask prompt."""
+    return mask.clamp(-MASK_PROMPT_LOGIT, MASK_PROMPT_LOGIT)
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pocketeye.models.tam.image_encoder import ImageFeatures
 
-_CONSTANT = 0.3  # the key of the intercept; the others have unit length together
+CONSTANT = 0.3  # the key of the intercept; the others have unit length together
 # Of the mean eigenvalue of the keys' second moments; on cached maps 0.05 lost 1 point of J, 0.01 lost 4.
 _RIDGE = 0.2
 _PROMPTED = 6.0  # weight of a prompted frame: as much as all six tracked ones together
@@ -87,7 +87,7 @@ class TargetModel(nn.Module):
         """
         cells = F.pixel_shuffle(written, _SIDE).float().flatten(2)  # B, K + 1, N
         keys, share = cells[:, : self.key_dim], cells[:, self.key_dim :]
-        keys = torch.cat([keys, torch.full_like(share, _CONSTANT)], 1)
+        keys = torch.cat([keys, torch.full_like(share, CONSTANT)], 1)
         # An object that fills less than a cell would count as a whole one: it is hardly seen.
         inside = share / share.sum(2, keepdim=True).clamp(min=1)
         outside = (1 - share) / (1 - share).sum(2, keepdim=True).clamp(min=1)
@@ -112,7 +112,7 @@ class TargetModel(nn.Module):
             weights = torch.linalg.solve(moments + self.ridge.exp() * eye, with_mask)
             inner = torch.einsum("bkhw,bk->bhw", keys.expand(len(weights), -1, -1, -1),
                                  weights[:, :-1, 0])  # fmt: skip
-            return (inner + _CONSTANT * weights[:, -1:])[:, None]
+            return (inner + CONSTANT * weights[:, -1:])[:, None]
 
     def forward(self, seen: ImageFeatures, sums: Tensor, read: Tensor) -> ImageFeatures:
         """Draw the score of ``B`` objects into what they read of the memory.

@@ -21,7 +21,9 @@ from pocketeye.runs import MODEL, write_atomic
 # The task of files that do not name one; files of other schemas always do.
 _USUAL_TASK = {"pocketeye.model/1": CLASSIFY, "pocketeye.tracker/1": TRACK}
 # All schemas, so that a file of another kind is told from a damaged one.
-_SCHEMAS = (*_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1")
+_SCHEMAS = (
+    *_USUAL_TASK, "pocketeye.dense/1", "pocketeye.dense-artifact/1", "pocketeye.tracker-artifact/1",
+)  # fmt: skip
 _ANY = Kind(what="a description of a network")
 
 Share = Annotated[float, Range(0.0, 1.0)]

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.data import DetectionSet
 from pocketeye.errors import InvalidValue
-from pocketeye.metrics.objects import FoundObjects, found_objects
+from pocketeye.metrics import FoundObjects, found_objects
 from pocketeye.reading import MOST_ANNOTATION_BYTES, read_json, require_file
 from pocketeye.results.masks import CompactMask, Masks
+from pocketeye.runs import write_atomic
 
 ImageId = int | str
 
@@ -43,6 +44,13 @@ def result_rows(
             }  # fmt: skip
             rows.append(row if mask is None else {**row, "segmentation": mask})
     return rows
+
+
+def save_results(
+    found: Mapping[ImageId, FoundObjects], category_ids: Sequence[int], path: Path
+) -> Path:
+    """Write found objects as COCO's server takes them, so that others can judge them again."""
+    return write_atomic(path, json.dumps(result_rows(found, category_ids)) + "\n")
 
 
 def read_results(path: Path, samples: DetectionSet, *, masks: bool) -> dict[ImageId, FoundObjects]:

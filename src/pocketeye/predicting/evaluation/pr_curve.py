@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.metrics.detection import IOUS, RECALLS, ApReport
+from pocketeye.metrics import IOUS, RECALLS, ApReport
 from pocketeye.results.colors import color_of
 from pocketeye.results.figures import VAL_COLOUR, headline, make_figure, save_figure, short
 

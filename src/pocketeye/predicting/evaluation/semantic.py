@@ -2,141 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pocketeye import progress
-from pocketeye.data import UnreadableImage
-from pocketeye.data.files.decode import read_pixels
-from pocketeye.data.semantic.samples import SemanticSet
-from pocketeye.doubts import Doubt
+from pocketeye.data import SemanticSet, UnreadableImage, read_pixels
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.metrics.classification import ConfusionTable
-from pocketeye.metrics.doubts import doubts_of_pixels
-from pocketeye.metrics.objects import known
-from pocketeye.metrics.semantic import MeanIoU, SemanticReport, mean_iou_of
-from pocketeye.models.task import SEMANTIC
-from pocketeye.outputs import held
+from pocketeye.metrics.semantic import MeanIoU, mean_iou_of
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.dense import DensePredictor
-from pocketeye.predicting.evaluation import figures, worst_images
+from pocketeye.predicting.evaluation.semantic_result import SemanticEval
 from pocketeye.predicting.evaluation.worst_images import WorstMap
-from pocketeye.provenance import environment
-from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
 
-# As in classification: a larger matrix goes to confusion.csv alone.
-_MOST_IN_JSON, _WORST = 100, 6
+# Images drawn in worst.png: a page full.
+_WORST = 6
 Labeller = Callable[[int, np.ndarray], np.ndarray]
 """Labels ``(H, W)`` of the image of that number."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SemanticEval:
-    """Hold what a segmenter says of a set, and how good it is.
-
-    Attributes:
-        classes: of the network.
-        images: mean IoU of each image over the classes in it, by name; worst first.
-        worst: those of the lowest, with their pixels.
-        seconds: finding only, or None for results made elsewhere.
-    """
-
-    model: str
-    samples: SemanticSet = field(repr=False)
-    classes: tuple[str, ...]
-    report: SemanticReport
-    images: dict[str, float] = field(repr=False)
-    worst: tuple[WorstMap, ...] = field(repr=False)
-    seconds: float | None = None
-    problems: tuple[str, ...] = ()
-
-    @property
-    def data(self) -> str:
-        """Return what the set is called in titles."""
-        # The folder's name: the whole path would fill the title.
-        name, split = Path(self.samples.source).name, self.samples.split
-        return f"{name} ({split})" if split else name
-
-    @property
-    def miou(self) -> float:
-        return self.report.miou
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Tell why these numbers should not be taken at their word, if there is a reason."""
-        return doubts_of_pixels(self.report)
-
-    @property
-    def images_per_second(self) -> float | None:
-        return len(self.images) / self.seconds if self.seconds else None
-
-    @property
-    def confusion(self) -> ConfusionTable:
-        return ConfusionTable(names=self.classes, counts=self.report.confusion)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; shares that do not exist are None."""
-        report = self.report
-        return {
-            "task": SEMANTIC.name,
-            "model": self.model,
-            "data": self.samples.source,
-            "split": self.samples.split,
-            "n": len(self.images),
-            "miou": known(report.miou),
-            "macc": known(report.macc),
-            "pixel_accuracy": known(report.accuracy),
-            "chance": asdict(report.chance) if report.chance else None,
-            "doubts": [str(doubt) for doubt in self.doubts],
-            "classes": [asdict(row) for row in report.rows],
-            "worst": [{"image": k, "miou": v} for k, v in list(self.images.items())[:50]],
-            "confused": [asdict(pair) for pair in self.confusion.confused(50)],
-            "confusion": (
-                report.confusion.tolist() if len(self.classes) <= _MOST_IN_JSON else None
-            ),
-            "seconds": None if self.seconds is None else round(self.seconds, 3),
-            "environment": environment(),
-        }
-
-    def save(self, folder: Path) -> list[Path]:
-        """Write ``eval.json``, tables and images into ``folder``.
-
-        The folder is made if needed; an earlier evaluation in it is replaced.
-
-        Raises:
-            InvalidValue: the folder cannot be made or written.
-        """
-        make_folder(folder)
-        report, title = self.report, f"{self.model} on {self.data}"
-        cells = np.argwhere(report.confusion)
-        # A second evaluation may end at the same time: its files must not mix with these.
-        with held(folder / EVALUATION, wait=True):
-            return [
-                write_atomic(folder / EVALUATION, json.dumps(self.to_dict(), indent=1) + "\n"),
-                write_table(
-                    folder / "classes.csv",
-                    ("class", "pixels", "iou", "accuracy"),
-                    ((row.name, row.pixels, row.iou, row.accuracy) for row in report.rows),
-                ),
-                write_table(
-                    folder / "confusion.csv",
-                    ("true", "predicted", "pixels"),
-                    ((self.classes[i], self.classes[j], report.confusion[i, j]) for i, j in cells),
-                ),
-                figures.save_confusion(
-                    self.confusion, folder / "confusion.png",
-                    f"{title}: mean IoU {100 * report.miou:.1f} %", "pixels",
-                ),
-                *worst_images.save_worst_maps(
-                    self.worst, self.classes, title, folder / "worst.png"
-                ),
-            ]  # fmt: skip
 
 
 def evaluate_semantic(predictor: DensePredictor, samples: SemanticSet) -> SemanticEval:

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pocketeye.metrics.matching import Mistakes, match
-from pocketeye.metrics.objects import FoundObjects, TrueObjects
+from pocketeye.metrics import FoundObjects, Mistakes, TrueObjects, match
 from pocketeye.results import LabelMap, Result
 from pocketeye.results.result import save_image
 from pocketeye.results.sheet import SheetRow, draw_sheet, with_note

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
-import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder
-from pocketeye.runtimes._store import check_arrays, denormals, flushes_denormals
+from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
+from pocketeye.runtimes.onnx.shared import SHARED, shared_weights
 
-PROVIDER = "CPUExecutionProvider"
+if TYPE_CHECKING:
+    from pocketeye.runtimes.onnx.scopes import NodeModules
+
+NAME, PROVIDER = "onnxruntime", "CPUExecutionProvider"
+_OF_THIS = SimpleNamespace(name=NAME)
 _UNREADABLE = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument,
                state.NotImplemented, state.RuntimeException)  # fmt: skip
 _KERNEL = "_kernel_time"
@@ -38,8 +44,19 @@ def session_flags() -> dict[str, Any]:
     }
 
 
-def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -> Any:
+def open_session(
+    path: Path,
+    threads: int,
+    profile_prefix: Path | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
+) -> Any:
     """Open a session with ``threads`` threads inside operators, none between them.
+
+    Args:
+        path: of the graph.
+        threads: inside operators.
+        profile_prefix: where a profile is written; without it there is none.
+        weights: constants of the graph that lie in another file; they must outlive the session.
 
     Raises:
         InvalidValue: the file is not an ONNX model this version of ONNX Runtime can run.
@@ -54,6 +71,9 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
     # A thread that spins while it waits keeps a core busy for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # fatal only: what matters comes as an exception
+    if weights:
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(list(weights), values)
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
@@ -68,12 +88,21 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
         ) from error
 
 
+def load(artifact: Artifact, *, threads: int = 1) -> OrtExecutable:
+    """Open an artefact; see :meth:`Runtime.load`. What only an export needs is not imported."""
+    check_threads(threads)
+    check_stored(artifact, _OF_THIS)
+    return OrtExecutable(artifact, threads)
+
+
 class OrtExecutable(Executable):
     """Run an ONNX file opened with a fixed number of threads."""
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.artifact, self.threads = artifact, threads
-        self._session = open_session(artifact.path, threads)
+        shared = artifact.extra.get(SHARED)
+        self._weights = shared_weights(artifact.folder, shared) if shared else None
+        self._session = open_session(artifact.path, threads, weights=self._weights)
         self._names = [spec.name for spec in artifact.inputs]
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -99,11 +128,11 @@ class OrtExecutable(Executable):
 
         def call() -> None:
             # By hand and not by denormals(): its generator would be timed with every call.
-            torch.set_flush_denormal(True)
+            flush_denormals(True)
             try:
                 run(binding)
             finally:
-                torch.set_flush_denormal(flushed)
+                flush_denormals(flushed)
 
         return call
 
@@ -113,15 +142,23 @@ class OrtExecutable(Executable):
         if runs < 1:
             raise InvalidValue(f"runs must be at least 1, got {runs}")
         with scratch_folder() as scratch:
-            session = open_session(self.artifact.path, self.threads, scratch / "profile")
+            session = open_session(
+                self.artifact.path, self.threads, scratch / "profile", self._weights
+            )
             call = self._bind(session, arrays)
             for _ in range(_WARM_UP + runs):
                 call()
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        return _op_timings(events, runs)
+        # Only here: whoever merely runs a graph starts sooner without.
+        import onnx
+
+        from pocketeye.runtimes.onnx.scopes import NodeModules
+
+        modules = NodeModules(onnx.load(self.artifact.path, load_external_data=False))
+        return _op_timings(events, runs, modules)
 
 
-def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
+def _op_timings(events: list[dict[str, Any]], runs: int, modules: NodeModules) -> list[OpTiming]:
     nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         # Other events of a node are not the time of its kernel.
@@ -136,8 +173,10 @@ def _op_timings(events: list[dict[str, Any]], runs: int) -> list[OpTiming]:
                 name=name,
                 op=args["op_name"],
                 # The first runs warm caches up and are left out; durations are in microseconds.
-                ms=float(np.mean([row["dur"] for row in rows[-runs:]])) / 1e3,
+                # The median: one run in which another process had the core is no mean's business.
+                ms=float(np.median([row["dur"] for row in rows[-runs:]])) / 1e3,
                 input_shapes=tuple(shapes),
+                module=modules.of(name, args["op_name"]),
             )
         )
     return timings

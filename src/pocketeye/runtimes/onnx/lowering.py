@@ -122,14 +122,15 @@ class _Lowering:
 
     def _module(self, node: fx.Node, m: nn.Module) -> None:
         # Exact types: other subclasses of Conv2d and Linear usually compute something else.
-        if type(m) in _CONVS:
+        if isinstance(m, nn.Conv2d) and type(m) in _CONVS:
             if _folded_into(node, self.modules) is None:
                 self._conv(node, _only(node), m, None)
             return
         source = _only(node)
         if type(m) is nn.BatchNorm2d:
             conv = self.modules.get(str(source.target)) if source.op == "call_module" else None
-            if type(conv) not in _CONVS or _folded_into(source, self.modules) is not node:
+            own = type(conv) in _CONVS and _folded_into(source, self.modules) is node
+            if not isinstance(conv, nn.Conv2d) or not own:
                 raise UnsupportedModule(f"the BatchNorm2d {node.target!r} without its own Conv2d")
             self._conv(node, _only(source), conv, m)
         # All of them do nothing in eval mode.

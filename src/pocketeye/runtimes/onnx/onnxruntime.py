@@ -2,16 +2,14 @@
 
 A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
 is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
-float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`).
+float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`). fp16 stores the
+weights in 16 bits, half the size, and computes as fp32 does.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,10 +20,12 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder, temporary_files_in
+from pocketeye.runs import sha256_of
+from pocketeye.runtimes._calibration import calibration_batches
+from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
+    SHA256,
     check_precision,
-    check_stored,
-    check_threads,
     eval_mode,
     run_module,
     store,
@@ -40,10 +40,12 @@ from pocketeye.runtimes.base import (
     TensorSpec,
 )
 from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
-from pocketeye.runtimes.onnx.executable import OrtExecutable, session_flags
+from pocketeye.runtimes.onnx.executable import NAME, OrtExecutable, load, session_flags
+from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
+from pocketeye.runtimes.onnx.weights import SHARED, WEIGHTS, halve, share
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 
 FILE = "model.onnx"
@@ -52,8 +54,8 @@ FILE = "model.onnx"
 class OnnxRuntime(Runtime):
     """Export to ``model.onnx`` and run it with ONNX Runtime's CPU provider."""
 
-    name: ClassVar[str] = "onnxruntime"
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    name: ClassVar[str] = NAME
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
 
     def version(self) -> str:
         return str(ort.__version__)
@@ -87,12 +89,18 @@ class OnnxRuntime(Runtime):
 
             def write(path: Path) -> None:
                 if request.precision == "fp32":
-                    _torch_export(request, path)
+                    export_onnx(request, path)
+                    return
+                if request.precision == "fp16":
+                    export_onnx(request, path)
+                    model = onnx.load(path)
+                    halve(model)
+                    onnx.save(model, path)
                     return
                 with scratch_folder(path.parent) as scratch, temporary_files_in(scratch):
                     source = scratch / "fp32.onnx"
-                    _torch_export(request, source)
-                    _quantize(source, path, names, request.calibration, example)
+                    export_onnx(request, source)
+                    _quantize(source, path, request)
 
             return store(self._artifact(folder, request.precision, inputs, outputs, {}), write)
 
@@ -107,10 +115,13 @@ class OnnxRuntime(Runtime):
         net = lower(request.module, [tuple(t.shape) for t in example])
         inputs, outputs = _names("image", net.inputs), _names("logits", net.outputs)
         extra: dict[str, Any] = {"boundary": boundary}
-        if precision == "fp32":
+        if precision != "int8":
             model = write_fp32(net, inputs, outputs)
+            if precision == "fp16":
+                halve(model)
         else:
-            batches = _calibration_batches(request.calibration, example, request.seed)
+            arrays = calibration_batches(request)
+            batches = (tuple(torch.from_numpy(array) for array in one) for one in arrays)
             written = write_int8(net, value_ranges(net, batches), inputs, outputs, boundary)
             model, extra["quantization"] = written.model, _describe(written, inputs, outputs)
         artifact = self._artifact(
@@ -123,15 +134,22 @@ class OnnxRuntime(Runtime):
         data = model.SerializeToString()
         return store(artifact, lambda path: _write_bytes(path, data))
 
+    def share_weights(self, artifacts: Sequence[Artifact], folder: Path) -> bool:
+        """See :class:`Runtime`; the file is ``weights.bin``."""
+        tables = share([artifact.path for artifact in artifacts], folder / WEIGHTS)
+        for artifact, table in zip(artifacts, tables, strict=True):
+            extra = {SHARED: {"above": artifact.folder != folder, "table": table},
+                     SHA256: sha256_of(artifact.path)}  # fmt: skip
+            replace(artifact, extra={**artifact.extra, **extra}).save()
+        return True
+
     def load(self, artifact: Artifact, *, threads: int = 1) -> OrtExecutable:
         """See :class:`Runtime`.
 
         Raises:
             MissingFile: the file is gone. InvalidValue: it is damaged, or threads below 1.
         """
-        check_threads(threads)
-        check_stored(artifact, self)
-        return OrtExecutable(artifact, threads)
+        return load(artifact, threads=threads)
 
     def _artifact(
         self,
@@ -175,48 +193,13 @@ def _describe(written: Int8Model, inputs: list[str], outputs: list[str]) -> dict
     return {name: asdict(p) for name, p in zip(names, params, strict=True)}
 
 
-def _calibration_batches(
-    calibration: Iterable[tuple[np.ndarray, ...]], example: tuple[torch.Tensor, ...], seed: int
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    empty = True
-    for arrays in calibration:
-        empty = False
-        yield tuple(torch.from_numpy(array) for array in arrays)
-    if empty:
-        generator = torch.Generator().manual_seed(seed)
-        yield tuple(torch.randn(t.shape, generator=generator) for t in example)
-
-
-def _torch_export(request: ExportRequest, path: Path) -> None:
-    with warnings.catch_warnings():
-        # Deprecations inside the exporter are not the user's business.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            request.module,
-            request.example_inputs,
-            path,
-            dynamo=True,  # the exporter that is maintained; the older one is deprecated
-            external_data=False,  # one file: a browser fetches no second one
-            opset_version=OPSET,
-            verbose=False,
-            input_names=list(request.input_names),
-            output_names=list(request.output_names),
-        )
-
-
-def _quantize(
-    source: Path,
-    target: Path,
-    input_names: Sequence[str],
-    calibration: Iterable[tuple[np.ndarray, ...]],
-    example: tuple[torch.Tensor, ...],
-) -> None:
+def _quantize(source: Path, target: Path, request: ExportRequest) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = source.with_name("prepared.onnx")
-    with warnings.catch_warnings(), _quiet_root_logger():
-        warnings.simplefilter("ignore")
+    # The quantiser warns of every weight without an output channel.
+    with quiet():
         # All shapes are static: there are no symbols to infer.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
@@ -225,7 +208,7 @@ def _quantize(
         quantize_static(
             model,
             target,
-            _Reader(input_names, calibration, example),
+            _Reader(request),
             quant_format=QuantFormat.QDQ,
             # uint8: with int8 activations ONNX Runtime computes part of a network in float on x86.
             activation_type=QuantType.QUInt8,
@@ -238,32 +221,12 @@ def _quantize(
         onnx.save(quantized, target)
 
 
-@contextmanager
-def _quiet_root_logger() -> Iterator[None]:
-    """Silence the root logger: the quantiser warns of every weight without an output channel."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
 class _Reader:
-    """Feed calibration tuples to onnxruntime's quantiser; the example where there are none."""
+    """Feed calibration tuples to onnxruntime's quantiser."""
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        calibration: Iterable[tuple[np.ndarray, ...]],
-        example: tuple[torch.Tensor, ...],
-    ) -> None:
-        self.names, self.batches = names, iter(calibration)
-        self.fallback: tuple[np.ndarray, ...] | None = tuple(t.numpy(force=True) for t in example)
+    def __init__(self, request: ExportRequest) -> None:
+        self.names, self.batches = list(request.input_names), calibration_batches(request)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        arrays = next(self.batches, self.fallback)
-        # The example is given once, and never after real images.
-        self.fallback = None
+        arrays = next(self.batches, None)
         return None if arrays is None else dict(zip(self.names, arrays, strict=True))

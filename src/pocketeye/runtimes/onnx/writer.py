@@ -16,8 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from pocketeye.runs import write_atomic
-from pocketeye.runtimes.onnx.convnet import Conv, ConvNet, Gemm, Shape, Shuffle, Simple, Step
-from pocketeye.runtimes.onnx.convnet import UnsupportedModule as UnsupportedModule
+from pocketeye.runtimes.onnx.convnet import (
+    Conv,
+    ConvNet,
+    Gemm,
+    Shape,
+    Shuffle,
+    Simple,
+    Step,
+    UnsupportedModule as UnsupportedModule,
+)
 from pocketeye.runtimes.onnx.lowering import lower
 
 # Opset 20 is the first with Gelu as an operator of its own: below, the exporter writes Erf and

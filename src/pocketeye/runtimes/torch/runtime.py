@@ -5,8 +5,11 @@ This is what a network costs without any deployment runtime; it also serves wher
 
 from __future__ import annotations
 
+import re
+import statistics
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,12 +21,12 @@ import torch
 from torch import fx
 
 from pocketeye.errors import InvalidValue
+from pocketeye.runtimes._denormals import denormals
 from pocketeye.runtimes._store import (
     check_arrays,
     check_precision,
     check_stored,
     check_threads,
-    denormals,
     eval_mode,
     run_module,
     store,
@@ -130,10 +133,13 @@ class TorchExecutable(Executable):
             for _ in range(_WARM_UP):
                 stopwatch.run(*tensors)
             # What the warm-up took is thrown away.
-            stopwatch.timings.clear()
+            stopwatch.ms.clear()
             for _ in range(runs):
                 stopwatch.run(*tensors)
-        return [replace(timing, ms=timing.ms / runs) for timing in stopwatch.timings.values()]
+        return [
+            replace(timing, ms=statistics.median(stopwatch.ms[name]))
+            for name, timing in stopwatch.timings.items()
+        ]
 
     def _tensors(self, arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
         check_arrays(self.artifact.inputs, arrays)
@@ -142,11 +148,12 @@ class TorchExecutable(Executable):
 
 
 class _Stopwatch(fx.Interpreter):
-    """Run a graph node by node and add up the time of every operator."""
+    """Run a graph node by node and time every operator."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.timings: dict[str, OpTiming] = {}
+        self.ms: dict[str, list[float]] = defaultdict(list)
 
     def run_node(self, n: fx.Node) -> Any:
         # Placeholders and outputs compute nothing.
@@ -155,13 +162,22 @@ class _Stopwatch(fx.Interpreter):
         start = time.perf_counter_ns()
         result = super().run_node(n)
         ms = (time.perf_counter_ns() - start) / 1e6
-        timing = self.timings.get(n.name)
-        if timing is None:
+        self.ms[n.name].append(ms)
+        if n.name not in self.timings:
             values = [self.env.get(i) for i in n.all_input_nodes]
             shapes = tuple(tuple(v.shape) for v in values if isinstance(v, torch.Tensor))
-            timing = OpTiming(name=n.name, op=str(n.target), ms=0.0, input_shapes=shapes)
-        self.timings[n.name] = replace(timing, ms=timing.ms + ms)
+            self.timings[n.name] = OpTiming(
+                name=n.name, op=str(n.target), ms=0.0, input_shapes=shapes, module=_module_of(n)
+            )
         return result
+
+
+def _module_of(node: fx.Node) -> str:
+    """Return the path of the module in which a node stood before the export."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values()]
+    # torch.export writes the path in the root module's own words: L['self'].stages.0
+    return re.sub(r"^L\['self'\]\.?", "", str(paths[-1])) if paths else ""
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pocketeye.data.video.frames import Frames, ImageFiles
 from pocketeye.errors import InvalidValue
@@ -20,6 +18,7 @@ from pocketeye.results import Result
 from pocketeye.tracking.batch.record import TrackedVideo, TrackRecord
 from pocketeye.tracking.batch.targets import require_free, targets_of
 from pocketeye.tracking.batch.videos import NamedVideo, go_through
+from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.io.write import FPS, open_writer, opened, write_all
 from pocketeye.tracking.io.writer import Writer
@@ -85,7 +84,7 @@ class TrackJob:
         settings: whatever else decides the results; compared when a job is resumed.
     """
 
-    load: Callable[[], Tracker]
+    load: Callable[[], Tracker[Engine]]
     request: Request
     detection: Detection | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -97,12 +96,12 @@ class TrackJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def tracker(self) -> Tracker:
+    def tracker(self) -> Tracker[Engine]:
         return self.load()
 
     @cached_property
     def _weights(self) -> str:
-        return _fingerprint(self.tracker)
+        return self.tracker.engine.fingerprint()
 
     def run(self, videos: Sequence[NamedVideo]) -> tuple[list[TrackedVideo], list[str]]:
         """Track in every video.
@@ -154,7 +153,7 @@ class TrackJob:
                 write_all(_recorded(watched, record, settings), writers)
             found = TrackedVideo(
                 video=video.said, size=frames.size, frames=tuple(watched.rows),
-                seconds=watched.seconds, device=self.tracker.device.type, files=tuple(targets),
+                seconds=watched.seconds, device=self.tracker.engine.device_name, files=tuple(targets),
             )  # fmt: skip
         record.finish(settings, found)
         return found
@@ -202,13 +201,3 @@ def _names_below(frames: Frames, folder: Path) -> list[str] | None:
     if not all(path.is_relative_to(root) for path in paths):
         return None
     return [path.relative_to(root).as_posix() for path in paths]
-
-
-def _fingerprint(tracker: Tracker) -> str:
-    """Tell weights apart by the first digits of their sha256."""
-    digest = hashlib.sha256()
-    for name, value in sorted(tracker.model.state_dict().items()):
-        digest.update(name.encode())
-        # as bytes, for numpy knows no bfloat16
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

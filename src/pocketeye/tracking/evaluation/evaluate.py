@@ -20,11 +20,15 @@ from pocketeye.metrics import boundary_accuracy, region_similarity
 from pocketeye.metrics.vos import statistics
 from pocketeye.results import CompactMask
 from pocketeye.tracking.evaluation.folder import read_folder
-from pocketeye.tracking.evaluation.follow import MAX_FRAMES as MAX_FRAMES
-from pocketeye.tracking.evaluation.follow import Followed, follow_clip, truth_of
-from pocketeye.tracking.evaluation.follow import PromptKind as PromptKind
-from pocketeye.tracking.evaluation.follow import Protocol as Protocol
-from pocketeye.tracking.evaluation.follow import VosPlan as VosPlan
+from pocketeye.tracking.evaluation.follow import (
+    MAX_FRAMES as MAX_FRAMES,
+    Followed,
+    PromptKind as PromptKind,
+    Protocol as Protocol,
+    VosPlan as VosPlan,
+    follow_clip,
+    truth_of,
+)
 from pocketeye.tracking.evaluation.result import ObjectScore, VosResult, WorstFrame
 from pocketeye.tracking.evaluation.vos_models import VosModel
 

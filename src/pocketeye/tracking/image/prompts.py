@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
-from pocketeye.models.tam.tam import as_prompt
+from pocketeye.models.tam.prompt_numbers import BOTTOM_RIGHT, MASK_PROMPT_LOGIT, TOP_LEFT
 from pocketeye.results import CompactMask
+from pocketeye.tracking.image.resize import antialiased
 
 Size = tuple[int, int]  # (width, height) of images, the order in which users give places
 _LOGIT = 10.0  # certain foreground, as in the memory's 20 p - 10
@@ -154,11 +152,15 @@ def read_mask(mask: Any, size: Size, mask_size: Size) -> np.ndarray:
         raise InvalidValue(f"a mask prompt is {drawn}, or {low}: got {kind} of {shown}")
     # Told apart by type, not by size: an image may be as small as the logits.
     if not is_drawn:
-        return as_prompt(torch.from_numpy(values.astype(np.float32))).numpy()
-    dense = torch.from_numpy(values.astype(np.float32))[None, None]
+        return as_prompt(values.astype(np.float32))
     # Antialiased, so that a thin stroke leaves a trace at a quarter of the network's size.
-    shares = F.interpolate(dense, size=mask_size[::-1], mode="bilinear", antialias=True)
-    return (shares[0, 0] * 2 * _LOGIT - _LOGIT).numpy()
+    shares = antialiased(values.astype(np.float32), *mask_size[::-1])
+    return shares * np.float32(2 * _LOGIT) - np.float32(_LOGIT)
+
+
+def as_prompt(logits: np.ndarray) -> np.ndarray:
+    """Bring the logits of an earlier answer within the bounds of a mask prompt."""
+    return logits.clip(-MASK_PROMPT_LOGIT, MASK_PROMPT_LOGIT)
 
 
 def _joined(
@@ -220,8 +222,7 @@ def _depth(value: Any) -> int:
 
 def _numbers(value: Any, what: str, keep_bool: bool = False) -> np.ndarray:
     """Return an array of finite numbers."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+    value = without_torch(value)
     try:
         array = np.asarray(value)
         # A bool among points or labels is a number to NumPy, and stays one.
@@ -233,3 +234,9 @@ def _numbers(value: Any, what: str, keep_bool: bool = False) -> np.ndarray:
     if not np.isfinite(array).all():
         raise InvalidValue(f"{what} must be finite numbers")
     return array
+
+
+def without_torch(value: Any) -> Any:
+    """Return a tensor as an array, whatever device it is on, and anything else as it is."""
+    # Asked by name: whoever has no tensor need not import torch.
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value

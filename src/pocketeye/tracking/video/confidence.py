@@ -81,13 +81,22 @@ def curve_of(weights: Path | None) -> ConfidenceCurve | None:
     """
     if weights is None or not (path := beside(weights)).is_file():
         return None
-    data = _FILE.read(path)
-    with reading(path, _FILE.what, _FILE.remedy):
-        curve = make(ConfidenceCurve, data)
+    curve = read_curve(path)
     if curve.weights_sha256 != sha256_of(weights):
         logger.warning("%s is of other weights than %s: there is no confidence", path, weights.name)
         return None
     return curve
+
+
+def read_curve(path: Path) -> ConfidenceCurve:
+    """Read the file of a curve.
+
+    Raises:
+        InvalidValue: it is damaged.
+    """
+    data = _FILE.read(path)
+    with reading(path, _FILE.what, _FILE.remedy):
+        return make(ConfidenceCurve, data)
 
 
 def doubts_of_rows(frames: Sequence[Mapping[str, Any]]) -> list[Doubt]:

@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
-from torch import Tensor
+
+from pocketeye.tracking.image.components import components
 
 # All from arXiv 2411.17576, section 3.2.
 _APART = 0.7  # below this share of the common box the alternative is somewhere else
@@ -29,7 +29,9 @@ class AnchorWatch:
     areas: deque[int] = field(default_factory=lambda: deque(maxlen=_NUM_AREAS))
     last: int | None = None  # the last anchor's frame
 
-    def is_anchor(self, frame: int, mask: Tensor, masks: Tensor, expected_iou: float) -> bool:
+    def is_anchor(
+        self, frame: int, mask: np.ndarray, masks: np.ndarray, expected_iou: float
+    ) -> bool:
         """Look at one frame's answer; frames must come in the order in which they are tracked.
 
         Args:
@@ -37,7 +39,7 @@ class AnchorWatch:
             masks: logits ``(M, h, w)`` of all masks that competed, the chosen one among them.
             expected_iou: of the chosen mask, 0 to 1.
         """
-        chosen, alternatives = ((x > 0).cpu().numpy() for x in (mask, masks))
+        chosen, alternatives = mask > 0, masks > 0
         area = int(chosen.sum())
         if not area:
             return False
@@ -61,10 +63,10 @@ def shows_distractor(chosen: np.ndarray, masks: np.ndarray) -> bool:
     """
     own = _box_area(chosen)
     for mask in masks:
-        parts, count = ndimage.label(mask & ~chosen)
-        if not count:
+        parts, areas = components(mask & ~chosen, diagonal=False)
+        if len(areas) == 1:  # nothing but what is no part
             continue
-        largest = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+        largest = parts == 1 + np.argmax(areas[1:])
         if own < _APART * _box_area(chosen | largest):
             return True
     return False

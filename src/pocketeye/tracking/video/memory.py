@@ -1,22 +1,21 @@
-"""Keep what a session remembers of an object: few tensors, however long the video is.
+"""Keep what a session remembers of an object: few arrays, however long the video is.
 
 A frame reads (:meth:`ObjectMemory.reading`) all prompted frames that are kept, the maps of six tracked
 frames and the pointers of fifteen; a :class:`MemoryRule` says which. SAM 2's predictor keeps the output
-of every frame for the whole video although it reads no others than these. Maps lie in the batch in
-which they were written, so that objects tracked together are read without copies.
+of every frame for the whole video although it reads no others than these. Maps are the engine's own:
+what is kept here is which of them a frame reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from pocketeye.models.tam import Memory, MemoryRule
-from pocketeye.models.tam.memory_rule import frames_to_read
+from pocketeye.models.tam.memory_rule import MemoryRule, frames_to_read
+from pocketeye.tracking.engine.base import MemoryMap, Reading
 from pocketeye.tracking.video.distractors import AnchorWatch
 from pocketeye.tracking.video.signals import Signals
 
@@ -28,63 +27,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MapBatch:
-    """Hold the maps that ``B`` objects left in one frame, written together."""
-
-    raw: Tensor  # (B, M, h, w) as the memory encoder made it, matching channels included
-    prepared: Memory | None  # as it is read beside other maps; None in a plain session
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MapRow:
-    """Point at one object's map in a :class:`MapBatch`."""
-
-    batch: MapBatch
-    row: int
-
-    @property
-    def raw(self) -> Tensor:
-        """Return the map ``(1, M, h, w)`` as it was written."""
-        return self.batch.raw[self.row : self.row + 1]
-
-    @property
-    def prepared(self) -> Memory:
-        """Return the map with its keys projected, as a batch of 1."""
-        whole = self.batch.prepared
-        assert whole is not None  # plain sessions read raw maps
-        row = slice(self.row, self.row + 1)
-        match = None if whole.match is None else whole.match[row]
-        target = None if whole.target is None else whole.target[row]
-        return Memory(whole.keys[:, row], whole.values[row], whole.bias, match, target)
-
-
-def prepared_together(rows: Sequence[MapRow]) -> Memory:
-    """Return the maps that several objects left in one frame as one batch."""
-    batch = rows[0].batch
-    # Objects that stay together from frame to frame, which is the rule, need no copy at all.
-    same = all(row.batch is batch and row.row == i for i, row in enumerate(rows))
-    if same and batch.prepared is not None and batch.raw.shape[0] == len(rows):
-        return batch.prepared
-    parts = [row.prepared for row in rows]
-    match = [part.match for part in parts if part.match is not None]
-    target = [part.target for part in parts if part.target is not None]
-    return Memory(
-        keys=torch.cat([part.keys for part in parts], 1),
-        values=torch.cat([part.values for part in parts]),
-        bias=parts[0].bias,
-        match=torch.cat(match) if match else None,
-        target=torch.cat(target) if target else None,
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class FrameOutput:
     """Hold what the network found of an object in one frame, and what the frame leaves in memory."""
 
-    low_res_masks: Tensor  # (1, 1, H / 4, W / 4) logits, small holes filled
+    low_res_masks: np.ndarray  # float32 (1, 1, H / 4, W / 4) logits, small holes filled
     score: float  # logit: the object is in the frame where above 0
-    pointer: Tensor  # (1, C)
-    map: MapRow | None  # None where no later frame may read it (object unseen, rule not RECENT)
+    pointer: np.ndarray  # float32 (1, C)
+    map: MemoryMap | None  # None where no later frame may read it (object unseen, rule not RECENT)
     signals: Signals | None = None  # what it shows of its own quality
 
 
@@ -165,26 +114,6 @@ class Spans:
         return iter(self._spans)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """List what a frame reads of one object.
-
-    Attributes:
-        maps: prompted frames first, then tracked ones from old to new.
-        slots: of each map, the index of its age embedding (``maskmem_tpos_enc``).
-        pointers: each ``(1, C)``.
-    """
-
-    maps: tuple[MapRow, ...]
-    slots: tuple[int, ...]
-    pointers: tuple[Tensor, ...]
-
-    @property
-    def shape(self) -> tuple[tuple[int, ...], int]:
-        """Return what must agree for two objects to be read as one batch."""
-        return self.slots, len(self.pointers)
-
-
 @dataclass(slots=True, eq=False)
 class ObjectMemory:
     """Remember one object: its prompted frames, its last answers and its last pointers.
@@ -212,9 +141,9 @@ class ObjectMemory:
     prompted: dict[int, PromptedFrame] = field(default_factory=dict)
     tracked: Spans = field(default_factory=Spans)
     answers: Ring[FrameOutput] = field(init=False)
-    maps: Ring[MapRow] = field(init=False)
-    pointers: Ring[Tensor] = field(init=False)
-    anchors: Ring[MapRow] = field(default_factory=lambda: Ring(_NUM_ANCHORS))
+    maps: Ring[MemoryMap] = field(init=False)
+    pointers: Ring[np.ndarray] = field(init=False)
+    anchors: Ring[MemoryMap] = field(default_factory=lambda: Ring(_NUM_ANCHORS))
     watch: AnchorWatch = field(default_factory=AnchorWatch)
 
     def __post_init__(self) -> None:
@@ -298,15 +227,3 @@ class ObjectMemory:
         for place in frames_to_read(self.rule, frame, step, self.pointers, NUM_POINTERS - 1)[::-1]:
             pointers.append(self.pointers[place.frame])
         return Reading(tuple(maps), tuple(slots), tuple(pointers)) if maps else None
-
-
-def in_batches(
-    due: Sequence[tuple[ObjectMemory, Reading]], together: bool
-) -> list[list[tuple[ObjectMemory, Reading]]]:
-    """Objects that can be read as one batch; each alone unless ``together``."""
-    if not together:
-        return [[pair] for pair in due]
-    groups: dict[tuple[tuple[int, ...], int], list[tuple[ObjectMemory, Reading]]] = {}
-    for pair in due:
-        groups.setdefault(pair[1].shape, []).append(pair)
-    return list(groups.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pocketeye.errors import InvalidValue, unknown
-from pocketeye.models.tam import MemoryRule
+from pocketeye.models.tam.memory_rule import MemoryRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

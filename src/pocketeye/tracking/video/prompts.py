@@ -1,56 +1,17 @@
-"""Check what a user points at, and bring it into the pixels of the network's input."""
+"""Check what a user points at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT
+from pocketeye.models.tam.prompt_numbers import BOTTOM_RIGHT, TOP_LEFT
 from pocketeye.results import CompactMask
-from pocketeye.tracking.image.prompts import Size, read_box, read_points
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Prompt:
-    """Hold either points with labels, in pixels of the video, or a mask.
-
-    A box is two points with the labels of its corners, as in SAM.
-    """
-
-    points: tuple[tuple[float, float], ...] = ()
-    labels: tuple[int, ...] = ()
-    mask: np.ndarray | None = None  # bool (height, width)
-
-    def tensors(self, size: Size, image_size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return the points as the network takes them.
-
-        Args:
-            size: (width, height) of the video.
-            image_size: (height, width) of the network's input.
-
-        Returns:
-            Points ``(1, P, 2)`` in pixels of the network's input, and labels ``(1, P)``.
-        """
-        scale = torch.tensor([image_size[1] / size[0], image_size[0] / size[1]])
-        points = torch.tensor(self.points, dtype=torch.float32)[None] * scale
-        return points.to(device), torch.tensor(self.labels, device=device)[None]
-
-    def mask_tensor(self, image_size: Size, device: torch.device) -> Tensor:
-        """Return the mask as ``(1, 1, H, W)`` of 0 and 1, at the size ``image_size`` of the input."""
-        assert self.mask is not None
-        mask = torch.from_numpy(self.mask).to(device, torch.float32)[None, None]
-        if mask.shape[2:] != image_size:
-            mask = F.interpolate(
-                mask, size=image_size, mode="bilinear", align_corners=False, antialias=True
-            )
-        return (mask >= 0.5).float()  # as SAM 2's add_new_mask: antialiased, then cut at one half
+from pocketeye.tracking.image.prompts import Size, read_box, read_points, without_torch
+from pocketeye.tracking.video.placed import Prompt
 
 
 def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> Prompt:
@@ -80,8 +41,7 @@ def parse_prompt(size: Size, points: Any, labels: Any, box: Any, mask: Any) -> P
 def _mask(mask: Any, size: Size) -> np.ndarray:
     if isinstance(mask, CompactMask):
         mask = mask.dense()
-    if isinstance(mask, Tensor):
-        mask = mask.detach().cpu().numpy()
+    mask = without_torch(mask)
     if not isinstance(mask, np.ndarray):
         raise InvalidType(
             f"a mask is an array (height, width) of bool or integers, got {type(mask).__name__}"

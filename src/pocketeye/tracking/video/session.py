@@ -1,8 +1,8 @@
 """Follow objects through a video: prompts at any frame, masks frame by frame, constant memory.
 
-The rules are those of SAM 2's video predictor as EfficientTAM uses it. Differences, all on purpose: an
-object is not tracked before it was first shown, ``run`` yields as many frames as it is asked for, and
-objects with equal memory are computed as one batch.
+What is found in a frame, and what is remembered of it, is the matter of
+:class:`~pocketeye.tracking.video.objects.TrackedObjects`; here are the frames, and the checks of what a
+user asks.
 """
 
 from __future__ import annotations
@@ -11,30 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pocketeye.closing import Closing
 from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.video.frames import Frames, check_size
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.models.tam import ImageFeatures, MemoryRule, Prediction
-from pocketeye.models.tam.tam import as_prompt
-from pocketeye.tracking.image.components import fill_holes
-from pocketeye.tracking.video.memory import (
-    FrameOutput,
-    MapBatch,
-    MapRow,
-    ObjectMemory,
-    PromptedFrame,
-    Reading,
-    Ring,
-    in_batches,
-)
-from pocketeye.tracking.video.network import TrackerNetwork
+from pocketeye.tracking.engine.base import Engine
+from pocketeye.tracking.video.confidence import ConfidenceCurve
+from pocketeye.tracking.video.memory import Ring
+from pocketeye.tracking.video.objects import TrackedObjects
 from pocketeye.tracking.video.options import Options
-from pocketeye.tracking.video.prompts import Prompt, check_object_id, named, parse_prompt
-from pocketeye.tracking.video.signals import signals_of
+from pocketeye.tracking.video.placed import Prompt
+from pocketeye.tracking.video.prompts import check_object_id, named, parse_prompt
 from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
@@ -47,27 +35,38 @@ class Session(Closing):
 
     A refused call changes nothing; the session goes on.
 
+    Args:
+        engine: computes, as :meth:`Engine.computing` gave it for the options.
+        video: None where frames are pushed.
+        confidence: tells from an answer's signals how likely its mask is right; None where nobody
+            measured it.
+
     Attributes:
         options: as given, for the session's whole life.
         size: (width, height) of the frames; None before the first is pushed.
         frame: number of the frame last looked at, or None.
     """
 
-    def __init__(self, tracker: TrackerNetwork, video: Frames | None, options: Options) -> None:
-        self.tracker, self.video, self.options = tracker, video, options
+    def __init__(
+        self,
+        engine: Engine,
+        video: Frames | None,
+        options: Options,
+        confidence: ConfidenceCurve | None = None,
+    ) -> None:
+        self.engine, self.video, self.options = engine, video, options
         self.size: tuple[int, int] | None = video.size if video else None
-        self._objects: dict[int, ObjectMemory] = {}
+        self._confidence = confidence
+        self._objects = TrackedObjects(engine, options)
         self._removed: set[int] = set()
         self._view: View | None = None
         self._edited: Ring[View] = Ring(_MOST_EDITED)
         self._next_pushed = 0
-        self._reverse = False  # direction of the last pass: a correction reads what that pass read
-        self._rule = options.memory_rule or tracker.model.session_rule
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """Objects that are tracked, in the order they were added."""
-        return tuple(self._objects)
+        return tuple(self._objects.memories)
 
     @property
     def frame(self) -> int | None:
@@ -83,9 +82,8 @@ class Session(Closing):
 
     def reset(self) -> None:
         """Forget all objects, the removed ones too; options, video and frame numbers stay."""
-        self._objects.clear()
+        self._objects.reset()
         self._removed.clear()
-        self._reverse = False
 
     # --- objects ----------------------------------------------------------------------------------
 
@@ -131,11 +129,8 @@ class Session(Closing):
             raise InvalidValue("there is no frame yet: push(frame) before add(...)")
         prompt = parse_prompt(self.size, points, labels, box, mask)
         view = self._go_to(self._frame_number(frame))
-        known = self._objects.get(object_id)
-        most = self.options.most_prompted(
-            len(self._objects) + (known is None), self.tracker.map_bytes,
-            recent=self.tracker.model.num_maskmem - 1,
-        )  # fmt: skip
+        most = self._room_for(object_id)
+        known = self._objects.memories.get(object_id)
         before = known.prompted.get(view.frame) if known else None
         if before is not None and not clear_old_points and prompt.mask is None:
             if box is not None:
@@ -144,20 +139,26 @@ class Session(Closing):
                 points=(*before.points, *prompt.points), labels=(*before.labels, *prompt.labels)
             )
         # From here on nothing raises: a prompt that is refused has left the session as it was.
-        with self.tracker.computing(self.options.plain):
-            answer = self._predict_prompted(prompt, view, known)
-        memory = known or ObjectMemory(
-            object_id, self.tracker.model.num_maskmem, view.frame, view.frame, self._rule
-        )
-        self._objects[object_id] = memory
-        memory.prompt(
-            view.frame,
-            PromptedFrame(answer, prompt.points, prompt.labels, settled=False),
-            most,
-        )
-        for other in self._objects.values():  # a new object may leave less room for each
-            other.limit(most, view.frame)
+        self._objects.prompt(object_id, prompt, view, self.size, most)
         return self._result(view)
+
+    def _room_for(self, object_id: int) -> int:
+        """Return how many prompted frames each object may keep once this one is there too.
+
+        Raises:
+            InvalidValue: it would be more than the engine or the budget of memory allows.
+        """
+        facts, there = self.engine.facts, self._objects.memories
+        num_objects = len(there) + (object_id not in there)
+        if facts.max_objects is not None and num_objects > facts.max_objects:
+            raise InvalidValue(
+                f"object {object_id} would be number {num_objects}, and this tracker was exported for "
+                f"{facts.max_objects} at once (tracked: {named(self.object_ids)}): remove one, export "
+                "it for more, or open the tracker by its name"
+            )
+        return self.options.most_prompted(
+            num_objects, facts.map_bytes, recent=facts.num_maskmem - 1
+        )
 
     def remove(self, object_id: int) -> None:
         """Stop to track an object and forget it; the others do not notice.
@@ -165,12 +166,12 @@ class Session(Closing):
         Raises:
             InvalidValue: no such object.
         """
-        if object_id not in self._objects:
+        if object_id not in self._objects.memories:
             why = "was removed already" if object_id in self._removed else "is unknown"
             raise InvalidValue(
                 f"object {object_id} {why}: this session tracks {named(self.object_ids)}"
             )
-        del self._objects[object_id]
+        del self._objects.memories[object_id]
         self._removed.add(object_id)
 
     # --- frames -----------------------------------------------------------------------------------
@@ -191,20 +192,20 @@ class Session(Closing):
         """
         if self.video is None:
             raise InvalidValue("this session has no video: push(frame) its frames one by one")
-        if not self._objects:
+        if not self._objects.memories:
             raise InvalidValue("there is nothing to track: add(...) an object first")
         if start is None:
             if reverse:
-                start = max(memory.last for memory in self._objects.values())
+                start = max(memory.last for memory in self._objects.memories.values())
             else:
-                start = min(memory.first for memory in self._objects.values())
+                start = min(memory.first for memory in self._objects.memories.values())
         start, stop = self._range(start, stop, reverse)
         return self._run(start, stop, reverse)  # a generator apart: run() itself raises, not next()
 
     def _run(self, start: int, stop: int | None, reverse: bool) -> Iterator[TrackedFrame]:
         assert self.video is not None
         for number, image in frames_between(self.video, start, stop, reverse):
-            self._reverse = reverse
+            self._objects.reverse = reverse
             if self._view is None or self._view.frame != number:
                 self._view = self._edited.get(number) or View(number, image)
             yield self._track(self._view)
@@ -275,114 +276,14 @@ class Session(Closing):
     # --- tracking ---------------------------------------------------------------------------------
 
     def _track(self, view: View) -> TrackedFrame:
-        due: list[tuple[ObjectMemory, Reading]] = []
-        for memory in self._objects.values():
-            memory.settle()
-            if not memory.is_due(view.frame, self._reverse):
-                continue
-            memory.tracked.add(view.frame)
-            if view.frame not in memory.prompted:
-                reading = memory.reading(view.frame, self._reverse)
-                assert reading is not None  # its prompted frames are always there
-                due.append((memory, reading))
-        with self.tracker.computing(self.options.plain):
-            for batch in in_batches(due, together=not self.options.plain):
-                self._track_together(view, batch)
+        self._objects.track(view)
         return self._result(view, only_due=True)
-
-    def _track_together(self, view: View, batch: list[tuple[ObjectMemory, Reading]]) -> None:
-        seen = self._features(view)
-        readings = [reading for _, reading in batch]
-        read = self.tracker.condition(seen, readings, self.options.plain)
-        prediction = self.tracker.model.predict(
-            read.feat,
-            stability_fallback=self.options.stability_fallback,
-            details=read.details,
-        )
-        maps = self._write(seen, prediction.mask, binarize=False)  # SAM 2 fills holes after this
-        low_res_masks, scores = self._filled(prediction), prediction.score.flatten().tolist()
-        ious = prediction.ious.amax(1).tolist()
-        for row, (memory, _) in enumerate(batch):
-            one = slice(row, row + 1)
-            last = memory.answer(view.frame + (1 if self._reverse else -1))
-            before = None if last is None else last.low_res_masks
-            signals = signals_of(low_res_masks[one], scores[row], ious[row], before)
-            pointer = prediction.pointer[one].float()
-            answer = FrameOutput(
-                low_res_masks[one], scores[row], pointer, MapRow(maps, row), signals
-            )
-            anchor = self._rule is MemoryRule.DISTINCT and memory.watch.is_anchor(
-                view.frame, prediction.mask[row, 0], prediction.masks[row], ious[row]
-            )
-            memory.remember(view.frame, answer, anchor)
-
-    def _predict_prompted(
-        self, prompt: Prompt, view: View, memory: ObjectMemory | None
-    ) -> FrameOutput:
-        """Return what the network makes of a prompt."""
-        model, seen = self.tracker.model, self._features(view)
-        if prompt.mask is not None:
-            mask = prompt.mask_tensor(self.tracker.image_size, self.tracker.device)
-            prediction = model.adopt_mask(seen.feat, mask, seen.details)
-        else:
-            assert self.size is not None
-            before = memory.answer(view.frame) if memory else None
-            known = self._known_before(seen, view.frame, memory)
-            prediction = model.predict(
-                known.feat,
-                *prompt.tensors(self.size, self.tracker.image_size, self.tracker.device),
-                mask=as_prompt(before.low_res_masks) if before else None,
-                stability_fallback=self.options.stability_fallback,
-                details=known.details,
-            )
-        low_res_masks = self._filled(prediction)
-        # For a prompt SAM 2 writes the filled mask, at low resolution.
-        maps = self._write(seen, low_res_masks, binarize=self.options.binarize_click_masks)
-        score, iou = prediction.score.item(), prediction.ious.max().item()
-        signals = signals_of(low_res_masks, score, iou)
-        return FrameOutput(
-            low_res_masks, score, prediction.pointer.float(), MapRow(maps, 0), signals
-        )
-
-    def _known_before(
-        self, seen: ImageFeatures, frame: int, memory: ObjectMemory | None
-    ) -> ImageFeatures:
-        """Return features that know the object's memory, if it was tracked in this frame before."""
-        reading = None
-        if memory is not None and frame in memory.tracked:
-            reading = memory.reading(frame, self._reverse)
-        if reading is None:  # SAM 2: a first prompt reads no memory, not even other prompts
-            return seen._replace(feat=self.tracker.model.without_memory(seen.feat))
-        return self.tracker.condition(seen, [reading], self.options.plain)
-
-    def _features(self, view: View) -> ImageFeatures:
-        if view.seen is None:
-            view.seen = self.tracker.encode_image(view.image)
-        return view.seen
-
-    def _write(self, seen: ImageFeatures, mask: Tensor, *, binarize: bool) -> MapBatch:
-        options = self.options
-        return self.tracker.write_map(
-            seen, mask.float(), binarize=binarize, round_maps=options.round_maps,
-            plain=options.plain,
-        )  # fmt: skip
-
-    def _filled(self, prediction: Prediction) -> Tensor:
-        return fill_holes(prediction.mask.float(), self.options.hole_area)
 
     def _result(self, view: View, *, only_due: bool = False) -> TrackedFrame:
         """Return the result of a frame; unless ``only_due``, with what an earlier pass found in it."""
-        answers = []
-        for memory in self._objects.values():
-            if not only_due or memory.is_due(view.frame, self._reverse):
-                answer = memory.answer(view.frame)
-                if answer is not None:
-                    answers.append((memory.object_id, answer))
         assert self.size is not None
-        height, width = self.tracker.image_size
-        with torch.inference_mode():
-            return tracked_frame(
-                view.frame, self.size, answers, (height // 4, width // 4),
-                view.image if self.options.keep_images else None, self.options.non_overlapping,
-                self.tracker.confidence,
-            )  # fmt: skip
+        return tracked_frame(
+            view.frame, self.size, self._objects.answers(view.frame, only_due=only_due),
+            self.engine.facts.mask_size, view.image if self.options.keep_images else None,
+            self.options.non_overlapping, self._confidence,
+        )  # fmt: skip

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import Tensor
+import numpy as np
 
-_SURE = 1.0  # a logit of 1 is a probability of 0.73: pixels beyond it are hardly in doubt
+_CLEAR_LOGIT = 1.0  # a logit of 1 is a probability of 0.73: pixels beyond it are hardly in doubt
 
 
 class Signals(NamedTuple):
@@ -30,7 +30,9 @@ class Signals(NamedTuple):
     agreement: float
 
 
-def signals_of(mask: Tensor, score: float, iou: float, before: Tensor | None = None) -> Signals:
+def signals_of(
+    mask: np.ndarray, score: float, iou: float, before: np.ndarray | None = None
+) -> Signals:
     """Return the signals of an answer.
 
     Args:
@@ -38,17 +40,17 @@ def signals_of(mask: Tensor, score: float, iou: float, before: Tensor | None = N
         score, iou: what the network says of it.
         before: the logits of the frame before, where the object was tracked there.
     """
-    outer = int((mask > -_SURE).sum())
+    outer = int(np.count_nonzero(mask > -_CLEAR_LOGIT))
     return Signals(
         score=score,
         iou=iou,
-        stability=int((mask > _SURE).sum()) / outer if outer else 1.0,
+        stability=int(np.count_nonzero(mask > _CLEAR_LOGIT)) / outer if outer else 1.0,
         agreement=1.0 if before is None else _mask_iou(mask, before),
     )
 
 
-def _mask_iou(first: Tensor, second: Tensor) -> float:
+def _mask_iou(first: np.ndarray, second: np.ndarray) -> float:
     """Return the IoU of two masks of logits; 1 where both are empty."""
     ours, theirs = first > 0, second > 0
-    either = int((ours | theirs).sum())
-    return int((ours & theirs).sum()) / either if either else 1.0
+    either = int(np.count_nonzero(ours | theirs))
+    return int(np.count_nonzero(ours & theirs)) / either if either else 1.0

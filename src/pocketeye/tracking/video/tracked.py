@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from pocketeye.results import Masks, Result
+from pocketeye.results import CompactMask, Masks, Result
+from pocketeye.tracking.image.resize import enlarge, enlarged_mask
 from pocketeye.tracking.video.confidence import ConfidenceCurve
 from pocketeye.tracking.video.memory import FrameOutput
 from pocketeye.tracking.video.signals import Signals
@@ -27,15 +25,15 @@ class TrackedFrame(Result):
     has an empty mask.
 
     Attributes:
-        low_res_masks: ``(N, 1, h, w)`` logits of the network, small holes filled, at a quarter of its
-            input's size. Logits at the video's size would be the largest thing that a result holds.
+        low_res_masks: float32 ``(N, 1, h, w)`` logits of the network, small holes filled, at a quarter
+            of its input's size. Logits at the video's size would be the largest thing in a result.
         non_overlapping: tells that each pixel belongs to one object at most.
         signals: what each answer shows of its own quality.
         confidence: float32 ``(N,)``, the probability that the mask has an IoU of 0.5 or more with the
             object, as it was measured on clips with truth; None for weights that nobody measured.
     """
 
-    low_res_masks: Tensor
+    low_res_masks: np.ndarray
     non_overlapping: bool = False
     signals: tuple[Signals, ...] = ()
     confidence: np.ndarray | None = None
@@ -43,7 +41,7 @@ class TrackedFrame(Result):
     @property
     def logits(self) -> np.ndarray:
         """float32 ``(N, height, width)``, computed when asked for; masks are where it is above 0."""
-        return at_video_size(self.low_res_masks, self.size, self.non_overlapping).cpu().numpy()
+        return at_video_size(self.low_res_masks, self.size, self.non_overlapping)
 
     def table(self) -> list[dict[str, Any]]:
         """Return the rows of :meth:`Result.table`, each with its ``confidence`` or None."""
@@ -55,22 +53,27 @@ class TrackedFrame(Result):
         ]
 
 
-def at_video_size(low: Tensor, size: tuple[int, int], non_overlapping: bool) -> Tensor:
+def at_video_size(low: np.ndarray, size: tuple[int, int], non_overlapping: bool) -> np.ndarray:
     """Enlarge logits ``(N, 1, h, w)`` to ``(N, height, width)``.
 
     Args:
         size: (width, height) of the video.
         non_overlapping: leave each pixel to the object with the largest logit there.
     """
-    shape = (size[1], size[0])
-    if not low.shape[0]:
-        return low.new_zeros(0, *shape)
-    logits = F.interpolate(low, size=shape, mode="bilinear", align_corners=False)[:, 0]
-    if non_overlapping and logits.shape[0] > 1:
-        numbers = torch.arange(logits.shape[0], device=logits.device)[:, None, None]
-        wins = logits.argmax(0, keepdim=True) == numbers
-        logits = torch.where(wins, logits, logits.clamp(max=_SUPPRESSED))
+    logits = enlarge(low[:, 0], size[1], size[0])
+    if non_overlapping and len(logits) > 1:
+        loses = logits.argmax(0) != np.arange(len(logits))[:, None, None]
+        np.minimum(logits, np.float32(_SUPPRESSED), out=logits, where=loses)
     return logits
+
+
+def _compact(low: np.ndarray, size: tuple[int, int], non_overlapping: bool) -> Masks:
+    """Return where the logits are above 0 at the size of the video."""
+    # Cut after enlarging, not before: the outline then lies between the network's pixels.
+    if non_overlapping and len(low) > 1:
+        return Masks.from_dense(at_video_size(low, size, non_overlapping) > 0)
+    masks = (enlarged_mask(one, size[1], size[0]) for one in low[:, 0])
+    return Masks(size=size, items=tuple(CompactMask.from_dense(mask) for mask in masks))
 
 
 def tracked_frame(
@@ -85,14 +88,12 @@ def tracked_frame(
     """Make the result from the answers, each with its object's id."""
     signals = tuple(answer.signals for _, answer in answers if answer.signals is not None)
     parts = [answer.low_res_masks for _, answer in answers]
-    low = torch.cat(parts) if parts else torch.zeros(0, 1, *low_shape)
-    # Cut after enlarging, not before: the outline then lies between the network's pixels.
-    filled = (at_video_size(low, size, non_overlapping) > 0).cpu().numpy()
-    scores = torch.tensor([answer.score for _, answer in answers]).sigmoid()
+    low = np.concatenate(parts) if parts else np.zeros((0, 1, *low_shape), np.float32)
+    scores = np.array([answer.score for _, answer in answers])
     return TrackedFrame(
         size=size,
-        masks=Masks.from_dense(filled),
-        scores=scores.numpy(),
+        masks=_compact(low, size, non_overlapping),
+        scores=(1 / (1 + np.exp(-scores))).astype(np.float32),
         object_ids=[object_id for object_id, _ in answers],
         image=image,
         frame=frame,

@@ -1,29 +1,44 @@
-"""Load a network with its weights on a device, to open sessions with."""
+"""Load a tracker, to open sessions with."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from pocketeye.devices import Device
-from pocketeye.errors import InvalidType
-from pocketeye.models import TAM, load_checkpoint
+from pocketeye.errors import InvalidType, InvalidValue
+from pocketeye.reading import can_exist
+from pocketeye.runs import MANIFEST, TRACKER_MANIFEST
+from pocketeye.tracking.engine.base import Engine, TrackerFacts
 from pocketeye.tracking.io.source import open_video
-from pocketeye.tracking.open_model import open_model, weights_file
-from pocketeye.tracking.video.confidence import curve_of
-from pocketeye.tracking.video.network import DTypeName, TrackerNetwork
+from pocketeye.tracking.video.confidence import ConfidenceCurve, curve_of
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.session import Session
 
+if TYPE_CHECKING:
+    from pocketeye.models import TAM
+    from pocketeye.tracking.engine.torch_engine import TorchEngine
 
-class Tracker(TrackerNetwork):
-    """Open sessions with one network; :func:`load_tracker` makes it from a name.
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DTypeName = Literal["float32", "bfloat16"]
+E = TypeVar("E", bound=Engine, covariant=True)
 
-    Args:
-        model: with its weights; put into eval mode and moved.
-        device: ``auto`` takes CUDA, then MPS, then the CPU.
-        dtype: ``bfloat16`` computes under autocast.
+
+class Tracker(Generic[E]):
+    """Open sessions with one engine; :func:`load_tracker` makes it from a name.
+
+    Attributes:
+        engine: what computes.
+        confidence: tells from an answer's signals how likely its mask is right; None where nobody
+            measured it for these weights.
     """
+
+    def __init__(self, engine: E, confidence: ConfidenceCurve | None = None) -> None:
+        self.engine, self.confidence = engine, confidence
+
+    @property
+    def facts(self) -> TrackerFacts:
+        """What is known of the tracker: its sizes, its rule of memory, its limits."""
+        return self.engine.facts
 
     def open(self, source: Any = None, **options: Any) -> Session:
         """Start a session.
@@ -34,46 +49,137 @@ class Tracker(TrackerNetwork):
             options: see :class:`Options`; ``fps`` goes to :func:`open_video`.
 
         Raises:
-            UserError: the source cannot be opened, or an unknown option.
+            UserError: the source cannot be opened, an unknown option, or one that the engine cannot
+                honour.
         """
         fps = options.pop("fps", None)  # belongs to the video, all others to the session
         chosen = Options.of(options)
-        return Session(self, None if source is None else open_video(source, fps=fps), chosen)
+        self._require_room(chosen)
+        engine = self.engine.computing(plain=chosen.plain, round_maps=chosen.round_maps)
+        video = None if source is None else open_video(source, fps=fps)
+        return Session(engine, video, chosen, self.confidence)
+
+    def _require_room(self, options: Options) -> None:
+        facts, recent = self.facts, self.facts.num_maskmem - 1
+        if facts.max_maps is not None and options.max_prompted_maps + recent > facts.max_maps:
+            raise InvalidValue(
+                f"max_prompted_maps={options.max_prompted_maps} and the {recent} maps of frames just "
+                f"before are more than the {facts.max_maps} this tracker was exported for: give "
+                f"{facts.max_maps - recent} or fewer, or open the tracker by its name"
+            )
+
+
+@overload
+def load_tracker(
+    model: TAM,
+    checkpoint: str | Path | None = None,
+    *,
+    device: DeviceName = "auto",
+    dtype: DTypeName = "float32",
+    untrained: bool = False,
+) -> Tracker[TorchEngine]: ...
+
+
+@overload
+def load_tracker(
+    model: str | Path,
+    checkpoint: str | Path | None = None,
+    *,
+    device: DeviceName = "auto",
+    dtype: DTypeName = "float32",
+    untrained: bool = False,
+    threads: int | None = None,
+) -> Tracker[Engine]: ...
 
 
 def load_tracker(
-    model: str | TAM,
+    model: str | Path | TAM,
     checkpoint: str | Path | None = None,
     *,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     dtype: DTypeName = "float32",
     untrained: bool = False,
-) -> Tracker:
+    threads: int | None = None,
+) -> Tracker[Engine]:
     """Make a tracker.
 
     Args:
-        model: one of :func:`pocketeye.models.list_tams`, the folder of a run that trained one, or a
-            network whose weights are in it.
+        model: one of :func:`pocketeye.models.list_tams`, the folder of a run that trained one, the
+            folder of an exported one (which runs without torch), or a network whose weights are in it.
         checkpoint: file of its weights; by default those that come with the package, or a published
             network's own file in ``$POCKETEYE_WEIGHTS`` or ``~/.cache/pocketeye/weights``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         dtype: ``float32``, or ``bfloat16`` for autocast.
         untrained: random weights, for tests and benchmarks: its masks mean nothing.
+        threads: of an exported tracker's runtime; by default as many as there are cores to use.
 
     Raises:
         MissingFile: no weights here; the sentence says which file to put where.
-        InvalidValue: unknown network or device, or weights that do not fit.
+        InvalidValue: unknown network or device, weights that do not fit, an artefact that is damaged
+            or of another kind, or an option that an exported tracker cannot honour.
+        MissingExtra: the artefact's runtime is not installed.
     """
+    folder = exported_at(model) if isinstance(model, str | Path) else None
+    if folder is not None:
+        _refuse(str(model), checkpoint, device, dtype, untrained)
+        return _open_exported(folder, threads)
+    if threads is not None:
+        raise InvalidValue(
+            "threads is of an exported tracker: for a network in torch call torch.set_num_threads"
+        )
+    from pocketeye.models import TAM, load_checkpoint
+    from pocketeye.tracking.engine.torch_engine import TorchEngine
+    from pocketeye.tracking.networks import open_model, weights_file
+
     weights = None
-    if isinstance(model, str):
-        network = open_model(model, checkpoint=checkpoint, device=device, untrained=untrained)
-        weights = None if untrained else weights_file(model, checkpoint)
+    if isinstance(model, str | Path):
+        name = str(model)
+        network = open_model(name, checkpoint=checkpoint, device=device, untrained=untrained)
+        weights = None if untrained else weights_file(name, checkpoint)
     elif isinstance(model, TAM):
         network = model
         if checkpoint is not None:
             load_checkpoint(network, checkpoint)
     else:
         raise InvalidType(f"a tracker is a name or a TAM, got {type(model).__name__}")
-    tracker = Tracker(network, device, dtype)
-    tracker.confidence = curve_of(weights)
-    return tracker
+    return Tracker(TorchEngine(network, device, dtype), curve_of(weights))
+
+
+def exported_at(model: str | Path) -> Path | None:
+    """Return the folder of an exported tracker that a name means; None where it means another thing."""
+    path = Path(model)
+    if not can_exist(path):
+        return None
+    # A file of the folder names the folder: shells complete paths to files.
+    folder = path.parent if path.name in (MANIFEST, TRACKER_MANIFEST) else path
+    return folder if (folder / TRACKER_MANIFEST).is_file() else None
+
+
+def _refuse(
+    model: str, checkpoint: str | Path | None, device: str, dtype: str, untrained: bool
+) -> None:
+    """Refuse what only a network in torch can honour.
+
+    Raises:
+        InvalidValue: something of that kind was asked for.
+    """
+    given = {
+        f"checkpoint {checkpoint}": checkpoint is not None,
+        f"device {device}": device not in ("auto", "cpu"),
+        f"dtype {dtype}": dtype != "float32",
+        "untrained": untrained,
+    }
+    asked = [what for what, is_given in given.items() if is_given]
+    if asked:
+        raise InvalidValue(
+            f"{model} is an exported tracker, which has its weights and runs on the CPU in the "
+            f"precision of its export: leave {' and '.join(asked)} out, or name the network"
+        )
+
+
+def _open_exported(folder: Path, threads: int | None) -> Tracker[Engine]:
+    from pocketeye.latency.machine import usable_cores
+    from pocketeye.tracking.engine.artifact_folder import open_artifact
+
+    engine, curve = open_artifact(folder, threads=usable_cores() if threads is None else threads)
+    return Tracker(engine, curve)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pocketeye.models.tam import ImageFeatures
+from pocketeye.tracking.engine.base import Features
 
 
 @dataclass(slots=True, eq=False)
@@ -15,9 +15,9 @@ class View:
 
     Attributes:
         image: uint8 RGB ``(height, width, 3)``.
-        seen: the encoder's output, shared by all objects; None until it is computed.
+        seen: what the engine keeps of it, shared by all objects; None until it is computed.
     """
 
     frame: int
     image: np.ndarray
-    seen: ImageFeatures | None = None
+    seen: Features | None = None

@@ -23,8 +23,7 @@ from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import write_classify_report
 from pocketeye.training.classify.start import require_drop_path
 from pocketeye.training.classify.task import ClassificationTask, has_distilled_head
-from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
-from pocketeye.training.engine.reporting.figures import save_samples
+from pocketeye.training.engine import FitResult, TrainingPlan, fit_run, save_samples
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pocketeye.data.transforms.transforms import TransformRecipe
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import Range
-from pocketeye.training.engine.ranges import DropRate, Rate, Share
-from pocketeye.training.engine.recipe import SteppedRecipe
+from pocketeye.training.engine import DropRate, Rate, Share, SteppedRecipe
 
 # Networks halve the image five times: below this side nothing is left of it.
 _SMALLEST_SCALE = 32

@@ -9,7 +9,7 @@ from pocketeye.metrics import wilson_interval
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import RESULT, SAMPLES, RunFolder, read_json
 from pocketeye.training.classify.recipe import ClassifyRecipe
-from pocketeye.training.engine.reporting.report import ReportWords, resume_command, write_report
+from pocketeye.training.engine import ReportWords, resume_command, write_report
 
 
 def write_classify_report(run: RunFolder) -> Path:

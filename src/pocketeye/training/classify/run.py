@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from pocketeye.data import ImageSet, load_images
-from pocketeye.data.classification.images import DIGITS
+from pocketeye.data import DIGITS, ImageSet, load_images
 from pocketeye.metrics import wilson_interval
 from pocketeye.models import Architecture
 from pocketeye.models.reference import ArchitectureFile, Run, resolve
@@ -19,9 +18,16 @@ from pocketeye.training.classify.fit import choose_input_size, prepare
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.report import next_commands
 from pocketeye.training.classify.start import start_network
-from pocketeye.training.engine.before import require_classes, warn_of_test_split
-from pocketeye.training.engine.loop import check_device
-from pocketeye.training.engine.run import RunOptions, TrainedRun, as_text, num_params, split_options
+from pocketeye.training.engine import (
+    RunOptions,
+    TrainedRun,
+    as_text,
+    check_device,
+    num_params,
+    require_classes,
+    split_options,
+    warn_of_test_split,
+)
 
 
 def usual_recipe(data: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pocketeye.training.classify.recipe import ClassifyRecipe
-from pocketeye.training.engine.schedule import cosine, rise, warmup_length
+from pocketeye.training.engine import cosine, rise, warmup_length
 
 
 def learning_rate_factor(recipe: ClassifyRecipe, steps: int) -> Callable[[int], float]:

@@ -18,9 +18,7 @@ from pocketeye.predicting.info import ModelInfo
 from pocketeye.training.classify.distill import Teacher, distilled_loss
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
-from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.engine.optim import create_optimizer
-from pocketeye.training.engine.reporting.judging import shares
+from pocketeye.training.engine import AveragedTask, create_optimizer, shares
 
 
 class ClassificationTask(AveragedTask):

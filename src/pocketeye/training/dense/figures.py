@@ -9,9 +9,8 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
-from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.metrics.matching import match
-from pocketeye.metrics.objects import found_objects, true_objects
+from pocketeye.data import IGNORE
+from pocketeye.metrics import found_objects, match, true_objects
 from pocketeye.metrics.semantic import MeanIoU, mean_iou_of
 from pocketeye.predicting.evaluation.worst_images import (
     WorstDetection,
@@ -23,7 +22,7 @@ from pocketeye.results.masks import Masks
 from pocketeye.results.result import save_image
 from pocketeye.runs import ANSWERS, RunFolder
 from pocketeye.training.dense.task import MASK_THRESHOLD, DenseTraining, DetectionTask
-from pocketeye.training.engine.reporting.judging import SURE
+from pocketeye.training.engine import SURE
 
 
 class SaveDenseImage(Callback):

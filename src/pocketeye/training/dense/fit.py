@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocketeye.data.detection.samples import DetectionSet
+from pocketeye.data import DetectionSet, SemanticSet
 from pocketeye.data.loaders.clips import make_clip_loader
-from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.runs import ANSWERS, RunFolder
@@ -23,7 +22,7 @@ from pocketeye.training.dense.figures import SaveDenseImage
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import write_dense_report
 from pocketeye.training.dense.task import DenseTraining, DetectionTask, SemanticTask
-from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
+from pocketeye.training.engine import FitResult, TrainingPlan, fit_run
 
 DenseSet = DetectionSet | SemanticSet
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from pocketeye.models.dense.backbone import DenseBackbone
 from pocketeye.training.dense.recipe import DenseRecipe
-from pocketeye.training.engine.optim import create_optimizer
+from pocketeye.training.engine import create_optimizer
 
 
 def make_dense_optimizer(model: nn.Module, config: DenseRecipe) -> torch.optim.Optimizer:

@@ -9,7 +9,7 @@ from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.task import DETECT, INSTANCE, SEMANTIC
 from pocketeye.runs import ANSWERS, RESULT, RunFolder, read_json
 from pocketeye.training.dense.recipe import DenseRecipe
-from pocketeye.training.engine.reporting.report import ReportWords, resume_command, write_report
+from pocketeye.training.engine import ReportWords, resume_command, write_report
 
 _CAPTIONS = {
     DETECT: "Images of validation: true objects on the left, those found with a score of 0.3 or more on "

@@ -2,54 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from torch import nn
 
-from pocketeye.data.detection.samples import load_detection
-from pocketeye.data.semantic.samples import SemanticSet, load_semantic
 from pocketeye.devices import resolve_device
 from pocketeye.errors import InvalidValue
-from pocketeye.models import Architecture, create_model, load_backbone, load_checkpoint
 from pocketeye.models.dense.backbone import STRIDES
-from pocketeye.models.dense.described import DenseDescription, DenseNetwork
+from pocketeye.models.dense.described import DenseDescription
 from pocketeye.models.input_size import require_any_shape
-from pocketeye.models.reference import ArchitectureFile, Run, expect
-from pocketeye.models.task import CLASSIFY, Task
-from pocketeye.predicting.info import ModelInfo
-from pocketeye.runs import ARCHITECTURE, BEST
+from pocketeye.models.task import Task
 from pocketeye.training.dense.fit import DenseSet, dense_plan
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.report import next_commands
-from pocketeye.training.engine.before import require_classes, require_objects, warn_of_frozen
-from pocketeye.training.engine.fit import fit_run
-from pocketeye.training.engine.loop import check_device
-from pocketeye.training.engine.run import (
+from pocketeye.training.dense.sets import open_sets, require_content
+from pocketeye.training.dense.start import Backbone, begin_with, find_backbone
+from pocketeye.training.engine import (
     RunOptions,
     TrainedRun,
     add_args_of,
     as_text,
+    check_device,
+    fit_run,
     num_params,
     split_options,
+    warn_of_frozen,
 )
 
 # torchvision's ratio of the longer to the shorter side, for --input-size.
 _LONGEST = 1333 / 800
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Backbone:
-    """Hold what the user named: its registered name or architecture, how it sees, and its weights."""
-
-    name: str
-    architecture: dict[str, Any] | None
-    statistics: dict[str, tuple[float, ...]]
-    weights: Path | None
 
 
 class DenseOptions(RunOptions, total=False):
@@ -94,9 +76,9 @@ def run_dense(
     config = DenseRecipe.load(recipe, task.name, **changes, **sizes)
     # Before the data: a device that is not there ends everything.
     _require_device(config)
-    named = _backbone(backbone)
+    named = find_backbone(backbone)
     train, val = open_sets(config, data, classes)
-    _require_content(train, val)
+    require_content(train, val)
     description = _description(task, named, train, config, data)
     # The seed of the recipe alone decides the new weights.
     with torch.random.fork_rng(devices=[]):
@@ -104,7 +86,7 @@ def run_dense(
         network = description.make(**network_options(config, pretrained))
     # Networks of one input size cannot take whole images.
     require_any_shape(network.backbone.body, named.name)
-    started = _begin(network, named, pretrained, checkpoint, start_from)
+    started = begin_with(network, named, pretrained, checkpoint, start_from)
     frozen = f"part of the backbone (trainable_stages: {config.trainable_stages} of 4)"
     has_weights = bool(pretrained or checkpoint or start_from or named.weights)
     warn_of_frozen(frozen if config.trainable_stages < len(STRIDES) else "", has_weights)
@@ -140,7 +122,7 @@ def run_dense(
 
 
 def _description(
-    task: Task, named: _Backbone, train: DenseSet, config: DenseRecipe, data: str
+    task: Task, named: Backbone, train: DenseSet, config: DenseRecipe, data: str
 ) -> DenseDescription:
     """Return what one must know of the network to use it."""
     return DenseDescription(
@@ -161,27 +143,6 @@ def _require_device(config: DenseRecipe) -> None:
         )
 
 
-def open_sets(config: DenseRecipe, data: str, classes: str | None) -> tuple[DenseSet, DenseSet]:
-    """Open the parts ``train`` and ``val`` of a set of the task's kind."""
-    if config.record.labels_pixels:
-        train, val = (load_semantic(data, split, classes=classes) for split in ("train", "val"))
-        return train, val
-    masks = config.record.outlines_objects
-    first, second = (load_detection(data, split, masks=masks) for split in ("train", "val"))
-    return first, second
-
-
-def _require_content(train: DenseSet, val: DenseSet) -> None:
-    """Refuse sets in which there is nothing to learn, before anything is made."""
-    if isinstance(train, SemanticSet) or isinstance(val, SemanticSet):
-        # A segmenter needs two classes; whether masks are empty only reading tells.
-        require_classes(train.classes, train.source)
-        return
-    first, second = (int((~part.objects.crowd).sum()) for part in (train, val))
-    names = (f"{part.source} ({part.split or 'all'})" for part in (train, val))
-    require_objects(first, second, *names)
-
-
 def network_options(config: DenseRecipe, pretrained: bool = False) -> dict[str, Any]:
     """Return what a recipe says of the network, for :meth:`DenseDescription.make`."""
     options: dict[str, Any] = {
@@ -193,66 +154,6 @@ def network_options(config: DenseRecipe, pretrained: bool = False) -> dict[str, 
     if config.record.labels_pixels:
         return {**options, "head_norms": config.head_norms, "drop_rate": config.drop_rate}
     return {**options, "min_size": config.train_sizes}
-
-
-def _backbone(name: str) -> _Backbone:
-    """Find the backbone that a user named: registered, an architecture, or of a classifier's run.
-
-    Raises:
-        InvalidValue: unknown, or a network of another kind. MissingFile: a run without weights.
-    """
-    named = expect(name, "a training as its backbone", (CLASSIFY,), artifacts=False)
-    if isinstance(named, Run):
-        return _of_run(named)
-    if isinstance(named, ArchitectureFile):
-        architecture = Architecture.load(named.path)
-        return _Backbone(name=architecture.name, architecture=json.loads(architecture.to_json()),
-                         statistics={}, weights=None)  # fmt: skip
-    # On meta: only what it says of itself is wanted, not its weights.
-    with torch.device("meta"):
-        model = create_model(name)
-    return _Backbone(name=name, architecture=None, statistics=_statistics(model), weights=None)
-
-
-def _of_run(run: Run) -> _Backbone:
-    """Open a classifier's run: its network, how it saw images, its best weights."""
-    info = ModelInfo.load(run.folder)
-    architecture = None
-    # A network that timm does not know is made of its architecture.
-    if not timm.is_model(info.name.partition(".")[0]):
-        architecture = json.loads(Architecture.load(run.folder / ARCHITECTURE).to_json())
-    return _Backbone(
-        name=info.name, architecture=architecture, weights=run.weights,
-        statistics={"mean": info.mean, "std": info.std},
-    )  # fmt: skip
-
-
-def _statistics(model: nn.Module) -> dict[str, tuple[float, ...]]:
-    cfg: Any = getattr(model, "default_cfg", None) or {}
-    return {key: tuple(cfg[key]) for key in ("mean", "std") if cfg.get(key) is not None}
-
-
-def _begin(
-    network: DenseNetwork,
-    named: _Backbone,
-    pretrained: bool,
-    checkpoint: Path | None,
-    start_from: Path | None,
-) -> str:
-    """Load what a training begins with; one sentence on what that was."""
-    if checkpoint is not None:
-        path = checkpoint / BEST if checkpoint.is_dir() else checkpoint
-        load_checkpoint(network, path)
-        return f"all weights are those of {checkpoint}"
-    # What is named wins over what a run brings along.
-    weights = start_from or named.weights
-    if weights is not None:
-        path = weights / BEST if weights.is_dir() else weights
-        load_backbone(network, path)
-        return f"the backbone's weights are those of {weights}"
-    if pretrained:
-        return f"the backbone's weights are the published ones of {named.name}"
-    return "all weights are new: a trained backbone makes this faster and better (--start-from)"
 
 
 def sizes_of(task: Task, input_size: int | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pocketeye.training.dense.recipe import DenseRecipe
-from pocketeye.training.engine.schedule import cosine, rise, warmup_length
+from pocketeye.training.engine import cosine, rise, warmup_length
 
 
 def dense_learning_rate_factor(recipe: DenseRecipe, steps_per_epoch: int) -> Callable[[int], float]:

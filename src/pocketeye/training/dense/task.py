@@ -11,10 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from pocketeye.data.detection.samples import DetectionSet
-from pocketeye.data.semantic.class_maps import IGNORE
-from pocketeye.data.semantic.samples import SemanticSet
-from pocketeye.metrics.detection import CocoAP
+from pocketeye.data import IGNORE, DetectionSet, SemanticSet
+from pocketeye.metrics import CocoAP
 from pocketeye.metrics.semantic import MeanIoU
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.models.dense.preprocess import label_map, normalised
@@ -23,8 +21,7 @@ from pocketeye.training.dense.data import DetectionItem, SemanticItem
 from pocketeye.training.dense.optim import make_dense_optimizer
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
-from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.engine.reporting.judging import NUM_FOUND, NUM_OBJECTS, SURE, shares
+from pocketeye.training.engine import NUM_FOUND, NUM_OBJECTS, SURE, AveragedTask, shares
 
 MASK_THRESHOLD = 0.5  # a pixel is the object's where that is likelier than not
 _DRAWN = 8  # images of a validation: two rows of four

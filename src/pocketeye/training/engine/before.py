@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from pocketeye.data.files.splits import STANDS_IN
+from pocketeye.data import STANDS_IN
 from pocketeye.errors import InvalidValue
 from pocketeye.text import is_unicode_text
 

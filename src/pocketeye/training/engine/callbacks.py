@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import random
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DDPStrategy
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.models.weights.saved import save_weights
-from pocketeye.outputs import cannot_write
-from pocketeye.runs import BEST, CHECKPOINT, LAST, MODEL, RunFolder
-from pocketeye.training.engine.averaging import AveragedTask
 
 # Steps between two looks at the loss.
 # Often enough to stop soon, rarely enough not to hold a GPU up.
@@ -40,38 +32,12 @@ def hush() -> None:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
 
 
-def mix_seed(*parts: int) -> int:
-    """Mix several whole numbers into one 63-bit seed; near inputs give unrelated seeds."""
-    # Negative numbers have no words for SeedSequence: they are taken modulo 2^64.
-    state = np.random.SeedSequence([p % (1 << 64) for p in parts]).generate_state(2, np.uint32)
-    # 63 bits: torch's seeds are signed.
-    return (int(state[0]) << 31) ^ int(state[1])
-
-
-def seed_all(*parts: int) -> None:
-    """Seed ``random``, numpy and torch (all devices) from whole numbers."""
-    seed = mix_seed(*parts)
-    random.seed(seed)
-    np.random.seed(seed % (1 << 32))  # noqa: NPY002 - timm's Mixup draws from the global one
-    torch.manual_seed(seed)
-
-
 class QuietDDP(DDPStrategy):
     """Keep Lightning quiet in spawned processes too, which start with its defaults."""
 
     def setup_environment(self) -> None:
         hush()
         super().setup_environment()
-
-
-class Reseed(Callback):
-    """Seed every epoch by (seed, epoch, rank), so that no random state need be stored."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        seed_all(self.seed, trainer.current_epoch, trainer.global_rank)
 
 
 class FiniteLoss(Callback):
@@ -170,69 +136,3 @@ class Progress(Closing):
         if self.stack is not None:
             self.stack.close()
         self.stack = self.task = None
-
-
-class EpochEnd(Checkpoint):
-    """Write the row of metrics and ``last.ckpt`` (a Checkpoint callback runs after all others)."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
-        self.began = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        row = {"epoch": float(trainer.current_epoch)}
-        row |= {
-            key: float(value)
-            for key, value in sorted(trainer.callback_metrics.items())
-            if not key.endswith("_step")  # Lightning keeps those of single steps too
-        }
-        row["seconds"] = round(time.perf_counter() - self.began, 3)
-        if trainer.is_global_zero:
-            # the row first: should the checkpoint fail, the repeated epoch replaces it
-            self.run.log_metrics(row)
-        self._save(trainer)
-
-    def _save(self, trainer: Trainer) -> None:
-        path = self.run / CHECKPOINT
-        try:
-            trainer.save_checkpoint(path)
-        except OSError as error:
-            kept = (
-                "the epoch before is still there, go"
-                if path.is_file()
-                else "no epoch is saved, begin"
-            )
-            raise cannot_write(path, error, f"{kept} on with --resume") from error
-
-
-class SaveWeights(Callback):
-    """Save ``last.safetensors`` after every epoch, ``best.safetensors`` after one with a new best.
-
-    Args:
-        metric: what the task logs; the higher the better.
-    """
-
-    def __init__(self, run: RunFolder, metric: str = "val/top1") -> None:
-        self.run, self.metric = run, metric
-        # Below every metric: the first epoch is always better.
-        self.best = -1.0
-
-    def state_dict(self) -> dict[str, float]:
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = float(state_dict["best"])
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, AveragedTask)
-        value = float(trainer.callback_metrics[self.metric])
-        # Where nothing can be judged no epoch is better: the last one is kept.
-        better = value > self.best or (math.isnan(value) and self.best < 0)
-        self.best = max(self.best, -1.0 if math.isnan(value) else value)
-        if trainer.is_global_zero:
-            state = pl_module.best_model.state_dict()
-            for name in (LAST, BEST) if better else (LAST,):
-                save_weights(state, self.run / name, model=self.run / MODEL)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch import Callback
-from torch import nn
 
-from pocketeye.devices import is_first_process
-from pocketeye.metrics.objects import known
+from pocketeye.devices import is_first_process, threads
 from pocketeye.models import load_checkpoint
 from pocketeye.runs import (
     BEST,
@@ -25,40 +21,14 @@ from pocketeye.runs import (
     REPORT,
     RESULT,
     RunFolder,
-    sha256_of,
-    write_atomic,
 )
 from pocketeye.training.engine.averaging import AveragedTask
 from pocketeye.training.engine.before import require_trainable
-from pocketeye.training.engine.callbacks import SaveWeights
 from pocketeye.training.engine.loop import fit_resumable, make_trainer
 from pocketeye.training.engine.recipe import Recipe
-from pocketeye.training.engine.reporting.figures import save_curves
-from pocketeye.training.engine.reporting.judging import best_row, chance_of, doubts_of_training
+from pocketeye.training.engine.reporting.result import FitResult, save_result, sum_up
 from pocketeye.training.engine.reporting.tensorboard import TensorBoardLog
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """Hold what a training came to.
-
-    Attributes:
-        metric: name of what counts, for a person (``top-1``, ``box AP``, ``mean IoU``, ``IoU``).
-        value: of the best epoch on validation, 0 to 1; nan where validation has nothing to judge.
-        best_epoch: counted from 1.
-        epochs: how many there were.
-        seconds: of all epochs together.
-        chance: what a network reaches that learnt nothing, in words; empty where there is no such level.
-        doubts: why ``value`` should not be taken at its word.
-    """
-
-    metric: str
-    value: float
-    best_epoch: int
-    epochs: int
-    seconds: float
-    chance: str = ""
-    doubts: tuple[str, ...] = ()
+from pocketeye.training.engine.saving import SaveWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +66,7 @@ class TrainingPlan:
     num_classes: int | None = None
 
 
-def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) -> FitResult:
+def fit_run(model: torch.nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) -> FitResult:
     """Train ``model`` into ``run`` and leave it with its best weights, in eval mode.
 
     Writes ``best.safetensors`` (of the epoch where the first metric is highest),
@@ -138,18 +108,6 @@ def fit_run(model: nn.Module, plan: TrainingPlan, run: RunFolder, resume: bool) 
     return _finish(model, plan, run)
 
 
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """Give torch ``count`` threads inside the block; None leaves them as they are."""
-    before = torch.get_num_threads()
-    # Torch's number of threads is the process's: the caller gets it back.
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
     """Complete the folder before the first step.
 
@@ -164,42 +122,23 @@ def _begin(plan: TrainingPlan, run: RunFolder, resume: bool) -> None:
     for name in gone if going_on else every:
         # Old results beside new weights would be believed.
         (run / name).unlink(missing_ok=True)
-    write_atomic(run / RECIPE, yaml.safe_dump(plan.recipe.to_dict(), sort_keys=False))
+    plan.recipe.save(run / RECIPE)
     plan.describe(run)
 
 
-def _finish(model: nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
+def _finish(model: torch.nn.Module, plan: TrainingPlan, run: RunFolder) -> FitResult:
     """Load the best weights, and let the first process write what the run came to."""
     # The last weights are in memory; those that count are on the disk.
     load_checkpoint(model, run / BEST)
     # Plain layout: exporters and users expect it.
     model.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     metrics = plan.recipe.record.metrics
-    key, label = next(iter(metrics.items()))
     # Only these columns: others may be damaged without harm.
-    rows = run.metrics(("epoch", "seconds", key))
-    best = best_row(rows, key)
-    doubts = doubts_of_training(
-        best, key, label, num_classes=plan.num_classes, num_val=plan.counts.get("num_val")
-    )
-    result = FitResult(
-        metric=label,
-        value=best[key],
-        best_epoch=int(best["epoch"]) + 1,
-        epochs=len(rows),
-        seconds=round(sum(row["seconds"] for row in rows), 3),
-        chance=chance_of(best, plan.num_classes),
-        doubts=tuple(map(str, doubts)),
-    )
+    rows = run.metrics(("epoch", "seconds", next(iter(metrics))))
+    result = sum_up(rows, metrics, plan.num_classes, plan.counts.get("num_val"))
     if is_first_process():
-        save_curves(rows, run / CURVES, f"{run.path.name}: {plan.title}", metrics)
-        columns = {name.partition("/")[2]: known(best[name]) for name in metrics if name in best}
-        run.write_json(RESULT, {
-            **asdict(result), "value": known(result.value), **columns,
-            "last_value": known(rows[-1][key]), **plan.counts,
-            "weights": BEST, "weights_sha256": sha256_of(run / BEST),
-            "params": sum(p.numel() for p in model.parameters()),
-        })  # fmt: skip
+        counts = {**plan.counts, "params": sum(p.numel() for p in model.parameters())}
+        save_result(run, result, rows, metrics, plan.title, counts)
         plan.report(run)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()  # under torchrun nobody returns before the files are there

@@ -22,14 +22,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from pocketeye.devices import DEVICES, Device, resolve_device, started_by_cluster
 from pocketeye.errors import InvalidValue, UserError, unknown
 from pocketeye.runs import CHECKPOINT, RunFolder
-from pocketeye.training.engine.callbacks import (
-    LOGGERS,
-    EpochEnd,
-    FiniteLoss,
-    Progress,
-    Reseed,
-    hush,
-)
+from pocketeye.training.engine.callbacks import LOGGERS, FiniteLoss, Progress, hush
 from pocketeye.training.engine.checkpoint import (
     WholeCheckpoint,
     read_checkpoint,
@@ -37,6 +30,8 @@ from pocketeye.training.engine.checkpoint import (
 )
 from pocketeye.training.engine.cluster import trainer_options
 from pocketeye.training.engine.recipe import TrainPrecision
+from pocketeye.training.engine.saving import EpochEnd
+from pocketeye.training.engine.seeding import Reseed
 from pocketeye.training.engine.sync_bn import TimmSyncBatchNorm
 
 _PRECISIONS: dict[TrainPrecision, Any] = {

@@ -13,12 +13,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
+import yaml
+
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models.task import CLASSIFY, Task, task_named
-from pocketeye.reading import Range, parse_yaml, read_yaml, require_file
+from pocketeye.reading import Count, Range, parse_yaml, read_yaml, require_file
+from pocketeye.runs import write_atomic
 from pocketeye.training.engine.convert import dataclass_of, plain
-from pocketeye.training.engine.ranges import Count, Rate, Share, require_ranges
+from pocketeye.training.engine.ranges import Rate, Share, require_ranges
 
 TrainPrecision = Literal["fp32", "bf16", "fp16"]
 # What changes where and how fast a training runs, but not its result.
@@ -147,6 +150,10 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values of what decides the result (not device, workers and threads)."""
         return {key: plain(value) for key, value in asdict(self).items() if key not in _MACHINE}
+
+    def save(self, path: Path) -> Path:
+        """Write the recipe as a YAML file that :meth:`load` takes."""
+        return write_atomic(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from torch import nn
 
 from pocketeye.devices import Device, is_first_process
 from pocketeye.runs import CHECKPOINT, RunFolder
-from pocketeye.training.engine.fit import FitResult
 from pocketeye.training.engine.recipe import Recipe, TrainPrecision
+from pocketeye.training.engine.reporting.result import FitResult
 from pocketeye.training.engine.reporting.tensorboard import require_tensorboard
 
 

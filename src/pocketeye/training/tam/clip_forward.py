@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pocketeye.data.clips.clips import ClipBatch
+from pocketeye.data.clips import ClipBatch
 from pocketeye.layers import normalise
 from pocketeye.models.tam import TAM, ImageFeatures, MemoryRule, Prediction
 from pocketeye.models.tam.memory_rule import frames_to_read

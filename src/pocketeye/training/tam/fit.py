@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pocketeye.data.clips.clips import ClipSource
+from pocketeye.data.clips import ClipSource
 from pocketeye.data.loaders.clips import make_clip_loader
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK, Task
 from pocketeye.runs import ANSWERS, RunFolder
-from pocketeye.training.engine.fit import FitResult, TrainingPlan, fit_run
+from pocketeye.training.engine import FitResult, TrainingPlan, fit_run
 from pocketeye.training.tam.distill import FeatureTeacher
 from pocketeye.training.tam.figures import SaveStrip
 from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch

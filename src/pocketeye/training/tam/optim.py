@@ -11,8 +11,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from pocketeye.models.tam import TAM
-from pocketeye.training.engine.optim import create_optimizer
-from pocketeye.training.engine.schedule import cosine, rise, warmup_length
+from pocketeye.training.engine import cosine, create_optimizer, rise, warmup_length
 from pocketeye.training.tam.recipe import TamRecipe
 
 _ENCODER = "image_encoder."

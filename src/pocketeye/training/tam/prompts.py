@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pocketeye.models.tam.prompt_encoder import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
+from pocketeye.models.tam.prompt_numbers import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 
 # SAM's noise (appendix A): a tenth of the box's side, at most 20 pixels in an image of 1024.
 BOX_NOISE = 0.1  # standard deviation, in sides of the box

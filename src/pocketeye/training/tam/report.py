@@ -8,7 +8,7 @@ from pathlib import Path
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK, Task
 from pocketeye.runs import ANSWERS, RunFolder
-from pocketeye.training.engine.reporting.report import (
+from pocketeye.training.engine import (
     ReportWords,
     resume_command,
     stored_recipe,

@@ -11,13 +11,13 @@ from pocketeye.models.tam import create_tam
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.models.task import Task
 from pocketeye.tracking import open_model
-from pocketeye.training.engine.fit import fit_run
-from pocketeye.training.engine.loop import check_device
-from pocketeye.training.engine.run import (
+from pocketeye.training.engine import (
     RunOptions,
     TrainedRun,
     add_args_of,
     as_text,
+    check_device,
+    fit_run,
     num_params,
     split_options,
 )

@@ -15,25 +15,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketeye.data.clips.clips import ClipSource, MixedClips
-from pocketeye.data.clips.geometry import Geometry
-from pocketeye.data.clips.images import ImageClips
-from pocketeye.data.clips.light import Colours
-from pocketeye.data.clips.overlaid import OverlaidClips
-from pocketeye.data.clips.synthetic import SyntheticClips
-from pocketeye.data.clips.videos import VideoClips, VideoFrames, VideoSampling
-from pocketeye.data.files.problems import Problems
-from pocketeye.data.files.splits import SPLITS, hold_out
-from pocketeye.data.mask_sets.samples import (
+from pocketeye.data import (
+    SPLITS,
     MaskedImages,
     MaskSet,
     ObjectMasks,
+    Problems,
+    Sample,
+    SampleSet,
+    VideoSet,
+    hold_out,
     load_masks,
+    load_videos,
     split_layout,
 )
-from pocketeye.data.sample import Sample, SampleSet
-from pocketeye.data.vos.layouts import load_videos
-from pocketeye.data.vos.sequences import VideoSet
+from pocketeye.data.clips import (
+    ClipSource,
+    Colours,
+    Geometry,
+    ImageClips,
+    MixedClips,
+    OverlaidClips,
+    SyntheticClips,
+    VideoClips,
+    VideoFrames,
+    VideoSampling,
+)
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.training.tam.recipe import TamRecipe, samples_per_epoch

@@ -10,7 +10,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from pocketeye.data.clips.clips import ClipSource
+from pocketeye.data.clips import ClipSource
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import normalise
 from pocketeye.models import create_model, load_checkpoint

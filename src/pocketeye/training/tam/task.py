@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
-from pocketeye.data.clips.clips import ClipBatch
+from pocketeye.data.clips import ClipBatch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM, BackboneTrunk
-from pocketeye.training.engine.averaging import AveragedTask
-from pocketeye.training.engine.reporting.judging import NUM_OBJECTS
+from pocketeye.training.engine import NUM_OBJECTS, AveragedTask
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss

@@ -11,10 +11,10 @@ import torch
 from pocketeye import pages
 from pocketeye.data import ImageSet, load_images
 from pocketeye.data.clips.flower import CREDIT
-from pocketeye.predicting.predictor import open_predictor
-from pocketeye.results.figures import save_figure
+from pocketeye.predicting.open_predictor import open_predictor
+from pocketeye.results.figures import make_figure, save_figure
 from pocketeye.runs import write_atomic
-from pocketeye.text import human_percent, human_seconds
+from pocketeye.text import human_percent, human_seconds, plain_text
 
 if TYPE_CHECKING:
     from pocketeye.verbs.demo.result import DemoResult
@@ -146,25 +146,15 @@ def _figure(path: Path, alt: str, caption: str) -> dict[str, str]:
 
 
 def _sentence(lines: list[str]) -> str:
-    text = "; ".join(_plain(line) for line in lines)
+    text = "; ".join(plain_text([line]) for line in lines)
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _plain(markup: str) -> str:
-    from rich.text import Text
-
-    return Text.from_markup(markup).plain
 
 
 def _draw_predictions(result: DemoResult) -> Path:
     """Draw a grid of validation images with the exported network's answers."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     images = load_images(result.evaluated.result.data, "val")
     answers = _answers(result, images)
-    figure = Figure(figsize=(_COLUMNS * 0.95, _ROWS * 1.15), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(_COLUMNS * 0.95, _ROWS * 1.15)
     grid = figure.subplots(_ROWS, _COLUMNS)
     for axes, index in zip(grid.flat, range(len(answers)), strict=True):
         sample = images.read(index)

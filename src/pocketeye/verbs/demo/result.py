@@ -12,10 +12,10 @@ from typing import Any
 from pocketeye.text import human_percent, human_seconds
 from pocketeye.tracking.demo import TrackDemo
 from pocketeye.verb_result import VerbResult
-from pocketeye.verbs.evaluate.verb import EvaluateResult
+from pocketeye.verbs.evaluate.classify import EvaluateResult
 from pocketeye.verbs.export import ExportResult
-from pocketeye.verbs.measure import MeasureResult
-from pocketeye.verbs.search import SearchResult
+from pocketeye.verbs.measure.result import MeasureResult
+from pocketeye.verbs.search.result import SearchResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,7 @@ class DemoResult(VerbResult):
         report, check = self.evaluated.result.report, self.checked.check
         assert check is not None
         fastest, slowest = self.measured.range_ms
+        latency = self.exported.latency
         return {
             "measure": [
                 f"{len(self.measured.table.rows)} blocks timed, of which networks are made that take "
@@ -75,7 +76,7 @@ class DemoResult(VerbResult):
                 f"on average, {check.max_error:.1%} at most"
             ],
             "search": self._of_the_search(),
-            "export": [self.exported.parity.lines()[0], *self.exported.latency.lines()],
+            "export": [self.exported.parity.lines()[0], *(latency.lines() if latency else [])],
             "eval": [
                 f"the exported file names {human_percent(report.top1)} of {report.n} photographs "
                 f"rightly, of other slides than it learnt from{self.beside()}"

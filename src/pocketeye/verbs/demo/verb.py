@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pocketeye.data.classification.images import BLOOD_CELLS
+from pocketeye.data import BLOOD_CELLS
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import load_space
@@ -18,7 +18,7 @@ from pocketeye.tracking.demo import track_demo
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs.demo.report import write_demo_report
 from pocketeye.verbs.demo.result import DemoResult
-from pocketeye.verbs.evaluate.verb import evaluate_classifier
+from pocketeye.verbs.evaluate.classify import evaluate_classifier
 from pocketeye.verbs.export import export
 from pocketeye.verbs.measure import measure
 from pocketeye.verbs.search import search

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.markup import escape
-
-from pocketeye.data.vos.layouts import load_videos
-from pocketeye.data.vos.sequences import VideoSet
+from pocketeye.data import VideoSet, load_videos
 from pocketeye.devices import Device
-from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import own_folder
 from pocketeye.outputs import require_folder
-from pocketeye.text import problem_lines, text_table
 from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
     PromptKind,
@@ -27,77 +18,10 @@ from pocketeye.tracking.evaluation.evaluate import (
     evaluate_vos,
 )
 from pocketeye.tracking.evaluation.report import save_vos
-from pocketeye.tracking.evaluation.result import Mean, VosResult, beaten_by
+from pocketeye.tracking.evaluation.result import VosResult
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
-from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verb_result import Evaluation
-
-
-@dataclass(frozen=True, kw_only=True)
-class VosEvaluateResult(Evaluation):
-    """Compare models on one set of clips, the one that was asked for first."""
-
-    results: tuple[VosResult, ...]
-    problems: tuple[str, ...]
-    files: tuple[Path, ...]
-    command: tuple[str, ...]
-
-    @property
-    def jf(self) -> float:
-        """Mean J&F of the model, 0 to 1."""
-        return self.results[0].mean.jf
-
-    def to_dict(self) -> dict[str, Any]:
-        first, *others = (result.to_dict() for result in self.results)
-        return {
-            **first,
-            "doubts": [str(doubt) for doubt in self.doubts],
-            "baselines": others,
-            "problems": list(self.problems),
-            "files": list(self.files),
-        }
-
-    def lines(self) -> list[str]:
-        result, *others = self.results
-        header = ["sequence", "J&F", "J", "F", *(f"{other.model} J&F" for other in others)]
-        beside = [other.by_sequence() for other in others]
-        rows = [
-            [name, *_cells(mean), *(_percent(means[name].jf) for means in beside)]
-            for name, mean in result.by_sequence().items()
-        ]
-        total = ["mean", *_cells(result.mean), *(_percent(o.mean.jf) for o in others)]
-        table = text_table(header, [*rows, total], right=range(1, len(header)))
-        doubts = doubt_lines(self.doubts)
-        return [*table, *self._summary(), *doubts, *problem_lines(self.problems)]
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Tell why the scores should not be taken at their word, if there is a reason."""
-        result, *others = self.results
-        return (*result.doubts, *beaten_by(result, others))
-
-    def _summary(self) -> Iterator[str]:
-        for result in self.results:
-            mean, fps = result.mean, result.frames_per_second
-            speed = f" · {fps:.1f} frames/s" if fps else ""
-            yield (
-                f"[bold]{escape(result.model)}[/bold] ({result.prompt}, {result.protocol}): "
-                f"J&F {_percent(mean.jf)} · J recall {_percent(mean.j.recall)}, decay "
-                f"{_percent(mean.j.decay)} · F recall {_percent(mean.f.recall)}, decay "
-                f"{_percent(mean.f.decay)}{speed}"
-            )
-        count, data = len(self.results[0].scores), escape(self.results[0].data)
-        yield f"{count} object{'s' if count > 1 else ''} of {data}"
-
-    def written(self) -> list[Path]:
-        return list(self.files)
-
-    def next_commands(self) -> list[str]:
-        # Baselines are there already, or were all that was asked for.
-        others = {result.model for result in self.results}
-        if others & set(BASELINES) or not self.command:
-            return []
-        return [shlex.join([*self.command, "--baselines"])]
+from pocketeye.tracking.networks import DEFAULT
+from pocketeye.verbs.evaluate.vos_result import VosEvaluateResult, short_name
 
 
 def evaluate_following(
@@ -136,7 +60,7 @@ def evaluate_following(
     others = {name: open_vos_model(name) for name in compared}
     videos = load_videos(data, split)
     if follower is not None and model is not None:
-        first = evaluate_vos(follower, videos, plan, name=_short(model))
+        first = evaluate_vos(follower, videos, plan, name=short_name(model))
     else:
         assert results is not None
         first = evaluate_folder(results, videos)
@@ -175,11 +99,6 @@ def _finish(
     )
 
 
-def _short(model: str) -> str:
-    # A run is called by its folder's name, whatever path leads there.
-    return Path(model).resolve().name if Path(model).is_dir() else model
-
-
 def _command(
     model: str | None, data: str, split: str | None, prompt: str, protocol: str,
     checkpoint: Path | None,
@@ -193,11 +112,3 @@ def _command(
     words += ["--protocol", protocol] if protocol != "semi" else []
     words += ["--checkpoint", str(checkpoint)] if checkpoint else []
     return tuple(words)
-
-
-def _cells(mean: Mean) -> list[str]:
-    return [_percent(mean.jf), _percent(mean.j.mean), _percent(mean.f.mean)]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

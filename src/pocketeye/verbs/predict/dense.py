@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pocketeye import progress
-from pocketeye.data import UnreadableImage, decode
 from pocketeye.data.inputs import ImageInput
 from pocketeye.devices import Device
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.doubts import LEARN
-from pocketeye.models.reference import Run, resolve
 from pocketeye.models.task import Task
-from pocketeye.outputs import held
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.predicting.dense_files import (
-    DensePrediction,
-    Found,
-    ObjectRecords,
-    file_stems,
-    found_in,
-)
-from pocketeye.results import LabelMap
-from pocketeye.results.result import save_image
-from pocketeye.results.sheet import with_note
-from pocketeye.runs import make_folder, write_atomic
+from pocketeye.predicting.dense_files import DensePrediction, file_stems
+from pocketeye.predicting.dense_folder import DETECTIONS, predict_into
 from pocketeye.text import inputs_left_out, path_end, text_table
 from pocketeye.verb_result import Prediction
+from pocketeye.verbs._next import onwards
 
 SCORE = 0.3  # as torchvision's and our own reports have it
-DETECTIONS, LABELS = "detections.json", "labels"
 _MOST_SHOWN = 20
 
 
@@ -97,9 +80,7 @@ class DensePredictResult(Prediction):
         return list(self.files)
 
     def next_commands(self) -> list[str]:
-        if isinstance(resolve(self.model), Run):
-            return [f"pocketeye export {shlex.quote(self.model)}"]
-        return []
+        return onwards(self.model)
 
 
 def predict_dense(
@@ -121,47 +102,17 @@ def predict_dense(
     # Before the network is loaded.
     _require_free(folder, stems, overwrite)
     predictor = open_dense_predictor(model, device=device, threads=threads)
-    gathered = ObjectRecords(predictor.description)
-    problems: list[str] = []
-    make_folder(folder)
-    with held(folder), progress.task("predicting", len(images)) as bar:
-        try:
-            for image, stem in zip(images, stems, strict=True):
-                try:
-                    pixels = np.asarray(decode(image.read()))
-                    found = found_in(predictor, pixels, score_threshold)
-                # One bad image does not end the job.
-                except (UnreadableImage, MemoryError) as error:
-                    problems.append(f"{image.name}: {error or 'too large for the memory'}")
-                else:
-                    _save(found, folder / f"{stem}.png", score_threshold)
-                    if isinstance(found, LabelMap):
-                        # Colours are to look at; numbers of classes are to compute with.
-                        found.save(folder / LABELS / f"{stem}.png", "labels")
-                    gathered.add(image.name, found)
-                bar.advance()
-        finally:  # interrupted too: the images that are drawn are in the json
-            if gathered.predictions:
-                text = json.dumps(gathered.to_coco()) + "\n"
-                written = write_atomic(folder / DETECTIONS, text)
-    if not gathered.predictions:
-        raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")
+    gathered, problems = predict_into(
+        predictor, list(zip(images, stems, strict=True)), folder, score_threshold
+    )
     return DensePredictResult(
         model=model,
         task=predictor.description.task,
         predictions=tuple(gathered.predictions),
         problems=(*missing, *problems),
-        files=(folder, written),
+        files=(folder, folder / DETECTIONS),
         score_threshold=score_threshold,
     )
-
-
-def _save(found: Found, path: Path, score_threshold: float) -> None:
-    """Save an image with what was found drawn, or with the words that nothing was."""
-    if isinstance(found, LabelMap) or len(found):
-        found.save(path)
-    else:
-        save_image(with_note(found.plot(), f"nothing >= {score_threshold:g}"), path)
 
 
 def _require_free(folder: Path, stems: Sequence[str], overwrite: bool) -> None:

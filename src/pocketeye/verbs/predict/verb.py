@@ -2,101 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from pocketeye.data.inputs import STDIN, as_list, find_inputs, names_images
-from pocketeye.doubts import Doubt, doubt_lines
-from pocketeye.errors import InvalidValue, MissingExtra
-from pocketeye.metrics.doubts import doubts_of_answers
-from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, EXTRA, PACKAGED
-from pocketeye.models.reference import Run, expect, network_at, resolve
+from pocketeye.data.inputs import STDIN, find_inputs
+from pocketeye.models.reference import expect
 from pocketeye.models.task import CLASSIFY, DENSE
-from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
-from pocketeye.predicting.files import FOLDER, SHEET, save_csv, save_predictions
-from pocketeye.predicting.predict import Prediction
-from pocketeye.predicting.predict import predict as run_prediction
-from pocketeye.predicting.predictor import open_predictor
-from pocketeye.results.figures import short
-from pocketeye.text import inputs_left_out, path_end, text_table
-from pocketeye.verb_result import Prediction as AnyPrediction
+from pocketeye.predicting.files import require_free
+from pocketeye.predicting.open_predictor import open_predictor
+from pocketeye.predicting.predictor import Predictor
+from pocketeye.verb_result import Prediction
 from pocketeye.verbs._arguments import Images, ModelOrImages
 from pocketeye.verbs._options import refuse
+from pocketeye.verbs.predict.classify import predict_classes
 from pocketeye.verbs.predict.dense import SCORE, predict_dense
-from pocketeye.verbs.predict.video import names_videos, predict_videos
-
-_MOST_SHOWN, _MOST_CLASSES = 20, 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictResult(AnyPrediction):
-    """Hold predictions in the order of the images, and images that could not be read.
-
-    ``by_default`` says that the user named no network; ``num_classes`` are those it tells apart.
-    """
-
-    model: str
-    predictions: tuple[Prediction, ...]
-    problems: tuple[str, ...]
-    files: tuple[Path, ...] = ()
-    by_default: bool = False
-    num_classes: int = 1
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Tell why these answers should not be taken at their word, as far as that can be told."""
-        # All images together: a single flat answer may be right.
-        probabilities = np.asarray([row.probabilities for row in self.predictions])
-        return doubts_of_answers(probabilities, self.num_classes)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "predictions": [row.to_dict() for row in self.predictions],
-            "doubts": [str(doubt) for doubt in self.doubts],
-            "problems": list(self.problems),
-            "files": list(self.files),
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row per image and class, likeliest first."""
-        return [
-            {"path": row.name, "class": name, "probability": float(share)}
-            for row in self.predictions
-            for name, share in zip(row.classes, row.probabilities, strict=True)
-        ]
-
-    def lines(self) -> list[str]:
-        shown = self.predictions[:_MOST_SHOWN]
-        count = min(_MOST_CLASSES, max(len(row.classes) for row in shown))
-        header, rows = ["image"], [[path_end(row.name, 40)] for row in shown]
-        for place in range(count):
-            header += [("most likely", "second", "third")[place], ""]
-            for cells, row in zip(rows, shown, strict=True):
-                cells.append(short(row.classes[place], 28))
-                cells.append(f"{100 * row.probabilities[place]:.1f} %")
-        lines = text_table(header, rows, right=[2 * place + 2 for place in range(count)])
-        if len(self.predictions) > _MOST_SHOWN:
-            more = len(self.predictions) - _MOST_SHOWN
-            lines.append(f"… and {more} more (all with --csv FILE, --out FOLDER or --json)")
-        if self.by_default:
-            lines.append(
-                f"by {self.model}, which tells {PACKAGED[self.model].data}'s classes apart"
-            )
-        return [*lines, *doubt_lines(self.doubts), *inputs_left_out(self.problems)]
-
-    def written(self) -> list[Path]:
-        return list(self.files)
-
-    def next_commands(self) -> list[str]:
-        if isinstance(resolve(self.model), Run):
-            return [f"pocketeye export {shlex.quote(self.model)}"]
-        return []
+from pocketeye.verbs.predict.inputs import default_classifier, names_videos, network_and_images
+from pocketeye.verbs.predict.video import predict_videos
 
 
 def predict(
@@ -116,7 +38,7 @@ def predict(
     smooth: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int = 1,
-) -> AnyPrediction:
+) -> Prediction:
     """Name what is in images; with a detector or a segmenter also where it is.
 
     Args:
@@ -153,21 +75,10 @@ def predict(
         MissingFile: no such network, or no image at all.
         MissingExtra: no network is named, or a packaged one, and the package is not installed.
     """
-    given = as_list(images)
-    # A path may name a network as well.
-    if isinstance(model, Path):
-        model = str(model)
-    if model is not None and not isinstance(model, str):
-        given, model = [*as_list(model), *given], None
-    # What is no network but looks like an image is one: the network was left out.
-    elif model is not None and names_images(model) and network_at(Path(model)) is None:
-        given, model = [model, *given], None
-    if not given:
-        named = shlex.quote(model or "NETWORK")
-        raise InvalidValue(f"say what to look at: pocketeye predict {named} IMAGE …")
+    model, given = network_and_images(model, images)
     by_default = model is None
     if model is None:
-        model, pretrained = _default_classifier(checkpoint, classes), True
+        model, pretrained = default_classifier(checkpoint, classes), True
     task = expect(model, "pocketeye predict", (CLASSIFY, *DENSE)).task
     if task.is_dense:
         refuse(
@@ -179,15 +90,18 @@ def predict(
             refuse(task.kind, score_threshold=score_threshold)
     else:
         refuse(task.kind, score_threshold=score_threshold)
-        _require_free(csv, out, overwrite)
+        require_free(csv, out, overwrite)
+
+    def open_classifier() -> Predictor:
+        return open_predictor(
+            model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
+            input_size=input_size, device=device, threads=threads,
+        )  # fmt: skip
+
     if names_videos(given):
-        classifier = None
         if not task.is_dense:
             refuse("videos", csv=csv, batch_size=batch_size)
-            classifier = open_predictor(
-                model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
-                input_size=input_size, device=device, threads=threads,
-            )  # fmt: skip
+        classifier = None if task.is_dense else open_classifier()
         return predict_videos(
             model, task, given, classifier=classifier, topk=5 if topk is None else topk,
             smooth=1 if smooth is None else smooth, out=out, overwrite=overwrite, device=device,
@@ -203,52 +117,7 @@ def predict(
             model, inputs, missing, out=out, overwrite=overwrite, device=device, threads=threads,
             score_threshold=SCORE if score_threshold is None else score_threshold,
         )  # fmt: skip
-    predictor = open_predictor(
-        model, names=classes, checkpoint=checkpoint, pretrained=pretrained,
-        input_size=input_size, device=device, threads=threads,
+    return predict_classes(
+        model, open_classifier(), inputs, missing, topk=5 if topk is None else topk,
+        batch_size=batch_size or 32, csv=csv, out=out, by_default=by_default,
     )  # fmt: skip
-    predictions, problems = run_prediction(
-        predictor, inputs, topk=5 if topk is None else topk, batch_size=batch_size or 32,
-        # As many as the sheet shows: the others would only fill memory.
-        thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
-    )  # fmt: skip
-    files = save_predictions(predictions, predictor.info.name, out) if out else []
-    if csv:
-        files.append(save_csv(predictions, csv))
-    return PredictResult(
-        model=model,
-        predictions=tuple(predictions),
-        problems=(*missing, *problems),
-        files=tuple(files),
-        by_default=by_default,
-        num_classes=len(predictor.info.classes),
-    )
-
-
-def _default_classifier(checkpoint: Path | None, classes: Path | None) -> str:
-    """Return the name of the network that answers where the user named none.
-
-    Raises:
-        InvalidValue: options that belong to a network of the user's.
-        MissingExtra: its weights are not installed.
-    """
-    for option, value in (("--checkpoint", checkpoint), ("--classes", classes)):
-        if value is not None:
-            raise InvalidValue(
-                f"{option} goes with a network: name it, pocketeye predict NETWORK IMAGE …"
-            )
-    weights = PACKAGED[DEFAULT_CLASSIFIER]
-    if weights.installed is None:
-        raise MissingExtra("pocketeye predict without a network's name", weights.package, EXTRA)
-    return weights.name
-
-
-def _require_free(csv: Path | None, out: Path | None, overwrite: bool) -> None:
-    """Refuse before any work what would be overwritten."""
-    if csv and csv.is_dir():
-        raise InvalidValue(f"--csv takes a file, and {csv} is a folder")
-    taken = [csv] if csv else []
-    taken += [out / SHEET, out / FOLDER] if out else []
-    there = [path for path in taken if path.exists()]
-    if there and not overwrite:
-        raise InvalidValue(f"{there[0]} exists already: replace it with --overwrite")

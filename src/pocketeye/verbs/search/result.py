@@ -1,4 +1,4 @@
-"""Say what a search found."""
+"""Say what a search found: for a person, for ``--json``, and what to do next."""
 
 from __future__ import annotations
 

@@ -9,25 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.device import Device
-from pocketeye.latency.noise import require_usable
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.size import size_text
-from pocketeye.models.space import SearchSpace, load_space
-from pocketeye.models.task import Task
-from pocketeye.runs import RECIPE, RunFolder, write_atomic
-from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Precision, Runtime
+from pocketeye.runs import RECIPE, RunFolder
+from pocketeye.runtimes import Precision
 from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig
-from pocketeye.searching.deriving.sampling import check_target
-from pocketeye.searching.estimate import expect
 from pocketeye.searching.library.choose import require_choice
 from pocketeye.searching.library.network import NamedNetwork, open_network
 from pocketeye.searching.library.request import (
@@ -37,8 +28,6 @@ from pocketeye.searching.library.request import (
     theta_settings,
 )
 from pocketeye.searching.objective import ObjectiveName
-from pocketeye.searching.report.build import build_report, describe
-from pocketeye.searching.report.report import write_report
 from pocketeye.searching.tasks import (
     SearchRequest,
     open_classification,
@@ -46,10 +35,11 @@ from pocketeye.searching.tasks import (
     task_of,
     usual_batch,
 )
-from pocketeye.text import human_percent
-from pocketeye.training.engine.loop import check_device
+from pocketeye.training.engine import check_device
 from pocketeye.verbs._options import remembering, to_remember
 from pocketeye.verbs.search.result import SearchResult
+from pocketeye.verbs.search.run import outlook, run_stages
+from pocketeye.verbs.search.table import open_table
 
 logger = logging.getLogger(__name__)
 _MAKE: dict[Mode, Callable[..., SearchConfig]] = {
@@ -179,7 +169,7 @@ def search(
     faster = _open_faster(network, space, table, mode, labels)
     mode = mode or ("fast" if faster is None else "library")
     own = space if faster is None else faster.space
-    latencies, shape, timer = _open_table(table, own, runtime, precision, threads, target_ms)
+    latencies, shape, timer = open_table(table, own, runtime, precision, threads, target_ms)
     task = task_of(latencies)
     given: dict[str, Any] = {
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
@@ -227,7 +217,7 @@ def search(
     ) as run:
         if opened.recipe is not None:
             # The recipe of the crops, for those who train the network again.
-            write_atomic(run / RECIPE, yaml.safe_dump(opened.recipe.to_dict(), sort_keys=False))
+            opened.recipe.save(run / RECIPE)
         plan = stages.Plan(
             space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
             val=opened.val, target_ms=target_ms, search=config, derive=deriving,
@@ -236,8 +226,8 @@ def search(
         )  # fmt: skip
         # One that goes on has said it before.
         if not resume:
-            progress.say(_outlook(plan))
-        return _run(plan, task, table, data, classes)
+            progress.say(outlook(plan))
+        return run_stages(plan, task, table, data, classes)
 
 
 def _nothing_to_search(out: Path | None, resume: bool) -> str:
@@ -274,39 +264,6 @@ def _open_faster(
     return open_network(network, size)
 
 
-def _outlook(plan: stages.Plan) -> str:
-    """Say what to know before a search begins: how long it will take, and what guessing gives."""
-    chance, metric = plan.problem.chance, plan.problem.metric.name
-    level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
-    # Of a library nobody has measured a step before it begins.
-    expected = "" if plan.library is not None else expect(plan).sentence()
-    return f"{expected}{level}".removeprefix("; ")
-
-
-def _open_table(
-    path: Path,
-    space: str | SearchSpace | None,
-    runtime: str | None,
-    precision: str | None,
-    threads: int | None,
-    target_ms: float,
-) -> tuple[LatencyTable, SearchSpace, Runtime]:
-    """Open the table, its space and its runtime, where a search for the target makes sense with them."""
-    table = LatencyTable.load(path)
-    if space is None:
-        space = SearchSpace.from_dict(table.header.space)
-    shape = space if isinstance(space, SearchSpace) else load_space(space)
-    # Exact: latencies of another runtime or precision would be optimised in vain.
-    table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
-    check_target(target_ms, table.matrix(shape), describe(table), fixed=table.head_ms)
-    # Noise above the differences between blocks would choose among them by chance.
-    require_usable(table, shape)
-    timer = get_runtime(table.header.runtime)
-    # The same names on another machine mean other times.
-    table.require_device(Device.here(), timer.version())
-    return table, shape, timer
-
-
 def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
     """Return a quarter of the epochs where only those were given, as the mode's own may be too long."""
     # The paper's warm-up is part of what is repeated.
@@ -317,30 +274,3 @@ def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | 
 
 def _without_machine(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("device", "workers")}
-
-
-def _run(
-    plan: stages.Plan, task: Task, table: Path, data: str, classes: str | None
-) -> SearchResult:
-    library = stages.library_stage(plan)
-    outcome = stages.search_stage(plan, library)
-    derived = stages.derive_stage(plan, outcome, library)
-    trained = stages.train_stage(plan, derived)
-    header, folder = plan.table.header, plan.run.path
-    report = build_report(plan, task, outcome, derived, trained, table, data, classes, library)
-    page, *rest = write_report(report, folder)
-    files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
-             folder / stages.RESULT]  # fmt: skip
-    result = SearchResult(
-        task=task, out=folder, table=table, data=data, classes=classes,
-        where=report.where, runtime=header.runtime,
-        precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
-        best=derived.best, comparison=derived.comparison, trained=trained,
-        costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
-        taught=library is not None,
-    )  # fmt: skip
-    plan.run.write_json(
-        stages.RESULT,
-        {k: str(v) if isinstance(v, Path) else v for k, v in result.to_dict().items()},
-    )
-    return result

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pocketeye import progress
-from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue, require_range, unknown
-from pocketeye.models.reference import expect
 from pocketeye.models.task import DENSE
-from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.results import Result
 from pocketeye.tracking.batch.job import Detection
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from pocketeye.devices import Device
 
 _SCORE = 0.3  # as ``pocketeye predict`` has it
 
@@ -37,6 +36,10 @@ def open_detection(
             if value is not None:
                 raise InvalidValue(f"{option} belongs to a detector: name one with --detect")
         return None
+    # Only for those who have a detector: an exported tracker alone starts without torch.
+    from pocketeye.models.reference import expect
+    from pocketeye.predicting.dense import open_dense_predictor
+
     least = _SCORE if score is None else score
     require_range("--score-threshold", least, 0, 1)
     finding = [task for task in DENSE if task.finds_objects]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from pocketeye.training.classify.run import run_classifier
-from pocketeye.training.engine.run import RunOptions, as_text
+from pocketeye.training.engine import RunOptions, as_text
 from pocketeye.verbs.train.result import TrainResult
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from pocketeye.doubts import doubt_lines
 from pocketeye.runs import ANSWERS, BEST, CURVES, REPORT, SAMPLES
 from pocketeye.text import human_percent, human_seconds, problem_lines
-from pocketeye.training.engine.run import TrainedRun
+from pocketeye.training.engine import TrainedRun
 from pocketeye.verb_result import VerbResult
 
 

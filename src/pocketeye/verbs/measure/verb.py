@@ -2,115 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pocketeye.data.classification.images import EMBEDDED
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.build import build_table
-from pocketeye.latency.check import CheckReport
-from pocketeye.latency.noise import TableNoise, table_noise
+from pocketeye.latency.noise import table_noise
 from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.saved_table import check_file, measure_again
-from pocketeye.latency.table import LatencyTable, table_name
+from pocketeye.latency.table import table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
 from pocketeye.models.size import Size, parse_size, size_text
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.models.task import CLASSIFY, SEMANTIC, task_named
-from pocketeye.runtimes import get_runtime
-from pocketeye.runtimes.base import Precision
-from pocketeye.text import human_seconds
-from pocketeye.verb_result import VerbResult
+from pocketeye.runtimes import Precision, get_runtime
 from pocketeye.verbs._options import refuse
+from pocketeye.verbs.measure.result import MeasureResult
 
-SCHEMA = "pocketeye.measure/1"
 _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureResult(VerbResult):
-    """Hold a table, new or checked. ``check`` is None after measuring; errors are fractions.
-
-    ``again`` is the command that measures it once more, longer; None where the space is not known
-    by name.
-    """
-
-    table_path: Path
-    table: LatencyTable
-    space: SearchSpace
-    again: str | None
-    noise: TableNoise
-    range_ms: tuple[float, float]
-    seconds: float
-    check: CheckReport | None = None
-    files: tuple[Path, ...] = ()
-    network: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        header, fit = self.table.header, self.table.calibration
-        return {
-            "schema": SCHEMA,
-            "table": str(self.table_path),
-            "space": header.space["name"],
-            "input_size": header.space["input_size"],
-            "width": header.space["width"],
-            "device": str(header.device),
-            "runtime": header.runtime,
-            "runtime_version": header.runtime_version,
-            "threads": header.threads,
-            "precision": header.precision,
-            "clock": header.clock,
-            "num_rows": len(self.table.rows),
-            "segmenter": asdict(self.table.segmenter.spec) if self.table.segmenter else None,
-            "overhead_ms": header.overhead_ms,
-            "range_ms": list(self.range_ms),
-            "calibration": {
-                "fit": fit.fit,
-                "gain": fit.gain,
-                "block_ms": fit.block_ms,
-                "constant_ms": fit.constant_ms,
-                "num_nets": len(fit.networks),
-                "mape": fit.mape,
-                "loo_mape": fit.loo_mape,
-            },
-            "split_half": self.noise.split_half,
-            "noise_ms": self.noise.noise_ms,
-            "gap_ms": self.noise.gap_ms,
-            "usable": self.noise.usable,
-            "check": self.check.to_dict() if self.check else None,
-            "seconds": self.seconds,
-            "files": [str(path) for path in self.files],
-        }
-
-    def lines(self) -> list[str]:
-        lines = self.table.lines(self.range_ms)
-        if self.check is not None:
-            return [*lines, *self.check.lines()]
-        return [*lines, self.noise.line(), f"took {human_seconds(self.seconds)}"]
-
-    def written(self) -> list[Path]:
-        return list(self.files)
-
-    def next_commands(self) -> list[str]:
-        table = shlex.quote(str(self.table_path))
-        check = [f"pocketeye measure --check {table}"] if self.check is None else []
-        # A noisy table is no base for a search: measure again first.
-        if not self.noise.usable:
-            return [*check, *filter(None, [self.again])]
-        low, high = self.range_ms
-        name = self.space.name
-        data = f" --data {name if name in EMBEDDED else 'IMAGES'}"
-        if self.table.segmenter is not None:
-            data = " --data MASKS"
-        named = f" --network {shlex.quote(self.network)}" if self.network else ""
-        return [
-            *check,
-            # The geometric mean: in the middle of a range that is wide.
-            f"pocketeye search{named} --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
-        ]
 
 
 def measure(
@@ -143,7 +53,8 @@ def measure(
             fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own; fbnet by default.
         network: a trained network instead, a run or the name of published weights: the space is made of
             its own widths and strides, for `pocketeye search --network`.
-        runtime: what runs the network: onnxruntime or torch.
+        runtime: what runs the network: onnxruntime, torch, openvino, executorch or litert (`pocketeye
+            doctor` tells which are installed).
         threads: threads inside an operator.
         precision: arithmetic of the network.
         task: what the networks will be trained for. With classify a network ends in a classifier, with

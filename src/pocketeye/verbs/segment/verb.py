@@ -2,122 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.markup import escape
 
 from pocketeye.data.inputs import as_list
-from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import held
 from pocketeye.results import Result
 from pocketeye.runs import make_folder
-from pocketeye.text import some, text_table
-from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
-from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS, require_free, save_masks
+from pocketeye.tracking import ImageSegmenter, MaskGenerator, load_segmenter
+from pocketeye.tracking.image.save import require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
-from pocketeye.tracking.open_model import DEFAULT
-from pocketeye.verb_result import VerbResult
+from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs._arguments import OneOrMoreImages
+from pocketeye.verbs.segment.result import SegmentResult
 
 _IN_MEMORY = "image"  # the name of one that is no file
-_LIKELY_WRONG = 0.5  # J from which DAVIS calls a mask right
-_MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentResult(VerbResult):
-    """Hold the objects in an image, and the files that hold them.
-
-    Attributes:
-        rest: the same of further images, in the order in which they were given.
-    """
-
-    model: str
-    image: str
-    found: Result
-    files: tuple[Path, ...] = ()
-    rest: tuple[SegmentResult, ...] = ()
-
-    def __iter__(self) -> Iterator[SegmentResult]:
-        """Yield the result of each image."""
-        yield self
-        yield from self.rest
-
-    def to_dict(self) -> dict[str, Any]:
-        whole = self._of_this()
-        return {**whole, "rest": [each._of_this() for each in self.rest]} if self.rest else whole
-
-    def _of_this(self) -> dict[str, Any]:
-        objects = [
-            {key: value for key, value in row.items() if key not in ("frame", "label")}
-            for row in self.found.table()
-        ]
-        return {
-            "model": self.model,
-            "image": self.image,
-            "size": list(self.found.size),
-            "objects": objects,
-            "doubts": [str(doubt) for doubt in self.doubts],
-            "files": list(self.files),
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row per object of each image."""
-        return [{"image": each.image, **row} for each in self for row in each._of_this()["objects"]]
-
-    def lines(self) -> list[str]:
-        return [line for each in self for line in each._lines()]
-
-    def _lines(self) -> list[str]:
-        count, (width, height) = len(self.found), self.found.size
-        objects = "1 object" if count == 1 else f"{count} objects"
-        rows = [
-            (str(row["id"]), f"{row['score']:.2f}", f"{100 * row['area'] / (width * height):.2f}",
-             *(f"{row[key]:.0f}" for key in ("x", "y", "width", "height")))
-            for row in self.found.table()[:_MOST_SHOWN]
-        ]  # fmt: skip
-        lines = [f"[bold]{objects}[/bold] in {escape(self.image)}, {width}×{height}"]
-        if rows:
-            header = ("object", "expected IoU", "% of image", "x", "y", "width", "height")
-            lines += text_table(header, rows, right=range(7))
-        if count > _MOST_SHOWN:
-            lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
-        if count > MOST_LABELS and any(path.name == MASKS for path in self.files):
-            lines.append(f"no {LABELS}: a palette image holds {MOST_LABELS} objects")
-        return [*lines, *doubt_lines(self.doubts)]
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Say which masks are likely wrong, as far as the network can tell."""
-        rows = self.found.table()
-        if not rows:
-            seen = f"not one mask in {self.image}"
-            remedy = "lower --pred-iou-threshold, or click on what you mean (--point)"
-            return (Doubt(what="nothing is found", seen=seen, remedy=remedy),)
-        empty = [str(row["id"]) for row in rows if not row["area"]]
-        low = [str(row["id"]) for row in rows if row["area"] and row["score"] < _LIKELY_WRONG]
-        groups = (
-            (empty, "have no mask", "no pixel is filled"),
-            (low, "are likely cut out wrongly", f"their expected IoU is below {_LIKELY_WRONG}"),
-        )
-        remedy = "click once more (--point), also beside it (x,y:0), or give a box (--box)"
-        return tuple(
-            Doubt(what=f"{len(ids)} of {len(rows)} objects {what}", seen=f"{seen}: {some(ids)}",
-                  remedy=remedy)
-            for ids, what, seen in groups if ids
-        )  # fmt: skip
-
-    def written(self) -> list[Path]:
-        return [path for each in self for path in each.files]
-
-    def next_commands(self) -> list[str]:
-        return [f"pocketeye info {shlex.quote(self.model)}"]
 
 
 def segment(
@@ -145,8 +48,8 @@ def segment(
         point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
         box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
         everything: find all objects instead.
-        model: a tracker from `pocketeye list`, or the folder of a run that trained one; by default
-            ours, whose weights come along.
+        model: a tracker from `pocketeye list`, or the folder of a run that trained one or of an
+            exported one; by default ours, whose weights come along.
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: an image with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
@@ -180,7 +83,7 @@ def segment(
         require_free(target, overwrite)
     # Read all first: a bad one at the end would waste the work before.
     pixels = [read_image(each) for each in images]
-    segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
+    segmenter = load_segmenter(model, checkpoint, device=device)
     generator = MaskGenerator(
         segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
         stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,

@@ -1,0 +1,1 @@
+"""Write Core ML packages: converted here, run on a Mac."""

@@ -1,0 +1,3 @@
+"""Run `pocketeye measure`."""
+
+from pocketeye.verbs.measure.verb import measure as measure

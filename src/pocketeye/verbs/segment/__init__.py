@@ -1,0 +1,3 @@
+"""Run `pocketeye segment`."""
+
+from pocketeye.verbs.segment.verb import segment as segment
