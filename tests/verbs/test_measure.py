@@ -197,3 +197,31 @@ def test_no_table_that_a_search_would_refuse(
     with pytest.raises(InvalidValue, match=sentence):
         measure(dense_space, **asked)
     assert not list(Path().glob("*.latency.json*"))
+
+
+def test_the_space_of_a_trained_network_is_measured(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table is for `search --network`, which the next command says."""
+    from pocketeye.searching.library import network as networks
+
+    asked: list[tuple[str, Any]] = []
+
+    def opened(name: str, size: Any) -> Any:
+        asked.append((name, size))
+        return type("Opened", (), {"space": SPACE})
+
+    monkeypatch.setattr(networks, "open_network", opened)
+    result = measure(network="a run", input_size=32, rounds=2, out=Path("n.latency.json"))
+    assert asked == [("a run", 32)]
+    assert result.table.header.space == SPACE.to_dict()
+    assert "search --network 'a run' --table n.latency.json" in result.next_commands()[-1]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"space": space}, "--space means nothing to --network"),
+        ({"width": 2.0}, "--width means nothing to --network"),
+        ({"task": "semantic"}, "sees squares"),
+        ({"input_size": "48x32"}, "sees squares"),
+    ]
+    for settings, words in cases:
+        with pytest.raises(InvalidValue, match=words):
+            measure(**{"network": "a run", "out": Path("o.latency.json"), **settings})
