@@ -18,7 +18,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models import create_tam
 from pocketeye.results import color_of
 from pocketeye.tracking import load_tracker
-from pocketeye.tracking.batch.record import TrackedVideo
+from pocketeye.jobs.record import TrackedVideo
 from pocketeye.tracking.networks import DEFAULT
 from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track

@@ -9,7 +9,7 @@ from pocketeye import progress
 from pocketeye.verbs.track.result import TrackResult
 
 if TYPE_CHECKING:
-    from pocketeye.tracking.batch.videos import NamedVideo
+    from pocketeye.jobs.videos import NamedVideo
     from pocketeye.tracking.video.frame_prompts import Request
 
 # What is imported here at the top delays the first line on the screen: torch and PyAV come when a bar
@@ -26,6 +26,7 @@ def track(
     object: list[str] | None = None,
     remove: list[str] | None = None,
     name: list[str] | None = None,
+    prompts: Path | None = None,
     detect: str | None = None,
     classes: list[str] | None = None,
     score_threshold: float | None = None,
@@ -35,7 +36,11 @@ def track(
     model: str = DEFAULT_TRACKER,
     checkpoint: Path | None = None,
     out: list[Path] | None = None,
-    form: Literal["labels", "overlay", "cutout"] | None = None,
+    form: Literal[
+        "labels", "overlay", "cutout", "coco", "cvat", "label-studio", "labelme", "mot", "voc",
+        "yolo-detect", "yolo-segment",
+    ]
+    | None = None,
     fps: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -58,6 +63,9 @@ def track(
         remove: an object and the frame from which it is gone, as 2@80; may be repeated.
         name: what an object is called, as 1=dog; may be repeated. Names are the categories of COCO
             and the classes of MOT.
+        prompts: a file or folder of labels whose objects are tracked, each from the frame in which it is
+            seen first: COCO or Label Studio (.json), CVAT or Pascal VOC (.xml), LabelMe, MOT or YOLO
+            (.txt), label images (.png). Of several videos a folder with one of each name.
         detect: a detector that finds the objects: the run or artefact of one. The boxes it finds in the
             frame become prompts, their classes names.
         classes: of the detector, those that are tracked, as dog,car; all by default.
@@ -71,9 +79,10 @@ def track(
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
-            .json (COCO), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by default. Of several
+            .json (COCO), .xml (CVAT), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by default. Of several
             videos each has its own file in a folder of that name.
-        form: of the images in a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs.
+        form: of a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs; yolo-detect, yolo-segment,
+            voc and labelme are data sets of the frames. Of a .json: coco or label-studio.
         fps: frames a second of a written video, where the source does not say (25).
         resume: finish an interrupted job: finished videos are skipped, one that is not is tracked again
             from its first frame. The results are those of a job that was not interrupted.
@@ -90,9 +99,9 @@ def track(
             that asks for something else than it did before.
     """
     with progress.task("starting"):
-        from pocketeye.tracking.batch.job import TrackJob
-        from pocketeye.tracking.batch.videos import find_videos
-        from pocketeye.verbs.track.detector import open_detection
+        from pocketeye.jobs.job import TrackJob
+        from pocketeye.jobs.videos import find_videos
+        from pocketeye.jobs.detector import open_detection
     # Prompts belong to the first frame that is tracked unless told otherwise.
     at = start if frame is None else frame
     request = _request(point, box, at, object, remove, name, start, stop)
@@ -108,6 +117,7 @@ def track(
         load=lambda: _load(model, checkpoint, device, dtype),
         request=request,
         detection=open_detection(detect, _many(classes), score_threshold, at, device),
+        prompts=prompts,
         options={
             "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
             "non_overlapping": non_overlapping,
@@ -118,13 +128,14 @@ def track(
             "classes": _many(classes), "score_threshold": score_threshold, "frame": at,
         },
     )  # fmt: skip
-    if detect is None:
-        # A detector's prompts are not known before it has looked.
+    if detect is None and prompts is None:
+        # A detector's prompts, and those of a file, are not known before the video is open.
         request.check(None, "")
     tracked, failed = job.run(found)
     words += request.words()
     looked = at if detect is not None and at != start else None
     again = {
+        "--prompts": prompts,
         "--frame": looked, "--detect": detect, "--classes": ",".join(_many(classes)),
         "--score-threshold": score_threshold, "--checkpoint": checkpoint,
         "--model": None if model == DEFAULT_TRACKER else model,
@@ -198,7 +209,7 @@ def _show(
     """
     from pocketeye.errors import InvalidValue
     from pocketeye.results.result import save_image
-    from pocketeye.tracking.batch.targets import DEFAULT_FOLDER
+    from pocketeye.jobs.targets import DEFAULT_FOLDER
     from pocketeye.tracking.io.ruler import with_ruler
     from pocketeye.tracking.io.source import open_video
 
