@@ -1,4 +1,4 @@
-"""Layouts of annotation tools: published samples are read, what is written is read again, bad ones named."""
+"""Layouts of annotation tools: samples are read, what is written is read again, bad ones named."""
 
 from __future__ import annotations
 
@@ -216,7 +216,10 @@ def test_label_studio_video(tmp_path: Path) -> None:
 
     sequence = [step(1, 0, enabled=True), step(5, 40, enabled=False), step(8, 80, enabled=True)]
     value = {"framesCount": 10, "sequence": sequence, "labels": ["Car"]}
-    task = {"data": {"video": "v.mp4"}, "annotations": [{"result": [region("videorectangle", value)]}]}
+    task = {
+        "data": {"video": "v.mp4"},
+        "annotations": [{"result": [region("videorectangle", value)]}],
+    }
     found = {f.frame: f.objects[0] for f in frames(tmp_path / "a.json", [task])}
     assert sorted(found) == [0, 1, 2, 3, 4, 7, 8, 9]
     assert found[2].box == pytest.approx((8, 0, 12, 3))
@@ -225,7 +228,9 @@ def test_label_studio_video(tmp_path: Path) -> None:
 
 def test_mot_counts_from_one(tmp_path: Path) -> None:
     # The first lines of MOT's manual, and what is no line of it.
-    text = "1,3,794.27,247.59,71.245,174.88,-1,-1,-1,-1\n2,3,1,1,5,5,0.5,2,-1,-1\nx,y\n1,0,1,1,1,1\n"
+    text = (
+        "1,3,794.27,247.59,71.245,174.88,-1,-1,-1,-1\n2,3,1,1,5,5,0.5,2,-1,-1\nx,y\n1,0,1,1,1,1\n"
+    )
     (tmp_path / "a.labels.txt").write_text("dog\ncat\n")
     one, two = frames(tmp_path / "a.txt", text)
     assert one.objects[0].box == pytest.approx((793.27, 246.59, 864.515, 421.47))

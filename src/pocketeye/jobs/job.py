@@ -15,11 +15,11 @@ import numpy as np
 
 from pocketeye.data.video.frames import Frames, ImageFiles
 from pocketeye.errors import InvalidValue
-from pocketeye.reading import MOST_ANNOTATION_BYTES, is_file, is_folder, read_regular
-from pocketeye.results import Result
 from pocketeye.jobs.record import TrackedVideo, TrackRecord
 from pocketeye.jobs.targets import require_free, targets_of
 from pocketeye.jobs.videos import NamedVideo, go_through, prompts_for
+from pocketeye.reading import MOST_ANNOTATION_BYTES, is_file, is_folder, read_regular
+from pocketeye.results import Result
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.io.read_prompts import read_prompts
 from pocketeye.tracking.io.source import open_video
@@ -180,9 +180,7 @@ class TrackJob:
         request.check(frames.num_frames, frames.name)
         return request
 
-    def _writer(
-        self, path: Path, form: str | None, frames: Frames, overwrite: bool
-    ) -> Writer:
+    def _writer(self, path: Path, form: str | None, frames: Frames, overwrite: bool) -> Writer:
         return open_writer(
             path, form, fps=frames.fps or self.fps or FPS,
             name=frames.name, overwrite=overwrite, file_names=_names_below(frames, path.parent),

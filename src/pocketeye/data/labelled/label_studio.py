@@ -86,7 +86,9 @@ def _image(
         try:
             objects.append(_object(region))
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            problems.add(name or f"task {place}", f"a region that cannot be used ({error}): left out")
+            problems.add(
+                name or f"task {place}", f"a region that cannot be used ({error}): left out"
+            )
     return LabelledFrame(frame=place, name=name, size=size, objects=numbered(objects))
 
 
@@ -204,7 +206,11 @@ def _video(regions: Sequence[Mapping[str, Any]], problems: Problems) -> Iterator
 def _track(region: Mapping[str, Any], number: int, size: Size | None) -> tuple[Track, int]:
     """Return an object and how many frames the video has; raises ValueError for no region."""
     value = region.get("value")
-    if size is None or not isinstance(value, Mapping) or not isinstance(value.get("sequence"), list):
+    if (
+        size is None
+        or not isinstance(value, Mapping)
+        or not isinstance(value.get("sequence"), list)
+    ):
         raise ValueError("no size of the video, or no sequence")
     count, label, track = value.get("framesCount"), _label(value), Track()
     for step in value["sequence"]:
@@ -268,7 +274,9 @@ def _percents(each: LabelledObject, size: Size) -> dict[str, Any]:
     return {**said, "rotation": 0}
 
 
-def video_step(each: LabelledObject, frame: int, size: Size, *, fps: float | None) -> dict[str, Any]:
+def video_step(
+    each: LabelledObject, frame: int, size: Size, *, fps: float | None
+) -> dict[str, Any]:
     """Return where an object is in a frame that counts from 0."""
     time = {} if not fps else {"time": round(frame / fps, 6)}
     return {"frame": frame + 1, "enabled": True, **_percents(each, size), **time}

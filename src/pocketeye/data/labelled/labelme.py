@@ -92,9 +92,13 @@ def _mask(text: Any, pairs: tuple[tuple[float, float], ...], size: Size | None) 
         raise ValueError("a mask without pixels or size")
     (x0, y0), _ = pairs
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as image:
+        with Image.open(
+            io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)
+        ) as image:
             # Before its pixels are unpacked: a small file may say that it is huge.
-            inside = x0 >= 0 and y0 >= 0 and x0 + image.width <= size[0] and y0 + image.height <= size[1]
+            inside = (
+                x0 >= 0 and y0 >= 0 and x0 + image.width <= size[0] and y0 + image.height <= size[1]
+            )
             if not inside:
                 raise ValueError("a mask that reaches out of its image")
             crop = np.asarray(image.convert("L")) > 0
@@ -108,7 +112,7 @@ def _mask(text: Any, pairs: tuple[tuple[float, float], ...], size: Size | None) 
 def write_labelme(frame: LabelledFrame, image_path: str) -> str:
     """Return the JSON of one image: polygons of masks, else rectangles; ids are ``group_id``."""
     width, height = frame.with_size()
-    shapes = []
+    shapes: list[dict[str, Any]] = []
     for each in frame.objects:
         polygons = [outline_of(each.mask)] if each.mask is not None else list(each.polygons)
         outlines: list[tuple[str, tuple[float, ...]]] = [("polygon", p) for p in polygons]
@@ -123,7 +127,7 @@ def write_labelme(frame: LabelledFrame, image_path: str) -> str:
             }
             for kind, numbers in outlines
         ]  # fmt: skip
-    page = {
+    page: dict[str, Any] = {
         "version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": image_path,
         "imageData": None, "imageHeight": height, "imageWidth": width,
     }  # fmt: skip

@@ -25,7 +25,9 @@ class Track:
     gone: set[int] = field(default_factory=set)
 
 
-def frames_of(tracks: Sequence[Track], size: Size | None, num_frames: int) -> Iterator[LabelledFrame]:
+def frames_of(
+    tracks: Sequence[Track], size: Size | None, num_frames: int
+) -> Iterator[LabelledFrame]:
     """Yield the frames in which there is an object, in order.
 
     Between two shapes boxes, and polygons of as many points, move in a straight line; other shapes

@@ -81,9 +81,7 @@ def write_yolo(frame: LabelledFrame, classes: dict[str, int], *, outlines: bool)
         box = each.bounds()
         if box is None:
             continue
-        x0, y0, x1, y1 = (
-            min(max(value, 0.0), size[place % 2]) for place, value in enumerate(box)
-        )
+        x0, y0, x1, y1 = (min(max(value, 0.0), size[place % 2]) for place, value in enumerate(box))
         if outlines:
             polygon = outline_of(each.mask) if each.mask is not None else ()
             polygon = polygon or (each.polygons[0] if each.polygons else ())

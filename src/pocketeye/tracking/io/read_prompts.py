@@ -1,4 +1,4 @@
-"""Take prompts from files of labels: where each object is seen first, its mask, outline, box or points."""
+"""Take prompts from files of labels: where each object is seen first."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def read_prompts(
 def _frames(path: Path, size: Size, problems: Problems) -> Iterator[LabelledFrame]:
     folder = is_folder(path)
     images = files_in(path, ".png") if folder else [path]
-    if images and images[0].suffix.lower() == ".png" and not (folder and files_in(path, ".json", ".xml")):
+    pages = [f for f in files_in(path, ".json", ".xml") if f.name != _NAMES] if folder else []
+    if images and not pages and images[0].suffix.lower() == ".png":
         return _label_images(path if folder else path.parent, images, size, problems)
     return read_labels(path, size, problems)
 

@@ -37,8 +37,17 @@ def track(
     checkpoint: Path | None = None,
     out: list[Path] | None = None,
     form: Literal[
-        "labels", "overlay", "cutout", "coco", "cvat", "label-studio", "labelme", "mot", "voc",
-        "yolo-detect", "yolo-segment",
+        "labels",
+        "overlay",
+        "cutout",
+        "coco",
+        "cvat",
+        "label-studio",
+        "labelme",
+        "mot",
+        "voc",
+        "yolo-detect",
+        "yolo-segment",
     ]
     | None = None,
     fps: float | None = None,
@@ -79,8 +88,8 @@ def track(
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
-            .json (COCO), .xml (CVAT), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by default. Of several
-            videos each has its own file in a folder of that name.
+            .json (COCO), .xml (CVAT), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by
+            default. Of several videos each has its own file in a folder of that name.
         form: of a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs; yolo-detect, yolo-segment,
             voc and labelme are data sets of the frames. Of a .json: coco or label-studio.
         fps: frames a second of a written video, where the source does not say (25).
@@ -99,9 +108,9 @@ def track(
             that asks for something else than it did before.
     """
     with progress.task("starting"):
+        from pocketeye.jobs.detector import open_detection
         from pocketeye.jobs.job import TrackJob
         from pocketeye.jobs.videos import find_videos
-        from pocketeye.jobs.detector import open_detection
     # Prompts belong to the first frame that is tracked unless told otherwise.
     at = start if frame is None else frame
     request = _request(point, box, at, object, remove, name, start, stop)
@@ -208,8 +217,8 @@ def _show(
         InvalidValue: no such frame, or the file is there already.
     """
     from pocketeye.errors import InvalidValue
-    from pocketeye.results.result import save_image
     from pocketeye.jobs.targets import DEFAULT_FOLDER
+    from pocketeye.results.result import save_image
     from pocketeye.tracking.io.ruler import with_ruler
     from pocketeye.tracking.io.source import open_video
 
