@@ -134,6 +134,18 @@ class TrackJob:
             lambda video: finished.get(video.name) or self._track(video, paths[video.name]),
         )
 
+    def one(self, video: NamedVideo) -> TrackedVideo:
+        """Track in one video of a manifest, whose outputs lie among those of many.
+
+        Raises:
+            UserError, OSError: it cannot be tracked, or its outputs are there already.
+        """
+        paths = targets_of(self.out, video.name, several=True)
+        if not self.resume and not self.overwrite:
+            require_free(paths, "--resume")
+        before = self._finished([video], [paths]) if self.resume else {}
+        return before.get(video.name) or self._track(video, paths)
+
     def _finished(
         self, videos: Sequence[NamedVideo], targets: Sequence[list[Path]]
     ) -> dict[str, TrackedVideo]:
