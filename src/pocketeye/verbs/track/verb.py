@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pocketeye import progress
+from pocketeye.errors import InvalidValue
+from pocketeye.verbs.track.jobs import JobsResult, track_list
 from pocketeye.verbs.track.result import TrackResult
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ DEFAULT_TRACKER = "pocketeye_tam_nano"
 
 
 def track(
-    videos: list[str],
+    videos: list[str] | None = None,
     *,
     point: list[str] | None = None,
     box: str | None = None,
@@ -30,6 +32,9 @@ def track(
     detect: str | None = None,
     classes: list[str] | None = None,
     score_threshold: float | None = None,
+    jobs: Path | None = None,
+    workers: int = 1,
+    patience: float = 600,
     show: bool = False,
     start: int = 0,
     stop: int | None = None,
@@ -58,7 +63,7 @@ def track(
     non_overlapping: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["float32", "bfloat16"] = "float32",
-) -> TrackResult:
+) -> TrackResult | JobsResult:
     """Follow objects through videos from a click.
 
     Args:
@@ -80,6 +85,10 @@ def track(
         classes: of the detector, those that are tracked, as dog,car; all by default.
         score_threshold: of the detector: objects of a lower score are left out, by default those below
             0.3.
+        jobs: a list of many videos instead (.csv or .yaml with a column video and what is asked of each,
+            or a folder of videos), tracked by a manifest in the folder of --out.
+        workers: with --jobs, processes of one thread each; the results are those of one.
+        patience: with --jobs, seconds without a frame after which a video is given up.
         show: track nothing, but write the frame as an image with its coordinates at the edges.
         start: first frame that is tracked.
         stop: the frame before which tracking stops, by default the end.
@@ -108,12 +117,25 @@ def track(
             that asks for something else than it did before.
     """
     with progress.task("starting"):
-        from pocketeye.jobs.detector import open_detection
-        from pocketeye.jobs.job import TrackJob
+        from pocketeye.jobs.spec import TrackSpec
         from pocketeye.jobs.videos import find_videos
     # Prompts belong to the first frame that is tracked unless told otherwise.
     at = start if frame is None else frame
     request = _request(point, box, at, object, remove, name, start, stop)
+    spec = TrackSpec(
+        model=model, checkpoint=checkpoint, device=device, dtype=dtype, detect=detect,
+        classes=tuple(_many(classes)), score_threshold=score_threshold, frame=at, request=request,
+        prompts=prompts, out=tuple(_paths(out)), form=form, fps=fps, overwrite=overwrite,
+        resume=resume,
+        options={
+            "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
+            "non_overlapping": non_overlapping,
+        },
+    )  # fmt: skip
+    if jobs is not None:
+        return track_list(jobs, spec, videos, workers=workers, patience=patience, show=show)
+    if not videos:
+        raise InvalidValue("say which video: a file, a folder, a pattern, or a list with --jobs")
     found = find_videos(videos)
     words = ["pocketeye", "track", *_said(videos)]
     if show:
@@ -121,22 +143,7 @@ def track(
         shown = tuple(_show(video, at, request, out, overwrite, fps, several) for video in found)
         words += ["--frame", str(at)] if at else []
         return TrackResult(model=model, shown=shown, command=tuple(words))
-    job = TrackJob(
-        # Loaded when a video needs it: a finished job that is resumed needs no network.
-        load=lambda: _load(model, checkpoint, device, dtype),
-        request=request,
-        detection=open_detection(detect, _many(classes), score_threshold, at, device),
-        prompts=prompts,
-        options={
-            "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
-            "non_overlapping": non_overlapping,
-        },
-        out=_paths(out), form=form, fps=fps, overwrite=overwrite, resume=resume,
-        settings={
-            "model": str(model), "dtype": dtype, "detector": detect and str(detect),
-            "classes": _many(classes), "score_threshold": score_threshold, "frame": at,
-        },
-    )  # fmt: skip
+    job = spec.job()
     if detect is None and prompts is None:
         # A detector's prompts, and those of a file, are not known before the video is open.
         request.check(None, "")
@@ -193,13 +200,6 @@ def _paths(out: Any) -> list[Path]:
     if out is None:
         return []
     return [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
-
-
-def _load(model: str, checkpoint: Path | None, device: Any, dtype: Any) -> Any:
-    from pocketeye.tracking.video.tracker import load_tracker
-
-    with progress.task(f"loading {model}"):
-        return load_tracker(model, checkpoint, device=device, dtype=dtype)
 
 
 def _show(
