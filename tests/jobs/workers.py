@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pocketeye.errors import InvalidValue
+from pocketeye.jobs.record import TrackedVideo
+from pocketeye.jobs.videos import NamedVideo
 from pocketeye.outputs import cannot_write
 
 
@@ -34,3 +36,16 @@ def work(task: str) -> str:
         error = OSError(errno.ENOSPC, "No space left on device")
         raise cannot_write(Path("out/a.json"), error) from error
     return f"{word} {os.environ['OMP_NUM_THREADS']}"
+
+
+class FakeJob:
+    """Track nothing, but do as the name of a video says."""
+
+    tracker = None
+
+    def one(self, video: NamedVideo) -> TrackedVideo:
+        work(Path(video.source).stem)
+        row = {"frame": 0, "objects": []}
+        return TrackedVideo(
+            video=video.said, size=(4, 4), frames=(row, row), seconds=0.5, device="cpu"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,14 @@ from typing import Any
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.jobs.manifest import VideoRow
 from pocketeye.jobs.videos import NamedVideo, find_videos
-from pocketeye.reading import is_folder, read_regular, read_yaml, require_file
+from pocketeye.reading import (
+    is_file,
+    is_folder,
+    open_regular,
+    read_regular,
+    read_yaml,
+    require_file,
+)
 from pocketeye.tracking.io.source import is_address
 from pocketeye.tracking.video.frame_prompts import (
     Request,
@@ -50,6 +58,14 @@ def read_jobs(path: Path) -> Iterator[VideoRow]:
         raise InvalidValue(
             f"{path} lists no video: a line for each, below a first line of {COLUMNS}"
         )
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a list that changed; empty of a folder, which is looked through each time."""
+    if not is_file(path):
+        return ""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(folder: Path) -> list[NamedVideo]:

@@ -134,8 +134,17 @@ class Manifest(Closing):
         with self._transaction():
             self._base.executemany("INSERT OR IGNORE INTO settings VALUES (?, ?)", said.items())
 
-    def add(self, rows: Iterable[VideoRow]) -> int:
-        """Add the rows that are not there yet; returns how many were there, or came twice."""
+    def knows(self, fingerprint: str) -> bool:
+        """Tell whether all rows of the list with this fingerprint were added before."""
+        found = self._base.execute("SELECT value FROM settings WHERE key = 'list'").fetchone()
+        return found is not None and found[0] == fingerprint
+
+    def add(self, rows: Iterable[VideoRow], fingerprint: str = "") -> int:
+        """Add the rows that are not there yet; returns how many were there, or came twice.
+
+        Args:
+            fingerprint: of the list, for :meth:`knows`.
+        """
         names = {n.casefold() for (n,) in self._base.execute("SELECT name FROM videos")}
         known = {key for (key,) in self._base.execute("SELECT row FROM videos")}
         skipped = 0
@@ -156,6 +165,10 @@ class Manifest(Closing):
             self._base.executemany(
                 "INSERT INTO videos (source, asked, name, row) VALUES (?, ?, ?, ?)", new()
             )
+            if fingerprint:
+                self._base.execute(
+                    "INSERT OR REPLACE INTO settings VALUES ('list', ?)", (fingerprint,)
+                )
         return skipped
 
     def retry_failed(self) -> None:

@@ -56,6 +56,7 @@ def track_many(
     settings: Mapping[str, Any],
     resume: bool = False,
     overwrite: bool = False,
+    fingerprint: str = "",
     patience_s: float = PATIENCE_S,
 ) -> ManyTracked:
     """Track in every video of a list.
@@ -68,6 +69,7 @@ def track_many(
         settings: what decides the results, as plain values.
         resume: go on with the manifest that is there; videos that failed are tried again.
         overwrite: begin anew.
+        fingerprint: of the list, by which one that is unchanged is not read again; empty for none.
         patience_s: seconds without a frame after which a video is given up.
 
     Raises:
@@ -83,7 +85,9 @@ def track_many(
         )
     with Manifest(folder, settings, again=overwrite and not resume) as manifest:
         before = sum(manifest.counts().values())
-        skipped = manifest.add(rows)
+        # A million rows need not be read again to be found there.
+        known = bool(fingerprint) and manifest.knows(fingerprint)
+        skipped = 0 if known else manifest.add(rows, fingerprint)
         if skipped > before:
             logger.warning(
                 "%d rows of the list come more than once: once is enough", skipped - before

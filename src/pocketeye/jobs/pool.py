@@ -178,6 +178,9 @@ class _Beat:
     def note(self, text: str) -> None:
         return
 
+    def mark(self, text: str) -> None:
+        self.advance()
+
     def advance(self, amount: float = 1.0) -> None:
         now = time.monotonic()
         if now - self._last < _BEAT_S:

@@ -89,7 +89,7 @@ def track_list(
     Raises:
         InvalidValue: options that do not go together, or what :func:`track_many` refuses.
     """
-    from pocketeye.jobs.listing import read_jobs
+    from pocketeye.jobs.listing import fingerprint, read_jobs
     from pocketeye.jobs.many import track_many
     from pocketeye.tracking.io.write import forms_for
 
@@ -110,5 +110,6 @@ def track_list(
     found = track_many(
         read_jobs(jobs), folder, worker.one_thread_job, num_workers=workers, settings=settings,
         resume=spec.resume, overwrite=spec.overwrite, patience_s=patience,
+        fingerprint=fingerprint(jobs),
     )  # fmt: skip
     return JobsResult(model=spec.model, found=found, jobs=jobs)
