@@ -14,7 +14,6 @@ from pocketeye.jobs.videos import NamedVideo, find_videos
 from pocketeye.reading import (
     is_file,
     is_folder,
-    open_regular,
     read_regular,
     read_yaml,
     require_file,
@@ -64,8 +63,7 @@ def fingerprint(path: Path) -> str:
     """Return what tells a list that changed; empty of a folder, which is looked through each time."""
     if not is_file(path):
         return ""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(read_regular(path, _MOST_BYTES)).hexdigest()
 
 
 def _plain(folder: Path) -> list[NamedVideo]:

@@ -134,7 +134,7 @@ def track(
     )  # fmt: skip
     if jobs is not None:
         return track_list(jobs, spec, videos, workers=workers, patience=patience, show=show)
-    if not videos:
+    if videos is None:
         raise InvalidValue("say which video: a file, a folder, a pattern, or a list with --jobs")
     found = find_videos(videos)
     words = ["pocketeye", "track", *_said(videos)]
