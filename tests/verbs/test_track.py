@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 import pocketeye
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue
+from pocketeye.jobs.record import TrackedVideo
 from pocketeye.models import create_tam
 from pocketeye.results import color_of
 from pocketeye.tracking import load_tracker
-from pocketeye.tracking.batch.record import TrackedVideo
 from pocketeye.tracking.networks import DEFAULT
 from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track

@@ -21,7 +21,7 @@ def is_coco(content: Any) -> bool:
 
 
 def read_coco_frames(content: Mapping[str, Any], problems: Problems) -> Iterator[LabelledFrame]:
-    """Yield the images of a json that :func:`~pocketeye.data.files.annotations.coco_json.read_coco` read.
+    """Yield the images of a json, as ``annotations.coco_json.read_coco`` read it.
 
     Their numbers are ``frame_id`` where all have one that differs, else their places in the file; ids
     of objects are ``track_id``. Of several videos the first counts.

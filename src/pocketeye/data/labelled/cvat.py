@@ -245,5 +245,8 @@ def _text(value: str) -> str:
 def _clean(value: str) -> str:
     """Return text that XML can hold: other characters than it allows become question marks."""
     # XML 1.0, 2.2: control characters and halves of surrogate pairs are no characters.
-    return "".join(c if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff"
-                                           and c not in "\ufffe\uffff") else "?" for c in value)  # fmt: skip
+    return "".join(c if _in_xml(c) else "?" for c in value)
+
+
+def _in_xml(c: str) -> bool:
+    return c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")

@@ -112,7 +112,7 @@ def _mask(text: Any, pairs: tuple[tuple[float, float], ...], size: Size | None) 
 def write_labelme(frame: LabelledFrame, image_path: str) -> str:
     """Return the JSON of one image: polygons of masks, else rectangles; ids are ``group_id``."""
     width, height = frame.with_size()
-    shapes = []
+    shapes: list[dict[str, Any]] = []
     for each in frame.objects:
         polygons = [outline_of(each.mask)] if each.mask is not None else list(each.polygons)
         outlines: list[tuple[str, tuple[float, ...]]] = [("polygon", p) for p in polygons]
@@ -127,7 +127,7 @@ def write_labelme(frame: LabelledFrame, image_path: str) -> str:
             }
             for kind, numbers in outlines
         ]  # fmt: skip
-    page = {
+    page: dict[str, Any] = {
         "version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": image_path,
         "imageData": None, "imageHeight": height, "imageWidth": width,
     }  # fmt: skip

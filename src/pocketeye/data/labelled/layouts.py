@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,8 @@ def frame_numbers(pages: Sequence[Path]) -> list[int]:
 def _content(path: Path) -> tuple[str, Any]:
     """Return the layout of a file, and what was parsed of it."""
     suffix = path.suffix.lower()
+    kinds: dict[str, Callable[[Any], bool]]
+    data: Any
     if suffix == ".json":
         data = read_json(path, MOST_ANNOTATION_BYTES)
         kinds = {"coco": is_coco, "labelme": is_labelme, "label studio": is_label_studio}

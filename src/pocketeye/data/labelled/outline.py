@@ -9,6 +9,8 @@ from pocketeye.results import CompactMask
 
 _TOLERANCE = 1.2
 """Pixels that a corner may lie beside the outline: the steps of a slanted edge do by up to 1."""
+_LEAST_IOU = 0.97
+"""An outline that fits worse than that keeps every step: objects of a few pixels."""
 
 
 def outline_of(mask: CompactMask) -> tuple[float, ...]:

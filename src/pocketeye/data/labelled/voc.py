@@ -53,8 +53,8 @@ def write_voc(frame: LabelledFrame, image: str, *, segmented: bool = False) -> s
     _add(top, "folder", "JPEGImages")
     _add(top, "filename", image)
     size = SubElement(top, "size")
-    for key, value in (("width", width), ("height", height), ("depth", 3)):
-        _add(size, key, str(value))
+    for key, pixels in (("width", width), ("height", height), ("depth", 3)):
+        _add(size, key, str(pixels))
     _add(top, "segmented", str(int(segmented)))
     for each in frame.objects:
         box = each.bounds()

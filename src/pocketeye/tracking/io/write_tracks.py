@@ -37,7 +37,7 @@ class ByObject(TextWriter):
     def _open(self) -> None:
         super()._open()
         # Without a name: the system removes it with the process, whatever ends that.
-        self._spool = tempfile.TemporaryFile(dir=self.path.parent)
+        self._spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115
 
     def _write(self, result: Result, frame: int) -> None:
         if self._size not in (None, result.size):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.results import Result
+from pocketeye.results import CompactMask, Result
 from pocketeye.tracking.video.session import Session
 from pocketeye.tracking.video.tracked import TrackedFrame
 
@@ -32,6 +32,7 @@ class FramePrompt:
         points: (x, y) in pixels of the video.
         labels: of each point: 1 on the object, 0 beside it.
         box: (x0, y0, x1, y1) in pixels of the video, or None.
+        mask: of a file of labels, instead of all of these; it has no words on the command line.
     """
 
     object_id: int
@@ -39,6 +40,7 @@ class FramePrompt:
     points: list[tuple[float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     box: tuple[float, ...] | None = None
+    mask: CompactMask | None = None
 
     def words(self) -> list[str]:
         """Return one text per prompt, written as the command line takes it with ``--object``."""
@@ -55,6 +57,7 @@ class FramePrompt:
             points=self.points or None,
             labels=self.labels or None,
             box=self.box,
+            mask=self.mask,
         )
 
 
@@ -92,12 +95,19 @@ class Request:
         first = max((prompt.object_id for prompt in self.prompts), default=0) + 1
         boxes = found.boxes.astype(float).tolist()
         new = [
-            FramePrompt(first + i, frame, box=_inside(box, found.size))
+            FramePrompt(first + i, frame, box=inside_frame(box, found.size))
             for i, box in enumerate(boxes)
         ]
         classes = dict(enumerate(found.labels or (), first))
         prompts = sorted((*self.prompts, *new), key=lambda prompt: (prompt.frame, prompt.object_id))
         return replace(self, prompts=tuple(prompts), names={**classes, **self.names})
+
+    def with_prompts(self, prompts: Sequence[FramePrompt], names: Mapping[int, str]) -> Request:
+        """Add prompts of a file of labels; what was given of the same object and frame wins."""
+        given = {(prompt.frame, prompt.object_id) for prompt in self.prompts}
+        new = [prompt for prompt in prompts if (prompt.frame, prompt.object_id) not in given]
+        both = sorted((*self.prompts, *new), key=lambda prompt: (prompt.frame, prompt.object_id))
+        return replace(self, prompts=tuple(both), names={**names, **self.names})
 
     def check(self, num_frames: int | None, name: str) -> None:
         """Check that the video has all frames that are named, and that every object is shown in time.
@@ -262,7 +272,7 @@ def _text(place: Any) -> str:
         raise InvalidType(f"a place is x,y or numbers, got {place!r:.80}") from error
 
 
-def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
+def inside_frame(box: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
     """Clip a box to the frame: networks may say a little more; at least a pixel is left."""
     width, height = size
     x0, y0 = min(max(box[0], 0.0), width - 1.0), min(max(box[1], 0.0), height - 1.0)

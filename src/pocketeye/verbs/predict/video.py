@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.devices import Device
+from pocketeye.jobs.targets import require_free
+from pocketeye.jobs.videos import NamedVideo, find_videos, go_through
 from pocketeye.models.task import Task
 from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.files import save_csv
@@ -15,8 +17,6 @@ from pocketeye.predicting.predictor import Predictor
 from pocketeye.predicting.video import ClassLook, Look, SeenFrames, look_for_objects
 from pocketeye.text import counted
 from pocketeye.tracking import open_video, open_writer, write_all
-from pocketeye.tracking.batch.targets import require_free
-from pocketeye.tracking.batch.videos import NamedVideo, find_videos, go_through
 from pocketeye.tracking.io.write import FPS, opened
 from pocketeye.tracking.linking import link_boxes
 from pocketeye.verbs.predict.video_result import NOTHING, PredictedVideo, VideoPredictResult

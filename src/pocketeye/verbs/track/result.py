@@ -15,7 +15,7 @@ from pocketeye.text import counted, file_stem, some, text_table
 from pocketeye.verb_result import VerbResult
 
 if TYPE_CHECKING:  # torch would come along
-    from pocketeye.tracking.batch.record import TrackedVideo
+    from pocketeye.jobs.record import TrackedVideo
 
 _MOST_OBJECTS = 12  # lines of the table of one video
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pocketeye import progress
+from pocketeye.errors import InvalidValue
+from pocketeye.verbs.track.jobs import JobsResult, track_list
 from pocketeye.verbs.track.result import TrackResult
 
 if TYPE_CHECKING:
-    from pocketeye.tracking.batch.videos import NamedVideo
+    from pocketeye.jobs.videos import NamedVideo
     from pocketeye.tracking.video.frame_prompts import Request
 
 # What is imported here at the top delays the first line on the screen: torch and PyAV come when a bar
@@ -18,7 +20,7 @@ DEFAULT_TRACKER = "pocketeye_tam_nano"
 
 
 def track(
-    videos: list[str],
+    videos: list[str] | None = None,
     *,
     point: list[str] | None = None,
     box: str | None = None,
@@ -26,16 +28,33 @@ def track(
     object: list[str] | None = None,
     remove: list[str] | None = None,
     name: list[str] | None = None,
+    prompts: Path | None = None,
     detect: str | None = None,
     classes: list[str] | None = None,
     score_threshold: float | None = None,
+    jobs: Path | None = None,
+    workers: int = 1,
+    patience: float = 600,
     show: bool = False,
     start: int = 0,
     stop: int | None = None,
     model: str = DEFAULT_TRACKER,
     checkpoint: Path | None = None,
     out: list[Path] | None = None,
-    form: Literal["labels", "overlay", "cutout"] | None = None,
+    form: Literal[
+        "labels",
+        "overlay",
+        "cutout",
+        "coco",
+        "cvat",
+        "label-studio",
+        "labelme",
+        "mot",
+        "voc",
+        "yolo-detect",
+        "yolo-segment",
+    ]
+    | None = None,
     fps: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -44,7 +63,7 @@ def track(
     non_overlapping: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["float32", "bfloat16"] = "float32",
-) -> TrackResult:
+) -> TrackResult | JobsResult:
     """Follow objects through videos from a click.
 
     Args:
@@ -58,11 +77,18 @@ def track(
         remove: an object and the frame from which it is gone, as 2@80; may be repeated.
         name: what an object is called, as 1=dog; may be repeated. Names are the categories of COCO
             and the classes of MOT.
+        prompts: a file or folder of labels whose objects are tracked, each from the frame in which it is
+            seen first: COCO or Label Studio (.json), CVAT or Pascal VOC (.xml), LabelMe, MOT or YOLO
+            (.txt), label images (.png). Of several videos a folder with one of each name.
         detect: a detector that finds the objects: the run or artefact of one. The boxes it finds in the
             frame become prompts, their classes names.
         classes: of the detector, those that are tracked, as dog,car; all by default.
         score_threshold: of the detector: objects of a lower score are left out, by default those below
             0.3.
+        jobs: a list of many videos instead (.csv or .yaml with a column video and what is asked of each,
+            or a folder of videos), tracked by a manifest in the folder of --out.
+        workers: with --jobs, processes of one thread each; the results are those of one.
+        patience: with --jobs, seconds without a frame after which a video is given up.
         show: track nothing, but write the frame as an image with its coordinates at the edges.
         start: first frame that is tracked.
         stop: the frame before which tracking stops, by default the end.
@@ -71,9 +97,10 @@ def track(
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),
-            .json (COCO), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by default. Of several
-            videos each has its own file in a folder of that name.
-        form: of the images in a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs.
+            .json (COCO), .xml (CVAT), .txt (MOT), .csv, a folder (images); out/track/NAME.mp4 by
+            default. Of several videos each has its own file in a folder of that name.
+        form: of a folder: labels are PNGs of ids, overlay JPEGs, cutout PNGs; yolo-detect, yolo-segment,
+            voc and labelme are data sets of the frames. Of a .json: coco or label-studio.
         fps: frames a second of a written video, where the source does not say (25).
         resume: finish an interrupted job: finished videos are skipped, one that is not is tracked again
             from its first frame. The results are those of a job that was not interrupted.
@@ -90,12 +117,25 @@ def track(
             that asks for something else than it did before.
     """
     with progress.task("starting"):
-        from pocketeye.tracking.batch.job import TrackJob
-        from pocketeye.tracking.batch.videos import find_videos
-        from pocketeye.verbs.track.detector import open_detection
+        from pocketeye.jobs.spec import TrackSpec
+        from pocketeye.jobs.videos import find_videos
     # Prompts belong to the first frame that is tracked unless told otherwise.
     at = start if frame is None else frame
     request = _request(point, box, at, object, remove, name, start, stop)
+    spec = TrackSpec(
+        model=model, checkpoint=checkpoint, device=device, dtype=dtype, detect=detect,
+        classes=tuple(_many(classes)), score_threshold=score_threshold, frame=at, request=request,
+        prompts=prompts, out=tuple(_paths(out)), form=form, fps=fps, overwrite=overwrite,
+        resume=resume,
+        options={
+            "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
+            "non_overlapping": non_overlapping,
+        },
+    )  # fmt: skip
+    if jobs is not None:
+        return track_list(jobs, spec, videos, workers=workers, patience=patience, show=show)
+    if videos is None:
+        raise InvalidValue("say which video: a file, a folder, a pattern, or a list with --jobs")
     found = find_videos(videos)
     words = ["pocketeye", "track", *_said(videos)]
     if show:
@@ -103,28 +143,15 @@ def track(
         shown = tuple(_show(video, at, request, out, overwrite, fps, several) for video in found)
         words += ["--frame", str(at)] if at else []
         return TrackResult(model=model, shown=shown, command=tuple(words))
-    job = TrackJob(
-        # Loaded when a video needs it: a finished job that is resumed needs no network.
-        load=lambda: _load(model, checkpoint, device, dtype),
-        request=request,
-        detection=open_detection(detect, _many(classes), score_threshold, at, device),
-        options={
-            "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
-            "non_overlapping": non_overlapping,
-        },
-        out=_paths(out), form=form, fps=fps, overwrite=overwrite, resume=resume,
-        settings={
-            "model": str(model), "dtype": dtype, "detector": detect and str(detect),
-            "classes": _many(classes), "score_threshold": score_threshold, "frame": at,
-        },
-    )  # fmt: skip
-    if detect is None:
-        # A detector's prompts are not known before it has looked.
+    job = spec.job()
+    if detect is None and prompts is None:
+        # A detector's prompts, and those of a file, are not known before the video is open.
         request.check(None, "")
     tracked, failed = job.run(found)
     words += request.words()
     looked = at if detect is not None and at != start else None
     again = {
+        "--prompts": prompts,
         "--frame": looked, "--detect": detect, "--classes": ",".join(_many(classes)),
         "--score-threshold": score_threshold, "--checkpoint": checkpoint,
         "--model": None if model == DEFAULT_TRACKER else model,
@@ -175,13 +202,6 @@ def _paths(out: Any) -> list[Path]:
     return [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
 
 
-def _load(model: str, checkpoint: Path | None, device: Any, dtype: Any) -> Any:
-    from pocketeye.tracking.video.tracker import load_tracker
-
-    with progress.task(f"loading {model}"):
-        return load_tracker(model, checkpoint, device=device, dtype=dtype)
-
-
 def _show(
     video: NamedVideo,
     at: int,
@@ -197,8 +217,8 @@ def _show(
         InvalidValue: no such frame, or the file is there already.
     """
     from pocketeye.errors import InvalidValue
+    from pocketeye.jobs.targets import DEFAULT_FOLDER
     from pocketeye.results.result import save_image
-    from pocketeye.tracking.batch.targets import DEFAULT_FOLDER
     from pocketeye.tracking.io.ruler import with_ruler
     from pocketeye.tracking.io.source import open_video
 

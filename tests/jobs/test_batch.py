@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from pocketeye.errors import InvalidValue, UserError
-from pocketeye.tracking.batch import job as job_module
-from pocketeye.tracking.batch.job import Detection, TrackJob
-from pocketeye.tracking.batch.targets import targets_of
-from pocketeye.tracking.batch.videos import find_videos
+from pocketeye.jobs import job as job_module
+from pocketeye.jobs.job import Detection, TrackJob
+from pocketeye.jobs.targets import targets_of
+from pocketeye.jobs.videos import find_videos
 from pocketeye.tracking.video.frame_prompts import (
     Request,
     parse_names,

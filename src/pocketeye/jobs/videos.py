@@ -15,8 +15,10 @@ from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.video.names import is_video_name
 from pocketeye.errors import InvalidValue, UserError
+from pocketeye.reading import exists, is_folder
 from pocketeye.text import file_stem
 from pocketeye.tracking.io.source import is_address, natural_key
+from pocketeye.tracking.video.frame_prompts import Request
 
 T = TypeVar("T")
 
@@ -29,11 +31,15 @@ class NamedVideo:
         source: what :func:`pocketeye.tracking.open_video` takes.
         said: what messages call it: a path, a pattern, a camera's number.
         name: of the files that come of it; no other video of the same job has it.
+        request: what is asked of it, where that differs from what the whole job asks.
+        prompts: a file or folder of labels for it alone.
     """
 
     source: Any
     said: str
     name: str
+    request: Request | None = None
+    prompts: Path | None = None
 
     @property
     def num_bytes(self) -> int | None:
@@ -102,6 +108,15 @@ def go_through(
     if not done:
         raise InvalidValue(f"none of {len(videos)} videos can be used; first: {failed[0]}")
     return done, failed
+
+
+def prompts_for(prompts: Path, video: NamedVideo) -> Path:
+    """Return the labels of a video: in a folder with one for each video the one of its name."""
+    if not is_folder(prompts) or not isinstance(video.source, str | Path):
+        return prompts
+    stem = Path(video.source).stem if not is_folder(Path(video.source)) else Path(video.source).name
+    places = (prompts / f"{stem}{suffix}" for suffix in ("", ".json", ".xml", ".txt", ".png"))
+    return next((place for place in places if exists(place)), prompts)
 
 
 def _expand(name: str) -> list[str | list[Path]]:

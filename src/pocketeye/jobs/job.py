@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,13 +15,15 @@ import numpy as np
 
 from pocketeye.data.video.frames import Frames, ImageFiles
 from pocketeye.errors import InvalidValue
+from pocketeye.jobs.record import TrackedVideo, TrackRecord
+from pocketeye.jobs.targets import require_free, targets_of
+from pocketeye.jobs.videos import NamedVideo, go_through, prompts_for
+from pocketeye.reading import MOST_ANNOTATION_BYTES, is_file, is_folder, read_regular
 from pocketeye.results import Result
-from pocketeye.tracking.batch.record import TrackedVideo, TrackRecord
-from pocketeye.tracking.batch.targets import require_free, targets_of
-from pocketeye.tracking.batch.videos import NamedVideo, go_through
 from pocketeye.tracking.engine.base import Engine
+from pocketeye.tracking.io.read_prompts import read_prompts
 from pocketeye.tracking.io.source import open_video
-from pocketeye.tracking.io.write import FPS, open_writer, opened, write_all
+from pocketeye.tracking.io.write import FPS, forms_for, open_writer, opened, write_all
 from pocketeye.tracking.io.writer import Writer
 from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.prompted import WatchedFrames
@@ -75,9 +78,10 @@ class TrackJob:
         load: makes the tracker; called once, when the first video was opened.
         request: what is asked of each video.
         detection: a detector that adds prompts.
+        prompts: a file or folder of labels that adds prompts, or a folder with one for each video.
         options: of :meth:`pocketeye.tracking.Tracker.open`.
         out: what is written, see :func:`targets_of`.
-        form: of images in a folder.
+        form: of the outputs that can have it, see :func:`pocketeye.tracking.open_writer`.
         fps: frames a second where a source does not say.
         overwrite: replace what is there.
         resume: skip videos that are finished; one that is not is tracked from its beginning.
@@ -87,6 +91,7 @@ class TrackJob:
     load: Callable[[], Tracker[Engine]]
     request: Request
     detection: Detection | None = None
+    prompts: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     out: Sequence[Path] = ()
     form: str | None = None
@@ -114,6 +119,7 @@ class TrackJob:
                 or a resumed job asks for something else than it did before.
         """
         several = len(videos) > 1
+        forms_for(targets_of(self.out, "video", several=False), self.form)  # a wrong one ends here
         targets = [targets_of(self.out, video.name, several=several) for video in videos]
         if not self.resume and not self.overwrite:
             require_free([path for paths in targets for path in paths], "--resume")
@@ -127,6 +133,18 @@ class TrackJob:
             videos,
             lambda video: finished.get(video.name) or self._track(video, paths[video.name]),
         )
+
+    def one(self, video: NamedVideo) -> TrackedVideo:
+        """Track in one video of a manifest, whose outputs lie among those of many.
+
+        Raises:
+            UserError, OSError: it cannot be tracked, or its outputs are there already.
+        """
+        paths = targets_of(self.out, video.name, several=True)
+        if not self.resume and not self.overwrite:
+            require_free(paths, "--resume")
+        before = self._finished([video], [paths]) if self.resume else {}
+        return before.get(video.name) or self._track(video, paths)
 
     def _finished(
         self, videos: Sequence[NamedVideo], targets: Sequence[list[Path]]
@@ -147,11 +165,15 @@ class TrackJob:
         record = TrackRecord.beside(targets[0])
         replace = self.overwrite or (self.resume and record.path.exists())
         with open_video(video.source, fps=self.fps) as frames:
-            request = self._request(frames)
+            request = self._request(video, frames)
             settings = self._settings(video, targets)
             session = self.tracker.open(frames, **self.options)
             watched = WatchedFrames(session, request)
-            makers = [partial(self._writer, path, frames, replace) for path in targets]
+            forms = forms_for(targets, self.form)
+            makers = [
+                partial(self._writer, path, form, frames, replace)
+                for path, form in zip(targets, forms, strict=True)
+            ]
             with opened(makers) as writers:
                 write_all(_recorded(watched, record, settings), writers)
             found = TrackedVideo(
@@ -161,28 +183,47 @@ class TrackJob:
         record.finish(settings, found)
         return found
 
-    def _request(self, frames: Frames) -> Request:
-        request = self.request
+    def _request(self, video: NamedVideo, frames: Frames) -> Request:
+        request = video.request or self.request
+        prompts = video.prompts or self.prompts
+        if prompts is not None:
+            request = request.with_prompts(
+                *read_prompts(prompts_for(prompts, video), frames, request.start, request.stop)
+            )
         if self.detection is not None:
             request = self.detection.add_to(request, frames)
         request.check(frames.num_frames, frames.name)
         return request
 
-    def _writer(self, path: Path, frames: Frames, overwrite: bool) -> Writer:
+    def _writer(self, path: Path, form: str | None, frames: Frames, overwrite: bool) -> Writer:
         return open_writer(
-            path, None if path.suffix else self.form, fps=frames.fps or self.fps or FPS,
+            path, form, fps=frames.fps or self.fps or FPS,
             name=frames.name, overwrite=overwrite, file_names=_names_below(frames, path.parent),
         )  # fmt: skip
 
     def _settings(self, video: NamedVideo, targets: Sequence[Path]) -> dict[str, Any]:
         said = {
             "video": video.said, "bytes": video.num_bytes, **self.settings,
-            "weights": self._weights, "prompts": self.request.words(),
+            "weights": self._weights, "prompts": (video.request or self.request).words(),
+            "labels": _digest(video, video.prompts or self.prompts),
             "options": dict(self.options), "form": self.form, "fps": self.fps,
             "outputs": [str(path) for path in targets],
         }  # fmt: skip
         plain: dict[str, Any] = json.loads(json.dumps(said))  # as it is read again
         return plain
+
+
+def _digest(video: NamedVideo, prompts: Path | None) -> str | None:
+    """Return a fingerprint of the labels that a video's prompts come from; None without labels."""
+    if prompts is None:
+        return None
+    place, digest = prompts_for(prompts, video), hashlib.sha256()
+    files = sorted(p for p in place.rglob("*") if p.is_file()) if is_folder(place) else [place]
+    for file in files:
+        digest.update(file.name.encode("utf-8", "surrogateescape"))
+        # What is missing is said when the prompts are read.
+        digest.update(read_regular(file, MOST_ANNOTATION_BYTES) if is_file(file) else b"")
+    return digest.hexdigest()
 
 
 def _recorded(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue, require_range, unknown
+from pocketeye.jobs.job import Detection
 from pocketeye.models.task import DENSE
 from pocketeye.results import Result
-from pocketeye.tracking.batch.job import Detection
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,176 @@
+"""Read lists of videos with what is asked of each: CSV, YAML, or a folder of videos."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pocketeye.errors import InvalidValue, unknown
+from pocketeye.jobs.manifest import VideoRow
+from pocketeye.jobs.videos import NamedVideo, find_videos
+from pocketeye.reading import (
+    is_file,
+    is_folder,
+    read_regular,
+    read_yaml,
+    require_file,
+)
+from pocketeye.tracking.io.source import is_address
+from pocketeye.tracking.video.frame_prompts import (
+    Request,
+    parse_names,
+    parse_prompts,
+    parse_removals,
+)
+
+_MOST_BYTES = 1 << 30  # of a CSV: a million rows have about 100 MB
+_LISTS = ("point", "object", "remove", "name")
+_NUMBERS = ("frame", "start", "stop")
+COLUMNS = ("video", *_LISTS, "box", "prompts", *_NUMBERS)
+
+
+def read_jobs(path: Path) -> Iterator[VideoRow]:
+    """Yield the videos of a list.
+
+    A CSV has a column ``video`` and any of point, box, object, remove, name, prompts, frame, start and
+    stop, as the options are written; several points, objects, removals or names are parted by ``;``.
+    A YAML is a list of mappings with these keys. Paths are seen from the list's folder. Of a folder
+    every video is taken.
+
+    Raises:
+        MissingFile: no such list.
+        InvalidValue: an unknown column, a row without a video, or a list without rows.
+    """
+    if is_folder(path):
+        yield from (VideoRow(source=str(v.source), asked={}) for v in _plain(path))
+        return
+    require_file(path, f"there is no list of videos at {path}")
+    rows = _yaml_rows(path) if path.suffix.lower() in (".yaml", ".yml") else _csv_rows(path)
+    empty = True
+    for place, row in rows:
+        empty = False
+        yield _row(path, place, row)
+    if empty:
+        raise InvalidValue(
+            f"{path} lists no video: a line for each, below a first line of {COLUMNS}"
+        )
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a list that changed; empty of a folder, which is looked through each time."""
+    if not is_file(path):
+        return ""
+    return hashlib.sha256(read_regular(path, _MOST_BYTES)).hexdigest()
+
+
+def _plain(folder: Path) -> list[NamedVideo]:
+    videos = find_videos(str(folder))
+    if any(not isinstance(video.source, str) for video in videos):
+        raise InvalidValue(f"{folder} holds no videos that have a path each: name a list instead")
+    return videos
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        # Names of files may be no UTF-8; their bytes go through as the system gives them.
+        text = read_regular(path, _MOST_BYTES).decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise InvalidValue(f"{path} cannot be read: {error.strerror or error}") from error
+    lines = csv.reader(text.splitlines(), strict=True)
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        _require_columns(path, header)
+        for cells in lines:
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                raise InvalidValue(
+                    f"{path}: line {lines.line_num} has {len(cells)} cells, and the first line has "
+                    f"{len(header)}: points and boxes have commas and stand in quotes"
+                )
+            yield f"line {lines.line_num}", dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise InvalidValue(f"{path} is damaged at line {lines.line_num}: {error}") from error
+
+
+def _yaml_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    rows = read_yaml(path)
+    if not isinstance(rows, list):
+        raise InvalidValue(
+            f"{path} should be a list of videos, each with 'video: path' and its prompts"
+        )
+    for place, row in enumerate(rows, 1):
+        if isinstance(row, str):
+            row = {"video": row}
+        if not isinstance(row, dict):
+            raise InvalidValue(f"{path}: entry {place} is no mapping with 'video: path'")
+        _require_columns(path, [str(key) for key in row])
+        yield f"entry {place}", row
+
+
+def _require_columns(path: Path, names: Iterable[str]) -> None:
+    listed = list(names)
+    for name in listed:
+        if name not in COLUMNS:
+            raise unknown(f"column of {path}", name, COLUMNS)
+    if "video" not in listed or len({*listed}) < len(listed):
+        raise InvalidValue(
+            f"{path} should have the column 'video' once, and each other at most once"
+        )
+
+
+def _row(path: Path, place: str, row: Mapping[str, Any]) -> VideoRow:
+    source = str(row.get("video") or "").strip()
+    if not source or "\0" in source:
+        raise InvalidValue(f"{path}: {place} names no video")
+    asked: dict[str, Any] = {}
+    for key, value in row.items():
+        if key == "video" or value in (None, "", []):
+            continue
+        values = value if isinstance(value, list) else str(value).split(";")
+        texts = [str(each).strip() for each in values if str(each).strip()]
+        asked[key] = texts if key in _LISTS else str(value).strip()
+    if "prompts" in asked:
+        asked["prompts"] = _beside(path, asked["prompts"])
+    return VideoRow(source=_beside(path, source), asked=asked)
+
+
+def _beside(path: Path, name: str) -> str:
+    """Return a path as seen from here; addresses and cameras stay."""
+    return name if is_address(name) or name.isdecimal() else str(path.parent / name)
+
+
+def named_video(row: VideoRow) -> NamedVideo:
+    """Return the video of a row, with its request where it has one.
+
+    Raises:
+        InvalidValue: a prompt that is not written as it should be.
+    """
+    asked = dict(row.asked)
+    prompts = asked.pop("prompts", None)
+    numbers = {key: _number(key, asked[key]) for key in _NUMBERS if key in asked}
+    request = None
+    if asked or prompts:
+        start = numbers.get("start", 0)
+        request = Request(
+            prompts=parse_prompts(
+                asked.get("point", []), asked.get("box"), numbers.get("frame", start),
+                asked.get("object", []),
+            ),
+            removals=parse_removals(asked.get("remove", [])),
+            names=parse_names(asked.get("name", [])), start=start, stop=numbers.get("stop"),
+        )  # fmt: skip
+    said = row.source.encode("utf-8", "replace").decode()
+    return NamedVideo(
+        source=row.source, said=said, name=row.name, request=request,
+        prompts=Path(prompts) if prompts else None,
+    )  # fmt: skip
+
+
+def _number(key: str, text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise InvalidValue(f"{key} is the number of a frame, got {text!r:.40}")
+    return int(text)

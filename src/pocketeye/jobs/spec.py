@@ -1,0 +1,86 @@
+"""Say all that a job over videos does as plain values, which go to other processes as they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pocketeye import progress
+from pocketeye.jobs.detector import open_detection
+from pocketeye.jobs.job import TrackJob
+from pocketeye.tracking.engine.base import Engine
+from pocketeye.tracking.video.frame_prompts import Request
+from pocketeye.tracking.video.tracker import Tracker, load_tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSpec:
+    """Hold what :class:`TrackJob` holds, with names instead of what is loaded by them.
+
+    Attributes:
+        model, checkpoint, device, dtype: of the tracker.
+        detect, classes, score_threshold: of a detector that finds the objects, or None.
+        frame: in which it looks.
+        request, prompts, options, out, form, fps, overwrite, resume: see :class:`TrackJob`.
+    """
+
+    model: str
+    checkpoint: Path | None
+    device: Any
+    dtype: Any
+    detect: str | None
+    classes: tuple[str, ...]
+    score_threshold: float | None
+    frame: int
+    request: Request
+    prompts: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    out: tuple[Path, ...] = ()
+    form: str | None = None
+    fps: float | None = None
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the results besides request, weights and options."""
+        return {
+            "model": str(self.model), "dtype": self.dtype,
+            "detector": self.detect and str(self.detect), "classes": list(self.classes),
+            "score_threshold": self.score_threshold, "frame": self.frame,
+        }  # fmt: skip
+
+    def job(self) -> TrackJob:
+        """Return the job; the tracker is loaded when a video needs it, a detector now.
+
+        Raises:
+            UserError: the detector cannot be opened.
+        """
+        return TrackJob(
+            load=self._load, request=self.request,
+            detection=open_detection(
+                self.detect, self.classes, self.score_threshold, self.frame, self.device
+            ),
+            prompts=self.prompts, options=self.options, out=self.out, form=self.form, fps=self.fps,
+            overwrite=self.overwrite, resume=self.resume, settings=self.settings,
+        )  # fmt: skip
+
+    def one_thread_job(self) -> TrackJob:
+        """Return the job for a process that is one of several: it computes with one thread.
+
+        Raises:
+            UserError: as of :meth:`job`.
+        """
+        job = self.job()
+        _ = job.tracker
+        # Trackers of other runtimes start without torch, and follow the environment.
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
+        return job
+
+    def _load(self) -> Tracker[Engine]:
+        with progress.task(f"loading {self.model}"):
+            return load_tracker(self.model, self.checkpoint, device=self.device, dtype=self.dtype)

@@ -1,0 +1,115 @@
+"""Run ``pocketeye track --jobs``: many videos by a list."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from pocketeye.errors import InvalidValue
+from pocketeye.text import human_seconds
+from pocketeye.verb_result import VerbResult
+
+if TYPE_CHECKING:  # torch would come along
+    from pocketeye.jobs.many import ManyTracked
+    from pocketeye.jobs.spec import TrackSpec
+
+_MOST_SHOWN = 20  # failed videos on a terminal; --json has all
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsResult(VerbResult):
+    """Hold what came of a list of videos.
+
+    Attributes:
+        found: counts, failures and times.
+        jobs: the list.
+    """
+
+    model: str
+    found: ManyTracked
+    jobs: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        found = self.found
+        return {
+            "model": self.model, "jobs": str(self.jobs), "folder": str(found.folder),
+            "counts": dict(found.counts), "failed": list(found.failed), "tracked": found.num_now,
+            "frames": found.frames, "seconds": round(found.seconds, 3),
+            "workers": found.num_workers, "files": [str(path) for path in self.written()],
+        }  # fmt: skip
+
+    def lines(self) -> list[str]:
+        found, total = self.found, sum(self.found.counts.values())
+        lines = [
+            f"{found.counts['done']} of {total} videos are tracked, {found.num_now} of them now"
+        ]
+        if found.num_now:
+            workers = f"{found.num_workers} worker{'s' if found.num_workers > 1 else ''}"
+            lines.append(
+                f"{found.frames} frames in {human_seconds(found.seconds)} by {workers}: "
+                f"{found.frames / found.seconds:.1f} fps, measured here"
+            )
+        if found.counts["failed"]:
+            lines.append(f"[yellow]{found.counts['failed']} of {total} videos failed[/yellow]:")
+            lines += [f"  {escape(sentence)}" for sentence in found.failed[:_MOST_SHOWN]]
+        if found.counts["failed"] > _MOST_SHOWN:
+            lines.append(f"… and {found.counts['failed'] - _MOST_SHOWN} more (all with --json)")
+        return lines
+
+    def written(self) -> list[Path]:
+        return [self.found.folder]
+
+    def next_commands(self) -> list[str]:
+        if not self.found.counts["failed"]:
+            return []
+        words = ["pocketeye", "track", "--jobs", str(self.jobs), "--out", str(self.found.folder)]
+        return [shlex.join([*words, "--resume"])]
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 where a video failed: the others were tracked."""
+        return 1 if self.found.counts["failed"] else 0
+
+
+def track_list(
+    jobs: Path,
+    spec: TrackSpec,
+    videos: list[str] | None,
+    *,
+    workers: int,
+    patience: float,
+    show: bool,
+) -> JobsResult:
+    """See :func:`pocketeye.verbs.track.verb.track`.
+
+    Raises:
+        InvalidValue: options that do not go together, or what :func:`track_many` refuses.
+    """
+    from pocketeye.jobs.listing import fingerprint, read_jobs
+    from pocketeye.jobs.many import track_many
+    from pocketeye.tracking.io.write import forms_for
+
+    if videos or show:
+        raise InvalidValue("--jobs names the videos: leave out others, and --show")
+    if not spec.out:
+        raise InvalidValue("--jobs needs --out: the folder for the manifest and all results")
+    forms_for(spec.out, spec.form)
+    first = spec.out[0]
+    folder = first.with_suffix("") if first.suffix else first
+    # What one video has finished is told by its own record, also where the manifest was not told.
+    worker = replace(spec, resume=not spec.overwrite)
+    settings = {
+        **spec.settings, "prompts": spec.request.words(), "labels": str(spec.prompts or ""),
+        "options": dict(spec.options), "outputs": [str(path) for path in spec.out],
+        "form": spec.form, "fps": spec.fps,
+    }  # fmt: skip
+    found = track_many(
+        read_jobs(jobs), folder, worker.one_thread_job, num_workers=workers, settings=settings,
+        resume=spec.resume, overwrite=spec.overwrite, patience_s=patience,
+        fingerprint=fingerprint(jobs),
+    )  # fmt: skip
+    return JobsResult(model=spec.model, found=found, jobs=jobs)

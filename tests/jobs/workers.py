@@ -1,0 +1,51 @@
+"""What workers of tests do; a module of its own, as other processes import it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pocketeye.errors import InvalidValue
+from pocketeye.jobs.record import TrackedVideo
+from pocketeye.jobs.videos import NamedVideo
+from pocketeye.outputs import cannot_write
+
+
+def make() -> Callable[[str], str]:
+    return work
+
+
+def cannot_make() -> Callable[[str], str]:
+    raise InvalidValue("no weights here")
+
+
+def work(task: str) -> str:
+    """Do what the task says: ``die:FILE`` ends the process the first time."""
+    word, _, rest = task.partition(":")
+    if word == "bad":
+        raise InvalidValue(f"{rest} is bad")
+    if word == "die" and not Path(rest).exists():
+        Path(rest).touch()
+        os._exit(9)
+    if word == "hang":
+        time.sleep(60)
+    if word == "full":
+        error = OSError(errno.ENOSPC, "No space left on device")
+        raise cannot_write(Path("out/a.json"), error) from error
+    return f"{word} {os.environ['OMP_NUM_THREADS']}"
+
+
+class FakeJob:
+    """Track nothing, but do as the name of a video says."""
+
+    tracker = None
+
+    def one(self, video: NamedVideo) -> TrackedVideo:
+        work(Path(video.source).stem)
+        row = {"frame": 0, "objects": []}
+        return TrackedVideo(
+            video=video.said, size=(4, 4), frames=(row, row), seconds=0.5, device="cpu"
+        )
