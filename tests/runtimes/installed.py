@@ -14,7 +14,7 @@ SLOW = ("executorch", "litert", "coreml")
 
 
 def installed(*, without: Collection[str] = ()) -> list[Any]:
-    """Return parameters for the runtimes that are installed and run here (CoreML and browsers do not)."""
+    """Return parameters for the installed runtimes that run here (CoreML and browsers do not)."""
     return [
         pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name, version in available_runtimes().items()

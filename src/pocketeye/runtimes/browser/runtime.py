@@ -1,8 +1,8 @@
 """Time and run networks in a browser: ONNX Runtime Web on the device that has opened our page.
 
 The server starts when a device is first needed, and waits for it. It listens on this machine alone
-unless the variable :data:`HOST_VARIABLE` names another address. Times are those of the browser: a table made
-with them holds for this device, browser, backend and number of threads, and for no native application.
+unless the variable :data:`HOST_VARIABLE` names another address. Times are those of the browser: a table
+made with them holds for this device, browser, backend and number of threads, and for no native app.
 """
 
 from __future__ import annotations
