@@ -13,7 +13,7 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.latency import build, graphs, protocol
-from pocketeye.latency.build import build_table, measure_architectures
+from pocketeye.latency.build import build_table, measure_networks
 from pocketeye.latency.check import check_table
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.graphs import block_module, graph_key, network_module
@@ -205,10 +205,10 @@ def test_real_runtime(tmp_path: Path, precision: graphs.Precision) -> None:
     low, high = table.matrix(SPACE).range_ms
     assert low < high  # on a busy machine three rounds can fit a constant below 0
     networks: list[Architecture] = uniform(SPACE, 2, 5)
-    timings = measure_architectures(
-        networks, runtime=RUNTIME, precision=precision, protocol=protocol
+    measured = measure_networks(
+        networks, runtime=RUNTIME, threads=1, precision=precision, protocol=protocol
     )
-    assert all(t.undisturbed_ms > 0 for t in timings)
+    assert all(m.timing.undisturbed_ms > 0 for m in measured)
 
 
 def test_torch_runtime_goes_through_its_exporter(tmp_path: Path) -> None:

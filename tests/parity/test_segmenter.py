@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pocketeye.models import TAM, create_tam, load_checkpoint
+from pocketeye.models.tam import ImageFeatures
 from pocketeye.tracking import ImageSegmenter
 from pocketeye.tracking.image.segmenter import EmbeddedImage
 from tests.parity.official import draw, filled, sample
@@ -29,7 +30,7 @@ def segmenter() -> ImageSegmenter:
     made = ImageSegmenter(model)
     feat = torch.from_numpy(np.float32(draw("feat", (1, 256, *model.feat_size))))
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    made._images = (EmbeddedImage(image=image, feat=feat),)
+    made._images = (EmbeddedImage(image=image, seen=ImageFeatures(feat)),)
     return made
 
 

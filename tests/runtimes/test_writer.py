@@ -24,7 +24,8 @@ BLOCKS = {
     "conv3:3>16/2": 32, "k3_e1:16>16/1": 14, "k3_e1_g2:16>24/2": 15, "k5_e1_g2:16>16/1": 14,
     "k3_e3:16>24/2": 14, "k5_e3:24>24/1": 13, "k3_e6:16>16/1": 14, "k5_e6:24>32/2": 14,
     "k3_e1_nopw:16>16/1": 14, "k5_e1_g2_nopw:16>24/1": 14, "skip:16>16/1": 14,
-    "head64:24>10/1": 7,
+    "head64:24>10/1": 7, "conv3_relu6_same:3>16/2": 32, "k3_e6_relu6_same:16>24/2": 14,
+    "k5_e3_relu6_same:16>24/2": 15, "k3_e1_nopw_relu6:16>24/1": 14, "head64_relu6:24>10/1": 7,
 }  # fmt: skip
 
 
@@ -95,6 +96,16 @@ def test_int8_block_is_close_and_int8(text: str, tmp_path: Path) -> None:
     if "head" in text:  # of the pooled 1x1 map, before it is flattened
         allowed |= {"Transpose"}
     assert set(ops(executable, stored)) <= allowed
+
+
+def test_hard_swish_equals_torch(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    block = randomize_norms(build_block(BlockSpec.parse("k3_e3_hswish:8>8/1"))).eval()
+    x = torch.randn(1, 8, 9, 9)
+    artifact = RUNTIME.export(ExportRequest(block, (x,), for_timing=True), tmp_path)
+    (got,) = RUNTIME.load(artifact)(x.numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(got, block(x.clone()).numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_whole_networks(tmp_path: Path) -> None:

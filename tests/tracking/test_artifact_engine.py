@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pocketeye.artifacts.tracker import TrackerManifest
 from pocketeye.errors import InvalidValue
@@ -16,22 +14,12 @@ from pocketeye.models.tam import MemoryRule, Pooling
 from pocketeye.tracking import Tracker
 from pocketeye.tracking.engine.artifact import ArtifactEngine
 from pocketeye.tracking.engine.base import Reading
+from tests.tracking.engines import as_graph
 from tests.tracking.trackers import HEIGHT, WIDTH, make_tracker, moving
 
 FRAMES = moving(14)
 A, B = [[30, 40]], [[90, 20]]
 Arrays = tuple[np.ndarray, ...]
-
-
-def as_graph(module: Any) -> Callable[..., Arrays]:
-    """A module as a function of arrays."""
-
-    def call(*arrays: np.ndarray) -> Arrays:
-        with torch.inference_mode():
-            found = module(*(torch.from_numpy(array.copy()) for array in arrays))
-        return tuple(x.numpy() for x in ((found,) if isinstance(found, torch.Tensor) else found))
-
-    return call
 
 
 def both(pooling: Pooling = Pooling.NONE) -> tuple[Tracker[Any], Tracker[Any]]:

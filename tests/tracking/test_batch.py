@@ -166,7 +166,7 @@ def test_a_resumed_job_must_ask_for_the_same(clips: Path) -> None:
     record = Path("masks/clip2.track.json")
     for text in ("[1]", "{", '{"settings": {}, "finished": 3}', '{"finished": true}', "\x00"):
         record.write_text(text)
-        with pytest.raises(InvalidValue, match=r"clip2.track.json is damaged"):
+        with pytest.raises(InvalidValue, match=r"clip2.track.json is not a record .* --overwrite"):
             make_job(resume=True).run(videos)
     record.unlink()
     with pytest.raises(InvalidValue, match="nothing says what it was made by"):
@@ -179,7 +179,7 @@ def test_a_record_whose_rows_are_damaged(clips: Path) -> None:
     said = json.loads(record.read_text())
     for key, value in (("size", "big"), ("seconds", None), ("frames", [{"frame": 0}])):
         record.write_text(json.dumps({**said, key: value}))
-        with pytest.raises(InvalidValue, match=f"damaged .*'{key}'"):
+        with pytest.raises(InvalidValue, match=f"is not a record .*'{key}'"):
             make_job(resume=True).run(find_videos("clips/clip2"))
 
 

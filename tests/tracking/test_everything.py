@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings, strategies as st
 
 from pocketeye.errors import InvalidValue, MissingFile
@@ -89,7 +88,7 @@ def test_thresholds() -> None:
 
 
 def test_stability() -> None:
-    logits = torch.full((3, 2, 50), -9.0)
+    logits = np.full((3, 2, 50), -9.0)
     logits[0, 0] = 9.0
     logits[1, 0, :40], logits[1, 0, 40:] = 9.0, 0.5
     assert everything.stability(logits, 1.0).tolist() == pytest.approx([1.0, 0.8, 0.0])
@@ -119,10 +118,10 @@ def test_clicks_are_batched_and_only_one_mask_is_large(monkeypatch) -> None:
         CompactMask, "from_dense", staticmethod(_noting(large, CompactMask.from_dense))
     )
     made(make_image((96, 64), [(30, 30, 12, COLOURS[0])]))
-    batches = [len(points) for points, *_ in made.segmenter.model.prompts]
+    batches = [len(points) for points, *_ in made.segmenter.model.network.prompts]
     assert batches == [50, 50]
     assert set(large) == {(64, 96)}, "one after another"
-    assert made.segmenter.model.encoded == 1
+    assert made.segmenter.model.network.encoded == 1
 
 
 def _noting(shapes: list, function):

@@ -45,7 +45,7 @@ def test_a_click_gives_the_object_in_pixels_of_the_image(segmenter) -> None:
         assert result.scores.tolist() == pytest.approx([0.9])
         assert result.image.shape == IMAGE.shape
         assert result.logits.shape == (1, 32, 32)
-    points, labels, _ = segmenter.model.prompts[0]
+    points, labels, _ = segmenter.model.network.prompts[0]
     assert points[0, 0].tolist() == pytest.approx([26 * 128 / 100, 31 * 128 / 60])
     assert labels.tolist() == [[1]]
 
@@ -53,11 +53,11 @@ def test_a_click_gives_the_object_in_pixels_of_the_image(segmenter) -> None:
 def test_the_encoder_runs_once_per_image(segmenter) -> None:
     for _ in range(3):
         segmenter.predict(CLICK_RED)
-    assert segmenter.model.encoded == 1
+    assert segmenter.model.network.encoded == 1
     segmenter.set_image([IMAGE] * 10)
-    assert segmenter.model.encoded == 11
+    assert segmenter.model.network.encoded == 11
     segmenter.predict_batch([{"points": CLICK_RED}] * 10)
-    assert segmenter.model.encoded == 11
+    assert segmenter.model.network.encoded == 11
 
 
 def test_the_network_sees_what_the_official_image_predictor_shows(segmenter) -> None:
@@ -65,7 +65,7 @@ def test_the_network_sees_what_the_official_image_predictor_shows(segmenter) -> 
     (seen,) = segmenter.embed([noise])
     shares = torch.from_numpy(noise).permute(2, 0, 1).float() / 255
     expected = tv.normalize(tv.resize(shares, [128, 128], antialias=True), MEAN, STD)
-    torch.testing.assert_close(seen.feat[0], expected)
+    torch.testing.assert_close(seen.seen.feat[0], expected)
 
 
 def test_several_images_of_several_sizes(segmenter) -> None:
@@ -106,7 +106,7 @@ def test_objects_together_are_as_one_by_one(real, together) -> None:
 
 
 def test_three_answers_or_the_best_of_them(real, monkeypatch) -> None:
-    monkeypatch.setattr(real.model, "stability_threshold", 0)  # random weights waver
+    monkeypatch.setattr(real.model.network, "stability_threshold", 0)  # random weights waver
     best = real.predict([[40, 30]])
     three = real.predict([[[40, 30]], [[5, 5]]], multimask=True)
     one = real.predict([[40, 30]], multimask=False)
@@ -124,7 +124,7 @@ def test_three_answers_or_the_best_of_them(real, monkeypatch) -> None:
 def test_an_answer_is_refined_by_its_logits(segmenter, real) -> None:
     first = segmenter.predict(CLICK_RED)
     segmenter.predict(CLICK_RED, mask=first.logits[0] * 100)
-    given = segmenter.model.prompts[-1][2]
+    given = segmenter.model.network.prompts[-1][2]
     assert given.shape == (1, 1, 32, 32)
     assert given.abs().max() == 32
     first = real.predict([[40, 30]])
@@ -142,14 +142,14 @@ def test_a_drawn_mask_is_a_prompt(segmenter) -> None:
         drawn[None],
     ):
         segmenter.predict(CLICK_RED, mask=mask)
-        given = segmenter.model.prompts[-1][2][0, 0]
+        given = segmenter.model.network.prompts[-1][2][0, 0]
         assert (given.min().item(), given.max().item()) == pytest.approx((-10, 10))
         filled = torch.nn.functional.interpolate(given[None, None], size=(60, 100), mode="bilinear")
         assert iou(CompactMask.from_dense((filled[0, 0] > 0).numpy()), RED) > 0.9
 
 
 def test_holes_and_specks(segmenter) -> None:
-    logits = torch.full((1, 32, 32), -5.0)
+    logits = np.full((1, 32, 32), -5.0)
     logits[0, 8:24, 8:24] = 5.0
     logits[0, 15, 15] = -5.0  # a hole
     logits[0, 2, 2] = 5.0  # a speck

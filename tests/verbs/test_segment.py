@@ -11,7 +11,8 @@ from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models import create_tam
 from pocketeye.outputs import held
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.verbs.segment import segment, verb
+from pocketeye.tracking import networks
+from pocketeye.verbs.segment import segment
 from pocketeye.verbs.segment.result import SegmentResult
 from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, make_image
 
@@ -30,7 +31,7 @@ def photo(tmp_path) -> Path:
 @pytest.fixture
 def by_colour(monkeypatch) -> None:
     """Weights whose masks are known."""
-    monkeypatch.setattr(verb, "open_model", lambda name, **_: ByColour())
+    monkeypatch.setattr(networks, "open_model", lambda name, **_: ByColour())
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -24,6 +24,7 @@ from pocketeye.runs import TRACKER_MANIFEST
 from pocketeye.runtimes import get_runtime, open_artifact
 from pocketeye.runtimes._store import check_stored
 from pocketeye.runtimes.base import Artifact, Executable, Runtime
+from pocketeye.runtimes.onnx.shared import WEIGHTS
 
 IMAGE, PLACE, DECODE, PROMPT, WRITE = "image", "place", "decode", "prompt", "write"
 _ALWAYS = (IMAGE, PLACE, DECODE, PROMPT, WRITE)
@@ -148,8 +149,10 @@ class TrackerGraphs(Mapping[str, Callable[..., tuple[np.ndarray, ...]]]):
 
     @property
     def size_bytes(self) -> int:
-        """Size of the files of all graphs."""
-        return sum(artifact.size_bytes for artifact in self.artifacts.values())
+        """Size of the files of all graphs, and of the weights that they share."""
+        shared = self.artifacts[IMAGE].folder / WEIGHTS
+        own = sum(artifact.size_bytes for artifact in self.artifacts.values())
+        return own + (shared.stat().st_size if shared.is_file() else 0)
 
 
 def load_tracker_graphs(folder: Path, *, threads: int = 1) -> TrackerGraphs:

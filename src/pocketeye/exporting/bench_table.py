@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pocketeye import runs
 from pocketeye.latency.device import Device
@@ -18,7 +18,7 @@ from pocketeye.reading import (
     Kind,
     NonNegative,
     Pixels,
-    Range,
+    Whole,
     make,
     make_mapping,
     reading,
@@ -26,7 +26,6 @@ from pocketeye.reading import (
 from pocketeye.text import human_bytes, human_count, markdown_table
 
 SCHEMA = "pocketeye.bench/2"
-Count = Annotated[int, Range(0, 1e15)]
 _STAGES = ("prepare", "network", "decode")
 # Columns that are left out where no row has them: older records kept less.
 _KEPT = ("p10 ms", "p50 ms", "p90 ms", "undisturbed ms", "stages together ms")
@@ -48,9 +47,9 @@ class BenchRow:
     model: str
     runtime: str
     precision: str
-    size_bytes: Count | None = None
-    macs: Count | None = None
-    params: Count | None = None
+    size_bytes: Whole | None = None
+    macs: Whole | None = None
+    params: Whole | None = None
     canvas: tuple[Pixels, Pixels] | None = None
     record: LatencyRecord | None = None
     ratio: NonNegative | None = None

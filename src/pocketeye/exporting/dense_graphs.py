@@ -101,7 +101,7 @@ def write_graph(
 def graph_request(
     module: Any, precision: Precision, inputs: Sequence[tuple[np.ndarray, ...]], name: str = "image"
 ) -> ExportRequest:
-    """Say how a graph is exported; ``name`` is that of its input."""
+    """Ask for the graph of a module with names of its outputs, of the shape of its first input."""
     return ExportRequest(
         module,
         tuple(torch.from_numpy(array) for array in inputs[0]),

@@ -15,8 +15,7 @@ from torch import nn
 from pocketeye import runs
 from pocketeye.artifacts import coreml_check
 from pocketeye.exporting.inputs import Inputs
-from pocketeye.runtimes import Artifact, ParityReport
-from pocketeye.runtimes._store import eval_mode
+from pocketeye.runtimes import Artifact, ParityReport, eval_mode
 from pocketeye.runtimes.parity import THRESHOLDS, Limits
 
 CHECK = "check.py"

@@ -25,13 +25,14 @@ from pocketeye.runs import (
     TRACKER_MANIFEST,
 )
 from pocketeye.runtimes import PACKAGES, Artifact, ParityReport, Precision
+from pocketeye.runtimes.onnx.shared import WEIGHTS
 from pocketeye.runtimes.parity import PARITY, Status
 
 AGREEMENT, SCRIPT, TRACK_SCRIPT = "agreement.json", "predict.py", "track.py"
 # What an export leaves, of whatever runtime and task, and what `eval` writes beside it.
 OF_AN_ARTEFACT = (
     MANIFEST, DENSE_MANIFEST, TRACKER_MANIFEST, MODEL, ORIGIN, LATENCY, PARITY, AGREEMENT, SCRIPT,
-    TRACK_SCRIPT, BOX_HEAD, MASK_HEAD, *OF_A_CHECK,
+    TRACK_SCRIPT, BOX_HEAD, MASK_HEAD, WEIGHTS, *OF_A_CHECK,
     *(name for row in PACKAGES.values() for name in row.files), *JUDGED,
 )  # fmt: skip
 

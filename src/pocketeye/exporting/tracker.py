@@ -36,7 +36,7 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.outputs import whole_folder
 from pocketeye.progress import task
 from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
-from pocketeye.runtimes import ExportRequest, ParityReport, Runtime, get_runtime
+from pocketeye.runtimes import Artifact, ExportRequest, ParityReport, Runtime, get_runtime
 from pocketeye.runtimes._store import check_precision, seal
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.tracking.networks import open_model, weights_file, weights_here
@@ -64,6 +64,7 @@ def export_tracker(
         MissingFile: no such weights.
     """
     runtime = get_runtime(options.to)
+    runtime.require_here("exporting a tracker")
     check_precision(runtime, options.precision)
     model, weights = _opened(named, options, checkpoint)
     modules = tracker_graphs(model)
@@ -123,7 +124,8 @@ def _write_graphs(
 ) -> Int8Images | None:
     """Write all graphs; int8 is the image encoder alone, whose share of the time is the largest."""
     used, images = None, list[tuple[np.ndarray, ...]]()
-    if options.precision == "int8":
+    quantized = options.precision == "int8"
+    if quantized:
         images = _calibration(modules[IMAGE].image_size)
         used = Int8Images(data=None, num_images=len(images))
     with task(f"exporting ({runtime.name}, {options.precision})", len(modules)) as bar:
@@ -132,7 +134,7 @@ def _write_graphs(
             request = ExportRequest(
                 module,
                 module.example(),
-                precision=options.precision if name == IMAGE else "fp32",
+                precision=options.precision if name == IMAGE or not quantized else "fp32",
                 calibration=images if name == IMAGE else (),
                 input_names=module.input_names,
                 output_names=module.output_names,
@@ -140,6 +142,9 @@ def _write_graphs(
             with torch.no_grad():
                 runtime.export(request, graph_folder(folder, name))
             bar.advance()
+        written = [Artifact.load(graph_folder(folder, name)) for name in modules]
+        # The reading graphs differ in the number of their places alone.
+        runtime.share_weights(written, folder)
     return used
 
 

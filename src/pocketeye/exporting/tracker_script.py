@@ -62,7 +62,7 @@ class Graphs(dict):
     """The graphs by name, each opened when it is first used."""
 
     def __init__(self, threads):
-        self.threads = threads
+        self.threads, self.weights = threads, []
 
     def __missing__(self, name):
         path = HERE / ("" if name == "image" else name) / "model.onnx"
@@ -70,12 +70,30 @@ class Graphs(dict):
         options.intra_op_num_threads = self.threads
         # Softmax leaves numbers next to zero, which processors compute with slowly.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
+        said = json.loads(path.with_name("artifact.json").read_text(encoding="utf-8"))["extra"]
+        # Kept: ONNX Runtime reads them where they lie.
+        self.weights.append(weights_of(path.parent, said.get("weights")))
+        options.add_external_initializers(
+            list(self.weights[-1]),
+            [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in self.weights[-1].values()],
+        )
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
         names = [each.name for each in session.get_inputs()]
         self[name] = lambda *arrays: session.run(None, dict(zip(names, arrays)))
         return self[name]
+
+
+def weights_of(folder, said):
+    """Return the constants that a graph has in a file with others, by name."""
+    if not said:
+        return {}
+    data = np.memmap((folder.parent if said["above"] else folder) / "weights.bin", mode="r")
+    found = {}
+    for name, (offset, dtype, shape) in said["table"].items():
+        found[name] = np.frombuffer(data, dtype, int(np.prod(shape)), offset).reshape(shape)
+    return found
 
 
 def frames_of(path):

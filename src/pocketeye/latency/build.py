@@ -20,7 +20,7 @@ from pocketeye.latency.protocol import (
     Samples,
     measure_interleaved,
 )
-from pocketeye.latency.record import Timing, choose_clock
+from pocketeye.latency.record import choose_clock
 from pocketeye.latency.sampling import spread
 from pocketeye.latency.table import LatencyTable, Row, Segmenter, TableHeader
 from pocketeye.models.architecture import Architecture, PlacedBlock
@@ -154,30 +154,6 @@ def _measure_all(
             on_round=partial.save,
             description=f"measuring {len(blocks)} blocks and {len(nets)} networks",
         )
-
-
-def measure_architectures(
-    architectures: Sequence[Architecture],
-    *,
-    runtime: Runtime,
-    threads: int = 1,
-    precision: Precision = "fp32",
-    protocol: Protocol | None = None,
-    seed: int = 0,
-) -> list[Timing]:
-    """Measure whole networks with random weights, side by side as tables are.
-
-    Compare their undisturbed times (:mod:`pocketeye.latency.protocol`) with a table's predictions.
-    """
-    measured = measure_networks(
-        architectures,
-        runtime=runtime,
-        threads=threads,
-        precision=precision,
-        protocol=protocol,
-        seed=seed,
-    )
-    return [m.timing for m in measured]
 
 
 def measure_networks(

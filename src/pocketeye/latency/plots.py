@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pocketeye.latency.check import CheckReport
-from pocketeye.latency.table import LatencyTable
-from pocketeye.models.size import size_text
-from pocketeye.models.space import SearchSpace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,22 +44,6 @@ def plot_check(report: CheckReport) -> Figure:
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.legend(loc="lower center", fontsize=8, frameon=False, ncols=3, bbox_to_anchor=(0.5, 1.08))
-    return figure
-
-
-def plot_table(table: LatencyTable, space: SearchSpace) -> Figure:
-    """Plot what every candidate adds at every layer, in calibrated milliseconds."""
-    matrix = table.matrix(space).ms
-    header = table.header
-    figure = _figure(0.36 * space.num_layers + 2.2, 0.36 * len(space.ops) + 1.8)
-    axes = figure.add_subplot()
-    image = axes.imshow(matrix.T, aspect="auto", cmap="viridis")
-    axes.set_yticks(range(len(space.ops)), space.ops)
-    axes.set_xticks(range(space.num_layers), [str(i + 1) for i in range(space.num_layers)])
-    runtime = f"{header.runtime} {header.runtime_version}"
-    where = _where(str(header.device), runtime, header.precision, header.threads)
-    axes.set_xlabel(f"layer of {space.name}@{size_text(space.input_size)}\n{where}")
-    figure.colorbar(image, ax=axes, label=_wrapped(f"ms on {header.device.cpu}", 34))
     return figure
 
 

@@ -23,8 +23,8 @@ import numpy as np
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.record import Clock, Count, Timing, choose_clock
-from pocketeye.reading import BadField, NonNegative, Probability, Range, make
+from pocketeye.latency.record import Clock, Timing, choose_clock
+from pocketeye.reading import BadField, Count, NonNegative, Probability, Range, make
 from pocketeye.runtimes.base import RemoteCall, RemoteVisit, Runtime
 
 Call = Callable[[], None]

@@ -15,6 +15,7 @@ from pocketeye.errors import UserError
 from pocketeye.latency.device import Device
 from pocketeye.reading import (
     BadField,
+    Count,
     Kind,
     NonNegative,
     Pixels,
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = "pocketeye.latency-record/2"
 
-Count = Annotated[int, Range(1, 1e9)]
 Clock = Literal["thread_cpu", "wall"]
 CLOCKS: tuple[Clock, ...] = ("thread_cpu", "wall")
 UNDISTURBED = (

@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
-from timm.layers import DropPath, SelectAdaptivePool2d
+from timm.layers import Conv2dSame, DropPath, SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from pocketeye.layers import ChannelShuffle
 from pocketeye.models.additive import AdditiveBlock, ConvNorm
 from pocketeye.models.architecture import BlockSpec
-from pocketeye.models.ops import AdditiveOp, HeadOp, InvertedResidualOp, SkipOp, StemOp
+from pocketeye.models.ops import Act, AdditiveOp, HeadOp, InvertedResidualOp, SkipOp, StemOp
+
+_ACTS: dict[Act, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish}
+
+
+def make_act(act: Act) -> nn.Module:
+    """Make the activation of an op."""
+    return _ACTS[act](inplace=True)
 
 
 def _conv(
-    in_chs: int, out_chs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    in_chs: int, out_chs: int, kernel: int = 1, stride: int = 1, groups: int = 1, same: bool = False
 ) -> nn.Conv2d:
+    # With stride 1 both paddings are alike, and the plain one exports to less.
+    if same and stride > 1:
+        return Conv2dSame(in_chs, out_chs, kernel, stride=stride, groups=groups, bias=False)
     return nn.Conv2d(
         in_chs, out_chs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
     )
@@ -44,11 +54,11 @@ class InvertedResidual(nn.Module):
         if op.first_pw:
             self.conv_pw = _conv(spec.in_chs, mid_chs, groups=op.groups)
             self.bn1 = nn.BatchNorm2d(mid_chs)
-            self.act1 = nn.ReLU(inplace=True)
+            self.act1 = make_act(op.act)
         self.shuffle = ChannelShuffle(op.groups) if op.groups > 1 else nn.Identity()
-        self.conv_dw = _conv(mid_chs, mid_chs, op.kernel, spec.stride, groups=mid_chs)
+        self.conv_dw = _conv(mid_chs, mid_chs, op.kernel, spec.stride, groups=mid_chs, same=op.same)
         self.bn2 = nn.BatchNorm2d(mid_chs)
-        self.act2 = nn.ReLU(inplace=True)
+        self.act2 = make_act(op.act)
         self.conv_pwl = _conv(mid_chs, spec.out_chs, groups=op.groups)
         self.bn3 = nn.BatchNorm2d(spec.out_chs)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
@@ -91,9 +101,9 @@ def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
     elif isinstance(op, StemOp):
         module = nn.Sequential(
             OrderedDict(
-                conv_stem=_conv(spec.in_chs, spec.out_chs, op.kernel, spec.stride),
+                conv_stem=_conv(spec.in_chs, spec.out_chs, op.kernel, spec.stride, same=op.same),
                 bn1=nn.BatchNorm2d(spec.out_chs),
-                act1=nn.ReLU(inplace=True),
+                act1=make_act(op.act),
             )
         )
     else:
@@ -102,7 +112,7 @@ def build_block(spec: BlockSpec, drop_path_rate: float = 0.0) -> nn.Module:
             OrderedDict(
                 conv_head=_conv(spec.in_chs, op.width),
                 bn2=nn.BatchNorm2d(op.width),
-                act2=nn.ReLU(inplace=True),
+                act2=make_act(op.act),
                 # Pooled to one pixel whatever the input: a head serves every size.
                 global_pool=SelectAdaptivePool2d(pool_type="avg", flatten=True),
                 classifier=nn.Linear(op.width, spec.out_chs),

@@ -13,6 +13,9 @@ YAML file of the same schema::
     head: {chs: 1504}
     num_classes: 1000
 
+``stem`` and ``head`` may have an ``act`` (relu6, hswish) and the stem ``same: true``, see
+:mod:`pocketeye.models.ops`.
+
 A stage may have ``candidates`` of its own in their place. A skip is legal only where the shape does
 not change, so it is dropped elsewhere.
 """
@@ -22,14 +25,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pocketeye.errors import InvalidValue, require_range, unknown
 from pocketeye.models.architecture import MOST_LAYERS, Architecture, BlockSpec, PlacedBlock
-from pocketeye.models.ops import AdditiveOp, InvertedResidualOp, parse_op
+from pocketeye.models.ops import Act, AdditiveOp, InvertedResidualOp, StemOp, parse_op, style_of
 from pocketeye.models.size import Size, normal, parse_size, reduced, sides, size_value
 from pocketeye.reading import (
     Channels,
@@ -110,6 +113,8 @@ class SearchSpace:
     in_chans: int = 3
     num_classes: int = 1000
     width: float = 1.0
+    stem_op: str = "conv3"
+    head_act: Act = "relu"
     positions: tuple[Position, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -175,13 +180,14 @@ class SearchSpace:
     def stem(self) -> BlockSpec:
         """Return the stem, which is not searched."""
         return BlockSpec(
-            op="conv3", in_chs=self.in_chans, out_chs=self.stem_chs, stride=self.stem_stride
+            op=self.stem_op, in_chs=self.in_chans, out_chs=self.stem_chs, stride=self.stem_stride
         )
 
     def head(self) -> BlockSpec:
         """Return the head, which is not searched."""
+        style = "" if self.head_act == "relu" else f"_{self.head_act}"
         return BlockSpec(
-            op=f"head{self.head_chs}", in_chs=self.stages[-1].chs, out_chs=self.num_classes
+            op=f"head{self.head_chs}{style}", in_chs=self.stages[-1].chs, out_chs=self.num_classes
         )
 
     def architecture(self, choices: Sequence[str], name: str = "searched") -> Architecture:
@@ -254,18 +260,19 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the YAML form (widths as they are, the multiplier recorded)."""
+        stem = asdict(cast(StemOp, parse_op(self.stem_op)))
         return {
             "name": self.name,
             "input_size": size_value(self.input_size),
             "in_chans": self.in_chans,
-            "stem": {"chs": self.stem_chs, "stride": self.stem_stride},
+            "stem": {"chs": self.stem_chs, "stride": self.stem_stride} | _unusual(_Stem, stem),
             "stages": [
                 {"chs": s.chs, "depth": s.depth, "stride": s.stride}
                 | ({"candidates": list(s.candidates)} if s.candidates else {})
                 for s in self.stages
             ],
             "candidates": list(self.candidates),
-            "head": {"chs": self.head_chs},
+            "head": {"chs": self.head_chs} | _unusual(_Head, {"act": self.head_act}),
             "num_classes": self.num_classes,
             "width": self.width,
         }
@@ -279,6 +286,7 @@ class SearchSpace:
                 the wrong type or out of its range; the sentence names the field.
         """
         stored = make(_Stored, data)
+        stem = StemOp(kernel=stored.stem.kernel, act=stored.stem.act, same=stored.stem.same)
         return cls(
             name=stored.name,
             input_size=parse_size(stored.input_size),
@@ -290,6 +298,8 @@ class SearchSpace:
             head_chs=stored.head.chs,
             num_classes=stored.num_classes,
             width=stored.width,
+            stem_op=f"conv{stored.stem.kernel}{style_of(stem)}",
+            head_act=stored.head.act,
         )
 
 
@@ -297,11 +307,15 @@ class SearchSpace:
 class _Stem:
     chs: Channels = 16
     stride: Stride = 2
+    kernel: Annotated[int, Range(1, 15)] = 3
+    act: Act = "relu"
+    same: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Head:
     chs: Channels = 1984
+    act: Act = "relu"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -317,6 +331,12 @@ class _Stored:
     head: _Head = _Head()
     num_classes: Classes = 1000
     width: Annotated[float, Range(*WIDTHS)] = 1.0
+
+
+def _unusual(form: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``values`` that a file has to say: others are the defaults of ``form``."""
+    usual = {f.name: f.default for f in fields(form)}
+    return {name: value for name, value in values.items() if value != usual[name]}
 
 
 def _legal(op: str, in_chs: int, out_chs: int, stride: int) -> bool:

@@ -6,11 +6,13 @@ from pocketeye.reading.fields import (
     Channels,
     Classes,
     Converters,
+    Count,
     Kind,
     NonNegative,
     Pixels,
     Probability,
     Range,
+    Whole,
     make,
     make_mapping,
     pick,
@@ -31,6 +33,7 @@ from pocketeye.reading.files import (
     what_is_at,
 )
 from pocketeye.reading.parsing import parse_json, parse_yaml, read_csv, read_json, read_yaml
+from pocketeye.reading.xml_text import parse_xml
 
 __all__ = [
     "MOST_ANNOTATION_BYTES",
@@ -40,11 +43,13 @@ __all__ = [
     "Channels",
     "Classes",
     "Converters",
+    "Count",
     "Kind",
     "NonNegative",
     "Pixels",
     "Probability",
     "Range",
+    "Whole",
     "can_exist",
     "exists",
     "is_file",
@@ -53,6 +58,7 @@ __all__ = [
     "make_mapping",
     "open_regular",
     "parse_json",
+    "parse_xml",
     "parse_yaml",
     "pick",
     "read_csv",

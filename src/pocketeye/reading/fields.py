@@ -29,7 +29,7 @@ from typing import (
 )
 
 from pocketeye.errors import InvalidValue, UserError, nearest
-from pocketeye.reading.files import read_text, require_file
+from pocketeye.reading.files import MOST_TEXT_BYTES, read_text, require_file
 from pocketeye.reading.parsing import parse_json
 
 T = TypeVar("T")
@@ -54,6 +54,10 @@ class Range(NamedTuple):
 
 NonNegative = Annotated[float, Range(0.0, math.inf)]
 Probability = Annotated[float, Range(0.0, 1.0)]
+Count = Annotated[int, Range(1, 1e9)]
+"""How many there are, where there is at least one: images, epochs, rounds."""
+Whole = Annotated[int, Range(0, 1e15)]
+"""How many there are, where there may be none, and what counts far: bytes, operations."""
 Pixels = Annotated[int, Range(1, 65536)]
 """A side of an image. A larger one is no size, but would be taken for an order to fill the memory."""
 Channels = Annotated[int, Range(1, 65536)]
@@ -288,6 +292,7 @@ class Kind:
     what: str
     schema: str | None = None
     remedy: str = ""
+    most_bytes: int = MOST_TEXT_BYTES
 
     def read(self, path: Path) -> dict[str, Any]:
         """Return the object in a file of this kind, without the key ``schema`` if it has one of its own.
@@ -297,7 +302,7 @@ class Kind:
         """
         require_file(path, f"there is no file {path}")
         with reading(path, self.what, self.remedy):
-            text = read_text(path)
+            text = read_text(path, self.most_bytes)
             try:
                 data = parse_json(text)
             except ValueError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SHA256, BESIDE = "sha256", "beside"
-_DESCRIBING = (".json", ".yaml")
+_DESCRIBING = (".json", ".yaml", ".bin")
 
 
 def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:

@@ -271,6 +271,19 @@ class Runtime(ABC):
             InvalidValue: a precision this runtime does not have, or names that do not fit.
         """
 
+    def share_weights(self, artifacts: Sequence[Artifact], folder: Path) -> bool:
+        """Store weights that several artefacts have in common once, where the runtime can.
+
+        Args:
+            artifacts: in ``folder`` itself or in folders directly below it; their manifests are
+                written anew.
+            folder: where the common file goes.
+
+        Returns:
+            Whether there is such a file; without it each artefact keeps its own.
+        """
+        return False
+
     @abstractmethod
     def load(self, artifact: Artifact, *, threads: int = 1) -> Executable:
         """Open an artefact with a fixed number of threads."""

@@ -52,8 +52,8 @@ def with_layer_noise(
         layer, before, after = largest_fall(inside, start_db=before)
         noise = [*noise, *inside]
     doubt = (
-        f"int8 loses the signal in the layer {layer!r}: {before:.0f} dB of it go in and {after:.0f} dB "
-        "come out; its values span more than 8 bits hold"
+        f"int8 loses most in the layer {layer!r}: {before:.0f} dB of signal over error go in and "
+        f"{after:.0f} dB come out"
     )
     return replace(report, doubts=(*report.doubts, doubt), layers=tuple(noise))
 

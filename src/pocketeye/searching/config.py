@@ -17,11 +17,11 @@ from pocketeye.searching.objective import (
     TargetObjective,
 )
 
-Mode = Literal["fast", "paper"]
-MODES: tuple[Mode, ...] = ("fast", "paper")
+Mode = Literal["fast", "paper", "library"]
+MODES: tuple[Mode, ...] = ("fast", "paper", "library")
 # Adam's; the paper trains 80 epochs, a fast search has fewer to come to a decision in.
-_THETA_LR = {"fast": 0.05, "paper": 0.01}
-_THETA_WEIGHT_DECAY = {"fast": 0.0, "paper": 5e-4}
+_THETA_LR = {"fast": 0.05, "paper": 0.01, "library": 0.05}
+_THETA_WEIGHT_DECAY = {"fast": 0.0, "paper": 5e-4, "library": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class SearchConfig:
 
     Args:
         mode: ``fast`` trains weights on one sampled path a step and theta on the exact mixture with
-            frozen weights; ``paper`` uses the mixture and the whole loss in both.
+            frozen weights; ``paper`` uses the mixture and the whole loss in both; ``library`` trains
+            theta alone, on candidates that a block library has taught.
         epochs: epochs in all, warm-up included.
         warmup_epochs: first epochs, in which only weights are trained.
         batch_size: images of a weight step in each process.
@@ -40,11 +41,11 @@ class SearchConfig:
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.
         clip_norm: largest norm of the weights' gradient (none: not clipped).
-        theta_lr: learning rate of theta, Adam (none: 0.01 in mode paper, 0.05 in mode fast).
-        theta_weight_decay: weight decay of theta (none: 5e-4 in mode paper, 0 in mode fast).
+        theta_lr: learning rate of theta, Adam (none: 0.01 in mode paper, else 0.05).
+        theta_weight_decay: weight decay of theta (none: 5e-4 in mode paper, else 0).
         temperature: of the Gumbel softmax until the end of warm-up.
-        temperature_decay: factor an epoch after that in mode paper; mode fast comes to the same end
-            value in its own number of epochs.
+        temperature_decay: factor an epoch after that in mode paper; the other modes come to the same end
+            value in their own number of epochs.
         objective: ``target`` (hard target), ``power`` or ``fbnet`` (equation 2).
         target_ms: wanted latency in milliseconds (``target``, ``power``).
         target_weight: fixed weight of abs(LAT/T - 1) in ``target`` (none: a controller finds it).
@@ -131,6 +132,15 @@ class SearchConfig:
             # FBNet, section 4.1; the paper has no ramp and does not clip
             "mode": "paper", "objective": "fbnet", "epochs": 90, "warmup_epochs": 10,
             "batch_size": 192, "ramp_epochs": 0, "clip_norm": None,
+        }  # fmt: skip
+        return cls(**{**settings, **changes})
+
+    @classmethod
+    def library(cls, **changes: Any) -> SearchConfig:
+        """Return settings for theta on taught candidates, with ``changes``."""
+        # Theta begins where it can tell candidates apart: a few epochs settle it.
+        settings: dict[str, Any] = {
+            "mode": "library", "epochs": 8, "warmup_epochs": 0, "theta_batch_size": 32,
         }  # fmt: skip
         return cls(**{**settings, **changes})
 

@@ -108,9 +108,11 @@ def standard_error(values: NDArray[np.float64]) -> float | None:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
-METRICS: tuple[type[Top1] | type[PixelIoU], ...] = (Top1, PixelIoU)
+AGREEMENT = Top1(name="agreement", key="agreement")
+"""Top-1 where the labels are a teacher's answers."""
+_KEYS = {metric.name: metric.key for metric in (Top1, PixelIoU, AGREEMENT)}
 
 
 def metric_key(name: str) -> str:
     """Return the key of the metric of that name."""
-    return {metric.name: metric.key for metric in METRICS}[name]
+    return _KEYS[name]

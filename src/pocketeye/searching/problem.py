@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from torch.nn import functional as F
 
 from pocketeye.data import ImageSet
+from pocketeye.data.files.splits import stratified_split
 from pocketeye.data.loaders.images import make_loader
 from pocketeye.data.transforms.transforms import TransformRecipe, build_transform
 from pocketeye.errors import InvalidValue
@@ -19,7 +20,7 @@ from pocketeye.predicting.info import ModelInfo
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.ranking import Batch, Loss
 from pocketeye.searching.learning.phases import Loader
-from pocketeye.searching.metric import Metric, Top1
+from pocketeye.searching.metric import AGREEMENT, Metric, Top1
 
 # Below this side, images are cut from a padded frame as CIFAR's are; larger ones by random resized
 # crops.
@@ -71,9 +72,16 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Learn the class of an image; theta learns from ``config.theta_fraction`` of every class."""
+    """Learn the class of an image; theta learns from ``config.theta_fraction`` of every class.
+
+    Attributes:
+        expects: what networks expect of their inputs; None: the usual.
+        answered: the labels are a teacher's answers, and images are divided without regard to them.
+    """
 
     images: ImageSet
+    expects: ModelInfo | None = None
+    answered: bool = False
 
     @property
     def loss(self) -> Loss:
@@ -81,7 +89,7 @@ class Classification:
 
     @property
     def metric(self) -> Top1:
-        return Top1()
+        return AGREEMENT if self.answered else Top1()
 
     @property
     def chance(self) -> float:
@@ -109,10 +117,16 @@ class Classification:
     def loaders(self, space: SearchSpace, config: SearchConfig) -> tuple[Loader, Loader]:
         crop = "none" if not config.augment else "pad" if side(space) < _SMALL_INPUT else "rrc"
         flip = 0.5 if config.augment and self.images.mirrored_alike else 0.0
-        recipe = TransformRecipe(crop=crop, flip=flip)  # type: ignore[arg-type]
-        transform = build_transform(True, side(space), space.in_chans, None, None, recipe)
+        info = self._info(space)
+        recipe = TransformRecipe(
+            crop=crop,  # type: ignore[arg-type]
+            flip=flip,
+            interpolation=info.interpolation,
+            crop_pct=info.crop_pct,
+        )
+        transform = build_transform(True, side(space), space.in_chans, info.mean, info.std, recipe)
         # The same division in every call: the seed makes it, so that judging sees what theta saw.
-        halves = self.images.split(config.theta_fraction, config.seed)
+        halves = self.split(config.theta_fraction, config.seed)
         weights, theta = (
             make_loader(
                 images, transform, batch_of(batch, len(images), config),
@@ -130,11 +144,23 @@ class Classification:
     ) -> tuple[Iterable[Batch], Iterable[Batch]]:
         # Weights were trained on the first part alone: the second ranks networks without having
         # been learnt.
-        weights, held_out = self.images.split(config.theta_fraction, config.seed)
+        weights, held_out = self.split(config.theta_fraction, config.seed)
         return (
-            _plain(weights, space, config, seed, _RECALIBRATION_IMAGES),
-            _plain(held_out, space, config, seed, None),
+            _plain(weights, self._info(space), config, seed, _RECALIBRATION_IMAGES),
+            _plain(held_out, self._info(space), config, seed, None),
         )
+
+    def split(self, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+        """Divide the images into those that train weights and those that are kept back."""
+        if not self.answered:
+            return self.images.split(fraction, seed)
+        # Answers may be of a thousand classes, most of them with one image: they divide nothing.
+        rest, part = stratified_split(np.zeros(len(self.images), np.int64), fraction, seed)
+        return self.images.subset(rest), self.images.subset(part)
+
+    def _info(self, space: SearchSpace) -> ModelInfo:
+        usual = ModelInfo.default("candidate", self.images.classes, space.in_chans, side(space))
+        return usual if self.expects is None else replace(self.expects, input_size=side(space))
 
 
 def side(space: SearchSpace) -> int:
@@ -159,15 +185,14 @@ def kept(loader: Any, num_bytes: int) -> Iterable[Batch]:
 
 
 def _plain(
-    images: ImageSet, space: SearchSpace, config: SearchConfig, seed: int, limit: int | None
+    images: ImageSet, info: ModelInfo, config: SearchConfig, seed: int, limit: int | None
 ) -> Iterable[Batch]:
     """Return batches in evaluation form, mixed over the classes."""
     # Shuffled once: sets are often sorted by class, and a limit would leave classes out.
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
-    info = ModelInfo.default("candidate", images.classes, images.in_chans, side(space))
     loader = make_loader(
         images.subset(order), info.transform(), min(_EVAL_BATCH, len(order)),
         shuffle=False, seed=seed, drop_last=False, workers=config.workers,
     )  # fmt: skip
     # fp32: four bytes a value
-    return kept(loader, 4 * images.in_chans * side(space) ** 2 * len(order))
+    return kept(loader, 4 * images.in_chans * info.input_size**2 * len(order))

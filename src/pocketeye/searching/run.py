@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +14,7 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.sampling import check_target
-from pocketeye.searching.learning.distributed import UnwrappedDDP
+from pocketeye.searching.learning.distributed import strategy_options
 from pocketeye.searching.learning.history import THETA, ThetaLog, read_theta
 from pocketeye.searching.learning.phases import PhaseLoader
 from pocketeye.searching.learning.task import SearchTask
@@ -94,7 +92,7 @@ def run_search(
         precision=config.precision,
         description="searching",
         callbacks=[ThetaLog(run, space)],
-        **_strategy(config),
+        **strategy_options(config.num_processes),
     )
     fit_resumable(trainer, task, (loader, None), run, resume)
     return SearchOutcome(
@@ -123,13 +121,3 @@ def _check(
     if isinstance(objective, FBNetObjective):
         objective.check(costs.range_ms)
     problem.check(space)
-
-
-def _strategy(config: SearchConfig) -> dict[str, Any]:
-    # torchrun has started the processes already: spawning more would double them.
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return {"strategy": UnwrappedDDP()}
-    if config.num_processes == 1:
-        return {}
-    # Spawn, not fork: CUDA and threads do not survive a fork.
-    return {"strategy": UnwrappedDDP(start_method="spawn")}

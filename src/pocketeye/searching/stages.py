@@ -19,12 +19,19 @@ from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
+from pocketeye.models.weights.saved import save_weights
 from pocketeye.runs import BEST, CHECKPOINT, MODEL, RunFolder, write_atomic
 from pocketeye.runtimes.base import Runtime
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig, derive
 from pocketeye.searching.deriving.derived import Derived
+from pocketeye.searching.deriving.ranking import SubnetSource
 from pocketeye.searching.learning.history import THETA
+from pocketeye.searching.library.chain import take_out
+from pocketeye.searching.library.plan import TEACHER, LibraryPlan, optimum_of
+from pocketeye.searching.library.rerank import tuned_source
+from pocketeye.searching.library.stored import Library
+from pocketeye.searching.library.theta import search_library
 from pocketeye.searching.outcome import Cost, Trained, read_costs
 from pocketeye.searching.problem import Problem
 from pocketeye.searching.run import SearchOutcome, run_search
@@ -32,17 +39,22 @@ from pocketeye.searching.tasks import Retraining
 
 logger = logging.getLogger(__name__)
 
-ARCHITECTURE, CANDIDATES, COSTS, RESULT, TRAIN = (
-    "architecture.json", "candidates.json", "costs.json", "result.json", "train",
+ARCHITECTURE, CANDIDATES, COSTS, RESULT, TRAIN, START = (
+    "architecture.json", "candidates.json", "costs.json", "result.json", "train", "start.safetensors",
 )  # fmt: skip
 _MODEL_FILES = (MODEL, BEST)
 # What the stages leave besides the files of every run.
-FILES = (THETA, CANDIDATES, COSTS, TRAIN, "candidates.csv")
+FILES = (THETA, CANDIDATES, COSTS, TRAIN, START, "candidates.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Hold all inputs of a search, checked; ``retraining`` is None where nothing is retrained."""
+    """Hold all inputs of a search, checked.
+
+    Attributes:
+        retraining: of the chosen network; None where nothing is retrained.
+        library: what candidates are taught by; None in the modes that teach them together.
+    """
 
     space: SearchSpace
     table: LatencyTable
@@ -54,6 +66,7 @@ class Plan:
     search: SearchConfig
     derive: DeriveConfig
     retraining: Retraining | None
+    library: LibraryPlan | None = None
     protocol: Protocol | None
     run: RunFolder
     resume: bool
@@ -63,11 +76,25 @@ class Plan:
         return self.table.matrix(self.space)
 
 
-def search_stage(plan: Plan) -> SearchOutcome:
-    """Train supernet and theta, or restore them where that is done."""
+def library_stage(plan: Plan) -> Library | None:
+    """Train a teacher and teach all candidates, or find that done; None in modes without a library."""
+    if plan.library is None:
+        return None
+    with _timed(plan, TEACHER):
+        teacher = plan.library.teacher(plan.space, plan.search)
+    with _timed(plan, "library"):
+        return plan.library.library(teacher, plan.space, plan.problem, plan.search)
+
+
+def search_stage(plan: Plan, library: Library | None = None) -> SearchOutcome:
+    """Train supernet and theta, or restore them where that is done; with a library theta alone."""
     # A search with all its epochs is restored from the checkpoint, not trained again.
     done = plan.resume and len(plan.run.metrics()) >= plan.search.epochs
     with nullcontext() if done else _timed(plan, "search"):  # restoring is no part of the cost
+        if library is not None:
+            return search_library(
+                library, plan.costs, plan.problem, plan.search, plan.run, resume=plan.resume
+            )
         return run_search(
             plan.space,
             plan.table,
@@ -78,8 +105,10 @@ def search_stage(plan: Plan) -> SearchOutcome:
         )
 
 
-def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
+def derive_stage(plan: Plan, outcome: SearchOutcome, library: Library | None = None) -> Derived:
     """Choose the network; writes ``candidates.json`` and ``architecture.json``.
+
+    With a library also ``start.safetensors``: the weights its final training begins with.
 
     Raises:
         InvalidValue: no network near the target, or a candidates file that is damaged.
@@ -99,9 +128,14 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
 
     with _timed(plan, "derivation"):
         statistics, held_out = plan.problem.judging(plan.space, plan.search, plan.derive.seed)
+        source: SubnetSource = outcome.supernet
+        optimum = None
+        if library is not None and plan.library is not None:
+            source = tuned_source(library, plan.library.config, plan.problem, plan.search)
+            optimum = optimum_of(library.swaps.score(plan.library.config.score), plan.costs)
         derived = derive(
             outcome.theta,
-            outcome.supernet,
+            source,
             plan.space,
             plan.costs,
             target_ms=plan.target_ms,
@@ -113,7 +147,11 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
             metric=plan.problem.metric,
             loss=plan.problem.loss,
             chance=plan.problem.chance,
+            optimum=optimum,
         )
+    if library is not None:
+        chosen = take_out(library.supernet, derived.best.architecture)
+        save_weights(chosen.state_dict(), plan.run / START)
     # Before the candidates: where those are, everything of the stage is there.
     derived.best.architecture.save(plan.run / ARCHITECTURE)
     plan.run.write_json(CANDIDATES, derived.to_dict())
@@ -121,7 +159,10 @@ def derive_stage(plan: Plan, outcome: SearchOutcome) -> Derived:
 
 
 def train_stage(plan: Plan, derived: Derived) -> Trained | None:
-    """Train the chosen network from scratch in ``train/``; its weights are copied beside the rest."""
+    """Train the chosen network in ``train/``; its weights are copied beside the rest.
+
+    It begins with the weights of the library, where there is one, and else from scratch.
+    """
     if plan.retraining is None:
         return None
     folder = plan.run / TRAIN
@@ -131,7 +172,8 @@ def train_stage(plan: Plan, derived: Derived) -> Trained | None:
     # The result is written at the end of a training: without it, there is more to do.
     if not (resume and (folder / RESULT).is_file()):
         with _timed(plan, "training"):
-            plan.retraining.train(plan.run / ARCHITECTURE, run, resume)
+            start = plan.run / START if plan.library is not None else None
+            plan.retraining.train(plan.run / ARCHITECTURE, run, resume, start)
     # The folder of the search can be used like that of a training: exported, evaluated.
     for name in _MODEL_FILES:
         write_atomic(plan.run / name, (folder / name).read_bytes())

@@ -24,8 +24,10 @@ from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.size import make_size, sides, size_text
 from pocketeye.models.space import SearchSpace
 from pocketeye.models.task import CLASSIFY, SEMANTIC, Task
+from pocketeye.predicting.info import ModelInfo
 from pocketeye.runs import RESULT, RunFolder, read_json
 from pocketeye.searching.config import SearchConfig
+from pocketeye.searching.metric import AGREEMENT
 from pocketeye.searching.outcome import Trained
 from pocketeye.searching.problem import Classification, Problem, side
 from pocketeye.searching.segmentation import Segmentation
@@ -40,7 +42,7 @@ _RECIPE, _LOOKED_AT = "semantic-scratch", 16
 
 
 class Retraining(ABC):
-    """Train the chosen network from scratch, by ``recipe``."""
+    """Train the chosen network, by ``recipe``."""
 
     recipe: ClassifyRecipe | DenseRecipe
 
@@ -49,8 +51,14 @@ class Retraining(ABC):
         return self.recipe.to_dict()
 
     @abstractmethod
-    def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
-        """Train into ``run``, which then holds ``best.safetensors``, ``model.json``, ``result.json``."""
+    def train(
+        self, architecture: Path, run: RunFolder, resume: bool, start: Path | None = None
+    ) -> None:
+        """Train into ``run``, which then holds ``best.safetensors``, ``model.json``, ``result.json``.
+
+        Args:
+            start: a file of weights to begin with; None: from scratch.
+        """
 
     @abstractmethod
     def outcome(self, folder: Path) -> Trained:
@@ -90,23 +98,32 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class ClassifierRetraining(Retraining):
-    """See :class:`Retraining`."""
+    """See :class:`Retraining`; ``expects`` and ``answered`` as of :class:`Classification`."""
 
     images: ImageSet
     val: ImageSet
     recipe: ClassifyRecipe
+    expects: ModelInfo | None = None
+    answered: bool = False
 
-    def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
+    def train(
+        self, architecture: Path, run: RunFolder, resume: bool, start: Path | None = None
+    ) -> None:
         from pocketeye.training.classify.fit import fit
         from pocketeye.training.classify.start import start_network
 
-        network = start_network(str(architecture), self.images, self.recipe)
+        network: Any = start_network(str(architecture), self.images, self.recipe, checkpoint=start)
+        if self.expects is not None:
+            # What the weights were trained with goes on to whoever uses them.
+            inputs = {"mean": self.expects.mean, "std": self.expects.std}
+            network.default_cfg = network.pretrained_cfg = {**network.default_cfg, **inputs}
         fit(network, self.images, self.val, self.recipe, run, resume)
 
     def outcome(self, folder: Path) -> Trained:
         result, counts = read_json(folder / RESULT, epochs=int, metric=str), self.val.class_counts()
         # What saying the commonest class every time would reach.
-        return Trained.of(result, len(self.val), chance=float(counts.max() / counts.sum()))
+        trained = Trained.of(result, len(self.val), chance=float(counts.max() / counts.sum()))
+        return replace(trained, metric=AGREEMENT.name) if self.answered else trained
 
 
 @dataclass(frozen=True)
@@ -118,9 +135,12 @@ class SegmenterRetraining(Retraining):
     recipe: DenseRecipe
     described: DenseDescription
 
-    def train(self, architecture: Path, run: RunFolder, resume: bool) -> None:
+    def train(
+        self, architecture: Path, run: RunFolder, resume: bool, start: Path | None = None
+    ) -> None:
         from pocketeye.training.dense.fit import fit_dense
 
+        assert start is None, "libraries are of classifiers"
         found = Architecture.load(architecture)
         described = replace(
             self.described, backbone=found.name, architecture=json.loads(found.to_json())
@@ -166,7 +186,7 @@ def open_classification(asked: SearchRequest) -> SearchInputs:
     if asked.retrain:
         chosen = ClassifyRecipe.load(
             asked.recipe or usual_recipe(data),
-            epochs=asked.epochs, input_size=side(space), **_machine(config),
+            epochs=asked.epochs, input_size=side(space), **machine_of(config),
         )  # fmt: skip
     train, val = (load_images(data, split, in_chans=space.in_chans) for split in ("train", "val"))
     # Data without a validation split give their test split for it: the user should know.
@@ -196,7 +216,7 @@ def open_segmentation(table: LatencyTable, asked: SearchRequest) -> SearchInputs
     chosen = DenseRecipe.load(
         asked.recipe or _RECIPE, "semantic", epochs=asked.epochs, train_sizes=(shorter,),
         input_size=shorter, max_size=longer, fpn_channels=spec.fpn_channels,
-        head_channels=spec.head_channels, **_machine(config),
+        head_channels=spec.head_channels, **machine_of(config),
     )  # fmt: skip
     # Frozen statistics are those of pretraining, and there was none.
     if asked.retrain and (chosen.norms, chosen.head_norms) != ("live", "live"):
@@ -269,6 +289,6 @@ def _fingerprint(images: SemanticSet) -> str:
     return digest.hexdigest()
 
 
-def _machine(config: SearchConfig) -> dict[str, Any]:
+def machine_of(config: SearchConfig) -> dict[str, Any]:
     names = ("seed", "device", "precision", "num_processes", "workers")
     return {name: getattr(config, name) for name in names}

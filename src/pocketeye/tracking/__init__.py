@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pocketeye.tracking.io.source import open_video as open_video
     from pocketeye.tracking.io.write import open_writer as open_writer, write_all as write_all
     from pocketeye.tracking.linking import link_boxes as link_boxes
+    from pocketeye.tracking.loading import load_segmenter as load_segmenter
     from pocketeye.tracking.networks import open_model as open_model
     from pocketeye.tracking.video.options import Options as Options
     from pocketeye.tracking.video.session import Session as Session
@@ -47,6 +48,7 @@ _HELD = {
     "tracking.io.source": ("open_video",),
     "tracking.io.write": ("open_writer", "write_all"),
     "tracking.linking": ("link_boxes",),
+    "tracking.loading": ("load_segmenter",),
     "tracking.networks": ("open_model",),
     "tracking.video.options": ("Options",),
     "tracking.video.session": ("Session",),

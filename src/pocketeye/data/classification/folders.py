@@ -21,6 +21,36 @@ def class_folders(root: Path) -> tuple[str, ...]:
     )
 
 
+def holds_loose_images(root: Path) -> bool:
+    """Tell whether a folder holds images and no folders that could be their classes."""
+    return (
+        root.is_dir()
+        and not class_folders(root)
+        and any(p.suffix.lower() in SUFFIXES for p in root.iterdir() if p.is_file())
+    )
+
+
+def list_loose(root: Path) -> Listing:
+    """List ``root/**/image``, all of one class: what they show is not known.
+
+    Raises:
+        InvalidValue: no images.
+    """
+    names, sizes = Names(), array("q")
+    for path, size in walk(root):
+        if Path(path).suffix.lower() in SUFFIXES:
+            names.append(path)
+            sizes.append(size)
+    if not names:
+        raise InvalidValue(f"{root} holds no images")
+    return Listing(
+        classes=("image",),
+        labels=np.zeros(len(names), np.int64),
+        source=FileSource(root, names, np.asarray(sizes, np.int64)),
+        rows=np.arange(len(names)),
+    )
+
+
 def list_folder(root: Path, classes: tuple[str, ...] | None = None) -> Listing:
     """List ``root/CLASS/**/image``; the classes are the folders' names, sorted.
 

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye import progress
+from pocketeye.data.classification.folders import holds_loose_images, list_loose
 from pocketeye.data.classification.layouts import Split, list_split
 from pocketeye.data.files import (
     HOLD_OUT,
@@ -175,9 +176,35 @@ def load_images(
     return _open(listing, str(source), split, in_chans or 3, memory_bytes)
 
 
-def _open(
-    listing: Listing, source: str, split: Split, in_chans: int, memory_bytes: int
+def load_unlabelled(
+    source: str | Path,
+    split: Split = "train",
+    *,
+    in_chans: int = 3,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> ImageSet:
+    """Read images of which nobody has said what they show: all have the label 0.
+
+    A folder of images, in folders or not, of which a fifth is split off; or any labelled set, whose
+    labels are left out.
+
+    Raises:
+        MissingFile, InvalidValue: as :func:`load_images`.
+    """
+    root = Path(source)
+    if not holds_loose_images(root):
+        labelled = load_images(source, split, in_chans=in_chans, memory_bytes=memory_bytes)
+        return replace(labelled, labels=np.zeros_like(labelled.labels), classes=("image",))
+    listing = list_loose(root)
+    rest, part = stratified_split(listing.labels, HOLD_OUT, HOLD_OUT_SEED)
+    listing = listing.take(rest if split == "train" else part)
+    return _open(listing, str(source), split, in_chans, memory_bytes, labelled=False)
+
+
+def _open(
+    listing: Listing, source: str, split: Split, in_chans: int, memory_bytes: int,
+    labelled: bool = True,
+) -> ImageSet:  # fmt: skip
     """Decode the images, or look at them if they do not fit; leave out those that are damaged."""
     # Decided before anything is read whole.
     fits = _fits(listing, in_chans, memory_bytes)
@@ -195,7 +222,9 @@ def _open(
     # Places, not names: names may come twice.
     keep = np.setdiff1d(np.arange(total), np.asarray(sorted(bad), np.int64))
     good = listing.take(keep) if bad else listing
-    problems = (*listing.problems, *damaged, *_check_classes(good, source, split))
+    checked = labelled or len(good.labels) == 0
+    odd = _check_classes(good, source, split) if checked else ()
+    problems = (*listing.problems, *damaged, *odd)
     if problems:
         logger.info("%s (%s): %d problems, first: %s", source, split, len(problems), problems[0])
     return ImageSet(

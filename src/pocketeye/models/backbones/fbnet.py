@@ -38,7 +38,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models._registry import checkpoint_filter, register_model
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones.fbnet_keys import checkpoint_filter_fn
-from pocketeye.models.blocks import build_block, init_weights
+from pocketeye.models.blocks import build_block, init_weights, make_act
 from pocketeye.models.ops import HeadOp
 from pocketeye.models.space import SearchSpace, StageSpec, load_space, scale_chs
 
@@ -90,7 +90,7 @@ class FBNet(nn.Module):
         self.num_features = self.head_hidden_size = head.parsed.width
         self.conv_head = nn.Conv2d(head.in_chs, self.num_features, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(self.num_features)
-        self.act2 = nn.ReLU(inplace=True)
+        self.act2 = make_act(head.parsed.act)
         init_weights(self.conv_head)
         self.global_pool, self.classifier = self._classifier(global_pool)
 

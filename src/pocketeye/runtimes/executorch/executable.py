@@ -145,7 +145,7 @@ def _op_timings(inspector: Any, runs: int) -> list[OpTiming]:
                     name=f"{name}{number}",
                     op=name.removeprefix(_KERNEL).split(" #")[0],
                     # Milliseconds of every run; the first ones warm caches up.
-                    ms=float(np.mean(event.perf_data.raw[-runs:])),
+                    ms=float(np.median(event.perf_data.raw[-runs:])),
                     placement="portable" if name.startswith(_KERNEL) else "xnnpack",
                 )
             )

@@ -31,12 +31,16 @@ class UnsupportedModule(InvalidValue):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conv:
-    """A 2-D convolution: weight (O, I / groups, KH, KW) and bias (O,), BatchNorm folded in."""
+    """A 2-D convolution: weight (O, I / groups, KH, KW) and bias (O,), BatchNorm folded in.
+
+    ``padding`` stands before the map, (rows, columns), ``padding_end`` behind it.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
     stride: tuple[int, int]
     padding: tuple[int, int]
+    padding_end: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from pocketeye.outputs import scratch_folder
 from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
 from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
+from pocketeye.runtimes.onnx.shared import SHARED, shared_weights
 
 if TYPE_CHECKING:
     from pocketeye.runtimes.onnx.scopes import NodeModules
@@ -43,8 +44,19 @@ def session_flags() -> dict[str, Any]:
     }
 
 
-def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -> Any:
+def open_session(
+    path: Path,
+    threads: int,
+    profile_prefix: Path | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
+) -> Any:
     """Open a session with ``threads`` threads inside operators, none between them.
+
+    Args:
+        path: of the graph.
+        threads: inside operators.
+        profile_prefix: where a profile is written; without it there is none.
+        weights: constants of the graph that lie in another file; they must outlive the session.
 
     Raises:
         InvalidValue: the file is not an ONNX model this version of ONNX Runtime can run.
@@ -59,6 +71,9 @@ def open_session(path: Path, threads: int, profile_prefix: Path | None = None) -
     # A thread that spins while it waits keeps a core busy for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # fatal only: what matters comes as an exception
+    if weights:
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(list(weights), values)
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
@@ -85,7 +100,9 @@ class OrtExecutable(Executable):
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.artifact, self.threads = artifact, threads
-        self._session = open_session(artifact.path, threads)
+        shared = artifact.extra.get(SHARED)
+        self._weights = shared_weights(artifact.folder, shared) if shared else None
+        self._session = open_session(artifact.path, threads, weights=self._weights)
         self._names = [spec.name for spec in artifact.inputs]
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -125,7 +142,9 @@ class OrtExecutable(Executable):
         if runs < 1:
             raise InvalidValue(f"runs must be at least 1, got {runs}")
         with scratch_folder() as scratch:
-            session = open_session(self.artifact.path, self.threads, scratch / "profile")
+            session = open_session(
+                self.artifact.path, self.threads, scratch / "profile", self._weights
+            )
             call = self._bind(session, arrays)
             for _ in range(_WARM_UP + runs):
                 call()

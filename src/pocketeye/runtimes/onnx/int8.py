@@ -2,7 +2,8 @@
 
 Activations are uint8 with a zero point, weights int8 per output channel, biases int32, in the
 pattern ONNX Runtime fuses into QLinear kernels. A ReLU disappears: quantising its output with zero
-point 0 clips just the same. Shuffle and flatten move bytes and stay in uint8.
+point 0 clips just the same (and that of a ReLU6 at 6, or at the largest value it has). Shuffle and
+flatten move bytes and stay in uint8.
 
 An additive attention block runs in integers throughout: its gates (sigmoid and product), and its GELUs
 as :func:`pocketeye.runtimes.onnx.passes.tabulate_gelu` writes them, in exported networks too. Measured
@@ -88,11 +89,11 @@ def write_int8(
 
 
 def _fuse_relu(net: ConvNet) -> ConvNet:
-    """Drop every ReLU that is the only reader of a step that gets quantised anyway."""
+    """Drop every ReLU (or ReLU6) that is the only reader of a step that gets quantised anyway."""
     uses, producers = net.uses(), {step.name: step for step in net.steps}
     merged: dict[str, str] = {}
     for step in net.steps:
-        if step.op == Simple(kind="Relu"):
+        if step.op in (Simple(kind="Relu"), Simple(kind="Relu6")):
             source = producers.get(step.inputs[0])
             # Another reader would want the values below zero.
             if source is not None and uses[source.name] == 1 and _requantises(source):
@@ -169,7 +170,7 @@ class _Writer:
         self._params(name, QuantParams.of(*self.ranges[name]))
         inputs = [self._dequantize(i, f"{name}_in{n}") for n, i in enumerate(step.inputs)]
         if isinstance(op, Simple):
-            result = self.builder.add(op.kind, inputs, f"{name}_f32")
+            result = self.builder.simple(op.kind, inputs, f"{name}_f32")
         else:
             result = self._weighted(name, op, inputs[0], self.params[source])
         self.stored[name] = self._quantize(name, result)

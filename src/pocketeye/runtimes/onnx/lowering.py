@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.layers import DropPath, SelectAdaptivePool2d
+from timm.layers import Conv2dSame, DropPath, SelectAdaptivePool2d
 from torch import fx, nn
 from torch.nn import functional as F
 
@@ -33,13 +33,14 @@ from pocketeye.runtimes.onnx.convnet import (
     UnsupportedModule,
 )
 
+_CONVS = (nn.Conv2d, Conv2dSame)
 _ELEMENTWISE = {nn.Sigmoid: "Sigmoid", nn.GELU: "Gelu"}
 
 
 class _Tracer(fx.Tracer):
     # Leaves: their own operations (reshape, pooling by configuration) are known here as one step.
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        leaves = (ChannelShuffle, SelectAdaptivePool2d, DropPath)
+        leaves = (ChannelShuffle, Conv2dSame, SelectAdaptivePool2d, DropPath)
         return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -120,15 +121,16 @@ class _Lowering:
         self.alias[node] = self.alias[_only(node)]
 
     def _module(self, node: fx.Node, m: nn.Module) -> None:
-        # Exact types: subclasses of Conv2d and Linear usually compute something else.
-        if type(m) is nn.Conv2d:
+        # Exact types: other subclasses of Conv2d and Linear usually compute something else.
+        if isinstance(m, nn.Conv2d) and type(m) in _CONVS:
             if _folded_into(node, self.modules) is None:
                 self._conv(node, _only(node), m, None)
             return
         source = _only(node)
         if type(m) is nn.BatchNorm2d:
             conv = self.modules.get(str(source.target)) if source.op == "call_module" else None
-            if type(conv) is not nn.Conv2d or _folded_into(source, self.modules) is not node:
+            own = type(conv) in _CONVS and _folded_into(source, self.modules) is node
+            if not isinstance(conv, nn.Conv2d) or not own:
                 raise UnsupportedModule(f"the BatchNorm2d {node.target!r} without its own Conv2d")
             self._conv(node, _only(source), conv, m)
         # All of them do nothing in eval mode.
@@ -136,6 +138,10 @@ class _Lowering:
             self._same(node)
         elif type(m) is nn.ReLU:
             self._relu(node, inplace=m.inplace)
+        elif type(m) is nn.ReLU6:
+            self._emit(node, Simple(kind="Relu6"), [source], self._shape(source))
+        elif type(m) is nn.Hardswish:
+            self._emit(node, Simple(kind="HardSwish"), [source], self._shape(source))
         elif type(m) is nn.Sigmoid or (type(m) is nn.GELU and m.approximate == "none"):
             self._emit(node, Simple(kind=_ELEMENTWISE[type(m)]), [source], self._shape(source))
         elif isinstance(m, ChannelShuffle):
@@ -190,11 +196,15 @@ class _Lowering:
             raise InvalidValue(
                 f"{node.name!r} expects {m.in_channels} channels, got {channels}: wrong input"
             )
-        padding, out = _pair(m.padding), []
+        before, after, out = list(_pair(m.padding)), list(_pair(m.padding)), []
         # The output size of a convolution, as PyTorch documents it.
         for i, side in enumerate(sides):
             reach = m.dilation[i] * (m.kernel_size[i] - 1) + 1
-            out.append((side + 2 * padding[i] - reach) // m.stride[i] + 1)
+            if type(m) is Conv2dSame:
+                missing = max((-(-side // m.stride[i]) - 1) * m.stride[i] + reach - side, 0)
+                # TensorFlow pads the odd pixel behind the map.
+                before[i], after[i] = missing // 2, missing - missing // 2
+            out.append((side + before[i] + after[i] - reach) // m.stride[i] + 1)
         if norm is not None and (norm.running_mean is None or norm.running_var is None):
             raise UnsupportedModule("BatchNorm2d without running statistics")
         weight, bias = _values(m if norm is None else fold_after(m, norm))
@@ -202,7 +212,8 @@ class _Lowering:
             weight=weight,
             bias=bias,
             stride=_pair(m.stride),
-            padding=padding,
+            padding=(before[0], before[1]),
+            padding_end=(after[0], after[1]),
             dilation=_pair(m.dilation),
             groups=m.groups,
         )

@@ -2,13 +2,14 @@
 
 A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
 is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
-float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`).
+float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`). fp16 stores the
+weights in 16 bits, half the size, and computes as fp32 does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,9 +20,11 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder, temporary_files_in
+from pocketeye.runs import sha256_of
 from pocketeye.runtimes._calibration import calibration_batches
 from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
+    SHA256,
     check_precision,
     eval_mode,
     run_module,
@@ -42,6 +45,7 @@ from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
+from pocketeye.runtimes.onnx.weights import SHARED, WEIGHTS, halve, share
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 
 FILE = "model.onnx"
@@ -51,7 +55,7 @@ class OnnxRuntime(Runtime):
     """Export to ``model.onnx`` and run it with ONNX Runtime's CPU provider."""
 
     name: ClassVar[str] = NAME
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
 
     def version(self) -> str:
         return str(ort.__version__)
@@ -87,6 +91,12 @@ class OnnxRuntime(Runtime):
                 if request.precision == "fp32":
                     export_onnx(request, path)
                     return
+                if request.precision == "fp16":
+                    export_onnx(request, path)
+                    model = onnx.load(path)
+                    halve(model)
+                    onnx.save(model, path)
+                    return
                 with scratch_folder(path.parent) as scratch, temporary_files_in(scratch):
                     source = scratch / "fp32.onnx"
                     export_onnx(request, source)
@@ -105,8 +115,10 @@ class OnnxRuntime(Runtime):
         net = lower(request.module, [tuple(t.shape) for t in example])
         inputs, outputs = _names("image", net.inputs), _names("logits", net.outputs)
         extra: dict[str, Any] = {"boundary": boundary}
-        if precision == "fp32":
+        if precision != "int8":
             model = write_fp32(net, inputs, outputs)
+            if precision == "fp16":
+                halve(model)
         else:
             arrays = calibration_batches(request)
             batches = (tuple(torch.from_numpy(array) for array in one) for one in arrays)
@@ -121,6 +133,15 @@ class OnnxRuntime(Runtime):
         )
         data = model.SerializeToString()
         return store(artifact, lambda path: _write_bytes(path, data))
+
+    def share_weights(self, artifacts: Sequence[Artifact], folder: Path) -> bool:
+        """See :class:`Runtime`; the file is ``weights.bin``."""
+        tables = share([artifact.path for artifact in artifacts], folder / WEIGHTS)
+        for artifact, table in zip(artifacts, tables, strict=True):
+            extra = {SHARED: {"above": artifact.folder != folder, "table": table},
+                     SHA256: sha256_of(artifact.path)}  # fmt: skip
+            replace(artifact, extra={**artifact.extra, **extra}).save()
+        return True
 
     def load(self, artifact: Artifact, *, threads: int = 1) -> OrtExecutable:
         """See :class:`Runtime`.

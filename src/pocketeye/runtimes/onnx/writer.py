@@ -52,6 +52,16 @@ class GraphBuilder:
         self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
+    def simple(self, kind: str, inputs: Sequence[str], output: str) -> str:
+        """Append an operation without parameters, by its ONNX name or as ``Relu6``."""
+        if kind != "Relu6":
+            return self.add(kind, inputs, output)
+        ends = [
+            self.constant(f"{output}_{n}", np.array(v, np.float32))
+            for n, v in (("min", 0), ("max", 6))
+        ]
+        return self.add("Clip", [*inputs, *ends], output)
+
     def shuffle(self, name: str, source: str, shape: Shape, groups: int) -> str:
         """Append a channel shuffle (reshape, transpose, reshape) for any element type."""
         n, c, h, w = shape
@@ -79,7 +89,7 @@ def conv_attributes(op: Conv) -> dict[str, Any]:
     return {
         "kernel_shape": list(op.weight.shape[2:]),
         "strides": list(op.stride),
-        "pads": [*op.padding, *op.padding],  # begin of each axis, then end of each
+        "pads": [*op.padding, *op.padding_end],  # begin of each axis, then end of each
         "dilations": list(op.dilation),
         "group": op.groups,
     }
@@ -116,7 +126,7 @@ def _fp32_step(builder: GraphBuilder, step: Step, inputs: list[str]) -> str:
     # Prefixed, so that no layer's name can meet the name of an input or output.
     name, op = f"t_{step.name}", step.op
     if isinstance(op, Simple):
-        return builder.add(op.kind, inputs, name)
+        return builder.simple(op.kind, inputs, name)
     if isinstance(op, Shuffle):
         return builder.shuffle(name, inputs[0], step.shape, op.groups)
     weight = builder.constant(f"{name}_weight", op.weight)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import openvino as ov
-import torch
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._denormals import denormals, flushes_denormals
-from pocketeye.runtimes._store import check_arrays
+from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 
 # The first runs allocate and fill caches; they are in no mean.
 _WARM_UP = 3
 _DONE = "EXECUTED"
+_OF_THIS = SimpleNamespace(name="openvino")
+MODULES = "modules"  # in the manifest: of every operator, the module that it came from
 
 
 def config() -> dict[str, Any]:
@@ -30,6 +33,13 @@ def config() -> dict[str, Any]:
         # Random weights decay into denormals, which would be timed as slow arithmetic.
         "CPU_DENORMALS_OPTIMIZATION": True,
     }
+
+
+def load(artifact: Artifact, *, threads: int = 1) -> OpenVinoExecutable:
+    """Open an artefact; see :meth:`Runtime.load`. What only an export needs is not imported."""
+    check_threads(threads)
+    check_stored(artifact, _OF_THIS)
+    return OpenVinoExecutable(artifact, threads)
 
 
 class OpenVinoExecutable(Executable):
@@ -76,11 +86,11 @@ class OpenVinoExecutable(Executable):
 
         def call() -> None:
             # By hand and not by denormals(): its generator would be timed with every call.
-            torch.set_flush_denormal(True)
+            flush_denormals(True)
             try:
                 infer(nothing, share_outputs=True, decode_strings=False)
             finally:
-                torch.set_flush_denormal(flushed)
+                flush_denormals(flushed)
 
         return call
 
@@ -94,19 +104,26 @@ class OpenVinoExecutable(Executable):
         call = self._bind(request, arrays)
         for _ in range(_WARM_UP):
             call()
-        total: dict[str, float] = {}
+        times: dict[str, list[float]] = defaultdict(list)
+        kinds: dict[str, str] = {}
         for _ in range(runs):
             call()
             for row in request.profiling_info:
                 # Nodes that were fused into others, and constants, are listed without time.
                 if row.status.name == _DONE:
-                    ms = row.real_time.total_seconds() * 1e3
-                    total[row.node_name] = total.get(row.node_name, 0.0) + ms
-        kinds = {row.node_name: row.node_type for row in request.profiling_info}
-        shapes = _input_shapes(network)
+                    times[row.node_name].append(row.real_time.total_seconds() * 1e3)
+                    kinds[row.node_name] = row.node_type
+        shapes, modules = _input_shapes(network), self.artifact.extra.get(MODULES, {})
         return [
-            OpTiming(name=name, op=kinds[name], ms=ms / runs, input_shapes=shapes.get(name, ()))
-            for name, ms in total.items()
+            OpTiming(
+                name=name,
+                op=kinds[name],
+                # The median: one run in which another process had the core is no mean's business.
+                ms=float(np.median(ms)),
+                input_shapes=shapes.get(name, ()),
+                module=str(modules.get(name, "")),
+            )
+            for name, ms in times.items()
         ]
 
 

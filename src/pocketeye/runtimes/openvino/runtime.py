@@ -17,8 +17,6 @@ from pocketeye.outputs import scratch_folder, temporary_files_in
 from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
-    check_stored,
-    check_threads,
     eval_mode,
     run_module,
     store,
@@ -30,8 +28,8 @@ from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 from pocketeye.runtimes.openvino import int8
-from pocketeye.runtimes.openvino.executable import OpenVinoExecutable, config
-from pocketeye.runtimes.openvino.reading import read_onnx
+from pocketeye.runtimes.openvino.executable import MODULES, OpenVinoExecutable, config, load
+from pocketeye.runtimes.openvino.reading import modules_of, read_onnx
 
 FILE, WEIGHTS = "model.xml", "model.bin"
 
@@ -64,6 +62,7 @@ class OpenVinoRuntime(Runtime):
         if request.precision == "int8":
             int8.load_nncf()
         module, example = request.module, request.example_inputs
+        extra: dict[str, Any] = {}
         with eval_mode(module):
             artifact = Artifact(
                 folder=folder,
@@ -73,6 +72,7 @@ class OpenVinoRuntime(Runtime):
                 inputs=tensor_specs(request.input_names, example),
                 outputs=tensor_specs(request.output_names, run_module(module, example)),
                 parts=(WEIGHTS,),
+                extra=extra,
             )
 
             def write(path: Path) -> None:
@@ -80,6 +80,8 @@ class OpenVinoRuntime(Runtime):
                     source = scratch / "model.onnx"
                     _write_onnx(request, source)
                     model = read_onnx(source)
+                    # Known only now; the manifest is written after this.
+                    extra[MODULES] = modules_of(model, source)
                     if request.precision == "int8":
                         model = int8.quantize(model, request)
                     _save(model, path, half=request.precision == "fp16")
@@ -92,9 +94,7 @@ class OpenVinoRuntime(Runtime):
         Raises:
             MissingFile: a file is gone. InvalidValue: one is damaged, or threads below 1.
         """
-        check_threads(threads)
-        check_stored(artifact, self)
-        return OpenVinoExecutable(artifact, threads)
+        return load(artifact, threads=threads)
 
 
 def _write_onnx(request: ExportRequest, path: Path) -> None:

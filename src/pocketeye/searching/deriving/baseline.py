@@ -12,17 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketeye.models.space import SearchSpace
-from pocketeye.reading import NonNegative, Probability, Range
+from pocketeye.reading import Count, NonNegative, Probability
 from pocketeye.searching.metric import Counts, Metric, Top1, standard_error
 
 # Counts in a file are numbers of networks or images: a trillion is damage.
-Count = Annotated[int, Range(1, 1e12)]
 
 
 def uniform_logits(space: SearchSpace) -> NDArray[np.float64]:

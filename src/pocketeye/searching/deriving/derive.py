@@ -29,11 +29,13 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
 from pocketeye.searching.deriving.derived import Candidate, Derived, Round
 from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
-from pocketeye.searching.deriving.sampling import Pool, empty_band, propose, to_names
+from pocketeye.searching.deriving.sampling import Pool, empty_band, led_by, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
 
 logger = logging.getLogger(__name__)
 
+# The best networks by a sum of scores, as columns, within a predicted latency: (budget in ms, how many).
+Optimum = Callable[[float, int], Sequence[tuple[int, ...]]]
 # Timings of whole networks, and how much slower the machine was than when the table was made.
 Measure = Callable[[Sequence[Architecture]], tuple[Sequence[Timing], float]]
 
@@ -89,6 +91,7 @@ def derive(
     metric: Metric | None = None,
     loss: Loss = F.cross_entropy,
     chance: float | None = None,
+    optimum: Optimum | None = None,
 ) -> Derived:
     """Choose the network: see the module's text.
 
@@ -101,6 +104,7 @@ def derive(
         metric: what networks are ranked by, top-1 by default.
         loss: what decides between equals.
         chance: what guessing gives of the metric, for the report.
+        optimum: gives half of the candidates, those with the best sums; none are drawn for these.
 
     Raises:
         InvalidValue: no network lies in the band, or none that was measured keeps the budget; says
@@ -116,7 +120,8 @@ def derive(
     while len(rounds) < config.max_rounds:
         high = target_ms / ratio
         low = high * (1 - config.band)
-        pools = _pools(theta, space, costs, low, high, config.candidates, rng)
+        best = optimum(high, -(-config.candidates // 2)) if optimum else ()
+        pools = _pools(theta, space, costs, low, high, config.candidates, rng, best)
         if not all(pool.choices for pool in pools):
             if rounds:
                 break  # the table is so far off that what it was corrected to lies outside the space
@@ -142,12 +147,12 @@ def derive(
     within = _within(searched, target_ms, config.tolerance)
     if not within:
         raise InvalidValue(_all_too_slow(searched, target_ms, config.tolerance, ratio))
-    best = min(within)  # they are ranked
+    chosen = min(within)  # they are ranked
     others = _within(random, target_ms, config.tolerance) or [0]
     return Derived(
         target_ms=target_ms,
         tolerance=config.tolerance,
-        best_index=best,
+        best_index=chosen,
         candidates=tuple(searched),
         random=tuple(random),
         rounds=tuple(rounds),
@@ -155,7 +160,7 @@ def derive(
             _counts(searched, judge),
             _counts(random, judge),
             metric=judge.metric,
-            best=best,
+            best=chosen,
             random_best=min(others),
             chance=chance,
         ),
@@ -170,10 +175,11 @@ def _pools(
     high_ms: float,
     count: int,
     rng: np.random.Generator,
+    best: Sequence[tuple[int, ...]] = (),
 ) -> tuple[Pool, Pool]:
-    """Draw networks of the band from theta, and as many uniformly."""
+    """Draw networks of the band from theta, after those known as ``best``, and as many uniformly."""
     band: dict[str, Any] = {"low_ms": low_ms, "high_ms": high_ms, "count": count, "rng": rng}
-    searched = propose(theta, costs, **band)
+    searched = led_by(best, propose(theta, costs, **band), count)
     random = propose(uniform_logits(space), costs, with_argmax=False, sampled_as="random", **band)
     return searched, random
 

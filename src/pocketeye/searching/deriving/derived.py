@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
-from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, make, reading
+from pocketeye.reading import BadField, Kind, NonNegative, Probability, Range, Whole, make, reading
 from pocketeye.searching.deriving.baseline import Comparison
 from pocketeye.searching.deriving.sampling import Origin
 
-Count = Annotated[int, Range(0, 1e12)]
 # Latencies are divided by: none is zero.
 Ms = Annotated[float, Range(1e-9, 1e9)]
 _FILE = Kind(
@@ -84,12 +83,12 @@ class Round:
 
     low_ms: NonNegative
     high_ms: NonNegative
-    draws: Count
-    draws_in_band: Count
-    random_draws: Count
-    random_draws_in_band: Count
+    draws: Whole
+    draws_in_band: Whole
+    random_draws: Whole
+    random_draws_in_band: Whole
     measured_over_predicted: NonNegative
-    within: Count
+    within: Whole
     drift: float = 0.0
 
 

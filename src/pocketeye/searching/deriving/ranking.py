@@ -68,7 +68,7 @@ class Judge:
         with torch.no_grad():
             for images, labels, *_ in self._held_out:
                 labels = labels.to(self._device)
-                logits = network(_placed(images, self._device)).float()
+                logits = network(placed(images, self._device)).float()
                 counts.append(self.metric.counts(logits, labels))
                 # Batches differ in size: each image counts once.
                 loss += float(self._loss(logits, labels)) * len(images)
@@ -76,11 +76,19 @@ class Judge:
         return together, loss / len(together)
 
 
-def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> int:
+def recalibrate_bn(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    device: torch.device,
+    forward: Callable[[Tensor], object] | None = None,
+) -> int:
     """Replace the running statistics of every BN layer by the plain mean over ``batches``.
 
     The supernet's statistics belong to a mixture of paths. A last batch of less than half the size
     of the first is left out, since all batches weigh the same.
+
+    Args:
+        forward: runs the layers of ``network`` on images; the network itself by default.
 
     Returns:
         Number of images used.
@@ -98,7 +106,7 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
             # A small last batch has noisy statistics, which the plain mean would count in full.
             first = first or len(images)
             if 2 * len(images) >= first:
-                network(_placed(images, device))
+                (forward or network)(placed(images, device))
                 used += len(images)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
@@ -106,7 +114,7 @@ def recalibrate_bn(network: nn.Module, batches: Iterable[Batch], device: torch.d
     return used
 
 
-def _placed(images: Tensor, device: torch.device) -> Tensor:
+def placed(images: Tensor, device: torch.device) -> Tensor:
     """Put images on the device, in the layout that makes depthwise convolutions fast on a CPU."""
     layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     return images.to(device, memory_format=layout)

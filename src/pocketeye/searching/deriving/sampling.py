@@ -12,15 +12,15 @@ Theta of a finished search is a distribution, not a network. Three sources are u
    block it replaces.
 
 Every network carries its origin (``argmax``, ``constrained`` to the band, ``sampled``,
-``mutated``), so nothing is pulled into the band unseen. Latencies come from an additive table, hence
-as a matrix of layers by ops.
+``mutated``; ``optimum`` where an integer program found it), so nothing is pulled into the band unseen.
+Latencies come from an additive table, hence as a matrix of layers by ops.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models.space import SearchSpace
 
-Origin = Literal["argmax", "constrained", "sampled", "mutated", "random"]
+Origin = Literal["optimum", "argmax", "constrained", "sampled", "mutated", "random"]
 # Networks drawn at once: large enough for numpy to be quick, small enough to stop soon.
 _CHUNK = 2048
 
@@ -79,6 +79,15 @@ class Pool:
     origins: tuple[Origin, ...]
     draws: int
     draws_in_band: int
+
+
+def led_by(best: Sequence[tuple[int, ...]], pool: Pool, count: int) -> Pool:
+    """Put networks that an integer program found before those of a pool, ``count`` in all."""
+    origins: dict[tuple[int, ...], Origin] = dict.fromkeys(best, "optimum")
+    for choices, origin in zip(pool.choices, pool.origins, strict=True):
+        origins.setdefault(choices, origin)
+    kept = dict(list(origins.items())[:count])
+    return replace(pool, choices=tuple(kept), origins=tuple(kept.values()))
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,17 @@ class UnwrappedDDP(DDPStrategy):
         # Each process initialised its own weights: they begin with those of rank 0.
         assert isinstance(self.model, nn.Module)
         broadcast([*self.model.parameters(), *self.model.buffers()])
+
+
+def strategy_options(num_processes: int) -> dict[str, Any]:
+    """Return what Lightning's trainer has to be told of several processes."""
+    # torchrun has started the processes already: spawning more would double them.
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return {"strategy": UnwrappedDDP()}
+    if num_processes == 1:
+        return {}
+    # Spawn, not fork: CUDA and threads do not survive a fork.
+    return {"strategy": UnwrappedDDP(start_method="spawn")}
 
 
 def world_size() -> int:

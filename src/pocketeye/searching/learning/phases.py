@@ -62,11 +62,7 @@ class PhaseLoader:
         """Pass the number of the epoch that begins on to the samplers of both loaders."""
         self.epoch = epoch
         for loader in (self.weights, self.theta):
-            # The sampler sits in the loader or in its batch sampler, by how the loader was made.
-            for holder in (loader, getattr(loader, "batch_sampler", None)):
-                set_epoch = getattr(getattr(holder, "sampler", None), "set_epoch", None)
-                if callable(set_epoch):
-                    set_epoch(epoch)
+            tell_epoch(loader, epoch)
 
     def __len__(self) -> int:
         """Return the batches of an epoch after warm-up (those before are shorter)."""
@@ -78,3 +74,12 @@ class PhaseLoader:
         if self.epoch >= self.warmup_epochs:
             for images, labels in self.theta:
                 yield Phase.THETA.value, images, labels
+
+
+def tell_epoch(loader: Loader, epoch: int) -> None:
+    """Tell a loader's sampler, which shuffles by it, the number of the epoch that begins."""
+    # The sampler sits in the loader or in its batch sampler, by how the loader was made.
+    for holder in (loader, getattr(loader, "batch_sampler", None)):
+        set_epoch = getattr(getattr(holder, "sampler", None), "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(epoch)

@@ -13,10 +13,10 @@ def temperature(config: SearchConfig, epoch: int) -> float:
     """Return the temperature of the Gumbel softmax in ``epoch`` (from 0).
 
     Constant in warm-up, then geometric: by ``temperature_decay`` an epoch in mode ``paper`` (5.0 to
-    0.143 in the last of 90 epochs), and to that same value in the last epoch of mode ``fast``.
+    0.143 in the last of 90 epochs), and to that same value in the last epoch of the other modes.
     """
     steps = max(epoch - config.warmup_epochs, 0)
-    if config.mode == "fast":
+    if config.mode != "paper":
         # However few epochs there are, the last is as cold as the paper's: a network is read off it.
         last = max(config.epochs - config.warmup_epochs - 1, 1)
         steps_per_epoch = (PAPER_THETA_EPOCHS - 1) / last

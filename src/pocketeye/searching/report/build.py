@@ -18,8 +18,10 @@ from pocketeye.models.task import Task
 from pocketeye.runs import RECIPE, read_environment
 from pocketeye.searching import stages
 from pocketeye.searching.deriving.derived import Derived
+from pocketeye.searching.library.stored import Library
 from pocketeye.searching.outcome import Trained
 from pocketeye.searching.report.report import SearchReport
+from pocketeye.searching.report.swaps import LibraryView, view_library
 from pocketeye.searching.run import SearchOutcome
 
 # Below one per cent the drift is lost in the spread of the samples.
@@ -43,6 +45,7 @@ def build_report(
     table: Path,
     data: str,
     classes: str | None,
+    library: Library | None = None,
 ) -> SearchReport:
     """Gather everything the report of a finished search shows."""
     best, header, folder = derived.best, plan.table.header, plan.run.path
@@ -63,6 +66,7 @@ def build_report(
         panels=PANELS,
         theta_history=outcome.theta_history,
         theta_epochs=range(1, len(outcome.theta_history) + 1),
+        library=_view(plan, derived, library),
         trained=trained,
         costs=stages.costs(plan.run),
         commands=next_commands(
@@ -76,6 +80,15 @@ def build_report(
         ),
         notes=_notes(plan, derived, trained),
         tables=_tables(plan, table, data),
+    )
+
+
+def _view(plan: stages.Plan, derived: Derived, library: Library | None) -> LibraryView | None:
+    if library is None or plan.library is None:
+        return None
+    groups = [[c.architecture for c in group] for group in (derived.candidates, derived.random)]
+    return view_library(
+        library, plan.library.config.score, plan.costs, derived.best.architecture, groups
     )
 
 

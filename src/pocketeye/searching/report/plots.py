@@ -110,7 +110,7 @@ def architecture_strip(
                     fontsize=_TEXT, color=INK)  # fmt: skip
     bars.set_xlim(-0.7, count - 0.3)
     for axes in (boxes, bars):
-        _tidy(axes, grid=False)
+        tidy(axes, grid=False)
     bars.tick_params(axis="x", labelsize=_SMALL - 0.5, length=0)
     boxes.tick_params(axis="x", length=0, labelbottom=False)
     return fig
@@ -205,7 +205,7 @@ def search_curves(
             epoch = history[0]["epoch"]
             axes.set_xlim(epoch - 0.5, epoch + 0.5)
             axes.set_xticks([epoch])
-        _tidy(axes)
+        tidy(axes)
     return fig
 
 
@@ -241,7 +241,7 @@ def accuracy_latency(derived: Derived, where: str) -> Figure:
     axes.set_ylabel(f"{label}\n{seen.num_images} held-out images", fontsize=_TEXT, color=INK)
     axes.set_title("Accuracy against latency", fontsize=_TITLE, loc="left", color=INK)
     axes.legend(fontsize=_SMALL, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    _tidy(axes)
+    tidy(axes)
     return fig
 
 
@@ -280,7 +280,7 @@ def predicted_measured(derived: Derived, where: str) -> Figure:
     axes.set_ylabel(latency_label("measured", where), fontsize=_SMALL + 0.5, color=INK)
     axes.set_title("Predicted against measured", fontsize=_TITLE, loc="left", color=INK)
     axes.legend(fontsize=_SMALL, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    _tidy(axes)
+    tidy(axes)
     return fig
 
 
@@ -389,7 +389,7 @@ def _few_ticks(epochs: Sequence[int]) -> tuple[list[int], list[str]]:
     return where, [str(epochs[i]) for i in where]
 
 
-def _tidy(axes: Axes, grid: bool = True) -> None:
+def tidy(axes: Axes, grid: bool = True) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

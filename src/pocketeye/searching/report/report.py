@@ -20,6 +20,7 @@ from pocketeye.runs import write_atomic
 from pocketeye.searching.deriving.derived import Candidate, Derived
 from pocketeye.searching.metric import metric_key
 from pocketeye.searching.outcome import Cost, Trained
+from pocketeye.searching.report.swaps import LibraryView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +41,7 @@ class SearchReport:
         history: a row of metrics per epoch, with ``epoch``.
         panels: what of it is drawn, as ``plots.search_curves`` takes it.
         theta_history: softmax(theta) (epochs, layers, ops); ``theta_epochs`` their numbers.
+        library: what was considered of a block library, where there was one.
         costs: of every step; the name of the search is "search", of the training "training".
         tables: facts shown as they are (settings, latency table, environment), by heading.
     """
@@ -55,6 +57,7 @@ class SearchReport:
     panels: Panels
     theta_history: NDArray[np.float64]
     theta_epochs: Sequence[int]
+    library: LibraryView | None = None
     trained: Trained | None = None
     costs: Sequence[Cost] = ()
     commands: Sequence[str] = ()
@@ -102,6 +105,7 @@ def write_report(report: SearchReport, folder: Path) -> list[Path]:
         random=[_row(c, i, derived) for i, c in enumerate(derived.random, 1)],
         comparison=derived.comparison.sentence(),
         rounds=_rounds(derived),
+        library=report.library,
         costs=[
             {"name": c.name, "wall": f"{c.seconds:,.1f} s",
              "core_hours": f"{c.cpu_seconds / 3600:.4f}", "device": c.device}
@@ -146,10 +150,14 @@ def cost_sentence(costs: Sequence[Cost]) -> str:
     # A ratio needs both, and a training that took time.
     if not {"search", "training"} <= set(by_name) or by_name["training"].seconds <= 0:
         return ""
-    search, training = by_name["search"], by_name["training"]
+    # With a library everything before the training is counted: its networks learn while they are ranked.
+    parts = ("teacher", "library", "search", "derivation") if "library" in by_name else ("search",)
+    seconds = sum(by_name[part].seconds for part in parts if part in by_name)
+    training = by_name["training"].seconds
+    what = "The search (teacher, library, theta and ranking)" if len(parts) > 1 else "The search"
     return (
-        f"The search took {search.seconds / training.seconds:.2f} times as long as training the "
-        f"chosen network once ({search.seconds:,.1f} s against {training.seconds:,.1f} s)."
+        f"{what} took {seconds / training:.2f} times as long as training the "
+        f"chosen network once ({seconds:,.1f} s against {training:,.1f} s)."
     )
 
 
@@ -161,6 +169,8 @@ _STRIP_ADDITIVE = (
     " Dotted: additive attention (CAS-ViT), whose height is the ratio of its MLP; where it changes "
     "the number of channels or the side, a 3x3 convolution comes first."
 )
+# Candidates whose names stand beside a map of theta and can still be read.
+_MOST_ROWS = 16
 _SHOWN = ("title", "file", "alt", "caption", "text")
 
 
@@ -169,8 +179,21 @@ def _draw(report: SearchReport) -> list[tuple[_Image, Figure]]:
 
     derived, where = report.derived, report.where
     best = derived.best.architecture
+    considered = _considered(report)
     blocks = ", ".join(block.op for block in best.blocks)
     has_additive = any(isinstance(block.parsed, AdditiveOp) for block in best.blocks)
+    theta = []
+    if len(report.space.ops) <= _MOST_ROWS:
+        theta.append(
+            (
+                _Image(
+                    title="How the choice formed", file="theta.png", text="",
+                    alt="Heat maps of block probabilities per layer over the epochs",
+                    caption="Title of each map: the most probable block at the end.",
+                ),
+                plots.theta_evolution(report.theta_history, report.theta_epochs, report.space),
+            )
+        )  # fmt: skip
     return [
         (
             _Image(
@@ -200,6 +223,7 @@ def _draw(report: SearchReport) -> list[tuple[_Image, Figure]]:
             ),
             plots.predicted_measured(derived, where),
         ),
+        *considered,
         (
             _Image(
                 title="How the search went", file="curves.png", text="",
@@ -208,15 +232,24 @@ def _draw(report: SearchReport) -> list[tuple[_Image, Figure]]:
             ),
             plots.search_curves(report.history, report.panels, derived.target_ms, where),
         ),
-        (
-            _Image(
-                title="How the choice formed", file="theta.png", text="",
-                alt="Heat maps of block probabilities per layer over the epochs",
-                caption="Title of each map: the most probable block at the end.",
-            ),
-            plots.theta_evolution(report.theta_history, report.theta_epochs, report.space),
-        ),
+        *theta,
     ]  # fmt: skip
+
+
+def _considered(report: SearchReport) -> list[tuple[_Image, Figure]]:
+    """Return the figure of what a library had to offer, where there was one."""
+    if report.library is None:
+        return []
+    from pocketeye.searching.report.library_plots import pareto
+
+    view = report.library
+    image = _Image(
+        title="What was considered", file="pareto.png", text=f"{view.sentence()}.",
+        alt="Sum of single swaps over predicted latency, with the best of every budget",
+        caption="The line is the exact optimum of the sums (an integer program). Sums say nothing of "
+        "swaps together: the best networks were fine-tuned and ranked whole.",
+    )  # fmt: skip
+    return [(image, pareto(view, report.derived.target_ms, report.where))]
 
 
 def _facts(report: SearchReport) -> list[dict[str, str]]:

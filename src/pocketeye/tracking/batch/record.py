@@ -9,18 +9,48 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
+from pocketeye.reading import BadField, Kind, NonNegative, Pixels, Whole, pick, reading
 from pocketeye.runs import write_atomic
 from pocketeye.tracking.video.confidence import doubts_of_rows
 
 _SUFFIX = ".track.json"
-_MOST_BYTES = 1 << 30  # a row takes about 100 bytes: ten million of them
-_ROW = ("id", "score", "x", "y", "width", "height", "area")
+_RECORD = Kind(
+    what="a record of what was tracked",
+    remedy="begin anew with --overwrite, or delete it",
+    most_bytes=1 << 30,  # a row takes about 100 bytes: ten million of them
+)
+_ROW: dict[str, Any] = {
+    "id": Whole, "score": float, "x": float, "y": float, "width": float, "height": float,
+    "area": float, "confidence": float | None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """Hold what a record says; of a video that is not finished its settings alone.
+
+    ``doubts``, ``files`` and the sums are for people who read the file: they are computed again.
+    """
+
+    finished: bool
+    settings: dict[str, Any]
+    video: str = ""
+    size: tuple[Pixels, Pixels] | None = None
+    device: str = ""
+    seconds: NonNegative | None = None
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    num_frames: Any = None
+    ms_per_frame: Any = None
+    fps: Any = None
+    resumed: Any = None
+    doubts: Any = None
+    files: Any = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +138,7 @@ class TrackRecord:
                 )
             return None
         said = self._read()
-        before = said["settings"]
+        before = said.settings
         # The first difference is enough for a sentence.
         differ = [key for key in settings if before.get(key) != settings[key]]
         if differ:
@@ -119,7 +149,7 @@ class TrackRecord:
                 "same, or begin anew with --overwrite"
             )
         # An interrupted video has outputs too, but not all of its frames.
-        if not said["finished"] or len(there) < len(targets):
+        if not said.finished or len(there) < len(targets):
             return None
         return self._tracked(said, tuple(targets))
 
@@ -130,54 +160,35 @@ class TrackRecord:
         except OSError as error:
             raise InvalidValue(f"cannot write {self.path}: {error.strerror or error}") from error
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            # A record of hours of video has a few megabytes: more is damage.
-            if self.path.stat().st_size > _MOST_BYTES:
-                raise ValueError("too large")
-            said = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise self._damaged(str(error)) from error
-        if not isinstance(said, dict) or not isinstance(said.get("settings"), dict):
-            raise self._damaged("'settings' is missing")
-        if not isinstance(said.get("finished"), bool):
-            raise self._damaged("'finished' is missing")
-        return said
+    def _read(self) -> _Said:
+        # Read by hand fields would be checked by hand: this is the reader of all our files.
+        return _RECORD.load(_Said, self.path)
 
-    def _tracked(self, said: dict[str, Any], files: tuple[Path, ...]) -> TrackedVideo:
-        size, frames, seconds = said.get("size"), said.get("frames"), said.get("seconds")
-        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_number, size))):
-            raise self._damaged("'size' is not width and height")
-        if seconds is None or not _is_number(seconds):
-            raise self._damaged("'seconds' is not a number")
-        if not isinstance(frames, list) or not all(map(_is_frame, frames)):
-            raise self._damaged("'frames' are not the objects of each frame")
+    def _tracked(self, said: _Said, files: tuple[Path, ...]) -> TrackedVideo:
+        with reading(self.path, _RECORD.what, _RECORD.remedy):
+            size, seconds = said.size, said.seconds
+            if size is None or seconds is None:
+                raise BadField("it says finished, and not what was found ('size', 'seconds')")
+            for number, frame in enumerate(said.frames):
+                _check_frame(frame, number)
         return TrackedVideo(
-            video=str(said.get("video")), size=(int(size[0]), int(size[1])), frames=tuple(frames),
-            seconds=float(seconds), device=str(said.get("device")), files=files, resumed=True,
+            video=said.video, size=size, frames=tuple(said.frames), seconds=seconds,
+            device=said.device, files=files, resumed=True,
         )  # fmt: skip
 
-    def _damaged(self, why: str) -> InvalidValue:
-        return InvalidValue(
-            f"{self.path} is damaged ({why:.80}): begin anew with --overwrite, or delete it"
-        )
 
+def _check_frame(frame: Mapping[str, Any], number: int) -> None:
+    """Refuse a frame or an object in it that is not as :class:`TrackedVideo` says.
 
-def _is_number(value: Any) -> bool:
-    # True is a number to Python.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
-
-
-def _is_frame(value: Any) -> bool:
-    if not isinstance(value, dict) or not _is_number(value.get("frame")):
-        return False
-    rows = value.get("objects")
-    return isinstance(rows, list) and all(
-        isinstance(row, dict)
-        and all(_is_number(row.get(key)) for key in _ROW)
-        and (row.get("confidence", "") is None or _is_number(row.get("confidence")))
-        for row in rows
-    )
+    Raises:
+        BadField: what is wrong in which frame.
+    """
+    try:
+        rows = pick(frame, frame=Whole, objects=list[dict[str, Any]])["objects"]
+        for row in rows:
+            pick(row, **_ROW)
+    except BadField as error:
+        raise BadField(f"the field 'frames', number {number}: {error}") from error
 
 
 def _shown(value: Any) -> str:

@@ -144,6 +144,7 @@ class ArtifactEngine(Engine):
         mask_logits: np.ndarray | None,
         *,
         stability_fallback: bool,
+        multimask: bool | None = None,
     ) -> Answers:
         """See :class:`Engine`.
 
@@ -158,7 +159,8 @@ class ArtifactEngine(Engine):
         count = 0 if points is None else points.shape[1]
         decoded = self._prompted(known, points, labels, mask_logits)
         # SAM 2's multimask_max_pt_num: two points or more, so also a box, say enough for one mask.
-        return self._choose(decoded, count <= 1, stability_fallback)
+        several = count <= 1 if multimask is None else multimask
+        return self._choose(decoded, several, stability_fallback)
 
     def adopt_mask(self, features: Features, mask: np.ndarray) -> Answers:
         """See :class:`Engine`."""

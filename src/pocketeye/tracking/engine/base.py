@@ -128,6 +128,7 @@ class Engine(ABC):
         mask_logits: np.ndarray | None,
         *,
         stability_fallback: bool,
+        multimask: bool | None = None,
     ) -> Answers:
         """Find the one object that a prompt points at.
 
@@ -139,6 +140,7 @@ class Engine(ABC):
                 lower right corner of a box.
             mask_logits: float32 ``(1, 1, h, w)`` of an earlier answer, within ±32.
             stability_fallback: as of :meth:`track`.
+            multimask: whether three masks compete; None: where there is one point or none.
         """
 
     @abstractmethod

@@ -142,6 +142,7 @@ class TorchEngine(Engine):
         mask_logits: np.ndarray | None,
         *,
         stability_fallback: bool,
+        multimask: bool | None = None,
     ) -> Answers:
         with self.inferring():
             if reading is None:
@@ -153,6 +154,7 @@ class TorchEngine(Engine):
                 points=self._here(points),
                 labels=self._here(labels),
                 mask=self._here(mask_logits),
+                multimask=multimask,
                 stability_fallback=stability_fallback,
                 details=known.details,
             )

@@ -12,10 +12,8 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torchvision.ops import batched_nms
 
+from pocketeye.artifacts.detection_numpy import nms
 from pocketeye.errors import InvalidValue
 from pocketeye.progress import Task, task
 from pocketeye.results import CompactMask, Masks, Result
@@ -129,8 +127,9 @@ class MaskGenerator:
         x0, y0, x1, y1 = box
         (embedded,) = self.segmenter.embed([image[y0:y1, x0:x1]])
         size = (image.shape[1], image.shape[0])
-        clicks = grid(self._side(layer)) * torch.tensor([x1 - x0, y1 - y0])
-        for points in clicks.split(self.points_per_batch):
+        clicks = grid(self._side(layer)) * np.array([x1 - x0, y1 - y0], np.float32)
+        for start in range(0, len(clicks), self.points_per_batch):
+            points = clicks[start : start + self.points_per_batch]
             for mask, score in self._masks_of_clicks(embedded, points):
                 if not _cut_off(mask.box, box, size):
                     # Between crops: the smaller crop has seen more of the object.
@@ -140,15 +139,13 @@ class MaskGenerator:
             bar.advance(len(points))
 
     def _masks_of_clicks(
-        self, embedded: EmbeddedImage, points: Tensor
+        self, embedded: EmbeddedImage, points: np.ndarray
     ) -> Iterator[tuple[CompactMask, float]]:
         """Yield the masks of a batch of clicks that are good enough, in the crop's own pixels."""
-        labels = torch.ones(len(points), 1, dtype=torch.int64)
-        points = points[:, None].to(self.segmenter.device)
+        labels = np.ones((len(points), 1), np.int64)
         # Three masks per click: on a wheel it may mean the wheel or the car, and both are wanted.
-        logits, ious = (
-            t.flatten(0, 1) for t in self.segmenter.decode(embedded, points, labels, multimask=True)
-        )
+        found = self.segmenter.decode(embedded, points[:, None], labels, multimask=True)
+        logits, ious = (each.reshape(-1, *each.shape[2:]) for each in found)
         sure = ious >= self.pred_iou_threshold
         logits, ious = logits[sure], ious[sure]
         stable = stability(logits, self.stability_offset) >= self.stability_threshold
@@ -161,11 +158,10 @@ class MaskGenerator:
         """Leave out masks whose boxes mean the same object as a better one's."""
         if not found:
             return found
-        boxes = torch.tensor([f.mask.box for f in found], dtype=torch.float32)
-        priorities = torch.tensor([f.priority for f in found])
+        boxes = np.array([f.mask.box for f in found], np.float32)
+        priorities = np.array([f.priority for f in found], np.float32)
         # Boxes, not masks, as in SAM: comparing all masks with each other would take far longer.
-        one_kind = torch.zeros(len(found), dtype=torch.int64)
-        kept = batched_nms(boxes, priorities, one_kind, self.box_nms_threshold)
+        kept = nms(boxes, priorities, self.box_nms_threshold)
         return [found[n] for n in kept.tolist()]
 
     def _postprocess(self, found: _ScoredMask) -> _ScoredMask | None:
@@ -182,11 +178,11 @@ class MaskGenerator:
         return _ScoredMask(mask=mask, score=found.score, priority=priority)
 
 
-def grid(side: int) -> Tensor:
+def grid(side: int) -> np.ndarray:
     """Return the centres of equal cells of the unit square, row by row, ``(side * side, 2)``."""
-    at = (torch.arange(side) + 0.5) / side
-    y, x = torch.meshgrid(at, at, indexing="ij")
-    return torch.stack([x, y], -1).reshape(-1, 2)
+    at = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side)
+    y, x = np.meshgrid(at, at, indexing="ij")
+    return np.stack([x, y], -1).reshape(-1, 2)
 
 
 def crop_boxes(size: Size, layer: int, overlap: float) -> list[Box]:
@@ -205,10 +201,10 @@ def crop_boxes(size: Size, layer: int, overlap: float) -> list[Box]:
     return [(x0, y0, x1, y1) for y0, y1 in spans[1] for x0, x1 in spans[0]]
 
 
-def stability(logits: Tensor, offset: float) -> Tensor:
+def stability(logits: np.ndarray, offset: float) -> np.ndarray:
     """Return the pixels of ``(N, h, w)`` above ``offset`` as a share of those above ``-offset``."""
-    inner, outer = ((logits > at).flatten(1).sum(1) for at in (offset, -offset))
-    return inner / outer.clamp(min=1)
+    inner, outer = ((logits > at).sum((1, 2)) for at in (offset, -offset))
+    return inner / np.maximum(outer, 1)
 
 
 def placed(mask: CompactMask, crop: Box, size: Size) -> CompactMask:

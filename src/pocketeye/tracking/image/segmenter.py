@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.layers import normalise, onednn_products
-from pocketeye.models import TAM
 from pocketeye.models.tam.prompt_numbers import NO_POINT
-from pocketeye.models.tam.tam import as_prompt
 from pocketeye.results import CompactMask, Masks, Result
+from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.image.components import fill_holes, remove_specks
-from pocketeye.tracking.image.prompts import Prompt, Size, read_prompts
+from pocketeye.tracking.image.model import EngineModel, ImageModel
+from pocketeye.tracking.image.prompts import Prompt, Size, as_prompt, read_prompts
 from pocketeye.tracking.image.resize import enlarged_mask
 
-_IMAGES_AT_ONCE, _OBJECTS_AT_ONCE = 8, 64  # bounds memory, whatever the user gives
+if TYPE_CHECKING:
+    from pocketeye.models import TAM
+
+_OBJECTS_AT_ONCE = 64  # bounds memory, whatever the user gives
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,13 +45,11 @@ class EmbeddedImage:
 
     Attributes:
         image: uint8 RGB ``(height, width, 3)``.
-        feat: ``(1, C, h, w)``.
-        details: finer maps, of networks that have them.
+        seen: what it knows, as :meth:`ImageModel.embed` gave it.
     """
 
     image: np.ndarray
-    feat: Tensor
-    details: tuple[Tensor, ...] = ()
+    seen: Any
 
     @property
     def size(self) -> Size:
@@ -64,21 +61,18 @@ class ImageSegmenter:
     """Segment what is clicked on, boxed or roughly drawn, in one image or several.
 
     Args:
-        model: see :func:`pocketeye.tracking.open_model`.
+        model: a network, see :func:`pocketeye.tracking.open_model`, or what computes for a tracker
+            (``load_tracker(...).engine``), such as an exported one.
         hole_area, speck_area: the largest holes that are filled and specks that are removed, in
             pixels of the logits; nothing is changed by default.
     """
 
-    def __init__(self, model: TAM, *, hole_area: int = 0, speck_area: int = 0) -> None:
-        self.model = model.eval()
-        self._encoder = model.image_encoder.for_inference()
+    def __init__(
+        self, model: TAM | Engine | ImageModel, *, hole_area: int = 0, speck_area: int = 0
+    ) -> None:
+        self.model = _image_model(model)
         self.hole_area, self.speck_area = hole_area, speck_area
         self._images: tuple[EmbeddedImage, ...] = ()
-
-    @property
-    def device(self) -> torch.device:
-        """Device on which the network computes."""
-        return next(self.model.parameters()).device
 
     @property
     def mask_size(self) -> Size:
@@ -144,9 +138,9 @@ class ImageSegmenter:
         return Segmentation(
             size=seen.size,
             masks=Masks(size=seen.size, items=tuple(self.compact(logits, seen.size))),
-            scores=ious.cpu().numpy(),
+            scores=ious,
             image=seen.image,
-            logits=as_prompt(logits).float().cpu().numpy(),
+            logits=as_prompt(logits),
         )
 
     def predict_batch(
@@ -172,98 +166,63 @@ class ImageSegmenter:
 
     # --- the parts, for those who keep images themselves ----------------------------------------
 
-    @torch.inference_mode()
-    @onednn_products()
     def embed(self, images: Iterable[Any]) -> list[EmbeddedImage]:
         """Look at images without setting them; see :meth:`set_image`."""
         arrays = [read_image(image) for image in images]
-        seen: list[EmbeddedImage] = []
-        for start in range(0, len(arrays), _IMAGES_AT_ONCE):
-            batch = arrays[start : start + _IMAGES_AT_ONCE]
-            feat, details = self._encoder.encode_image(torch.cat([self._input(p) for p in batch]))
-            # Once here, not in each decode: an image has no memory, whatever the prompt.
-            feat = self.model.without_memory(feat)
-            seen += [
-                EmbeddedImage(
-                    image=pixels,
-                    feat=feat[n : n + 1],
-                    details=tuple(detail[n : n + 1] for detail in details),
-                )
-                for n, pixels in enumerate(batch)
-            ]
-        return seen
+        pairs = zip(arrays, self.model.embed(arrays), strict=True)
+        return [EmbeddedImage(image=pixels, seen=seen) for pixels, seen in pairs]
 
-    @torch.inference_mode()
-    @onednn_products()
     def decode(
         self,
         seen: EmbeddedImage,
-        points: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
+        points: np.ndarray,
+        labels: np.ndarray,
+        mask: np.ndarray | None = None,
         multimask: bool | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Predict logits ``(B, M, h, w)`` and expected IoUs ``(B, M)``; M is 1, or 3 that compete.
 
         Args:
-            points: ``(B, P, 2)`` pixels of the image; ``labels``, ``mask`` and ``multimask`` as in
-                :meth:`pocketeye.models.TAM.predict`.
+            points: float32 ``(B, P, 2)`` pixels of the image; ``labels``, ``mask`` and ``multimask``
+                as in :meth:`ImageModel.decode`.
         """
         height, width = self.model.image_size
-        scale = points.new_tensor([width / seen.size[0], height / seen.size[1]])
-        placed = (points * scale).to(seen.feat)
-        prediction = self.model.predict(
-            seen.feat, placed, labels.to(self.device), mask, multimask, details=seen.details
-        )
-        return prediction.masks, prediction.ious
+        scale = np.array([width / seen.size[0], height / seen.size[1]], np.float32)
+        return self.model.decode(seen.seen, points * scale, labels, mask, multimask)
 
-    def compact(self, logits: Tensor, size: Size) -> Iterable[CompactMask]:
+    def compact(self, logits: np.ndarray, size: Size) -> Iterable[CompactMask]:
         """Yield logits ``(N, h, w)`` as masks of an image; only one is ever large."""
-        low = logits.float().cpu().numpy()
         if self.hole_area:
-            low = fill_holes(low, self.hole_area)
+            logits = fill_holes(logits, self.hole_area)
         if self.speck_area:
-            low = remove_specks(low, self.speck_area)
-        for one in low:
+            logits = remove_specks(logits, self.speck_area)
+        for one in logits:
             yield CompactMask.from_dense(enlarged_mask(one, size[1], size[0]))
-
-    def _input(self, image: np.ndarray) -> Tensor:
-        """Make the network's image ``(1, 3, H, W)``: stretched as the official image predictor does.
-
-        Bilinear on the tensor, that is, where the video predictor lets PIL resize (bicubic).
-        """
-        # A copy: arrays that PIL lends are read-only, and from_numpy warns of them.
-        pixels = torch.from_numpy(np.array(image, order="C")).to(self.device)
-        pixels = pixels.permute(2, 0, 1)[None].float() / 255
-        size = self.model.image_size
-        pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-        return normalise(pixels).to(next(self.model.parameters()).dtype)
 
     def _predict_all(
         self, seen: EmbeddedImage, prompts: list[Prompt], multimask: bool | None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Predict logits ``(N, h, w)`` and IoUs ``(N,)`` in the order of the prompts."""
-        answers: dict[int, tuple[Tensor, Tensor]] = {}
+        answers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for group in _batches(prompts):
             chosen = [prompts[n] for n in group]
-            points = torch.from_numpy(np.stack([p.points for p in chosen]))
-            labels = torch.from_numpy(np.stack([p.labels for p in chosen]))
+            points = np.stack([p.points for p in chosen])
+            labels = np.stack([p.labels for p in chosen])
             mask = None
             if chosen[0].mask is not None:
-                mask_logits = np.stack([p.mask for p in chosen if p.mask is not None])
-                mask = torch.from_numpy(mask_logits)[:, None].to(seen.feat)
+                mask = np.stack([p.mask for p in chosen if p.mask is not None])[:, None]
             # SAM 2's rule of 0 or 1 point counts the user's, not the one added below.
             several = points.shape[1] <= 1 if multimask is None else multimask
             if not points.shape[1]:  # a mask alone: the network expects one empty point
-                points = torch.zeros(len(chosen), 1, 2)
-                labels = torch.full((len(chosen), 1), NO_POINT)
-            logits, ious = self.decode(seen, points.to(self.device), labels, mask, several)
+                points = np.zeros((len(chosen), 1, 2), np.float32)
+                labels = np.full((len(chosen), 1), NO_POINT, np.int64)
+            logits, ious = self.decode(seen, points, labels, mask, several)
             # Also of three that compete one is given back, unless the user asked for all.
-            best = ious.argsort(1, descending=True)[:, : None if multimask else 1]
+            best = np.argsort(-ious, 1, kind="stable")[:, : None if multimask else 1]
             for row, n in enumerate(group):
                 answers[n] = logits[row, best[row]], ious[row, best[row]]
         ordered = [answers[n] for n in range(len(prompts))]
-        return torch.cat([a[0] for a in ordered]), torch.cat([a[1] for a in ordered])
+        return np.concatenate([a[0] for a in ordered]), np.concatenate([a[1] for a in ordered])
 
     def _seen(self, image: int) -> EmbeddedImage:
         if not self._images:
@@ -271,6 +230,17 @@ class ImageSegmenter:
         if not 0 <= image < len(self._images):
             raise InvalidValue(f"image {image} of {len(self._images)}: they count from 0")
         return self._images[image]
+
+
+def _image_model(model: TAM | Engine | ImageModel) -> ImageModel:
+    if isinstance(model, ImageModel):
+        return model
+    if isinstance(model, Engine):
+        return EngineModel(model)
+    # Only for a network: an exported one runs without torch.
+    from pocketeye.tracking.image.torch_model import TorchModel
+
+    return TorchModel(model)
 
 
 def read_image(image: Any) -> np.ndarray:

@@ -142,19 +142,33 @@ def open_teacher(config: ClassifyRecipe, student: ModelInfo) -> Teacher | None:
         # The weights tell channels and classes; a name alone would guess them.
         module = create_for_checkpoint(config.teacher, checkpoint)
         teacher = _of(module, config.teacher, published=of_imagenet(student.classes))
-    elif isinstance(named, ArchitectureFile):
-        if named.weights is None:
-            raise InvalidValue(
-                f"the teacher {config.teacher} has no weights: give teacher_checkpoint, or a run "
-                "folder"
-            )
-        teacher = _of(create_model(config.teacher), config.teacher)
+    elif isinstance(named, ArchitectureFile) and named.weights is None:
+        raise InvalidValue(
+            f"the teacher {config.teacher} has no weights: give teacher_checkpoint, or a run folder"
+        )
     else:
-        teacher = _of(create_model(config.teacher, pretrained=True), config.teacher, published=True)
+        teacher = open_trained(config.teacher)
     # Some teachers take one size only, whatever the recipe says.
     teacher.size = config.teacher_size or teacher.fixed_size
     teacher.require_fit(student)
     return teacher
+
+
+def open_trained(name: str) -> Teacher:
+    """Open a trained network by the name of a run, or of published weights, with what it expects.
+
+    Raises:
+        InvalidValue, MissingFile: no such network, or one without weights.
+        MissingExtra: the pip package with its weights is not installed.
+    """
+    named = expect(name, "a search from a network", (CLASSIFY,), artifacts=False)
+    if isinstance(named, Run):
+        return _from_run(named, None)
+    if isinstance(named, ArchitectureFile):
+        if named.weights is None:
+            raise InvalidValue(f"the network {name} has no weights: give the folder of a run")
+        return _of(create_model(name), name)
+    return _of(create_model(name, pretrained=True), name, published=True)
 
 
 def _from_run(run: Run, checkpoint: Path | None) -> Teacher:
@@ -190,6 +204,8 @@ def _of(
         classes=classes,
         mean=mean,
         std=std,
+        crop_pct=float(cfg.get("crop_pct") or 1.0),
+        interpolation="bicubic" if cfg.get("interpolation") == "bicubic" else "bilinear",
     )
     return Teacher(module, info)
 

@@ -16,15 +16,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as VF
 
 from pocketeye.data import (
     IGNORE,
-    DetectionSet,
     ImageObjects,
     Sample,
     SampleSet,
-    SemanticSet,
     first_readable,
     readable,
     require_a_class,
@@ -35,6 +32,7 @@ from pocketeye.devices import rank_and_world
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.training.dense.recipe import DenseRecipe
 
+VF = v2.functional
 _LEAST_SIDE = 1.0  # pixels; a box that a crop or the border leaves less of is no object any more
 _CROPS = 10  # as mmsegmentation tries, before it takes the last one
 T = TypeVar("T")
@@ -86,8 +84,8 @@ def samples_per_epoch(config: DenseRecipe, count: int) -> int:
     return steps_per_epoch(config, count) * config.batch_size * config.accumulate * world
 
 
-class DetectionDraws(SeededDataset[DetectionItem]):
-    """Augmented images with boxes: every one once before any comes again, in a new order each pass.
+class _Draws(SeededDataset[T]):
+    """Augmented images: every one once before any comes again, in a new order each pass.
 
     A damaged image is replaced by the next one.
 
@@ -96,19 +94,37 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         config: the recipe; of it the augmentation and the length of an epoch.
     """
 
-    def __init__(self, images: DetectionSet, config: DenseRecipe) -> None:
+    def __init__(self, images: SampleSet, config: DenseRecipe) -> None:
         super().__init__(config.seed)
-        self.images, self.masks = images, config.record.outlines_objects
+        self.images, self.config = images, config
         self.length = samples_per_epoch(config, len(images))
         self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> DetectionItem:
+    def __getitem__(self, index: int) -> T:
         # A generator of its own for each sample: the order of workers does not matter.
         rng = np.random.default_rng((self.seed % (1 << 63), index))
         return self.draw(turn(self.seed, index, len(self.images)), rng)
+
+
+class _Order(SeededDataset[T]):
+    """Give images as they are, in order, for judging; None for a damaged one, which the set names.
+
+    For judging damage is noted, not replaced: another image would be counted twice.
+    """
+
+    def __init__(self, images: SampleSet) -> None:
+        super().__init__()
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class DetectionDraws(_Draws[DetectionItem]):
+    """Augmented images with boxes, of any size."""
 
     def draw(self, index: int, rng: np.random.Generator) -> DetectionItem:
         """Image ``index`` of the set, or the next that is whole.
@@ -117,7 +133,7 @@ class DetectionDraws(SeededDataset[DetectionItem]):
             InvalidValue: 16 damaged ones in a row.
         """
         sample = first_readable(self.images, index)
-        item = detection_item(sample, masks=self.masks, crowds=False)
+        item = detection_item(sample, masks=self.config.record.outlines_objects, crowds=False)
         # torchvision draws from torch's global generator: it is seeded for the sample alone.
         with seeded(int(rng.integers(1 << 62))):
             pixels, target = self.augment(tv_tensors.Image(item.image), _as_tv(item))
@@ -131,18 +147,10 @@ class DetectionDraws(SeededDataset[DetectionItem]):
         )
 
 
-class DetectionOrder(SeededDataset[DetectionItem | None]):
-    """Give images as they are, in order, for judging; None for a damaged one, which the set names."""
-
-    def __init__(self, images: DetectionSet) -> None:
-        super().__init__()
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
+class DetectionOrder(_Order[DetectionItem | None]):
+    """Whole images with boxes, crowds too."""
 
     def draw(self, index: int, rng: np.random.Generator) -> DetectionItem | None:
-        # For judging damage is noted, not replaced: another image would be counted twice.
         sample = _read_or_note(self.images, index)
         return None if sample is None else detection_item(sample, masks=False, crowds=True)
 
@@ -170,21 +178,8 @@ def detection_item(sample: Sample[ImageObjects], *, masks: bool, crowds: bool) -
     )
 
 
-class SemanticDraws(SeededDataset[SemanticItem]):
-    """Augmented crops: every image once before any comes again. See :class:`DetectionDraws`."""
-
-    def __init__(self, images: SemanticSet, config: DenseRecipe) -> None:
-        super().__init__(config.seed)
-        self.images, self.config = images, config
-        self.length = samples_per_epoch(config, len(images))
-        self.augment = v2.Compose([v2.RandomHorizontalFlip(config.flip), *_jitter(config)])
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> SemanticItem:
-        rng = np.random.default_rng((self.seed % (1 << 63), index))
-        return self.draw(turn(self.seed, index, len(self.images)), rng)
+class SemanticDraws(_Draws[SemanticItem]):
+    """Augmented crops of one size."""
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem:
         """Raise InvalidValue for 16 damaged images in a row."""
@@ -207,16 +202,8 @@ class SemanticDraws(SeededDataset[SemanticItem]):
         return SemanticItem(image.as_subclass(Tensor), mask.as_subclass(Tensor), sample.index)
 
 
-class SemanticOrder(SeededDataset[SemanticItem | None]):
-    """Whole images with their labels as they are, in order, for judging; None for a damaged one, which
-    is named in the set."""
-
-    def __init__(self, images: SemanticSet) -> None:
-        super().__init__()
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
+class SemanticOrder(_Order[SemanticItem | None]):
+    """Whole images with their labels."""
 
     def draw(self, index: int, rng: np.random.Generator) -> SemanticItem | None:
         sample = _read_or_note(self.images, index)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.backbone import NormMode
 from pocketeye.models.dense.described import DenseTask
-from pocketeye.reading import Range
-from pocketeye.training.engine import Count, DropRate, Rate, Share, SteppedRecipe
+from pocketeye.reading import Count, Range
+from pocketeye.training.engine import DropRate, Rate, Share, SteppedRecipe
 
 Side = Annotated[int, Range(32, 1e5)]
 Width = Annotated[int, Range(8, 4096)]

@@ -11,7 +11,6 @@ from pocketeye.training.engine.fit import TrainingPlan as TrainingPlan, fit_run 
 from pocketeye.training.engine.loop import check_device as check_device
 from pocketeye.training.engine.optim import create_optimizer as create_optimizer
 from pocketeye.training.engine.ranges import (
-    Count as Count,
     DropRate as DropRate,
     Rate as Rate,
     Share as Share,

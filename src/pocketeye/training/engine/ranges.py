@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pocketeye.errors import require_range, unknown
 from pocketeye.reading import Range
 
-Count = Annotated[int, Range(1, 1e6)]
 Share = Annotated[float, Range(0, 1)]
 # The lowest rate is not 0: other rates are divided by the peak.
 Rate = Annotated[float, Range(1e-9, 1e3)]

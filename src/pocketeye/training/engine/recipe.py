@@ -18,10 +18,10 @@ import yaml
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models.task import CLASSIFY, Task, task_named
-from pocketeye.reading import Range, parse_yaml, read_yaml, require_file
+from pocketeye.reading import Count, Range, parse_yaml, read_yaml, require_file
 from pocketeye.runs import write_atomic
 from pocketeye.training.engine.convert import dataclass_of, plain
-from pocketeye.training.engine.ranges import Count, Rate, Share, require_ranges
+from pocketeye.training.engine.ranges import Rate, Share, require_ranges
 
 TrainPrecision = Literal["fp32", "bf16", "fp16"]
 # What changes where and how fast a training runs, but not its result.

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, get_args
 from pocketeye.devices import rank_and_world
 from pocketeye.errors import InvalidValue
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK
-from pocketeye.reading import Range
-from pocketeye.training.engine import Count, Rate, Recipe, Share
+from pocketeye.reading import Count, Range
+from pocketeye.training.engine import Rate, Recipe, Share
 from pocketeye.training.tam.losses import LossWeights
 
 TamTask = Literal["segment-anything", "track"]

@@ -35,6 +35,7 @@ class MeasureResult(VerbResult):
     seconds: float
     check: CheckReport | None = None
     files: tuple[Path, ...] = ()
+    network: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         header, fit = self.table.header, self.table.calibration
@@ -92,8 +93,9 @@ class MeasureResult(VerbResult):
         data = f" --data {name if name in EMBEDDED else 'IMAGES'}"
         if self.table.segmenter is not None:
             data = " --data MASKS"
+        named = f" --network {shlex.quote(self.network)}" if self.network else ""
         return [
             *check,
             # The geometric mean: in the middle of a range that is wide.
-            f"pocketeye search --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
+            f"pocketeye search{named} --table {table} --target-ms {(low * high) ** 0.5:.2g}{data}",
         ]

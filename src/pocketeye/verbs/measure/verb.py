@@ -13,7 +13,7 @@ from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.saved_table import check_file, measure_again
 from pocketeye.latency.table import table_name
 from pocketeye.models.dense.pixel_head import SegmenterSpec
-from pocketeye.models.size import parse_size, size_text
+from pocketeye.models.size import Size, parse_size, size_text
 from pocketeye.models.space import SearchSpace, load_space
 from pocketeye.models.task import CLASSIFY, SEMANTIC, task_named
 from pocketeye.runtimes import Precision, get_runtime
@@ -24,8 +24,9 @@ _FPN_CHANNELS, _HEAD_CHANNELS = 96, 64  # those of the recipe semantic-small
 
 
 def measure(
-    space: str = "fbnet",
+    space: str | None = None,
     *,
+    network: str | None = None,
     runtime: str = "onnxruntime",
     threads: int = 1,
     precision: Precision = "fp32",
@@ -49,7 +50,9 @@ def measure(
 
     Args:
         space: one of the search spaces that come along (blood-cells, digits, fbnet, fbnet-cifar,
-            fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own.
+            fbnet-small, fbnet+casvit, fbnet+casvit-cifar), or a YAML file of your own; fbnet by default.
+        network: a trained network instead, a run or the name of published weights: the space is made of
+            its own widths and strides, for `pocketeye search --network`.
         runtime: what runs the network: onnxruntime, torch, openvino, executorch or litert (`pocketeye
             doctor` tells which are installed); or browser (browser-webgpu), which waits for a phone or
             another browser to open the address that it shows.
@@ -100,7 +103,12 @@ def measure(
             files=files,
         )
     size = None if input_size is None else parse_size(input_size)
-    chosen = load_space(space).with_(input_size=size, width=width, num_classes=num_classes)
+    if network is not None:
+        chosen = _space_around(network, space, size, width, num_classes, task)
+    else:
+        chosen = load_space(space or "fbnet").with_(
+            input_size=size, width=width, num_classes=num_classes
+        )
     # What the network ends in takes part of its latency: it has to be known before measuring.
     segmenter = _segmenter(task, chosen, num_classes, input_size, fpn_channels, head_channels)
     if threads < 1:
@@ -123,12 +131,29 @@ def measure(
         table_path=path,
         table=table,
         space=chosen,
-        again=measure_again(space, chosen, table, path),
+        again=measure_again(space or chosen.name, chosen, table, path),
+        network=network,
         noise=table_noise(table, chosen),
         range_ms=table.matrix(chosen).range_ms,
         seconds=time.monotonic() - started,
         files=(path,),
     )
+
+
+def _space_around(
+    network: str, space: str | None, size: Size | None, width: float | None, classes: int | None,
+    task: str,
+) -> SearchSpace:  # fmt: skip
+    """Return the space of a trained network; refuse what would make it another network's."""
+    refuse("--network, which makes a space of its own", space=space, width=width,
+           num_classes=classes)  # fmt: skip
+    if task != CLASSIFY.name or not isinstance(size, int | None):
+        raise InvalidValue("--network is a classifier, which sees squares: leave out --task, and give "
+                           "one number for --input-size")  # fmt: skip
+    # Only those who name a network wait for the search to be imported.
+    from pocketeye.searching.library.network import open_network
+
+    return open_network(network, size).space
 
 
 def _segmenter(

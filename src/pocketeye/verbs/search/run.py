@@ -17,17 +17,20 @@ def outlook(plan: stages.Plan) -> str:
     """Say what to know before a search begins: how long it will take, and what guessing gives."""
     chance, metric = plan.problem.chance, plan.problem.metric.name
     level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
-    return f"{expect(plan).sentence()}{level}"
+    # Of a library nobody has measured a step before it begins.
+    expected = "" if plan.library is not None else expect(plan).sentence()
+    return f"{expected}{level}".removeprefix("; ")
 
 
 def run_stages(
     plan: stages.Plan, task: Task, table: Path, data: str, classes: str | None
 ) -> SearchResult:
-    outcome = stages.search_stage(plan)
-    derived = stages.derive_stage(plan, outcome)
+    library = stages.library_stage(plan)
+    outcome = stages.search_stage(plan, library)
+    derived = stages.derive_stage(plan, outcome, library)
     trained = stages.train_stage(plan, derived)
     header, folder = plan.table.header, plan.run.path
-    report = build_report(plan, task, outcome, derived, trained, table, data, classes)
+    report = build_report(plan, task, outcome, derived, trained, table, data, classes, library)
     page, *rest = write_report(report, folder)
     files = [page, folder / stages.ARCHITECTURE, *rest, folder / stages.CANDIDATES,
              folder / stages.RESULT]  # fmt: skip
@@ -37,6 +40,7 @@ def run_stages(
         precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
         best=derived.best, comparison=derived.comparison, trained=trained,
         costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
+        taught=library is not None,
     )  # fmt: skip
     plan.run.write_json(
         stages.RESULT,

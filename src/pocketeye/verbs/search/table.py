@@ -15,7 +15,7 @@ from pocketeye.searching.report.build import describe
 
 def open_table(
     path: Path,
-    space: str | None,
+    space: str | SearchSpace | None,
     runtime: str | None,
     precision: str | None,
     threads: int | None,
@@ -23,7 +23,9 @@ def open_table(
 ) -> tuple[LatencyTable, SearchSpace, Runtime]:
     """Open the table, its space and its runtime, where a search for the target makes sense with them."""
     table = LatencyTable.load(path)
-    shape = SearchSpace.from_dict(table.header.space) if space is None else load_space(space)
+    if space is None:
+        space = SearchSpace.from_dict(table.header.space)
+    shape = space if isinstance(space, SearchSpace) else load_space(space)
     # Exact: latencies of another runtime or precision would be optimised in vain.
     table.require(space=shape, runtime=runtime, precision=precision, threads=threads)
     check_target(target_ms, table.matrix(shape), describe(table), fixed=table.head_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,21 @@ from typing import Any, Literal
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.table import LatencyTable
+from pocketeye.models.size import size_text
 from pocketeye.runs import RECIPE, RunFolder
 from pocketeye.runtimes import Precision
 from pocketeye.searching import stages
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig
+from pocketeye.searching.library.choose import require_choice
+from pocketeye.searching.library.network import NamedNetwork, open_network
+from pocketeye.searching.library.request import (
+    LibraryRequest,
+    open_images,
+    open_library,
+    theta_settings,
+)
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.tasks import (
     SearchRequest,
@@ -31,18 +42,29 @@ from pocketeye.verbs.search.run import outlook, run_stages
 from pocketeye.verbs.search.table import open_table
 
 logger = logging.getLogger(__name__)
+_MAKE: dict[Mode, Callable[..., SearchConfig]] = {
+    "fast": SearchConfig, "paper": SearchConfig.paper, "library": SearchConfig.library,
+}  # fmt: skip
 
 
 @remembering
 def search(
     space: str | None = None,
     *,
+    network: str | None = None,
     table: Path | None = None,
     target_ms: float | None = None,
     data: str = "digits",
     classes: str | None = None,
     out: Path | None = None,
-    mode: Mode = "fast",
+    labels: bool = True,
+    mode: Mode | None = None,
+    teacher: str | None = None,
+    teacher_epochs: int | None = None,
+    library: Path | None = None,
+    library_epochs: int | None = None,
+    tune_steps: int | None = None,
+    distill: bool = True,
     objective: ObjectiveName | None = None,
     epochs: int | None = None,
     warmup_epochs: int | None = None,
@@ -76,6 +98,10 @@ def search(
         space: the search space, by default the one the table was measured for. Another one must have
             the same blocks: blood-cells, digits, fbnet, fbnet-cifar, fbnet-small, fbnet+casvit,
             fbnet+casvit-cifar, or a YAML file.
+        network: a trained network that is to become faster: a run, or the name of published weights
+            (tf_efficientnet_lite0, mobilenetv2_100; any chain of inverted residuals). It teaches, and is
+            one of the candidates of every layer; the result begins with its weights where nothing
+            changed. Measure the table with `pocketeye measure --network` of the same.
         table: latency table made by `pocketeye measure` on this device; needed to begin a search.
         target_ms: budget: milliseconds that one image may take at most; needed to begin a search. The
             most accurate network within it is chosen, however much faster it is.
@@ -83,9 +109,23 @@ def search(
             folders of masks.
         classes: what the masks of semantic mean: a yaml, or camvid11, cityscapes.
         out: folder of the run; out/search-SPACE-TARGETms by default.
-        mode: fast, or paper (schedules and losses of the paper).
+        labels: use the labels of the data. With --no-labels, and of images that lie in no class folders,
+            the answers of --network are learnt.
+        mode: fast (the default), paper (schedules and losses of the paper), or library: every candidate
+            learns alone what a teacher does at its place, and the search chooses among candidates that
+            have learnt. Of classifiers only; with --network it is the only one.
+        teacher: run that teaches in mode library: a trained network of the space, of the same classes.
+            By default the largest network of the space is trained for it.
+        teacher_epochs: epochs of that training; the recipe's own by default.
+        library: folder of the library, to keep it in another place. By default it lies beside the
+            folder of the run, and every search of the same space, teacher and data finds it there.
+        library_epochs: epochs in which candidates learn from the teacher.
+        tune_steps: in mode library, steps in which each network learns from the teacher before it is
+            ranked; 0 for none.
+        distill: in mode library, let the final training learn from the teacher too.
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
-        epochs: epochs of the search, warm-up included; by default the mode's own.
+        epochs: epochs of the search, warm-up included; by default the mode's own. In mode library
+            only theta is trained in them.
         warmup_epochs: epochs at the start that train weights only; a quarter of them by default.
         batch_size: images of a weight step; by default the mode's own, of semantic the recipe's.
         lr: learning rate of the weights; by default the mode's own.
@@ -94,7 +134,7 @@ def search(
         tolerance: how far above the budget a measured latency may lie, a fraction of it, as what is
             measured twice differs a little.
         rounds: rounds of the final measurement; the protocol's own by default.
-        retrain: train the chosen network from scratch.
+        retrain: train the chosen network: from scratch, in mode library from its taught blocks.
         train_recipe: recipe of that training, a name or a YAML file; one that suits the data by
             default. Of semantic it also says how images are cropped and changed in the search.
         train_epochs: epochs of that training; the recipe's own by default.
@@ -126,18 +166,21 @@ def search(
     table = Path(table)
     # Before the table: a device that is not there ends everything.
     check_device(device)
-    latencies, shape, timer = open_table(table, space, runtime, precision, threads, target_ms)
+    faster = _open_faster(network, space, table, mode, labels)
+    mode = mode or ("fast" if faster is None else "library")
+    own = space if faster is None else faster.space
+    latencies, shape, timer = open_table(table, own, runtime, precision, threads, target_ms)
     task = task_of(latencies)
     given: dict[str, Any] = {
         "epochs": epochs, "warmup_epochs": _warmup(mode, epochs, warmup_epochs),
         "batch_size": batch_size or usual_batch(task, train_recipe), "lr": lr, "objective": objective,
     }  # fmt: skip
-    make = SearchConfig.paper if mode == "paper" else SearchConfig
-    config = make(
+    config = _MAKE[mode](
         target_ms=target_ms, seed=seed, device=device, precision=train_precision,
         # None leaves the mode's own value.
         num_processes=num_processes, workers=workers,
-        **{key: value for key, value in given.items() if value is not None},
+        **(theta_settings(shape) if mode == "library" else {})
+        | {key: value for key, value in given.items() if value is not None},
     )  # fmt: skip
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed
@@ -146,10 +189,22 @@ def search(
         space=shape, config=config, data=data, classes=classes, recipe=train_recipe,
         epochs=train_epochs, retrain=retrain,
     )  # fmt: skip
-    opened = (
-        open_segmentation(latencies, asked) if task.labels_pixels else open_classification(asked)
-    )
+    if faster is not None and not task.labels_pixels:
+        opened = open_images(faster, asked, labels=labels)
+    elif task.labels_pixels:
+        opened = open_segmentation(latencies, asked)
+    else:
+        opened = open_classification(asked)
+    wanted = LibraryRequest(
+        teacher=teacher, teacher_epochs=teacher_epochs, folder=library, epochs=library_epochs,
+        tune_steps=tune_steps, distill=distill,
+    )  # fmt: skip
+    wanted.refuse_elsewhere(mode)
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
+    taught = None
+    if mode == "library":
+        require_choice(target_ms, shape, latencies.matrix(shape))
+        taught, opened = open_library(wanted, asked, opened, task, folder.parent, faster)
     # What must be the same where the search goes on; device and workers may change.
     decisive = {
         "verb": "search", "space": shape.to_dict(), "table": str(table),
@@ -166,7 +221,7 @@ def search(
         plan = stages.Plan(
             space=shape, table=latencies, runtime=timer, problem=opened.problem, train=opened.train,
             val=opened.val, target_ms=target_ms, search=config, derive=deriving,
-            retraining=opened.retraining,
+            retraining=opened.retraining, library=taught,
             protocol=None if rounds is None else Protocol(rounds=rounds), run=run, resume=resume,
         )  # fmt: skip
         # One that goes on has said it before.
@@ -184,10 +239,35 @@ def _nothing_to_search(out: Path | None, resume: bool) -> str:
     return "a search needs a latency table (--table) and a target (--target-ms)"
 
 
+def _open_faster(
+    network: str | None, space: str | None, table: Path, mode: Mode | None, labels: bool
+) -> NamedNetwork | None:
+    """Open the network that is to become faster, if one was named, at the size of the table."""
+    if network is None:
+        if not labels:
+            raise InvalidValue(
+                "--no-labels learns the answers of a trained network: name one with --network"
+            )
+        return None
+    if mode not in (None, "library"):
+        raise InvalidValue(f"--network is searched in --mode library: leave out --mode {mode}")
+    if space is not None:
+        raise InvalidValue(
+            f"--network {network} makes a space of its own: leave out the space {space}"
+        )
+    size = LatencyTable.load(table).space().input_size
+    if not isinstance(size, int):
+        raise InvalidValue(
+            f"{table} is for images of {size_text(size)}, and --network sees squares: measure one with "
+            f"`pocketeye measure --network {network}`"
+        )
+    return open_network(network, size)
+
+
 def _warmup(mode: Mode, epochs: int | None, warmup_epochs: int | None) -> int | None:
     """Return a quarter of the epochs where only those were given, as the mode's own may be too long."""
     # The paper's warm-up is part of what is repeated.
-    if warmup_epochs is not None or epochs is None or mode == "paper":
+    if warmup_epochs is not None or epochs is None or mode != "fast":
         return warmup_epochs
     return epochs // 4
 

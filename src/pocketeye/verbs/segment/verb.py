@@ -13,7 +13,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.outputs import held
 from pocketeye.results import Result
 from pocketeye.runs import make_folder
-from pocketeye.tracking import ImageSegmenter, MaskGenerator, open_model
+from pocketeye.tracking import ImageSegmenter, MaskGenerator, load_segmenter
 from pocketeye.tracking.image.save import require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
 from pocketeye.tracking.networks import DEFAULT
@@ -48,8 +48,8 @@ def segment(
         point: x,y in pixels of a point in the object; x,y:0 of one beside it. All are of one object.
         box: x0,y0,x1,y1 in pixels round the object; several boxes, several objects.
         everything: find all objects instead.
-        model: a tracker from `pocketeye list`, or the folder of a run that trained one; by default
-            ours, whose weights come along.
+        model: a tracker from `pocketeye list`, or the folder of a run that trained one or of an
+            exported one; by default ours, whose weights come along.
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: an image with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
@@ -83,7 +83,7 @@ def segment(
         require_free(target, overwrite)
     # Read all first: a bad one at the end would waste the work before.
     pixels = [read_image(each) for each in images]
-    segmenter = ImageSegmenter(open_model(model, checkpoint=checkpoint, device=device))
+    segmenter = load_segmenter(model, checkpoint, device=device)
     generator = MaskGenerator(
         segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
         stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,

@@ -66,8 +66,8 @@ def track(
         show: track nothing, but write the frame as an image with its coordinates at the edges.
         start: first frame that is tracked.
         stop: the frame before which tracking stops, by default the end.
-        model: a tracker from `pocketeye list`, or the folder of a run that trained one; by default
-            ours, whose weights come along.
+        model: a tracker from `pocketeye list`, or the folder of a run that trained one or of an
+            exported one (which starts without torch); by default ours, whose weights come along.
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
         out: file or folder to write, may be repeated: .mp4 .mkv (drawn), .webm .mov (on transparency),

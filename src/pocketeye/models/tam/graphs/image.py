@@ -51,16 +51,11 @@ class ImageGraph(nn.Module):
     - ``target_key``: unit keys ``(1, 4 N, K)`` of the target model, row by row.
     """
 
-    scale: Tensor
-    shift: Tensor
-
     def __init__(self, model: TAM) -> None:
         super().__init__()
         self.feat_size, self.image_size = model.feat_size, model.image_size
         self.encoder = for_export(model.image_encoder)
-        mean, std = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
-        self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1), persistent=False)
+        self.normalise = _normalising()
         self.match_key = None if model.matching is None else beside(model.matching.key)
         self.target = None if model.target is None else TargetKeys(model.target, model.feat_size)
 
@@ -84,8 +79,8 @@ class ImageGraph(nn.Module):
         return (torch.zeros(1, *self.image_size, 3, dtype=torch.uint8),)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        x = image.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
-        seen = self.encoder.encode_image(x)
+        x = image.permute(0, 3, 1, 2).to(self.normalise.weight.dtype)
+        seen = self.encoder.encode_image(self.normalise(x))
         feat, found = rows_of(seen.feat), []
         if seen.details:
             detail_8, detail_4 = (rows_of(detail) for detail in seen.details)
@@ -95,6 +90,20 @@ class ImageGraph(nn.Module):
         if self.target is not None:
             found.append(self.target(feat, detail_8))
         return (feat, *found)
+
+
+def _normalising() -> nn.Conv2d:
+    """Make the normalisation of bytes, as a convolution of single pixels.
+
+    It is what every runtime also has in 8 bits: ONNX Runtime takes 10 ms at 320 pixels to multiply by
+    one number per channel and add another in bytes, and 0.2 ms for this.
+    """
+    mean, std = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
+    conv = nn.Conv2d(3, 3, 1, groups=3)
+    with torch.no_grad():
+        conv.weight.copy_((1 / (255 * std)).view(3, 1, 1, 1))
+        conv.bias.copy_(-mean / std)  # type: ignore[union-attr]
+    return conv
 
 
 def for_export(encoder: ImageEncoder) -> ImageEncoder:
