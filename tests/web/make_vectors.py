@@ -108,9 +108,7 @@ def _enlarged(rng: random.Random, size: tuple[int, int]) -> Case:
     return {"shape": [6, 7], "to": list(size), "logits": _flat(logits), "mask": _flat(mask)}
 
 
-def _resized(
-    rng: random.Random, shape: tuple[int, int], to: tuple[int, int], how: str
-) -> Case:
+def _resized(rng: random.Random, shape: tuple[int, int], to: tuple[int, int], how: str) -> Case:
     pixels = np.array(
         [rng.randrange(256) for _ in range(shape[0] * shape[1] * 3)], np.uint8
     ).reshape(*shape, 3)

@@ -1,4 +1,4 @@
-"""In a real browser: graphs are timed and computed right, a site classifies as Python does, offline too."""
+"""In a real browser graphs are computed right, and a site classifies as Python does, offline too."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def export(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Artifact:
 def small(channels: int = 3) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+        nn.Conv2d(channels, 8, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 5),
     )  # fmt: skip
 
 

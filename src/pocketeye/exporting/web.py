@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -9,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketeye import runs
-from pocketeye.artifacts.tracker import IMAGE, TrackerManifest, graph_folder, reading_graph
+from pocketeye.artifacts.tracker import TrackerManifest, graph_folder, reading_graph
 from pocketeye.errors import InvalidValue
+from pocketeye.exporting.web_weights import pack_graphs
 from pocketeye.models.task import CLASSIFY, TRACK
 from pocketeye.models.weights.described import task_in
 from pocketeye.outputs import cannot_write
-from pocketeye.runs import MANIFEST, MODEL, TRACKER_MANIFEST, sha256_of
+from pocketeye.runs import MODEL, TRACKER_MANIFEST, sha256_of
 from pocketeye.runtimes.base import Artifact
 from pocketeye.runtimes.browser.assets import ORT_WASM, PAGES, ort_folder, ort_version
 
 WEB = "web"  # as `pocketeye export --to` takes it
 SITE, SITE_SCHEMA = "site.json", "pocketeye.site/1"
-SITE_MODEL = "model"  # folder of the artefact inside the site
+SITE_MODEL = "model"  # folder of the graphs inside the site
+_ONLY = "network"  # name of the graph of a classifier
+_ORT, _WASM = f"ort/{ORT_WASM[0]}", f"ort/{ORT_WASM[1]}.gz"
 _OWN = Path(__file__).parent / "web_pages"
 _SHARED = ("images.mjs", "page.mjs", "runtime.mjs", "sw.js")
 _OF_TASK = {
@@ -50,7 +54,7 @@ class Site:
 
 
 def write_site(model: Path, folder: Path) -> Site:
-    """Write the page for an artefact into ``folder``, with a copy of the artefact where it is elsewhere.
+    """Write the page for an artefact into ``folder``.
 
     Args:
         model: folder of an artefact for ONNX Runtime, of a classifier or a tracker.
@@ -65,49 +69,56 @@ def write_site(model: Path, folder: Path) -> Site:
             f"{model} was made for the runtime {artifact.runtime!r}, and pages run files of "
             f"{_RUNTIME!r}: export it again with --to web"
         )
-    task = TRACK if (model / TRACKER_MANIFEST).is_file() else task_in(model / MODEL)
+    is_tracker = (model / TRACKER_MANIFEST).is_file()
+    task = TRACK if is_tracker else task_in(model / MODEL)
     if task not in _OF_TASK:
         known = " and ".join(one.kind for one in _OF_TASK)
         raise InvalidValue(f"a page can run {known} for now, and {model} is {task.kind}")
-    own = _OF_TASK[task]
+    own, wasm = _OF_TASK[task], ort_folder()
     page = next(name for name in own if name.endswith(".html"))
     sources = {
         "index.html": _OWN / page,
         **{name: _OWN / name for name in (*_SHARED, *own) if name != page},
         "style.css": PAGES / "style.css",
-        **{f"ort/{name}": ort_folder() / name for name in ORT_WASM},
-        **{f"{SITE_MODEL}/{name}": model / name for name in _model_files(model, artifact)},
+        _ORT: wasm / Path(_ORT).name,
+        f"{SITE_MODEL}/{MODEL}": model / MODEL,
     }
+    if is_tracker:
+        sources[f"{SITE_MODEL}/{TRACKER_MANIFEST}"] = model / TRACKER_MANIFEST
+    graphs = _tracker_graphs(model) if is_tracker else {_ONLY: artifact}
     try:
         _copy(sources, folder)
-        _describe(folder, task.name, tuple(sources))
+        packed = pack_graphs(graphs, folder / SITE_MODEL)
+        _compress(wasm / ORT_WASM[1], folder / _WASM)
+        files = (*sources, _WASM, *(f"{SITE_MODEL}/{name}" for name in packed))
+        _describe(folder, task.name, files)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    sizes = [(folder / name).stat().st_size for name in sources]
-    return Site(folder=folder, files=tuple(sources), size_bytes=sum(sizes))
+    sizes = [(folder / name).stat().st_size for name in files]
+    return Site(folder=folder, files=files, size_bytes=sum(sizes))
 
 
-def _model_files(model: Path, artifact: Artifact) -> list[str]:
-    """Return what a page fetches of an artefact, as paths inside its folder."""
-    own = [MANIFEST, MODEL, artifact.file, *artifact.parts]
-    if not (model / TRACKER_MANIFEST).is_file():
-        return own
+def _tracker_graphs(model: Path) -> dict[str, Artifact]:
+    """Return the graphs that a page's sessions run."""
     said = TrackerManifest.load(model)
     # Graphs of more maps than the page's sessions read would only be downloaded.
     enough = min((c for c in said.capacities if c >= _MOST_MAPS), default=max(said.capacities))
     unread = {reading_graph(c) for c in said.capacities if c > enough}
-    for name in (name for name in said.names if name not in (IMAGE, *unread)):
-        part = Artifact.load(graph_folder(model, name))
-        own += [f"{name}/{file}" for file in (MANIFEST, part.file, *part.parts)]
-    return [*own, TRACKER_MANIFEST]
+    names = (name for name in said.names if name not in unread)
+    return {name: Artifact.load(graph_folder(model, name)) for name in names}
 
 
 def _copy(sources: dict[str, Path], folder: Path) -> None:
     for name, source in sources.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists() or not target.samefile(source):
-            shutil.copyfile(source, target)
+        shutil.copyfile(source, target)
+
+
+def _compress(source: Path, target: Path) -> None:
+    """Compress WebAssembly to a quarter: plain web servers send files as they are."""
+    # Without the time of day: the same site is the same bytes.
+    target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
 
 
 def _describe(folder: Path, task: str, files: tuple[str, ...]) -> None:

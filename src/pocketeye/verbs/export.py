@@ -12,7 +12,7 @@ from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
 from pocketeye.exporting.tracker import export_tracker
 from pocketeye.exporting.tracker_proof import TrackAgreement
-from pocketeye.exporting.web import SITE_MODEL, WEB, Site, write_site
+from pocketeye.exporting.web import WEB, Site, write_site
 from pocketeye.metrics import wilson_interval
 from pocketeye.models.reference import Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE, TRACK
@@ -188,8 +188,10 @@ def export(
 
 
 def _for_web(model: str, precision: Precision, out: Path | None, **options: Any) -> ExportResult:
-    """Export for ONNX Runtime into a site, and put the page around it."""
+    """Export for ONNX Runtime into its usual folder, and write the page for it."""
     ort_folder()  # before minutes of exporting: it may have to be fetched
-    site = out or Path("out") / Path(model).name / WEB
-    exported = export(model, precision=precision, out=site / SITE_MODEL, **options)
-    return replace(exported, site=write_site(site / SITE_MODEL, site))
+    exported = export(model, precision=precision, **options)
+    return replace(
+        exported,
+        site=write_site(exported.artifact.folder, out or Path("out") / exported.name / WEB),
+    )

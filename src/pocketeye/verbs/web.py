@@ -12,8 +12,6 @@ from pocketeye.errors import MissingExtra
 from pocketeye.outputs import scratch_folder
 from pocketeye.verb_result import VerbResult
 
-LOOPBACK, PORT = "127.0.0.1", 8765
-
 
 @dataclass(frozen=True, kw_only=True)
 class WebResult(VerbResult):
@@ -29,7 +27,7 @@ class WebResult(VerbResult):
         return [f"served {self.model}"]
 
 
-def web(model: Path, *, host: str = LOOPBACK, port: int = PORT) -> WebResult:
+def web(model: Path, *, host: str = "127.0.0.1", port: int = 8765) -> WebResult:
     """Serve the page of an exported network: on the camera, a photo or a clip. Nothing is uploaded.
 
     It runs until it is interrupted. To measure a phone, see `pocketeye measure --runtime browser`.

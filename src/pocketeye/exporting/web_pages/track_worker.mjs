@@ -1,6 +1,6 @@
 // Keep a session away from the page's own thread.
 import {enlargedMask, extent, runLengths} from './masks.mjs';
-import {json, openGraph, setUp, version} from './runtime.mjs';
+import {json, openGraphs, setUp, version} from './runtime.mjs';
 import {Session} from './session.mjs';
 import {Tracker} from './tracker.mjs';
 
@@ -21,8 +21,8 @@ async function timed(work) {
 
 const does = {
   async open(threads) {
-    setUp(threads);
-    tracker = new Tracker(await json('model/tracker.json'), name => openGraph(name === 'image' ? 'model' : `model/${name}`));
+    await setUp(threads);
+    tracker = new Tracker(await json('model/tracker.json'), await openGraphs('model'));
     // The large one now, while the page says that it loads; others when they are first needed.
     const [height, width] = tracker.imageSize;
     await tracker.encode(new Uint8Array(height * width * 3));

@@ -1,15 +1,15 @@
 // Classify images away from the page's own thread.
 import {likely, prepare} from './classify.mjs';
-import {json, openGraph, setUp, version} from './runtime.mjs';
+import {json, openGraphs, setUp, version} from './runtime.mjs';
 
 let info, graph, threads;
 
 const does = {
   async open(wanted) {
     threads = wanted;
-    setUp(threads);
+    await setUp(threads);
     info = await json('model/model.json');
-    graph = await openGraph('model');
+    graph = await (await openGraphs('model'))('network');
     return {info: {name: info.name, input_size: info.input_size}, version: version(), threads};
   },
   async classify(pixels, shape, count) {
