@@ -7,11 +7,13 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pocketeye import provenance
 from pocketeye.reading import Range
-from pocketeye.runtimes.base import Runtime
+
+if TYPE_CHECKING:  # brings numpy, and `pocketeye list` shows devices
+    from pocketeye.runtimes.base import Runtime
 
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")

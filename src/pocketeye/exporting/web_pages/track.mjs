@@ -17,7 +17,7 @@ const colorOf = id => COLORS[(id - 1) % COLORS.length];
 
 function draw() {
   if (!shape) return;
-  const [height, width] = shape, context = canvas.getContext('2d');
+  const [height, width] = shape, context = canvas.getContext('2d', {willReadFrequently: true});
   canvas.width = width; canvas.height = height;
   context.drawImage(grabbed, 0, 0);
   const image = context.getImageData(0, 0, width, height);

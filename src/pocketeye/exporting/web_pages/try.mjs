@@ -14,7 +14,7 @@ function show({found, prepare_ms, network_ms}) {
     const row = document.createElement('tr'), label = document.createElement('td'), bar = document.createElement('td'), value = document.createElement('td');
     const progress = document.createElement('progress');
     label.textContent = name; progress.value = share; progress.setAttribute('aria-label', name);
-    value.textContent = `${(100 * share).toFixed(1)} %`; value.className = 'number';
+    value.textContent = `${(100 * share).toFixed(1)} %`; value.className = 'number'; bar.className = 'bar';
     bar.append(progress); row.append(label, bar, value);
     return row;
   }));
