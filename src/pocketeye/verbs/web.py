@@ -56,6 +56,8 @@ def web(model: Path, *, host: str = "127.0.0.1", port: int = 8765) -> WebResult:
                 progress.say("\n".join(qr_lines(served.url)))
             progress.say(f"open {served.url} (Ctrl-C ends it)")
             served.wait()
+        except KeyboardInterrupt:
+            pass  # the way to end it
         finally:
             served.close()
     return WebResult(model=model, url=served.url)

@@ -25,7 +25,11 @@ function weightsOf(from, to, [support, kernel]) {
   });
 }
 
-const clipped = sum => (sum < 0 ? 0 : Math.min(255, Math.floor(sum / 2 ** BITS)));
+// Sums of bytes times weights stay within 32 bits, as in Pillow.
+const clipped = sum => {
+  const value = sum >> BITS;
+  return value < 0 ? 0 : value > 255 ? 255 : value;
+};
 
 /**
  * Resize uint8 pixels of `channels` interleaved channels; returns a Uint8Array of height x width x channels.
