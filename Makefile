@@ -9,13 +9,14 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all test-runtimes docs bench results
+.PHONY: help install demo test test-all test-runtimes web docs bench results
 
 help:
 	@echo "make demo       measure this machine, search a network for it, train, export, prove, track (3 min, again each time)"
 	@echo "make test       ruff, mypy, pytest (minutes)"
 	@echo "make test-all   the same with the slow tests"
 	@echo "make test-runtimes   every runtime on one network and on every kind of layer, in an environment of its own (7 GB)"
+	@echo "make web        fetch ONNX Runtime Web by npm, for measuring and running in a browser (150 MB)"
 	@echo "make docs       the documentation, into site/"
 	@echo "make bench      latency of the published networks on this machine, into out/bench/ (minutes, when it is quiet)"
 	@echo "make results    every table of results/ and the documents from its record; says what measuring again needs"
@@ -64,6 +65,11 @@ $(RUNTIMES_STAMP): pyproject.toml constraints-runtimes.txt
 test-runtimes: $(RUNTIMES_STAMP)
 	@# anyio comes with LiteRT's converter, and its plugin warns, which is an error here.
 	@$(RUNTIMES)/bin/pytest -p no:anyio -q -n $(WORKERS) --dist loadfile -m '' tests/runtimes
+
+web:
+	@command -v npm >/dev/null || { echo "error: make web needs npm; on Debian and Ubuntu: apt install npm"; exit 1; }
+	@npm ci --prefix src/pocketeye/runtimes/browser --ignore-scripts --no-audit --no-fund --silent
+	@echo "fetched  ONNX Runtime Web, for pages: pocketeye web, measure --runtime browser, export --to web"
 
 docs: $(STAMP)
 	@$(BIN)/mkdocs build --strict --quiet

@@ -14,9 +14,9 @@ SLOW = ("executorch", "litert", "coreml")
 
 
 def installed(*, without: Collection[str] = ()) -> list[Any]:
-    """Return parameters for the runtimes that are installed and, but for CoreML, run here."""
+    """Return parameters for the installed runtimes that run here (CoreML and browsers do not)."""
     return [
         pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name, version in available_runtimes().items()
-        if version and name not in {"coreml", *without}
+        if version and name not in {"coreml", "browser", "browser-webgpu", *without}
     ]

@@ -36,6 +36,7 @@ VERBS: dict[str, str | dict[str, tuple[str, str]]] = {
     "export": "export",
     "bench": "bench",
     "profile": "profile",
+    "web": "web",
     "demo": "demo",
 }
 
@@ -45,7 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Look around": ("list", "info", "doctor", "demo"),
     "Use a network": ("predict", "segment", "track"),
     "Make a network": ("train", "search", "measure"),
-    "Judge and ship a network": ("eval", "export", "bench", "profile"),
+    "Judge and ship a network": ("eval", "export", "bench", "profile", "web"),
 }
 
 # One command of each verb, or of each of its tasks, that runs as it stands but for the names of files.
@@ -69,6 +70,7 @@ EXAMPLES: dict[str, str] = {
     "export": "pocketeye export runs/mine --precision int8 --data photos",
     "bench": "pocketeye bench fbnet_c casvit_xs --precisions fp32 int8",
     "profile": "pocketeye profile casvit_xs --precisions fp32 int8",
+    "web": "pocketeye web out/casvit_xs/web",
 }
 
 

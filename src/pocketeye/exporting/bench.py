@@ -14,10 +14,11 @@ from pocketeye.exporting.dense_cells import dense_artifacts, images_for
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of, time_dense
 from pocketeye.latency.device import Device
-from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency.protocol import Call, Measured, Protocol, measure_interleaved
 from pocketeye.models.reference import ArtifactFolder, Reference, Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.runtimes import Precision, get_runtime
+from pocketeye.runtimes.base import RemoteCall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +93,15 @@ def _bench_networks(
         for label, cell in labelled.items()
         if cell.executable
     }
-    # All in one go and interleaved: a slow spell of the machine hits all of them alike.
-    measured = measure_interleaved(calls, protocol, threads=threads)
+    # All in one go and interleaved: a slow spell of the machine hits all of them alike. What runs on a
+    # connected device is timed there.
+    groups: dict[str, dict[str, Call]] = {}
+    for label, call in calls.items():
+        where = labelled[label].runtime if isinstance(call, RemoteCall) else "here"
+        groups.setdefault(where, {})[label] = call
+    measured: dict[str, Measured] = {}
+    for group in groups.values():
+        measured |= measure_interleaved(group, protocol, threads=threads)
     rows = []
     for label, cell in labelled.items():
         row = BenchRow(

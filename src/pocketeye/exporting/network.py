@@ -91,7 +91,7 @@ def _timed(
     options: ExportOptions,
 ) -> LatencyRecord:
     """Time the artefact on the first input."""
-    protocol = Protocol()
+    protocol = Protocol.of(runtime)
     calls = {network.name: executable.bind(*inputs[0])}
     measured = measure_interleaved(calls, protocol, threads=options.threads)
     return record_of(

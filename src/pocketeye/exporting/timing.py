@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pocketeye.artifacts.dense import DenseExecutable
+from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Call, Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, Timing, choose_clock
 from pocketeye.runtimes import Runtime, get_runtime
@@ -34,7 +35,8 @@ def record_of(
         runtime_version=runtime.version(),
         threads=threads,
         precision=precision,
-        clock=choose_clock(threads),
+        clock=choose_clock(threads, runtime.remote),
+        device=Device.of(runtime),
         timing=measured.timing,
         flags=runtime.flags(),
         protocol=protocol.to_dict(),

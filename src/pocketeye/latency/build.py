@@ -61,7 +61,7 @@ def build_table(
             with other settings, or the space lacks maps that a segmenter needs.
         UserError: interrupted by Ctrl-C (the sentence says how to continue).
     """
-    protocol = protocol or Protocol()
+    protocol = protocol or Protocol.of(runtime)
     _check_request(protocol, calibration_nets, out, overwrite)
     if segmenter is not None:
         require_segmenters(space)
@@ -72,7 +72,7 @@ def build_table(
             out,
             {
                 "space": space.to_dict(),
-                "device": str(Device.here()),
+                "device": str(Device.of(runtime)),
                 "runtime": runtime.name,
                 "runtime_version": runtime.version(),
                 "flags": runtime.flags(),
@@ -94,7 +94,14 @@ def build_table(
                 f"nothing is lost: the same command continues from {partial.path}"
             ) from interrupt
         table = _assemble(
-            space, blocks, nets, measured, partial.settings, partial.samples.rounds, segmenter
+            space,
+            blocks,
+            nets,
+            measured,
+            partial.settings,
+            partial.samples.rounds,
+            segmenter,
+            runtime,
         )
         # The table first: a crash in between leaves both files, and nothing is lost.
         table.save(out)
@@ -213,6 +220,7 @@ def _assemble(
     settings: dict[str, Any],
     rounds: int,
     segmenter: SegmenterSpec | None,
+    runtime: Runtime,
 ) -> LatencyTable:
     # Each block was timed in a call of its own; a network pays for one call only.
     overhead = measured[_EMPTY].timing.latency_ms
@@ -237,14 +245,14 @@ def _assemble(
     )
     header = TableHeader(
         space=space.to_dict(),
-        device=Device.here(),
+        device=Device.of(runtime),
         runtime=settings["runtime"],
         runtime_version=settings["runtime_version"],
         flags=settings["flags"],
         layout="NCHW",
         threads=settings["threads"],
         precision=settings["precision"],
-        clock=choose_clock(settings["threads"]),
+        clock=choose_clock(settings["threads"], runtime.remote),
         protocol=settings["protocol"],
         overhead_ms=overhead,
         rounds=rounds,

@@ -124,7 +124,7 @@ def check_table(
     if nets < MIN_NETS:
         raise InvalidValue(f"a check needs at least {MIN_NETS} networks, got {nets}")
     table.require(space=space, runtime=runtime.name)
-    table.require_device(Device.here(), runtime.version())
+    table.require_device(Device.of(runtime), runtime.version())
     known = {_layers_text(text) for text in table.calibration.networks}
     # Twice as many as needed: those of the calibration are left out, or the error would be too small.
     fresh = [

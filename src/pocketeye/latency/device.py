@@ -7,10 +7,13 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pocketeye import provenance
 from pocketeye.reading import Range
+
+if TYPE_CHECKING:  # brings numpy, and `pocketeye list` shows devices
+    from pocketeye.runtimes.base import Runtime
 
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -78,6 +81,16 @@ class Device:
             **_cache_sizes(CACHES),
             clock_mhz=_clock_mhz(facts),
         )
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> Device:
+        """Describe the device that networks of a runtime run on: this machine, or the connected one.
+
+        Raises:
+            UserError: none connected.
+        """
+        facts = runtime.device_facts()
+        return cls.here() if facts is None else cls(**facts)
 
     def same_as(self, other: Device) -> bool:
         """Tell whether latencies may be compared: the same processor (the system may be updated).

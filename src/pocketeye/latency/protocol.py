@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from pocketeye import progress
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.record import Clock, Timing, choose_clock
 from pocketeye.reading import BadField, Count, NonNegative, Probability, Range, make
+from pocketeye.runtimes.base import RemoteCall, RemoteVisit, Runtime
 
 Call = Callable[[], None]
+Pair = tuple[float, float]  # wall and CPU milliseconds of one sample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,11 @@ class Protocol:
             )
         if not 0 < self.keep <= 1:
             raise InvalidValue(f"protocol: keep must be above 0 and at most 1, got {self.keep}")
+
+    @classmethod
+    def of(cls, runtime: Runtime, rounds: int | None = None) -> Protocol:
+        """Return the usual protocol for a runtime, with another number of rounds where one is given."""
+        return cls(**{**runtime.timing, **({"rounds": rounds} if rounds else {})})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they are stored."""
@@ -163,12 +170,13 @@ def measure_interleaved(
     samples = samples if samples is not None else Samples()
     if not calls:
         return {}
-    clock = choose_clock(threads)
-    watch = _AnchorTimer(anchor or next(iter(calls.values())), protocol, clock, samples)
-    for name, call in calls.items():
-        if name not in samples.inner:
-            # Once, and kept with the samples: a continued run must loop as often.
-            samples.inner[name] = calibrate_inner(call, protocol.min_sample_ms)
+    anchor = anchor or next(iter(calls.values()))
+    clock = choose_clock(threads, isinstance(anchor, RemoteCall))
+    watch = _AnchorTimer(anchor, protocol, clock, samples)
+    # Once, and kept with the samples: a continued run must loop as often.
+    new = [name for name in calls if name not in samples.inner]
+    inner = _calibrate_all([calls[name] for name in new], protocol.min_sample_ms)
+    samples.inner |= dict(zip(new, inner, strict=True))
     last = protocol.rounds + protocol.extra_rounds
     with progress.task(description, protocol.rounds) as task:
         task.advance(min(samples.rounds, protocol.rounds))
@@ -192,21 +200,44 @@ def measure_interleaved(
 
 
 class _AnchorTimer:
-    """Time the anchor, and keep every timing."""
+    """Know how the anchor is timed, and keep every timing."""
 
     def __init__(self, call: Call, protocol: Protocol, clock: Clock, samples: Samples) -> None:
-        self.call, self.clock, self.samples = call, clock, samples
         # Anew in each session: a look is milliseconds of one call, however many it loops.
-        self.inner = calibrate_inner(call, protocol.min_sample_ms)
+        (inner,) = _calibrate_all([call], protocol.min_sample_ms)
+        self.look = _Taking(call, inner, 2)
+        self.clock, self.samples = clock, samples
 
-    def time_anchor(self) -> float:
-        """Return the milliseconds of one call of the anchor, now."""
-        sample(self.call, self.inner)  # a warm-up, not kept
-        pairs = [sample(self.call, self.inner) for _ in range(2)]
+    def keep(self, pairs: list[Pair]) -> float:
+        """Return the milliseconds of one call of the anchor, of the samples of a look."""
         # The faster of two: the look asks how fast the machine is, not whether it was interrupted.
         ms = min(cpu if self.clock == "thread_cpu" else wall for wall, cpu in pairs)
         self.samples.anchors_ms.append(ms)
         return ms
+
+
+class _Taking(NamedTuple):
+    """Say what to take at once: ``num`` samples, each of ``inner`` calls in a row."""
+
+    call: Call
+    inner: int
+    num: int
+
+
+def _take(takings: list[_Taking], done: float) -> list[list[Pair]]:
+    """Take samples one after another; a device elsewhere gets all of them in one message."""
+    first = takings[0].call
+    if isinstance(first, RemoteCall):
+        visits = []
+        for call, inner, num in takings:
+            assert isinstance(call, RemoteCall), "calls here and elsewhere are not timed together"
+            visits.append(RemoteVisit(call, inner, num))
+        return [[(ms, ms) for ms in times] for times in first.take(visits, done)]
+    taken = []
+    for call, inner, num in takings:
+        sample(call, inner)  # caches of the last subject's data are replaced by ours
+        taken.append([sample(call, inner) for _ in range(num)])
+    return taken
 
 
 def _round(
@@ -217,28 +248,32 @@ def _round(
     samples: Samples,
 ) -> None:
     visits: list[tuple[str, Visit]] = []
-    before = watch.time_anchor()
+    before: float | None = None
     for start in range(0, len(names), protocol.anchor_every):
-        chunk = []
-        for name in names[start : start + protocol.anchor_every]:
-            chunk.append((name, _visit(calls[name], samples.inner[name], protocol)))
-        after = watch.time_anchor()
-        for _, visit in chunk:
-            # Both looks enclose the visits: one slow end is enough to distrust them.
-            visit.anchor_ms = max(before, after)
-        visits += chunk
+        chunk = names[start : start + protocol.anchor_every]
+        first = [watch.look] if before is None else []
+        done = (samples.rounds + start / len(names)) / protocol.rounds
+        taken = _take(
+            [*first, *(_visit(calls[n], samples.inner[n], protocol) for n in chunk), watch.look],
+            min(done, 1.0),
+        )
+        if before is None:
+            before = watch.keep(taken.pop(0))
+        after = watch.keep(taken.pop())
+        # Both looks enclose the visits: one slow end is enough to distrust them.
+        anchor_ms = max(before, after)
+        for name, pairs in zip(chunk, taken, strict=True):
+            wall, cpu = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            visits.append((name, Visit(wall_ms=wall, cpu_ms=cpu, anchor_ms=anchor_ms)))
         before = after
     # A round counts only when it is whole: an interrupt in the middle loses this round and no more.
     for name, visit in visits:
         samples.visits.setdefault(name, []).append(visit)
 
 
-def _visit(call: Call, inner: int, protocol: Protocol) -> Visit:
-    sample(call, inner)  # caches of the last subject's data are replaced by ours
+def _visit(call: Call, inner: int, protocol: Protocol) -> _Taking:
     # A long call rarely stays undisturbed to its end: it gets twice the chances.
-    num = protocol.samples * (2 if inner == 1 else 1)
-    pairs = [sample(call, inner) for _ in range(num)]
-    return Visit(wall_ms=[wall for wall, _ in pairs], cpu_ms=[cpu for _, cpu in pairs])
+    return _Taking(call, inner, protocol.samples * (2 if inner == 1 else 1))
 
 
 def _clean(visit: Visit, samples: Samples, protocol: Protocol) -> bool:
@@ -249,9 +284,6 @@ def _clean(visit: Visit, samples: Samples, protocol: Protocol) -> bool:
 
 def _num_clean(name: str, samples: Samples, protocol: Protocol) -> int:
     return sum(_clean(v, samples, protocol) for v in samples.visits.get(name, ()))
-
-
-Pair = tuple[float, float]  # wall and CPU milliseconds of one sample
 
 
 def summarise(name: str, samples: Samples, protocol: Protocol, clock: Clock) -> Measured:
@@ -310,6 +342,14 @@ def sample(call: Call, inner: int) -> tuple[float, float]:
         call()
     wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
     return wall / inner / 1e6, cpu / inner / 1e6  # nanoseconds to milliseconds
+
+
+def _calibrate_all(calls: Sequence[Call], min_sample_ms: float) -> list[int]:
+    """Return how many calls in a row make a sample of each long enough."""
+    elsewhere = [call for call in calls if isinstance(call, RemoteCall)]
+    if elsewhere:
+        return elsewhere[0].calibrate(elsewhere, min_sample_ms)
+    return [calibrate_inner(call, min_sample_ms) for call in calls]
 
 
 def calibrate_inner(call: Call, min_sample_ms: float) -> int:

@@ -40,15 +40,17 @@ UNDISTURBED = (
 PERCENTILES = "p10, p50, p90: wall time of all samples"
 
 
-def choose_clock(threads: int) -> Clock:
+def choose_clock(threads: int, remote: bool = False) -> Clock:
     """Choose the clock that decides: CPU time of the calling thread for one thread, else wall time.
+
+    A ``remote`` device has wall time alone.
 
     Thread CPU time is blind to other processes, which wall time on a shared machine is not. It is
     also blind to a second worker thread, and useless where the system counts it in ticks.
     """
     # Windows counts thread time in steps of 16 ms: useless for samples of a millisecond.
     fine = time.get_clock_info("thread_time").resolution <= 1e-5
-    return "thread_cpu" if threads == 1 and fine else "wall"
+    return "thread_cpu" if threads == 1 and fine and not remote else "wall"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

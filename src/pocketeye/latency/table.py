@@ -36,19 +36,24 @@ from pocketeye.reading import (
     reading,
     require_file,
 )
+from pocketeye.runtimes.base import Runtime
 
 SCHEMA = "pocketeye.latency-table/2"
 SUFFIX = ".latency.json"
 
 
 def table_name(
-    space: SearchSpace, segmenter: SegmenterSpec | None, runtime: str, precision: str
+    space: SearchSpace, segmenter: SegmenterSpec | None, runtime: Runtime, precision: str
 ) -> str:
-    """Name the file of a table measured here: it tells what was measured, and on which device."""
+    """Name the file of a table: it tells what was measured, and on which device.
+
+    Raises:
+        UserError: the device of the runtime did not connect.
+    """
     kind = "semantic-" if segmenter else ""
     size = size_text(space.input_size)
-    here = Device.here().slug
-    return f"{space.name}-{kind}{size}-{runtime}-{precision}-{here}{SUFFIX}"
+    device = Device.of(runtime).slug
+    return f"{space.name}-{kind}{size}-{runtime.name}-{precision}-{device}{SUFFIX}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -126,6 +126,22 @@ PACKAGES = {
         extra="coreml",
         oldest="9",
     ),
+    "browser": RuntimePackage(
+        module="pocketeye.runtimes.browser.runtime",
+        class_name="BrowserRuntime",
+        package="starlette",
+        files=("model.onnx",),
+        extra="web",
+        oldest="1",
+    ),
+    "browser-webgpu": RuntimePackage(
+        module="pocketeye.runtimes.browser.runtime",
+        class_name="BrowserWebGpu",
+        package="starlette",
+        files=("model.onnx",),
+        extra="web",
+        oldest="1",
+    ),
 }
 RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
 # Modules that open an artefact and import neither torch nor an exporter.

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -178,6 +178,37 @@ class OpTiming:
     module: str = ""
 
 
+class RemoteVisit(NamedTuple):
+    """Ask for ``num`` samples of a call, each of ``inner`` calls in a row, after a warm-up of one."""
+
+    call: RemoteCall
+    inner: int
+    num: int
+
+
+class RemoteCall(ABC):
+    """A call that runs on another device, which times it: no clock of this machine could."""
+
+    @abstractmethod
+    def __call__(self) -> None:
+        """Run once, and wait for it."""
+
+    @abstractmethod
+    def take(self, visits: Sequence[RemoteVisit], done: float) -> list[list[float]]:
+        """Time calls of this device in one go.
+
+        Args:
+            done: share of the whole measurement that is behind us, for the person at the device.
+
+        Returns:
+            Milliseconds of one call, for every sample of every visit.
+        """
+
+    @abstractmethod
+    def calibrate(self, calls: Sequence[RemoteCall], min_sample_ms: float) -> list[int]:
+        """Return how often each call is to be looped so that a sample lasts long enough."""
+
+
 class Executable(ABC):
     """Run a loaded artefact. Not safe to call from two threads at once."""
 
@@ -208,11 +239,19 @@ class Runtime(ABC):
 
     Attributes:
         runs_here: False for one that only converts on this system; :meth:`load` then refuses.
+        remote: True for one whose networks run on another, connected device.
+        timing: settings of the timing protocol that this runtime needs other than usual.
     """
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[Precision, ...]]
     runs_here: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
+    timing: ClassVar[dict[str, Any]] = {}
+
+    def device_facts(self) -> dict[str, Any] | None:
+        """Return the fields of the record's device where it is not this machine; None where it is."""
+        return None
 
     @abstractmethod
     def version(self) -> str:

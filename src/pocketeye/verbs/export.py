@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,27 @@ from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
 from pocketeye.exporting.tracker import export_tracker
 from pocketeye.exporting.tracker_proof import TrackAgreement
+from pocketeye.exporting.web import WEB, Site, write_site
 from pocketeye.metrics import wilson_interval
 from pocketeye.models.reference import Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE, TRACK
 from pocketeye.predicting.network import open_network
 from pocketeye.runs import LATENCY
 from pocketeye.runtimes import PARITY, Precision
+from pocketeye.runtimes.browser.assets import ort_folder
+from pocketeye.text import human_bytes
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult(Exported, VerbResult):
-    """Hold an artefact on disk with its proof, as `pocketeye export` shows it."""
+    """Hold an artefact on disk with its proof, as `pocketeye export` shows it.
+
+    ``site`` is the page around it, of an export to the web.
+    """
+
+    site: Site | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -41,6 +49,8 @@ class ExportResult(Exported, VerbResult):
             "agreement": self.agreement.to_dict() if self.agreement else None,
             "calibration": self.int8_images.to_dict() if self.int8_images else None,
             "latency": self.latency.to_dict() if self.latency else None,
+            "site": str(self.site.folder) if self.site else None,
+            "site_bytes": self.site.size_bytes if self.site else None,
         }
 
     def lines(self) -> list[str]:
@@ -61,6 +71,11 @@ class ExportResult(Exported, VerbResult):
         # is.
         if self.artifact.precision == "int8" and not self.trained:
             lines.append("the weights are random: judge int8 with trained weights")
+        if self.site is not None:
+            lines.append(
+                f"the page and all it loads: {human_bytes(self.site.size_bytes)} in "
+                f"{len(self.site.files)} files; the latency above is that of onnxruntime here"
+            )
         return lines
 
     def _beyond_these(self) -> list[str]:
@@ -78,6 +93,8 @@ class ExportResult(Exported, VerbResult):
 
     def written(self) -> list[Path]:
         folder = self.artifact.folder
+        if self.site is not None:
+            return [self.site.folder / "index.html", self.artifact.path, folder / PARITY]
         script = [self.script] if self.script else []
         agreement = [folder / AGREEMENT] if self.agreement else []
         latency = [folder / LATENCY] if self.latency else []
@@ -85,6 +102,9 @@ class ExportResult(Exported, VerbResult):
 
     def next_commands(self) -> list[str]:
         folder = self.artifact.folder
+        if self.site is not None:
+            site = self.site.folder
+            return [f"pocketeye web {site}", f"python -m http.server --directory {site}"]
         if self.latency is None:
             return []
         if isinstance(self.agreement, TrackAgreement):
@@ -118,7 +138,8 @@ def export(
     Args:
         model: a name from `pocketeye list`, an architecture.json, or a run folder, also of a detector,
             a segmenter or a tracker, whose video part is exported too.
-        to: the runtime (`pocketeye doctor` lists those installed).
+        to: the runtime (`pocketeye doctor` lists those installed), or web: a folder with a page that
+            runs the network in the browser, for any web server.
         precision: fp32, int8 by the runtime's own quantiser (of a tracker its image encoder alone), or
             fp16 where the runtime has it.
         out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
@@ -138,6 +159,11 @@ def export(
             disk.
         MissingFile: no network, weights or data at a path.
     """
+    if to == WEB:
+        return _for_web(
+            model, precision, out, input_size=input_size, checkpoint=checkpoint,
+            pretrained=pretrained, data=data, samples=samples, threads=threads, fuse=fuse,
+        )  # fmt: skip
     options = ExportOptions(
         to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
         threads=threads, fuse=fuse,
@@ -159,3 +185,13 @@ def export(
         model, input_size=input_size, checkpoint=checkpoint, pretrained=pretrained
     )
     return ExportResult(**vars(export_network(network, options)))
+
+
+def _for_web(model: str, precision: Precision, out: Path | None, **options: Any) -> ExportResult:
+    """Export for ONNX Runtime into its usual folder, and write the page for it."""
+    ort_folder()  # before minutes of exporting: it may have to be fetched
+    exported = export(model, precision=precision, **options)
+    return replace(
+        exported,
+        site=write_site(exported.artifact.folder, out or Path("out") / exported.name / WEB),
+    )

@@ -54,7 +54,8 @@ def measure(
         network: a trained network instead, a run or the name of published weights: the space is made of
             its own widths and strides, for `pocketeye search --network`.
         runtime: what runs the network: onnxruntime, torch, openvino, executorch or litert (`pocketeye
-            doctor` tells which are installed).
+            doctor` tells which are installed); or browser (browser-webgpu), which waits for a phone or
+            another browser to open the address that it shows.
         threads: threads inside an operator.
         precision: arithmetic of the network.
         task: what the networks will be trained for. With classify a network ends in a classifier, with
@@ -110,16 +111,17 @@ def measure(
         )
     # What the network ends in takes part of its latency: it has to be known before measuring.
     segmenter = _segmenter(task, chosen, num_classes, input_size, fpn_channels, head_channels)
-    path = out or Path(table_name(chosen, segmenter, runtime, precision))
     if threads < 1:
         raise InvalidValue(f"threads must be at least 1, got {threads}")
+    timer = get_runtime(runtime)
+    path = out or Path(table_name(chosen, segmenter, timer, precision))
     table = build_table(
         chosen,
-        runtime=get_runtime(runtime),
+        runtime=timer,
         out=path,
         threads=threads,
         precision=precision,
-        protocol=Protocol(rounds=rounds) if rounds else Protocol(),
+        protocol=Protocol.of(timer, rounds),
         calibration_nets=calibration_nets,
         segmenter=segmenter,
         seed=seed,

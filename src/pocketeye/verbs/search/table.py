@@ -33,5 +33,5 @@ def open_table(
     require_usable(table, shape)
     timer = get_runtime(table.header.runtime)
     # The same names on another machine mean other times.
-    table.require_device(Device.here(), timer.version())
+    table.require_device(Device.of(timer), timer.version())
     return table, shape, timer

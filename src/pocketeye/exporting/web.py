@@ -1,0 +1,137 @@
+"""Put a page around an exported network: a folder that any web server serves."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketeye import runs
+from pocketeye.artifacts.tracker import TrackerManifest, graph_folder, reading_graph
+from pocketeye.errors import InvalidValue
+from pocketeye.exporting.web_weights import pack_graphs
+from pocketeye.models.task import CLASSIFY, TRACK
+from pocketeye.models.weights.described import task_in
+from pocketeye.outputs import cannot_write
+from pocketeye.runs import MODEL, TRACKER_MANIFEST, sha256_of
+from pocketeye.runtimes.base import Artifact
+from pocketeye.runtimes.browser.assets import ORT_WASM, PAGES, ort_folder, ort_version
+
+WEB = "web"  # as `pocketeye export --to` takes it
+SITE, SITE_SCHEMA = "site.json", "pocketeye.site/1"
+SITE_MODEL = "model"  # folder of the graphs inside the site
+_ONLY = "network"  # name of the graph of a classifier
+_ORT, _WASM = f"ort/{ORT_WASM[0]}", f"ort/{ORT_WASM[1]}.gz"
+_OWN = Path(__file__).parent / "web_pages"
+_SHARED = ("images.mjs", "page.mjs", "runtime.mjs", "sw.js")
+_OF_TASK = {
+    CLASSIFY: ("try.html", "try.mjs", "try_worker.mjs", "classify.mjs"),
+    TRACK: (
+        "track.html", "track.mjs", "track_worker.mjs", "tracker.mjs", "session.mjs", "memory.mjs",
+        "masks.mjs", "frames.mjs",
+    ),
+}  # fmt: skip
+# As session.mjs: 4 corrected frames, 2 anchors and 3 recent maps are read at most.
+_MOST_MAPS = 9
+# ONNX Runtime Web runs the files of this runtime as they are.
+_RUNTIME = "onnxruntime"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Hold a folder of static files.
+
+    Attributes:
+        size_bytes: of all that a browser fetches at the first visit.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    size_bytes: int
+
+
+def write_site(model: Path, folder: Path) -> Site:
+    """Write the page for an artefact into ``folder``.
+
+    Args:
+        model: folder of an artefact for ONNX Runtime, of a classifier or a tracker.
+
+    Raises:
+        MissingFile: no artefact, or ONNX Runtime Web was not fetched.
+        InvalidValue: an artefact that pages cannot run, or a folder that cannot be written.
+    """
+    artifact = Artifact.load(model)
+    if artifact.runtime != _RUNTIME:
+        raise InvalidValue(
+            f"{model} was made for the runtime {artifact.runtime!r}, and pages run files of "
+            f"{_RUNTIME!r}: export it again with --to web"
+        )
+    is_tracker = (model / TRACKER_MANIFEST).is_file()
+    task = TRACK if is_tracker else task_in(model / MODEL)
+    if task not in _OF_TASK:
+        known = " and ".join(one.kind for one in _OF_TASK)
+        raise InvalidValue(f"a page can run {known} for now, and {model} is {task.kind}")
+    own, wasm = _OF_TASK[task], ort_folder()
+    page = next(name for name in own if name.endswith(".html"))
+    sources = {
+        "index.html": _OWN / page,
+        **{name: _OWN / name for name in (*_SHARED, *own) if name != page},
+        "style.css": PAGES / "style.css",
+        _ORT: wasm / Path(_ORT).name,
+        f"{SITE_MODEL}/{MODEL}": model / MODEL,
+    }
+    if is_tracker:
+        sources[f"{SITE_MODEL}/{TRACKER_MANIFEST}"] = model / TRACKER_MANIFEST
+    graphs = _tracker_graphs(model) if is_tracker else {_ONLY: artifact}
+    try:
+        _copy(sources, folder)
+        packed = pack_graphs(graphs, folder / SITE_MODEL)
+        _compress(wasm / ORT_WASM[1], folder / _WASM)
+        files = (*sources, _WASM, *(f"{SITE_MODEL}/{name}" for name in packed))
+        _describe(folder, task.name, files)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    sizes = [(folder / name).stat().st_size for name in files]
+    return Site(folder=folder, files=files, size_bytes=sum(sizes))
+
+
+def _tracker_graphs(model: Path) -> dict[str, Artifact]:
+    """Return the graphs that a page's sessions run."""
+    said = TrackerManifest.load(model)
+    # Graphs of more maps than the page's sessions read would only be downloaded.
+    enough = min((c for c in said.capacities if c >= _MOST_MAPS), default=max(said.capacities))
+    unread = {reading_graph(c) for c in said.capacities if c > enough}
+    names = (name for name in said.names if name not in unread)
+    return {name: Artifact.load(graph_folder(model, name)) for name in names}
+
+
+def _copy(sources: dict[str, Path], folder: Path) -> None:
+    for name, source in sources.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _compress(source: Path, target: Path) -> None:
+    """Compress WebAssembly to a quarter: plain web servers send files as they are."""
+    # Without the time of day: the same site is the same bytes.
+    target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+
+
+def _describe(folder: Path, task: str, files: tuple[str, ...]) -> None:
+    """Write what the service worker keeps; another content is another version."""
+    digest = hashlib.sha256()
+    for name in files:
+        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
+    said = {
+        "schema": SITE_SCHEMA,
+        "task": task,
+        "version": digest.hexdigest()[:16],
+        "onnxruntime_web": ort_version(),
+        "files": list(files),
+    }
+    # Last: a site without it was not finished.
+    runs.write_atomic(folder / SITE, json.dumps(said, indent=1) + "\n")
