@@ -44,6 +44,7 @@ def track(
     non_overlapping: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     dtype: Literal["float32", "bfloat16"] = "float32",
+    engine: Literal["auto", "onnxruntime", "torch"] = "auto",
 ) -> TrackResult:
     """Follow objects through videos from a click.
 
@@ -83,6 +84,8 @@ def track(
         non_overlapping: give each pixel to one object at most.
         device: where the network runs.
         dtype: bfloat16 computes under autocast.
+        engine: what computes. auto takes the graphs that come along with our tracker where a CPU
+            computes: they start without torch and take half the time.
 
     Raises:
         MissingFile: no such video, or no weights (the sentence says what to put where).
@@ -105,7 +108,7 @@ def track(
         return TrackResult(model=model, shown=shown, command=tuple(words))
     job = TrackJob(
         # Loaded when a video needs it: a finished job that is resumed needs no network.
-        load=lambda: _load(model, checkpoint, device, dtype),
+        load=lambda: _load(model, checkpoint, device, dtype, engine),
         request=request,
         detection=open_detection(detect, _many(classes), score_threshold, at, device),
         options={
@@ -175,11 +178,11 @@ def _paths(out: Any) -> list[Path]:
     return [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
 
 
-def _load(model: str, checkpoint: Path | None, device: Any, dtype: Any) -> Any:
+def _load(model: str, checkpoint: Path | None, device: Any, dtype: Any, engine: Any) -> Any:
     from pocketeye.tracking.video.tracker import load_tracker
 
     with progress.task(f"loading {model}"):
-        return load_tracker(model, checkpoint, device=device, dtype=dtype)
+        return load_tracker(model, checkpoint, device=device, dtype=dtype, engine=engine)
 
 
 def _show(
