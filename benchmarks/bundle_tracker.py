@@ -31,10 +31,11 @@ from pocketeye.models.task import TRACK
 from pocketeye.runs import MANIFEST, sha256_of
 from pocketeye.runtimes import Artifact
 from pocketeye.runtimes._store import SHA256, seal
+from pocketeye.runtimes.onnx.onnxruntime import FILE
 from pocketeye.runtimes.onnx.shared import WEIGHTS
 
 MOST_MB = 12
-_KEPT = (MANIFEST, TrackerManifest.FILE, TrackerManifest.CURVE, WEIGHTS)
+_KEPT = (MANIFEST, FILE, TrackerManifest.FILE, TrackerManifest.CURVE, WEIGHTS)
 
 
 @torch.inference_mode()

@@ -167,7 +167,9 @@ def load_tracker(
 
 def _own_graphs(name: str, device: str, engine: str) -> Path | None:
     """Return the graphs that come along with a tracker where they are to compute, else None."""
-    if engine == "torch" or device not in ("auto", "cpu") or can_exist(Path(name)):
+    # A run's folder of that name wins over what comes along.
+    elsewhere = can_exist(Path(name)) and Path(name).is_dir()
+    if engine == "torch" or device not in ("auto", "cpu") or elsewhere:
         return None
     found = bundled_graphs(name)
     if found is None or engine == "onnxruntime" or device == "cpu":
