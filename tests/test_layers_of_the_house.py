@@ -29,10 +29,11 @@ LAYOUTS = {
     "data/semantic": {"ade20k", "cityscapes", "folders"},
     "data/mask_sets": {"coco", "labels", "sa1b"},
     "data/vos": {"label_files", "sav"},
+    "data/labelled": {"coco", "cvat", "label_studio", "labelme", "mot", "voc", "yolo"},
 }
 # Floors inside ``data``: files < samples < annotations < what is made of them.
 DATA_FLOORS = {
-    "files": 0, "sample": 1, "seeded": 1, "inputs": 1, "video": 1,
+    "files": 0, "labelled": 1, "sample": 1, "seeded": 1, "inputs": 1, "video": 1,
     "classification": 2, "detection": 2, "semantic": 2, "mask_sets": 2, "vos": 2,
     "clips": 3, "transforms": 3, "loaders": 4, "describing": 4,
 }  # fmt: skip

@@ -26,6 +26,11 @@ class Doubt:
         return f"{self.what}: {self.seen}; {self.remedy}"
 
 
+def unless_doubted(line: str, doubts: Iterable[Doubt | str]) -> list[str]:
+    """Return a line as a list, empty where a doubt says the same: nobody reads it twice."""
+    return [] if not line or any(line in str(doubt) for doubt in doubts) else [escape(line)]
+
+
 def doubt_lines(doubts: Iterable[Doubt | str]) -> list[str]:
     """Return a line of rich markup for each doubt."""
     return [f"[bold yellow]beware[/bold yellow]: {escape(str(doubt))}" for doubt in doubts]

@@ -29,6 +29,9 @@ class Reporter(Protocol):
 
     def close(self, task: Task) -> None: ...
 
+    def mark(self, text: str) -> None:
+        """Say that a part of the work is done, where no bar shows it."""
+
 
 class _Silent:
     def advance(self, amount: float = 1.0) -> None:
@@ -48,6 +51,13 @@ def say(text: str) -> None:
     line that it is none.
     """
     logging.getLogger("pocketeye").warning(text, extra={"plain": True})
+
+
+def mark(text: str) -> None:
+    """Say that a part of long work is done, such as an epoch: a line in a log, where no bar moves."""
+    reporter = _reporter.get()
+    if reporter is not None:
+        reporter.mark(text)
 
 
 @contextmanager

@@ -57,6 +57,11 @@ def human_percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None or share != share else f"{100 * share:.{digits}f} %"
 
 
+def counted(count: int, what: str) -> str:
+    """Write ``1 frame``, ``2 frames``: of words that take an s."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def some(names: Sequence[object], most: int = 5) -> str:
     """Return the first few, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -8,12 +8,25 @@ from unittest.mock import Mock
 import pytest
 
 from pocketeye.cli import main
+from pocketeye.cli._errors import as_typed
 from pocketeye.cli._output import show_error
 from pocketeye.cli._streams import mend_streams
 from pocketeye.cli._verbs import VERBS
 from pocketeye.errors import InvalidValue
 
 pytestmark = pytest.mark.usefixtures("toy_verb")
+
+
+def test_errors_name_options_as_they_were_typed() -> None:
+    text = "batch_size must be from 1 to 9, got 0 (not test_batch_size)"
+    typed = "--batch-size must be from 1 to 9, got 0 (not test_batch_size)"
+    assert as_typed(text, ["train", "--batch-size", "0"]) == typed
+    assert as_typed(text, ["train", "--batch-size=0"]) == typed
+    assert as_typed(text, ["train", "recipe.yaml"]) == text
+    assert (
+        as_typed("epochs must be 1 of epochs", ["--epochs", "0"]) == "--epochs must be 1 of epochs"
+    )
+    assert as_typed("of --batch-size and batch", ["--batch", "--batch-size"]).count("--") == 1
 
 
 def run_json(capsys, *argv: str) -> tuple[int, dict]:

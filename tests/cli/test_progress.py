@@ -7,10 +7,10 @@ import warnings
 from rich.console import Console
 
 import pocketeye
-from pocketeye.bars import RichReporter
+from pocketeye.bars import LineReporter, RichReporter
 from pocketeye.cli import main
 from pocketeye.cli._output import narration, stdout_kept_clean
-from pocketeye.progress import reporting, task
+from pocketeye.progress import mark, reporting, task
 
 
 def terminal() -> Console:
@@ -36,6 +36,30 @@ def test_bars_can_be_used_twice() -> None:
             with task(name, 1) as bar:
                 bar.advance()
     assert "second" in console.file.getvalue()
+
+
+def test_a_log_gets_lines_of_long_work_only(monkeypatch) -> None:
+    console, now = Console(file=io.StringIO(), width=200), [0.0]
+    monkeypatch.setattr("pocketeye.bars.time.monotonic", lambda: now[0])
+    with reporting(LineReporter(console)), task("training [a]", 40) as bar:
+        for _ in range(30):
+            now[0] += 10
+            bar.note("loss 0.25")
+            bar.advance()
+        mark("epoch 1 of 2: top-1 50 %")
+    lines = console.file.getvalue().splitlines()
+    # After 15 seconds, and then once a minute: 300 seconds are five lines and the epoch.
+    assert len(lines) == 6
+    assert lines[0] == "training [a]: 2 of 40 (5 %) · loss 0.25 · 20 s, about 6 min 20 s left"
+    assert lines[-1] == "epoch 1 of 2: top-1 50 %"
+
+
+def test_bars_say_no_lines() -> None:
+    console = terminal()
+    with reporting(RichReporter(console)):
+        mark("epoch 1 of 2")
+    mark("nobody listens")
+    assert console.file.getvalue() == ""
 
 
 def test_silent_without_a_terminal(capsys) -> None:

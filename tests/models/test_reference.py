@@ -167,7 +167,7 @@ def test_what_is_no_network(
         (create_model, tracker_run, "a run of a tracker, which create_model does not take"),
         (create_model, dense_run, "a run of a segmenter, which create_model does not take"),
         (create_model, artifact, "an artefact of a classifier, which create_model does not take"),
-        (open_predictor, tracker_run, "pocketeye track, pocketeye segment or pocketeye eval"),
+        (open_predictor, tracker_run, "pocketeye track, pocketeye segment, pocketeye eval"),
         (open_predictor, dense_run, "a run of a segmenter"),
         (open_dense_predictor, tracker_run, "a run of a tracker"),
         (open_dense_predictor, classifier_run, "a run of a classifier"),
@@ -188,13 +188,16 @@ def test_a_wrong_kind_is_one_sentence(
 @pytest.mark.parametrize(
     ("verb", "make", "words"),
     [
-        (["export"], tracker_run, "a run of a tracker, which pocketeye export does not take"),
+        (
+            ["export"],
+            lambda folder: tracker_run(folder, SEGMENT_ANYTHING),
+            "a run of a promptable segmenter, which pocketeye export does not take",
+        ),
         (["export"], artifact, "name the run it was made of, or use it with pocketeye predict"),
         (["bench"], tracker_run, "a run of a tracker, which pocketeye bench does not take"),
         (["predict", "IT", "x.png"], tracker_run, "which pocketeye predict does not take"),
         (["predict", "efficienttam_ti", "x.png"], None, "efficienttam_ti is a tracker, which"),
         (["bench", "efficienttam_ti"], None, "efficienttam_ti is a tracker, which pocketeye bench"),
-        (["export", "efficienttam_ti"], None, "use it with pocketeye track"),
     ],
 )
 def test_verbs_say_what_it_is_and_who_takes_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -127,3 +128,21 @@ def test_a_profile_names_the_modules(tmp_path: Path) -> None:
     convolutions = [row.module for row in rows if "Convolution" in row.op]
     # Of a norm that is folded into a convolution the exporter keeps the name.
     assert convolutions == ["1", "3.bn1", "3.bn2", "3.bn3"]
+
+
+def test_an_artefact_runs_without_torch(tmp_path: Path) -> None:
+    artifact = export(tmp_path, "fp32")
+    code = (
+        "import sys; sys.modules['torch'] = None; from pathlib import Path; import numpy as np; "
+        "from pocketeye.runtimes import Artifact, open_artifact; "
+        "run = open_artifact(Artifact.load(Path('.'))); "
+        f"print(run(np.ones({SHAPE}, np.float32))[0].shape)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=artifact.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.strip() == "(1, 10)", ran.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class MadeUpEngine(Engine):
         multimask: bool | None = None,
     ) -> Answers:
         assert points is not None
-        return self._disc(*(points[0].mean(0) / 4), reading)
+        x, y = points[0].mean(0) / 4
+        return self._disc(float(x), float(y), reading)
 
     def adopt_mask(self, features: Features, mask: np.ndarray) -> Answers:
         rows, columns = np.nonzero(mask[0, 0])
@@ -173,6 +175,10 @@ def as_graph(module: torch.nn.Module) -> Callable[..., tuple[np.ndarray, ...]]:
     return call
 
 
+def _write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+
+
 def exported(folder: Path, torch_engine: TorchEngine) -> dict[str, torch.nn.Module]:
     """Write the folder of an artefact whose files hold no graph; return the graphs by their files."""
     modules = tracker_graphs(torch_engine.model.requires_grad_(False))
@@ -196,7 +202,7 @@ def exported(folder: Path, torch_engine: TorchEngine) -> dict[str, torch.nn.Modu
             folder=graph_folder(folder, name), file="model.onnx", runtime="onnxruntime",
             precision="fp32", inputs=specs[0], outputs=specs[1],
         )  # fmt: skip
-        artifact = store(artifact, lambda path, name=name: path.write_bytes(name.encode()))
+        artifact = store(artifact, partial(_write, name.encode()))
         found[str(artifact.path)] = module
         if name == IMAGE:
             seal(artifact)

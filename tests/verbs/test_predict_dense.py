@@ -125,7 +125,7 @@ def test_a_threshold_above_everything_is_explained(tmp_path: Path, photos: Path)
     [
         (["--topk", "3"], "--topk means nothing to a detector"),
         (["--csv", "x.csv"], "--csv means nothing to a detector"),
-        (["--score-threshold", "7"], "score_threshold must be from 0 to 1, got 7"),
+        (["--score-threshold", "7"], "--score-threshold must be from 0 to 1, got 7"),
         (["--out", "photos/a.png"], "--out takes a folder, and photos/a.png is a file"),
     ],
 )

@@ -165,3 +165,33 @@ def _other_library(root: Path) -> Path:
         changed = ["data_sha256: abc" if "data_sha256" in line else line for line in lines]
         config.write_text("\n".join(changed) + "\n")
     return other
+
+
+def test_killed_in_every_phase_and_resumed_equals_uninterrupted(
+    finished: SearchResult, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    fake = FakeRuntime()
+    resume = False
+    for phase in (
+        "pocketeye.searching.library.teacher.fit",
+        "pocketeye.searching.library.learn.measure_swaps",
+        "pocketeye.searching.library.theta.fit_resumable",
+        "pocketeye.searching.stages.measure_session",
+        "pocketeye.searching.stages.take_out",
+        "pocketeye.training.classify.fit.fit",
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(stages, "measure_session", fake)
+            patch.setattr(phase, killed)
+            with pytest.raises(KeyboardInterrupt):
+                search(table=table, out=tmp_path / "run", resume=resume, **SETTINGS)
+        resume = True
+    monkeypatch.setattr(stages, "measure_session", fake)
+    result = search(table=table, out=tmp_path / "run", resume=True, **SETTINGS)
+    assert result.best == finished.best
+    assert result.trained == finished.trained
+    for name in ("best.safetensors", "start.safetensors", "theta.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (finished.out / name).read_bytes()

@@ -104,7 +104,7 @@ def test_teacher_and_start_weights_are_part_of_the_run(
         ),
         (["train", "classify", "--checkpoint", "nowhere.pt"], "no checkpoint at nowhere.pt"),
         (["train", "classify", "--new-head"], "give --checkpoint too"),
-        (["train", "classify", "--input-size", "0"], "input_size must be from 1"),
+        (["train", "classify", "--input-size", "0"], "--input-size must be from 1"),
         (["train", "classify", "--threads", "0"], "threads must be from 1"),
         (["train", "classify", "--trunk", "fbnet_a"], "unknown option '--trunk'"),
         (["train", "fbnet_c"], "unknown train task 'fbnet_c'"),

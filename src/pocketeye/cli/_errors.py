@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 
 from cyclopts.exceptions import (
@@ -55,6 +56,20 @@ def sentence(error: BaseException, verbs: list[str]) -> str | None:
         case OSError() if error.errno in _SYSTEM:
             return f"{error.strerror}: {error.filename or 'a file could not be written'}"
     return None
+
+
+def as_typed(text: str, argv: Sequence[str]) -> str:
+    """Return a sentence with options as they stand on the command line.
+
+    Python's arguments have underscores: who typed ``--batch-size 0`` should read of ``--batch-size``.
+    """
+    for option in (word.partition("=")[0] for word in argv if word.startswith("--")):
+        name = option[2:].replace("-", "_")
+        # A single word (epochs, lr) may be one of the sentence; at its beginning it is the option.
+        place = rf"(?<![\w\-.]){name}(?!\w)" if "_" in name else rf"^{name}(?= must )"
+        if name.isidentifier():
+            text = re.sub(place, option, text)
+    return text
 
 
 def was_interrupted(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pocketeye.bars import RichReporter
+from pocketeye.bars import LineReporter, RichReporter
 from pocketeye.cli._streams import is_unicode, output, say
 from pocketeye.progress import reporting
 from pocketeye.text import human_bytes, human_seconds, visible
@@ -53,18 +53,19 @@ class _ConsoleHandler(logging.Handler):
 def narration(*, debug: bool) -> Iterator[None]:
     """Show bars and log lines on stderr for the length of the block.
 
-    On a terminal: bars and INFO. Elsewhere: no bars, WARNING. With ``debug``: DEBUG everywhere.
+    On a terminal: bars and INFO. Elsewhere: now and then a line, WARNING. With ``debug``: DEBUG
+    everywhere.
     """
     console = Console(stderr=True)
     logger, handler = logging.getLogger("pocketeye"), _ConsoleHandler(console)
     before = logger.level
-    # In a pipe or a log nobody watches progress.
+    # In a pipe or a log bars cannot move, and notes would stand among lines of other programs.
     quiet = logging.INFO if console.is_terminal else logging.WARNING
     logger.setLevel(logging.DEBUG if debug else quiet)
     logger.addHandler(handler)
-    bars = reporting(RichReporter(console)) if console.is_terminal else contextlib.nullcontext()
+    reporter = RichReporter(console) if console.is_terminal else LineReporter(console)
     try:
-        with bars, _warnings_narrated(logger):
+        with reporting(reporter), _warnings_narrated(logger):
             yield
     finally:
         logger.removeHandler(handler)

@@ -19,7 +19,7 @@ from cyclopts import App, Group, Parameter
 
 from pocketeye import __version__
 from pocketeye.cli._config import load_config
-from pocketeye.cli._errors import sentence, was_interrupted
+from pocketeye.cli._errors import as_typed, sentence, was_interrupted
 from pocketeye.cli._output import (
     StdoutConsole,
     narration,
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if text is None:
             show_error(f"internal error: {type(error).__name__}: {error}", as_json=as_json)
             return _OUR_MISTAKE
-        show_error(text, as_json=as_json)
+        show_error(as_typed(text, tokens), as_json=as_json)
         return _INTERRUPTED if was_interrupted(error) else _USERS_MISTAKE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,22 @@ from typing import Any, BinaryIO, Protocol
 from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
-from pocketeye.data.files import DECODER_ERRORS, SUFFIXES, UnreadableImage, no_comments, walk
+from pocketeye.data.files import (
+    DECODER_ERRORS,
+    SUFFIXES,
+    UnreadableImage,
+    decode,
+    no_comments,
+    num_frames,
+    walk,
+)
 from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.files.fetch import fetch, is_address
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.errors import InvalidType, InvalidValue, MissingFile
 from pocketeye.reading import MOST_IMAGE_BYTES, can_exist, read_regular
 
+logger = logging.getLogger(__name__)
 STDIN = frozenset(("-", "/dev/stdin"))
 MOST_STDIN_BYTES = 256 << 20  # more than any image: an endless pipe must not fill the memory
 
@@ -82,6 +92,24 @@ class PixelInput:
         stored = io.BytesIO()
         self.image.save(stored, "png", compress_level=1)  # exact; read again at once
         return stored.getvalue()
+
+
+def still_of(image: ImageInput, in_chans: int = 3) -> Image.Image:
+    """Read and decode an image; say of one that moves that only its first frame is looked at.
+
+    Raises:
+        UnreadableImage: it cannot be read, or is no image.
+    """
+    encoded = image.read()
+    frames = num_frames(encoded)
+    if frames > 1:
+        logger.warning(
+            "%s has %d frames, and only the first is looked at: save it as a video (.mp4) for all of "
+            "them",
+            image.name,
+            frames,
+        )
+    return decode(encoded, in_chans)
 
 
 def as_list(images: Any) -> list[Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye import progress
-from pocketeye.data import UnreadableImage, decode
-from pocketeye.data.inputs import ImageInput
+from pocketeye.data import UnreadableImage
+from pocketeye.data.inputs import ImageInput, still_of
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import held
 from pocketeye.predicting.dense import DensePredictor
@@ -48,7 +48,7 @@ def predict_into(
         try:
             for image, stem in images:
                 try:
-                    pixels = np.asarray(decode(image.read()))
+                    pixels = np.asarray(still_of(image))
                     found = found_in(predictor, pixels, score_threshold)
                 # One bad image does not end the job.
                 except (UnreadableImage, MemoryError) as error:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from pocketeye import progress
-from pocketeye.data import UnreadableImage, decode
-from pocketeye.data.inputs import ImageInput
+from pocketeye.data import UnreadableImage
+from pocketeye.data.inputs import ImageInput, still_of
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics import softmax
 from pocketeye.predicting.predictor import Predictor
@@ -76,7 +76,7 @@ def predict(
             read: list[tuple[str, Image.Image | None]] = []
             for image in images[start : start + batch_size]:
                 try:
-                    decoded = decode(image.read(), info.in_chans)
+                    decoded = still_of(image, info.in_chans)
                 except UnreadableImage as error:
                     # One bad file does not end the job; it is named at the end.
                     problems.append(f"{image.name}: {error}")

@@ -33,6 +33,7 @@ from pocketeye.reading.files import (
     what_is_at,
 )
 from pocketeye.reading.parsing import parse_json, parse_yaml, read_csv, read_json, read_yaml
+from pocketeye.reading.xml_text import parse_xml
 
 __all__ = [
     "MOST_ANNOTATION_BYTES",
@@ -57,6 +58,7 @@ __all__ = [
     "make_mapping",
     "open_regular",
     "parse_json",
+    "parse_xml",
     "parse_yaml",
     "pick",
     "read_csv",

@@ -129,7 +129,11 @@ PACKAGES = {
 }
 RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
 # Modules that open an artefact and import neither torch nor an exporter.
-_OPENERS = {"onnxruntime": "pocketeye.runtimes.onnx.executable"}
+_OPENERS = {
+    "onnxruntime": "pocketeye.runtimes.onnx.executable",
+    "openvino": "pocketeye.runtimes.openvino.executable",
+    "litert": "pocketeye.runtimes.litert.executable",
+}
 # What takes torch to import; artefacts are opened and run without.
 _LAZY = {
     **dict.fromkeys(
@@ -153,8 +157,15 @@ def get_runtime(name: str) -> Runtime:
     if name not in PACKAGES:
         raise unknown("runtime", name, PACKAGES)
     row = PACKAGES[name]
-    # Told before the import, whose error would name a module and not a package.
+    runtime: Runtime = getattr(_imported(name, row.module), row.class_name)()
+    return runtime
+
+
+def _imported(name: str, module: str) -> Any:
+    """Import a module of a runtime, where the package is there and new enough."""
+    row = PACKAGES[name]
     found = row.version()
+    # Told before the import, whose error would name a module and not a package.
     if row.extra is not None and found is None:
         raise MissingExtra(f"the runtime {name!r}", row.package, row.extra)
     if found is not None and numbers_of(found) < numbers_of(row.oldest):
@@ -163,7 +174,7 @@ def get_runtime(name: str) -> Runtime:
             f"{row.install} --upgrade"
         )
     try:
-        runtime: Runtime = getattr(import_module(row.module), row.class_name)()
+        return import_module(module)
     except ImportError as error:
         # Compiled parts that were made for another version of torch or numpy.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -171,7 +182,6 @@ def get_runtime(name: str) -> Runtime:
             f"the runtime {name!r} is installed ({row.package} {found}) and cannot be imported "
             f"({reason:.160}): {row.install} --upgrade"
         ) from error
-    return runtime
 
 
 def numbers_of(version: str) -> tuple[int, ...]:
@@ -186,12 +196,11 @@ def open_artifact(artifact: Artifact, *, threads: int = 1) -> Executable:
     Raises:
         MissingFile, InvalidValue, MissingExtra: as :func:`get_runtime` and :meth:`Runtime.load`.
     """
-    if artifact.runtime in _OPENERS:
-        opened: Executable = import_module(_OPENERS[artifact.runtime]).load(
-            artifact, threads=threads
-        )
-        return opened
-    return get_runtime(artifact.runtime).load(artifact, threads=threads)
+    opener = _OPENERS.get(artifact.runtime)
+    if opener is None:
+        return get_runtime(artifact.runtime).load(artifact, threads=threads)
+    opened: Executable = _imported(artifact.runtime, opener).load(artifact, threads=threads)
+    return opened
 
 
 def available_runtimes() -> dict[str, str | None]:

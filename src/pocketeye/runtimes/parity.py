@@ -6,12 +6,12 @@ Limits (:data:`THRESHOLDS`):
 precision  PASS                                                   WARN
 =========  =====================================================  ==================================
 fp32       rel <= 1e-4 and every top-1 equal                      rel <= 1e-3 and 99 % of top-1
-fp16       rel <= 5e-3 and 98 % of top-1                          rel <= 2e-2 and 95 % of top-1
+fp16       rel <= 1e-2 and 98 % of top-1                          rel <= 3e-2 and 95 % of top-1
 int8       PSNR >= 25 dB and 95 % of top-1                        PSNR >= 20 dB and 85 % of top-1
 =========  =====================================================  ==================================
 
 ``rel`` is ``||got - expected|| / ||expected||``. fp32 differs by the order of sums only, 1e-6 to 1e-5
-in practice; fp16 has a step of 1e-3 of a value, which a deep network doubles or so. int8 is judged by
+in practice; weights in fp16 are 5e-4 off, which EfficientNet-Lite0 makes 5e-3 of. int8 is judged by
 what it decides: 25 dB is an error of about a twentieth of the span between the largest and the smallest
 logit; one image in twenty may change its class.
 
@@ -87,8 +87,8 @@ THRESHOLDS: Mapping[Precision, Thresholds] = {
         warning=Limits(max_rel=1e-3, min_top1_agreement=0.99),
     ),
     "fp16": Thresholds(
-        passing=Limits(max_rel=5e-3, min_top1_agreement=0.98),
-        warning=Limits(max_rel=2e-2, min_top1_agreement=0.95),
+        passing=Limits(max_rel=1e-2, min_top1_agreement=0.98),
+        warning=Limits(max_rel=3e-2, min_top1_agreement=0.95),
     ),
     "int8": Thresholds(
         passing=Limits(min_psnr_db=25.0, min_top1_agreement=0.95),

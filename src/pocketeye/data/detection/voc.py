@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
@@ -26,7 +26,7 @@ from pocketeye.data.files import (
 from pocketeye.data.files.annotations.scalars import read_flag
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.size import MOST_PIXELS
-from pocketeye.reading import read_regular
+from pocketeye.reading import parse_xml, read_regular
 from pocketeye.text import some
 
 CLASS_FILES = ("classes.txt", "labels.txt")
@@ -191,8 +191,8 @@ def _classes(root: Path, place: _Place, read: dict[str, _Page | None]) -> tuple[
 
 def _read(file: Path, problems: Problems) -> _Page | None:
     try:
-        top = ElementTree.fromstring(read_regular(file))
-    except (ElementTree.ParseError, OSError, ValueError) as error:
+        top = parse_xml(read_regular(file))
+    except (OSError, ValueError) as error:
         problems.add(file.name, f"cannot be read ({str(error)[:80]}): left out with its image")
         return None
     # Size 0 is what some programs write for unknown.
@@ -207,7 +207,7 @@ def _read(file: Path, problems: Problems) -> _Page | None:
     return _Page(size, tuple(things))
 
 
-def _numbers(item: ElementTree.Element | None, names: tuple[str, ...]) -> tuple[float, ...] | None:
+def _numbers(item: Element | None, names: tuple[str, ...]) -> tuple[float, ...] | None:
     try:
         return (
             tuple(float(item.findtext(name) or "") for name in names) if item is not None else None

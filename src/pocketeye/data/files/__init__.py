@@ -12,6 +12,7 @@ from pocketeye.data.files.decode import (
     header_size as header_size,
     looks_like_image as looks_like_image,
     no_comments as no_comments,
+    num_frames as num_frames,
     read_pixels as read_pixels,
     to_mode as to_mode,
     turned_upright as turned_upright,

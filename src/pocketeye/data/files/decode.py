@@ -121,6 +121,15 @@ def header_size(path: Path) -> tuple[int, int]:
     return header_mode(path)[1]
 
 
+def num_frames(encoded: bytes) -> int:
+    """Count the frames of an animation or the pages of a TIFF; 1 of a still, and of what is no image."""
+    try:
+        with no_comments(), Image.open(io.BytesIO(encoded)) as image:
+            return int(getattr(image, "n_frames", 1))
+    except DECODER_ERRORS:
+        return 1
+
+
 def header_mode(path: Path) -> tuple[str, tuple[int, int]]:
     """Read Pillow's mode, and (width, height) as stored, from the header alone (Pillow may warn).
 

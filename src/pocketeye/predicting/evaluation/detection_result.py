@@ -165,6 +165,8 @@ class DetectionEval:
     def _f1_text(self) -> str:
         if not sum(self.reports[0].counts):
             return "no object is true"
+        if not self.matches.f1:
+            return "no object is found"
         return f"F1 {self.matches.f1:.2f} at scores from {self.matches.score:.2f}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module, metadata
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._denormals import denormals, flushes_denormals
+from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
 from pocketeye.runtimes._quiet import quiet
-from pocketeye.runtimes._store import check_arrays
+from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 
 with quiet(native=True):
     _interpreter: Any = import_module("ai_edge_litert.interpreter")
+
+_OF_THIS = SimpleNamespace(name="litert")
+
+
+def load(artifact: Artifact, *, threads: int = 1) -> LiteRTExecutable:
+    """Open an artefact; see :meth:`Runtime.load`. What only an export needs is not imported."""
+    check_threads(threads)
+    check_stored(artifact, _OF_THIS)
+    return LiteRTExecutable(artifact, threads)
 
 
 class LiteRTExecutable(Executable):
@@ -67,11 +76,11 @@ class LiteRTExecutable(Executable):
 
         def call() -> None:
             # By hand and not by denormals(): its generator would be timed with every call.
-            torch.set_flush_denormal(True)
+            flush_denormals(True)
             try:
                 run()
             finally:
-                torch.set_flush_denormal(flushed)
+                flush_denormals(flushed)
 
         return call
 

@@ -18,8 +18,6 @@ from pocketeye.runtimes._operators import mentioned_operator
 from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
-    check_stored,
-    check_threads,
     eval_mode,
     run_module,
     store,
@@ -27,7 +25,7 @@ from pocketeye.runtimes._store import (
 )
 from pocketeye.runtimes.base import Artifact, ExportRequest, Precision, Runtime
 from pocketeye.runtimes.errors import missing_operator
-from pocketeye.runtimes.litert.executable import LiteRTExecutable
+from pocketeye.runtimes.litert.executable import LiteRTExecutable, load
 from pocketeye.runtimes.litert.quantizing import to_half, to_int8
 
 FILE = "model.tflite"
@@ -76,9 +74,7 @@ class LiteRTRuntime(Runtime):
         Raises:
             MissingFile: the file is gone. InvalidValue: it is damaged, or threads below 1.
         """
-        check_threads(threads)
-        check_stored(artifact, self)
-        return LiteRTExecutable(artifact, threads)
+        return load(artifact, threads=threads)
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import openvino as ov
-import torch
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes._denormals import denormals, flushes_denormals
-from pocketeye.runtimes._store import check_arrays
+from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
+from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 
 # The first runs allocate and fill caches; they are in no mean.
 _WARM_UP = 3
 _DONE = "EXECUTED"
+_OF_THIS = SimpleNamespace(name="openvino")
 MODULES = "modules"  # in the manifest: of every operator, the module that it came from
 
 
@@ -32,6 +33,13 @@ def config() -> dict[str, Any]:
         # Random weights decay into denormals, which would be timed as slow arithmetic.
         "CPU_DENORMALS_OPTIMIZATION": True,
     }
+
+
+def load(artifact: Artifact, *, threads: int = 1) -> OpenVinoExecutable:
+    """Open an artefact; see :meth:`Runtime.load`. What only an export needs is not imported."""
+    check_threads(threads)
+    check_stored(artifact, _OF_THIS)
+    return OpenVinoExecutable(artifact, threads)
 
 
 class OpenVinoExecutable(Executable):
@@ -78,11 +86,11 @@ class OpenVinoExecutable(Executable):
 
         def call() -> None:
             # By hand and not by denormals(): its generator would be timed with every call.
-            torch.set_flush_denormal(True)
+            flush_denormals(True)
             try:
                 infer(nothing, share_outputs=True, decode_strings=False)
             finally:
-                torch.set_flush_denormal(flushed)
+                flush_denormals(flushed)
 
         return call
 

@@ -17,8 +17,6 @@ from pocketeye.outputs import scratch_folder, temporary_files_in
 from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
-    check_stored,
-    check_threads,
     eval_mode,
     run_module,
     store,
@@ -30,7 +28,7 @@ from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 from pocketeye.runtimes.openvino import int8
-from pocketeye.runtimes.openvino.executable import MODULES, OpenVinoExecutable, config
+from pocketeye.runtimes.openvino.executable import MODULES, OpenVinoExecutable, config, load
 from pocketeye.runtimes.openvino.reading import modules_of, read_onnx
 
 FILE, WEIGHTS = "model.xml", "model.bin"
@@ -96,9 +94,7 @@ class OpenVinoRuntime(Runtime):
         Raises:
             MissingFile: a file is gone. InvalidValue: one is damaged, or threads below 1.
         """
-        check_threads(threads)
-        check_stored(artifact, self)
-        return OpenVinoExecutable(artifact, threads)
+        return load(artifact, threads=threads)
 
 
 def _write_onnx(request: ExportRequest, path: Path) -> None:

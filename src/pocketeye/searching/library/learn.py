@@ -22,8 +22,7 @@ from pocketeye.searching.learning.distributed import strategy_options
 from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.library.chain import columns, put_into, require_in_space
 from pocketeye.searching.library.config import LibraryConfig
-from pocketeye.searching.library.inherit import inherit
-from pocketeye.searching.library.readout import solve_readouts
+from pocketeye.searching.library.first_weights import inherit, solve_readouts
 from pocketeye.searching.library.stored import LIBRARY, WEIGHTS, Library
 from pocketeye.searching.library.swaps import measure_swaps, recalibrate
 from pocketeye.searching.library.task import LibraryTask, block_of, taught

@@ -11,8 +11,9 @@ from pocketeye.data.classification.folders import holds_loose_images
 from pocketeye.data.classification.images import load_unlabelled
 from pocketeye.data.classification.layouts import Split
 from pocketeye.errors import InvalidValue
+from pocketeye.models.space import SearchSpace
 from pocketeye.models.task import Task
-from pocketeye.searching.library.config import LibraryConfig
+from pocketeye.searching.library.config import LARGE, LibraryConfig
 from pocketeye.searching.library.network import NamedNetwork, answered_by, relabelled
 from pocketeye.searching.library.plan import LIBRARIES, LibraryPlan, with_teacher
 from pocketeye.searching.library.teacher import open_given
@@ -62,6 +63,13 @@ class LibraryRequest:
             raise InvalidValue(f"{given[0]} is of --mode library: add that, or leave it out")
 
 
+def theta_settings(space: SearchSpace) -> dict[str, Any]:
+    """Return settings of theta's training that keep a mixture of large maps in memory."""
+    if not isinstance(space.input_size, int) or space.input_size < LARGE:
+        return {}
+    return {"epochs": 4, "batch_size": 32, "theta_batch_size": 8, "checkpointing": True}
+
+
 def open_library(
     request: LibraryRequest,
     asked: SearchRequest,
@@ -98,7 +106,9 @@ def open_library(
         given = open_given(request.teacher, asked.space, opened.train)
     plan = LibraryPlan(
         folder=parent / LIBRARIES,
-        config=LibraryConfig(batch_size=asked.config.batch_size, **changes),
+        config=LibraryConfig.for_side(
+            side(asked.space), batch_size=asked.config.batch_size, **changes
+        ),
         named=request.folder,
         given=given,
         recipe=ClassifyRecipe.load(

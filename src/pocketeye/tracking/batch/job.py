@@ -138,6 +138,9 @@ class TrackJob:
             before = record.finished(self._settings(video, paths), paths)
             if before is not None:
                 found[video.name] = before
+            elif record.path.exists():
+                # The memory of a tracker is not kept: it cannot go on in the middle.
+                logger.warning("%s was interrupted: it is tracked again from its start", video.said)
         return found
 
     def _track(self, video: NamedVideo, targets: list[Path]) -> TrackedVideo:

@@ -12,6 +12,8 @@ from pocketeye.results import Result
 from pocketeye.results.result import Form
 from pocketeye.tracking.io.write_coco import CocoFile
 from pocketeye.tracking.io.write_files import CsvFile, ImageFolder, MotFile
+from pocketeye.tracking.io.write_sets import SetFolder
+from pocketeye.tracking.io.write_tracks import ByObject, CvatFile, LabelStudioFile
 from pocketeye.tracking.io.write_video import alpha_writer, overlay_writer
 from pocketeye.tracking.io.writer import Writer
 
@@ -20,15 +22,40 @@ FPS = 25.0
 
 # The forms an output can have by its suffix (a folder has none); the first is the usual one.
 _FORMS: dict[str, tuple[str, ...]] = {
-    "": ("labels", "overlay", "cutout"),
+    "": ("labels", "overlay", "cutout", "yolo-detect", "yolo-segment", "voc", "labelme"),
     ".mp4": ("overlay",),
     ".mkv": ("overlay",),
     ".webm": ("cutout",),
     ".mov": ("cutout",),
-    ".json": ("coco",),
+    ".json": ("coco", "label-studio"),
+    ".xml": ("cvat",),
     ".txt": ("mot",),
     ".csv": ("table",),
 }
+_BY_OBJECT: dict[str, type[ByObject]] = {"cvat": CvatFile, "label-studio": LabelStudioFile}
+
+
+def forms_for(paths: Sequence[Path], form: str | None) -> list[str | None]:
+    """Return the form of each output: the one that was asked for where it can have it, else its own.
+
+    Raises:
+        InvalidValue: a form that none of them can have.
+    """
+    fits = [form in _FORMS.get(path.suffix.lower(), ()) for path in paths]
+    if form is not None and paths and not any(fits):
+        known = sorted({each for path in paths for each in _FORMS.get(path.suffix.lower(), ())})
+        names = ", ".join(str(path) for path in paths)
+        raise InvalidValue(
+            f"--form {form} is for {_places(form)}, and --out is {names}, which can be "
+            f"{', '.join(known) or 'nothing that is known'}"
+        )
+    return [form if fitting else None for fitting in fits]
+
+
+def _places(form: str) -> str:
+    """Say which outputs have a form."""
+    suffixes = [suffix for suffix, forms in _FORMS.items() if form in forms]
+    return " or ".join(suffix or "a folder" for suffix in suffixes) or "no output"
 
 
 def open_writer(
@@ -45,10 +72,11 @@ def open_writer(
     Args:
         path: ``.mp4`` and ``.mkv``: video with the objects drawn; ``.webm`` and ``.mov``: video of the
             objects on transparency; ``.json``: COCO run lengths with track ids, and the frames
-            beside it; ``.txt``: MOTChallenge; ``.csv``: a row for each object of each
-            frame; without suffix: a folder of images.
-        form: for a folder ``labels`` (palette PNGs as in DAVIS, the default), ``overlay`` (JPEGs) or
-            ``cutout`` (PNGs); elsewhere the suffix says it.
+            beside it; ``.xml``: CVAT's tracks; ``.txt``: MOTChallenge; ``.csv``: a row for each object
+            of each frame; without suffix: a folder.
+        form: for a folder ``labels`` (palette PNGs as in DAVIS, the default), ``overlay`` (JPEGs),
+            ``cutout`` (PNGs), ``yolo-detect``, ``yolo-segment``, ``voc`` or ``labelme`` (frames and
+            their labels); for ``.json`` ``coco`` or ``label-studio``; elsewhere the suffix says it.
         fps: frames a second; videos need it.
         name: of the video, for COCO; the file's name by default.
         overwrite: replace what is there.
@@ -62,7 +90,7 @@ def open_writer(
     suffix = target.suffix.lower()
     if suffix not in _FORMS:
         known = ", ".join(s for s in _FORMS if s)
-        raise unknown("suffix", suffix, _FORMS, f"allowed: {known}, or none for a folder of images")
+        raise unknown("suffix", suffix, _FORMS, f"allowed: {known}, or none for a folder")
     forms = _FORMS[suffix]
     chosen = form or forms[0]
     if chosen not in forms:
@@ -72,6 +100,10 @@ def open_writer(
         return CocoFile(
             target, name=name or target.stem, fps=fps, file_names=file_names, overwrite=overwrite
         )
+    if chosen in _BY_OBJECT:
+        return _BY_OBJECT[chosen](target, name=name or target.stem, fps=fps, overwrite=overwrite)
+    if chosen in ("yolo-detect", "yolo-segment", "voc", "labelme"):
+        return SetFolder(target, chosen, overwrite=overwrite)
     if chosen == "mot":
         return MotFile(target, overwrite=overwrite)
     if chosen == "table":

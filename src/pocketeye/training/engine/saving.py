@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from pocketeye import progress
 from pocketeye.models.weights.saved import save_weights
 from pocketeye.outputs import cannot_write
 from pocketeye.runs import BEST, CHECKPOINT, LAST, MODEL, RunFolder
+from pocketeye.text import human_seconds
 from pocketeye.training.engine.averaging import AveragedTask
+from pocketeye.training.engine.reporting.judging import (
+    NUM_FOUND,
+    NUM_OBJECTS,
+    ONE_ANSWER,
+    ONE_CLASS,
+)
+
+# What only our own doubts are made of, and what the line says elsewhere.
+_UNSAID = ("epoch", "seconds", ONE_CLASS, ONE_ANSWER, NUM_OBJECTS, NUM_FOUND)
 
 
 class EpochEnd(Checkpoint):
@@ -36,6 +48,7 @@ class EpochEnd(Checkpoint):
         if trainer.is_global_zero:
             # the row first: should the checkpoint fail, the repeated epoch replaces it
             self.run.log_metrics(row)
+            progress.mark(_epoch_line(row, trainer.max_epochs))
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
@@ -49,6 +62,13 @@ class EpochEnd(Checkpoint):
                 else "no epoch is saved, begin"
             )
             raise cannot_write(path, error, f"{kept} on with --resume") from error
+
+
+def _epoch_line(row: Mapping[str, float], epochs: int | None) -> str:
+    """Return a row of ``metrics.csv`` as a line of a log."""
+    values = [f"{key} {value:.4g}" for key, value in row.items() if key not in _UNSAID]
+    of = f" of {epochs}" if epochs and epochs > 0 else ""
+    return f"epoch {row['epoch'] + 1:g}{of}: {', '.join(values)} · {human_seconds(row['seconds'])}"
 
 
 class SaveWeights(Callback):

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from pocketeye.data import DIGITS, load_images
 from pocketeye.devices import Device
-from pocketeye.doubts import doubt_lines
+from pocketeye.doubts import doubt_lines, unless_doubted
 from pocketeye.predicting.evaluation.classification import evaluate
 from pocketeye.predicting.evaluation.classification_result import EvalResult
 from pocketeye.predicting.open_predictor import open_predictor
@@ -43,7 +43,7 @@ class EvaluateResult(Evaluation):
             f"calibration error {100 * report.ece:.1f} %",
             f"{escape(result.model)} on {report.n} images of {escape(result.data)} · "
             f"{human_seconds(result.seconds)}, {result.images_per_second:.0f} images/s",
-            *([escape(report.chance.sentence())] if report.chance else []),
+            *unless_doubted(report.chance.sentence() if report.chance else "", result.doubts),
             *doubt_lines(result.doubts),
             "",
         ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.doubts import doubt_lines
+from pocketeye.doubts import Doubt, doubt_lines, unless_doubted
 from pocketeye.metrics import MatchReport
 from pocketeye.metrics.semantic import SemanticReport
 from pocketeye.predicting.evaluation.detection_result import DetectionEval
@@ -103,7 +103,7 @@ class SemanticEvaluateResult(_DenseEvaluation):
             f"{len(report.rows)} classes · mean accuracy of the classes "
             f"{human_percent(report.macc)} · pixel accuracy {human_percent(report.accuracy)}",
             _judged(result.model, len(result.images), "images", result.data, result.seconds),
-            *_pixel_chance(report),
+            *_pixel_chance(report, result.doubts),
             *doubt_lines(result.doubts),
             "",
         ]
@@ -139,9 +139,10 @@ def _best_f1(matches: MatchReport, num_objects: int) -> str:
     )
 
 
-def _pixel_chance(report: SemanticReport) -> list[str]:
+def _pixel_chance(report: SemanticReport, doubts: Sequence[Doubt]) -> list[str]:
     chance = report.chance
-    if chance is None:
+    # A doubt may say it already.
+    if chance is None or not unless_doubted(chance.sentence("of the pixels"), doubts):
         return []
     # A network that says one class everywhere is right in its pixels only, and 0 in the others.
     present = sum(row.pixels > 0 for row in report.rows)

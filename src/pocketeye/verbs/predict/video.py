@@ -13,6 +13,7 @@ from pocketeye.predicting.dense import open_dense_predictor
 from pocketeye.predicting.files import save_csv
 from pocketeye.predicting.predictor import Predictor
 from pocketeye.predicting.video import ClassLook, Look, SeenFrames, look_for_objects
+from pocketeye.text import counted
 from pocketeye.tracking import open_video, open_writer, write_all
 from pocketeye.tracking.batch.targets import require_free
 from pocketeye.tracking.batch.videos import NamedVideo, find_videos, go_through
@@ -100,4 +101,6 @@ class _Tally:
         most = sorted(self._seen.items(), key=lambda item: -len(item[1]))
         if task.finds_objects:
             return ", ".join(f"{len(ids)} {label}" for label, ids in most[:4]) or NOTHING
-        return ", ".join(f"{label} in {len(frames)} frames" for label, frames in most[:3])
+        return ", ".join(
+            f"{label} in {counted(len(frames), 'frame')}" for label, frames in most[:3]
+        )

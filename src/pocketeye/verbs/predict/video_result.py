@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from pocketeye.models.task import Task
-from pocketeye.text import path_end, text_table
+from pocketeye.text import counted, path_end, text_table
 from pocketeye.verb_result import Prediction
 from pocketeye.verbs._next import onwards
 
@@ -65,7 +65,7 @@ class VideoPredictResult(Prediction):
         frames = sum(row.num_frames for row in self.videos)
         ms = 1000 * sum(row.seconds for row in self.videos) / max(frames, 1)
         lines.append(
-            f"{frames} frames: {ms:.1f} ms per frame, {1000 / ms:.1f} fps, measured here on "
+            f"{counted(frames, 'frame')}: {ms:.1f} ms per frame, {1000 / ms:.1f} fps, measured here on "
             f"{self.device}"
         )
         if self.failed:

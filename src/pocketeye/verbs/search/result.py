@@ -40,7 +40,7 @@ class SearchResult(VerbResult):
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
     files: tuple[Path, ...]
-    began: str = "trained from scratch"
+    taught: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         best, key = self.best, metric_key(self.comparison.metric)
@@ -83,18 +83,20 @@ class SearchResult(VerbResult):
         best, comparison = self.best, self.comparison
         # The chosen network is always among those measured.
         assert best.measured_ms is not None
+        ranked = "fine-tuned by the teacher" if self.taught else "with shared weights"
+        began = "from its taught blocks" if self.taught else "from scratch"
         ops = " ".join(block.op for block in best.architecture.blocks)
         lines = [
             f"[bold]budget {self.target_ms:g} ms[/bold] · {self._measured()}",
             f"on {self.where}",
             f"network {ops}",
-            f"with shared weights: {comparison.sentence()}",
+            f"{ranked}: {comparison.sentence()}",
         ]
         if self.trained is not None:
             level = self.trained.chance
             chance = "" if level is None else f"; chance {level:.1%}"
             lines.append(
-                f"{self.began}: {self.trained.metric} {self.trained.value:.2%} on "
+                f"trained {began}: {self.trained.metric} {self.trained.value:.2%} on "
                 f"{self.trained.num_images} "
                 f"validation images ({self.trained.epochs} epochs){chance}"
             )

@@ -40,7 +40,7 @@ def run_stages(
         precision=header.precision, target_ms=plan.target_ms, tolerance=plan.derive.tolerance,
         best=derived.best, comparison=derived.comparison, trained=trained,
         costs=tuple(report.costs), notes=tuple(report.notes), files=tuple(files),
-        began="trained from scratch" if library is None else "trained from its taught blocks",
+        taught=library is not None,
     )  # fmt: skip
     plan.run.write_json(
         stages.RESULT,

@@ -21,7 +21,12 @@ from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig
 from pocketeye.searching.library.choose import require_choice
 from pocketeye.searching.library.network import NamedNetwork, open_network
-from pocketeye.searching.library.request import LibraryRequest, open_images, open_library
+from pocketeye.searching.library.request import (
+    LibraryRequest,
+    open_images,
+    open_library,
+    theta_settings,
+)
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.tasks import (
     SearchRequest,
@@ -174,7 +179,8 @@ def search(
         target_ms=target_ms, seed=seed, device=device, precision=train_precision,
         # None leaves the mode's own value.
         num_processes=num_processes, workers=workers,
-        **{key: value for key, value in given.items() if value is not None},
+        **(theta_settings(shape) if mode == "library" else {})
+        | {key: value for key, value in given.items() if value is not None},
     )  # fmt: skip
     deriving = DeriveConfig(
         candidates=candidates, measure_top=measure_top, tolerance=tolerance, seed=seed

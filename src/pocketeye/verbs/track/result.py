@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from pocketeye.doubts import doubt_lines
-from pocketeye.text import file_stem, some, text_table
+from pocketeye.text import counted, file_stem, some, text_table
 from pocketeye.verb_result import VerbResult
 
 if TYPE_CHECKING:  # torch would come along
@@ -56,8 +56,8 @@ class TrackResult(VerbResult):
             width, height = tracked[0].size
             of = f"{width}x{height}" if len({video.size for video in tracked}) == 1 else "all sizes"
             lines.append(
-                f"{frames} frames of {of}: {ms:.1f} ms per frame, {1000 / ms:.1f} fps, measured here "
-                f"on {tracked[0].device}"
+                f"{counted(frames, 'frame')} of {of}: {ms:.1f} ms per frame, {1000 / ms:.1f} fps, "
+                f"measured here on {tracked[0].device}"
             )
         resumed = len(self.videos) - len(tracked)
         if resumed:

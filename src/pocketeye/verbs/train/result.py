@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from pocketeye.doubts import doubt_lines
+from pocketeye.doubts import doubt_lines, unless_doubted
 from pocketeye.runs import ANSWERS, BEST, CURVES, REPORT, SAMPLES
 from pocketeye.text import human_percent, human_seconds, problem_lines
 from pocketeye.training.engine import TrainedRun
@@ -74,7 +74,7 @@ class TrainResult(TrainedRun, VerbResult):
                 f"{added} after {before} epochs: in them the learning rate is that of a training of "
                 f"{fitted.epochs} (metrics.csv has it)"
             )
-        lines += [fitted.chance] if fitted.chance else []
+        lines += unless_doubted(fitted.chance, fitted.doubts)
         return [*lines, *doubt_lines(fitted.doubts), *problem_lines(self.problems)]
 
     def written(self) -> list[Path]:

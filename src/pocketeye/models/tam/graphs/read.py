@@ -35,11 +35,12 @@ from pocketeye.models.tam.tam import TAM
 
 # Bytes of logits at a time: they stay in the second-level cache, and at 1024 pixels in memory at all.
 _LOGITS_BYTES = 4 << 20
+_FEWEST = 128  # queries at a time: with 14 maps at 1024 pixels fewer would make a thousand products
 
 
 def chunk_for(num_keys: int) -> int:
     """Return for how many queries logits are held at a time: a multiple of 16."""
-    return max(1, _LOGITS_BYTES // (4 * 16 * num_keys)) * 16
+    return max(_FEWEST, _LOGITS_BYTES // (4 * 16 * num_keys) * 16)
 
 
 def ordered(layer: nn.Linear, scale: float = 1.0) -> nn.Linear:

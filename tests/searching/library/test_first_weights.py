@@ -8,8 +8,8 @@ import torch
 
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.library.chain import columns
+from pocketeye.searching.library.first_weights import solve_readouts
 from pocketeye.searching.library.learn import first_supernet
-from pocketeye.searching.library.readout import solve_readouts
 from pocketeye.searching.library.task import channel_scale, normalized_error, teacher_maps
 from tests.searching.toys import SPACE
 

@@ -1,0 +1,292 @@
+"""Read and write Label Studio's JSON: images (boxes, polygons, brushes, keypoints) and video boxes.
+
+The fields are those of Label Studio's manual, "Export annotations" and the tags ``RectangleLabels``,
+``PolygonLabels``, ``BrushLabels``, ``KeyPointLabels`` and ``VideoRectangle``; places are percent of the
+image, frames of a video count from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pocketeye.data.files import Problems
+from pocketeye.data.labelled.objects import (
+    NAMELESS,
+    LabelledFrame,
+    LabelledObject,
+    Size,
+    finite,
+    numbered,
+    pairs_of,
+    side,
+)
+from pocketeye.data.labelled.outline import outline_of
+from pocketeye.data.labelled.tracks import MOST_FRAMES, Track, frames_of
+from pocketeye.results import CompactMask
+
+_VIDEO = "videorectangle"
+_MOST_PIXELS = 1 << 28  # of a brush mask; the largest image that Pillow decodes has 1.8e8
+_KINDS = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "rectangle", "polygon",
+          "brush", "keypoint")  # fmt: skip
+
+
+def is_label_studio(content: Any) -> bool:
+    """Tell whether JSON is Label Studio's: a list of tasks, or one task."""
+    first = content[0] if isinstance(content, list) and content else content
+    return isinstance(first, Mapping) and any(
+        isinstance(first.get(key), list) for key in ("annotations", "predictions", "completions")
+    ) and "images" not in first  # fmt: skip
+
+
+def read_label_studio(content: Any, problems: Problems) -> Iterator[LabelledFrame]:
+    """Yield the images of all tasks, or the frames of the first task with a video.
+
+    Of a task's annotations the first counts that was not cancelled, else its first prediction.
+    """
+    tasks = content if isinstance(content, list) else [content]
+    for place, task in enumerate(tasks):
+        if not isinstance(task, Mapping):
+            problems.add(f"task {place}", "no object: left out")
+            continue
+        regions = _regions(task)
+        videos = [region for region in regions if region.get("type") == _VIDEO]
+        if videos:
+            yield from _video(videos, problems)
+            return
+        yield _image(task, regions, place, problems)
+
+
+def _regions(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    for key in ("annotations", "completions", "predictions"):
+        made = task.get(key)
+        for each in made if isinstance(made, list) else []:
+            if not isinstance(each, Mapping) or each.get("was_cancelled"):
+                continue
+            result = each.get("result")
+            if isinstance(result, list):
+                return [region for region in result if isinstance(region, Mapping)]
+    return []
+
+
+def _image(
+    task: Mapping[str, Any], regions: Sequence[Mapping[str, Any]], place: int, problems: Problems
+) -> LabelledFrame:
+    data = task.get("data")
+    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, Mapping) else []
+    name = texts[0] if texts else ""
+    sizes = {_size(region) for region in regions} - {None}
+    size = sizes.pop() if len(sizes) == 1 else None
+    objects = []
+    for region in regions:
+        if region.get("type") not in _KINDS:
+            continue
+        try:
+            objects.append(_object(region))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            problems.add(
+                name or f"task {place}", f"a region that cannot be used ({error}): left out"
+            )
+    return LabelledFrame(frame=place, name=name, size=size, objects=numbered(objects))
+
+
+def _size(region: Mapping[str, Any]) -> Size | None:
+    width, height = side(region, "original_width"), side(region, "original_height")
+    return (width, height) if width and height else None
+
+
+def _label(value: Mapping[str, Any]) -> str:
+    for key in ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "labels"):
+        names = value.get(key)
+        if isinstance(names, list) and names and isinstance(names[0], str):
+            return names[0]
+    return ""
+
+
+def _object(region: Mapping[str, Any]) -> LabelledObject:
+    """Raises ValueError for a region that is none."""
+    size, value = _size(region), region.get("value")
+    if size is None or not isinstance(value, Mapping):
+        raise ValueError("no size of the image, or no value")
+    said: dict[str, Any] = {"object_id": 0, "label": _label(value)}
+    sure = region.get("score")
+    said["score"] = float(sure) if isinstance(sure, int | float) and 0 <= sure <= 1 else None
+    kind = str(region["type"]).removesuffix("labels")
+    scale = (size[0] / 100, size[1] / 100)
+    if kind == "rectangle":
+        return LabelledObject(**said, **_rectangle(value, size))
+    if kind == "keypoint":
+        x, y = finite(value.get("x")) * scale[0], finite(value.get("y")) * scale[1]
+        return LabelledObject(**said, points=((x, y),))
+    if kind == "brush":
+        return LabelledObject(**said, mask=_brush(value.get("rle"), size))
+    points = pairs_of(value.get("points"))
+    if len(points) < 6:
+        raise ValueError("a polygon of fewer than three points")
+    polygon = tuple(number * scale[place % 2] for place, number in enumerate(points))
+    return LabelledObject(**said, polygons=(polygon,))
+
+
+def _rectangle(value: Mapping[str, Any], size: Size) -> dict[str, Any]:
+    """Return a box, or the polygon of one that is turned about its upper left corner."""
+    left, top, width, height = (finite(value.get(key)) for key in ("x", "y", "width", "height"))
+    x, y, w, h = (
+        share * size[place % 2] / 100 for place, share in enumerate((left, top, width, height))
+    )
+    turn = np.deg2rad(finite(value.get("rotation") or 0))
+    if w <= 0 or h <= 0:
+        raise ValueError("a box without area")
+    if not turn:
+        return {"box": (x, y, x + w, y + h)}
+    across, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    start = np.array([x, y])
+    corners = (start, start + w * across, start + w * across + h * down, start + h * down)
+    return {"polygons": (tuple(np.concatenate(corners).tolist()),)}
+
+
+def _brush(numbers: Any, size: Size) -> CompactMask:
+    """Return a mask of Label Studio's run lengths of an RGBA image: filled where it is not transparent.
+
+    A 32-bit count of values, the bits of a value less one (5), four times the bits of a length less
+    one (4); then runs: one bit whether one value repeats, two for which of the four lengths, the length
+    less one, and the value or values.
+    """
+    if not isinstance(numbers, list) or len(numbers) > 4 * _MOST_PIXELS:
+        raise ValueError("run lengths that are no list")
+    bits = np.unpackbits(np.array(numbers, np.uint8))
+    place = 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        part = bits[place : place + count]
+        if len(part) < count:
+            raise ValueError("run lengths that end too early")
+        place += count
+        return int(part @ (1 << np.arange(count - 1, -1, -1, dtype=np.int64)))
+
+    total, word = take(32), take(5) + 1
+    lengths = [take(4) + 1 for _ in range(4)]
+    if total != 4 * size[0] * size[1] or total > 4 * _MOST_PIXELS:
+        raise ValueError("run lengths of another size")
+    values = np.zeros(total, np.int64)
+    at = 0
+    while at < total:
+        repeats = take(1)
+        stop = at + 1 + take(lengths[take(2)])
+        if stop > total:
+            raise ValueError("run lengths that go beyond their image")
+        if repeats:
+            values[at:stop] = take(word)
+        else:
+            block = bits[place : place + word * (stop - at)]
+            if len(block) < word * (stop - at):
+                raise ValueError("run lengths that end too early")
+            values[at:stop] = block.reshape(-1, word) @ (1 << np.arange(word - 1, -1, -1))
+            place += word * (stop - at)
+        at = stop
+    return CompactMask.from_dense(values.reshape(size[1], size[0], 4)[..., 3] > 0)
+
+
+def _video(regions: Sequence[Mapping[str, Any]], problems: Problems) -> Iterator[LabelledFrame]:
+    size = next((found for found in map(_size, regions) if found), None)
+    tracks, length = [], 0
+    for number, region in enumerate(regions, 1):
+        try:
+            track, count = _track(region, number, size)
+        except (ValueError, TypeError) as error:
+            problems.add(f"region {region.get('id')}", f"cannot be used ({error}): left out")
+            continue
+        tracks.append(track)
+        length = max(length, count)
+    yield from frames_of(tracks, size, length)
+
+
+def _track(region: Mapping[str, Any], number: int, size: Size | None) -> tuple[Track, int]:
+    """Return an object and how many frames the video has; raises ValueError for no region."""
+    value = region.get("value")
+    if (
+        size is None
+        or not isinstance(value, Mapping)
+        or not isinstance(value.get("sequence"), list)
+    ):
+        raise ValueError("no size of the video, or no sequence")
+    count, label, track = value.get("framesCount"), _label(value), Track()
+    for step in value["sequence"]:
+        frame, enabled, box = _step(step, size)
+        track.shown[frame] = LabelledObject(object_id=number, label=label, box=box)
+        # A place that is not enabled shows the box in its frame, and in none after that.
+        if not enabled:
+            track.gone.add(frame + 1)
+    return track, count if isinstance(count, int) and 0 < count < MOST_FRAMES else 0
+
+
+def _step(step: Any, size: Size) -> tuple[int, bool, tuple[float, float, float, float]]:
+    """Raises ValueError for a place that is none."""
+    if not isinstance(step, Mapping):
+        raise ValueError("a place that is no object")
+    frame = int(finite(step.get("frame"))) - 1
+    if not 0 <= frame < MOST_FRAMES:
+        raise ValueError("a frame below 1")
+    found = _rectangle({**step, "rotation": 0}, size)["box"]
+    return frame, step.get("enabled", True) is not False, found
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def image_task(frame: LabelledFrame) -> dict[str, Any]:
+    """Return a task with a prediction, which Label Studio imports: polygons of masks, else boxes."""
+    size = frame.with_size()
+    regions = []
+    for each in frame.objects:
+        polygon = outline_of(each.mask) if each.mask is not None else ()
+        polygon = polygon or (each.polygons[0] if each.polygons else ())
+        kind = "polygonlabels" if polygon else "rectanglelabels"
+        value: dict[str, Any] = _percents(each, size)
+        if polygon:
+            shares = [round(100 * v / size[place % 2], 6) for place, v in enumerate(polygon)]
+            value = {"points": [list(p) for p in zip(shares[::2], shares[1::2], strict=True)]}
+        regions.append(
+            {
+                "id": f"{frame.frame}-{each.object_id}", "type": kind, "from_name": "label",
+                "to_name": "image", "image_rotation": 0, **_sides(size),
+                "value": {**value, kind: [each.label or NAMELESS]},
+                **({} if each.score is None else {"score": round(each.score, 6)}),
+            }
+        )  # fmt: skip
+    return {
+        "data": {"image": frame.name},
+        "predictions": [{"model_version": "pocketeye", "result": regions}],
+    }
+
+
+def _sides(size: Size) -> dict[str, int]:
+    return {"original_width": size[0], "original_height": size[1]}
+
+
+def _percents(each: LabelledObject, size: Size) -> dict[str, Any]:
+    x0, y0, x1, y1 = each.bounds() or (0.0, 0.0, 0.0, 0.0)
+    numbers = (x0 / size[0], y0 / size[1], (x1 - x0) / size[0], (y1 - y0) / size[1])
+    keys = ("x", "y", "width", "height")
+    said: dict[str, Any] = {k: round(100 * v, 6) for k, v in zip(keys, numbers, strict=True)}
+    return {**said, "rotation": 0}
+
+
+def video_step(
+    each: LabelledObject, frame: int, size: Size, *, fps: float | None
+) -> dict[str, Any]:
+    """Return where an object is in a frame that counts from 0."""
+    time = {} if not fps else {"time": round(frame / fps, 6)}
+    return {"frame": frame + 1, "enabled": True, **_percents(each, size), **time}
+
+
+def video_region(number: int, label: str, num_frames: int, size: Size, fps: float | None) -> Any:
+    """Return the region of an object, whose ``sequence`` is left empty."""
+    duration = {} if not fps else {"duration": round(num_frames / fps, 6)}
+    return {
+        "id": f"object-{number}", "type": _VIDEO, "from_name": "box", "to_name": "video",
+        **_sides(size),
+        "value": {"framesCount": num_frames, **duration, "sequence": [], "labels": [label or NAMELESS]},
+    }  # fmt: skip
