@@ -2,7 +2,7 @@
 
     python benchmarks/tracking_peers.py --frames FOLDER --results results/tracking-peers-DEVICE \\
         --cell torch:pocketeye_tam_nano --cell graphs:pocketeye_tam_nano \\
-        --cell torch:efficienttam_ti_512x512 --cell graphs:out/efficienttam_ti_512x512/onnxruntime-fp32 \\
+        --cell torch:efficienttam_ti_512x512 --cell graphs:out/ti/onnxruntime-fp32 \\
         --cell official:efficienttam_ti_512x512 \\
         --cell transformers:sam2.1_tiny --cell transformers:edgetam \\
         --official CHECKOUT:LIBS --peers-python VENV/bin/python --threads 1
