@@ -1,14 +1,16 @@
 """What a tracked frame costs, ours beside the authors' own code and beside other trackers.
 
     python benchmarks/tracking_peers.py --frames FOLDER --results results/tracking-peers-DEVICE \\
-        --cell ours:pocketeye_tam_nano --cell ours:out/nano/onnxruntime-fp32 \\
-        --cell ours:efficienttam_ti_512x512 --cell official:efficienttam_ti_512x512 \\
+        --cell torch:pocketeye_tam_nano --cell graphs:pocketeye_tam_nano \\
+        --cell torch:efficienttam_ti_512x512 --cell graphs:out/ti/onnxruntime-fp32 \\
+        --cell official:efficienttam_ti_512x512 \\
         --cell transformers:sam2.1_tiny --cell transformers:edgetam \\
         --official CHECKOUT:LIBS --peers-python VENV/bin/python --threads 1
 
 A cell is a process of its own, so that peak memory is its own too; ``--threads`` are those of every
 cell, and the cells take turns ``--rounds`` times. Frames count from the 17th on, when memory and
-pointers are full. ``official`` is yformer/EfficientTAM with the weights of ours (CHECKOUT; LIBS holds
+pointers are full. ``torch`` is a network of ours, ``graphs`` an exported one, or the graphs that come
+along with a name. ``official`` is yformer/EfficientTAM with the weights of ours (CHECKOUT; LIBS holds
 what it imports besides: hydra-core, iopath, omegaconf, antlr4-python3-runtime, portalocker).
 ``transformers`` runs SAM 2.1 and EdgeTAM with random weights in a Python of its own: their time does not
 depend on them. Frames are a folder of JPEG files named 00000.jpg and on.
@@ -32,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 _WARM = 16  # 15 pointers and 6 maps are full by then
-_KINDS = ("ours", "official", "transformers")
+_KINDS = ("torch", "graphs", "official", "transformers")
 # Pixels at which each network of transformers was published.
 _PEERS = {"sam2.1_tiny": "Sam2Video", "sam2.1_base_plus": "Sam2Video", "edgetam": "EdgeTamVideo"}
 # Of SAM 2.1's two sizes: widths and depths of the Hiera encoders (facebook/sam2.1-hiera-*).
@@ -60,18 +62,19 @@ def seconds(results: Iterable[Any]) -> Iterator[float]:
         began = now
 
 
-def ours(name: str, args: argparse.Namespace, size: tuple[int, int]) -> Iterator[float]:
+def ours(kind: str, name: str, args: argparse.Namespace, size: tuple[int, int]) -> Iterator[float]:
     import pocketeye
 
-    exported = Path(name).is_dir()
-    # Random weights, those of seed 0: the authors' code is given the same ones.
-    untrained = {} if exported or name == "pocketeye_tam_nano" else {"untrained": True}
-    if not exported:
+    if kind == "graphs":
+        tracker = pocketeye.load_tracker(name, threads=args.threads)
+    else:
         import torch
 
         torch.set_num_threads(args.threads)
-        untrained["device"] = "cpu"
-    tracker = pocketeye.load_tracker(name, **({"threads": args.threads} if exported else untrained))
+        # Of published networks random weights, those of seed 0: the authors' code is given the same.
+        tracker = pocketeye.load_tracker(
+            name, device="cpu", engine="torch", untrained=name.startswith("efficienttam")
+        )
     with tracker.open(str(args.frames), hole_area=0) as session:
         for number, click in enumerate(clicks(args.objects, size), 1):
             session.add(number, frame=0, points=[click], labels=[1])
@@ -88,7 +91,9 @@ def _theirs(key: str) -> str:
     return key
 
 
-def official(name: str, args: argparse.Namespace, size: tuple[int, int]) -> Iterator[float]:
+def official(
+    kind: str, name: str, args: argparse.Namespace, size: tuple[int, int]
+) -> Iterator[float]:
     import contextlib
     import io
 
@@ -121,7 +126,7 @@ def official(name: str, args: argparse.Namespace, size: tuple[int, int]) -> Iter
         yield from seconds(found)
 
 
-def peers(name: str, args: argparse.Namespace, size: tuple[int, int]) -> Iterator[float]:
+def peers(kind: str, name: str, args: argparse.Namespace, size: tuple[int, int]) -> Iterator[float]:
     import numpy as np
     import torch
     import transformers
@@ -161,9 +166,9 @@ def work(cell: str, args: argparse.Namespace) -> None:
     kind, _, name = cell.partition(":")
     first = min(path for path in args.frames.iterdir() if path.suffix == ".jpg")
     size = Image.open(first).size
-    run = {"ours": ours, "official": official, "transformers": peers}[kind]
+    run = {"official": official, "transformers": peers}.get(kind, ours)
     began = time.perf_counter()
-    taken = list(run(name, args, size))
+    taken = list(run(kind, name, args, size))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": taken, "peak_bytes": peak, "whole": time.perf_counter() - began}))
 

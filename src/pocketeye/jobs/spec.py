@@ -21,7 +21,7 @@ class TrackSpec:
     """Hold what :class:`TrackJob` holds, with names instead of what is loaded by them.
 
     Attributes:
-        model, checkpoint, device, dtype: of the tracker.
+        model, checkpoint, device, dtype, engine: of the tracker.
         detect, classes, score_threshold: of a detector that finds the objects, or None.
         frame: in which it looks.
         request, prompts, options, out, form, fps, overwrite, resume: see :class:`TrackJob`.
@@ -31,6 +31,7 @@ class TrackSpec:
     checkpoint: Path | None
     device: Any
     dtype: Any
+    engine: Any
     detect: str | None
     classes: tuple[str, ...]
     score_threshold: float | None
@@ -83,4 +84,10 @@ class TrackSpec:
 
     def _load(self) -> Tracker[Engine]:
         with progress.task(f"loading {self.model}"):
-            return load_tracker(self.model, self.checkpoint, device=self.device, dtype=self.dtype)
+            return load_tracker(
+                self.model,
+                self.checkpoint,
+                device=self.device,
+                dtype=self.dtype,
+                engine=self.engine,
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def measuring_advice(load: float | None, cores: int) -> str:
     if share <= _BUSY:
         return f"{phrase}: something is running, timings will be noisier"
     return f"{phrase}: busy, wait before you measure"
+
+
+def has_accelerator() -> bool:
+    """Tell whether torch can compute on something else than the CPU here.
+
+    On Linux torch is asked only where the driver of a GPU has left its file: importing it takes seconds.
+    """
+    # NVIDIA's, AMD's, and that of Windows' subsystem for Linux.
+    files = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    if platform.system() == "Linux" and not any(file.exists() for file in files):
+        return False
+    return set(torch_devices()) != {"cpu"}
 
 
 def torch_devices() -> dict[str, str]:

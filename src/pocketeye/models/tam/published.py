@@ -61,6 +61,12 @@ def checkpoint_folder() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "pocketeye" / "weights"
 
 
+def bundled_graphs(name: str) -> Path | None:
+    """Return the folder of a tracker's exported graphs that come with the package; None without."""
+    path = _BUNDLED / f"{name}.onnxruntime"
+    return path if path.is_dir() else None
+
+
 def bundled_weights(name: str) -> Path | None:
     """Weights of one of our own trackers that come with the package, None where there are none."""
     path = _BUNDLED / f"{name}.safetensors"

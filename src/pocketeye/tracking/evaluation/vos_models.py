@@ -12,7 +12,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import resolve
 from pocketeye.results import Result
 from pocketeye.tracking.evaluation.baselines import FlowMask, StillMask
-from pocketeye.tracking.video.tracker import load_tracker
+from pocketeye.tracking.video.tracker import EngineName, exported_at, load_tracker
 
 
 class FollowSession(Protocol):
@@ -75,4 +75,9 @@ def open_vos_model(
             raise InvalidValue(f"{name} has no weights: leave {checkpoint} out")
         return StillMask() if name == "still" else FlowMask()
     resolve(name, others=BASELINES)  # an unknown name may be a misspelt baseline
-    return load_tracker(name, checkpoint, device=device)
+    return load_tracker(name, checkpoint, device=device, engine=_engine(name))
+
+
+def _engine(name: str) -> EngineName:
+    """Return what a tracker is judged with: its network, so that runs and what comes along compare."""
+    return "torch" if exported_at(name) is None else "auto"

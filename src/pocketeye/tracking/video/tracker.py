@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
-from pocketeye.errors import InvalidType, InvalidValue
+from pocketeye.errors import InvalidType, InvalidValue, unknown
+from pocketeye.latency.machine import has_accelerator, usable_cores
+from pocketeye.models.tam.published import bundled_graphs
 from pocketeye.reading import can_exist
 from pocketeye.runs import MANIFEST, TRACKER_MANIFEST
 from pocketeye.tracking.engine.base import Engine, TrackerFacts
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DTypeName = Literal["float32", "bfloat16"]
+EngineName = Literal["auto", "onnxruntime", "torch"]
 E = TypeVar("E", bound=Engine, covariant=True)
 
 
@@ -89,6 +93,7 @@ def load_tracker(
     dtype: DTypeName = "float32",
     untrained: bool = False,
     threads: int | None = None,
+    engine: EngineName = "auto",
 ) -> Tracker[Engine]: ...
 
 
@@ -100,6 +105,7 @@ def load_tracker(
     dtype: DTypeName = "float32",
     untrained: bool = False,
     threads: int | None = None,
+    engine: EngineName = "auto",
 ) -> Tracker[Engine]:
     """Make a tracker.
 
@@ -112,6 +118,9 @@ def load_tracker(
         dtype: ``float32``, or ``bfloat16`` for autocast.
         untrained: random weights, for tests and benchmarks: its masks mean nothing.
         threads: of an exported tracker's runtime; by default as many as there are cores to use.
+        engine: ``torch``, or ``onnxruntime``, which runs graphs. ``auto`` takes the graphs that come
+            along with a tracker's weights where a CPU computes in float32: they start without torch and
+            take half the time. An exported tracker has its own runtime.
 
     Raises:
         MissingFile: no weights here; the sentence says which file to put where.
@@ -119,10 +128,22 @@ def load_tracker(
             or of another kind, or an option that an exported tracker cannot honour.
         MissingExtra: the artefact's runtime is not installed.
     """
+    if engine not in get_args(EngineName):
+        raise unknown("engine", engine, get_args(EngineName))
     folder = exported_at(model) if isinstance(model, str | Path) else None
     if folder is not None:
-        _refuse(str(model), checkpoint, device, dtype, untrained)
+        _refuse(str(model), checkpoint, device, dtype, untrained, engine)
         return _open_exported(folder, threads)
+    own = None
+    if isinstance(model, str) and checkpoint is None and not untrained and dtype == "float32":
+        own = _own_graphs(model, device, engine)
+    if own is not None:
+        return _open_exported(own, threads)
+    if engine == "onnxruntime":
+        raise InvalidValue(
+            f"no graphs of {model} come along for these options: export it (pocketeye export) and name "
+            "the folder, or take the engine torch"
+        )
     if threads is not None:
         raise InvalidValue(
             "threads is of an exported tracker: for a network in torch call torch.set_num_threads"
@@ -145,6 +166,18 @@ def load_tracker(
     return Tracker(TorchEngine(network, device, dtype), curve_of(weights))
 
 
+def _own_graphs(name: str, device: str, engine: str) -> Path | None:
+    """Return the graphs that come along with a tracker where they are to compute, else None."""
+    # A run's folder of that name wins over what comes along.
+    elsewhere = can_exist(Path(name)) and Path(name).is_dir()
+    if engine == "torch" or device not in ("auto", "cpu") or elsewhere:
+        return None
+    found = bundled_graphs(name)
+    if found is None or engine == "onnxruntime" or device == "cpu":
+        return found
+    return None if has_accelerator() else found
+
+
 def exported_at(model: str | Path) -> Path | None:
     """Return the folder of an exported tracker that a name means; None where it means another thing."""
     path = Path(model)
@@ -156,7 +189,7 @@ def exported_at(model: str | Path) -> Path | None:
 
 
 def _refuse(
-    model: str, checkpoint: str | Path | None, device: str, dtype: str, untrained: bool
+    model: str, checkpoint: str | Path | None, device: str, dtype: str, untrained: bool, engine: str
 ) -> None:
     """Refuse what only a network in torch can honour.
 
@@ -168,6 +201,7 @@ def _refuse(
         f"device {device}": device not in ("auto", "cpu"),
         f"dtype {dtype}": dtype != "float32",
         "untrained": untrained,
+        f"engine {engine}": engine == "torch",
     }
     asked = [what for what, is_given in given.items() if is_given]
     if asked:
@@ -178,8 +212,14 @@ def _refuse(
 
 
 def _open_exported(folder: Path, threads: int | None) -> Tracker[Engine]:
-    from pocketeye.latency.machine import usable_cores
     from pocketeye.tracking.engine.artifact_folder import open_artifact
 
-    engine, curve = open_artifact(folder, threads=usable_cores() if threads is None else threads)
+    engine, curve = open_artifact(folder, threads=_usual_threads() if threads is None else threads)
     return Tracker(engine, curve)
+
+
+def _usual_threads() -> int:
+    """Return as many threads as there are cores to use, or as the environment allows, as torch does."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    cores = usable_cores()
+    return min(cores, int(allowed)) if allowed.isdigit() and int(allowed) else cores

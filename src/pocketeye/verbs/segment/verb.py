@@ -39,6 +39,7 @@ def segment(
     crop_layers: int = 0,
     min_area: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    engine: Literal["auto", "onnxruntime", "torch"] = "auto",
 ) -> SegmentResult:
     """Cut out what is clicked on or boxed in an image, or everything in it.
 
@@ -61,6 +62,8 @@ def segment(
         crop_layers: with --everything, look at parts of the image as well, for small objects.
         min_area: with --everything, pixels below which holes are filled and specks removed.
         device: where the network runs.
+        engine: what computes. auto takes the graphs that come along with our tracker where a CPU
+            computes: they start without torch.
 
     Raises:
         InvalidValue: no prompt or a wrong one, not an image, damaged weights, or files would be
@@ -83,7 +86,7 @@ def segment(
         require_free(target, overwrite)
     # Read all first: a bad one at the end would waste the work before.
     pixels = [read_image(each) for each in images]
-    segmenter = load_segmenter(model, checkpoint, device=device)
+    segmenter = load_segmenter(model, checkpoint, device=device, engine=engine)
     generator = MaskGenerator(
         segmenter, points_per_side=points_per_side, pred_iou_threshold=pred_iou_threshold,
         stability_threshold=stability_threshold, crop_layers=crop_layers, min_area=min_area,
