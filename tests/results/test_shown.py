@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pocketeye.errors import MissingExtra
+from pocketeye.predicting.predict import Prediction
 from pocketeye.results import LabelMap, Masks, Result
 from pocketeye.text import Shown, html_table, plain_text
 from pocketeye.verbs.predict.classify import PredictResult
-from pocketeye.verbs.predict.verb import Prediction
 
 
 def result() -> Result:

@@ -358,6 +358,9 @@ def test_progress_is_reported(tmp_path: Path, digits: Sets) -> None:
         def close(self, task: Any) -> None:
             events.append("closed")
 
+        def mark(self, text: str) -> None:
+            events.append(text)
+
     with progress.reporting(Listener()):
         run_fit(tmp_path / "run", digits, replace(CONFIG, epochs=2), name="tiny")
     assert events[0] == ("training tiny", 8)

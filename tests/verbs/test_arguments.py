@@ -66,7 +66,7 @@ def test_numbers_out_of_range_are_refused_with_the_range(capsys, words, option, 
         assert error.startswith("error: ")
         assert error.count("\n") == 1
         if not isinstance(value, str):
-            assert f"{option} must be from" in error
+            assert f"--{option.replace('_', '-')} must be from" in error
 
 
 @pytest.mark.parametrize("function", PUBLIC)

@@ -12,6 +12,7 @@ from pocketeye.models import create_tam
 from pocketeye.outputs import held
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.tracking import networks
+from pocketeye.tracking.video import tracker
 from pocketeye.verbs.segment import segment
 from pocketeye.verbs.segment.result import SegmentResult
 from tests.tracking.by_colour import COLOURS, ByColour, disc_mask, make_image
@@ -32,6 +33,7 @@ def photo(tmp_path) -> Path:
 def by_colour(monkeypatch) -> None:
     """Weights whose masks are known."""
     monkeypatch.setattr(networks, "open_model", lambda name, **_: ByColour())
+    monkeypatch.setattr(tracker, "bundled_graphs", lambda name: None)
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -14,12 +14,12 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.data.clips.flower import FlowerClip, KnownPhoto, flower_photo
-from pocketeye.models import TAM
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.figures import save_figure
 from pocketeye.results.result import save_image
-from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_model, open_writer
+from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
 from pocketeye.tracking.engine.base import Engine
+from pocketeye.tracking.loading import load_segmenter
 from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verb_result import VerbResult
 
@@ -88,12 +88,11 @@ def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = Non
     Raises:
         UserError: no weights, weights that do not fit, or a file that cannot be written.
     """
-    network = open_model(model, checkpoint=checkpoint)
-    tracker = load_tracker(network)
+    tracker = load_tracker(model, checkpoint)
     photo = flower_photo()
     # Written, so that the command in the report can be repeated.
     photo_path = save_image(Image.fromarray(photo.image), out / "photo.png")
-    segmented = _segment(network, photo)
+    segmented = _segment(load_segmenter(model, checkpoint), photo)
     segment_png = segmented.save(out / "segment.png")
     clip, clip_path = FlowerClip(), out / "clip.mp4"
     truth = _write_clip(clip, clip_path)
@@ -127,8 +126,7 @@ def _ious(found: Sequence[CompactMask], truth: Sequence[CompactMask]) -> tuple[f
     return tuple(mine.iou(true) for mine, true in zip(found, truth, strict=True))
 
 
-def _segment(network: TAM, photo: KnownPhoto) -> Result:
-    segmenter = ImageSegmenter(network)
+def _segment(segmenter: ImageSegmenter, photo: KnownPhoto) -> Result:
     segmenter.set_image(photo.image)
     return segmenter.predict(points=[photo.point])
 

@@ -62,6 +62,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "corrected_frames": (1, _MANY), "crop_layers": (0, 8), "epochs": (1, _MANY),
     "fpn_channels": (1, 65_536), "fps": (0.001, 1000), "frame": (0, 1e9),
     "head_channels": (1, 65_536), "hole_area": (0, 1e9), "input_size": (1, _MOST_PIXELS),
+    "library_epochs": (1, _MANY), "patience": (0.001, 1e6), "port": (0, 65_535),
+    "teacher_epochs": (1, _MANY), "tune_steps": (0, _MANY),
     "lr": (1e-9, 1e3), "depth": (1, 99), "max_prompted_maps": (1, _MANY), "measure_top": (1, _MANY),
     "min_area": (0, 1e9), "nets": (1, _MANY), "num_classes": (1, _MANY),
     "num_processes": (1, _MOST_PROCESSES), "points_per_side": (1, 1024),

@@ -136,7 +136,7 @@ def load_tracker(
         return _open_exported(folder, threads)
     own = None
     if isinstance(model, str) and checkpoint is None and not untrained and dtype == "float32":
-        own = _own_graphs(model, device, engine)
+        own = own_graphs(model, device, engine)
     if own is not None:
         return _open_exported(own, threads)
     if engine == "onnxruntime":
@@ -166,7 +166,7 @@ def load_tracker(
     return Tracker(TorchEngine(network, device, dtype), curve_of(weights))
 
 
-def _own_graphs(name: str, device: str, engine: str) -> Path | None:
+def own_graphs(name: str, device: str, engine: str) -> Path | None:
     """Return the graphs that come along with a tracker where they are to compute, else None."""
     # A run's folder of that name wins over what comes along.
     elsewhere = can_exist(Path(name)) and Path(name).is_dir()
