@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from pocketeye.artifacts.tracker import TrackerManifest
 from pocketeye.exporting.exported import ExportOptions
-from pocketeye.exporting.tracker import export_tracker
+from pocketeye.exporting.tracker.export import export_tracker
 from pocketeye.models import TAM, create_tam
 from pocketeye.models.reference import Named
 from pocketeye.models.tam.described import TrackerDescription

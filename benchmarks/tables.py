@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pocketeye.exporting.bench_table import BenchTable
+from pocketeye.exporting.bench.table import BenchTable
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models._cards import card_for
 from pocketeye.runs import write_atomic

@@ -19,7 +19,7 @@ import torch
 from tables import tracker_trunks, write_results
 
 from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, reading_graph
-from pocketeye.exporting.tracker_graphs import tracker_graphs
+from pocketeye.exporting.tracker.graphs import tracker_graphs
 from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models import create_tam

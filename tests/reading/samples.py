@@ -20,7 +20,7 @@ from pocketeye.data.mask_sets.samples import load_masks
 from pocketeye.data.semantic.class_maps import read_class_map
 from pocketeye.data.vos.label_files import listed_objects
 from pocketeye.data.vos.layouts import load_videos
-from pocketeye.exporting.bench_table import BenchRow, BenchTable
+from pocketeye.exporting.bench.table import BenchRow, BenchTable
 from pocketeye.latency.calibration import Calibration
 from pocketeye.latency.device import Device
 from pocketeye.latency.protocol import Protocol, Samples, Visit

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pocketeye.exporting.bench_table import BenchTable
+from pocketeye.exporting.bench.table import BenchTable
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.latency.table import LatencyTable
 

@@ -21,10 +21,10 @@ from PIL import Image
 from pocketeye.artifacts.tracker import TrackerManifest, graph_folder, load_tracker_graphs
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.exporting import tracker_graphs as graphs_module
-from pocketeye.exporting.tracker_graphs import capacities, tracker_graphs, tracker_manifest
-from pocketeye.exporting.tracker_proof import TrackAgreement
-from pocketeye.exporting.tracker_script import MODULES, tracker_script
+from pocketeye.exporting.tracker import graphs as graphs_module
+from pocketeye.exporting.tracker.graphs import capacities, tracker_graphs, tracker_manifest
+from pocketeye.exporting.tracker.proof import TrackAgreement
+from pocketeye.exporting.tracker.script import MODULES, tracker_script
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models.reference import ArtifactFolder, resolve
 from pocketeye.models.tam.memory_rule import MemoryRule

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pocketeye.artifacts.tracker import IMAGE, graph_folder
-from pocketeye.exporting.tracker_graphs import tracker_graphs, tracker_manifest
+from pocketeye.exporting.tracker.graphs import tracker_graphs, tracker_manifest
 from pocketeye.models.tam import MemoryRule
 from pocketeye.runtimes._store import run_module, seal, store
 from pocketeye.runtimes.base import Artifact, TensorSpec

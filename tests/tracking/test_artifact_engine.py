@@ -9,7 +9,7 @@ import pytest
 
 from pocketeye.artifacts.tracker import TrackerManifest
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.tracker_graphs import tracker_graphs, tracker_manifest
+from pocketeye.exporting.tracker.graphs import tracker_graphs, tracker_manifest
 from pocketeye.models.tam import MemoryRule, Pooling
 from pocketeye.tracking import Tracker
 from pocketeye.tracking.engine.artifact import ArtifactEngine

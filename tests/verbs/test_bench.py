@@ -4,7 +4,7 @@ import json
 import pytest
 
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.bench_table import BenchTable
+from pocketeye.exporting.bench.table import BenchTable
 from pocketeye.latency.device import Device
 from pocketeye.verbs.bench import bench
 from pocketeye.verbs.export import export

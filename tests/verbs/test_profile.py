@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.profile_page import draw
-from pocketeye.exporting.profiling import Profile, unwatched
+from pocketeye.exporting.bench.profile_page import draw
+from pocketeye.exporting.bench.profiling import Profile, unwatched
 from pocketeye.latency.record import LatencyRecord, Timing
 from pocketeye.runtimes import OpTiming
 from pocketeye.verbs.profile import profile

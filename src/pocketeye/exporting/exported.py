@@ -11,7 +11,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import Agreement
 from pocketeye.exporting.elsewhere import OF_A_CHECK
 from pocketeye.exporting.head_crops import HeadCrops
-from pocketeye.exporting.tracker_proof import TrackAgreement
+from pocketeye.exporting.tracker.proof import TrackAgreement
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.runs import (
     BEST,

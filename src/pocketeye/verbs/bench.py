@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye.exporting.bench import BenchOptions, bench_models
-from pocketeye.exporting.bench_table import BenchTable
+from pocketeye.exporting.bench.models import BenchOptions, bench_models
+from pocketeye.exporting.bench.table import BenchTable
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.outputs import require_folder
 from pocketeye.runtimes import Precision

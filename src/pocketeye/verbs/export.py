@@ -10,8 +10,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
 from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
-from pocketeye.exporting.tracker import export_tracker
-from pocketeye.exporting.tracker_proof import TrackAgreement
+from pocketeye.exporting.tracker.export import export_tracker
+from pocketeye.exporting.tracker.proof import TrackAgreement
 from pocketeye.exporting.web import WEB, Site, write_site
 from pocketeye.metrics import wilson_interval
 from pocketeye.models.reference import Run, expect

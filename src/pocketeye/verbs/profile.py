@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.exported import ExportOptions
-from pocketeye.exporting.profile_page import MOST_COLUMNS, most_expensive, save_page
-from pocketeye.exporting.profiling import (
+from pocketeye.exporting.bench.profile_page import MOST_COLUMNS, most_expensive, save_page
+from pocketeye.exporting.bench.profiling import (
     Profile,
     ProfileOptions,
     profile_models,
     save_records,
 )
+from pocketeye.exporting.exported import ExportOptions
 from pocketeye.outputs import require_folder
 from pocketeye.runtimes import Precision
 from pocketeye.text import human_percent, text_table

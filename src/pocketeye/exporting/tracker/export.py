@@ -27,9 +27,9 @@ from pocketeye.exporting.exported import (
     Int8Images,
 )
 from pocketeye.exporting.inputs import photograph_crops
-from pocketeye.exporting.tracker_graphs import tracker_graphs, tracker_manifest
-from pocketeye.exporting.tracker_proof import TrackAgreement, agreement_of, time_tracker
-from pocketeye.exporting.tracker_script import tracker_script
+from pocketeye.exporting.tracker.graphs import tracker_graphs, tracker_manifest
+from pocketeye.exporting.tracker.proof import TrackAgreement, agreement_of, time_tracker
+from pocketeye.exporting.tracker.script import tracker_script
 from pocketeye.models import TAM
 from pocketeye.models.reference import Run
 from pocketeye.models.tam.described import TrackerDescription

@@ -13,7 +13,7 @@ from typing import Any
 
 from pocketeye import runs
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.cells import Cell, open_cells
+from pocketeye.exporting.bench.cells import Cell, open_cells
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of
 from pocketeye.latency.protocol import Protocol, measure_interleaved

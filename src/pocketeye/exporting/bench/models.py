@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pocketeye.artifacts.dense import DenseExecutable, load_dense_artifact
 from pocketeye.errors import InvalidValue
-from pocketeye.exporting.bench_table import BenchRow, BenchTable, TimedImages, with_ratios
-from pocketeye.exporting.cells import open_cells
-from pocketeye.exporting.dense_cells import dense_artifacts, images_for
+from pocketeye.exporting.bench.cells import open_cells
+from pocketeye.exporting.bench.dense_cells import dense_artifacts, images_for
+from pocketeye.exporting.bench.table import BenchRow, BenchTable, TimedImages, with_ratios
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of, time_dense
 from pocketeye.latency.device import Device

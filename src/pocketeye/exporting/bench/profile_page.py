@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pocketeye import runs
-from pocketeye.exporting.profiling import Profile, module_at
+from pocketeye.exporting.bench.profiling import Profile, module_at
 from pocketeye.latency.record import ms_text
 from pocketeye.pages import embedded, render
 from pocketeye.results.figures import save_figure

@@ -1,0 +1,1 @@
+"""Time networks side by side, whole and operator by operator."""

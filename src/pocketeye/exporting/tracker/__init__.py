@@ -1,0 +1,1 @@
+"""Export a tracker, image and video part: its graphs, the proof that they track the same, its script."""
