@@ -4,12 +4,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runtimes import Artifact, ExportRequest, get_runtime
 from pocketeye.runtimes.onnx.shared import SHARED, WEIGHTS
-from pocketeye.runtimes.onnx.weights import halve
+from pocketeye.runtimes.onnx.weights import halve, whole_model
 
 
 @pytest.fixture
@@ -40,6 +41,18 @@ def test_graphs_that_share_weights_compute_the_same_from_fewer_bytes(two) -> Non
     # The common layer once (32 x 32 floats), the other's own 16 x 32 behind it.
     assert (folder / WEIGHTS).stat().st_size == 4 * (32 * 32 + 16 * 32)
     assert sum(artifact.size_bytes for artifact in again) < sum(sizes) - 2 * 4 * 32 * 32
+
+
+def test_a_graph_is_whole_again(two) -> None:
+    runtime, artifacts, folder = two
+    before = [onnx.load(artifact.path) for artifact in artifacts]
+    assert whole_model(artifacts[0]) == before[0]
+    runtime.share_weights(artifacts, folder)
+    for artifact, model in zip(artifacts, before, strict=True):
+        whole = whole_model(Artifact.load(artifact.folder))
+        assert whole.graph.node == model.graph.node
+        for ours, theirs in zip(whole.graph.initializer, model.graph.initializer, strict=True):
+            assert np.array_equal(numpy_helper.to_array(ours), numpy_helper.to_array(theirs))
 
 
 def test_the_common_file_is_gone_or_cut(two) -> None:

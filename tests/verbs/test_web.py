@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.web import SITE, write_site
 from pocketeye.exporting.web_weights import GRAPHS, WEIGHTS, pack_graphs
+from pocketeye.models.tam.published import bundled_graphs
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.runtimes import Artifact, TensorSpec
 from pocketeye.runtimes.browser import assets
@@ -65,7 +66,7 @@ def test_a_site_lists_its_files(tmp_path: Path) -> None:
     site = write_site(artefact(tmp_path / "model"), tmp_path / "site")
     files = said(site.folder)["files"]
     assert said(site.folder)["task"] == "classify"
-    assert {"index.html", "model/network.onnx", "model/model.json", "sw.js"} <= set(files)
+    assert {"index.html", "network.onnx", "model.json", "sw.js"} <= set(files)
     for name in files:
         assert (site.folder / name).is_file()
         # From any path: nothing begins at the root of a server.
@@ -75,6 +76,30 @@ def test_a_site_lists_its_files(tmp_path: Path) -> None:
             assert "from '/" not in text
             assert "http://" not in text
     assert site.size_bytes == sum((site.folder / n).stat().st_size for n in files)
+
+
+def test_a_tracker_becomes_a_site(tmp_path: Path) -> None:
+    # Its graphs share a file of weights that lies above their folders.
+    graphs = bundled_graphs("pocketeye_tam_nano")
+    assert graphs is not None
+    for _ in range(2):  # the second replaces the first
+        site = write_site(graphs, tmp_path / "site")
+    assert said(site.folder)["task"] == "track"
+    packed = json.loads((site.folder / GRAPHS).read_text())
+    assert {"image", "prompt", "decode", "write", "read-1", "read-9"} <= set(packed["graphs"])
+    assert "read-14" not in packed["graphs"]  # more maps than a page's session reads
+    shared = (graphs / WEIGHTS).stat().st_size
+    # Once, and not for each of the graphs: alignment is all that may come on top.
+    assert (site.folder / WEIGHTS).stat().st_size <= shared
+    assert packed["weights"]["size"] <= shared + 64
+
+
+def test_nothing_is_left_of_a_site_that_could_not_be_written(tmp_path: Path) -> None:
+    folder = artefact(tmp_path / "model")
+    (folder / "model.onnx").write_bytes(b"cut")
+    with pytest.raises(InvalidValue, match=r"model.onnx.*export it again"):
+        write_site(folder, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_another_model_is_another_version(tmp_path: Path) -> None:

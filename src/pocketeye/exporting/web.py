@@ -15,16 +15,15 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.web_weights import pack_graphs
 from pocketeye.models.task import CLASSIFY, TRACK
 from pocketeye.models.weights.described import task_in
-from pocketeye.outputs import cannot_write
+from pocketeye.outputs import cannot_write, whole_folder
 from pocketeye.runs import MODEL, TRACKER_MANIFEST, sha256_of
 from pocketeye.runtimes.base import Artifact
 from pocketeye.runtimes.browser.assets import ORT_WASM, PAGES, ort_folder, ort_version
 
 WEB = "web"  # as `pocketeye export --to` takes it
 SITE, SITE_SCHEMA = "site.json", "pocketeye.site/1"
-SITE_MODEL = "model"  # folder of the graphs inside the site
 _ONLY = "network"  # name of the graph of a classifier
-_ORT, _WASM = f"ort/{ORT_WASM[0]}", f"ort/{ORT_WASM[1]}.gz"
+_ORT, _WASM = ORT_WASM[0], f"{ORT_WASM[1]}.gz"
 _OWN = Path(__file__).parent / "web_pages"
 _SHARED = ("images.mjs", "page.mjs", "runtime.mjs", "sw.js")
 _OF_TASK = {
@@ -80,20 +79,20 @@ def write_site(model: Path, folder: Path) -> Site:
         "index.html": _OWN / page,
         **{name: _OWN / name for name in (*_SHARED, *own) if name != page},
         "style.css": PAGES / "style.css",
-        _ORT: wasm / Path(_ORT).name,
-        f"{SITE_MODEL}/{MODEL}": model / MODEL,
+        _ORT: wasm / _ORT,
     }
-    if is_tracker:
-        sources[f"{SITE_MODEL}/{TRACKER_MANIFEST}"] = model / TRACKER_MANIFEST
+    described = TRACKER_MANIFEST if is_tracker else MODEL
+    sources[described] = model / described
     graphs = _tracker_graphs(model) if is_tracker else {_ONLY: artifact}
-    try:
-        _copy(sources, folder)
-        packed = pack_graphs(graphs, folder / SITE_MODEL)
-        _compress(wasm / ORT_WASM[1], folder / _WASM)
-        files = (*sources, _WASM, *(f"{SITE_MODEL}/{name}" for name in packed))
-        _describe(folder, task.name, files)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    with whole_folder(folder, SITE) as staging:
+        try:
+            _copy(sources, staging)
+            packed = pack_graphs(graphs, staging)
+            _compress(wasm / ORT_WASM[1], staging / _WASM)
+            files = (*sources, _WASM, *packed)
+            _describe(staging, task.name, files)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
     sizes = [(folder / name).stat().st_size for name in files]
     return Site(folder=folder, files=files, size_bytes=sum(sizes))
 
@@ -110,9 +109,7 @@ def _tracker_graphs(model: Path) -> dict[str, Artifact]:
 
 def _copy(sources: dict[str, Path], folder: Path) -> None:
     for name, source in sources.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, folder / name)
 
 
 def _compress(source: Path, target: Path) -> None:

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
 from pocketeye.runtimes.base import Artifact
+from pocketeye.runtimes.onnx.shared import WEIGHTS
+from pocketeye.runtimes.onnx.weights import ALIGNED, large_constants, point_at, whole_model
 
-GRAPHS, WEIGHTS = "graphs.json", "weights.bin"
-_SMALLEST = 1024  # bytes; what is smaller stays in its graph
-_ALIGNED = 64  # of each tensor in the unpacked weights, as processors like to read them
+GRAPHS = "graphs.json"
 
 
 @dataclass(slots=True)
@@ -46,7 +44,7 @@ class _Weights:
             self.packed += data if half is None else half.tobytes()
             self.parts.append({"offset": self.size, "size": len(data), "half": half is not None})
             self.known[key] = self.size
-            self.size += -(-len(data) // _ALIGNED) * _ALIGNED
+            self.size += -(-len(data) // ALIGNED) * ALIGNED
         return self.known[key]
 
 
@@ -64,13 +62,16 @@ def pack_graphs(artifacts: Mapping[str, Artifact], folder: Path) -> list[str]:
 
     Args:
         artifacts: for ONNX Runtime, by the names that the page calls their graphs.
+
+    Raises:
+        InvalidValue: a graph, or the common weights of graphs, are missing or damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights, described, files = _Weights(), {}, []
     for name, artifact in artifacts.items():
-        model = onnx.load(artifact.path)
-        for tensor in model.graph.initializer:
-            _move(tensor, weights)
+        model = whole_model(artifact)
+        for tensor, values in large_constants(model):
+            point_at(tensor, WEIGHTS, weights.add(values), values.nbytes)
         files.append(f"{name}.onnx")
         (folder / files[-1]).write_bytes(model.SerializeToString())
         described[name] = {
@@ -82,16 +83,3 @@ def pack_graphs(artifacts: Mapping[str, Artifact], folder: Path) -> list[str]:
     said = {"graphs": described, "weights": {"size": weights.size, "parts": weights.parts}}
     (folder / GRAPHS).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     return [GRAPHS, WEIGHTS, *files]
-
-
-def _move(tensor: onnx.TensorProto, weights: _Weights) -> None:
-    array = numpy_helper.to_array(tensor)
-    if array.nbytes < _SMALLEST or array.dtype.kind not in "fiu":
-        return
-    offset = weights.add(array)
-    for name in ("raw_data", "float_data", "int32_data", "int64_data"):
-        tensor.ClearField(name)
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", WEIGHTS), ("offset", offset), ("length", array.nbytes)):
-        entry = tensor.external_data.add()
-        entry.key, entry.value = key, str(value)

@@ -1,11 +1,11 @@
 // Open graphs by ONNX Runtime Web, with as many threads as the page may have.
-import * as ort from './ort/ort.wasm.bundle.min.mjs';
+import * as ort from './ort.wasm.bundle.min.mjs';
 
 export const MOST_THREADS = 4; // phones have few fast cores, and slow ones hold the fast ones up
 
 /** Load WebAssembly, which the site holds compressed because plain web servers send files as they are. */
 export async function setUp(threads) {
-  const answer = await fetch(new URL('./ort/ort-wasm-simd-threaded.wasm.gz', import.meta.url));
+  const answer = await fetch(new URL('./ort-wasm-simd-threaded.wasm.gz', import.meta.url));
   if (!answer.ok) throw new Error(`The runtime could not be loaded (${answer.status}).`);
   const packed = new Uint8Array(await answer.arrayBuffer());
   // A server may have unpacked it by itself: gzip begins with 1f 8b, WebAssembly with 00 61.
@@ -39,7 +39,7 @@ function halves() {
   return values;
 }
 
-/** Unpack the weights that the graphs of a folder share. */
+/** Unpack the weights that the graphs share. */
 export function unpacked({size, parts}, packed) {
   const found = new Uint8Array(size), floats = new Float32Array(found.buffer), table = halves();
   let at = 0;
@@ -51,15 +51,15 @@ export function unpacked({size, parts}, packed) {
 }
 
 /**
- * Open the graphs of a folder. The returned function gives the graph of a name: an async function that takes
+ * Open the graphs of the site. The returned function gives the graph of a name: an async function that takes
  * arrays in the order of its inputs and gives those of its outputs.
  */
-export async function openGraphs(folder) {
-  const {graphs, weights} = await json(`${folder}/graphs.json`);
-  const data = unpacked(weights, await bytes(`${folder}/weights.bin`));
+export async function openGraphs() {
+  const {graphs, weights} = await json('graphs.json');
+  const data = unpacked(weights, await bytes('weights.bin'));
   return async name => {
     const said = graphs[name];
-    const session = await ort.InferenceSession.create(await bytes(`${folder}/${said.file}`), {
+    const session = await ort.InferenceSession.create(await bytes(said.file), {
       executionProviders: ['wasm'], graphOptimizationLevel: 'all', externalData: [{path: 'weights.bin', data}],
     });
     return async (...arrays) => {

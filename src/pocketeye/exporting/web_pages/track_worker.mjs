@@ -22,7 +22,7 @@ async function timed(work) {
 const does = {
   async open(threads) {
     await setUp(threads);
-    tracker = new Tracker(await json('model/tracker.json'), await openGraphs('model'));
+    tracker = new Tracker(await json('tracker.json'), await openGraphs());
     // The large one now, while the page says that it loads; others when they are first needed.
     const [height, width] = tracker.imageSize;
     await tracker.encode(new Uint8Array(height * width * 3));

@@ -8,8 +8,8 @@ const does = {
   async open(wanted) {
     threads = wanted;
     await setUp(threads);
-    info = await json('model/model.json');
-    graph = await (await openGraphs('model'))('network');
+    info = await json('model.json');
+    graph = await (await openGraphs())('network');
     return {info: {name: info.name, input_size: info.input_size}, version: version(), threads};
   },
   async classify(pixels, shape, count) {

@@ -45,7 +45,8 @@ from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
 from pocketeye.runtimes.onnx.lowering import lower
 from pocketeye.runtimes.onnx.passes import answer_in_float, pool_globally, tabulate_gelu
-from pocketeye.runtimes.onnx.weights import SHARED, WEIGHTS, halve, share
+from pocketeye.runtimes.onnx.shared import SHARED, WEIGHTS
+from pocketeye.runtimes.onnx.weights import halve, share
 from pocketeye.runtimes.onnx.writer import OPSET, write_fp32
 
 FILE = "model.onnx"
