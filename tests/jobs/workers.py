@@ -12,6 +12,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.jobs.record import TrackedVideo
 from pocketeye.jobs.videos import NamedVideo
 from pocketeye.outputs import cannot_write
+from pocketeye.tracking.video.frame_prompts import Request
 
 
 def make() -> Callable[[str], str]:
@@ -41,7 +42,7 @@ def work(task: str) -> str:
 class FakeJob:
     """Track nothing, but do as the name of a video says."""
 
-    tracker = None
+    tracker, request, frame = None, Request(), 0
 
     def one(self, video: NamedVideo) -> TrackedVideo:
         work(Path(video.source).stem)

@@ -11,8 +11,8 @@ from benchmarks.track_confidence import auc, confidence, fitted, judged
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam.checkpoints import bundled_weights
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.runs import sha256_of
-from pocketeye.tracking.networks import DEFAULT
 from pocketeye.tracking.video.confidence import (
     ConfidenceCurve,
     beside,
@@ -81,7 +81,7 @@ def test_a_damaged_curve_is_one_sentence(tmp_path, text):
 
 
 def test_the_bundled_tracker_has_a_curve_of_its_weights():
-    weights = bundled_weights(DEFAULT)
+    weights = bundled_weights(DEFAULT_TRACKER)
     assert weights is not None
     stored = json.loads(beside(weights).read_text())
     again = "new weights: run benchmarks/track_confidence.py, follow and fit"

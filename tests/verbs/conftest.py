@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketeye.models import Architecture, BlockSpec, create_tam
-from pocketeye.tracking.networks import DEFAULT
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.verbs.train import train_classifier
 from pocketeye.verbs.train.result import TrainResult
 from tests.conftest import coarse_figures
@@ -51,6 +51,8 @@ def bundled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     folder = tmp_path_factory.mktemp("bundled")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_file(create_tam(DEFAULT).state_dict(), folder / f"{DEFAULT}.safetensors")
+        save_file(
+            create_tam(DEFAULT_TRACKER).state_dict(), folder / f"{DEFAULT_TRACKER}.safetensors"
+        )
     monkeypatch.setattr("pocketeye.models.tam.published._BUNDLED", folder)
     return folder

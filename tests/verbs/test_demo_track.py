@@ -14,10 +14,10 @@ from PIL import Image
 from pocketeye.cli import main
 from pocketeye.data.clips.flower import SIZE, FlowerClip
 from pocketeye.errors import InvalidValue, MissingFile
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.results import CompactMask
 from pocketeye.tracking import demo as _demo_track, open_video
 from pocketeye.tracking.demo import TrackDemo, track_demo
-from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs.demo.report import _track_facts, _track_step
 
 
@@ -103,7 +103,7 @@ def test_scores(tmp_path: Path, truth: list[CompactMask], monkeypatch: pytest.Mo
 
 def test_without_weights_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketeye.models.tam.published._BUNDLED", tmp_path / "nowhere")
-    with pytest.raises(MissingFile, match=f"there are no weights of {DEFAULT}"):
+    with pytest.raises(MissingFile, match=f"there are no weights of {DEFAULT_TRACKER}"):
         track_demo(tmp_path)
     assert not list(tmp_path.iterdir())
 

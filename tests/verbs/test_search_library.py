@@ -178,7 +178,7 @@ def test_killed_in_every_phase_and_resumed_equals_uninterrupted(
     for phase in (
         "pocketeye.searching.library.teacher.fit",
         "pocketeye.searching.library.learn.measure_swaps",
-        "pocketeye.searching.library.theta.fit_resumable",
+        "pocketeye.searching.run.fit_resumable",
         "pocketeye.searching.stages.measure_session",
         "pocketeye.searching.stages.take_out",
         "pocketeye.training.classify.fit.fit",

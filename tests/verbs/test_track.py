@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import av
@@ -19,11 +20,9 @@ from pocketeye.jobs.record import TrackedVideo
 from pocketeye.models import create_tam
 from pocketeye.results import color_of
 from pocketeye.tracking import load_tracker
-from pocketeye.tracking.networks import DEFAULT
 from pocketeye.tracking.video.frame_prompts import parse_prompts
 from pocketeye.verbs.track import track
 from pocketeye.verbs.track.result import TrackResult
-from pocketeye.verbs.track.verb import DEFAULT_TRACKER
 from tests.tracking.trackers import moving
 
 NUM_FRAMES = 5
@@ -173,6 +172,29 @@ def test_many_videos_and_one_that_is_none(
     assert len(video["frames"]) == NUM_FRAMES
 
 
+def test_the_command_that_goes_on_with_a_list(
+    folder: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.avi").write_bytes(b"no video")
+    Path("jobs.csv").write_text(f'video,point\n{folder},"30,40"\nbroken.avi,\n')
+    options = ["--stop", "4", "--frame", "1", "--hole-area", "3", "--name", "1=disc"]
+    arguments = ["track", "--jobs", "jobs.csv", *options, "--out", "o.txt", "--model", MODEL]
+    arguments += ["--checkpoint", str(weights), "--device", "cpu"]
+    assert main([*arguments, "--json"]) == 1
+    first = json.loads(capsys.readouterr().out)
+    # The row says where, the command until when, in which frame and what it is called.
+    assert (first["counts"]["done"], first["frames"]) == (1, 4)
+    assert Path("o/frames.txt").read_text().startswith("2,1,")  # MOT counts from 1
+    assert Path("o/frames.labels.txt").read_text() == "disc\n"
+    assert main(arguments) == 2  # the manifest is there
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 1
+    following = capsys.readouterr().out.partition("next ")[2].splitlines()[0]
+    assert main(shlex.split(following)[1:]) == 1
+    assert "1 of 2 videos are tracked, 0 of them now" in capsys.readouterr().out
+
+
 def test_a_doubt_about_several_videos_is_said_once() -> None:
     seen = {"id": 1, "label": None, "score": 1.0, "confidence": None, "area": 9}
     frames = ({"frame": 0, "objects": [seen]},)
@@ -227,10 +249,6 @@ def test_options_of_a_detector_alone(folder: Path, capsys) -> None:
     assert "--classes belongs to a detector: name one with --detect" in capsys.readouterr().err
     assert main(["track", str(folder), "--detect", "pocketeye_tam_nano"]) == 2
     assert "--detect" in capsys.readouterr().err
-
-
-def test_the_tracker_by_default_is_that_of_the_library() -> None:
-    assert DEFAULT_TRACKER == DEFAULT
 
 
 def test_no_video(weights: Path, tmp_path: Path, capsys) -> None:

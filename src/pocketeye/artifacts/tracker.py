@@ -16,10 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.task import TRACK, Task
 from pocketeye.models.weights.described import Description, require_length
-from pocketeye.reading import Pixels, Range
+from pocketeye.reading import Count, Pixels, Range
 from pocketeye.runs import TRACKER_MANIFEST
 from pocketeye.runtimes import get_runtime, open_artifact
 from pocketeye.runtimes._store import check_stored
@@ -28,9 +27,7 @@ from pocketeye.runtimes.onnx.shared import WEIGHTS
 
 IMAGE, PLACE, DECODE, PROMPT, WRITE = "image", "place", "decode", "prompt", "write"
 _ALWAYS = (IMAGE, PLACE, DECODE, PROMPT, WRITE)
-_RULES = tuple(rule.value for rule in MemoryRule)
 
-Count = Annotated[int, Range(1, 2**16)]
 Rule = Literal["recent", "visible", "distinct"]
 
 
@@ -44,6 +41,7 @@ class TrackerManifest(Description):
     """Hold the facts that one needs to use the graphs.
 
     Attributes:
+        task: always track.
         variant: one of :func:`pocketeye.models.list_tams`.
         fingerprint: of the network's weights, see :meth:`Engine.fingerprint`.
         image_size: (height, width) of the network's input.
@@ -53,11 +51,12 @@ class TrackerManifest(Description):
         no_obj_ptr: pointer of an object that is not there.
         ages: embedding of each slot of the memory, the last of them that of prompted frames.
         mask_weight, mask_bias: make a mask prompt of a mask: a convolution of 4x4 pixels.
-        prompted, ridge: of the target model: weight of a prompted frame, and the ridge; None
-        without. capacities: how many maps the reading graphs hold; one name ``read-K`` for each.
-        num_pointers, num_points: places for pointers and for points of a prompt. map_bytes: bytes
-        of one map of one object, an upper bound. graphs: of each its ``inputs`` and ``outputs`` by
-        name, and the ``shapes`` of the inputs.
+        prompted, ridge: of the target model, weight of a prompted frame and the ridge; None without
+            one.
+        capacities: how many maps the reading graphs hold; one name ``read-K`` for each.
+        num_pointers, num_points: places for pointers, and for points of a prompt.
+        map_bytes: bytes of one map of one object, an upper bound.
+        graphs: of each its ``inputs`` and ``outputs`` by name, and the ``shapes`` of the inputs.
     """
 
     FILE: ClassVar[str] = TRACKER_MANIFEST

@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pocketeye.artifacts.dense import (
-    BOX_HEAD,
-    MASK_HEAD,
-    DenseManifest,
-)
+from pocketeye.artifacts.dense import BOX_HEAD, MASK_HEAD, DenseManifest
 from pocketeye.artifacts.mask_rcnn_numpy import BOX_SIDE, MASK_SIDE
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.head_crops import HeadCrops, head_crops
@@ -29,22 +25,14 @@ from pocketeye.models import (
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.models.dense.preprocess import fitted
 from pocketeye.models.dense.retinanet import RetinaNet
-from pocketeye.runtimes import (
-    Artifact,
-    ExportRequest,
-    Precision,
-    Runtime,
-)
+from pocketeye.runtimes import Artifact, ExportRequest, Precision, Runtime
 
 # The coarsest map of a backbone has a stride of 32, to which torchvision pads images too.
 DIVISOR = 32
 
-
 # Static sizes of the heads: 1000 proposals go through the box head in four runs, 100 objects through
 # the mask head in four.
 _BOX_CROPS, _MASK_CROPS = 250, 25
-
-
 # Every image costs a pass of the calibrator.
 CALIBRATION = 32
 

@@ -77,6 +77,7 @@ class TrackJob:
     Attributes:
         load: makes the tracker; called once, when the first video was opened.
         request: what is asked of each video.
+        frame: of points and boxes in a list of videos that name none.
         detection: a detector that adds prompts.
         prompts: a file or folder of labels that adds prompts, or a folder with one for each video.
         options: of :meth:`pocketeye.tracking.Tracker.open`.
@@ -90,6 +91,7 @@ class TrackJob:
 
     load: Callable[[], Tracker[Engine]]
     request: Request
+    frame: int = 0
     detection: Detection | None = None
     prompts: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -29,6 +29,7 @@ from pocketeye.tracking.video.frame_prompts import (
 _MOST_BYTES = 1 << 30  # of a CSV: a million rows have about 100 MB
 _LISTS = ("point", "object", "remove", "name")
 _NUMBERS = ("frame", "start", "stop")
+_SHOWING = ("point", "box", "object")
 COLUMNS = ("video", *_LISTS, "box", "prompts", *_NUMBERS)
 
 
@@ -143,8 +144,13 @@ def _beside(path: Path, name: str) -> str:
     return name if is_address(name) or name.isdecimal() else str(path.parent / name)
 
 
-def named_video(row: VideoRow) -> NamedVideo:
-    """Return the video of a row, with its request where it has one.
+def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
+    """Return the video of a row; what the row does not say of it is what ``common`` asks.
+
+    Args:
+        common: what the whole job asks. Points, boxes, objects and a file of prompts stand for one
+            another: a row that has one of them takes none of ``common``.
+        frame: of points and boxes, where the row names no frame and no start.
 
     Raises:
         InvalidValue: a prompt that is not written as it should be.
@@ -152,17 +158,17 @@ def named_video(row: VideoRow) -> NamedVideo:
     asked = dict(row.asked)
     prompts = asked.pop("prompts", None)
     numbers = {key: _number(key, asked[key]) for key in _NUMBERS if key in asked}
-    request = None
-    if asked or prompts:
-        start = numbers.get("start", 0)
-        request = Request(
-            prompts=parse_prompts(
-                asked.get("point", []), asked.get("box"), numbers.get("frame", start),
-                asked.get("object", []),
-            ),
-            removals=parse_removals(asked.get("remove", [])),
-            names=parse_names(asked.get("name", [])), start=start, stop=numbers.get("stop"),
-        )  # fmt: skip
+    shown = common.prompts
+    if prompts or any(key in asked for key in _SHOWING):
+        at = numbers.get("frame", numbers.get("start", frame))
+        shown = parse_prompts(asked.get("point", []), asked.get("box"), at, asked.get("object", []))
+    request = Request(
+        prompts=shown,
+        removals=parse_removals(asked["remove"]) if "remove" in asked else common.removals,
+        names=parse_names(asked["name"]) if "name" in asked else common.names,
+        start=numbers.get("start", common.start),
+        stop=numbers.get("stop", common.stop),
+    )
     said = row.source.encode("utf-8", "replace").decode()
     return NamedVideo(
         source=row.source, said=said, name=row.name, request=request,

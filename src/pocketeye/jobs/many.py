@@ -114,7 +114,7 @@ def _work(make_job: Callable[[], TrackJob]) -> Work:
     _ = job.tracker
 
     def track(row: VideoRow) -> tuple[int, float]:
-        found = job.one(named_video(row))
+        found = job.one(named_video(row, job.request, job.frame))
         return len(found.frames), found.seconds
 
     return track

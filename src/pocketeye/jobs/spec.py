@@ -11,9 +11,17 @@ from typing import Any
 from pocketeye import progress
 from pocketeye.jobs.detector import open_detection
 from pocketeye.jobs.job import TrackJob
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.tracker import Tracker, load_tracker
+
+
+def as_words(options: Mapping[str, Any]) -> list[str]:
+    """Return options as a command line has them; None and empty ones are left out."""
+    given = {name: value for name, value in options.items() if value not in (None, "", False)}
+    # Of a switch the name is all.
+    return [w for n, v in given.items() for w in ([n] if v is True else [n, str(v)])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,18 @@ class TrackSpec:
             "score_threshold": self.score_threshold, "frame": self.frame,
         }  # fmt: skip
 
+    def words(self) -> list[str]:
+        """Return the options that ask for the same on the command line, besides outputs."""
+        # Prompts name their frame themselves.
+        looks = self.detect is not None and self.frame != self.request.start
+        said = {
+            "--prompts": self.prompts, "--frame": self.frame if looks else None,
+            "--detect": self.detect, "--classes": ",".join(self.classes),
+            "--score-threshold": self.score_threshold, "--checkpoint": self.checkpoint,
+            "--model": None if self.model == DEFAULT_TRACKER else self.model,
+        }  # fmt: skip
+        return [*self.request.words(), *as_words(said)]
+
     def job(self) -> TrackJob:
         """Return the job; the tracker is loaded when a video needs it, a detector now.
 
@@ -61,7 +81,7 @@ class TrackSpec:
             UserError: the detector cannot be opened.
         """
         return TrackJob(
-            load=self._load, request=self.request,
+            load=self._load, request=self.request, frame=self.frame,
             detection=open_detection(
                 self.detect, self.classes, self.score_threshold, self.frame, self.device
             ),

@@ -24,7 +24,7 @@ SHA256, BESIDE = "sha256", "beside"
 _DESCRIBING = (".json", ".yaml", ".bin")
 
 
-def store(artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
+def store(artifact: Artifact, write: Callable[[Path], object]) -> Artifact:
     """Let ``write(path)`` make the artefact's file, then put file and manifest into its folder.
 
     Both appear only when complete, the manifest last.

@@ -83,6 +83,27 @@ def run_search(
         )
     theta = Theta(supernet.mask, torch.from_numpy(costs.ms), costs.fixed_ms)
     task = SearchTask(supernet, theta, config, problem.loss)
+    outcome = learn(task, loader, run, resume, description="searching")
+    supernet.cpu().requires_grad_(True)
+    return outcome
+
+
+def learn(
+    task: SearchTask,
+    loader: PhaseLoader,
+    run: RunFolder,
+    resume: bool,
+    *,
+    description: str,
+) -> SearchOutcome:
+    """Train what a task trains, as its config says, and return its theta and supernet.
+
+    Args:
+        run: an open run folder.
+        resume: go on from ``last.ckpt``.
+        description: what the progress says is done.
+    """
+    config, space = task.config, task.supernet.space
     trainer = make_trainer(
         run,
         max_epochs=config.epochs,
@@ -90,17 +111,16 @@ def run_search(
         device=config.device,
         num_processes=config.num_processes,
         precision=config.precision,
-        description="searching",
+        description=description,
         callbacks=[ThetaLog(run, space)],
         **strategy_options(config.num_processes),
     )
     fit_resumable(trainer, task, (loader, None), run, resume)
     return SearchOutcome(
         space=space,
-        # In double precision, in which networks are drawn: rounding must not change which are
-        # likely.
-        theta=theta.logits().detach().cpu().double().numpy(),
-        supernet=supernet.cpu().requires_grad_(True),
+        # In double precision, in which networks are drawn: rounding must not change which are likely.
+        theta=task.theta.logits().detach().cpu().double().numpy(),
+        supernet=task.supernet,
         history=tuple(run.metrics()),
         theta_history=read_theta(run / THETA, space),
     )

@@ -14,13 +14,13 @@ from PIL import Image
 
 from pocketeye import progress
 from pocketeye.data.clips.flower import FlowerClip, KnownPhoto, flower_photo
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.results.figures import save_figure
 from pocketeye.results.result import save_image
 from pocketeye.tracking import ImageSegmenter, Tracker, load_tracker, open_writer
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.loading import load_segmenter
-from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verb_result import VerbResult
 
 _SHOWN = 6
@@ -77,7 +77,9 @@ class TrackDemo(VerbResult):
         return [self.track_mp4, self.segment_png, self.track_png]
 
 
-def track_demo(out: Path, *, model: str = DEFAULT, checkpoint: Path | None = None) -> TrackDemo:
+def track_demo(
+    out: Path, *, model: str = DEFAULT_TRACKER, checkpoint: Path | None = None
+) -> TrackDemo:
     """Segment a photograph by a click, and track through a clip by one in its first frame.
 
     Args:

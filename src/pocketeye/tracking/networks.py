@@ -15,9 +15,6 @@ from pocketeye.models.tam.described import TrackerDescription, weights_in
 from pocketeye.models.tam.published import PUBLISHED, checkpoint_folder
 from pocketeye.models.task import SEGMENT_ANYTHING, TRACK
 
-DEFAULT = "pocketeye_tam_nano"
-"""The tracker whose weights come with the package."""
-
 
 def open_model(
     name: str,

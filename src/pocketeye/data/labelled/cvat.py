@@ -1,4 +1,4 @@
-"""Read and write CVAT's XML 1.1: tracks of videos with their interpolation, and images.
+"""Read CVAT's XML 1.1, tracks of videos with their interpolation and images; write tracks.
 
 The layout is that of CVAT's manual, "CVAT for video 1.1" and "CVAT for images 1.1".
 """
@@ -21,6 +21,7 @@ from pocketeye.data.labelled.objects import (
     number_text,
     numbered,
     side,
+    xml_text,
 )
 from pocketeye.data.labelled.outline import outline_of
 from pocketeye.data.labelled.tracks import MOST_FRAMES, Track, frames_of
@@ -187,66 +188,15 @@ def video_head(name: str, num_frames: int, size: Size, labels: Iterable[str]) ->
 
 def track_head(number: int, label: str) -> str:
     """Return the line that opens a track; numbers count from 0."""
-    return f'  <track id="{number}" label={quoteattr(_clean(label or NAMELESS))} source="auto">\n'
+    return f'  <track id="{number}" label={quoteattr(xml_text(label or NAMELESS))} source="auto">\n'
 
 
 TRACK_END, VIDEO_END = "  </track>\n", "</annotations>\n"
 
 
-def write_images(frames: Iterable[LabelledFrame], labels: Iterable[str]) -> str:
-    """Return the XML of images; masks are written as they are, ids as groups."""
-    known = "".join(
-        f"        <label><name>{_text(label)}</name><attributes></attributes></label>\n"
-        for label in labels
-    )
-    parts = [
-        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n'
-        f"    <task>\n      <mode>annotation</mode>\n      <labels>\n{known}      </labels>\n"
-        "    </task>\n  </meta>\n"
-    ]
-    for place, frame in enumerate(frames):
-        width, height = frame.with_size()
-        head = {"id": place, "name": frame.name, "width": width, "height": height}
-        parts.append(f"  <image{_attributes(head)}>\n")
-        parts += [_image_shape(each) for each in frame.objects]
-        parts.append("  </image>\n")
-    return "".join([*parts, VIDEO_END])
-
-
-def _image_shape(each: LabelledObject) -> str:
-    common = {
-        "label": each.label or NAMELESS, "source": "auto", "occluded": 0, "z_order": 0,
-        "group_id": each.object_id,
-    }  # fmt: skip
-    if each.mask is None:
-        tag, said = _outline(each)
-    else:
-        x0, y0, x1, y1 = each.mask.box
-        runs = ", ".join(map(str, _runs(each.mask.crop().ravel())))
-        said = {"rle": runs, "left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0}
-        tag = "mask"
-    return f"    <{tag}{_attributes({**common, **said})}></{tag}>\n"
-
-
-def _runs(row: np.ndarray) -> list[int]:
-    """Return the lengths of runs, background first."""
-    edges = np.flatnonzero(np.diff(row.astype(np.int8), prepend=0)).tolist()
-    return np.diff([0, *edges, len(row)]).tolist()
-
-
 def _attributes(values: Mapping[str, object]) -> str:
-    return "".join(f" {key}={quoteattr(_clean(str(value)))}" for key, value in values.items())
+    return "".join(f" {key}={quoteattr(xml_text(str(value)))}" for key, value in values.items())
 
 
 def _text(value: str) -> str:
-    return _clean(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _clean(value: str) -> str:
-    """Return text that XML can hold: other characters than it allows become question marks."""
-    # XML 1.0, 2.2: control characters and halves of surrogate pairs are no characters.
-    return "".join(c if _in_xml(c) else "?" for c in value)
-
-
-def _in_xml(c: str) -> bool:
-    return c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
+    return xml_text(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

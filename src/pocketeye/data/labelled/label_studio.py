@@ -1,4 +1,4 @@
-"""Read and write Label Studio's JSON: images (boxes, polygons, brushes, keypoints) and video boxes.
+"""Read Label Studio's JSON, images (boxes, polygons, brushes, keypoints) and video boxes; write these.
 
 The fields are those of Label Studio's manual, "Export annotations" and the tags ``RectangleLabels``,
 ``PolygonLabels``, ``BrushLabels``, ``KeyPointLabels`` and ``VideoRectangle``; places are percent of the
@@ -23,7 +23,6 @@ from pocketeye.data.labelled.objects import (
     pairs_of,
     side,
 )
-from pocketeye.data.labelled.outline import outline_of
 from pocketeye.data.labelled.tracks import MOST_FRAMES, Track, frames_of
 from pocketeye.results import CompactMask
 
@@ -234,32 +233,6 @@ def _step(step: Any, size: Size) -> tuple[int, bool, tuple[float, float, float, 
 
 
 # --- writing --------------------------------------------------------------------------------------
-
-
-def image_task(frame: LabelledFrame) -> dict[str, Any]:
-    """Return a task with a prediction, which Label Studio imports: polygons of masks, else boxes."""
-    size = frame.with_size()
-    regions = []
-    for each in frame.objects:
-        polygon = outline_of(each.mask) if each.mask is not None else ()
-        polygon = polygon or (each.polygons[0] if each.polygons else ())
-        kind = "polygonlabels" if polygon else "rectanglelabels"
-        value: dict[str, Any] = _percents(each, size)
-        if polygon:
-            shares = [round(100 * v / size[place % 2], 6) for place, v in enumerate(polygon)]
-            value = {"points": [list(p) for p in zip(shares[::2], shares[1::2], strict=True)]}
-        regions.append(
-            {
-                "id": f"{frame.frame}-{each.object_id}", "type": kind, "from_name": "label",
-                "to_name": "image", "image_rotation": 0, **_sides(size),
-                "value": {**value, kind: [each.label or NAMELESS]},
-                **({} if each.score is None else {"score": round(each.score, 6)}),
-            }
-        )  # fmt: skip
-    return {
-        "data": {"image": frame.name},
-        "predictions": [{"model_version": "pocketeye", "result": regions}],
-    }
 
 
 def _sides(size: Size) -> dict[str, int]:

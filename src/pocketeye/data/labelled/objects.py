@@ -223,3 +223,13 @@ def side(mapping: Mapping[str, Any], key: str) -> int | None:
 
 def _said(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+def xml_text(value: str) -> str:
+    """Return text that XML can hold: other characters than it allows become question marks."""
+    return "".join(c if _in_xml(c) else "?" for c in value)
+
+
+def _in_xml(c: str) -> bool:
+    # XML 1.0, 2.2: control characters and halves of surrogate pairs are no characters.
+    return c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")

@@ -13,6 +13,7 @@ from pocketeye.data.labelled.objects import (
     number_text,
     numbered,
     side,
+    xml_text,
 )
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -73,8 +74,4 @@ def write_voc(frame: LabelledFrame, image: str, *, segmented: bool = False) -> s
 
 
 def _add(parent: Element, tag: str, text: str) -> None:
-    # XML holds no control characters and no halves of surrogate pairs.
-    SubElement(parent, tag).text = "".join(
-        c if c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff" else "?"
-        for c in text
-    )
+    SubElement(parent, tag).text = xml_text(text)

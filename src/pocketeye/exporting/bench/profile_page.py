@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pocketeye import runs
-from pocketeye.exporting.bench.profiling import Profile, module_at
+from pocketeye.exporting.bench.profiling import UNKNOWN_MODULE, Profile, module_at
 from pocketeye.latency.record import ms_text
 from pocketeye.pages import embedded, render
 from pocketeye.results.figures import save_figure
@@ -77,7 +77,7 @@ def _total(profile: Profile) -> dict[str, str]:
 def _row(profile: Profile, op: Any) -> dict[str, str]:
     shapes = ", ".join("×".join(map(str, shape)) for shape in op.input_shapes)
     return {
-        "op": op.op, "module": op.module or "(runtime)", "ms": f"{op.ms:.4f}", "name": op.name,
+        "op": op.op, "module": op.module or UNKNOWN_MODULE, "ms": f"{op.ms:.4f}", "name": op.name,
         "share": human_percent(op.ms / profile.ops_ms), "shapes": shapes, "placement": op.placement,
     }  # fmt: skip
 
@@ -102,12 +102,8 @@ def draw(profiles: Sequence[Profile], depth: int) -> Figure:
                     facecolor="white")  # fmt: skip
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    _panel(
-        left,
-        modules,
-        profiles,
-        f"by module ({depth} part{'s' if depth > 1 else ''} of its path), in the order they run",
-    )
+    parts = "1 part" if depth == 1 else f"{depth} parts"
+    _panel(left, modules, profiles, f"by module ({parts} of its path), in the order they run")
     _panel(right, kinds, profiles, "by kind of operator, as the runtime calls it")
     left.legend(loc="best", frameon=False)
     return figure

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pocketeye import provenance, runs
+from pocketeye import runs
 from pocketeye.artifacts.script import SCRIPT_RUNTIME
 from pocketeye.artifacts.tracker import IMAGE, TrackerManifest, graph_folder, load_tracker_graphs
 from pocketeye.data.clips.flower import HiddenFlowerClip
@@ -27,6 +27,7 @@ from pocketeye.exporting.exported import (
     Int8Images,
 )
 from pocketeye.exporting.inputs import photograph_crops
+from pocketeye.exporting.origin import save_origin
 from pocketeye.exporting.tracker.graphs import tracker_graphs, tracker_manifest
 from pocketeye.exporting.tracker.proof import TrackAgreement, agreement_of, time_tracker
 from pocketeye.exporting.tracker.script import tracker_script
@@ -35,7 +36,7 @@ from pocketeye.models.reference import Run
 from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.outputs import whole_folder
 from pocketeye.progress import task
-from pocketeye.runs import LATENCY, MANIFEST, ORIGIN
+from pocketeye.runs import LATENCY, MANIFEST
 from pocketeye.runtimes import Artifact, ExportRequest, ParityReport, Runtime, get_runtime
 from pocketeye.runtimes._store import check_precision, seal
 from pocketeye.runtimes.parity import PARITY
@@ -176,18 +177,10 @@ def _write_notes(
 ) -> None:  # fmt: skip
     """Write what the artefact was made of, and how alike its answers are."""
     TrackerDescription(variant=model.variant, image_size=model.image_size).save(folder)
-    origin = {
-        "name": name,
-        "trained": weights is not None,
-        "fused": True,
-        "params": sum(p.numel() for p in model.parameters()),
-        "calibration": used.to_dict() if used else None,
-        "created": provenance.now(),
-        "git": provenance.git_hash(),
-    }
+    save_origin(
+        folder, name, model, trained=weights is not None, fused=True,
+        calibration=used.to_dict() if used else None,
+    )  # fmt: skip
     graphs = {key: report.to_dict() for key, report in reports.items()}
-    for file, content in (
-        (AGREEMENT, {**agreement.to_dict(), "graphs": graphs}),
-        (ORIGIN, origin),
-    ):
-        runs.write_atomic(folder / file, json.dumps(content, indent=1) + "\n")
+    content = json.dumps({**agreement.to_dict(), "graphs": graphs}, indent=1) + "\n"
+    runs.write_atomic(folder / AGREEMENT, content)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_TRACKER = "pocketeye_tam_nano"
+"""The tracker whose weights and graphs come with the package."""
 REPO = "yunyangx/efficient-track-anything"
 _BUNDLED = Path(__file__).resolve().parents[2] / "weights"
 

@@ -22,10 +22,8 @@ from pocketeye.models.tam.memory_encoder import MemoryEncoder
 from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
 from pocketeye.models.tam.prompt_maps import PromptMaps
-from pocketeye.models.tam.prompt_numbers import MASK_PROMPT_LOGIT, NO_POINT
+from pocketeye.models.tam.prompt_numbers import ABSENT_LOGIT, MASK_PROMPT_LOGIT, NO_POINT
 from pocketeye.models.tam.target_model import TargetModel
-
-ABSENT_LOGIT = -1024.0  # SAM 2's NO_OBJ_SCORE, for every pixel: its sigmoid is zero exactly
 
 
 class Prediction(NamedTuple):

@@ -76,8 +76,8 @@ class DetectionEval:
     problems: tuple[str, ...] = ()
 
     @property
-    # Boxes alone mean a detector; masks come second, so there are two reports.
     def task(self) -> str:
+        # Boxes alone mean a detector; masks come second, so there are two reports.
         return (DETECT if len(self.reports) == 1 else INSTANCE).name
 
     @property

@@ -68,7 +68,7 @@ class ExecuTorchRuntime(Runtime):
             )
             with torch.no_grad(), explicit_attention(module), quiet(native=True):
                 data = _lowered(request)
-        return store(artifact, lambda path: _write_bytes(path, data))
+        return store(artifact, lambda path: path.write_bytes(data))
 
     def load(self, artifact: Artifact, *, threads: int = 1) -> ExecuTorchExecutable:
         """See :class:`Runtime`.
@@ -79,10 +79,6 @@ class ExecuTorchRuntime(Runtime):
         check_threads(threads)
         check_stored(artifact, self)
         return ExecuTorchExecutable(artifact, threads)
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 @contextmanager

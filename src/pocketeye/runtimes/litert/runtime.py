@@ -66,7 +66,7 @@ class LiteRTRuntime(Runtime):
             data = to_half(data)
         elif request.precision == "int8":
             data = to_int8(data, request)
-        return store(artifact, lambda path: _write_bytes(path, data))
+        return store(artifact, lambda path: path.write_bytes(data))
 
     def load(self, artifact: Artifact, *, threads: int = 1) -> LiteRTExecutable:
         """See :class:`Runtime`.
@@ -75,10 +75,6 @@ class LiteRTRuntime(Runtime):
             MissingFile: the file is gone. InvalidValue: it is damaged, or threads below 1.
         """
         return load(artifact, threads=threads)
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 def _converted(request: ExportRequest) -> bytes:

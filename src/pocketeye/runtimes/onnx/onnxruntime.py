@@ -133,7 +133,7 @@ class OnnxRuntime(Runtime):
             extra,
         )
         data = model.SerializeToString()
-        return store(artifact, lambda path: _write_bytes(path, data))
+        return store(artifact, lambda path: path.write_bytes(data))
 
     def share_weights(self, artifacts: Sequence[Artifact], folder: Path) -> bool:
         """See :class:`Runtime`; the file is ``weights.bin``."""
@@ -169,10 +169,6 @@ class OnnxRuntime(Runtime):
             outputs=outputs,
             extra={"opset": OPSET, **extra},
         )
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 def _names(base: str, values: Sequence[str]) -> list[str]:

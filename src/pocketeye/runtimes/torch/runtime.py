@@ -5,7 +5,6 @@ This is what a network costs without any deployment runtime; it also serves wher
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 import warnings
@@ -22,6 +21,7 @@ from torch import fx
 
 from pocketeye.errors import InvalidValue
 from pocketeye.runtimes._denormals import denormals
+from pocketeye.runtimes._operators import layer_of_node
 from pocketeye.runtimes._store import (
     check_arrays,
     check_precision,
@@ -167,17 +167,13 @@ class _Stopwatch(fx.Interpreter):
             values = [self.env.get(i) for i in n.all_input_nodes]
             shapes = tuple(tuple(v.shape) for v in values if isinstance(v, torch.Tensor))
             self.timings[n.name] = OpTiming(
-                name=n.name, op=str(n.target), ms=0.0, input_shapes=shapes, module=_module_of(n)
+                name=n.name,
+                op=str(n.target),
+                ms=0.0,
+                input_shapes=shapes,
+                module=layer_of_node(n) or "",
             )
         return result
-
-
-def _module_of(node: fx.Node) -> str:
-    """Return the path of the module in which a node stood before the export."""
-    stack = node.meta.get("nn_module_stack") or {}
-    paths = [path for path, _ in stack.values()]
-    # torch.export writes the path in the root module's own words: L['self'].stages.0
-    return re.sub(r"^L\['self'\]\.?", "", str(paths[-1])) if paths else ""
 
 
 @contextmanager

@@ -19,16 +19,13 @@ from torch import Tensor
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.runs import RunFolder
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.learning.distributed import strategy_options
-from pocketeye.searching.learning.history import THETA, ThetaLog, read_theta
 from pocketeye.searching.learning.phases import Batch, Loader, Phase, PhaseLoader
 from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.library.stored import Library
 from pocketeye.searching.problem import Problem
-from pocketeye.searching.run import SearchOutcome
+from pocketeye.searching.run import SearchOutcome, learn
 from pocketeye.searching.supernet.supernet import SuperNet
 from pocketeye.searching.supernet.theta import Theta
-from pocketeye.training.engine.loop import fit_resumable, make_trainer
 
 
 class ThetaLoader(PhaseLoader):
@@ -108,23 +105,6 @@ def search_library(
     start = torch.from_numpy(scores_as_theta(library.swaps.kl)).float()
     theta.theta.data.copy_(start.masked_fill(~supernet.mask, 0.0))
     task = DistilledTask(supernet, theta, config, library.teacher_columns)
-    trainer = make_trainer(
-        run,
-        max_epochs=config.epochs,
-        seed=config.seed,
-        device=config.device,
-        num_processes=config.num_processes,
-        precision=config.precision,
-        description="training theta",
-        callbacks=[ThetaLog(run, space)],
-        **strategy_options(config.num_processes),
-    )
     loader = ThetaLoader(problem.loaders(space, config)[1])
-    fit_resumable(trainer, task, (loader, None), run, resume)
-    return SearchOutcome(
-        space=space,
-        theta=theta.logits().detach().cpu().double().numpy(),
-        supernet=library.supernet,
-        history=tuple(run.metrics()),
-        theta_history=read_theta(run / THETA, space),
-    )
+    outcome = learn(task, loader, run, resume, description="training theta")
+    return replace(outcome, supernet=library.supernet)

@@ -18,14 +18,11 @@ from PIL import Image
 
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam.memory_rule import MemoryRule
-from pocketeye.models.tam.prompt_numbers import NO_POINT
+from pocketeye.models.tam.prompt_numbers import ABSENT_LOGIT, EMPTY_BIAS, FILL_LABEL, NO_POINT
 from pocketeye.tracking.engine.base import Answers, Engine, Features, Reading, TrackerFacts
 from pocketeye.tracking.image.resize import antialiased
 
 Graph = Callable[..., tuple[np.ndarray, ...]]
-_NOTHING = -3e4  # the bias of an empty place: its weight is zero
-_FILL = -2.0  # label of a place that holds no point at all
-_ABSENT = -1024.0  # SAM 2's NO_OBJ_SCORE, for every pixel of an object that is not there
 
 
 class GraphMap(NamedTuple):
@@ -41,8 +38,7 @@ class GraphMap(NamedTuple):
 
 
 class Bank:
-    """Hold the inputs of a reading graph, in which only what changed is written from frame to
-    frame.
+    """Hold the inputs of a reading graph; from frame to frame only what changed is written.
 
     Args:
         shapes: of the graph's inputs, by name.
@@ -254,7 +250,7 @@ class ArtifactEngine(Engine):
         """Decode what a prompt points at."""
         places, (height, width) = self.said["num_points"], self.facts.mask_size
         at = np.zeros((1, places, 2), np.float32)
-        kinds = np.full((1, places), _FILL, np.float32)
+        kinds = np.full((1, places), FILL_LABEL, np.float32)
         if points is None or labels is None:
             kinds[0, 0] = NO_POINT
         elif points.shape[1] > places:
@@ -290,7 +286,7 @@ class ArtifactEngine(Engine):
             # Of a single mask the pointer is that of mask 0, even where another one was taken.
             pointer = pointers[:, first + best]
         else:
-            masks, pointer = np.full_like(masks, _ABSENT), self._no_obj_ptr[None]
+            masks, pointer = np.full_like(masks, ABSENT_LOGIT), self._no_obj_ptr[None]
         return Answers(masks, ious, masks[:, best : best + 1], pointer, score)
 
     def _single(self, masks: np.ndarray, ious: np.ndarray) -> int:
@@ -302,7 +298,7 @@ class ArtifactEngine(Engine):
 
 def _bias(places: int, filled: int) -> np.ndarray:
     bias = np.zeros((1, places), np.float32)
-    bias[0, filled:] = _NOTHING
+    bias[0, filled:] = EMPTY_BIAS
     return bias
 
 

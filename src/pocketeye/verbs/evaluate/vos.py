@@ -8,6 +8,7 @@ from pocketeye.data import VideoSet, load_videos
 from pocketeye.devices import Device
 from pocketeye.errors import InvalidValue
 from pocketeye.models.reference import own_folder
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.outputs import require_folder
 from pocketeye.tracking.evaluation.evaluate import (
     MAX_FRAMES,
@@ -20,7 +21,6 @@ from pocketeye.tracking.evaluation.evaluate import (
 from pocketeye.tracking.evaluation.report import save_vos
 from pocketeye.tracking.evaluation.result import VosResult
 from pocketeye.tracking.evaluation.vos_models import BASELINES, open_vos_model
-from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs.evaluate.vos_result import VosEvaluateResult, short_name
 
 
@@ -50,7 +50,7 @@ def evaluate_following(
     if results is not None:
         _check_alone(model, checkpoint, (prompt, protocol))
     elif model is None:
-        model = DEFAULT
+        model = DEFAULT_TRACKER
     # the network first: a mistake there should not wait for the data
     follower = None if model is None else open_vos_model(model, checkpoint, device=device)
     if model in BASELINES and (prompt, protocol) != ("mask", "semi"):

@@ -12,13 +12,11 @@ from rich.markup import escape
 
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.results import Result
-from pocketeye.text import some, text_table
+from pocketeye.text import counted, some, text_table
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS
 from pocketeye.verb_result import VerbResult
 
 _LIKELY_WRONG = 0.5  # J from which DAVIS calls a mask right
-
-
 _MOST_SHOWN = 20  # rows of the table on a terminal; --json has all
 
 
@@ -68,7 +66,7 @@ class SegmentResult(VerbResult):
 
     def _lines(self) -> list[str]:
         count, (width, height) = len(self.found), self.found.size
-        objects = "1 object" if count == 1 else f"{count} objects"
+        objects = counted(count, "object")
         rows = [
             (str(row["id"]), f"{row['score']:.2f}", f"{100 * row['area'] / (width * height):.2f}",
              *(f"{row[key]:.0f}" for key in ("x", "y", "width", "height")))

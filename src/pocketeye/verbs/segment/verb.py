@@ -10,13 +10,13 @@ import numpy as np
 
 from pocketeye.data.inputs import as_list
 from pocketeye.errors import InvalidValue
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.outputs import held
 from pocketeye.results import Result
 from pocketeye.runs import make_folder
 from pocketeye.tracking import ImageSegmenter, MaskGenerator, load_segmenter
 from pocketeye.tracking.image.save import require_free, save_masks
 from pocketeye.tracking.image.segmenter import read_image
-from pocketeye.tracking.networks import DEFAULT
 from pocketeye.verbs._arguments import OneOrMoreImages
 from pocketeye.verbs.segment.result import SegmentResult
 
@@ -29,7 +29,7 @@ def segment(
     point: list[str] | None = None,
     box: list[str] | None = None,
     everything: bool = False,
-    model: str = DEFAULT,
+    model: str = DEFAULT_TRACKER,
     checkpoint: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,

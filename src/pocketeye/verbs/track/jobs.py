@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from pocketeye.errors import InvalidValue
-from pocketeye.text import human_seconds
+from pocketeye.text import counted, human_seconds
 from pocketeye.verb_result import VerbResult
 
 if TYPE_CHECKING:  # torch would come along
@@ -27,11 +27,13 @@ class JobsResult(VerbResult):
     Attributes:
         found: counts, failures and times.
         jobs: the list.
+        command: what goes on with it.
     """
 
     model: str
     found: ManyTracked
     jobs: Path
+    command: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         found = self.found
@@ -48,7 +50,7 @@ class JobsResult(VerbResult):
             f"{found.counts['done']} of {total} videos are tracked, {found.num_now} of them now"
         ]
         if found.num_now:
-            workers = f"{found.num_workers} worker{'s' if found.num_workers > 1 else ''}"
+            workers = counted(found.num_workers, "worker")
             lines.append(
                 f"{found.frames} frames in {human_seconds(found.seconds)} by {workers}: "
                 f"{found.frames / found.seconds:.1f} fps, measured here"
@@ -64,10 +66,7 @@ class JobsResult(VerbResult):
         return [self.found.folder]
 
     def next_commands(self) -> list[str]:
-        if not self.found.counts["failed"]:
-            return []
-        words = ["pocketeye", "track", "--jobs", str(self.jobs), "--out", str(self.found.folder)]
-        return [shlex.join([*words, "--resume"])]
+        return [shlex.join(self.command)] if self.found.counts["failed"] else []
 
     @property
     def exit_code(self) -> int:
@@ -112,4 +111,33 @@ def track_list(
         resume=spec.resume, overwrite=spec.overwrite, patience_s=patience,
         fingerprint=fingerprint(jobs),
     )  # fmt: skip
-    return JobsResult(model=spec.model, found=found, jobs=jobs)
+    command = _resuming(jobs, spec, workers=workers, patience=patience)
+    return JobsResult(model=spec.model, found=found, jobs=jobs, command=tuple(command))
+
+
+def _resuming(jobs: Path, spec: TrackSpec, *, workers: int, patience: float) -> list[str]:
+    """Return the command that goes on: a manifest takes the very settings that it was made with."""
+    from pocketeye.jobs.pool import PATIENCE_S
+    from pocketeye.jobs.spec import as_words
+    from pocketeye.tracking.video.options import Options
+
+    words = ["pocketeye", "track", "--jobs", str(jobs)]
+    for path in spec.out:
+        words += ["--out", str(path)]
+    asked = spec.words()
+    # Rows without a frame of their own take it, so it counts also where no detector looks.
+    framed = "--frame" in asked or spec.frame == spec.request.start
+    usual = Options()
+    options = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in spec.options.items() if value != getattr(usual, name)
+    }  # fmt: skip
+    more = {
+        "--frame": None if framed else spec.frame, "--form": spec.form, "--fps": spec.fps, **options,
+        "--device": None if spec.device == "auto" else spec.device,
+        "--dtype": None if spec.dtype == "float32" else spec.dtype,
+        "--engine": None if spec.engine == "auto" else spec.engine,
+        "--workers": None if workers == 1 else workers,
+        "--patience": None if patience == PATIENCE_S else f"{patience:g}",
+    }  # fmt: skip
+    return [*words, *asked, *as_words(more), "--resume"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.verbs.track.jobs import JobsResult, track_list
 from pocketeye.verbs.track.result import TrackResult
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 # What is imported here at the top delays the first line on the screen: torch and PyAV come when a bar
 # says that they do.
-DEFAULT_TRACKER = "pocketeye_tam_nano"
 
 
 def track(
@@ -151,19 +151,10 @@ def track(
         # A detector's prompts, and those of a file, are not known before the video is open.
         request.check(None, "")
     tracked, failed = job.run(found)
-    words += request.words()
-    looked = at if detect is not None and at != start else None
-    again = {
-        "--prompts": prompts,
-        "--frame": looked, "--detect": detect, "--classes": ",".join(_many(classes)),
-        "--score-threshold": score_threshold, "--checkpoint": checkpoint,
-        "--model": None if model == DEFAULT_TRACKER else model,
-    }  # fmt: skip
-    for option, value in again.items():
-        words += [option, str(value)] if value not in (None, "") else []
     return TrackResult(
-        model=model, videos=tuple(tracked), failed=tuple(failed), command=tuple(words)
-    )
+        model=model, videos=tuple(tracked), failed=tuple(failed),
+        command=(*words, *spec.words()),
+    )  # fmt: skip
 
 
 def _request(
@@ -219,7 +210,6 @@ def _show(
     Raises:
         InvalidValue: no such frame, or the file is there already.
     """
-    from pocketeye.errors import InvalidValue
     from pocketeye.jobs.targets import DEFAULT_FOLDER
     from pocketeye.results.result import save_image
     from pocketeye.tracking.io.ruler import with_ruler

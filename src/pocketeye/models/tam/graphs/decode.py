@@ -70,8 +70,6 @@ class Draw(nn.Module):
 class TwoWay(nn.Module):
     """Compute :class:`TwoWayBlock` with the products that read the image put together."""
 
-    image_pos: Tensor
-
     def __init__(self, block: TwoWayBlock, image_pos: Tensor) -> None:
         super().__init__()
         self.block, self.first = block, block.first
@@ -183,9 +181,8 @@ class Decoder(nn.Module):
         )
 
     def _pixels(self, source: Tensor, details: tuple[Tensor, ...]) -> Tensor:
-        """Enlarge ``(B, N, C)`` to ``(B, 16 N, C / 8)``: a transposed convolution without overlap
-        is a
-        product, of which each cell becomes four."""
+        """Enlarge ``(B, N, C)`` to ``(B, 16 N, C / 8)``."""
+        # A transposed convolution without overlap is a product, of which each cell becomes four.
         batch, num, _ = source.shape
         x = on_rows(self.to_8, source).reshape(batch, 4 * num, -1)
         x = x + details[0] if details else x

@@ -45,8 +45,7 @@ class ImageGraph(nn.Module):
 
     - ``feat``: rows ``(1, N, C)`` of stride 16;
     - ``detail_8``, ``detail_4``: rows ``(1, 4 N, C / 4)`` and ``(1, 16 N, C / 8)``, in the order in
-    which
-      the decoder enlarges;
+      which the decoder enlarges;
     - ``match_key``: unit keys ``(1, N, K)`` of matching;
     - ``target_key``: unit keys ``(1, 4 N, K)`` of the target model, row by row.
     """

@@ -12,9 +12,6 @@ import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-NOTHING = -3e4
-"""Bias of a logit where there is nothing: its weight is zero, also where numbers have 16 bits."""
-
 
 def dense(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     """Make a linear layer of a weight ``(out, in)`` and a bias ``(out,)``."""

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from pocketeye.models.tam.graphs.decode import DETAILS, Decoder, Draw, has_details
-from pocketeye.models.tam.graphs.layers import NOTHING, rows_of
+from pocketeye.models.tam.graphs.layers import rows_of
 from pocketeye.models.tam.prompt_encoder import PromptEncoder
-from pocketeye.models.tam.prompt_numbers import NO_POINT
+from pocketeye.models.tam.prompt_numbers import EMPTY_BIAS, FILL_LABEL, NO_POINT
 from pocketeye.models.tam.tam import TAM
-
-FILL = -2.0
-"""Label of a place that holds no point at all; ``NO_POINT`` is a point that says nothing."""
 
 
 class PromptTokens(nn.Module):
@@ -45,7 +42,7 @@ class PromptGraph(nn.Module):
     Inputs: ``known`` (1, N, C), features that know the memory or have the embedding of none in
     them; details and ``target_key``, ``target`` as in :class:`DecodeGraph`, with ``target_on`` (1,
     1), 0 where no memory was read; ``points`` (1, P, 2) in pixels of the input and ``labels`` (1,
-    P), float, ``FILL`` where there is none; ``mask`` (1, 1, 4 h, 4 w) logits with ``mask_on`` (1,
+    P), float, ``FILL_LABEL`` where there is none; ``mask`` (1, 1, 4 h, 4 w) logits with ``mask_on`` (1,
     1). A prompt without points has one of label ``NO_POINT``. Outputs: :class:`Decoder`.
     """
 
@@ -75,7 +72,7 @@ class PromptGraph(nn.Module):
         if self.draw is not None:
             inputs += [torch.ones(1, 4 * num, self.draw.key_dim),
                        torch.zeros(1, self.draw.key_dim + 1), torch.zeros(1, 1)]  # fmt: skip
-        labels = torch.full((1, self.num_points), FILL)
+        labels = torch.full((1, self.num_points), FILL_LABEL)
         labels[0, 0] = 1.0
         points = torch.zeros(1, self.num_points, 2)
         mask = torch.zeros(1, 1, 4 * height, 4 * width)
@@ -96,6 +93,6 @@ class PromptGraph(nn.Module):
         prompts = self.tokens(points, labels)
         own = self.decoder.own_tokens()
         # All but the places that hold no point: those are seen by nobody.
-        fill = (labels < NO_POINT - 0.5).to(points.dtype) * NOTHING
+        fill = (labels < NO_POINT - 0.5).to(points.dtype) * EMPTY_BIAS
         bias = torch.cat([fill.new_zeros(1, own.shape[1] + 1), fill], 1)[:, None, None]
         return self.decoder(source, torch.cat([own, prompts], 1), bias, details)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from pocketeye.errors import InvalidValue
 from pocketeye.layers import pool_tokens
 from pocketeye.models.tam.graphs.layers import (
-    NOTHING,
     attend,
     beside,
     dense,
@@ -31,6 +30,7 @@ from pocketeye.models.tam.memory_attention import (
     Pooling,
     pointer_tokens,
 )
+from pocketeye.models.tam.prompt_numbers import EMPTY_BIAS
 from pocketeye.models.tam.tam import TAM
 
 # Bytes of logits at a time: they stay in the second-level cache, and at 1024 pixels in memory at all.
@@ -111,9 +111,11 @@ class Carry(nn.Module):
         """Return what is carried into a frame, rows ``(B, N, C)``.
 
         Args:
-            query: unit keys of the frame ``(1, N, Km)``; ``keys`` those of the maps ``(B, K N,
-            Km)``. masks: shares of the quarters of each cell, ``(B, K N, 4)``. bias: ``(B, K)``. An
-            empty place repeats another one: then no likeness changes.
+            query: unit keys of the frame ``(1, N, Km)``.
+            keys: unit keys of the maps ``(B, K N, Km)``. An empty place repeats another one: then no
+                likeness changes.
+            masks: shares of the quarters of each cell, ``(B, K N, 4)``.
+            bias: ``(B, K)``.
         """
         num = self.near.shape[0]
         likeness = (query * self.sharpness) @ keys.transpose(1, 2)  # B N KN, times the sharpness
@@ -129,7 +131,7 @@ class ReadGraph(nn.Module):
 
     Inputs: ``feat`` (1, N, C); ``keys`` (D, B, K L, C) as :class:`PlaceGraph` and
     :class:`WriteGraph` made them together; ``values`` (B, K L, M); ``map_bias`` (B, K) and
-    ``pointer_bias`` (B, P), zero or ``NOTHING`` where a place is empty; ``pointers`` (B, P, C);
+    ``pointer_bias`` (B, P), zero or ``EMPTY_BIAS`` where a place is empty; ``pointers`` (B, P, C);
     where the network matches, ``match_key`` (1, N, Km), ``match_keys`` (B, K N, Km) and
     ``match_masks`` (B, K N, 4). An empty place of the last two repeats another one.
 
@@ -168,8 +170,8 @@ class ReadGraph(nn.Module):
     def example(self) -> tuple[Tensor, ...]:
         """Return inputs of the right shapes; all places but the first are empty."""
         batch, length, num = self.batch, self.num_maps * self.map_len, self.num_tokens
-        map_bias = torch.full((batch, self.num_maps), NOTHING)
-        pointer_bias = torch.full((batch, self.num_pointers), NOTHING)
+        map_bias = torch.full((batch, self.num_maps), EMPTY_BIAS)
+        pointer_bias = torch.full((batch, self.num_pointers), EMPTY_BIAS)
         map_bias[:, 0] = pointer_bias[:, 0] = 0.0
         shapes = [(1, num, self.dim), (len(self.layers), batch, length, self.dim),
                   (batch, length, self.mem_dim)]  # fmt: skip
