@@ -185,8 +185,11 @@ def test_the_command_that_goes_on_with_a_list(
     first = json.loads(capsys.readouterr().out)
     # The row says where, the command until when, in which frame and what it is called.
     assert (first["counts"]["done"], first["frames"]) == (1, 4)
-    assert Path("o/frames.txt").read_text().startswith("2,1,")  # MOT counts from 1
+    alone = ["track", str(folder), "--point", "30,40", *options, "--out", "alone.txt"]
+    assert main([*alone, *arguments[arguments.index("--model") :]]) == 0
+    assert Path("o/frames.txt").read_text() == Path("alone.txt").read_text()
     assert Path("o/frames.labels.txt").read_text() == "disc\n"
+    capsys.readouterr()
     assert main(arguments) == 2  # the manifest is there
     capsys.readouterr()
     assert main([*arguments, "--resume"]) == 1
