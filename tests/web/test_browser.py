@@ -69,7 +69,8 @@ def test_graphs_are_computed_and_timed(chromium: Any, tmp_path: Path) -> None:
                 measured = measure_interleaved(calls, QUICK, threads=threads)
                 timing = measured["small"].timing
                 assert 0 < timing.latency_ms < 100
-                assert (timing.n, timing.inner > 1) == (4, True)
+                # On a busy machine one call lasts as long as a sample: then twice as many are taken.
+                assert timing.n == (4 if timing.inner > 1 else 8)
             page.locator("#state", has_text="sent").wait_for()
     finally:
         served.close()
