@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
+import yaml
 
 from pocketeye.data.transforms.transforms import TransformRecipe
 from pocketeye.runs import RunFolder
@@ -52,10 +53,15 @@ def test_every_number_of_ours_has_its_range_beside_it(kind: type[Recipe]) -> Non
             pytest.fail(f"{kind.__name__}.{name} has no {Range.__name__}")
 
 
-@pytest.mark.parametrize("name", list_recipes() + DENSE + TRACKERS)
-def test_every_recipe_says_what_it_is(name: str) -> None:
-    path = Path(__file__).parents[2] / "src" / "pocketeye" / "recipes" / f"{name}.yaml"
-    assert path.read_text(encoding="utf-8").startswith("# ")
+RECIPES = Path(__file__).parents[2] / "src" / "pocketeye" / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/*")), ids=lambda path: path.name)
+def test_every_recipe_says_what_it_is_and_lies_with_its_task(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert path.stem in list_recipes(path.parent.name)
+    assert yaml.safe_load(text).get("task", "classify") == path.parent.name
 
 
 @pytest.mark.parametrize(

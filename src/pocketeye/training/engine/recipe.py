@@ -6,7 +6,6 @@ keys of a recipe file are the fields of that class.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -27,6 +26,7 @@ TrainPrecision = Literal["fp32", "bf16", "fp16"]
 # What changes where and how fast a training runs, but not its result.
 _MACHINE = ("device", "workers", "threads", "tensorboard")
 _DEFAULT_TASK = CLASSIFY.name
+_SUFFIX = ".yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,20 +175,18 @@ class SteppedRecipe(Recipe):
 
 
 def list_recipes(task: str = _DEFAULT_TASK) -> list[str]:
-    """Return the names of a task's recipes that come along."""
-    return sorted(name for name, text in _bundled().items() if _task_of(text) == task)
+    """Return the names of a task's recipes that come along, from the folder of its name."""
+    folder = resources.files("pocketeye") / "recipes" / task
+    names = (path.name for path in folder.iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
 
 
-def _bundled() -> dict[str, str]:
-    folder = resources.files("pocketeye") / "recipes"
-    paths = [path for path in folder.iterdir() if path.name.endswith(".yaml")]
-    return {path.name.removesuffix(".yaml"): path.read_text("utf-8") for path in paths}
-
-
-def _task_of(text: str) -> str:
-    # A search for one line, as every listing reads all files.
-    found = re.search(r"^task: *(\S+)", text, re.MULTILINE)
-    return found[1] if found else _DEFAULT_TASK
+def _bundled(name: str) -> str | None:
+    """Return the text of a recipe that comes along, of any task; None where none has that name."""
+    for folder in (resources.files("pocketeye") / "recipes").iterdir():
+        if folder.is_dir() and name in list_recipes(folder.name):
+            return (folder / f"{name}{_SUFFIX}").read_text("utf-8")
+    return None
 
 
 def _read(name_or_path: str | Path, tasks: tuple[str, ...]) -> dict[str, Any]:
@@ -199,8 +197,8 @@ def _read(name_or_path: str | Path, tasks: tuple[str, ...]) -> dict[str, Any]:
     if path.suffix in (".yaml", ".yml"):
         require_file(path, f"no recipe at {path}")
         data = read_yaml(path)
-    elif text in (bundled := _bundled()):
-        data = parse_yaml(bundled[text])
+    elif (bundled := _bundled(text)) is not None:
+        data = parse_yaml(bundled)
     else:
         raise unknown("recipe", text, [name for task in tasks for name in list_recipes(task)])
     if not isinstance(data, Mapping):
