@@ -27,15 +27,14 @@ from typing import Any
 
 from tables import equal_latency as render_table, write_results
 
-from pocketeye.latency.device import Device
+from pocketeye.latency import Device, Protocol
 from pocketeye.latency.drift import measure_session
-from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
 from pocketeye.models.backbones.fbnet import architectures
 from pocketeye.models.space import SearchSpace, scale_chs
 from pocketeye.provenance import environment, git_hash, now
-from pocketeye.runs import RunFolder, write_atomic
+from pocketeye.runs import RunFolder, write_atomic, write_json
 from pocketeye.runtimes import get_runtime
 
 # MobileNetV2 (arXiv 1801.04381, table 2): expansion, channels, blocks; ReLU for ReLU6.
@@ -119,7 +118,7 @@ def plan(args: argparse.Namespace) -> None:
               "runtime": header.runtime, "runtime_version": header.runtime_version,
               "threads": header.threads, "precision": header.precision, "measured_at": now(),
               "git": git_hash()}  # fmt: skip
-    write_atomic(args.out / "plan.json", json.dumps(record, indent=1) + "\n")
+    write_json(args.out / "plan.json", record)
 
 
 def _rivals(args: argparse.Namespace, table: LatencyTable) -> list[Architecture]:

@@ -30,14 +30,13 @@ from typing import Any
 import numpy as np
 from tables import search_benchmark as render_table, write_results
 
-from pocketeye.latency.device import Device
+from pocketeye.latency import Device, Protocol
 from pocketeye.latency.drift import measure_session
-from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, count, create_model
 from pocketeye.models.space import SearchSpace
 from pocketeye.provenance import environment, git_hash, now
-from pocketeye.runs import CONFIG, RESULT, write_atomic
+from pocketeye.runs import CONFIG, RESULT, write_json
 from pocketeye.runtimes import get_runtime
 
 _SPREAD = 200  # networks that say how wide a space is
@@ -203,7 +202,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    write_atomic(path, json.dumps(record, indent=1) + "\n")
+    write_json(path, record)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from pocketeye.exporting.bench.table import BenchTable
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models._cards import card_for
-from pocketeye.runs import write_atomic
+from pocketeye.runs import write_atomic, write_json
 from pocketeye.text import human_bytes, human_count, markdown_table
 
 Record = dict[str, Any]
@@ -26,7 +26,7 @@ def write_results(path: Path, record: Record, render: Callable[[Record], str]) -
     """Write ``path``.json and the table of it, ``path``.md; print the table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not with_suffix: names hold numbers with a point.
-    write_atomic(path.with_name(path.name + ".json"), json.dumps(record, indent=1) + "\n")
+    write_json(path.with_name(path.name + ".json"), record)
     # From plain values, as they will be read back.
     text = render(json.loads(json.dumps(record)))
     write_atomic(path.with_name(path.name + ".md"), text)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from scipy.stats import rankdata
 
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.metrics import region_similarity
-from pocketeye.runs import sha256_of, write_atomic
+from pocketeye.runs import sha256_of, write_atomic, write_json
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.evaluation.follow import ClipFrames, truth_of
 from pocketeye.tracking.networks import weights_file
@@ -169,7 +168,7 @@ def fit(rows: list[dict[str, str]], weights: Path, out: Path) -> None:
             for name in names
         },
     }  # fmt: skip
-    write_atomic(out.with_suffix(".json"), json.dumps(report, indent=1) + "\n")
+    write_json(out.with_suffix(".json"), report)
     write_atomic(out.with_suffix(".md"), tables.track_confidence(report))
     print(f"wrote {beside(weights)}, {out}.json and {out}.md")
 

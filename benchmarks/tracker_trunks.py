@@ -20,8 +20,7 @@ from tables import tracker_trunks, write_results
 
 from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, reading_graph
 from pocketeye.exporting.tracker.graphs import tracker_graphs
-from pocketeye.latency.device import Device
-from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency import Device, Protocol, measure_interleaved
 from pocketeye.models import create_tam
 from pocketeye.provenance import environment, git_hash, now
 from pocketeye.runtimes import ExportRequest, get_runtime

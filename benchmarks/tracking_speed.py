@@ -24,8 +24,7 @@ import numpy as np
 import torch
 from tables import tracking_speed, write_results
 
-from pocketeye.latency.device import Device
-from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
+from pocketeye.latency import Device, Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
 from pocketeye.provenance import environment

@@ -73,6 +73,11 @@ def write_atomic(path: Path, text: str | bytes, *, sync: bool = True) -> Path:
     return path
 
 
+def write_json(path: Path, data: Any) -> Path:
+    """Write plain values as a JSON file of ours, as :func:`write_atomic` does: a line for each value."""
+    return write_atomic(path, json.dumps(data, indent=1) + "\n")
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """Write a CSV file; None is an empty cell."""
     text = io.StringIO()
@@ -169,7 +174,7 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(path, error) from error
         # config.yaml last: it is what makes a folder a run, also for one that is killed here
-        write_atomic(path / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        write_json(path / ENVIRONMENT, environment())
         run._write_config(_plain(dict(written)))
         return run
 
@@ -266,7 +271,7 @@ class RunFolder:
 
     def write_json(self, name: str, data: Any) -> Path:
         """Write ``data`` as JSON into the folder."""
-        return write_atomic(self.path / name, json.dumps(data, indent=1) + "\n")
+        return write_json(self.path / name, data)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.predicting.dense import TorchDensePredictor, result_of
 from pocketeye.progress import task
 from pocketeye.results import Result
-from pocketeye.runs import write_atomic
+from pocketeye.runs import write_json
 from pocketeye.runtimes import Status
 
 # Share of the answers that must be alike for PASS and for WARN. The canvas alone moves a box or an edge
@@ -55,7 +54,7 @@ class Agreement:
 
     def save(self, path: Path) -> Path:
         """Write it as JSON."""
-        return write_atomic(path, json.dumps(asdict(self), indent=1) + "\n")
+        return write_json(path, asdict(self))
 
     @property
     def sample(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +40,7 @@ def write_check(
         "PASS": _plain(limits.passing),
         "WARN": _plain(limits.warning),
     }
-    runs.write_atomic(folder / coreml_check.SAID, json.dumps(said, indent=1) + "\n")
+    runs.write_json(folder / coreml_check.SAID, said)
     runs.write_atomic(folder / CHECK, inspect.getsource(coreml_check))
     return ParityReport.not_run(
         artifact.precision,

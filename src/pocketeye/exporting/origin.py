@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from pocketeye import provenance
-from pocketeye.runs import ORIGIN, write_atomic
+from pocketeye.runs import ORIGIN, write_json
 
 
 def save_origin(
@@ -32,4 +31,4 @@ def save_origin(
         "created": provenance.now(),
         "git": provenance.git_hash(),
     }
-    return write_atomic(folder / ORIGIN, json.dumps(origin, indent=1) + "\n")
+    return write_json(folder / ORIGIN, origin)

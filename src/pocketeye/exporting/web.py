@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,4 +130,4 @@ def _describe(folder: Path, task: str, files: tuple[str, ...]) -> None:
         "files": list(files),
     }
     # Last: a site without it was not finished.
-    runs.write_atomic(folder / SITE, json.dumps(said, indent=1) + "\n")
+    runs.write_json(folder / SITE, said)

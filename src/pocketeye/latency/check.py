@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,7 @@ class CheckReport:
 
     def save(self, path: Path) -> Path:
         """Write as JSON, atomically."""
-        return runs.write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        return runs.write_json(path, self.to_dict())
 
     def lines(self) -> list[str]:
         """Return the sentences that a person reads."""

@@ -13,16 +13,19 @@ from torch import nn
 
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.protocol import Call
-from pocketeye.models import fuse
-from pocketeye.models.architecture import Architecture, PlacedBlock
-from pocketeye.models.backbones.fbnet import FBNet
-from pocketeye.models.blocks import build_block
+from pocketeye.models import (
+    Architecture,
+    FBNet,
+    PlacedBlock,
+    RawSemantic,
+    SearchSpace,
+    build_block,
+    create_semantic,
+    fuse,
+)
 from pocketeye.models.dense.pixel_head import PixelHead, SegmenterSpec, map_shapes
-from pocketeye.models.dense.raw_heads import RawSemantic
-from pocketeye.models.dense.semantic import create_semantic
 from pocketeye.models.ops import SkipOp
 from pocketeye.models.size import sides, size_text
-from pocketeye.models.space import SearchSpace
 from pocketeye.runtimes.base import Boundary, Executable, ExportRequest, Precision, Runtime
 
 Shape = tuple[int, int, int]

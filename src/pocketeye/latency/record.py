@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -192,7 +191,7 @@ class LatencyRecord:
 
     def save(self, path: Path) -> Path:
         """Write the record as JSON, atomically."""
-        return runs.write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        return runs.write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path) -> LatencyRecord:

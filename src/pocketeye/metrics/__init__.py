@@ -34,6 +34,7 @@ from pocketeye.metrics.objects import (
     known as known,
     true_objects as true_objects,
 )
+from pocketeye.metrics.semantic import MeanIoU as MeanIoU
 from pocketeye.metrics.voc import VocReport as VocReport, voc_ap as voc_ap
 from pocketeye.metrics.vos import (
     boundary_accuracy as boundary_accuracy,

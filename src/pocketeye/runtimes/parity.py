@@ -21,7 +21,6 @@ int8 is compared on images of which all get one class, PASS becomes WARN, and ``
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -36,7 +35,7 @@ from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.progress import task
 from pocketeye.reading import Kind, NonNegative, Probability, Range, make, reading, require_file
-from pocketeye.runs import write_atomic
+from pocketeye.runs import write_json
 from pocketeye.runtimes._store import eval_mode, run_module
 from pocketeye.runtimes.base import Executable, Precision
 
@@ -152,7 +151,7 @@ class ParityReport:
 
     def save(self, path: Path) -> Path:
         """Write the report as JSON."""
-        return write_atomic(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        return write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path) -> ParityReport:

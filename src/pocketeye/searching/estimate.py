@@ -17,9 +17,10 @@ from pocketeye.devices import resolve_device
 from pocketeye.latency.drift import NUM_AGAIN
 from pocketeye.latency.protocol import Protocol
 from pocketeye.models.space import SearchSpace
+from pocketeye.searching.batches import Loader
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.learning import schedule
-from pocketeye.searching.learning.phases import Loader, PhaseLoader
+from pocketeye.searching.learning.phases import PhaseLoader
 from pocketeye.searching.problem import Problem
 from pocketeye.searching.stages import Plan
 from pocketeye.searching.supernet.supernet import SuperNet

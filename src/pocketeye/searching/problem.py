@@ -17,9 +17,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.space import SearchSpace
 from pocketeye.predicting.info import ModelInfo
+from pocketeye.searching.batches import Batch, Loader, Loss
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import Batch, Loss
-from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import AGREEMENT, Metric, Top1
 
 # Below this side, images are cut from a padded frame as CIFAR's are; larger ones by random resized

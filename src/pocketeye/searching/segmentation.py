@@ -21,9 +21,8 @@ from pocketeye.models.dense.preprocess import as_seen, normalised
 from pocketeye.models.dense.semantic_fpn import resize
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
+from pocketeye.searching.batches import Batch, Loader, Loss
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import Batch, Loss
-from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.metric import PixelIoU
 from pocketeye.searching.problem import batch_of, kept
 from pocketeye.training.dense.data import SemanticDraws, SemanticOrder

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pocketeye.data import ImageSet
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import resolve_device
+from pocketeye.latency import Protocol, Timing
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.matrix import LatencyMatrix
-from pocketeye.latency.protocol import Protocol
-from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace

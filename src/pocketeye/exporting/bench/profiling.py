@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,8 +15,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.bench.cells import Cell, open_cells
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of
-from pocketeye.latency.protocol import Protocol, measure_interleaved
-from pocketeye.latency.record import LatencyRecord
+from pocketeye.latency import LatencyRecord, Protocol, measure_interleaved
 from pocketeye.models.reference import Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.progress import task
@@ -220,6 +218,6 @@ def save_records(profiles: Sequence[Profile], folder: Path) -> list[Path]:
     stored = {"schema": SCHEMA, "profiles": [profile.to_dict() for profile in profiles]}
     runs.make_folder(folder)
     return [
-        runs.write_atomic(folder / "profile.json", json.dumps(stored, indent=1) + "\n"),
+        runs.write_json(folder / "profile.json", stored),
         runs.write_atomic(folder / "profile.csv", profiles_csv(profiles)),
     ]

@@ -15,8 +15,7 @@ from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, TrackerGraphs, rea
 from pocketeye.data.clips.flower import HiddenFlowerClip
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.exporting.timing import record_of
-from pocketeye.latency.protocol import Call, Protocol, measure_interleaved
-from pocketeye.latency.record import LatencyRecord
+from pocketeye.latency import Call, LatencyRecord, Protocol, measure_interleaved
 from pocketeye.models import TAM
 from pocketeye.progress import task
 from pocketeye.results import CompactMask

@@ -14,7 +14,6 @@ import torch
 from timm.layers import convert_sync_batchnorm
 from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.models.backbones.casvit import CASViT
@@ -96,8 +95,8 @@ class DenseBackbone(FeatureGetterNet):
         assert all(type(norm) is nn.BatchNorm2d for norm in norms), "other norms cannot be folded"
         return norms
 
-    def _batch_norms(self) -> list[_BatchNorm]:
-        return [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
+    def _batch_norms(self) -> list[nn.modules.batchnorm._BatchNorm]:
+        return [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def _indices(model: nn.Module, strides: Sequence[int]) -> list[int]:

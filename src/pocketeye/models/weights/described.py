@@ -7,7 +7,6 @@ not check it again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pocketeye.errors import InvalidValue
 from pocketeye.models.task import CLASSIFY, TASKS, TRACK, Task, task_named
 from pocketeye.reading import BadField, Kind, Range, reading, require_file
-from pocketeye.runs import MODEL, write_atomic
+from pocketeye.runs import MODEL, write_json
 
 # The task of files that do not name one; files of other schemas always do.
 _USUAL_TASK = {"pocketeye.model/1": CLASSIFY, "pocketeye.tracker/1": TRACK}
@@ -66,7 +65,7 @@ class Description:
         Raises:
             InvalidValue: the folder cannot be written.
         """
-        return write_atomic(folder / self.FILE, json.dumps(self.to_dict(), indent=1) + "\n")
+        return write_json(folder / self.FILE, self.to_dict())
 
     @classmethod
     def load(cls, folder: Path) -> Self:

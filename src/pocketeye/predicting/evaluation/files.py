@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from pocketeye.metrics import ConfusionTable
 from pocketeye.outputs import held
-from pocketeye.runs import EVALUATION, make_folder, write_atomic, write_table
+from pocketeye.runs import EVALUATION, make_folder, write_json, write_table
 
 MOST_IN_JSON = 100
 """Classes up to which ``eval.json`` holds the whole confusion matrix (``confusion.csv`` always does).
@@ -53,7 +52,7 @@ def save_evaluation(
     # A second evaluation may end at the same time: its files must not mix with these.
     with held(folder / EVALUATION, wait=True):
         return [
-            write_atomic(folder / EVALUATION, json.dumps(values, indent=1) + "\n"),
+            write_json(folder / EVALUATION, values),
             write_table(
                 folder / "classes.csv", tuple(classes[0]), (tuple(row.values()) for row in classes)
             ),

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
+from pocketeye.latency import Timing
 from pocketeye.latency.matrix import LatencyMatrix
-from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
+from pocketeye.searching.batches import Batch, Loss
 from pocketeye.searching.deriving.baseline import compare, uniform_logits
 from pocketeye.searching.deriving.derived import Candidate, Derived, Round
-from pocketeye.searching.deriving.ranking import Batch, Judge, Loss, SubnetSource
+from pocketeye.searching.deriving.ranking import Judge, SubnetSource
 from pocketeye.searching.deriving.sampling import Pool, empty_band, led_by, propose, to_names
 from pocketeye.searching.metric import Counts, Metric
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pocketeye.models.architecture import Architecture
+from pocketeye.searching.batches import Batch, Loss, placed
 from pocketeye.searching.metric import Counts, Metric, Top1
-
-Batch = Sequence[Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class SubnetSource(Protocol):
@@ -93,7 +90,7 @@ def recalibrate_bn(
     Returns:
         Number of images used.
     """
-    layers = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in layers]
     network.eval()
     for layer in layers:
@@ -112,9 +109,3 @@ def recalibrate_bn(
         layer.momentum = momentum
         layer.eval()
     return used
-
-
-def placed(images: Tensor, device: torch.device) -> Tensor:
-    """Put images on the device, in the layout that makes depthwise convolutions fast on a CPU."""
-    layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
-    return images.to(device, memory_format=layout)

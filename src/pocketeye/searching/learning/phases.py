@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, Protocol
 
 from torch import Tensor
 
 from pocketeye.errors import InvalidValue
+from pocketeye.searching.batches import Loader
 
 
 class Phase(IntEnum):
@@ -18,15 +18,8 @@ class Phase(IntEnum):
     THETA = 1
 
 
-Batch = tuple[int, Tensor, Tensor]
-
-
-class Loader(Protocol):
-    """Give batches (images (B, C, S, S), labels (B,)), anew at every ``iter``."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
+PhaseBatch = tuple[int, Tensor, Tensor]
+"""The phase, images (B, C, S, S) and labels (B,)."""
 
 
 class PhaseLoader:
@@ -68,7 +61,7 @@ class PhaseLoader:
         """Return the batches of an epoch after warm-up (those before are shorter)."""
         return len(self.weights) + len(self.theta)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[PhaseBatch]:
         for images, labels in self.weights:
             yield Phase.WEIGHTS.value, images, labels
         if self.epoch >= self.warmup_epochs:

@@ -12,10 +12,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
+from pocketeye.searching.batches import Loss
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import Loss
 from pocketeye.searching.learning import distributed, schedule
-from pocketeye.searching.learning.phases import Batch, Phase
+from pocketeye.searching.learning.phases import Phase, PhaseBatch
 from pocketeye.searching.objective import TargetObjective
 from pocketeye.searching.supernet.supernet import SuperNet
 from pocketeye.searching.supernet.theta import Theta, generator, gumbel
@@ -86,7 +86,7 @@ class SearchTask(LightningModule):
         for group in self._optimiser(Phase.WEIGHTS).param_groups:
             group["lr"] = schedule.cosine(self.config.lr, self.current_epoch / self.config.epochs)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: PhaseBatch, batch_idx: int) -> Tensor:
         """Take one step of either kind; return the detached loss."""
         number, images, labels = batch
         phase = Phase(number)

@@ -16,10 +16,9 @@ from pocketeye.models.backbones.fbnet import FBNet
 from pocketeye.models.space import SearchSpace
 from pocketeye.models.weights.saved import checksum
 from pocketeye.runs import CHECKPOINT, RunFolder
+from pocketeye.searching.batches import Batch, Loader, placed
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import Batch, placed
 from pocketeye.searching.learning.distributed import strategy_options
-from pocketeye.searching.learning.phases import Loader
 from pocketeye.searching.library.chain import columns, put_into, require_in_space
 from pocketeye.searching.library.config import LibraryConfig
 from pocketeye.searching.library.first_weights import inherit, solve_readouts

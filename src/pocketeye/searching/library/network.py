@@ -23,8 +23,8 @@ from pocketeye.models.ops import (
 from pocketeye.models.space import SearchSpace, StageSpec
 from pocketeye.predicting.class_names import match_classes
 from pocketeye.predicting.info import ModelInfo
+from pocketeye.searching.batches import placed
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import placed
 from pocketeye.training.classify.distill import open_trained
 
 # Of the kernel sides a block may have; FBNet has the first two, EfficientNets and MnasNets all.

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from pocketeye.devices import resolve_device
 from pocketeye.models.architecture import Architecture
+from pocketeye.searching.batches import Loader, placed
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.deriving.ranking import placed
 from pocketeye.searching.learning import schedule
-from pocketeye.searching.learning.phases import Loader, tell_epoch
+from pocketeye.searching.learning.phases import tell_epoch
 from pocketeye.searching.library.config import LibraryConfig
 from pocketeye.searching.library.stored import Library
 from pocketeye.searching.library.swaps import divergence

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketeye.searching.deriving.ranking import Batch, Loss, placed, recalibrate_bn
+from pocketeye.searching.batches import Batch, Loss, placed
+from pocketeye.searching.deriving.ranking import recalibrate_bn
 from pocketeye.searching.library.task import (
     block_of,
     channel_scale,

@@ -9,10 +9,7 @@ import torch
 
 from pocketeye.data import ImageSet
 from pocketeye.errors import InvalidValue
-from pocketeye.models import create_model
-from pocketeye.models.architecture import Architecture
-from pocketeye.models.backbones.fbnet import FBNet
-from pocketeye.models.blocks import build_block
+from pocketeye.models import Architecture, FBNet, build_block, create_model
 from pocketeye.models.reference import Run, expect
 from pocketeye.models.space import Position, SearchSpace
 from pocketeye.models.task import CLASSIFY

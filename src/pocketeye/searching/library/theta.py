@@ -18,8 +18,9 @@ from torch import Tensor
 
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.runs import RunFolder
+from pocketeye.searching.batches import Loader
 from pocketeye.searching.config import SearchConfig
-from pocketeye.searching.learning.phases import Batch, Loader, Phase, PhaseLoader
+from pocketeye.searching.learning.phases import Phase, PhaseBatch, PhaseLoader
 from pocketeye.searching.learning.task import SearchTask
 from pocketeye.searching.library.stored import Library
 from pocketeye.searching.problem import Problem
@@ -37,7 +38,7 @@ class ThetaLoader(PhaseLoader):
     def __len__(self) -> int:
         return len(self.theta)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[PhaseBatch]:
         for images, labels in self.theta:
             yield Phase.THETA.value, images, labels
 

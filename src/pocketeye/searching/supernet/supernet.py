@@ -16,15 +16,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from pocketeye.errors import InvalidValue
-from pocketeye.models.architecture import Architecture
-from pocketeye.models.blocks import build_block
+from pocketeye.models import Architecture, SearchSpace, build_block
 from pocketeye.models.dense.pixel_head import PixelHead
 from pocketeye.models.size import size_text
-from pocketeye.models.space import SearchSpace
 from pocketeye.searching.supernet.alignment import align
 from pocketeye.searching.supernet.mixture import mix
 from pocketeye.searching.supernet.pixel_path import PixelPath
@@ -167,8 +164,8 @@ def _mixed_layer(layer: nn.ModuleDict, x: Tensor, weights: Tensor) -> Tensor:
     return mix([block(x) for block in layer.values()], weights)
 
 
-def _norms(module: nn.Module) -> list[_BatchNorm]:
-    return [m for m in module.modules() if isinstance(m, _BatchNorm)]
+def _norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 @contextmanager

@@ -8,7 +8,6 @@ have not learnt from. It belongs to one file of weights and lies beside it.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 from pocketeye.doubts import Doubt
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import Kind, make, reading
-from pocketeye.runs import sha256_of, write_atomic
+from pocketeye.runs import sha256_of, write_json
 from pocketeye.tracking.video.signals import Signals
 
 logger = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class ConfidenceCurve:
 
     def save(self, weights: Path) -> Path:
         """Write it beside its file of weights."""
-        return write_atomic(beside(weights), json.dumps(asdict(self), indent=1) + "\n")
+        return write_json(beside(weights), asdict(self))
 
 
 def beside(weights: Path) -> Path:

@@ -11,14 +11,13 @@ from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.loaders.images import IGNORED
 from pocketeye.predicting.info import ModelInfo
 from pocketeye.training.classify.distill import Teacher, distilled_loss
 from pocketeye.training.classify.recipe import ClassifyRecipe
 from pocketeye.training.classify.schedule import learning_rate_factor
-from pocketeye.training.engine import AveragedTask, create_optimizer, shares
+from pocketeye.training.engine import AveragedTask, create_optimizer, scheduled, shares
 
 
 class ClassificationTask(AveragedTask):
@@ -120,8 +119,7 @@ class ClassificationTask(AveragedTask):
     def configure_optimizers(self) -> Any:
         optimizer = create_optimizer(self.model, self.config)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimizer, learning_rate_factor(self.config, steps))
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        return scheduled(optimizer, learning_rate_factor(self.config, steps))
 
 
 def has_distilled_head(model: nn.Module) -> bool:

@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, nn
 
 from pocketeye.data import IGNORE, DetectionSet, SemanticSet
-from pocketeye.metrics import CocoAP
-from pocketeye.metrics.semantic import MeanIoU
+from pocketeye.metrics import CocoAP, MeanIoU
 from pocketeye.models.dense.described import DenseDescription, DenseNetwork
 from pocketeye.models.dense.preprocess import label_map, normalised
 from pocketeye.models.dense.semantic_fpn import SemanticFPN
@@ -21,7 +18,7 @@ from pocketeye.training.dense.data import DetectionItem, SemanticItem
 from pocketeye.training.dense.optim import make_dense_optimizer
 from pocketeye.training.dense.recipe import DenseRecipe
 from pocketeye.training.dense.schedule import dense_learning_rate_factor
-from pocketeye.training.engine import NUM_FOUND, NUM_OBJECTS, SURE, AveragedTask, shares
+from pocketeye.training.engine import NUM_FOUND, NUM_OBJECTS, SURE, AveragedTask, scheduled, shares
 
 MASK_THRESHOLD = 0.5  # a pixel is the object's where that is likelier than not
 _DRAWN = 8  # images of a validation: two rows of four
@@ -49,8 +46,7 @@ class DenseTraining(AveragedTask):
 
     def configure_optimizers(self) -> Any:
         optimizer = make_dense_optimizer(self.model, self.config)
-        schedule = LambdaLR(optimizer, dense_learning_rate_factor(self.config, self.steps))
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        return scheduled(optimizer, dense_learning_rate_factor(self.config, self.steps))
 
     def gathered_objects(self, mine: Any) -> list[Any]:
         """Return the object of every process, in order."""
@@ -193,7 +189,7 @@ def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
     It is 0 where no pixel has a class.
     """
     wanted = labels.long()
-    loss = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORE, reduction="sum")
+    loss = nn.functional.cross_entropy(logits.float(), wanted, ignore_index=IGNORE, reduction="sum")
     # Clamped: a crop without a class has a loss of 0, not NaN.
     return loss / (wanted != IGNORE).sum().clamp(min=1)
 

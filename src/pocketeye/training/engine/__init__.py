@@ -41,5 +41,6 @@ from pocketeye.training.engine.run import (
 from pocketeye.training.engine.schedule import (
     cosine as cosine,
     rise as rise,
+    scheduled as scheduled,
     warmup_length as warmup_length,
 )

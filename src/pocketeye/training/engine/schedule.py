@@ -1,8 +1,13 @@
-"""Compute a linear warm-up and a cosine, of which the learning rates of all tasks are made."""
+"""Hold the linear warm-up and the cosine of which the learning rates of all tasks are made."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.training.engine.recipe import Recipe
 
@@ -23,3 +28,9 @@ def cosine(done: float, floor: float) -> float:
     """Return the factor after the share ``done`` of the training, from 1 down to ``floor``."""
     # Beyond the end the cosine would rise again.
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Any:
+    """Return an optimiser whose rates follow ``factor`` at every step, as Lightning takes it."""
+    schedule = LambdaLR(optimizer, factor)
+    return [optimizer], [{"scheduler": schedule, "interval": "step"}]

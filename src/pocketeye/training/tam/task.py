@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.lr_scheduler import LambdaLR
 
 from pocketeye.data.clips import ClipBatch
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam import TAM, BackboneTrunk
-from pocketeye.training.engine import NUM_OBJECTS, AveragedTask
+from pocketeye.training.engine import NUM_OBJECTS, AveragedTask, scheduled
 from pocketeye.training.tam.clip_forward import ClipForward, Plan
 from pocketeye.training.tam.distill import FeatureTeacher, feature_loss, make_projection
 from pocketeye.training.tam.losses import MaskPrediction, clip_loss
@@ -89,7 +86,7 @@ class TamTraining(AveragedTask):
         # In every step: Lightning sets the whole network to training mode again after each validation.
         if self.config.freeze_bn or self.encoder_frozen:
             for module in self.model.modules():
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
@@ -149,8 +146,7 @@ class TamTraining(AveragedTask):
         extra = () if self.projection is None else tuple(self.projection.parameters())
         optimizer = make_optimizer(self.model, self.config, extra)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimizer, tam_learning_rate_factor(self.config, steps))
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        return scheduled(optimizer, tam_learning_rate_factor(self.config, steps))
 
 
 def early_parameters(model: TAM, stride: int) -> list[nn.Parameter]:
@@ -196,9 +192,8 @@ def object_iou(answers: Sequence[MaskPrediction], batch: ClipBatch) -> Tensor:
     ious, known = [], []
     for frame, prediction in by_frame.items():
         target = batch.masks[:, frame]
-        logits = F.interpolate(prediction.mask.float(), size=target.shape[1:], mode="bilinear")[
-            :, 0
-        ]
+        size = target.shape[1:]
+        logits = nn.functional.interpolate(prediction.mask.float(), size, mode="bilinear")[:, 0]
         both = ((logits > 0) & target).flatten(1).sum(1)
         either = ((logits > 0) | target).flatten(1).sum(1)
         # Neither there nor claimed: right.

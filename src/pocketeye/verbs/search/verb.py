@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency.protocol import Protocol
+from pocketeye.latency import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.size import size_text
 from pocketeye.runs import RECIPE, RunFolder
