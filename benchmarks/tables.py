@@ -301,6 +301,22 @@ def search_benchmark(record: Record) -> str:
     return "\n".join([*markdown_table(header, rows, right=range(1, 7)), "", *lines]) + "\n"
 
 
+def search_signals(record: Record) -> str:
+    """Kendall's tau of each signal of a search with the accuracies networks were trained to."""
+    header = ("signal", "tau", "95 % interval")
+    rows = [
+        (row["signal"], "–" if row["tau"] is None else f"{row['tau']:+.2f}",
+         "–" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}")
+        for row in record["taus"]
+    ]  # fmt: skip
+    costs = ", ".join(f"{name}: {value:.0f} s" for name, value in record["seconds"].items())
+    caption = (
+        f"{record['num_networks']} random networks of `{record['space']}` of {record['target_ms']:g} "
+        f"ms, trained to the end; intervals by the bootstrap over networks. A network costs ({costs})."
+    )
+    return "\n".join([*markdown_table(header, rows, right=(1,)), "", caption]) + "\n"
+
+
 def tracking_peers(record: Record) -> str:
     """A tracked frame of ours, of the authors' code and of other trackers, side by side."""
     first = record["rows"][0]["ms"]

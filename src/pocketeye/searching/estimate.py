@@ -16,11 +16,12 @@ from torch import Tensor
 from pocketeye.devices import resolve_device
 from pocketeye.latency.drift import NUM_AGAIN
 from pocketeye.latency.protocol import Protocol
-from pocketeye.models.space import SearchSpace
+from pocketeye.models import FBNet, SearchSpace
 from pocketeye.searching.batches import Loader
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.learning import schedule
 from pocketeye.searching.learning.phases import PhaseLoader
+from pocketeye.searching.library.budget import Phases, near_target
 from pocketeye.searching.problem import Problem
 from pocketeye.searching.stages import Plan
 from pocketeye.searching.supernet.supernet import SuperNet
@@ -76,16 +77,13 @@ def expect(plan: Plan) -> Duration:
     """
     config, derive, problem = plan.search, plan.derive, plan.problem
     problem.check(plan.space)
+    if plan.library is not None:
+        return _of_library(plan, plan.library.phases)
     costs = plan.costs
     # As the search will read them: batches of both phases, augmented.
     loader = PhaseLoader(*problem.loaders(plan.space, config), config.warmup_epochs)
     steps = measure_steps(plan.space, costs.ms, loader, problem, config)
     num_images, theta_epochs = len(plan.train), config.epochs - config.warmup_epochs
-    protocol = plan.protocol or Protocol(**plan.table.header.protocol)
-    # A sample is at least as long as one call, which is near the target for every network measured.
-    call_seconds = max(protocol.min_sample_ms, plan.target_ms) / 1000
-    # a visit warms up with one sample
-    timing = _OPEN_SECONDS + protocol.rounds * (protocol.samples + 1) * call_seconds
     training = 0.0
     if plan.retraining is not None:
         training = plan.retraining.recipe.epochs * num_images / config.batch_size * steps.weights
@@ -97,11 +95,41 @@ def expect(plan: Plan) -> Duration:
         derivation=(
             # As many random networks as searched ones are ranked, and of both the first are
             # measured.
-            2 * derive.candidates * num_images * steps.judging
-            + (2 * derive.measure_top + NUM_AGAIN) * timing
+            2 * derive.candidates * num_images * steps.judging + _measuring(plan)
         ),
         training=training / config.num_processes,
     )
+
+
+def _of_library(plan: Plan, phases: Phases) -> Duration:
+    """Measure steps of a network near the target; the budget says how many all phases are worth."""
+    config, problem = plan.search, plan.problem
+    device = resolve_device(config.device)
+    (first, *_) = near_target(plan.space, plan.costs, plan.target_ms)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        network = FBNet(first).to(device)
+        loader = problem.loaders(plan.space, config)[0]
+        an_image = _step(loader, network, problem, device) / config.batch_size
+    training = 0.0
+    if plan.retraining is not None:
+        distilled = getattr(plan.retraining.recipe, "teacher", None) is not None
+        passes = 1 + phases.teacher_pass * distilled
+        training = plan.retraining.recipe.epochs * len(plan.train) * an_image * passes
+    return Duration(
+        search=phases.images * an_image / config.num_processes,
+        derivation=_measuring(plan),
+        training=training / config.num_processes,
+    )
+
+
+def _measuring(plan: Plan) -> float:
+    """Return the seconds in which the best networks are measured, of both kinds that are ranked."""
+    protocol = plan.protocol or Protocol(**plan.table.header.protocol)
+    # A sample is at least as long as one call, which is near the target for every network measured.
+    call_seconds = max(protocol.min_sample_ms, plan.target_ms) / 1000
+    # a visit warms up with one sample
+    timing = _OPEN_SECONDS + protocol.rounds * (protocol.samples + 1) * call_seconds
+    return (2 * plan.derive.measure_top + NUM_AGAIN) * timing
 
 
 def measure_steps(

@@ -21,6 +21,8 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.models.weights.saved import save_weights
 from pocketeye.runs import BEST, CHECKPOINT, MODEL, RunFolder, write_atomic
 from pocketeye.runtimes.base import Runtime
+from pocketeye.searching.choosing.rerank import tuned_source
+from pocketeye.searching.choosing.theta import search_library
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig, derive
 from pocketeye.searching.deriving.derived import Derived
@@ -28,9 +30,7 @@ from pocketeye.searching.deriving.ranking import SubnetSource
 from pocketeye.searching.learning.history import THETA
 from pocketeye.searching.library.chain import take_out
 from pocketeye.searching.library.plan import TEACHER, LibraryPlan, optimum_of
-from pocketeye.searching.library.rerank import tuned_source
 from pocketeye.searching.library.stored import Library
-from pocketeye.searching.library.theta import search_library
 from pocketeye.searching.outcome import Cost, Trained, read_costs
 from pocketeye.searching.problem import Problem
 from pocketeye.searching.run import SearchOutcome, run_search

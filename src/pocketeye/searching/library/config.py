@@ -19,6 +19,7 @@ class LibraryConfig:
 
     Args:
         epochs: passes over the images in which candidates learn.
+        steps: of each pass; none for all of it.
         batch_size: images of a step.
         lr: learning rate at the start (Adam; cosine to 0 over all steps).
         judge_images: at most so many kept-back images tell what a swap costs.
@@ -29,6 +30,7 @@ class LibraryConfig:
     """
 
     epochs: int = 3
+    steps: int | None = None
     batch_size: int = 64
     # Adam's usual rate, doubled: most candidates begin with channels of the teacher.
     lr: float = 2e-3
@@ -38,9 +40,10 @@ class LibraryConfig:
     tune_lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "judge_images"):
-            if getattr(self, name) < 1:
-                raise InvalidValue(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epochs", "steps", "batch_size", "judge_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidValue(f"{name} must be at least 1, got {value}")
         for name in ("lr", "tune_lr"):
             if not getattr(self, name) > 0:
                 raise InvalidValue(f"{name} must be above 0, got {getattr(self, name)}")
@@ -53,12 +56,12 @@ class LibraryConfig:
     def for_side(cls, side: int, **changes: Any) -> LibraryConfig:
         """Return settings for images of ``side`` pixels, with ``changes``: fewer large ones are seen."""
         # At 224 pixels every swap of EfficientNet-Lite0 takes seconds for a hundred images on a core.
-        large: dict[str, Any] = {"epochs": 2, "judge_images": 256, "tune_steps": 12}
+        large: dict[str, Any] = {"judge_images": 256}
         return cls(**{**(large if side >= LARGE else {}), **changes})
 
     def taught(self) -> dict[str, Any]:
         """Return what the weights of the library follow from, as its folder stores it."""
-        names = ("epochs", "batch_size", "lr", "judge_images")
+        names = ("epochs", "steps", "batch_size", "lr", "judge_images")
         return {name: getattr(self, name) for name in names}
 
     def to_dict(self) -> dict[str, Any]:

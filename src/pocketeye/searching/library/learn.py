@@ -71,9 +71,8 @@ def learn_library(
     # A checkpoint brings its own weights.
     if not (resume and (run / CHECKPOINT).is_file()):
         _begin(supernet, own, problem, search)
-    task = LibraryTask(
-        supernet, own, lr=config.lr, epochs=config.epochs, steps_per_epoch=len(images)
-    )
+    steps = min(len(images), config.steps or len(images))
+    task = LibraryTask(supernet, own, lr=config.lr, epochs=config.epochs, steps_per_epoch=steps)
     _fit(task, images, config, search, run, resume)
     device = resolve_device(search.device)
     supernet.to(device)
@@ -164,6 +163,7 @@ def _fit(
         num_processes=search.num_processes,
         precision=search.precision,
         description="teaching the candidates",
+        limit_train_batches=config.steps,  # None: all of them
         **strategy_options(search.num_processes),
     )
     fit_resumable(trainer, task, (images, None), run, resume)

@@ -15,9 +15,10 @@ from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models.backbones.fbnet import FBNet
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import ARCHITECTURE, RunFolder
+from pocketeye.searching.choosing.choose import best_networks
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import Optimum
-from pocketeye.searching.library.choose import best_networks
+from pocketeye.searching.library.budget import Phases
 from pocketeye.searching.library.config import LibraryConfig
 from pocketeye.searching.library.learn import (
     FILES,
@@ -48,6 +49,7 @@ class LibraryPlan:
         recipe: of the teacher's training.
         train: images, of which a part is kept back for judging.
         val: validation images, which choose the teacher's epoch.
+        phases: what is spent on what.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class LibraryPlan:
     recipe: ClassifyRecipe
     train: ImageSet
     val: ImageSet
+    phases: Phases
 
     def teacher_folder(self, space: SearchSpace, search: SearchConfig) -> Path:
         """Return the folder of the teacher that is trained for these inputs."""

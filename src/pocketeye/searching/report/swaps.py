@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models.architecture import Architecture
+from pocketeye.searching.choosing.choose import best_networks, total
 from pocketeye.searching.library.chain import columns
-from pocketeye.searching.library.choose import best_networks, total
 from pocketeye.searching.library.stored import Library
 
 # Budgets of the drawn frontier: as many as a small figure resolves.

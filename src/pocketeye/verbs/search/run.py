@@ -17,9 +17,10 @@ def outlook(plan: stages.Plan) -> str:
     """Say what to know before a search begins: how long it will take, and what guessing gives."""
     chance, metric = plan.problem.chance, plan.problem.metric.name
     level = "" if chance is None else f"; chance level: {metric} {human_percent(chance)}"
-    # Of a library nobody has measured a step before it begins.
-    expected = "" if plan.library is not None else expect(plan).sentence()
-    return f"{expected}{level}".removeprefix("; ")
+    cost = ""
+    if plan.library is not None:
+        cost = f"; the search costs {plan.library.phases.trainings:.1f} trainings of such a network"
+    return f"{expect(plan).sentence()}{cost}{level}"
 
 
 def run_stages(

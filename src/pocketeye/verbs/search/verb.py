@@ -17,11 +17,12 @@ from pocketeye.models.size import size_text
 from pocketeye.runs import RECIPE, RunFolder
 from pocketeye.runtimes import Precision
 from pocketeye.searching import stages
+from pocketeye.searching.choosing.choose import require_choice
 from pocketeye.searching.config import Mode, SearchConfig
 from pocketeye.searching.deriving.derive import DeriveConfig
-from pocketeye.searching.library.choose import require_choice
 from pocketeye.searching.library.network import NamedNetwork, open_network
 from pocketeye.searching.library.request import (
+    DeviceTarget,
     LibraryRequest,
     open_images,
     open_library,
@@ -64,6 +65,7 @@ def search(
     library: Path | None = None,
     library_epochs: int | None = None,
     tune_steps: int | None = None,
+    max_trainings: float | None = None,
     distill: bool = True,
     objective: ObjectiveName | None = None,
     epochs: int | None = None,
@@ -116,12 +118,15 @@ def search(
             have learnt. Of classifiers only; with --network it is the only one.
         teacher: run that teaches in mode library: a trained network of the space, of the same classes.
             By default the largest network of the space is trained for it.
-        teacher_epochs: epochs of that training; the recipe's own by default.
+        teacher_epochs: epochs of that training; by default as many as --max-trainings allows.
         library: folder of the library, to keep it in another place. By default it lies beside the
             folder of the run, and every search of the same space, teacher and data finds it there.
-        library_epochs: epochs in which candidates learn from the teacher.
+        library_epochs: passes over the images in which candidates learn from the teacher; by default
+            as much of them as --max-trainings allows.
         tune_steps: in mode library, steps in which each network learns from the teacher before it is
-            ranked; 0 for none.
+            ranked; 0 for none, by default as many as --max-trainings allows.
+        max_trainings: in mode library, what teacher, candidates, theta and ranking may cost together,
+            counted in trainings of a network like the one that is searched; 3 by default.
         distill: in mode library, let the final training learn from the teacher too.
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
         epochs: epochs of the search, warm-up included; by default the mode's own. In mode library
@@ -197,14 +202,18 @@ def search(
         opened = open_classification(asked)
     wanted = LibraryRequest(
         teacher=teacher, teacher_epochs=teacher_epochs, folder=library, epochs=library_epochs,
-        tune_steps=tune_steps, distill=distill,
+        theta_epochs=epochs if mode == "library" else None, tune_steps=tune_steps,
+        max_trainings=max_trainings, distill=distill,
     )  # fmt: skip
     wanted.refuse_elsewhere(mode)
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
     taught = None
     if mode == "library":
-        require_choice(target_ms, shape, latencies.matrix(shape))
-        taught, opened = open_library(wanted, asked, opened, task, folder.parent, faster)
+        costs = latencies.matrix(shape)
+        require_choice(target_ms, shape, costs)
+        # As many random networks are ranked beside those that were drawn.
+        target = DeviceTarget(latencies=costs, target_ms=target_ms, num_ranked=2 * candidates)
+        taught, opened, config = open_library(wanted, asked, opened, target, folder.parent, faster)
     # What must be the same where the search goes on; device and workers may change.
     decisive = {
         "verb": "search", "space": shape.to_dict(), "table": str(table),

@@ -18,9 +18,9 @@ from pocketeye.models.architecture import Architecture
 from pocketeye.models.backbones.fbnet import FBNet
 from pocketeye.models.size import sides
 from pocketeye.models.space import SearchSpace
+from pocketeye.searching.choosing.predictor import LEAST, cross_validated
 from pocketeye.searching.deriving.sampling import log_softmax
 from pocketeye.searching.library.chain import columns
-from pocketeye.searching.library.predictor import LEAST, cross_validated
 from pocketeye.searching.library.swaps import Swaps
 
 Array = NDArray[np.float64]
@@ -85,7 +85,7 @@ def judge_signals(
 
     ``weights`` and ``MACs`` count the network; ``library kl``, ``library error`` and ``library loss``
     are sums of single swaps (with a minus: a smaller sum is better); ``theta`` is the log-probability;
-    ``predictor`` the cross-validated ridge of :mod:`pocketeye.searching.library.predictor`, which has
+    ``predictor`` the cross-validated ridge of :mod:`pocketeye.searching.choosing.predictor`, which has
     seen the accuracies of the other networks only.
 
     Args:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pocketeye.errors import InvalidValue
+from pocketeye.searching.choosing.judge import judge_signals, kendall
+from pocketeye.searching.choosing.predictor import cross_validated, fit_predictor
 from pocketeye.searching.library.chain import columns
-from pocketeye.searching.library.judge import judge_signals, kendall
-from pocketeye.searching.library.predictor import cross_validated, fit_predictor
 from pocketeye.searching.library.swaps import Swaps
 from tests.searching.toys import SPACE
 

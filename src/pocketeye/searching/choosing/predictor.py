@@ -43,7 +43,7 @@ class Predictor:
 
     @property
     def scores(self) -> Array:
-        """Return what :func:`pocketeye.searching.library.choose.best_networks` adds up."""
+        """Return what :func:`pocketeye.searching.choosing.choose.best_networks` adds up."""
         return -self.parts
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.matrix import LatencyMatrix
-from pocketeye.searching.library.choose import best_networks, require_choice, total
+from pocketeye.searching.choosing.choose import best_networks, require_choice, total
 from tests.searching.toys import SPACE, make_table
 
 
