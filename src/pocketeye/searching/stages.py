@@ -131,7 +131,7 @@ def derive_stage(plan: Plan, outcome: SearchOutcome, library: Library | None = N
         optimum = None
         if library is not None and plan.library is not None:
             source = tuned_source(library, plan.library.config, plan.problem, plan.search)
-            optimum = optimum_of(library.swaps.score(plan.library.config.score), plan.costs)
+            optimum = optimum_of(plan.library.scores(library), plan.costs)
         derived = derive(
             outcome.theta,
             source,

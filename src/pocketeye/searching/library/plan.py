@@ -16,6 +16,7 @@ from pocketeye.models.backbones.fbnet import FBNet
 from pocketeye.models.space import SearchSpace
 from pocketeye.runs import ARCHITECTURE, RunFolder
 from pocketeye.searching.choosing.choose import best_networks
+from pocketeye.searching.choosing.trained import TrainedNetworks
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.derive import Optimum
 from pocketeye.searching.library.budget import Phases
@@ -50,6 +51,7 @@ class LibraryPlan:
         train: images, of which a part is kept back for judging.
         val: validation images, which choose the teacher's epoch.
         phases: what is spent on what.
+        trained: networks of the space whose accuracies are known, if any are.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class LibraryPlan:
     train: ImageSet
     val: ImageSet
     phases: Phases
+    trained: TrainedNetworks | None = None
 
     def teacher_folder(self, space: SearchSpace, search: SearchConfig) -> Path:
         """Return the folder of the teacher that is trained for these inputs."""
@@ -79,6 +82,16 @@ class LibraryPlan:
                 largest(space).save(architecture)
             taught, _ = self.train.split(search.theta_fraction, search.seed)
             return train_teacher(architecture, taught, self.val, self.recipe, run, resume=True)
+
+    def scores(self, library: Library) -> NDArray[np.float64]:
+        """Return what the integer program adds up, (layers, ops): a swap's cost, NaN where illegal.
+
+        With trained networks these are parts of the accuracy, fitted to them from the swaps on.
+        """
+        swaps = library.swaps.score(self.config.score)
+        if self.trained is None:
+            return swaps
+        return self.trained.predictor(library.space, swaps).scores
 
     def library(
         self, teacher: FBNet, space: SearchSpace, problem: Problem, search: SearchConfig

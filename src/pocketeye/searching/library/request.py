@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pocketeye.data.classification.layouts import Split
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models import FBNet, SearchSpace
+from pocketeye.searching.choosing.trained import read_trained
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.library.budget import Job, Phases, divide
 from pocketeye.searching.library.config import LARGE, LibraryConfig
@@ -49,6 +51,7 @@ class LibraryRequest:
         theta_epochs: in which theta is trained.
         tune_steps: of every network before it is ranked.
         max_trainings: what all of these may cost where they are not given, in trainings of a network.
+        trained: runs of networks of the space, whose accuracies correct what swaps say.
         distill: let the final training learn from the teacher too.
     """
 
@@ -59,13 +62,15 @@ class LibraryRequest:
     theta_epochs: int | None = None
     tune_steps: int | None = None
     max_trainings: float | None = None
+    trained: Sequence[Path] = ()
     distill: bool = True
 
     def refuse_elsewhere(self, mode: str) -> None:
         """Raise InvalidValue where something was asked for that only mode ``library`` has."""
         named = {"--teacher": self.teacher, "--teacher-epochs": self.teacher_epochs,
                  "--library": self.folder, "--library-epochs": self.epochs,
-                 "--tune-steps": self.tune_steps, "--max-trainings": self.max_trainings}  # fmt: skip
+                 "--tune-steps": self.tune_steps, "--max-trainings": self.max_trainings,
+                 "--trained": self.trained or None}  # fmt: skip
         given = [option for option, value in named.items() if value is not None]
         if given and mode != "library":
             raise InvalidValue(f"{given[0]} is of --mode library: add that, or leave it out")
@@ -142,8 +147,12 @@ def open_library(
         train=opened.train,
         val=opened.val,
         phases=phases,
+        trained=read_trained(request.trained, asked.space, opened.train) if request.trained else None,
     )  # fmt: skip
-    decisive = {**opened.decisive, "library": plan.config.to_dict(), "teacher": request.teacher}
+    decisive = {
+        **opened.decisive, "library": plan.config.to_dict(), "teacher": request.teacher,
+        "trained": plan.trained.to_dict() if plan.trained is not None else None,
+    }  # fmt: skip
     retraining = opened.retraining
     if isinstance(retraining, ClassifierRetraining) and request.distill:
         teacher = request.teacher or str(plan.teacher_folder(asked.space, config))

@@ -66,6 +66,7 @@ def search(
     library_epochs: int | None = None,
     tune_steps: int | None = None,
     max_trainings: float | None = None,
+    trained: list[Path] | None = None,
     distill: bool = True,
     objective: ObjectiveName | None = None,
     epochs: int | None = None,
@@ -127,6 +128,8 @@ def search(
             ranked; 0 for none, by default as many as --max-trainings allows.
         max_trainings: in mode library, what teacher, candidates, theta and ranking may cost together,
             counted in trainings of a network like the one that is searched; 3 by default.
+        trained: in mode library, runs of networks of this space on these data, or folders of such
+            runs; eight networks or more. Their accuracies correct what the library says of each block.
         distill: in mode library, let the final training learn from the teacher too.
         objective: target (hard target), power, or fbnet (equation 2); by default the mode's own.
         epochs: epochs of the search, warm-up included; by default the mode's own. In mode library
@@ -203,7 +206,7 @@ def search(
     wanted = LibraryRequest(
         teacher=teacher, teacher_epochs=teacher_epochs, folder=library, epochs=library_epochs,
         theta_epochs=epochs if mode == "library" else None, tune_steps=tune_steps,
-        max_trainings=max_trainings, distill=distill,
+        max_trainings=max_trainings, trained=trained or (), distill=distill,
     )  # fmt: skip
     wanted.refuse_elsewhere(mode)
     folder = out or Path("out") / f"search-{shape.name}-{target_ms:g}ms"
