@@ -36,17 +36,21 @@ def test_the_work_of_a_network_is_that_of_its_parts() -> None:
     assert np.array_equal(np.isfinite(work.blocks), legal)
 
 
-@pytest.mark.parametrize("trainings", [1.5, 3.0, 6.0])
+@pytest.mark.parametrize("trainings", [2.0, 3.0, 4.0])
 @pytest.mark.parametrize("at", [0.3, 0.5, 0.8])
 def test_the_phases_cost_what_was_given(trainings: float, at: float) -> None:
-    # Teacher and library are paid by trainings of a small network: at larger targets some is left.
-    assert 0.4 * trainings < phases(trainings, at=at).trainings < 1.15 * trainings
+    assert phases(trainings, at=at).trainings == pytest.approx(trainings, rel=0.2)
+
+
+def test_a_large_budget_is_not_spent_where_it_buys_nothing() -> None:
+    assert phases(30.0).trainings < 15
 
 
 def test_more_trainings_give_every_phase_more() -> None:
     little, much = phases(1.5), phases(6.0)
     for name in ("teacher_epochs", "steps", "theta_epochs", "tune_steps"):
         assert getattr(little, name) < getattr(much, name), name
+    assert (little.trainings, much.trainings) == pytest.approx((1.5, 6.0), rel=0.2)
     assert much.images == pytest.approx(little.images * much.trainings / little.trainings)
 
 
@@ -61,13 +65,13 @@ def test_a_given_teacher_costs_nothing() -> None:
     ours, given = phases(), phases(given=True)
     assert given.teacher_epochs == 0
     assert given.trainings < ours.trainings
-    assert (given.steps, given.theta_epochs) == (ours.steps, ours.theta_epochs)
+    assert given.steps == ours.steps
 
 
 def test_a_few_images_still_get_one_pass_of_everything() -> None:
     few = phases(0.01, num_images=40, batch_size=8, epochs=1)
     assert min(few.teacher_epochs, few.epochs, few.steps, few.theta_epochs) >= 1
-    assert few.tune_steps == 0
+    assert few.tune_steps == 20
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
@@ -80,5 +84,5 @@ def test_searches_of_the_spaces_that_come_along_cost_three_trainings() -> None:
     costs = make_table(space).matrix(space)
     target = float(np.mean(costs.range_ms))
     found = divide(3.0, JOB, space, costs, target, largest(space), given=False)
-    assert 1.5 < found.trainings < 3.2
+    assert 2.5 < found.trainings < 3.3
     assert found.teacher_epochs >= 3

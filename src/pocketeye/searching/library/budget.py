@@ -26,7 +26,9 @@ from pocketeye.searching.library.chain import columns
 
 _TRAIN, _THETA = 3, 2  # passes that a step stands for, as the module's text says
 # Parts of the budget. The teacher gets most: what it does not know, no candidate learns.
-_TEACHER, _LIBRARY, _THETA_PART, _RANKING = 0.4, 0.25, 0.15, 0.2
+_TEACHER, _LIBRARY = 0.4, 0.25
+# Of what is left then: the rest of it is for ranking whole networks.
+_THETA_PART = 0.4
 # Of so many networks, from the cheapest to the dearest, the nearest to the target are typical of it.
 _SPREAD, _NEAREST = 64, 8
 # Of a space without a target: searches are for devices with little time, so one of its smaller networks.
@@ -35,6 +37,8 @@ _QUANTILE = 0.25
 _SITTINGS = 4
 # More passes than these teach candidates and theta nothing new, whatever a small set allows.
 _MOST_EPOCHS, _MOST_THETA_EPOCHS, _MOST_TUNE_STEPS = 8, 12, 200
+# With fewer, networks put together of taught blocks are ranked by how badly these fit together.
+_FEWEST_TUNE_STEPS = 20
 
 
 class Work(NamedTuple):
@@ -107,15 +111,15 @@ def divide(
     trainings: float, job: Job, space: SearchSpace, latencies: LatencyMatrix, target_ms: float,
     teacher: Architecture, *, given: bool,
 ) -> Phases:  # fmt: skip
-    """Return phases that cost about ``trainings`` trainings together; each gets one pass at least.
+    """Return phases that cost about ``trainings`` trainings together; each gets a little at least.
 
     Args:
-        trainings: the budget; what a given teacher leaves is not spent elsewhere.
+        trainings: the budget.
         job: sizes of everything.
         space: of the networks.
         latencies: of the device, and ``target_ms`` on it: they say which networks will be trained.
         teacher: its architecture.
-        given: it is trained already.
+        given: it is trained already, and its part of the budget is not spent.
 
     Raises:
         InvalidValue: a budget that is not above 0.
@@ -124,35 +128,76 @@ def divide(
         raise InvalidValue(f"the budget must be above 0 trainings, got {trainings:g}")
     work = work_of(space)
     small, network = typical(space, work, latencies, target_ms)
-    taught, candidates = work.of(columns(space, teacher)), float(np.nansum(work.blocks)) + work.ends
-    a_training = _TRAIN * job.epochs * job.num_images  # of a network of one multiply-add
-    # What may be shared by searches is paid by trainings of a small network, the rest by the target's.
-    shared, own = trainings * a_training * small, trainings * a_training * network
+    costs = _Costs(
+        job, network, work.of(columns(space, teacher)), float(np.nansum(work.blocks)) + work.ends
+    )
+    # What searches share is paid by trainings of a small network, whatever the target.
+    shared = trainings * costs.a_training(small)
     teacher_epochs = 0
     if not given:
-        an_epoch = _TRAIN * taught * job.num_taught
-        teacher_epochs = _between(1, _TEACHER * shared / an_epoch, job.epochs)
-    # A step of the library: the teacher passes, and all candidates learn.
-    a_step = job.batch_size * (_TRAIN * candidates + taught)
-    in_a_pass = max(int(job.num_taught) // job.batch_size, 1)
-    steps = _between(_SITTINGS, _LIBRARY * shared / a_step, _MOST_EPOCHS * in_a_pass)
-    epochs = max(_SITTINGS, math.ceil(steps / in_a_pass))
-    theta_epoch = job.num_kept_back * (_THETA * candidates + taught)
-    theta_epochs = _between(1, _THETA_PART * own / theta_epoch, _MOST_THETA_EPOCHS)
-    judging = job.num_ranked * network * job.num_kept_back
-    a_tune_step = job.num_ranked * job.batch_size * (_TRAIN * network + taught)
-    tune_steps = _between(0, max(_RANKING * own - judging, 0.0) / a_tune_step, _MOST_TUNE_STEPS)
-    cost = (
-        teacher_epochs * _TRAIN * taught * job.num_taught
-        + epochs * (steps // epochs) * a_step
-        + theta_epochs * theta_epoch
-        + judging + tune_steps * a_tune_step
-    )  # fmt: skip
+        teacher_epochs = _between(1, _TEACHER * shared / costs.teacher_epoch, job.epochs)
+    steps = _between(_SITTINGS, _LIBRARY * shared / costs.step, _MOST_EPOCHS * costs.steps_a_pass)
+    epochs = max(_SITTINGS, math.ceil(steps / costs.steps_a_pass))
+    spent = teacher_epochs * costs.teacher_epoch + epochs * (steps // epochs) * costs.step
+    # The rest is for this target alone; a given teacher's part is left over.
+    parts = 1.0 - (_TEACHER if given else 0.0)
+    left = max(parts * trainings * costs.a_training(network) - spent, 0.0)
+    theta_epochs = _between(1, _THETA_PART * left / costs.theta_epoch, _MOST_THETA_EPOCHS)
+    for_tuning = (1 - _THETA_PART) * left - costs.judging
+    tune_steps = _between(_FEWEST_TUNE_STEPS, for_tuning / costs.tune_step, _MOST_TUNE_STEPS)
+    spent += theta_epochs * costs.theta_epoch + costs.judging + tune_steps * costs.tune_step
     return Phases(
         teacher_epochs=teacher_epochs, epochs=epochs, steps=steps // epochs,
-        theta_epochs=theta_epochs, tune_steps=tune_steps, trainings=cost / (a_training * network),
-        images=cost / (_TRAIN * network), teacher_pass=taught / (_TRAIN * network),
+        theta_epochs=theta_epochs, tune_steps=tune_steps,
+        trainings=spent / costs.a_training(network), images=spent / (_TRAIN * network),
+        teacher_pass=costs.teacher / (_TRAIN * network),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """Count the multiply-adds of what a search does.
+
+    Args:
+        job: sizes.
+        network: an image's in a network near the target.
+        teacher: in the teacher.
+        candidates: in all candidates of all layers.
+    """
+
+    job: Job
+    network: float
+    teacher: float
+    candidates: float
+
+    def a_training(self, network: float) -> float:
+        return _TRAIN * self.job.epochs * self.job.num_images * network
+
+    @property
+    def teacher_epoch(self) -> float:
+        return _TRAIN * self.teacher * self.job.num_taught
+
+    @property
+    def step(self) -> float:
+        """Of the library: the teacher passes, and all candidates learn."""
+        return self.job.batch_size * (_TRAIN * self.candidates + self.teacher)
+
+    @property
+    def steps_a_pass(self) -> int:
+        return max(int(self.job.num_taught) // self.job.batch_size, 1)
+
+    @property
+    def theta_epoch(self) -> float:
+        return self.job.num_kept_back * (_THETA * self.candidates + self.teacher)
+
+    @property
+    def judging(self) -> float:
+        return self.job.num_ranked * self.network * self.job.num_kept_back
+
+    @property
+    def tune_step(self) -> float:
+        """Of all networks that are ranked."""
+        return self.job.num_ranked * self.job.batch_size * (_TRAIN * self.network + self.teacher)
 
 
 def work_of(space: SearchSpace) -> Work:
