@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye import progress
+from pocketeye.closing import Closing
 from pocketeye.errors import InvalidValue
 from pocketeye.jobs.job import TrackJob
 from pocketeye.jobs.listing import named_video
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
-from pocketeye.jobs.pool import PATIENCE_S, Outcome, Work, work_through
+from pocketeye.jobs.pool import PATIENCE_S, Crew, Outcome, Work, work_through
+from pocketeye.jobs.processes import Processes
 from pocketeye.text import human_seconds
 
 logger = logging.getLogger(__name__)
@@ -52,8 +54,10 @@ def track_many(
     folder: Path,
     make_job: Callable[[], TrackJob],
     *,
-    num_workers: int,
+    num_workers: int | None = None,
     settings: Mapping[str, Any],
+    cluster: str | None = None,
+    num_gpus: float = 0,
     resume: bool = False,
     overwrite: bool = False,
     fingerprint: str = "",
@@ -65,8 +69,11 @@ def track_many(
         rows: of the list; those that the manifest has already are not added again.
         folder: for the manifest and the log.
         make_job: makes what is done with a video, once in each process; goes through pickle.
-        num_workers: processes of one thread each; the results are those of one.
+        num_workers: processes of one thread each; the results are those of one. None: one, of a cluster
+            one for each of its cores.
         settings: what decides the results, as plain values.
+        cluster: address of a Ray cluster whose machines work, see :class:`Cluster`; None: this one.
+        num_gpus: that each worker of a cluster has for itself.
         resume: go on with the manifest that is there; videos that failed are tried again.
         overwrite: begin anew.
         fingerprint: of the list, by which one that is unchanged is not read again; empty for none.
@@ -74,16 +81,20 @@ def track_many(
 
     Raises:
         InvalidValue: a manifest is there already, another process has it, it was made with other
-            settings, the disk is full, or the tracker cannot be loaded.
+            settings, the disk is full, the tracker cannot be loaded, or there is no such cluster.
+        MissingExtra: a cluster needs Ray.
     """
-    if num_workers < 1:
+    if num_workers is not None and num_workers < 1:
         raise InvalidValue(f"--workers is 1 or more, got {num_workers}")
     if (folder / NAME).exists() and not (resume or overwrite):
         raise InvalidValue(
             f"{folder / NAME} is already there: go on with --resume, begin anew with --overwrite, or "
             "choose another --out"
         )
-    with Manifest(folder, settings, again=overwrite and not resume) as manifest:
+    with (
+        _crew(partial(_work, make_job), num_workers, cluster, num_gpus) as crew,
+        Manifest(folder, settings, again=overwrite and not resume) as manifest,
+    ):
         before = sum(manifest.counts().values())
         # A million rows need not be read again to be found there.
         known = bool(fingerprint) and manifest.knows(fingerprint)
@@ -94,18 +105,26 @@ def track_many(
             )
         manifest.retry_failed()
         run = _Run(manifest, folder)
-        for outcome in work_through(
-            run.take, partial(_work, make_job), num_workers, patience_s=patience_s
-        ):
-            run.note(outcome)
-        run.close()
+        with run:
+            for outcome in work_through(run.take, crew, patience_s=patience_s):
+                run.note(outcome)
         if run.full is not None:
             raise InvalidValue(f"{run.full}: make room, and go on with --resume")
         return ManyTracked(
             folder=folder, counts=manifest.counts(), failed=tuple(manifest.failures()),
             num_now=run.num_done, frames=run.frames, seconds=time.monotonic() - run.began,
-            num_workers=num_workers,
+            num_workers=crew.num_workers,
         )  # fmt: skip
+
+
+def _crew(
+    make: Callable[[], Work], num_workers: int | None, cluster: str | None, num_gpus: float
+) -> Crew[Any]:
+    if cluster is None:
+        return Processes(make, num_workers or 1)
+    from pocketeye.jobs.cluster import Cluster
+
+    return Cluster(make, cluster, num_workers, num_gpus=num_gpus)
 
 
 def _work(make_job: Callable[[], TrackJob]) -> Work:
@@ -120,7 +139,7 @@ def _work(make_job: Callable[[], TrackJob]) -> Work:
     return track
 
 
-class _Run:
+class _Run(Closing):
     """Carry outcomes into the manifest, the log and the bar."""
 
     def __init__(self, manifest: Manifest, folder: Path) -> None:
