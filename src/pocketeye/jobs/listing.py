@@ -10,6 +10,7 @@ from typing import Any
 
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.jobs.manifest import VideoRow
+from pocketeye.jobs.storage import address_of, here
 from pocketeye.jobs.videos import NamedVideo, find_videos
 from pocketeye.reading import (
     is_file,
@@ -140,8 +141,11 @@ def _row(path: Path, place: str, row: Mapping[str, Any]) -> VideoRow:
 
 
 def _beside(path: Path, name: str) -> str:
-    """Return a path as seen from here; addresses and cameras stay."""
-    return name if is_address(name) or name.isdecimal() else str(path.parent / name)
+    """Return a path as seen from here; addresses, also in storage, and cameras stay."""
+    name = here(name)
+    if is_address(name) or address_of(name) or name.isdecimal():
+        return name
+    return str(path.parent / name)
 
 
 def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
@@ -172,7 +176,7 @@ def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
     said = row.source.encode("utf-8", "replace").decode()
     return NamedVideo(
         source=row.source, said=said, name=row.name, request=request,
-        prompts=Path(prompts) if prompts else None,
+        prompts=Path(prompts) if prompts else None, begun=row.frames > 0,
     )  # fmt: skip
 
 

@@ -48,12 +48,14 @@ class VideoRow:
         asked: options of this video alone, by name, as on the command line; empty for none.
         name: of its outputs; empty until the manifest gave it one.
         number: in the manifest.
+        frames: that were tracked in stretches of it, as far as the manifest was told.
     """
 
     source: str
     asked: Mapping[str, Any]
     name: str = ""
     number: int = 0
+    frames: int = 0
 
     @property
     def key(self) -> bytes:
@@ -178,21 +180,30 @@ class Manifest(Closing):
     def take(self) -> VideoRow | None:
         """Return the next video and mark it as running: those that failed before come last."""
         found = self._base.execute(
-            "SELECT number, source, asked, name FROM videos WHERE state = 0 "
+            "SELECT number, source, asked, name, COALESCE(frames, 0) FROM videos WHERE state = 0 "
             "ORDER BY tries, number LIMIT 1"
         ).fetchone()
         if found is None:
             return None
-        number, source, asked, name = found
+        number, source, asked, name, frames = found
         self._do("UPDATE videos SET state = 1 WHERE number = ?", number)
         return VideoRow(
-            source=os.fsdecode(source), asked=json.loads(asked), name=name, number=number
-        )
+            source=os.fsdecode(source), asked=json.loads(asked), name=name, number=number,
+            frames=frames,
+        )  # fmt: skip
 
     def done(self, number: int, frames: int, seconds: float) -> None:
         self._do(
             "UPDATE videos SET state = 2, error = NULL, frames = ?, seconds = ? WHERE number = ?",
             frames, seconds, number,
+        )  # fmt: skip
+
+    def advanced(self, number: int, frames: int) -> None:
+        """Note that so many frames more of a long video are kept, and let the rest of it wait."""
+        self._do(
+            "UPDATE videos SET state = 0, tries = 0, frames = COALESCE(frames, 0) + ? "
+            "WHERE number = ?",
+            frames, number,
         )  # fmt: skip
 
     def failed(self, number: int, error: str) -> bool:

@@ -19,6 +19,7 @@ from pocketeye.jobs.listing import named_video
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
 from pocketeye.jobs.pool import PATIENCE_S, Crew, Outcome, Work, work_through
 from pocketeye.jobs.processes import Processes
+from pocketeye.jobs.record import TrackedPart
 from pocketeye.text import human_seconds
 
 logger = logging.getLogger(__name__)
@@ -132,9 +133,11 @@ def _work(make_job: Callable[[], TrackJob]) -> Work:
     job = make_job()
     _ = job.tracker
 
-    def track(row: VideoRow) -> tuple[int, float]:
+    def track(row: VideoRow) -> tuple[bool, int, float]:
         found = job.one(named_video(row, job.request, job.frame))
-        return len(found.frames), found.seconds
+        if isinstance(found, TrackedPart):
+            return False, found.num_frames, found.seconds
+        return True, len(found.frames), found.seconds
 
     return track
 
@@ -162,10 +165,17 @@ class _Run(Closing):
     def note(self, outcome: Outcome) -> None:
         row: VideoRow = outcome.task
         if outcome.kind == "done":
-            frames, seconds = outcome.value
+            whole, frames, seconds = outcome.value
+            said = {"frames": frames, "seconds": round(seconds, 3)}
+            if not whole:
+                self._manifest.advanced(row.number, frames)
+                self.frames += frames
+                self._say(row, "stretch done", **said)
+                return
             self._manifest.done(row.number, frames, seconds)
-            self.num_done, self.frames = self.num_done + 1, self.frames + frames
-            self._say(row, "done", frames=frames, seconds=round(seconds, 3))
+            # Those of stretches were counted when they were done.
+            self.num_done, self.frames = self.num_done + 1, self.frames + frames - row.frames
+            self._say(row, "done", **said)
         elif outcome.kind == "full":
             self.full = self.full or str(outcome.value)
             self._manifest.give_back(row.number)

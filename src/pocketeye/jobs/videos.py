@@ -33,6 +33,7 @@ class NamedVideo:
         name: of the files that come of it; no other video of the same job has it.
         request: what is asked of it, where that differs from what the whole job asks.
         prompts: a file or folder of labels for it alone.
+        begun: stretches of it were tracked before by the same job.
     """
 
     source: Any
@@ -40,6 +41,7 @@ class NamedVideo:
     name: str
     request: Request | None = None
     prompts: Path | None = None
+    begun: bool = False
 
     @property
     def num_bytes(self) -> int | None:
