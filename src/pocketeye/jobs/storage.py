@@ -21,7 +21,7 @@ from pocketeye.tracking.io.source import is_address
 STORAGE_S = 60.0
 """Seconds without a byte after which storage is given up; its own retries take some."""
 # Two letters at least: C:/ is a drive. Path() makes one slash of two.
-_REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):/+(.*)", re.DOTALL)
+_REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):(/{1,3})(.*)", re.DOTALL)
 _CHUNK = 8 << 20  # bytes: object storage is slow to begin and quick to go on
 T = TypeVar("T")
 Moved = Callable[[float], None]
@@ -36,14 +36,16 @@ def address_of(name: str | Path) -> str | None:
     match = _REMOTE.fullmatch(str(name))
     if match is None or match[1].lower() == "file":
         return None
-    address = f"{match[1].lower()}://{match[2]}"
+    # hdfs:///path has no host; as a Path it cannot be told from one that has.
+    slashes = match[2] if len(match[2]) == 3 else "//"
+    address = f"{match[1].lower()}:{slashes}{match[3]}"
     return None if is_address(address) else address
 
 
 def here(name: str) -> str:
     """Return the path of a ``file://`` address; any other name as it is."""
     match = _REMOTE.fullmatch(name)
-    return f"/{match[2]}" if match is not None and match[1].lower() == "file" else name
+    return f"/{match[3]}" if match is not None and match[1].lower() == "file" else name
 
 
 class Stored:
