@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ class _Run(Closing):
 
     def _say(self, row: VideoRow, state: str, **more: Any) -> None:
         said = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "number": row.number,
+            "time": datetime.now().astimezone().isoformat(timespec="milliseconds"), "number": row.number,
             "video": row.source.encode("utf-8", "replace").decode(), "name": row.name,
             "state": state, **more,
         }  # fmt: skip

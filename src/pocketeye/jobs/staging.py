@@ -44,24 +44,24 @@ class Stage:
     @property
     def num_bytes(self) -> int | None:
         """Return the size of the video's file; None of anything but a file."""
-        if self.video is self.said or self.video.source == self.said.source:
-            return self.said.num_bytes
-        return self._source.num_bytes()
+        stored = self._source
+        return self.said.num_bytes if stored is None else stored.num_bytes()
 
     def fetch_video(self) -> None:
-        """Bring the video here.
+        """Bring the video here, if it is not yet.
 
         Raises:
             UserError: it cannot be fetched.
         """
-        if self.video.source != self.said.source and not Path(self.video.source).exists():
-            self._source.fetch(Path(self.video.source))
+        stored = self._source
+        if stored is not None and not Path(self.video.source).exists():
+            stored.fetch(Path(self.video.source))
 
     @property
-    def _source(self) -> Stored:
-        address = address_of(self.said.source)
-        assert address is not None
-        return Stored(address, self.storage_s)
+    def _source(self) -> Stored | None:
+        source = self.said.source  # frames in memory are no address
+        address = address_of(source) if isinstance(source, str | Path) else None
+        return None if address is None else Stored(address, self.storage_s)
 
     def fetch_stretches(self, folder: Path, *, whole: bool) -> None:
         """Bring what was kept of a long video: of results the names alone unless ``whole``."""
