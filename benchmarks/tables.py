@@ -137,8 +137,8 @@ def track_throughput(record: Record) -> str:
         (f"a manifest of {long['rows']} rows is made in, s", f"{long['made_s']:.0f}"),
         ("it opens in, s", f"{long['opened_s']:.2f}"),
         ("it takes on the disk, MB", f"{long['mb']:.0f}"),
-        (f"two changes of it for each video, ms, at {short['rows']} rows", f"{short['ms_per_video']:.1f}"),
-        (f"the same at {long['rows']} rows", f"{long['ms_per_video']:.1f}"),
+        (f"changes of it for a video, ms, at {short['rows']} rows", f"{short['ms_per_video']:.2f}"),
+        (f"the same at {long['rows']} rows", f"{long['ms_per_video']:.2f}"),
     ]  # fmt: skip
     return _markdown(record, ("", "measured"), rows, range(1, 2))
 

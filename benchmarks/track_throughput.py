@@ -3,10 +3,10 @@
     python benchmarks/track_throughput.py --results results/track-throughput-<device>
     python benchmarks/track_throughput.py --results … --cluster auto     # the same by a Ray cluster
 
-Writes clips of noise with a disc that goes round, and tracks the disc by a click: in this process one after
-the other, then by ``pocketeye track --jobs`` with one worker and with two, of one thread each. Then a
-manifest of a million rows is made, opened and changed. What is measured lies in --work until all is there,
-so an interrupted benchmark goes on with what is missing. Takes 10 minutes on two quiet cores.
+Writes clips of noise with a disc that goes round, and tracks the disc by a click: in this process one
+after the other, then as ``pocketeye track --jobs`` does with one worker and with two, of one thread each.
+Then a manifest of a million rows is made, opened and changed. What is measured lies in --work until all
+is there, so an interrupted benchmark goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def shared(
         )  # fmt: skip
     assert found.counts["done"] == len(videos), found.failed
     log = [json.loads(line) for line in (folder / "out" / LOG).read_text("utf-8").splitlines()]
-    done = [datetime.fromisoformat(row["time"]).timestamp() for row in log if row["state"] == "done"]
+    done = [
+        datetime.fromisoformat(row["time"]).timestamp() for row in log if row["state"] == "done"
+    ]
     # Every worker has loaded and done one: from then on they do nothing but videos.
     began = num_workers - 1
     seconds = done[-1] - done[began]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
@@ -13,8 +13,8 @@ class SilentFileSystem(MemoryFileSystem):
     """Never answer, as storage behind a dead network."""
 
     protocol = "silent"
-    store: dict[str, Any] = {}
-    pseudo_dirs = [""]
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         time.sleep(20)
@@ -27,8 +27,8 @@ class SlowFileSystem(MemoryFileSystem):
     """Take its time for each call, but answer; the file ``late.txt`` comes only the second time."""
 
     protocol = "slow"
-    store: dict[str, Any] = {}
-    pseudo_dirs = [""]
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
     calls = 0
 
     def open(self, path: str, *args: Any, **kwargs: Any) -> Any:

@@ -303,7 +303,10 @@ def test_in_stretches_as_in_one_go(stretch: int, tmp_path: Path, monkeypatch) ->
     assert killed == 1 + -(-8 // stretch)  # eight frames; no stretch but the lost one twice
     assert tracked.frames == whole.frames
     for one, other in zip(out[:3], out[3:], strict=True):
-        ours, theirs = one.read_bytes(), other.read_bytes().replace(b"parts_frames", b"whole_frames")
+        ours, theirs = (
+            one.read_bytes(),
+            other.read_bytes().replace(b"parts_frames", b"whole_frames"),
+        )
         assert ours == theirs, one
     assert not list(Path().glob(".*.stretches*"))
     # Begun anew, nothing that was kept is used.

@@ -113,9 +113,7 @@ def tracked(
 ) -> ManyTracked:
     (folder / "pids").mkdir(parents=True)
     rows = [VideoRow(source=f"clips/{n}", asked={"name": [f"1={n}"]}) for n in range(4)]
-    make = partial(
-        workers.nano_job, Path.cwd(), folder / "out.json", folder / "pids", stretch
-    )
+    make = partial(workers.nano_job, Path.cwd(), folder / "out.json", folder / "pids", stretch)
     return track_many(
         rows, folder / "out", make, num_workers=num_workers, settings={}, cluster=cluster
     )
@@ -147,7 +145,9 @@ def test_outputs_are_those_of_one_process_also_where_a_worker_is_killed(
     killer.join()
     assert many.counts == {"waiting": 0, "running": 0, "done": 4, "failed": 0}
     assert many.frames == 36
-    names = [path.name for path in (tmp_path / "alone/out").glob("*.json") if "track" not in path.name]
+    names = [
+        path.name for path in (tmp_path / "alone/out").glob("*.json") if "track" not in path.name
+    ]
     assert len(names) == 4
     for name in names:
         ours, theirs = (tmp_path / where / "out" / name for where in ("many", "alone"))

@@ -137,7 +137,8 @@ def test_a_million_rows_open_in_seconds_and_change_as_quickly_as_a_thousand(tmp_
     for name, count in (("short", 1000), ("long", 1_000_000)):
         with Manifest(tmp_path / name, SETTINGS) as manifest:
             manifest.add(
-                VideoRow(source=f"{n // 1000}/{n}.mp4", asked={"point": ["1,2"]}) for n in range(count)
+                VideoRow(source=f"{n // 1000}/{n}.mp4", asked={"point": ["1,2"]})
+                for n in range(count)
             )
     _, short = opened_and_updated(tmp_path / "short")
     opened, long = opened_and_updated(tmp_path / "long")

@@ -37,7 +37,14 @@ def test_addresses_are_told_from_paths() -> None:
     assert address_of("s3://bucket/a.mp4") == "s3://bucket/a.mp4"
     assert address_of(Path("s3://bucket/a.mp4")) == "s3://bucket/a.mp4"
     assert address_of("hdfs:///a.mp4") == "hdfs:///a.mp4"
-    for name in ("clips/a.mp4", "/clips/a:b.mp4", "C:/a.mp4", "rtsp://host/x", "https://host/x", "0"):
+    for name in (
+        "clips/a.mp4",
+        "/clips/a:b.mp4",
+        "C:/a.mp4",
+        "rtsp://host/x",
+        "https://host/x",
+        "0",
+    ):
         assert address_of(name) is None
     assert here("file:///clips/a.mp4") == "/clips/a.mp4"
     assert here("s3://bucket/a.mp4") == "s3://bucket/a.mp4"
@@ -67,7 +74,9 @@ def test_outputs_in_storage_are_those_made_here(bucket: fsspec.AbstractFileSyste
     again = job.one(video)
     assert isinstance(again, TrackedVideo)
     assert again.resumed
-    with pytest.raises(InvalidValue, match=r"^memory://bucket/out/masks/one.track.json was made .*fps"):
+    with pytest.raises(
+        InvalidValue, match=r"^memory://bucket/out/masks/one.track.json was made .*fps"
+    ):
         dataclasses.replace(job, fps=3).one(video)
     with pytest.raises(InvalidValue, match="already there"):
         dataclasses.replace(job, resume=False).one(video)
@@ -92,7 +101,9 @@ def test_stretches_go_on_from_storage(bucket: fsspec.AbstractFileSystem) -> None
 
 
 def test_lists_in_storage(bucket: fsspec.AbstractFileSystem) -> None:
-    bucket.pipe("/bucket/jobs.csv", b"video,prompts\nclips/one,a.xml\n/clips/x.mp4,\ns3://b/c.mp4,\n")
+    bucket.pipe(
+        "/bucket/jobs.csv", b"video,prompts\nclips/one,a.xml\n/clips/x.mp4,\ns3://b/c.mp4,\n"
+    )
     with open_list(Path("memory://bucket/jobs.csv")) as listed:
         rows = list(listed.rows)
         assert listed.fingerprint
@@ -100,7 +111,7 @@ def test_lists_in_storage(bucket: fsspec.AbstractFileSystem) -> None:
     assert rows[0].asked["prompts"] == "memory://bucket/a.xml"
     with open_list(Path("memory://bucket/clips")) as listed:
         assert [row.source for row in listed.rows] == ["memory://bucket/clips/broken.mp4"]
-    with pytest.raises(MissingFile, match="there is no memory://bucket/none.csv"):
+    with pytest.raises(MissingFile, match=r"there is no memory://bucket/none\.csv"):
         open_list(Path("memory://bucket/none.csv")).__enter__()
     tracked, failed = make_job(out=[Path("a.txt")]).run(
         find_videos(["memory://bucket/clips/one", "memory://bucket/clips/broken.mp4"])

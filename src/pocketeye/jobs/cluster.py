@@ -1,6 +1,6 @@
 """Let the workers of a Ray cluster work: actors of one core each, which load the network once.
 
-Whoever gives the tasks owns all state; an actor that dies, or whose machine does, is replaced by another.
+Whoever gives the tasks owns all state; an actor that dies, or whose machine does, is replaced.
 """
 
 from __future__ import annotations
@@ -149,15 +149,15 @@ class Cluster(Crew[_Actor]):
                 worker.asked, worker.next_ask = worker.handle.quiet_s.remote(), now + _ASK_S
             if not worker.ready and now - worker.began > _SLOW_START_S and not self._warned:
                 self._warned = True
-                logger.warning(
-                    "a worker is not ready after %g s: %s", _SLOW_START_S, self._room()
-                )
+                logger.warning("a worker is not ready after %g s: %s", _SLOW_START_S, self._room())
 
     def _room(self) -> str:
         import ray
 
         free = ray.available_resources().get("CPU", 0)
-        return f"{free:g} of {ray.cluster_resources().get('CPU', 0):g} cores of the cluster are free"
+        return (
+            f"{free:g} of {ray.cluster_resources().get('CPU', 0):g} cores of the cluster are free"
+        )
 
     def _read(self, worker: _Actor, ref: Any) -> Said[_Actor] | None:
         import ray
@@ -166,11 +166,11 @@ class Cluster(Crew[_Actor]):
         try:
             value = ray.get(ref)
         except (RayActorError, RayTaskError, RayError) as error:
-            if ref is worker.asked:
+            if ref == worker.asked:
                 worker.asked = None
                 return None  # the answer of what it does tells the same
             return Said(worker, "gone", _why(error))
-        if ref is not worker.asked:
+        if ref != worker.asked:  # equal, not the same: a client of Ray makes new ones
             return Said(worker, *value)
         worker.asked = None
         # Silence counts from its last frame, not from this answer.
@@ -192,6 +192,8 @@ class Cluster(Crew[_Actor]):
 def _why(error: Exception) -> str:
     """Return Ray's report of a dead actor in few words: it has a page of them."""
     said = " ".join(str(error).split())
+    if "running low on memory" in said:
+        return "its worker was ended, as its machine ran out of memory"
     if "node" in said.lower() and "died" in said.lower() and "worker process" not in said:
         return "the machine of its worker is gone"
     if type(error).__name__ == "RayTaskError" or "Error:" in said:

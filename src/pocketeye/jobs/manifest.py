@@ -121,8 +121,8 @@ class Manifest(Closing):
         # Transactions are begun by hand: one for each change.
         self._base = sqlite3.connect(self.path, isolation_level=None)
         self._base.text_factory = lambda data: data.decode("utf-8", "replace")
-        # A change is one append, not three waits for the disk: 0.1 ms, not 10. A kill loses nothing; a power
-        # cut may lose the last second, and then the records beside the outputs know what is finished.
+        # A change is one append, not three waits for the disk. A kill loses nothing; a power cut may
+        # lose the last ones, and then the records beside the outputs know what is finished.
         # Exclusive, so that no memory is shared, which network file systems cannot.
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):
             self._base.execute(f"PRAGMA {pragma}").fetchall()

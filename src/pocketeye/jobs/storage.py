@@ -1,4 +1,4 @@
-"""Reach files in object storage through fsspec: ``s3://``, ``gs://``, ``sftp://`` and what else it knows.
+"""Reach files in object storage through fsspec: ``s3://``, ``gs://``, ``sftp://`` and others.
 
 Storage may answer late or never, and its libraries wait for hours: every call is made in a thread of its
 own and given up once nothing has moved for some seconds.

@@ -1,8 +1,8 @@
 """Keep what was found in a long video, stretch by stretch, until all of it is there.
 
 In a hidden folder beside the video's outputs lies for each stretch a file of its results, and of the
-last one what the session remembered at its end. Whoever goes on, on whatever machine, loses one stretch at
-most. The outputs are written when all is there: so they are those of a video tracked in one go.
+last one what the session remembered at its end. Whoever goes on, on whatever machine, loses one stretch
+at most. The outputs are written when all is there, so they are those of a video tracked in one go.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ class Stretches:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InvalidValue(
-                f"cannot write {self.folder}: {error.strerror or error}"
-            ) from error
+            raise InvalidValue(f"cannot write {self.folder}: {error.strerror or error}") from error
         for first, _, other in self._files():
             if first >= start:  # of somebody who died before these counted
                 other.unlink(missing_ok=True)

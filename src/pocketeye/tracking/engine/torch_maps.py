@@ -80,9 +80,7 @@ def pack_rows(rows: Sequence[MapRow]) -> tuple[dict[str, np.ndarray], Any]:
     return arrays, {"batches": layouts, "rows": [[places[id(r.batch)], r.row] for r in rows]}
 
 
-def unpack_rows(
-    arrays: Mapping[str, np.ndarray], said: Any, device: torch.device
-) -> list[MapRow]:
+def unpack_rows(arrays: Mapping[str, np.ndarray], said: Any, device: torch.device) -> list[MapRow]:
     """Return rows of batches as :func:`pack_rows` was given them."""
     batches = []
     for number, layout in enumerate(said["batches"]):

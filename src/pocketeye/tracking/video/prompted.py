@@ -70,7 +70,9 @@ class WatchedFrames:
                 prompt.add_to(self.session)
         # A stream cannot go back to what it has shown before the first prompt.
         start = first if video.num_frames is None else request.start
-        for result in self.session.run(start if self._resumed is None else self._resumed, self._stop):
+        for result in self.session.run(
+            start if self._resumed is None else self._resumed, self._stop
+        ):
             number = result.frame
             assert number is not None
             for prompt in request.prompts:

@@ -72,8 +72,9 @@ def pack(objects: TrackedObjects, said: Mapping[str, Any], image: np.ndarray | N
     maps, maps_said = objects.engine.pack_maps(packing.maps)
     whole = {
         "schema": _SCHEMA, "fingerprint": objects.engine.fingerprint(),
-        "engine": type(objects.engine).__name__, "options": _options(objects), "session": dict(said), "reverse": objects.reverse,
-        "objects": rows, "answers": packing.answers, "maps": maps_said,
+        "engine": type(objects.engine).__name__, "options": _options(objects),
+        "session": dict(said), "reverse": objects.reverse, "objects": rows,
+        "answers": packing.answers, "maps": maps_said,
     }  # fmt: skip
     arrays = {"said": np.frombuffer(json.dumps(whole).encode(), np.uint8)}
     arrays |= {f"array.{n}": np.ascontiguousarray(a) for n, a in enumerate(packing.arrays)}
@@ -83,9 +84,7 @@ def pack(objects: TrackedObjects, said: Mapping[str, Any], image: np.ndarray | N
     return bytes(save(arrays))
 
 
-def unpack(
-    state: bytes, objects: TrackedObjects
-) -> tuple[Mapping[str, Any], np.ndarray | None]:
+def unpack(state: bytes, objects: TrackedObjects) -> tuple[Mapping[str, Any], np.ndarray | None]:
     """Fill ``objects``, which are empty, with what is in bytes; return what was said of the session.
 
     Raises:
@@ -97,7 +96,9 @@ def unpack(
         if whole["schema"] != _SCHEMA:
             raise ValueError(f"its schema is {whole['schema']!r:.40}")
         _compare(whole, objects)
-        session = {key: whole["session"][key] for key in ("size", "frame", "removed", "next_pushed")}
+        session = {
+            key: whole["session"][key] for key in ("size", "frame", "removed", "next_pushed")
+        }
         _fill(objects, whole, arrays)
     except InvalidValue:
         raise
