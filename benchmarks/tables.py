@@ -121,6 +121,28 @@ def tracking_memory(record: Record) -> str:
     return _markdown(record, header, [row], range(len(header) - 1))
 
 
+def track_throughput(record: Record) -> str:
+    """Many videos by one and by two workers, and the manifest behind them."""
+    alone, one, two = record["alone"], record["one"], record["two"]
+    besides = one["steady_seconds_per_video"] / alone["seconds_per_video"] - 1
+    short, long = record["short"], record["long"]
+    rows = [
+        ("frames a second, one worker", f"{one['steady_fps']:.1f}"),
+        ("frames a second, two workers", f"{two['steady_fps']:.1f}"),
+        ("two workers against one", f"{two['steady_fps'] / one['steady_fps']:.2f}"),
+        ("a video alone in one process, s", f"{alone['seconds_per_video']:.2f}"),
+        ("a video by manifest and worker, s", f"{one['steady_seconds_per_video']:.2f}"),
+        ("overhead per video, %", f"{100 * besides:+.1f}"),
+        *[("largest memory of a worker, MB", f"{max(mb):.0f}") for mb in [two["mb_per_worker"]] if mb],
+        (f"a manifest of {long['rows']} rows is made in, s", f"{long['made_s']:.0f}"),
+        ("it opens in, s", f"{long['opened_s']:.2f}"),
+        ("it takes on the disk, MB", f"{long['mb']:.0f}"),
+        (f"changes of it for a video, ms, at {short['rows']} rows", f"{short['ms_per_video']:.2f}"),
+        (f"the same at {long['rows']} rows", f"{long['ms_per_video']:.2f}"),
+    ]  # fmt: skip
+    return _markdown(record, ("", "measured"), rows, range(1, 2))
+
+
 def tam_parity(record: Record) -> str:
     """How far our EfficientTAM is from the authors' code."""
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from pocketeye.errors import InvalidValue, UserError
 from pocketeye.jobs import job as job_module
 from pocketeye.jobs.job import Detection, TrackJob
+from pocketeye.jobs.stretches import Stretches
 from pocketeye.jobs.targets import targets_of
 from pocketeye.jobs.videos import find_videos
 from pocketeye.tracking.video.frame_prompts import (
@@ -265,3 +267,49 @@ def test_words_are_read_again() -> None:
 
 def test_a_name_too_long_for_any_file() -> None:
     assert find_videos("x" * 5000)[0].source == "x" * 5000
+
+
+@pytest.mark.parametrize("stretch", [1, 3, 7])
+def test_in_stretches_as_in_one_go(stretch: int, tmp_path: Path, monkeypatch) -> None:
+    """A prompt, a removal and a range; outputs equal byte for byte, also where the job was killed."""
+    monkeypatch.chdir(tmp_path)
+    folder_of_frames(Path("far/clip"), 9)
+    request = Request(
+        prompts=parse_prompts(["30,40"], None, 1, ["2:90,20@4"]), removals={1: 6},
+        names={2: "dog"}, start=1,
+    )  # fmt: skip
+    options = {"request": request, "load": lambda: tracker}
+    tracker = make_tracker()
+    places = {f"{n}.{kind}": kind for n in ("whole", "parts") for kind in ("json", "mp4", "txt")}
+    out = [Path(name) for name in places]
+    [whole], _ = make_job(**options, out=out[:3]).run(find_videos("far/clip"))
+    killed = 0
+
+    def add(self, *args: object) -> None:
+        nonlocal killed
+        killed += 1
+        if killed == 2:  # the second stretch is lost
+            raise Killed
+        kept(self, *args)
+
+    kept = Stretches.add
+    monkeypatch.setattr(Stretches, "add", add)
+    parts = make_job(**options, out=out[3:], stretch=stretch)
+    with pytest.raises(Killed):
+        parts.run(find_videos("far/clip"))
+    begun = [p.name for p in Path().glob(".parts.stretches-*/frames-*")]
+    assert begun == [f"frames-00000001-{1 + stretch:08d}.safetensors"]
+    [tracked], _ = dataclasses.replace(parts, resume=True).run(find_videos("far/clip"))
+    assert killed == 1 + -(-8 // stretch)  # eight frames; no stretch but the lost one twice
+    assert tracked.frames == whole.frames
+    for one, other in zip(out[:3], out[3:], strict=True):
+        ours, theirs = (
+            one.read_bytes(),
+            other.read_bytes().replace(b"parts_frames", b"whole_frames"),
+        )
+        assert ours == theirs, one
+    assert not list(Path().glob(".*.stretches*"))
+    # Begun anew, nothing that was kept is used.
+    killed = 2
+    dataclasses.replace(parts, overwrite=True).run(find_videos("far/clip"))
+    assert killed == 2 + -(-8 // stretch)

@@ -9,6 +9,7 @@ import pytest
 
 from pocketeye.errors import InvalidValue
 from pocketeye.jobs.pool import Outcome, work_through
+from pocketeye.jobs.processes import Processes
 from tests.jobs import workers
 
 
@@ -19,7 +20,7 @@ def taking(tasks: list[str]) -> Callable[[], str | None]:
 def test_each_task_ends_once_whatever_becomes_of_others(tmp_path: Path) -> None:
     tasks = ["a", "bad:b", f"die:{tmp_path / 'died'}", "full", "c"]
     found: list[Outcome] = []
-    for outcome in work_through(taking(tasks), workers.make, 2):
+    for outcome in work_through(taking(tasks), Processes(workers.make, 2)):
         found.append(outcome)
         if outcome.kind == "lost":
             tasks.append(outcome.task)
@@ -34,10 +35,10 @@ def test_each_task_ends_once_whatever_becomes_of_others(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_hangs_is_given_up() -> None:
-    (outcome,) = work_through(taking(["hang"]), workers.make, 1, patience_s=2)
+    (outcome,) = work_through(taking(["hang"]), Processes(workers.make, 1), patience_s=2)
     assert (outcome.kind, "nothing came" in outcome.value) == ("lost", True)
 
 
 def test_what_cannot_be_loaded_ends_the_job() -> None:
     with pytest.raises(InvalidValue, match="no weights here"):
-        list(work_through(taking(["a", "b"]), workers.cannot_make, 1))
+        list(work_through(taking(["a", "b"]), Processes(workers.cannot_make, 1)))

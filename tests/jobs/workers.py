@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pocketeye.errors import InvalidValue
+from pocketeye.jobs.job import TrackJob
+from pocketeye.jobs.manifest import NAME
 from pocketeye.jobs.record import TrackedVideo
+from pocketeye.jobs.spec import TrackSpec
 from pocketeye.jobs.videos import NamedVideo
+from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.outputs import cannot_write
-from pocketeye.tracking.video.frame_prompts import Request
+from pocketeye.tracking.video.frame_prompts import Request, parse_prompts
 
 
 def make() -> Callable[[str], str]:
@@ -50,3 +54,14 @@ class FakeJob:
         return TrackedVideo(
             video=video.said, size=(4, 4), frames=(row, row), seconds=0.5, device="cpu"
         )
+
+
+def nano_job(here: Path, out: Path, pids: Path, stretch: int | None) -> TrackJob:
+    """Make a job of our tracker for one point, and leave a file that says who does it."""
+    (pids / str(os.getpid())).touch()
+    spec = TrackSpec(
+        model=DEFAULT_TRACKER, checkpoint=None, device="cpu", dtype="float32", engine="auto",
+        detect=None, classes=(), score_threshold=None, frame=0, out=(out,), resume=True,
+        request=Request(prompts=parse_prompts(["30,40"], None, 0, [])), stretch=stretch,
+    )  # fmt: skip
+    return spec.job_in(here, out.with_suffix("") / NAME)

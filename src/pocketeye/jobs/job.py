@@ -6,7 +6,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import numpy as np
 
 from pocketeye.data.video.frames import Frames, ImageFiles
 from pocketeye.errors import InvalidValue
-from pocketeye.jobs.record import TrackedVideo, TrackRecord
+from pocketeye.jobs.record import TrackedPart, TrackedVideo, TrackRecord
+from pocketeye.jobs.staging import Stage, is_taken, record_of, staged
+from pocketeye.jobs.storage import STORAGE_S
+from pocketeye.jobs.stretches import Stretch, Stretches
 from pocketeye.jobs.targets import require_free, targets_of
 from pocketeye.jobs.videos import NamedVideo, go_through, prompts_for
 from pocketeye.reading import MOST_ANNOTATION_BYTES, is_file, is_folder, read_regular
@@ -28,6 +32,7 @@ from pocketeye.tracking.io.writer import Writer
 from pocketeye.tracking.video.frame_prompts import Request
 from pocketeye.tracking.video.prompted import WatchedFrames
 from pocketeye.tracking.video.tracker import Tracker
+from pocketeye.tracking.video.watch import frames_between
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +92,9 @@ class TrackJob:
         overwrite: replace what is there.
         resume: skip videos that are finished; one that is not is tracked from its beginning.
         settings: whatever else decides the results; compared when a job is resumed.
+        stretch: frames after which the results of a longer video are kept, with what the tracker
+            remembers then; None: a video is tracked in one go.
+        storage_s: seconds in which storage must move.
     """
 
     load: Callable[[], Tracker[Engine]]
@@ -101,6 +109,8 @@ class TrackJob:
     overwrite: bool = False
     resume: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    stretch: int | None = None
+    storage_s: float = STORAGE_S
 
     @cached_property
     def tracker(self) -> Tracker[Engine]:
@@ -123,66 +133,122 @@ class TrackJob:
         several = len(videos) > 1
         forms_for(targets_of(self.out, "video", several=False), self.form)  # a wrong one ends here
         targets = [targets_of(self.out, video.name, several=several) for video in videos]
-        if not self.resume and not self.overwrite:
-            require_free([path for paths in targets for path in paths], "--resume")
+        self._require_free([path for paths in targets for path in paths])
         finished: dict[str, TrackedVideo] = {}
         if self.resume:  # all are asked before any is tracked: a job that differs ends here
-            finished = self._finished(videos, targets)
+            for video, paths in zip(videos, targets, strict=True):
+                with staged(video, paths, self.storage_s) as stage:
+                    if (before := self._finished(stage)) is not None:
+                        finished[video.name] = before
         if several:
             _ = self.tracker  # missing weights are said once
-        paths = {video.name: each for video, each in zip(videos, targets, strict=True)}
-        return go_through(
-            videos,
-            lambda video: finished.get(video.name) or self._track(video, paths[video.name]),
-        )
+        places = {video.name: each for video, each in zip(videos, targets, strict=True)}
 
-    def one(self, video: NamedVideo) -> TrackedVideo:
-        """Track in one video of a manifest, whose outputs lie among those of many.
+        def track(video: NamedVideo) -> TrackedVideo:
+            if (before := finished.get(video.name)) is not None:
+                return before
+            with staged(video, places[video.name], self.storage_s) as stage:
+                while not isinstance(found := self._track(stage), TrackedVideo):
+                    stage = replace(stage, video=replace(stage.video, begun=True))
+                return found
+
+        return go_through(videos, track)
+
+    def one(self, video: NamedVideo) -> TrackedVideo | TrackedPart:
+        """Track in one video of a manifest, or in a stretch of it; its outputs lie among those of many.
 
         Raises:
             UserError, OSError: it cannot be tracked, or its outputs are there already.
         """
         paths = targets_of(self.out, video.name, several=True)
+        self._require_free(paths)
+        with staged(video, paths, self.storage_s) as stage:
+            before = self._finished(stage) if self.resume else None
+            return before or self._track(stage)
+
+    def _require_free(self, paths: Sequence[Path]) -> None:
         if not self.resume and not self.overwrite:
-            require_free(paths, "--resume")
-        before = self._finished([video], [paths]) if self.resume else {}
-        return before.get(video.name) or self._track(video, paths)
+            require_free(paths, "--resume", lambda path: is_taken(path, self.storage_s))
 
-    def _finished(
-        self, videos: Sequence[NamedVideo], targets: Sequence[list[Path]]
-    ) -> dict[str, TrackedVideo]:
-        """Return what was found in the videos that are finished, by name."""
-        found = {}
-        for video, paths in zip(videos, targets, strict=True):
-            record = TrackRecord.beside(paths[0])
-            before = record.finished(self._settings(video, paths), paths)
-            if before is not None:
-                found[video.name] = before
-            elif record.path.exists():
-                # The memory of a tracker is not kept: it cannot go on in the middle.
-                logger.warning("%s was interrupted: it is tracked again from its start", video.said)
-        return found
+    def _finished(self, stage: Stage) -> TrackedVideo | None:
+        """Return what was found in a video that is finished."""
+        with record_of(stage.named[0], self.storage_s) as record:
+            # Beside an output stands its record, so one without the other is asked for first.
+            there = [path for path in stage.named if is_taken(path, self.storage_s)]
+            before = record.finished(self._settings(stage), stage.named, there)
+            if before is None and record.path.exists() and not self.stretch:
+                # Without stretches the memory of a tracker is not kept: it cannot go on in the middle.
+                logger.warning(
+                    "%s was interrupted: it is tracked again from its start", stage.said.said
+                )
+            return before
 
-    def _track(self, video: NamedVideo, targets: list[Path]) -> TrackedVideo:
-        record = TrackRecord.beside(targets[0])
-        replace = self.overwrite or (self.resume and record.path.exists())
-        with open_video(video.source, fps=self.fps) as frames:
-            request = self._request(video, frames)
-            settings = self._settings(video, targets)
+    def _track(self, stage: Stage) -> TrackedVideo | TrackedPart:
+        stage.fetch_video()
+        with open_video(stage.video.source, fps=self.fps) as frames:
+            request = self._request(stage.video, frames)
+            stop = frames.num_frames if request.stop is None else request.stop
+            if self.stretch and stop is not None and stop - request.start > self.stretch:
+                return self._track_stretch(stage, frames, request, stop)
             session = self.tracker.open(frames, **self.options)
             watched = WatchedFrames(session, request)
-            forms = forms_for(targets, self.form)
-            makers = [
-                partial(self._writer, path, form, frames, replace)
-                for path, form in zip(targets, forms, strict=True)
-            ]
-            with opened(makers) as writers:
-                write_all(_recorded(watched, record, settings), writers)
-            found = TrackedVideo(
-                video=video.said, size=frames.size, frames=tuple(watched.rows),
-                seconds=watched.seconds, device=self.tracker.engine.device_name, files=tuple(targets),
-            )  # fmt: skip
-        record.finish(settings, found)
+            settings = self._settings(stage)
+            with self._writers(stage, frames) as writers:
+                write_all(_recorded(watched, stage.record, settings), writers)
+            return self._end(stage, settings, frames, watched.rows, watched.seconds)
+
+    def _track_stretch(
+        self, stage: Stage, frames: Frames, request: Request, stop: int
+    ) -> TrackedVideo | TrackedPart:
+        """Track in the next stretch of a long video; write its outputs once all were tracked."""
+        settings = self._settings(stage)
+        stretches = Stretches.beside(stage.targets[0], settings)
+        if not (self.resume or stage.video.begun):
+            stage.clear_stretches(stretches.folder)  # of a job that nobody goes on with
+        stage.fetch_stretches(stretches.folder, whole=False)
+        start = stretches.position(request.start)
+        if start < stop:
+            with self.tracker.open(frames, **self.options) as session:
+                if start > request.start:
+                    session.restore(stretches.state(start))
+                to = min(start + (self.stretch or 0), stop)
+                resumed = start if start > request.start else None
+                watched, found = WatchedFrames(session, request, resumed, to), Stretch()
+                for result in watched:
+                    found.add(result)
+                stage.record.begin(settings)
+                stretches.add(start, to, found, watched.rows, watched.seconds, session.to_bytes())
+            stage.send_stretch(stretches.folder)
+            return TrackedPart(num_frames=len(watched.rows), seconds=watched.seconds)
+        stage.fetch_stretches(stretches.folder, whole=True)
+        images = frames_between(frames, request.start, stop, reverse=False)
+        with self._writers(stage, frames) as writers:
+            write_all(stretches.results(images, request.start), writers)
+        tracked = self._end(stage, settings, frames, stretches.rows, stretches.seconds)
+        stage.clear_stretches(stretches.folder)
+        return tracked
+
+    @contextmanager
+    def _writers(self, stage: Stage, frames: Frames) -> Iterator[list[Writer]]:
+        is_ours = self.resume and stage.record.path.exists()
+        forms = forms_for(stage.named, self.form)
+        makers = [
+            partial(self._writer, path, form, frames, self.overwrite or is_ours)
+            for path, form in zip(stage.targets, forms, strict=True)
+        ]
+        with opened(makers) as writers:
+            yield writers
+
+    def _end(
+        self, stage: Stage, settings: Mapping[str, Any], frames: Frames,
+        rows: Sequence[dict[str, Any]], seconds: float,
+    ) -> TrackedVideo:  # fmt: skip
+        found = TrackedVideo(
+            video=stage.said.said, size=frames.size, frames=tuple(rows), seconds=seconds,
+            device=self.tracker.engine.device_name, files=tuple(stage.named),
+        )  # fmt: skip
+        stage.record.finish(settings, found)
+        stage.send()
         return found
 
     def _request(self, video: NamedVideo, frames: Frames) -> Request:
@@ -203,13 +269,14 @@ class TrackJob:
             name=frames.name, overwrite=overwrite, file_names=_names_below(frames, path.parent),
         )  # fmt: skip
 
-    def _settings(self, video: NamedVideo, targets: Sequence[Path]) -> dict[str, Any]:
+    def _settings(self, stage: Stage) -> dict[str, Any]:
+        video = stage.video
         said = {
-            "video": video.said, "bytes": video.num_bytes, **self.settings,
+            "video": stage.said.said, "bytes": stage.num_bytes, **self.settings,
             "weights": self._weights, "prompts": (video.request or self.request).words(),
             "labels": _digest(video, video.prompts or self.prompts),
             "options": dict(self.options), "form": self.form, "fps": self.fps,
-            "outputs": [str(path) for path in targets],
+            "outputs": [str(path) for path in stage.named],
         }  # fmt: skip
         plain: dict[str, Any] = json.loads(json.dumps(said))  # as it is read again
         return plain

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketeye.data.video.names import is_video_name
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.jobs.manifest import VideoRow
+from pocketeye.jobs.storage import STORAGE_S, Stored, address_of, here
 from pocketeye.jobs.videos import NamedVideo, find_videos
+from pocketeye.outputs import scratch_folder
 from pocketeye.reading import (
     is_file,
     is_folder,
@@ -27,19 +32,63 @@ from pocketeye.tracking.video.frame_prompts import (
 )
 
 _MOST_BYTES = 1 << 30  # of a CSV: a million rows have about 100 MB
+_SUFFIXES = (".csv", ".yaml", ".yml")  # of lists in storage; anything else there is a folder
 _LISTS = ("point", "object", "remove", "name")
 _NUMBERS = ("frame", "start", "stop")
 _SHOWING = ("point", "box", "object")
 COLUMNS = ("video", *_LISTS, "box", "prompts", *_NUMBERS)
 
 
-def read_jobs(path: Path) -> Iterator[VideoRow]:
+@dataclass(frozen=True, kw_only=True)
+class JobList:
+    """Hold a list of videos.
+
+    Attributes:
+        rows: that are read as they are taken.
+        fingerprint: tells a list that changed; empty of a folder, which is looked through each time.
+    """
+
+    rows: Iterable[VideoRow]
+    fingerprint: str
+
+
+@contextmanager
+def open_list(path: Path, storage_s: float = STORAGE_S) -> Iterator[JobList]:
+    """Yield a list of videos, fetched first if it lies in storage: see :func:`read_jobs`.
+
+    Raises:
+        UserError: there is no such list, or storage does not answer.
+    """
+    address = address_of(path)
+    if address is None:
+        yield JobList(rows=read_jobs(path), fingerprint=fingerprint(path))
+        return
+    stored = Stored(address, storage_s)
+    if path.suffix.lower() not in _SUFFIXES:
+        names = [name for name in stored.names() if is_video_name(Path(name))]
+        if not names:
+            raise InvalidValue(f"the folder {address} holds no videos")
+        rows = [VideoRow(source=(stored / name).address, asked={}) for name in names]
+        yield JobList(rows=rows, fingerprint="")
+        return
+    with scratch_folder() as folder:
+        local = folder / path.name
+        stored.fetch(local)
+        # What the rows name is seen from where the list lies.
+        yield JobList(rows=read_jobs(local, stored.parent.address), fingerprint=fingerprint(local))
+
+
+def read_jobs(path: Path, base: str = "") -> Iterator[VideoRow]:
     """Yield the videos of a list.
 
     A CSV has a column ``video`` and any of point, box, object, remove, name, prompts, frame, start and
     stop, as the options are written; several points, objects, removals or names are parted by ``;``.
     A YAML is a list of mappings with these keys. Paths are seen from the list's folder. Of a folder
     every video is taken.
+
+    Args:
+        path: of the list.
+        base: from where its paths are seen instead.
 
     Raises:
         MissingFile: no such list.
@@ -53,7 +102,7 @@ def read_jobs(path: Path) -> Iterator[VideoRow]:
     empty = True
     for place, row in rows:
         empty = False
-        yield _row(path, place, row)
+        yield _row(path, place, row, base or str(path.parent))
     if empty:
         raise InvalidValue(
             f"{path} lists no video: a line for each, below a first line of {COLUMNS}"
@@ -123,7 +172,7 @@ def _require_columns(path: Path, names: Iterable[str]) -> None:
         )
 
 
-def _row(path: Path, place: str, row: Mapping[str, Any]) -> VideoRow:
+def _row(path: Path, place: str, row: Mapping[str, Any], base: str) -> VideoRow:
     source = str(row.get("video") or "").strip()
     if not source or "\0" in source:
         raise InvalidValue(f"{path}: {place} names no video")
@@ -135,13 +184,19 @@ def _row(path: Path, place: str, row: Mapping[str, Any]) -> VideoRow:
         texts = [str(each).strip() for each in values if str(each).strip()]
         asked[key] = texts if key in _LISTS else str(value).strip()
     if "prompts" in asked:
-        asked["prompts"] = _beside(path, asked["prompts"])
-    return VideoRow(source=_beside(path, source), asked=asked)
+        asked["prompts"] = _beside(base, asked["prompts"])
+    return VideoRow(source=_beside(base, source), asked=asked)
 
 
-def _beside(path: Path, name: str) -> str:
-    """Return a path as seen from here; addresses and cameras stay."""
-    return name if is_address(name) or name.isdecimal() else str(path.parent / name)
+def _beside(base: str, name: str) -> str:
+    """Return a path as seen from here; addresses, also in storage, and cameras stay."""
+    name = here(name)
+    if is_address(name) or address_of(name) or name.isdecimal():
+        return name
+    # Path would fold the slashes of an address.
+    if address_of(base) and not Path(name).is_absolute():
+        return f"{base}/{name}"
+    return str(Path(base) / name)
 
 
 def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
@@ -172,7 +227,7 @@ def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
     said = row.source.encode("utf-8", "replace").decode()
     return NamedVideo(
         source=row.source, said=said, name=row.name, request=request,
-        prompts=Path(prompts) if prompts else None,
+        prompts=Path(prompts) if prompts else None, begun=row.frames > 0,
     )  # fmt: skip
 
 

@@ -48,12 +48,14 @@ class VideoRow:
         asked: options of this video alone, by name, as on the command line; empty for none.
         name: of its outputs; empty until the manifest gave it one.
         number: in the manifest.
+        frames: that were tracked in stretches of it, as far as the manifest was told.
     """
 
     source: str
     asked: Mapping[str, Any]
     name: str = ""
     number: int = 0
+    frames: int = 0
 
     @property
     def key(self) -> bytes:
@@ -85,7 +87,8 @@ class Manifest(Closing):
             with self._told():
                 if again:
                     self.path.unlink(missing_ok=True)
-                    self.path.with_name(f"{NAME}-journal").unlink(missing_ok=True)
+                    for left in ("journal", "wal", "shm"):
+                        self.path.with_name(f"{NAME}-{left}").unlink(missing_ok=True)
                 new = not self.path.exists()
                 self._open(new)
                 self._compare(settings)
@@ -118,6 +121,11 @@ class Manifest(Closing):
         # Transactions are begun by hand: one for each change.
         self._base = sqlite3.connect(self.path, isolation_level=None)
         self._base.text_factory = lambda data: data.decode("utf-8", "replace")
+        # A change is one append, not three waits for the disk. A kill loses nothing; a power cut may
+        # lose the last ones, and then the records beside the outputs know what is finished.
+        # Exclusive, so that no memory is shared, which network file systems cannot.
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):
+            self._base.execute(f"PRAGMA {pragma}").fetchall()
         if new:
             self._base.executescript(f"BEGIN; {_TABLES} COMMIT;")
 
@@ -178,21 +186,30 @@ class Manifest(Closing):
     def take(self) -> VideoRow | None:
         """Return the next video and mark it as running: those that failed before come last."""
         found = self._base.execute(
-            "SELECT number, source, asked, name FROM videos WHERE state = 0 "
+            "SELECT number, source, asked, name, COALESCE(frames, 0) FROM videos WHERE state = 0 "
             "ORDER BY tries, number LIMIT 1"
         ).fetchone()
         if found is None:
             return None
-        number, source, asked, name = found
+        number, source, asked, name, frames = found
         self._do("UPDATE videos SET state = 1 WHERE number = ?", number)
         return VideoRow(
-            source=os.fsdecode(source), asked=json.loads(asked), name=name, number=number
-        )
+            source=os.fsdecode(source), asked=json.loads(asked), name=name, number=number,
+            frames=frames,
+        )  # fmt: skip
 
     def done(self, number: int, frames: int, seconds: float) -> None:
         self._do(
             "UPDATE videos SET state = 2, error = NULL, frames = ?, seconds = ? WHERE number = ?",
             frames, seconds, number,
+        )  # fmt: skip
+
+    def advanced(self, number: int, frames: int) -> None:
+        """Note that so many frames more of a long video are kept, and let the rest of it wait."""
+        self._do(
+            "UPDATE videos SET state = 0, tries = 0, frames = COALESCE(frames, 0) + ? "
+            "WHERE number = ?",
+            frames, number,
         )  # fmt: skip
 
     def failed(self, number: int, error: str) -> bool:

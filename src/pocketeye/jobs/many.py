@@ -7,16 +7,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pocketeye import progress
+from pocketeye.closing import Closing
 from pocketeye.errors import InvalidValue
 from pocketeye.jobs.job import TrackJob
 from pocketeye.jobs.listing import named_video
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
-from pocketeye.jobs.pool import PATIENCE_S, Outcome, Work, work_through
+from pocketeye.jobs.pool import PATIENCE_S, Crew, Outcome, Work, work_through
+from pocketeye.jobs.processes import Processes
+from pocketeye.jobs.record import TrackedPart
 from pocketeye.text import human_seconds
 
 logger = logging.getLogger(__name__)
@@ -52,8 +56,10 @@ def track_many(
     folder: Path,
     make_job: Callable[[], TrackJob],
     *,
-    num_workers: int,
+    num_workers: int | None = None,
     settings: Mapping[str, Any],
+    cluster: str | None = None,
+    num_gpus: float = 0,
     resume: bool = False,
     overwrite: bool = False,
     fingerprint: str = "",
@@ -65,8 +71,11 @@ def track_many(
         rows: of the list; those that the manifest has already are not added again.
         folder: for the manifest and the log.
         make_job: makes what is done with a video, once in each process; goes through pickle.
-        num_workers: processes of one thread each; the results are those of one.
+        num_workers: processes of one thread each; the results are those of one. None: one, of a cluster
+            one for each of its cores.
         settings: what decides the results, as plain values.
+        cluster: address of a Ray cluster whose machines work, see :class:`Cluster`; None: this one.
+        num_gpus: that each worker of a cluster has for itself.
         resume: go on with the manifest that is there; videos that failed are tried again.
         overwrite: begin anew.
         fingerprint: of the list, by which one that is unchanged is not read again; empty for none.
@@ -74,16 +83,20 @@ def track_many(
 
     Raises:
         InvalidValue: a manifest is there already, another process has it, it was made with other
-            settings, the disk is full, or the tracker cannot be loaded.
+            settings, the disk is full, the tracker cannot be loaded, or there is no such cluster.
+        MissingExtra: a cluster needs Ray.
     """
-    if num_workers < 1:
+    if num_workers is not None and num_workers < 1:
         raise InvalidValue(f"--workers is 1 or more, got {num_workers}")
     if (folder / NAME).exists() and not (resume or overwrite):
         raise InvalidValue(
             f"{folder / NAME} is already there: go on with --resume, begin anew with --overwrite, or "
             "choose another --out"
         )
-    with Manifest(folder, settings, again=overwrite and not resume) as manifest:
+    with (
+        _crew(partial(_work, make_job), num_workers, cluster, num_gpus) as crew,
+        Manifest(folder, settings, again=overwrite and not resume) as manifest,
+    ):
         before = sum(manifest.counts().values())
         # A million rows need not be read again to be found there.
         known = bool(fingerprint) and manifest.knows(fingerprint)
@@ -94,18 +107,26 @@ def track_many(
             )
         manifest.retry_failed()
         run = _Run(manifest, folder)
-        for outcome in work_through(
-            run.take, partial(_work, make_job), num_workers, patience_s=patience_s
-        ):
-            run.note(outcome)
-        run.close()
+        with run:
+            for outcome in work_through(run.take, crew, patience_s=patience_s):
+                run.note(outcome)
         if run.full is not None:
             raise InvalidValue(f"{run.full}: make room, and go on with --resume")
         return ManyTracked(
             folder=folder, counts=manifest.counts(), failed=tuple(manifest.failures()),
             num_now=run.num_done, frames=run.frames, seconds=time.monotonic() - run.began,
-            num_workers=num_workers,
+            num_workers=crew.num_workers,
         )  # fmt: skip
+
+
+def _crew(
+    make: Callable[[], Work], num_workers: int | None, cluster: str | None, num_gpus: float
+) -> Crew[Any]:
+    if cluster is None:
+        return Processes(make, num_workers or 1)
+    from pocketeye.jobs.cluster import Cluster
+
+    return Cluster(make, cluster, num_workers, num_gpus=num_gpus)
 
 
 def _work(make_job: Callable[[], TrackJob]) -> Work:
@@ -113,14 +134,16 @@ def _work(make_job: Callable[[], TrackJob]) -> Work:
     job = make_job()
     _ = job.tracker
 
-    def track(row: VideoRow) -> tuple[int, float]:
+    def track(row: VideoRow) -> tuple[bool, int, float]:
         found = job.one(named_video(row, job.request, job.frame))
-        return len(found.frames), found.seconds
+        if isinstance(found, TrackedPart):
+            return False, found.num_frames, found.seconds
+        return True, len(found.frames), found.seconds
 
     return track
 
 
-class _Run:
+class _Run(Closing):
     """Carry outcomes into the manifest, the log and the bar."""
 
     def __init__(self, manifest: Manifest, folder: Path) -> None:
@@ -143,10 +166,17 @@ class _Run:
     def note(self, outcome: Outcome) -> None:
         row: VideoRow = outcome.task
         if outcome.kind == "done":
-            frames, seconds = outcome.value
+            whole, frames, seconds = outcome.value
+            said = {"frames": frames, "seconds": round(seconds, 3)}
+            if not whole:
+                self._manifest.advanced(row.number, frames)
+                self.frames += frames
+                self._say(row, "stretch done", **said)
+                return
             self._manifest.done(row.number, frames, seconds)
-            self.num_done, self.frames = self.num_done + 1, self.frames + frames
-            self._say(row, "done", frames=frames, seconds=round(seconds, 3))
+            # Those of stretches were counted when they were done.
+            self.num_done, self.frames = self.num_done + 1, self.frames + frames - row.frames
+            self._say(row, "done", **said)
         elif outcome.kind == "full":
             self.full = self.full or str(outcome.value)
             self._manifest.give_back(row.number)
@@ -168,7 +198,7 @@ class _Run:
 
     def _say(self, row: VideoRow, state: str, **more: Any) -> None:
         said = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "number": row.number,
+            "time": datetime.now().astimezone().isoformat(timespec="milliseconds"), "number": row.number,
             "video": row.source.encode("utf-8", "replace").decode(), "name": row.name,
             "state": state, **more,
         }  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,14 @@ class TrackedVideo:
         }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackedPart:
+    """Tell of a stretch that was tracked, of a video that has more."""
+
+    num_frames: int
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
     """Write and read the file beside the first output of a video."""
@@ -121,17 +129,22 @@ class TrackRecord:
     def finish(self, settings: Mapping[str, Any], found: TrackedVideo) -> None:
         self._write({"finished": True, "settings": dict(settings), **found.to_dict()})
 
-    def finished(self, settings: Mapping[str, Any], targets: list[Path]) -> TrackedVideo | None:
+    def finished(
+        self, settings: Mapping[str, Any], targets: Sequence[Path], there: Sequence[Path]
+    ) -> TrackedVideo | None:
         """Return what was found where the video is finished; None where it is to be tracked.
+
+        Args:
+            settings: what is asked now.
+            targets: the outputs.
+            there: those of them that exist.
 
         Raises:
             InvalidValue: something else was asked then (what differs is named), there are outputs
                 without a record, or the record is damaged.
         """
-        # Outputs that nobody remembers making may be somebody's work.
-        there = [path for path in targets if path.exists()]
         if not self.path.exists():
-            if there:
+            if there:  # outputs that nobody remembers making may be somebody's work
                 raise InvalidValue(
                     f"{there[0]} is there, but nothing says what it was made by ({self.path.name} is "
                     "missing): replace it with --overwrite"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pocketeye import progress
+from pocketeye.errors import InvalidValue
 from pocketeye.jobs.detector import open_detection
 from pocketeye.jobs.job import TrackJob
+from pocketeye.jobs.storage import STORAGE_S, address_of
 from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.video.frame_prompts import Request
@@ -32,7 +37,8 @@ class TrackSpec:
         model, checkpoint, device, dtype, engine: of the tracker.
         detect, classes, score_threshold: of a detector that finds the objects, or None.
         frame: in which it looks.
-        request, prompts, options, out, form, fps, overwrite, resume: see :class:`TrackJob`.
+        request, prompts, options, out, form, fps, overwrite, resume, stretch, storage_s: see
+            :class:`TrackJob`.
     """
 
     model: str
@@ -52,6 +58,12 @@ class TrackSpec:
     fps: float | None = None
     overwrite: bool = False
     resume: bool = False
+    stretch: int | None = None
+    storage_s: float = STORAGE_S
+
+    def __post_init__(self) -> None:
+        if self.stretch is not None and self.stretch < 1:
+            raise InvalidValue(f"--stretch is a number of frames, 1 or more, got {self.stretch}")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,7 +99,27 @@ class TrackSpec:
             ),
             prompts=self.prompts, options=self.options, out=self.out, form=self.form, fps=self.fps,
             overwrite=self.overwrite, resume=self.resume, settings=self.settings,
+            stretch=self.stretch, storage_s=self.storage_s,
         )  # fmt: skip
+
+    def job_in(self, folder: Path, manifest: Path) -> TrackJob:
+        """Return :meth:`one_thread_job` on a machine of a cluster, where paths mean the same.
+
+        Args:
+            folder: as seen from which paths are named.
+            manifest: of the job; where it is seen, the folder of the outputs is shared.
+
+        Raises:
+            UserError: outputs would be written where nobody finds them; or as of :meth:`job`.
+        """
+        with suppress(OSError):
+            os.chdir(folder)
+        if not all(address_of(path) for path in self.out) and not manifest.exists():
+            raise InvalidValue(
+                f"the machine {socket.gethostname()} of the cluster does not see {manifest}: give --out "
+                "a folder that all machines share under one path, or an address such as s3://"
+            )
+        return self.one_thread_job()
 
     def one_thread_job(self) -> TrackJob:
         """Return the job for a process that is one of several: it computes with one thread.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pocketeye.errors import InvalidValue
@@ -37,20 +37,27 @@ def targets_of(out: Sequence[Path], name: str, *, several: bool) -> list[Path]:
     ]
 
 
-def require_free(paths: Sequence[Path], resume: str = "") -> None:
+def require_free(
+    paths: Sequence[Path], resume: str = "", is_taken: Callable[[Path], bool] | None = None
+) -> None:
     """Refuse before any work what would be overwritten.
 
     Args:
         paths: files and folders that are to be written.
         resume: the option that goes on with an interrupted job, where there is one.
+        is_taken: tells whether one is there; by default those of this machine.
 
     Raises:
         InvalidValue: a file is there, or a folder that is not empty.
     """
     goes_on = f"finish an interrupted job with {resume}, " if resume else ""
     for path in paths:
-        # An empty folder is as good as none.
-        if path.exists() and (path.is_file() or any(path.iterdir())):
+        if (is_taken or is_taken_here)(path):
             raise InvalidValue(
                 f"{path} is already there: replace it with --overwrite, {goes_on}or choose another --out"
             )
+
+
+def is_taken_here(path: Path) -> bool:
+    """Tell whether an output is there; an empty folder is as good as none."""
+    return path.exists() and (path.is_file() or any(path.iterdir()))

@@ -15,6 +15,7 @@ from pocketeye.data.files.decode import SUFFIXES
 from pocketeye.data.files.patterns import has_pattern, matches
 from pocketeye.data.video.names import is_video_name
 from pocketeye.errors import InvalidValue, UserError
+from pocketeye.jobs.storage import address_of, here
 from pocketeye.reading import exists, is_folder
 from pocketeye.text import file_stem
 from pocketeye.tracking.io.source import is_address, natural_key
@@ -33,6 +34,7 @@ class NamedVideo:
         name: of the files that come of it; no other video of the same job has it.
         request: what is asked of it, where that differs from what the whole job asks.
         prompts: a file or folder of labels for it alone.
+        begun: stretches of it were tracked before by the same job.
     """
 
     source: Any
@@ -40,6 +42,7 @@ class NamedVideo:
     name: str
     request: Request | None = None
     prompts: Path | None = None
+    begun: bool = False
 
     @property
     def num_bytes(self) -> int | None:
@@ -71,7 +74,7 @@ def find_videos(named: Any) -> list[NamedVideo]:
         return [NamedVideo(source=named, said=what, name=file_stem(what.replace(" ", "_")))]
     if not named:
         raise InvalidValue("say which video: a file, a folder, a pattern or a camera's number")
-    found = [each for name in named for each in _expand(str(name))]
+    found = [each for name in named for each in _expand(here(str(name)))]
     if len(found) > 1 and all(isinstance(each, str) and _is_image(Path(each)) for each in found):
         found = [*_by_folder(Path(str(each)) for each in found)]  # a shell expands frames/*.jpg
     said = [each if isinstance(each, str) else str(each[0].parent) for each in found]
@@ -127,7 +130,7 @@ def _expand(name: str) -> list[str | list[Path]]:
         return [name]
     if is_folder:
         return _inside(path)
-    if is_address(name) or not has_pattern(name):
+    if is_address(name) or address_of(name) or not has_pattern(name):
         return [name]
     # Hidden files are of the system.
     found = [match for match in _ordered(matches(name)) if not match.name.startswith(".")]

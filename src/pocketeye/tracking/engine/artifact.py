@@ -188,6 +188,30 @@ class ArtifactEngine(Engine):
             for mask in np.asarray(masks, np.float32)
         )
 
+    def pack_maps(self, maps: Sequence[GraphMap]) -> tuple[dict[str, np.ndarray], Any]:
+        """See :class:`Engine`; what several maps share is kept once."""
+        arrays: dict[str, np.ndarray] = {}
+        names: dict[Any, str] = {}
+        said = []
+        for one in maps:
+            row = {}
+            for field, array in one._asdict().items():
+                if array is not None:
+                    at = array.__array_interface__
+                    key = (at["data"][0], array.shape, array.strides)
+                    row[field] = names.setdefault(key, str(len(names)))
+                    arrays[row[field]] = np.ascontiguousarray(array)
+            said.append(row)
+        return arrays, said
+
+    def unpack_maps(self, arrays: Mapping[str, np.ndarray], said: Any) -> list[GraphMap]:
+        """See :class:`Engine`."""
+        empty: dict[str, Any] = dict.fromkeys(GraphMap._fields)
+        return [
+            GraphMap(**{**empty, **{field: arrays[name] for field, name in row.items()}})
+            for row in said
+        ]
+
     def _run(self, name: str, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run a graph on those of the arrays that it takes."""
         said = self.said["graphs"][name]

@@ -10,7 +10,7 @@ C the width of a pointer, P points.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -163,6 +163,22 @@ class Engine(ABC):
             masks: float32 ``(B, 1, h, w)`` logits.
             binarize: write yes or no instead of probabilities.
         """
+
+    def pack_maps(self, maps: Sequence[MemoryMap]) -> tuple[dict[str, np.ndarray], Any]:
+        """Return what maps hold, to be kept or sent: arrays by name, and plain values for JSON.
+
+        Raises:
+            InvalidValue: this engine's maps cannot leave it.
+        """
+        raise InvalidValue(f"the memory of {type(self).__name__} cannot be handed on")
+
+    def unpack_maps(self, arrays: Mapping[str, np.ndarray], said: Any) -> list[MemoryMap]:
+        """Return maps that compute bit for bit as those that :meth:`pack_maps` was given.
+
+        Raises:
+            KeyError, IndexError, TypeError, ValueError: these are no packed maps of this engine.
+        """
+        raise InvalidValue(f"the memory of {type(self).__name__} cannot be handed on")
 
     def batches(self, readings: Sequence[Reading]) -> list[list[int]]:
         """Return which readings are computed together, by their places; by default all of them."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -20,7 +20,13 @@ from pocketeye.layers import normalise, onednn_products
 from pocketeye.models import TAM
 from pocketeye.models.tam import ImageFeatures, Memory, Pooling, Prediction
 from pocketeye.tracking.engine.base import Answers, Engine, Reading, TrackerFacts
-from pocketeye.tracking.engine.torch_maps import MapBatch, MapRow, prepared_together
+from pocketeye.tracking.engine.torch_maps import (
+    MapBatch,
+    MapRow,
+    pack_rows,
+    prepared_together,
+    unpack_rows,
+)
 
 _DIGITS = 16  # of a sha256: 64 bits tell apart whatever one machine holds
 DTypeName = Literal["float32", "bfloat16"]
@@ -182,6 +188,12 @@ class TorchEngine(Engine):
                 prepared = prepared._replace(keys=self._narrow(prepared.keys))
             batch = MapBatch(raw, prepared)
             return tuple(MapRow(batch, row) for row in range(len(raw)))
+
+    def pack_maps(self, maps: Sequence[MapRow]) -> tuple[dict[str, np.ndarray], Any]:
+        return pack_rows(maps)
+
+    def unpack_maps(self, arrays: Mapping[str, np.ndarray], said: Any) -> list[MapRow]:
+        return unpack_rows(arrays, said, self.device)
 
     @overload
     def _here(self, x: np.ndarray) -> Tensor: ...

@@ -6,9 +6,11 @@ copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,3 +65,51 @@ def prepared_together(rows: Sequence[MapRow]) -> Memory:
         match=torch.cat(match) if match else None,
         target=torch.cat(target) if target else None,
     )
+
+
+def pack_rows(rows: Sequence[MapRow]) -> tuple[dict[str, np.ndarray], Any]:
+    """Return the arrays of the batches that the rows are of, and which row is where."""
+    batches = list({id(row.batch): row.batch for row in rows}.values())
+    arrays, layouts = {}, []
+    for number, batch in enumerate(batches):
+        layout = {}
+        for name, tensor in _tensors(batch).items():
+            arrays[f"{number}.{name}"], layout[name] = _packed(tensor)
+        layouts.append(layout)
+    places = {id(batch): number for number, batch in enumerate(batches)}
+    return arrays, {"batches": layouts, "rows": [[places[id(r.batch)], r.row] for r in rows]}
+
+
+def unpack_rows(arrays: Mapping[str, np.ndarray], said: Any, device: torch.device) -> list[MapRow]:
+    """Return rows of batches as :func:`pack_rows` was given them."""
+    batches = []
+    for number, layout in enumerate(said["batches"]):
+        found = {
+            name: _unpacked(arrays[f"{number}.{name}"], *laid).to(device)
+            for name, laid in layout.items()
+        }
+        raw = found.pop("raw")
+        batches.append(MapBatch(raw, Memory(**found) if found else None))
+    return [MapRow(batches[place], row) for place, row in said["rows"]]
+
+
+def _tensors(batch: MapBatch) -> dict[str, Tensor]:
+    prepared = {} if batch.prepared is None else batch.prepared._asdict()
+    return {"raw": batch.raw, **{n: tensor for n, tensor in prepared.items() if tensor is not None}}
+
+
+def _packed(tensor: Tensor) -> tuple[np.ndarray, tuple[list[int], bool]]:
+    """Return the values in the order in which they lie in memory, that order, and whether bfloat16.
+
+    Kernels add in another order where a tensor lies otherwise, so a restored one must lie the same.
+    """
+    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+    plain = tensor.detach().permute(order).contiguous().cpu()
+    is_bf16 = plain.dtype == torch.bfloat16  # which numpy does not know
+    return (plain.view(torch.int16) if is_bf16 else plain).numpy(), (order, is_bf16)
+
+
+def _unpacked(array: np.ndarray, order: list[int], is_bf16: bool) -> Tensor:
+    tensor = torch.from_numpy(array.copy())  # the buffer of a file is not ours to write
+    tensor = tensor.view(torch.bfloat16) if is_bf16 else tensor
+    return tensor.permute([order.index(axis) for axis in range(tensor.ndim)])

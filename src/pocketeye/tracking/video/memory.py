@@ -106,6 +106,10 @@ class Spans:
                 others.append(span)
         self._spans = sorted([*others, (start, stop)])
 
+    def put(self, spans: list[tuple[int, int]]) -> None:
+        """Hold these intervals, which are disjoint, sorted and half-open, instead."""
+        self._spans = spans
+
     def __contains__(self, frame: int) -> bool:
         return any(start <= frame < stop for start, stop in self._spans)
 

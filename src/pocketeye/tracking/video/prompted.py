@@ -18,21 +18,33 @@ from pocketeye.tracking.video.tracked import TrackedFrame
 class WatchedFrames:
     """Iterate over the results of a session, doing what was asked when its frame comes.
 
+    Args:
+        resumed: the frame at which a session goes on that remembers those before it; None: it begins.
+        stop: the frame before which to stop, where that is before the request's.
+
     Attributes:
         rows: of each frame so far, ``{"frame": n, "objects": [{"id", "label", "score", …}]}``.
         seconds: spent on reading and tracking, not on writing.
     """
 
-    def __init__(self, session: Session, request: Request) -> None:
+    def __init__(
+        self,
+        session: Session,
+        request: Request,
+        resumed: int | None = None,
+        stop: int | None = None,
+    ) -> None:
         self.session, self.request = session, request
+        self._resumed, self._stop = resumed, request.stop if stop is None else stop
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[Result]:
         video, request = self.session.video, self.request
         assert video is not None
-        stop = video.num_frames if request.stop is None else request.stop
-        total = None if stop is None else stop - request.start
+        stop = video.num_frames if self._stop is None else self._stop
+        start = request.start if self._resumed is None else self._resumed
+        total = None if stop is None else stop - start
         with progress.task(f"tracking {video.name}", total) as bar:
             results = self._results()
             while True:
@@ -54,11 +66,13 @@ class WatchedFrames:
         first = request.prompts[0].frame
         # An object that appears later must not be known before: its prompt waits for its frame.
         for prompt in request.prompts:
-            if prompt.frame == first:
+            if prompt.frame == first and self._resumed is None:
                 prompt.add_to(self.session)
         # A stream cannot go back to what it has shown before the first prompt.
         start = first if video.num_frames is None else request.start
-        for result in self.session.run(start, request.stop):
+        for result in self.session.run(
+            start if self._resumed is None else self._resumed, self._stop
+        ):
             number = result.frame
             assert number is not None
             for prompt in request.prompts:

@@ -23,6 +23,7 @@ from pocketeye.tracking.video.objects import TrackedObjects
 from pocketeye.tracking.video.options import Options
 from pocketeye.tracking.video.placed import Prompt
 from pocketeye.tracking.video.prompts import check_object_id, named, parse_prompt
+from pocketeye.tracking.video.state import pack, unpack
 from pocketeye.tracking.video.tracked import TrackedFrame, tracked_frame
 from pocketeye.tracking.video.view import View
 from pocketeye.tracking.video.watch import frames_between
@@ -84,6 +85,56 @@ class Session(Closing):
         """Forget all objects, the removed ones too; options, video and frame numbers stay."""
         self._objects.reset()
         self._removed.clear()
+
+    # --- handed on --------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """Return all that the session remembers, by which another one goes on: see :meth:`restore`.
+
+        Its size depends on the number of objects, not on the length of the video.
+
+        Raises:
+            InvalidValue: the engine's memory cannot be handed on.
+        """
+        image = None
+        if self.video is None and self._view is not None:
+            image = self._view.image  # a pushed frame cannot be read again
+        said = {
+            "size": self.size, "frame": self.frame, "removed": sorted(self._removed),
+            "next_pushed": self._next_pushed,
+        }  # fmt: skip
+        return pack(self._objects, said, image)
+
+    def restore(self, state: bytes) -> None:
+        """Remember what another session did, instead of what this one does.
+
+        The two go on alike, bit for bit: on one kind of processor, with as many threads.
+
+        Args:
+            state: what :meth:`to_bytes` gave, of a session with the same weights, options and video.
+
+        Raises:
+            InvalidValue: it is damaged, or of another tracker, other options or a video of another
+                size; this session is unchanged.
+        """
+        objects = TrackedObjects(self.engine, self.options)
+        said, image = unpack(state, objects)
+        size = None if said["size"] is None else tuple(said["size"])
+        if self.video is not None and size != self.video.size:
+            raise InvalidValue(
+                f"the state is of a session whose frames are {size}, and those of {self.video.name} "
+                f"are {self.video.size}"
+            )
+        number, view = said["frame"], None
+        if number is not None:
+            if image is None:
+                if self.video is None:
+                    raise InvalidValue("the state is of a session with a video: open it with one")
+                image = self.video[number]
+            view = View(number, image)
+        self._objects, self._view, self._edited = objects, view, Ring(_MOST_EDITED)
+        self.size, self._removed = size, set(said["removed"])
+        self._next_pushed = said["next_pushed"]
 
     # --- objects ----------------------------------------------------------------------------------
 
@@ -192,7 +243,8 @@ class Session(Closing):
         """
         if self.video is None:
             raise InvalidValue("this session has no video: push(frame) its frames one by one")
-        if not self._objects.memories:
+        # Where all objects were removed on the way, the frames that are left are empty.
+        if not self._objects.memories and (start is None or not self._removed):
             raise InvalidValue("there is nothing to track: add(...) an object first")
         if start is None:
             if reverse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def track_list(
     spec: TrackSpec,
     videos: list[str] | None,
     *,
-    workers: int,
+    workers: int | None,
+    cluster: str | None,
     patience: float,
     show: bool,
 ) -> JobsResult:
@@ -88,8 +90,11 @@ def track_list(
     Raises:
         InvalidValue: options that do not go together, or what :func:`track_many` refuses.
     """
-    from pocketeye.jobs.listing import fingerprint, read_jobs
+    from pocketeye.jobs.listing import open_list
+    from pocketeye.jobs.manifest import NAME
     from pocketeye.jobs.many import track_many
+    from pocketeye.jobs.storage import STORAGE_S, address_of
+    from pocketeye.jobs.targets import DEFAULT_FOLDER
     from pocketeye.tracking.io.write import forms_for
 
     if videos or show:
@@ -97,33 +102,42 @@ def track_list(
     if not spec.out:
         raise InvalidValue("--jobs needs --out: the folder for the manifest and all results")
     forms_for(spec.out, spec.form)
-    first = spec.out[0]
-    folder = first.with_suffix("") if first.suffix else first
+    first = spec.out[0].with_suffix("") if spec.out[0].suffix else spec.out[0]
+    # The manifest is a data base: it needs a disk.
+    folder = first if address_of(first) is None else DEFAULT_FOLDER / first.name
     # What one video has finished is told by its own record, also where the manifest was not told.
-    worker = replace(spec, resume=not spec.overwrite)
+    worker = replace(spec, resume=not spec.overwrite, storage_s=min(patience, STORAGE_S))
     settings = {
         **spec.settings, "prompts": spec.request.words(), "labels": str(spec.prompts or ""),
         "options": dict(spec.options), "outputs": [str(path) for path in spec.out],
         "form": spec.form, "fps": spec.fps,
     }  # fmt: skip
-    found = track_many(
-        read_jobs(jobs), folder, worker.one_thread_job, num_workers=workers, settings=settings,
-        resume=spec.resume, overwrite=spec.overwrite, patience_s=patience,
-        fingerprint=fingerprint(jobs),
-    )  # fmt: skip
-    command = _resuming(jobs, spec, workers=workers, patience=patience)
+    make = worker.one_thread_job
+    if cluster is not None:
+        here = Path.cwd()
+        make = partial(worker.job_in, here, here / folder / NAME)
+    with open_list(jobs, worker.storage_s) as listed:
+        found = track_many(
+            listed.rows, folder, make, num_workers=workers, settings=settings, cluster=cluster,
+            num_gpus=1 if spec.device == "cuda" else 0, resume=spec.resume,
+            overwrite=spec.overwrite, patience_s=patience, fingerprint=listed.fingerprint,
+        )  # fmt: skip
+    command = _resuming(jobs, spec, workers=workers, cluster=cluster, patience=patience)
     return JobsResult(model=spec.model, found=found, jobs=jobs, command=tuple(command))
 
 
-def _resuming(jobs: Path, spec: TrackSpec, *, workers: int, patience: float) -> list[str]:
+def _resuming(
+    jobs: Path, spec: TrackSpec, *, workers: int | None, cluster: str | None, patience: float
+) -> list[str]:
     """Return the command that goes on: a manifest takes the very settings that it was made with."""
     from pocketeye.jobs.pool import PATIENCE_S
     from pocketeye.jobs.spec import as_words
+    from pocketeye.jobs.storage import address_of
     from pocketeye.tracking.video.options import Options
 
-    words = ["pocketeye", "track", "--jobs", str(jobs)]
+    words = ["pocketeye", "track", "--jobs", address_of(jobs) or str(jobs)]
     for path in spec.out:
-        words += ["--out", str(path)]
+        words += ["--out", address_of(path) or str(path)]
     asked = spec.words()
     # Rows without a frame of their own take it, so it counts also where no detector looks.
     framed = "--frame" in asked or spec.frame == spec.request.start
@@ -137,7 +151,7 @@ def _resuming(jobs: Path, spec: TrackSpec, *, workers: int, patience: float) -> 
         "--device": None if spec.device == "auto" else spec.device,
         "--dtype": None if spec.dtype == "float32" else spec.dtype,
         "--engine": None if spec.engine == "auto" else spec.engine,
-        "--workers": None if workers == 1 else workers,
+        "--workers": workers, "--cluster": cluster, "--stretch": spec.stretch,
         "--patience": None if patience == PATIENCE_S else f"{patience:g}",
     }  # fmt: skip
     return [*words, *asked, *as_words(more), "--resume"]

@@ -33,8 +33,10 @@ def track(
     classes: list[str] | None = None,
     score_threshold: float | None = None,
     jobs: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    cluster: str | None = None,
     patience: float = 600,
+    stretch: int | None = None,
     show: bool = False,
     start: int = 0,
     stop: int | None = None,
@@ -68,8 +70,8 @@ def track(
     """Follow objects through videos from a click.
 
     Args:
-        videos: video files, folders of frames, folders of videos, patterns in quotes, or the number of
-            a camera. Each is asked the same.
+        videos: video files, folders of frames, folders of videos, patterns in quotes, addresses in
+            storage (s3://…), or the number of a camera. Each is asked the same.
         point: x,y on object 1, in pixels; x,y:0 beside it; may be repeated.
         box: x0,y0,x1,y1 round object 1.
         frame: where these are seen, by default the first that is tracked.
@@ -87,9 +89,15 @@ def track(
         score_threshold: of the detector: objects of a lower score are left out, by default those below
             0.3.
         jobs: a list of many videos instead (.csv or .yaml with a column video and what is asked of each,
-            or a folder of videos), tracked by a manifest in the folder of --out.
-        workers: with --jobs, processes of one thread each; the results are those of one.
+            or a folder of videos), tracked by a manifest in the folder of --out; of an --out in
+            storage, in a folder of its name in out/track.
+        workers: with --jobs, processes of one thread each; the results are those of one. By default one,
+            of a cluster one for each of its cores.
+        cluster: with --jobs, let the machines of a Ray cluster work: auto for the one that this machine
+            belongs to, or HOST:PORT of its head. With --device cuda each worker has a GPU.
         patience: with --jobs, seconds without a frame after which a video is given up.
+        stretch: frames after which the results of a longer video are kept, with what is remembered
+            then: --resume, or another worker, goes on from there. The results are the same.
         show: track nothing, but write the frame as an image with its coordinates at the edges.
         start: first frame that is tracked.
         stop: the frame before which tracking stops, by default the end.
@@ -129,14 +137,18 @@ def track(
         model=model, checkpoint=checkpoint, device=device, dtype=dtype, engine=engine, detect=detect,
         classes=tuple(_many(classes)), score_threshold=score_threshold, frame=at, request=request,
         prompts=prompts, out=tuple(_paths(out)), form=form, fps=fps, overwrite=overwrite,
-        resume=resume,
+        resume=resume, stretch=stretch,
         options={
             "max_prompted_maps": max_prompted_maps, "hole_area": hole_area,
             "non_overlapping": non_overlapping,
         },
     )  # fmt: skip
     if jobs is not None:
-        return track_list(jobs, spec, videos, workers=workers, patience=patience, show=show)
+        return track_list(
+            jobs, spec, videos, workers=workers, cluster=cluster, patience=patience, show=show
+        )
+    if cluster is not None:
+        raise InvalidValue("--cluster shares out many videos: name them in a list with --jobs")
     if videos is None:
         raise InvalidValue("say which video: a file, a folder, a pattern, or a list with --jobs")
     found = find_videos(videos)
@@ -191,9 +203,11 @@ def _many(value: Any) -> list[Any]:
 
 
 def _paths(out: Any) -> list[Path]:
+    from pocketeye.jobs.storage import here
+
     if out is None:
         return []
-    return [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
+    return [Path(here(str(path))) for path in ([out] if isinstance(out, str | Path) else out)]
 
 
 def _show(
