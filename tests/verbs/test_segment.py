@@ -66,7 +66,7 @@ def test_a_folder_holds_every_form(photo, tmp_path) -> None:
     assert (labels[40, 70], labels[20, 20], labels[0, 0]) == (1, 2, 0)
     np.testing.assert_array_equal(pixels(out / "cutout.png")[..., 3] == 255, labels > 0)
     coco = json.loads((out / "masks.json").read_text())
-    assert coco["images"] == [{"id": 0, "file_name": "photo.png", "width": 96, "height": 64}]
+    assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 96, "height": 64}]
     assert len(coco["annotations"]) == len(result.to_dict()["objects"]) == 2
     with pytest.raises(InvalidValue, match=r"overlay.png exists already: .*--overwrite"):
         segment(photo, box=["57,27,84,54"], out=out)

@@ -11,7 +11,7 @@ import numpy as np
 from pocketeye import progress
 from pocketeye.data import UnreadableImage
 from pocketeye.data.inputs import ImageInput, decode_still
-from pocketeye.data.labelled.label_files import LabelFiles
+from pocketeye.data.labelled.writing.label_files import LabelFiles
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import held
 from pocketeye.predicting.dense import DensePredictor

@@ -8,9 +8,8 @@ import numpy as np
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.inputs import ImageInput, decode_still
-from pocketeye.data.labelled.label_files import LabelFiles
-from pocketeye.data.labelled.losses import MOST_IN_LABEL_IMAGE
-from pocketeye.data.labelled.objects import LabelledFrame, frame_of
+from pocketeye.data.labelled.writing.label_files import LabelFiles
+from pocketeye.data.labelled.objects import LabelledFrame
 from pocketeye.predicting.dense_files import Found
 from pocketeye.predicting.predict import Prediction
 from pocketeye.results import LabelMap
@@ -20,12 +19,8 @@ def label_found(
     labels: LabelFiles, place: int, encoded: bytes, pixels: np.ndarray, found: Found
 ) -> None:
     """Add the objects, or the classes of pixels, of the image at ``place`` to files of labels."""
-    of_classes = isinstance(found, LabelMap)
     result = found.result() if isinstance(found, LabelMap) else found
-    # An image of more objects than it has numbers is not written; the files say so.
-    fits = result.masks is not None and max(result.ids, default=0) <= MOST_IN_LABEL_IMAGE
-    image = result.label_image() if fits and labels.form == "voc" else None
-    labels.add(place, frame_of(result), encoded, pixels, image, of_classes=of_classes)
+    labels.add_result(place, result, encoded, pixels, of_classes=isinstance(found, LabelMap))
 
 
 def label_classes(

@@ -75,6 +75,14 @@ def cvat_subsets(top: Element) -> dict[str, str]:
     return {i.get("name", ""): i.get("subset", "").lower() for i in images if i.get("subset")}
 
 
+def cvat_labels(top: Element) -> list[str]:
+    """Return the classes of a task or project in its order; none where the file does not say them."""
+    labels = top.findall("./meta/*/labels/label")
+    # Parts of skeletons stand in the list too, below their whole.
+    names = [label.findtext("name") or "" for label in labels if not label.findtext("parent")]
+    return [name.strip() for name in names if name.strip()]
+
+
 def _video(top: Element, tracks: list[Element], problems: Problems) -> Iterator[LabelledFrame]:
     size, length = _said(top.find("meta"))
     read = [_read_track(track, n, size, problems) for n, track in enumerate(tracks, 1)]

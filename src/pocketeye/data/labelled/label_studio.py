@@ -7,12 +7,15 @@ image, frames of a video count from 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from pocketeye.data.files import Problems
+from pocketeye.data.files import SUFFIXES, Problems
 from pocketeye.data.labelled.brush import read_brush, write_brush
 from pocketeye.data.labelled.objects import (
     NAMELESS,
@@ -28,6 +31,7 @@ from pocketeye.data.labelled.outline import outline_of
 from pocketeye.data.labelled.tracks import MOST_FRAMES, Track, frames_of
 
 _VIDEO = "videorectangle"
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # which Label Studio puts before the names of uploads
 _KINDS = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "rectangle", "polygon",
           "brush", "keypoint")  # fmt: skip
 
@@ -73,9 +77,7 @@ def _regions(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _image(
     task: Mapping[str, Any], regions: Sequence[Mapping[str, Any]], place: int, problems: Problems
 ) -> LabelledFrame:
-    data = task.get("data")
-    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, Mapping) else []
-    name = texts[0] if texts else ""
+    name = _image_name(task.get("data"))
     sizes = {_size(region) for region in regions} - {None}
     size = sizes.pop() if len(sizes) == 1 else None
     tags = [tag for region in regions for tag in _choices(region)]
@@ -92,6 +94,30 @@ def _image(
     return LabelledFrame(
         frame=place, name=name, size=size, objects=numbered(objects), tags=tuple(tags)
     )
+
+
+def image_paths(value: str) -> tuple[str, ...]:
+    """Return the paths of files that the value of a task may mean, the likeliest first.
+
+    An uploaded file is ``/data/upload/1/abcdef12-NAME``, one of a local storage
+    ``/data/local-files/?d=FOLDER/NAME``; others are addresses, or paths.
+    """
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return (value,)
+    named = parse_qs(parts.query).get("d", [""])[0]
+    whole = named or (unquote(parts.path) if parts.scheme or "%" in parts.path else value)
+    before, slash, last = whole.rpartition("/")
+    plain = _UPLOADED.sub("", last)
+    return (whole,) if plain == last else (whole, f"{before}{slash}{plain}")
+
+
+def _image_name(data: Any) -> str:
+    """Return the text of a task's data that names its image: the first that ends like one."""
+    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, Mapping) else []
+    images = (t for t in texts if PurePosixPath(image_paths(t)[0]).suffix.lower() in SUFFIXES)
+    return next(images, texts[0] if texts else "")
 
 
 def _choices(region: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import get_args
 
-from pocketeye.data.labelled.sets import PAGED
+from pocketeye.data.labelled.writing.sets import PAGED
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.results.result import Form

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from pocketeye.data.labelled.objects import frame_of
-from pocketeye.data.labelled.sets import image_place, lists_of, page_of
+from pocketeye.data.labelled.writing.sets import image_place, lists_of, page_of
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import write_whole
 from pocketeye.results import Result

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.data.inputs import ImageInput, named_places
-from pocketeye.data.labelled import label_files
+from pocketeye.data.labelled.writing import label_files
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.metrics.doubts import doubts_of_answers
 from pocketeye.models.backbones.packaged import PACKAGED

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketeye.data.inputs import ImageInput, named_places
-from pocketeye.data.labelled.label_files import LabelFiles, label_form, require_free
+from pocketeye.data.labelled.writing.label_files import LabelFiles, label_form, require_free
 from pocketeye.devices import Device
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue

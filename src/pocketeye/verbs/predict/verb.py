@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from pocketeye.data.inputs import STDIN, find_inputs
-from pocketeye.data.labelled import label_files
-from pocketeye.data.labelled.label_files import label_form
+from pocketeye.data.labelled.writing import label_files
+from pocketeye.data.labelled.writing.label_files import label_form
 from pocketeye.models.reference import expect
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.files import require_free

@@ -19,13 +19,14 @@ from PIL import Image
 from pocketeye.data.files.decode import DECODER_ERRORS, SUFFIXES, no_comments
 from pocketeye.data.labelled.coco import coco_annotations, coco_image
 from pocketeye.data.labelled.cvat import VIDEO_END, image_element, images_head
-from pocketeye.data.labelled.image_names import copied_names, image_names
+from pocketeye.data.labelled.writing.image_names import copied_names, image_names
 from pocketeye.data.labelled.label_studio import image_task
-from pocketeye.data.labelled.losses import losses
-from pocketeye.data.labelled.objects import NAMELESS, LabelledFrame, xml_text
-from pocketeye.data.labelled.sets import PAGED, image_place, lists_of, page_of
+from pocketeye.data.labelled.writing.losses import MOST_IN_LABEL_IMAGE, losses
+from pocketeye.data.labelled.objects import NAMELESS, LabelledFrame, frame_of, xml_text
+from pocketeye.data.labelled.writing.sets import PAGED, image_place, lists_of, page_of
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.outputs import held, write_whole
+from pocketeye.results import Result
 from pocketeye.runs import make_folder
 from pocketeye.text import counted
 
@@ -59,6 +60,8 @@ def label_form(target: Path, form: str | None, *, tags: bool = False) -> str | N
     """
     if form is not None and form not in FORMS:
         raise unknown("form", form, FORMS)
+    if form is not None and target.suffix.lower() in SUFFIXES:
+        raise InvalidValue(f"--form {form} is no image, and --out is {target}: name a folder")
     fits = _OF_FILES.get(target.suffix.lower(), FORMS)
     if form is not None and form not in fits:
         place = "a folder" if form in PAGED else f"a folder or a {Path(_WHOLE[form]).suffix} file"
@@ -112,6 +115,16 @@ class LabelFiles:
         self._written: list[str] = []
         self._lost: Counter[str] = Counter()
         self._renamed = 0
+
+    def add_result(
+        self, place: int, result: Result, encoded: bytes, pixels: np.ndarray,
+        *, of_classes: bool = False,
+    ) -> None:  # fmt: skip
+        """Take what a network found in an image; ``of_classes`` says that masks are those of classes."""
+        # An image of more objects than it has numbers is not written; the notes say so.
+        fits = result.masks is not None and max(result.ids, default=0) <= MOST_IN_LABEL_IMAGE
+        image = result.label_image() if fits and self.form == "voc" else None
+        self.add(place, frame_of(result), encoded, pixels, image, of_classes=of_classes)
 
     def add(
         self, place: int, frame: LabelledFrame, encoded: bytes, pixels: np.ndarray,

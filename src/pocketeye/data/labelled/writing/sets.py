@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pocketeye.data.labelled.labelme import write_labelme
-from pocketeye.data.labelled.objects import NAMELESS, LabelledFrame
-from pocketeye.data.labelled.voc import write_voc
+from pocketeye.data.labelled.objects import LabelledFrame
+from pocketeye.data.labelled.voc import voc_name, write_voc
 from pocketeye.data.labelled.yolo import write_names, write_yolo
 
 PAGED = ("yolo-detect", "yolo-segment", "voc", "labelme")
@@ -37,7 +37,7 @@ def page_of(
         return str(image.with_suffix(".json")), write_labelme(frame, image.name)
     if form == "voc":
         for each in frame.objects:
-            classes.setdefault(each.label or NAMELESS, len(classes))
+            classes.setdefault(voc_name(each.label), len(classes))
         segmented = any(each.mask is not None for each in frame.objects)
         page = write_voc(frame, name, segmented=segmented)
         return f"Annotations/{image.with_suffix('.xml')}", page
@@ -57,7 +57,7 @@ def lists_of(form: str, names: Iterable[str], classes: dict[str, int]) -> dict[s
         return {"data.yaml": "path: .\ntrain: images\nval: images\n" + write_names(classes)}
     if form == "voc":
         # A class's place in the list, from 1, is its number in images of SegmentationClass.
-        known = "".join(f"{name}\n" for name in classes)
+        known = "".join(f"{voc_name(name)}\n" for name in classes)
         listed = "".join(f"{name}\n" for name in names)
         return {"ImageSets/Main/all.txt": listed, "classes.txt": known}
     return {}
