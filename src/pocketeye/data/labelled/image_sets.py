@@ -125,6 +125,11 @@ def read_labelled(root: Path, layout: str, split: str | None) -> LabelledImages:
     return found
 
 
+def has_objects(root: Path, layout: str) -> bool:
+    """Tell whether there is an object in any image of a set."""
+    return any(frame.objects for frame in read_labelled(root, layout, None).frames.values())
+
+
 def _half(root: Path, split: str | None, named: str | None, there: tuple[str, ...]) -> int | None:
     """Return which half of a hold-out is meant: 0 to train, 1 to validate; None for whole parts.
 

@@ -243,7 +243,7 @@ def image_task(frame: LabelledFrame) -> dict[str, Any]:
             regions.append(image_region(each, size, "polygonlabels", value, number))
         elif each.bounds() is not None:
             regions.append(
-                image_region(each, size, "rectanglelabels", _percents(each, size), number)
+                image_region(each, size, "rectanglelabels", percents(each, size), number)
             )
     regions += [
         {
@@ -296,7 +296,7 @@ def _sides(size: Size) -> dict[str, int]:
     return {"original_width": size[0], "original_height": size[1]}
 
 
-def _percents(each: LabelledObject, size: Size) -> dict[str, Any]:
+def percents(each: LabelledObject, size: Size) -> dict[str, Any]:
     x0, y0, x1, y1 = each.bounds() or (0.0, 0.0, 0.0, 0.0)
     numbers = (x0 / size[0], y0 / size[1], (x1 - x0) / size[0], (y1 - y0) / size[1])
     keys = ("x", "y", "width", "height")
@@ -309,7 +309,7 @@ def video_step(
 ) -> dict[str, Any]:
     """Return where an object is in a frame that counts from 0."""
     time = {} if not fps else {"time": round(frame / fps, 6)}
-    return {"frame": frame + 1, "enabled": True, **_percents(each, size), **time}
+    return {"frame": frame + 1, "enabled": True, **percents(each, size), **time}
 
 
 def video_region(number: int, label: str, num_frames: int, size: Size, fps: float | None) -> Any:
