@@ -112,7 +112,7 @@ def _serve_backend(
     with progress.task("loading"):
         tracker = load_tracker(model, checkpoint, engine=engine)
     name = Path(model).resolve().name if Path(model).exists() else model
-    app = backend_app(backend, name, tracker, images=images, fetch_from=fetch_from)
+    app = backend_app(backend, name, tracker, images=images, fetch_from=fetch_from, port=port)
     served = Served(app, host, port)
     try:
         address = served.url.partition("?")[0]

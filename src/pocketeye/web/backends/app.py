@@ -25,7 +25,7 @@ API_KEY = "LABEL_STUDIO_API_KEY"
 
 def backend_app(
     backend: Backend, name: str, tracker: Tracker[Any], *, images: Path | None = None,
-    fetch_from: Sequence[str] = (),
+    fetch_from: Sequence[str] = (), port: int = 0,
 ) -> Starlette:  # fmt: skip
     """Make the application of one tool: its addresses, and nothing else.
 
@@ -35,6 +35,7 @@ def backend_app(
         tracker: it.
         images: the folder in which names of Label Studio's tasks are looked for.
         fetch_from: the addresses from which its images are fetched.
+        port: on which this will be served, for CVAT.
 
     Raises:
         MissingFile: no such folder.
@@ -48,5 +49,5 @@ def backend_app(
     if backend == "label-studio":
         source = ImageSource(images, fetch_from, os.environ.get(API_KEY))
         return application([*label_studio_routes(model, source)])
-    routes = cvat_routes(model) if backend == "cvat" else x_anylabeling_routes(model)
+    routes = cvat_routes(model, port) if backend == "cvat" else x_anylabeling_routes(model)
     return application([*routes])

@@ -25,11 +25,11 @@ _FUNCTION = "x-nuclio-function-name"
 _MOST_SHAPES = 100  # objects in one request
 
 
-def cvat_routes(model: BackendModel) -> list[Route]:
-    """Return the routes of a Nuclio that has two functions."""
+def cvat_routes(model: BackendModel, port: int) -> list[Route]:
+    """Return the routes of a Nuclio that has two functions; ``port`` is where these are called directly."""
     endpoints = Endpoints(failure_status=500)  # what CVAT's own functions answer
     tracker = CvatTracker(model)
-    known = _functions(model.name)
+    known = _functions(model.name, port)
     interactor_name, tracker_name = known
 
     def one(request: Request) -> Any:
@@ -54,7 +54,7 @@ def cvat_routes(model: BackendModel) -> list[Route]:
     ]
 
 
-def _functions(name: str) -> dict[str, Any]:
+def _functions(name: str, port: int) -> dict[str, Any]:
     """Return what Nuclio says of functions; ids are of letters that its names have."""
     plain = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-") or "tracker"
 
@@ -64,7 +64,7 @@ def _functions(name: str) -> dict[str, Any]:
         return number, {
             "metadata": {"name": number, "annotations": said, "labels": {}},
             "spec": {"description": f"{title} by {name}"},
-            "status": {"state": "ready", "httpPort": 0},
+            "status": {"state": "ready", "httpPort": port},
         }
 
     return dict(

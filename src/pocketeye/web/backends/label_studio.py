@@ -24,7 +24,7 @@ from pocketeye.data.labelled.outline import outline_of
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import parse_xml
 from pocketeye.web.backends.endpoints import Endpoints, fields, items, numbers
-from pocketeye.web.backends.images import ImageSource, decoded
+from pocketeye.web.backends.images import ImageSource
 from pocketeye.web.backends.label_studio_video import track_regions
 from pocketeye.web.backends.model import BackendModel, Clicks
 
@@ -136,12 +136,11 @@ def _interactive(
     regions: Sequence[Mapping[str, Any]], controls: Sequence[Control],
 ) -> list[dict[str, Any]]:  # fmt: skip
     control = controls[0]
-    encoded = source.read(values.get(control.key))
     # Percent of the image as a browser shows it, which is upright.
-    pixels = decoded(encoded)
-    size = (pixels.shape[1], pixels.shape[0])
-    clicks, label = _clicks(regions, size)
-    found = model.segment(encoded, clicks)
+    found = model.segment(
+        source.read(values.get(control.key)), lambda size: _clicks(regions, size)
+    )
+    label = _label(regions)
     assert found.masks is not None
     assert found.scores is not None
     result = []
@@ -152,7 +151,7 @@ def _interactive(
         each = LabelledObject(
             object_id=n, label=label, mask=mask, score=min(max(float(found.scores[n - 1]), 0.0), 1.0)
         )
-        result.append(_region(each, size, control))
+        result.append(_region(each, found.size, control))
     return result
 
 
@@ -172,20 +171,27 @@ def _region(each: LabelledObject, size: Size, control: Control) -> dict[str, Any
     return {**region, "readonly": False}
 
 
-def _clicks(regions: Sequence[Mapping[str, Any]], size: Size) -> tuple[Clicks, str]:
-    """Return the clicks and boxes of regions, and the label that the last of them has."""
+def _label(regions: Sequence[Mapping[str, Any]]) -> str:
+    """Return the label that the last region has."""
+    label = ""
+    for region in regions:
+        value = fields(region.get("value"), "a region's value")
+        said = value.get(str(region.get("type"))) or value.get("labels")
+        if isinstance(said, list):
+            label = next((name for name in said if isinstance(name, str)), label)
+    return label
+
+
+def _clicks(regions: Sequence[Mapping[str, Any]], size: Size) -> Clicks:
+    """Return the clicks and boxes of regions."""
     points: list[tuple[float, float]] = []
     labels: list[int] = []
     boxes: list[tuple[float, float, float, float]] = []
-    label = ""
     for region in regions:
         kind = region.get("type")
         if kind not in _SMART:
             continue
         value = fields(region.get("value"), "a region's value")
-        said = value.get(str(kind))
-        names = said if isinstance(said, list) else value.get("labels")
-        label = next((n for n in names if isinstance(n, str)), label) if names else label
         x, y = _pixels(value, ("x", "y"), size)
         if str(kind).startswith("keypoint"):
             # The lower and right edges are the first pixels outside.
@@ -194,7 +200,7 @@ def _clicks(regions: Sequence[Mapping[str, Any]], size: Size) -> tuple[Clicks, s
         else:
             width, height = _pixels(value, ("width", "height"), size)
             boxes.append((x, y, x + width, y + height))
-    return Clicks(points=points, labels=labels, boxes=boxes), label
+    return Clicks(points=points, labels=labels, boxes=boxes)
 
 
 def _pixels(value: Mapping[str, Any], keys: tuple[str, str], size: Size) -> tuple[float, float]:

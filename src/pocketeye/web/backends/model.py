@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pocketeye.data.labelled.objects import Size
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Masks, Result
 from pocketeye.tracking import ImageSegmenter
@@ -51,18 +52,23 @@ class BackendModel:
         self.name, self.tracker = name, tracker
         self.lock = threading.Lock()
         self._model = ImageSegmenter(tracker.engine).model
-        self._seen: OrderedDict[bytes, tuple[ImageSegmenter, tuple[int, int]]] = OrderedDict()
+        self._seen: OrderedDict[bytes, tuple[ImageSegmenter, Size]] = OrderedDict()
 
-    def segment(self, encoded: bytes, clicks: Clicks) -> Result:
+    def segment(self, encoded: bytes, clicks: Clicks | Callable[[Size], Clicks]) -> Result:
         """Return the mask of each object that was clicked on or boxed, the image upright.
+
+        Args:
+            encoded: the image.
+            clicks: where; or what makes them of the image's (width, height).
 
         Raises:
             InvalidValue: no image, nothing that shows an object, or a place outside of the image.
         """
-        if not clicks:
-            raise InvalidValue("nothing shows an object: give a point on it, or a box")
         with self.lock:
             segmenter, size = self._looked_at(encoded)
+            clicks = clicks(size) if callable(clicks) else clicks
+            if not clicks:
+                raise InvalidValue("nothing shows an object: give a point on it, or a box")
             points, labels = [list(p) for p in clicks.points], list(clicks.labels)
             boxes = [_inside(box, size) for box in clicks.boxes] or [None]
             found = [
@@ -73,7 +79,7 @@ class BackendModel:
         scores = np.concatenate([each.scores for each in found if each.scores is not None])
         return Result(size=size, masks=Masks(size=size, items=tuple(masks)), scores=scores)
 
-    def _looked_at(self, encoded: bytes) -> tuple[ImageSegmenter, tuple[int, int]]:
+    def _looked_at(self, encoded: bytes) -> tuple[ImageSegmenter, Size]:
         key = hashlib.sha256(encoded).digest()
         if key in self._seen:
             self._seen.move_to_end(key)
