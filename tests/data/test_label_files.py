@@ -14,11 +14,11 @@ from PIL import Image
 from pocketeye.data.detection.samples import load_detection
 from pocketeye.data.files import Problems
 from pocketeye.data.labelled.brush import read_brush, write_brush
-from pocketeye.data.labelled.writing.image_names import copied_names, image_names
-from pocketeye.data.labelled.writing.label_files import FORMS, LabelFiles, label_form, require_free
 from pocketeye.data.labelled.label_studio import brush_value
 from pocketeye.data.labelled.layouts import read_labels
 from pocketeye.data.labelled.objects import LabelledFrame, LabelledObject, frame_of
+from pocketeye.data.labelled.writing.image_names import copied_names, image_names
+from pocketeye.data.labelled.writing.label_files import FORMS, LabelFiles, label_form, require_free
 from pocketeye.errors import InvalidValue
 from pocketeye.results import CompactMask, LabelMap, Masks, Result
 
@@ -42,6 +42,10 @@ def result(size: tuple[int, int], seed: int, *, masks: bool = True, count: int =
         size=size, masks=items if masks else None, boxes=items.boxes, labels=labels,
         scores=rng.random(count), image=rng.integers(0, 255, (height, width, 3), np.uint8),
     )  # fmt: skip
+
+
+def box_of(each: LabelledObject) -> np.ndarray:
+    return np.array(each.bounds(), float)
 
 
 def write(target: Path, form: str, folder: Path, results: dict[str, Result], **more: Any) -> Any:
@@ -74,7 +78,9 @@ def test_what_is_written_is_read_again(tmp_path: Path, form: str, masks: bool) -
     frames = {}
     for size in SIZES:
         files = sorted((tmp_path / "set").rglob("*"))
-        pages = [f for f in files if f.suffix in (".json", ".xml") or f.parent.parent.name == "labels"]
+        pages = [
+            f for f in files if f.suffix in (".json", ".xml") or f.parent.parent.name == "labels"
+        ]
         for page in pages:
             # Shares of an image say nothing of its size.
             if page.suffix == ".txt" and SIZES[int(page.stem)] != size:
@@ -90,12 +96,12 @@ def test_what_is_written_is_read_again(tmp_path: Path, form: str, masks: bool) -
         got = frames[name.removesuffix(".png")]
         if not wanted.objects:
             continue
-        classes = [o.label.replace('\n', ' ') if form == 'voc' else o.label for o in wanted.objects]
+        classes = [" ".join(o.label.split()) if form == "voc" else o.label for o in wanted.objects]
         if not form.startswith("yolo"):
             assert [o.label for o in got.objects] == classes
         for mine, theirs in zip(wanted.objects, got.objects, strict=True):
             # Six digits of shares, and two of pixels.
-            np.testing.assert_allclose(theirs.bounds(), mine.bounds(), atol=0.006)
+            np.testing.assert_allclose(box_of(theirs), box_of(mine), atol=0.006)
             if masks and form in ("coco", "cvat"):
                 assert theirs.filled(each.size) == mine.mask
             elif masks and form not in ("voc", "yolo-detect"):
@@ -125,8 +131,8 @@ def test_what_is_written_is_a_set_to_train_on(tmp_path: Path, form: str) -> None
     for index in range(4):
         wanted = frame_of(results[Path(loaded.name(index)).name])
         sample = loaded.read(index)
-        boxes = [o.bounds() for o in wanted.objects]
-        np.testing.assert_allclose(sample.targets.boxes, np.reshape(boxes, (-1, 4)), atol=0.01)
+        boxes = np.array([box_of(each) for each in wanted.objects]).reshape(-1, 4)
+        np.testing.assert_allclose(sample.targets.boxes, boxes, atol=0.01)
         assert np.asarray(sample.image).shape[:2] == wanted.size[::-1]  # type: ignore[index]
     if form == "coco":
         assert loaded.category_ids[: len(NAMES)] == tuple(range(10, 10 + len(NAMES)))
@@ -141,7 +147,7 @@ def test_nothing_found_is_written_too(tmp_path: Path) -> None:
 
 
 def test_a_file_names_images_as_seen_from_their_folder(tmp_path: Path) -> None:
-    names = {'a/1.png': 0, 'b/1.png': 1, 'b/\u00e4 "<&>.png': 2, "b/bad\x07.png": 3}
+    names = {"a/1.png": 0, "b/1.png": 1, 'b/\u00e4 "<&>.png': 2, "b/bad\x07.png": 3}
     results = {name: result((9, 9), seed) for name, seed in names.items()}
     labels = write(tmp_path / "out.xml", "cvat", tmp_path / "photos", results)
     frames = list(read_labels(tmp_path / "out.xml", None, Problems()))
@@ -172,7 +178,11 @@ def test_names_are_told_apart() -> None:
     assert copied_names(paths) == ["a/1.png", "b/1.png", "b/1-2.jpg", "b/1-3.PNG"]
     others = ["http://host/dir/p%20q.jpg?x=1", "standard input", "image 3", "standard input"]
     assert image_names(others) == ["p q.jpg", "standard input", "image 3", "standard input-2"]
-    assert copied_names(["..", "http://host/", "a/../../b.png"]) == ["_..", "image", "a/_../_../b.png"]
+    assert copied_names(["..", "http://host/", "a/../../b.png"]) == [
+        "_..",
+        "image",
+        "a/_../_../b.png",
+    ]
     assert copied_names([Path("photos/.hidden.jpg")]) == ["_.hidden.jpg"]
 
 
@@ -191,7 +201,9 @@ def test_turned_images_are_copied_upright(tmp_path: Path) -> None:
         labels.finish()
     with Image.open(tmp_path / "set/images/turned.png") as copy:
         assert copy.size == (4, 8)
-    assert (tmp_path / "set/labels/turned.txt").read_text() == "0 0.250000 0.250000 0.500000 0.500000\n"
+    assert (
+        tmp_path / "set/labels/turned.txt"
+    ).read_text() == "0 0.250000 0.250000 0.500000 0.500000\n"
 
 
 def test_classes_of_whole_images(tmp_path: Path) -> None:

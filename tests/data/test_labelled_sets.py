@@ -49,9 +49,8 @@ def cvat(path: Path, images: str) -> Path:
     return path
 
 
-BOX = '<box label="car" source="manual" occluded="0" xtl="1" ytl="2" xbr="11" ybr="12" z_order="0"></box>'
-POLYGON = '<polygon label="road" source="manual" occluded="0" points="0,20;40,20;40,30;0,30" z_order="0">'
-POLYGON += "</polygon>"
+BOX = '<box label="car" source="manual" occluded="0" xtl="1" ytl="2" xbr="11" ybr="12"></box>'
+POLYGON = '<polygon label="road" occluded="0" points="0,20;40,20;40,30;0,30"></polygon>'
 
 
 @pytest.fixture
@@ -61,7 +60,10 @@ def cvat_set(tmp_path: Path) -> Path:
     for name in (*names, "none.png"):
         save_image(tmp_path / "images" / name)
     images = "".join(cvat_image(name, BOX + POLYGON) for name in names)
-    cvat(tmp_path / "annotations.xml", images + cvat_image("none.png", "") + cvat_image("gone.png", BOX))
+    cvat(
+        tmp_path / "annotations.xml",
+        images + cvat_image("none.png", "") + cvat_image("gone.png", BOX),
+    )
     return tmp_path
 
 
@@ -174,7 +176,13 @@ def test_labelme_as_labels_of_pixels(labelme_set: Path) -> None:
 
 def task(image: str, result: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A task as Label Studio exports it."""
-    made = {"id": 8, "completed_by": 1, "result": result, "was_cancelled": False, "ground_truth": False}
+    made = {
+        "id": 8,
+        "completed_by": 1,
+        "result": result,
+        "was_cancelled": False,
+        "ground_truth": False,
+    }
     return {"id": 1, "annotations": [made], "file_upload": image.rpartition("/")[2], "drafts": [],
             "predictions": [], "data": {"caption": "x", "image": image}, "meta": {}, "project": 1,
             **more}  # fmt: skip
@@ -190,7 +198,9 @@ def test_label_studio(tmp_path: Path) -> None:
     for name in ("upload/1/abcdef12-one.png", "two words.png", "images/three.png"):
         save_image(tmp_path / name)
     (tmp_path / "one.png").touch()
-    box = region("rectanglelabels", {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0}, "car")
+    box = region(
+        "rectanglelabels", {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0}, "car"
+    )
     outline = region("polygonlabels", {"points": [[0, 0], [100, 0], [100, 50]]}, "road")
     tasks = [
         task("/data/upload/1/abcdef12-one.png", [box]),
@@ -212,7 +222,10 @@ def test_label_studio(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "paths"),
     [
-        ("/data/upload/3/0123abcd-a b.jpg", ("/data/upload/3/0123abcd-a b.jpg", "/data/upload/3/a b.jpg")),
+        (
+            "/data/upload/0123abcd-a b.jpg",
+            ("/data/upload/0123abcd-a b.jpg", "/data/upload/a b.jpg"),
+        ),
         ("/data/local-files/?d=x/y%2Bz.jpg", ("x/y+z.jpg",)),
         ("https://h/a%20b.jpg?token=1", ("/a b.jpg",)),
         ("images/100%.jpg", ("images/100%.jpg",)),
@@ -230,18 +243,21 @@ def test_classes_of_whole_images(tmp_path: Path, tool: str) -> None:
     for name in (*names, "untold.png"):
         save_image(tmp_path / name)
     if tool == "cvat":
-        said = (cvat_image(n, f'<tag label="{t}" source="manual"></tag>') for n, t in zip(names, tags))
-        cvat(tmp_path / "annotations.xml", "".join(said) + cvat_image("untold.png", ""))
+        inside = (f'<tag label="{tag}" source="manual"></tag>' for tag in tags)
+        said = "".join(map(cvat_image, names, inside))
+        cvat(tmp_path / "annotations.xml", said + cvat_image("untold.png", ""))
     elif tool == "labelme":
         for name, tag in zip(names, tags, strict=True):
             labelme(tmp_path / name, [], flags={"cat": tag == "cat", "dog": tag == "dog"})
         labelme(tmp_path / "untold.png", [], flags={"cat": False})
     else:
-        said = [
+        choices = [
             {"value": {"choices": [tag]}, "id": "a", "from_name": "c", "to_name": "image",
              "type": "choices"} for tag in tags
         ]  # fmt: skip
-        tasks = [task(n, [s]) for n, s in zip(names, said, strict=True)] + [task("untold.png", [])]
+        tasks = [task(n, [c]) for n, c in zip(names, choices, strict=True)] + [
+            task("untold.png", [])
+        ]
         (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     train, val = load_images(tmp_path, "train"), load_images(tmp_path, "val")
     assert (len(train), len(val), train.classes) == (8, 2, ("cat", "dog"))
@@ -280,7 +296,9 @@ def test_what_we_write_is_trained_on(tmp_path: Path, form: str) -> None:
     assert (len(loaded), loaded.classes) == (3, ("x", "y"))
     for index in range(3):
         np.testing.assert_array_equal(loaded.targets(index).masks().dense(), masks)
-        assert loaded.name(index).removeprefix("images/") == ("a/1.png", "b/1.png", "b/2.png")[index]
+        assert (
+            loaded.name(index).removeprefix("images/") == ("a/1.png", "b/1.png", "b/2.png")[index]
+        )
     assert load_semantic(tmp_path / "set", "val").targets(0)[13, 6] == 2
 
 

@@ -211,9 +211,9 @@ def test_labels_for_annotation_tools(photo, tmp_path, capsys) -> None:
     assert again.rows()[0]["label"] == "ball"
     two = segment([photo, photo], prompts=folder, out=tmp_path / "two", form="yolo-segment")
     assert len(two.rest) == 1
+    other = tmp_path / "other.png"
+    Image.fromarray(make_image(SIZE, DISCS)).save(other)
     with pytest.raises(InvalidValue, match=r"shows no object in .*other.png"):
-        other = tmp_path / "other.png"
-        Image.fromarray(make_image(SIZE, DISCS)).save(other)
         segment([photo, other], prompts=folder, out=tmp_path / "no")
     with pytest.raises(InvalidValue, match="one of --everything, --prompts"):
         segment(photo, prompts=folder, everything=True)

@@ -176,7 +176,7 @@ def test_label_studio_answers_by_its_configuration(
         corners = np.array(value["points"])
     else:
         start = np.array([value["x"], value["y"]])
-        corners = np.stack([start, start + [value["width"], value["height"]]])
+        corners = np.stack([start, start + np.array([value["width"], value["height"]])])
     box = np.concatenate([corners.min(0), corners.max(0)]) * (*SIZE, *SIZE) / 100
     np.testing.assert_allclose(box, TRUTH, atol=4)
 
@@ -345,7 +345,11 @@ def test_cvat_tracks(nano: Tracker[Any]) -> None:
     said = invoke(ask, "pocketeye-nano-tracker", start).json()
     assert said["shapes"] == [[60, 40, 110, 90]]
     for step in (1, 2):
-        following = {"image": b64(disc(4 * step)), "shapes": said["shapes"], "states": said["states"]}
+        following = {
+            "image": b64(disc(4 * step)),
+            "shapes": said["shapes"],
+            "states": said["states"],
+        }
         # CVAT signs states as JSON, and hands back what it was given.
         said = json.loads(json.dumps(invoke(ask, "pocketeye-nano-tracker", following).json()))
         np.testing.assert_allclose(said["shapes"][0], np.add(TRUTH, [4 * step, 0] * 2), atol=4)
@@ -519,5 +523,3 @@ def test_sessions_are_few() -> None:
     kept.close()
     assert len(kept) == 0
     assert items[0].closed
-
-

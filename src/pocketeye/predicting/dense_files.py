@@ -46,7 +46,7 @@ def found_in(predictor: DensePredictor, image: np.ndarray, score_threshold: floa
 
 
 def categories_of(description: DenseDescription) -> dict[str, int]:
-    """Return the ids of the classes: those of the training's json, so that results fit it, else from 1."""
+    """Return the ids of the classes: of the training's json, so that results fit it, else from 1."""
     classes = description.classes
     ids = description.category_ids or tuple(range(1, len(classes) + 1))
     return dict(zip(classes, ids, strict=True))

@@ -49,7 +49,10 @@ def predict_into(
     gathered = ObjectRecords(predictor.description)
     problems: list[str] = []
     make_folder(folder if labels is None else folder.parent)
-    with labels.writing() if labels else held(folder), progress.task("predicting", len(images)) as bar:
+    with (
+        labels.writing() if labels else held(folder),
+        progress.task("predicting", len(images)) as bar,
+    ):
         try:
             for place, (image, stem) in enumerate(images):
                 try:

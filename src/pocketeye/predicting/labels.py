@@ -8,8 +8,8 @@ import numpy as np
 
 from pocketeye.data import UnreadableImage
 from pocketeye.data.inputs import ImageInput, decode_still
-from pocketeye.data.labelled.writing.label_files import LabelFiles
 from pocketeye.data.labelled.objects import LabelledFrame
+from pocketeye.data.labelled.writing.label_files import LabelFiles
 from pocketeye.predicting.dense_files import Found
 from pocketeye.predicting.predict import Prediction
 from pocketeye.results import LabelMap

@@ -50,10 +50,10 @@ def web(
     Args:
         model: folder of a site (`pocketeye export --to web`), or of an artefact for onnxruntime. With
             --backend a tracker, by default ours, whose weights come along.
-        backend: the tool that asks: label-studio as ML backend, cvat in the place of Nuclio, x-anylabeling
-            as remote server.
-        images: of label-studio: the folder in which the images of tasks are looked for by their names. No
-            other file is read.
+        backend: the tool that asks: label-studio as ML backend, cvat in the place of Nuclio,
+            x-anylabeling as remote server.
+        images: of label-studio: the folder in which the images of tasks are looked for by their names.
+            No other file is read.
         fetch_from: of label-studio: its address, such as http://localhost:8080, may be repeated. Images
             are fetched from there, and from nowhere else.
         checkpoint: with --backend, the tracker's weights.

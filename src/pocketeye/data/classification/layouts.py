@@ -20,7 +20,13 @@ from pocketeye.data.classification.webdataset import (
     list_shards,
     split_of_shard,
 )
-from pocketeye.data.files import SPLITS, Listing, stratified_split, validates_on_test, validation_names
+from pocketeye.data.files import (
+    SPLITS,
+    Listing,
+    stratified_split,
+    validates_on_test,
+    validation_names,
+)
 from pocketeye.errors import InvalidValue
 
 Split = Literal["train", "val"]

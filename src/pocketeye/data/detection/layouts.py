@@ -64,8 +64,8 @@ def _labelled(layout: str, suffix: str) -> _Layout:
     )  # fmt: skip
 
 
-# What is told by its content comes first: COCO's and VOC's sets have files of such names too. Then jsons:
-# a set of COCO may have a yaml for other programs.
+# What is told by its content comes first: sets of COCO and VOC have files of such names too. Then
+# jsons: a set of COCO may have a yaml for other programs.
 _LAYOUTS = {
     "cvat": _labelled("cvat", ".xml"),
     "label-studio": _labelled("label-studio", ".json"),

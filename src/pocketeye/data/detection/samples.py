@@ -1,4 +1,4 @@
-"""Give images with boxes, classes and outlines: COCO, VOC, YOLO, and annotation tools' files as they are.
+"""Give images with boxes, classes and outlines: COCO, VOC, YOLO and what annotation tools write.
 
 ========  ==========================================================================================
 layout    files

@@ -28,9 +28,7 @@ def is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def fetch(
-    address: str, *, headers: Mapping[str, str] | None = None, stay: bool = False
-) -> bytes:
+def fetch(address: str, *, headers: Mapping[str, str] | None = None, stay: bool = False) -> bytes:
     """Fetch the bytes at an http(s) address; redirects are followed to http(s) only.
 
     Args:
@@ -45,7 +43,9 @@ def fetch(
         try:
             said = {"User-Agent": "pocketeye", **(headers or {})}
             request = urllib.request.Request(address, headers=said)
-            with _opener(deadline, stay=stay).open(request, timeout=min(TIMEOUT_S, DEADLINE_S)) as response:
+            with _opener(deadline, stay=stay).open(
+                request, timeout=min(TIMEOUT_S, DEADLINE_S)
+            ) as response:
                 return _read(response, deadline)
         except urllib.error.HTTPError as error:
             with error:

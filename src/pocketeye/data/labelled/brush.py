@@ -7,6 +7,7 @@ the value or values. These are the run lengths of the package ``@thi.ng/rle-pack
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def write_brush(mask: CompactMask) -> list[int]:
     row = mask.dense().ravel()
     edges = [0, *(np.flatnonzero(np.diff(row.astype(np.int8))) + 1).tolist(), len(row)]
     parts = [f"{4 * len(row):032b}{_WORD_BITS - 1:05b}", *(f"{b - 1:04b}" for b in _LENGTH_BITS)]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         left = 4 * (stop - start)  # four channels of one value
         while left:
             length = min(left, 1 << _LENGTH_BITS[-1])

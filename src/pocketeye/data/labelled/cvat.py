@@ -193,7 +193,8 @@ def video_head(name: str, num_frames: int, size: Size, labels: Iterable[str]) ->
         '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n'
         f"    <task>\n      <name>{_text(name)}</name>\n      <size>{num_frames}</size>\n"
         "      <mode>interpolation</mode>\n      <start_frame>0</start_frame>\n"
-        f"      <stop_frame>{num_frames - 1}</stop_frame>\n      <labels>\n{_known(labels)}      </labels>\n"
+        f"      <stop_frame>{num_frames - 1}</stop_frame>\n"
+        f"      <labels>\n{_known(labels)}      </labels>\n"
         f"      <original_size><width>{size[0]}</width><height>{size[1]}</height></original_size>\n"
         f"    </task>\n  </meta>\n"
     )

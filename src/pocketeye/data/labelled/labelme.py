@@ -140,8 +140,8 @@ def write_labelme(frame: LabelledFrame, image_path: str) -> str:
             for kind, numbers in outlines
         ]  # fmt: skip
     page: dict[str, Any] = {
-        "version": _VERSION, "flags": dict.fromkeys(frame.tags, True), "shapes": shapes, "imagePath": image_path,
-        "imageData": None, "imageHeight": height, "imageWidth": width,
+        "version": _VERSION, "flags": dict.fromkeys(frame.tags, True), "shapes": shapes,
+        "imagePath": image_path, "imageData": None, "imageHeight": height, "imageWidth": width,
     }  # fmt: skip
     return json.dumps(page, indent=1) + "\n"
 

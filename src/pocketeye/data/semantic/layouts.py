@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from pocketeye.text import some
 _OF_TOOLS = ("cvat", "label-studio", "labelme")
 # What is told by its content comes first: such a set may have folders of those names too.
 LAYOUTS = (*_OF_TOOLS, "ade20k", "cityscapes", "folders")
-_RECOGNISERS = (
+_RECOGNISERS: tuple[Callable[[Path], bool], ...] = (
     *(partial(is_labelled, layout=tool) for tool in _OF_TOOLS), is_ade20k, is_cityscapes, is_folders,
 )  # fmt: skip
-_SPLITS = (
+_SPLITS: tuple[Callable[[Path], tuple[str, ...]], ...] = (
     *(partial(split_names, layout=tool) for tool in _OF_TOOLS), ade20k_splits, cityscapes_splits,
     folder_splits,
 )  # fmt: skip

@@ -185,7 +185,12 @@ def load_semantic(
     require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
     collector = Problems(str(root), found.problems)
     # Two classes and 0 and 255 alone: 255 is white, and not ignored.
-    if found.drawn is None and chosen.by_number and len(chosen.names) == 2 and _is_binary(place, kind):
+    if (
+        found.drawn is None
+        and chosen.by_number
+        and len(chosen.names) == 2
+        and _is_binary(place, kind)
+    ):
         chosen = binary(chosen)
         collector.say(
             f"the masks hold 0 and 255 alone: 255 is taken for {chosen.names[1]!r} (to ignore it, write "

@@ -92,7 +92,7 @@ class Guard:
             await text(scope, receive, answer)
 
     def _bears_token(self, headers: dict[str, str]) -> bool:
-        """Tell whether a program gave the token: as bearer, as password, or in X-AnyLabeling's header."""
+        """Tell whether a program gave the token: as bearer, password, or X-AnyLabeling's header."""
         if self.access.token is None:
             return False
         kind, _, value = headers.get("authorization", "").partition(" ")
@@ -106,7 +106,7 @@ class Guard:
                 said = ""
             given.append(said.partition(":")[2])
         expected = self.access.token.encode()
-        return any([secrets.compare_digest(each.encode(), expected) for each in given])
+        return any(secrets.compare_digest(each.encode(), expected) for each in given)
 
     def _check(self, scope: Scope, headers: dict[str, str], bears_token: bool) -> None:
         host = headers.get("host", "").lower()

@@ -30,9 +30,7 @@ def predict(
     topk: int | None = None,
     csv: Path | None = None,
     out: Path | None = None,
-    form: Literal[
-        "coco", "cvat", "label-studio", "labelme", "voc", "yolo-detect", "yolo-segment"
-    ]
+    form: Literal["coco", "cvat", "label-studio", "labelme", "voc", "yolo-detect", "yolo-segment"]
     | None = None,
     overwrite: bool = False,
     classes: Path | None = None,

@@ -30,9 +30,7 @@ def segment(
     model: str = DEFAULT_TRACKER,
     checkpoint: Path | None = None,
     out: Path | None = None,
-    form: Literal[
-        "coco", "cvat", "label-studio", "labelme", "voc", "yolo-detect", "yolo-segment"
-    ]
+    form: Literal["coco", "cvat", "label-studio", "labelme", "voc", "yolo-detect", "yolo-segment"]
     | None = None,
     overwrite: bool = False,
     points_per_side: int = 32,

@@ -26,7 +26,7 @@ _MOST_SHAPES = 100  # objects in one request
 
 
 def cvat_routes(model: BackendModel, port: int) -> list[Route]:
-    """Return the routes of a Nuclio that has two functions; ``port`` is where these are called directly."""
+    """Return the routes of a Nuclio with two functions, which ``port`` calls directly."""
     endpoints = Endpoints(failure_status=500)  # what CVAT's own functions answer
     tracker = CvatTracker(model)
     known = _functions(model.name, port)

@@ -151,7 +151,9 @@ class ImageSource:
             address = urljoin(self._bases[0], value)  # of the one Label Studio that there is
         if not is_address(address):
             where = f"not below {self.folder.name}" if self.folder else "no folder was named"
-            raise InvalidValue(f"there is no image {value!r:.80} here ({where}): start with --images")
+            raise InvalidValue(
+                f"there is no image {value!r:.80} here ({where}): start with --images"
+            )
         if _origin(address) not in self.origins:
             raise InvalidValue(
                 f"{address!r:.80} is not fetched: start with --fetch-from {_origin(address)}"

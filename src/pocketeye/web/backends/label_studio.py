@@ -1,8 +1,8 @@
 """Answer Label Studio as an ML backend does: ``/health``, ``/setup`` and ``/predict``.
 
 The fields are those of Label Studio's manual, "Write your own ML backend", and of its package
-``label-studio-ml``: smart keypoints and rectangles come as ``params.context.result``, and regions go back
-in the form of the labelling configuration.
+``label-studio-ml``: smart keypoints and rectangles come as ``params.context.result``, and regions go
+back in the form of the labelling configuration.
 """
 
 from __future__ import annotations
@@ -126,9 +126,7 @@ def _controls(text: Any) -> list[Control]:
 
 def _control(tag: Element, kind: str, shown: Mapping[str, str]) -> Control:
     to_name = tag.get("toName", "")
-    return Control(
-        kind=kind, from_name=tag.get("name", ""), to_name=to_name, key=shown[to_name]
-    )
+    return Control(kind=kind, from_name=tag.get("name", ""), to_name=to_name, key=shown[to_name])
 
 
 def _interactive(
@@ -137,9 +135,7 @@ def _interactive(
 ) -> list[dict[str, Any]]:  # fmt: skip
     control = controls[0]
     # Percent of the image as a browser shows it, which is upright.
-    found = model.segment(
-        source.read(values.get(control.key)), lambda size: _clicks(regions, size)
-    )
+    found = model.segment(source.read(values.get(control.key)), lambda size: _clicks(regions, size))
     label = _label(regions)
     assert found.masks is not None
     assert found.scores is not None
@@ -149,7 +145,10 @@ def _interactive(
             logger.warning("nothing was found where somebody clicked")
             continue
         each = LabelledObject(
-            object_id=n, label=label, mask=mask, score=min(max(float(found.scores[n - 1]), 0.0), 1.0)
+            object_id=n,
+            label=label,
+            mask=mask,
+            score=min(max(float(found.scores[n - 1]), 0.0), 1.0),
         )
         result.append(_region(each, found.size, control))
     return result
@@ -165,9 +164,7 @@ def _region(each: LabelledObject, size: Size, control: Control) -> dict[str, Any
     else:
         value = label_studio.percents(each, size)
     names = (control.from_name, control.to_name)
-    region = label_studio.image_region(
-        each, size, control.kind, value, secrets.token_hex(5), names
-    )
+    region = label_studio.image_region(each, size, control.kind, value, secrets.token_hex(5), names)
     return {**region, "readonly": False}
 
 

@@ -65,9 +65,7 @@ def track_regions(
 def _sequence(region: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the boxes that were drawn, in order of their frames."""
     value = fields(region.get("value"), "a region's value")
-    steps = [
-        fields(s, "a box") for s in items(value.get("sequence"), "a sequence", _MOST_STEPS)
-    ]
+    steps = [fields(s, "a box") for s in items(value.get("sequence"), "a sequence", _MOST_STEPS)]
     return sorted(steps, key=lambda step: numbers([step.get("frame")], 1, "a frame")[0])
 
 
@@ -113,6 +111,3 @@ def _answer(
         "id": region.get("id"), "type": "videorectangle", "origin": "manual", "value": value,
         "from_name": from_name, "to_name": to_name,
     }  # fmt: skip
-
-
-

@@ -70,10 +70,9 @@ class BackendModel:
             if not clicks:
                 raise InvalidValue("nothing shows an object: give a point on it, or a box")
             points, labels = [list(p) for p in clicks.points], list(clicks.labels)
-            boxes = [_inside(box, size) for box in clicks.boxes] or [None]
+            boxes = [_inside(box, size) for box in clicks.boxes]
             found = [
-                segmenter.predict(points or None, labels or None, box, multimask=None)
-                for box in boxes
+                segmenter.predict(points or None, labels or None, box) for box in boxes or (None,)
             ]
         masks = [each.masks[0] for each in found if each.masks is not None]
         scores = np.concatenate([each.scores for each in found if each.scores is not None])
@@ -95,9 +94,7 @@ class BackendModel:
         return segmenter, size
 
 
-def _inside(
-    box: Sequence[float], size: tuple[int, int]
-) -> tuple[float, float, float, float]:
+def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
     """Cut a box off at the border: a hand draws beyond it.
 
     Raises:

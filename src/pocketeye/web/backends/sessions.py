@@ -38,7 +38,9 @@ class Sessions(Generic[ItemT]):
         name = secrets.token_urlsafe(16)
         with self._lock:
             self._items[name] = item
-            gone = [self._items.popitem(last=False)[1] for _ in range(len(self._items) - self._most)]
+            gone = [
+                self._items.popitem(last=False)[1] for _ in range(len(self._items) - self._most)
+            ]
         for each in gone:
             each.close()
         return name

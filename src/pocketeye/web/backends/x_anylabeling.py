@@ -38,10 +38,14 @@ def x_anylabeling_routes(model: BackendModel) -> list[Route]:
     still, moving = model.name, f"{model.name}_video"
     sessions: Sessions[UploadedVideo] = Sessions(most=2)
     widgets = [{"name": name, "value": None} for name in _WIDGETS]
-    common = {"params": {}, "capabilities": {}, "widgets": widgets}
+    common: dict[str, Any] = {"params": {}, "capabilities": {}, "widgets": widgets}
     models = {
         still: {"display_name": f"pocketeye: {still}", "batch_processing_mode": None, **common},
-        moving: {"display_name": f"pocketeye: {moving}", "batch_processing_mode": "video", **common},
+        moving: {
+            "display_name": f"pocketeye: {moving}",
+            "batch_processing_mode": "video",
+            **common,
+        },
     }
 
     def health(_: Request) -> Any:
@@ -56,7 +60,7 @@ def x_anylabeling_routes(model: BackendModel) -> list[Route]:
         _known(data.get("model"), models)
         params = fields(data.get("params") or {}, "params")
         clicks = _clicks(items(params.get("marks"), "marks"))
-        shapes = []
+        shapes: list[dict[str, Any]] = []
         if clicks:
             shapes = _shapes(model.segment(from_base64(data.get("image")), clicks))
         return _success({"shapes": shapes, "description": "", "replace": False})
@@ -135,7 +139,7 @@ def _clicks(marks: Sequence[Any]) -> Clicks:
 def _shapes(found: Result) -> list[dict[str, Any]]:
     """Return a closed polygon for each object that is there."""
     assert found.masks is not None
-    shapes = []
+    shapes: list[dict[str, Any]] = []
     for n, mask in enumerate(found.masks):
         outline = outline_of(mask)
         if not outline:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pocketeye.data.files.fetch import is_address
 from pocketeye.text import file_stem
 
-_LONGEST = 100  # characters of a part of a name: file systems take 255 bytes, and a number may follow
+_LONGEST = 100  # characters of a part of a name: file systems take 255 bytes
 
 
 def image_names(images: Sequence[Path | str]) -> list[str]:

@@ -19,10 +19,10 @@ from PIL import Image
 from pocketeye.data.files.decode import DECODER_ERRORS, SUFFIXES, no_comments
 from pocketeye.data.labelled.coco import coco_annotations, coco_image
 from pocketeye.data.labelled.cvat import VIDEO_END, image_element, images_head
-from pocketeye.data.labelled.writing.image_names import copied_names, image_names
 from pocketeye.data.labelled.label_studio import image_task
-from pocketeye.data.labelled.writing.losses import MOST_IN_LABEL_IMAGE, losses
 from pocketeye.data.labelled.objects import NAMELESS, LabelledFrame, frame_of, xml_text
+from pocketeye.data.labelled.writing.image_names import copied_names, image_names
+from pocketeye.data.labelled.writing.losses import MOST_IN_LABEL_IMAGE, losses
 from pocketeye.data.labelled.writing.sets import PAGED, image_place, lists_of, page_of
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.outputs import held, write_whole
@@ -189,11 +189,11 @@ class LabelFiles:
             for place, text in lists_of(self.form, self._written, self._classes).items():
                 self._write(place, text.encode("utf-8", "replace"))
             return [self.target]
-        text = self._whole().encode("utf-8", "replace")
+        whole = self._whole().encode("utf-8", "replace")
         if not self._copies:
-            write_whole(self.target, text)
+            write_whole(self.target, whole)
             return [self.target]
-        self._write(_WHOLE[self.form], text)
+        self._write(_WHOLE[self.form], whole)
         return [self.target, self.target / _WHOLE[self.form]]
 
     @property

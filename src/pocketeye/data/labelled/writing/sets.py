@@ -20,9 +20,7 @@ def image_place(form: str, name: str) -> str:
     return (PurePosixPath(_IMAGES.get(form, "images")) / name).as_posix()
 
 
-def page_of(
-    form: str, frame: LabelledFrame, name: str, classes: dict[str, int]
-) -> tuple[str, str]:
+def page_of(form: str, frame: LabelledFrame, name: str, classes: dict[str, int]) -> tuple[str, str]:
     """Return the place of an image's page of labels, and its text.
 
     Args:
