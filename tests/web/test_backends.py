@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from pocketeye.data.labelled.brush import read_brush
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.runtimes.browser.guard import Access, Guard
+from pocketeye.runtimes.browser.serving import Served
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.video.tracker import Tracker
 from pocketeye.web.backends import endpoints, images, label_studio_video
@@ -523,3 +524,26 @@ def test_sessions_are_few() -> None:
     kept.close()
     assert len(kept) == 0
     assert items[0].closed
+
+
+def test_the_client_of_the_documents(
+    nano: Tracker[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = Path(__file__).parents[2] / "docs" / "backends.md"
+    code = document.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    assert len(code.splitlines()) <= 40
+    (tmp_path / "disc.png").write_bytes(png(disc()))
+    served = Served(backend_app("x-anylabeling", "nano", nano), "127.0.0.1", 0)
+    try:
+        monkeypatch.setenv("POCKETEYE_SERVER", served.url.rstrip("/"))
+        known: dict[str, Any] = {"__name__": "client"}
+        exec(compile(code, "client.py", "exec"), known)
+        points, score = known["outline"](tmp_path / "disc.png", 85, 65)
+        with pytest.raises(SystemExit, match="outside the image"):
+            known["outline"](tmp_path / "disc.png", 500, 65)
+    finally:
+        served.close()
+    assert score > 0.5
+    corners = np.array(points)
+    box = np.concatenate([corners.min(0), corners.max(0)])
+    np.testing.assert_allclose(box, TRUTH, atol=4)
