@@ -24,9 +24,9 @@ SIBLINGS = {
 }
 # Inside a folder of annotations: one file per layout, which take nothing from each other.
 LAYOUTS = {
-    "data/classification": {"folders", "parquet", "webdataset"},
-    "data/detection": {"coco", "voc", "yolo"},
-    "data/semantic": {"ade20k", "cityscapes", "folders"},
+    "data/classification": {"folders", "labelled", "parquet", "webdataset"},
+    "data/detection": {"coco", "labelled", "voc", "yolo"},
+    "data/semantic": {"ade20k", "cityscapes", "folders", "labelled"},
     "data/mask_sets": {"coco", "labels", "sa1b"},
     "data/vos": {"label_files", "sav"},
     "data/labelled": {"coco", "cvat", "label_studio", "labelme", "mot", "voc", "yolo"},

@@ -68,6 +68,11 @@ def some(names: Sequence[object], most: int = 5) -> str:
     return ", ".join(map(str, names[:most])) + more
 
 
+def note_lines(notes: Iterable[str]) -> list[str]:
+    """Return a line for each note on what was written."""
+    return [f"[yellow]note:[/yellow] {escape(note)}" for note in notes]
+
+
 def file_stem(name: str, most: int = 100) -> str:
     """Return a name that every file system takes: letters, digits, ``-``, ``_`` and ``.``."""
     # A few letters are allowed, the others differ between systems.

@@ -167,3 +167,22 @@ def test_a_run_is_a_network_though_it_holds_images(trained: TrainResult, digits:
     result = predict(str(trained.out), [str(digits / "0.png")], device="cpu")
     assert not result.by_default
     assert result.model == str(trained.out)
+
+
+def test_classes_for_annotation_tools(
+    trained: TrainResult, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    arguments = ["predict", str(trained.out), str(digits), "--device", "cpu", "--out"]
+    assert main([*arguments, str(out), "--form", "label-studio"]) == 0
+    tasks = json.loads((out / "tasks.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == [f"images/{n}.png" for n in range(3)]
+    (region,) = tasks[0]["predictions"][0]["result"]
+    assert region["type"] == "choices"
+    assert region["value"]["choices"][0] in "0123456789"
+    assert (out / "images/1.png").read_bytes() == (digits / "1.png").read_bytes()
+    assert main([*arguments, str(tmp_path / "tags.xml")]) == 0
+    assert (tmp_path / "tags.xml").read_text().count("<tag ") == 3
+    capsys.readouterr()
+    assert main([*arguments, str(tmp_path / "x"), "--form", "coco"]) == 2
+    assert "no classes of whole images" in capsys.readouterr().err

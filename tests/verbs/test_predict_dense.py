@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pocketeye.cli import main
+from pocketeye.data.detection.samples import load_detection
 from pocketeye.errors import InvalidValue
 from pocketeye.models.dense.described import DenseTask
 from pocketeye.outputs import held
@@ -149,3 +150,40 @@ def test_no_image_at_all(tmp_path: Path, photos: Path, capsys: pytest.CaptureFix
     assert "none of 1 images can be read; first: " in capsys.readouterr().err
     assert main(["predict", "fbnet_c", "x.png", "--score-threshold", "0.5"]) == 2
     assert "--score-threshold means nothing to a classifier" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "form"), [("detect", "yolo-detect"), ("instance", "cvat"), ("semantic", "voc")]
+)
+def test_labels_for_annotation_tools(
+    tmp_path: Path, photos: Path, task: DenseTask, form: str
+) -> None:
+    out = tmp_path / "set"
+    more = {} if task == "semantic" else {"score_threshold": 0.2}
+    result = run(tmp_path, task, photos, out=out, form=form, **more)
+    assert result.problems == (f"{photos / 'c.jpg'}: not an image",)
+    images = {"voc": "JPEGImages"}.get(form, "images")
+    assert sorted(path.name for path in (out / images).iterdir()) == ["a.png", "b.jpg"]
+    assert (out / images / "b.jpg").read_bytes() == (photos / "b.jpg").read_bytes()
+    assert not (out / "detections.json").exists()
+    assert result.written() == [out]
+    assert ("holds no scores" in "\n".join(result.lines())) == (task != "semantic")
+    if task == "semantic":
+        kinds = np.unique(np.asarray(Image.open(out / "SegmentationClass" / "a.png")))
+        assert {*kinds.tolist()} <= {1, 2}
+    else:
+        assert load_detection(out).classes[:2] == ("a", "b")
+    with pytest.raises(InvalidValue, match="--overwrite"):
+        run(tmp_path, task, photos, out=out, form=form, **more)
+
+
+def test_labels_in_one_file(tmp_path: Path, photos: Path) -> None:
+    out = tmp_path / "deep" / "found.json"
+    result = run(tmp_path, "detect", photos, out=out, score_threshold=0.2)
+    said = json.loads(out.read_text())
+    assert [image["file_name"] for image in said["images"]] == ["a.png", "b.jpg"]
+    assert said["categories"] == [{"id": 5, "name": "a"}, {"id": 7, "name": "b"}]
+    assert result.written() == [out]
+    assert [path.name for path in out.parent.iterdir()] == ["found.json"]
+    with pytest.raises(InvalidValue, match="videos"):
+        run(tmp_path, "detect", photos.parent / "x.mp4", form="voc")

@@ -66,7 +66,7 @@ def test_a_folder_holds_every_form(photo, tmp_path) -> None:
     assert (labels[40, 70], labels[20, 20], labels[0, 0]) == (1, 2, 0)
     np.testing.assert_array_equal(pixels(out / "cutout.png")[..., 3] == 255, labels > 0)
     coco = json.loads((out / "masks.json").read_text())
-    assert coco["images"] == [{"id": 0, "file_name": "photo.png", "width": 96, "height": 64}]
+    assert coco["images"] == [{"id": 1, "file_name": "photo.png", "width": 96, "height": 64}]
     assert len(coco["annotations"]) == len(result.to_dict()["objects"]) == 2
     with pytest.raises(InvalidValue, match=r"overlay.png exists already: .*--overwrite"):
         segment(photo, box=["57,27,84,54"], out=out)
@@ -137,7 +137,7 @@ def test_without_weights_nothing_is_drawn(photo, tmp_path, capsys, monkeypatch, 
     ("options", "sentence"),
     [
         ({}, "say what to segment: --point x,y"),
-        ({"everything": True, "point": ["1,2"]}, "either --everything or points"),
+        ({"everything": True, "point": ["1,2"]}, "one of --everything, --prompts, or points"),
         ({"point": ["1;2"]}, "--point is written x,y in pixels, got '1;2'"),
         ({"point": ["1,2,3"]}, "--point is written x,y"),
         ({"point": ["nan,2"]}, "--point is written x,y"),
@@ -184,3 +184,38 @@ def test_masks_that_are_likely_wrong_are_said() -> None:
         "1 of 3 objects have no mask", "1 of 3 objects are likely cut out wrongly",
     ]  # fmt: skip
     assert said([], masks[:0]) == ["nothing is found"]
+
+
+@pytest.mark.usefixtures("by_colour")
+def test_labels_for_annotation_tools(photo, tmp_path, capsys) -> None:
+    boxes = ["57,27,84,54", "7,7,33.5,33"]
+    out = tmp_path / "found.xml"
+    result = segment(photo, box=boxes, out=out)
+    assert result.files == (out,)
+    assert '<image id="0" name="photo.png" width="96" height="64">' in out.read_text()
+    assert result.notes == ("cvat holds no scores: left out (2)",)
+    folder = tmp_path / "set"
+    several = segment([photo, np.asarray(Image.open(photo))], box=boxes, out=folder, form="labelme")
+    assert several.written() == [folder]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "image.json", "image.png", "photo.json", "photo.png",
+    ]  # fmt: skip
+    # What was found is a prompt again, and keeps its class.
+    page = json.loads((folder / "photo.json").read_text())
+    page["shapes"][0]["label"] = "ball"
+    (folder / "photo.json").write_text(json.dumps(page))
+    again = segment(photo, prompts=folder / "photo.json", out=tmp_path / "again.json")
+    coco = json.loads((tmp_path / "again.json").read_text())
+    assert [row["name"] for row in coco["categories"]] == ["ball", "object"]
+    assert again.found.masks.iou(result.found.masks).diagonal().min() > 0.95
+    assert again.rows()[0]["label"] == "ball"
+    two = segment([photo, photo], prompts=folder, out=tmp_path / "two", form="yolo-segment")
+    assert len(two.rest) == 1
+    other = tmp_path / "other.png"
+    Image.fromarray(make_image(SIZE, DISCS)).save(other)
+    with pytest.raises(InvalidValue, match=r"shows no object in .*other.png"):
+        segment([photo, other], prompts=folder, out=tmp_path / "no")
+    with pytest.raises(InvalidValue, match="one of --everything, --prompts"):
+        segment(photo, prompts=folder, everything=True)
+    with pytest.raises(InvalidValue, match="name a folder"):
+        segment(photo, box=boxes, out=tmp_path / "a.png", form="voc")

@@ -100,16 +100,29 @@ def still_of(image: ImageInput, in_chans: int = 3) -> Image.Image:
     Raises:
         UnreadableImage: it cannot be read, or is no image.
     """
-    encoded = image.read()
+    return decode_still(image.name, image.read(), in_chans)
+
+
+def decode_still(name: str, encoded: bytes, in_chans: int = 3) -> Image.Image:
+    """Decode an image that was read; say of one that moves that only its first frame is looked at.
+
+    Raises:
+        UnreadableImage: it is no image.
+    """
     frames = num_frames(encoded)
     if frames > 1:
         logger.warning(
             "%s has %d frames, and only the first is looked at: save it as a video (.mp4) for all of "
             "them",
-            image.name,
+            name,
             frames,
         )
     return decode(encoded, in_chans)
+
+
+def named_places(images: Iterable[ImageInput]) -> list[Path | str]:
+    """Return the path of each image that is a file, and what else is said of the others."""
+    return [image.path if isinstance(image, FileInput) else image.name for image in images]
 
 
 def as_list(images: Any) -> list[Any]:

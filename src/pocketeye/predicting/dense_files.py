@@ -45,14 +45,18 @@ def found_in(predictor: DensePredictor, image: np.ndarray, score_threshold: floa
     return LabelMap(labels=found, classes=predictor.description.classes, image=image)
 
 
+def categories_of(description: DenseDescription) -> dict[str, int]:
+    """Return the ids of the classes: of the training's json, so that results fit it, else from 1."""
+    classes = description.classes
+    ids = description.category_ids or tuple(range(1, len(classes) + 1))
+    return dict(zip(classes, ids, strict=True))
+
+
 class ObjectRecords:
     """Gather what was found, as COCO's json and in short."""
 
     def __init__(self, description: DenseDescription) -> None:
-        classes = description.classes
-        # Ids of the training's json, so that results fit it; else from 1, as COCO counts.
-        ids = description.category_ids or tuple(range(1, len(classes) + 1))
-        self.categories = dict(zip(classes, ids, strict=True))
+        self.categories = categories_of(description)
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
         self.predictions: list[DensePrediction] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ class Prediction:
 
     Attributes:
         name: the path or address as the user would write it.
+        place: of the image among those that were given.
         thumbnail: the image made small, where that was asked for.
     """
 
     name: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    place: int = field(default=0, compare=False)
     thumbnail: Image.Image | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,8 +75,8 @@ def predict(
         # Batch by batch: thousands of images do not fit into memory at once.
         for start in range(0, len(images), batch_size):
             inputs: list[torch.Tensor] = []
-            read: list[tuple[str, Image.Image | None]] = []
-            for image in images[start : start + batch_size]:
+            read: list[tuple[int, Image.Image | None]] = []
+            for place, image in enumerate(images[start : start + batch_size], start):
                 try:
                     decoded = still_of(image, info.in_chans)
                 except UnreadableImage as error:
@@ -84,13 +86,16 @@ def predict(
                     inputs.append(transform(decoded))
                     # Thumbnails of a whole collection would fill the memory.
                     kept = len(predictions) + len(read) < thumbnails
-                    read.append((image.name, _small(decoded, thumbnail_size) if kept else None))
+                    read.append((place, _small(decoded, thumbnail_size) if kept else None))
                 bar.advance()
             if inputs:
                 shares = softmax(predictor.logits(torch.stack(inputs)))
                 predictions += [
-                    best_classes(name, row, info.classes, topk, thumbnail)
-                    for (name, thumbnail), row in zip(read, shares, strict=True)
+                    replace(
+                        best_classes(images[place].name, row, info.classes, topk, thumbnail),
+                        place=place,
+                    )
+                    for (place, thumbnail), row in zip(read, shares, strict=True)
                 ]
     if not predictions:
         raise InvalidValue(f"none of {len(images)} images can be read; first: {problems[0]}")

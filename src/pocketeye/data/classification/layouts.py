@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pocketeye.data.classification.folders import class_folders, list_folder
+from pocketeye.data.classification.labelled import has_tags, list_tags, tag_splits
 from pocketeye.data.classification.parquet import (
     find_parquet,
     has_parquet,
@@ -19,7 +20,13 @@ from pocketeye.data.classification.webdataset import (
     list_shards,
     split_of_shard,
 )
-from pocketeye.data.files import Listing, stratified_split, validates_on_test, validation_names
+from pocketeye.data.files import (
+    SPLITS,
+    Listing,
+    stratified_split,
+    validates_on_test,
+    validation_names,
+)
 from pocketeye.errors import InvalidValue
 
 Split = Literal["train", "val"]
@@ -31,6 +38,9 @@ def list_split(root: Path, split: Split) -> Listing:
     Raises:
         InvalidValue: no layout that is known, or a damaged one.
     """
+    # By their content: images of such a set may lie in folders that would pass for classes.
+    if has_tags(root):
+        return _list_tags(root, split)
     if root.is_file():
         if root.suffix.lower() == ".parquet":
             return _part(list_parquet([root]), split)
@@ -61,6 +71,16 @@ def _list_folder(root: Path, train: Path | None, val: Path | None, split: Split)
     # The training split fixes the labels.
     listing = list_folder(val, class_folders(train) if train is not None else None)
     return listing.with_problem(validates_on_test(root, val.name))
+
+
+def _list_tags(root: Path, split: Split) -> Listing:
+    there = tag_splits(root)
+    found = next((name for name in validation_names(split) if name in there), None)
+    if found is None and split == "train" and there:
+        raise InvalidValue(f"{root} has no part named train, only {', '.join(there)}")
+    if not there or (split == "val" and found is None) or set(there) <= {*SPLITS["train"]}:
+        return _part(list_tags(root, None), split)
+    return list_tags(root, found).with_problem(validates_on_test(root, str(found)))
 
 
 def _list_parquet(root: Path, split: Split) -> Listing:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketeye.data.classification.labelled import has_tags
 from pocketeye.data.classification.layouts import list_split
 from pocketeye.data.detection import (
     DetectionSet,
@@ -17,6 +18,7 @@ from pocketeye.data.detection import (
     load_detection,
 )
 from pocketeye.data.files import UnreadableImage, header_size, no_comments, read_pixels, spellings
+from pocketeye.data.labelled.image_sets import LAYOUTS as TOOLS, has_objects
 from pocketeye.data.sample import SampleSet
 from pocketeye.data.semantic.class_maps import FILE, IGNORE, ClassMap
 from pocketeye.data.semantic.layouts import find_pairs, semantic_layout, semantic_splits
@@ -92,7 +94,11 @@ def describe(
         InvalidValue, MissingFile: a damaged set, or no such split.
     """
     # Boxes first: a folder of COCO may lie among folders of images that would pass as classes.
-    if (layout := detection_layout(root)) is not None:
+    layout = detection_layout(root)
+    # A tool's file may say classes of whole images, and no objects.
+    if layout in TOOLS and not has_objects(root, layout) and has_tags(root):
+        return _classification(root, split)
+    if layout is not None:
         return _detection(root, layout, split)
     if root.is_dir() and (layout := semantic_layout(root)) is not None:
         return _semantic(root, layout, split, classes)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pocketeye.data.detection.coco import read_coco_boxes
+from pocketeye.data.detection.labelled import read_labelled_boxes
 from pocketeye.data.detection.objects import Objects
 from pocketeye.data.detection.voc import is_voc, read_voc_boxes, voc_splits
 from pocketeye.data.detection.yolo import read_yolo_boxes
 from pocketeye.data.detection.yolo_yaml import yaml_of, yolo_splits
 from pocketeye.data.files.annotations.coco_json import coco_splits, jsons_of
+from pocketeye.data.labelled.image_sets import labelled_layout, labelled_splits
 
 Boxes = tuple[tuple[str, ...], tuple[int, ...], Objects]
 """Names of the classes, their ids in the files, and the objects."""
@@ -24,6 +27,7 @@ class _Layout:
     Attributes:
         suffixes: of the file that may be named in place of its folder.
         lies_in: whether a folder holds a set of this layout.
+        is_of: whether a file of such a suffix is of this layout; None where the suffix says it.
         splits: the names of its parts; empty where it has none.
         read: classes, ids and objects of a split; with outlines where the third argument says so.
     """
@@ -32,6 +36,7 @@ class _Layout:
     lies_in: Callable[[Path], object]
     splits: Callable[[Path], tuple[str | None, ...]]
     read: Callable[[Path, str | None, bool], Boxes]
+    is_of: Callable[[Path], bool] | None = None
 
 
 def _numbered(
@@ -46,8 +51,25 @@ def _numbered(
     return with_ids
 
 
-# Jsons come first: a set of COCO may have a yaml for other programs.
+def _labelled(layout: str, suffix: str) -> _Layout:
+    """Return the row of a layout of an annotation tool."""
+
+    def is_it(root: Path) -> bool:
+        return labelled_layout(root) == layout
+
+    return _Layout(
+        suffixes=(suffix,), lies_in=is_it, is_of=is_it,
+        splits=partial(labelled_splits, layout=layout),
+        read=_numbered(partial(read_labelled_boxes, layout)),
+    )  # fmt: skip
+
+
+# What is told by its content comes first: sets of COCO and VOC have files of such names too. Then
+# jsons: a set of COCO may have a yaml for other programs.
 _LAYOUTS = {
+    "cvat": _labelled("cvat", ".xml"),
+    "label-studio": _labelled("label-studio", ".json"),
+    "labelme": _labelled("labelme", ".json"),
     "coco": _Layout(
         suffixes=(".json",), lies_in=jsons_of, splits=coco_splits, read=read_coco_boxes
     ),
@@ -64,7 +86,8 @@ def detection_layout(root: Path) -> str | None:
     """Return which of ``LAYOUTS`` lies in a folder or is a file; None where none does."""
     if root.is_file():
         suffix = root.suffix.lower()
-        return next((name for name, layout in _LAYOUTS.items() if suffix in layout.suffixes), None)
+        fits = ((n, each) for n, each in _LAYOUTS.items() if suffix in each.suffixes)
+        return next((n for n, each in fits if each.is_of is None or each.is_of(root)), None)
     return next((name for name, layout in _LAYOUTS.items() if layout.lies_in(root)), None)
 
 

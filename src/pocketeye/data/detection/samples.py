@@ -1,4 +1,4 @@
-"""Give images with boxes, classes and outlines: COCO, Pascal VOC and YOLO as they are.
+"""Give images with boxes, classes and outlines: COCO, VOC, YOLO and what annotation tools write.
 
 ========  ==========================================================================================
 layout    files
@@ -9,6 +9,7 @@ layout    files
           ``ROOT/SPLIT`` with images and xml side by side
 ``yolo``  ``ROOT/data.yaml`` (names, train, val, test), ``images/**`` and ``labels/**.txt`` with boxes
           or polygons
+tools     ``cvat``, ``label-studio``, ``labelme``: see :mod:`pocketeye.data.labelled.image_sets`
 ========  ==========================================================================================
 
 Boxes are x0, y0, x1, y1 in pixels from the image's upper left corner, x1 and y1 outside. What is
@@ -33,7 +34,7 @@ from pocketeye.data.sample import Sample
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 from pocketeye.results.masks import CompactMask, Masks
 
-Layout = Literal["auto", "coco", "voc", "yolo"]
+Layout = Literal["auto", "coco", "voc", "yolo", "cvat", "label-studio", "labelme"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,8 +199,8 @@ def load_detection(
     if found is None:
         raise InvalidValue(
             f"{root} is no set of images with boxes that can be told by its files: expected "
-            "annotations/*.json (coco), JPEGImages and Annotations/*.xml (voc), or data.yaml with "
-            "names, train and val (yolo)"
+            "annotations/*.json (coco), JPEGImages and Annotations/*.xml (voc), data.yaml with "
+            "names, train and val (yolo), or the files of CVAT, Label Studio or LabelMe"
         )
     classes, ids, objects = read_boxes(found, place, split, masks)
     if len(set(classes)) < len(classes):

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import Any
 
@@ -27,16 +28,24 @@ def is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def fetch(address: str) -> bytes:
+def fetch(address: str, *, headers: Mapping[str, str] | None = None, stay: bool = False) -> bytes:
     """Fetch the bytes at an http(s) address; redirects are followed to http(s) only.
+
+    Args:
+        address: of the image.
+        headers: sent along; a redirect would carry them to another host, unless ``stay``.
+        stay: follow no redirect.
 
     Raises:
         UnreadableImage: no network, no such host or page, too slow or too large.
     """
     with closing(_Deadline(DEADLINE_S)) as deadline:
         try:
-            request = urllib.request.Request(address, headers={"User-Agent": "pocketeye"})
-            with _opener(deadline).open(request, timeout=min(TIMEOUT_S, DEADLINE_S)) as response:
+            said = {"User-Agent": "pocketeye", **(headers or {})}
+            request = urllib.request.Request(address, headers=said)
+            with _opener(deadline, stay=stay).open(
+                request, timeout=min(TIMEOUT_S, DEADLINE_S)
+            ) as response:
                 return _read(response, deadline)
         except urllib.error.HTTPError as error:
             with error:
@@ -112,7 +121,7 @@ def _too_large() -> str:
     return f"larger than {MOST_BYTES >> 20} MiB"
 
 
-def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
+def _opener(deadline: _Deadline, *, stay: bool) -> urllib.request.OpenerDirector:
     """Make an opener without ``file:`` and ``ftp:``, to which a server could redirect."""
 
     # urllib has no other place to hand a socket in.
@@ -134,10 +143,10 @@ def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
 
     # Built by hand: the usual opener has handlers of files and FTP as well.
     opener = urllib.request.OpenerDirector()
-    for handler in (
+    handlers = [
         urllib.request.ProxyHandler, urllib.request.UnknownHandler, Http, Https,
-        urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-    ):  # fmt: skip
+        urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor,
+    ]  # fmt: skip
+    for handler in (*handlers, *[urllib.request.HTTPRedirectHandler] * (not stay)):
         opener.add_handler(handler())
     return opener

@@ -1,6 +1,7 @@
-"""Read COCO's json as frames of a video or as images; sets are read by ``data.detection.coco``.
+"""Read COCO's json as frames of a video or as images, and write images.
 
-What writes it frame by frame is :class:`pocketeye.tracking.io.write_coco.CocoFile`.
+Sets are read by ``data.detection.coco``; what writes frames of a video is
+:class:`pocketeye.tracking.io.write_coco.CocoFile`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from typing import Any
 from pocketeye.data.files import Problems
 from pocketeye.data.files.annotations.coco_json import said_size
 from pocketeye.data.files.annotations.shapes import flaw
-from pocketeye.data.labelled.objects import LabelledFrame, LabelledObject, Size, finite, numbered
+from pocketeye.data.labelled.objects import (
+    NAMELESS,
+    LabelledFrame,
+    LabelledObject,
+    Size,
+    finite,
+    numbered,
+)
 from pocketeye.results import CompactMask
 
 
@@ -85,3 +93,45 @@ def _object(row: Mapping[str, Any], size: Size | None, names: Mapping[Any, str])
     if width <= 0 or height <= 0:
         raise ValueError("a box without area")
     return LabelledObject(**said, box=(x, y, x + width, y + height))
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def coco_image(frame: LabelledFrame, number: int) -> dict[str, Any]:
+    """Return the row of ``images`` of one image."""
+    width, height = frame.with_size()
+    return {"id": number, "file_name": frame.name, "width": width, "height": height}
+
+
+def coco_annotations(
+    frame: LabelledFrame, image_id: int, categories: dict[str, int], first_id: int
+) -> list[dict[str, Any]]:
+    """Return the rows of ``annotations`` of one image; masks are run lengths.
+
+    Args:
+        frame: the image.
+        image_id: its id.
+        categories: ids by name; names that are new are added.
+        first_id: of the annotations.
+    """
+    rows: list[dict[str, Any]] = []
+    for each in frame.objects:
+        box = each.bounds()
+        if box is None:
+            continue
+        x0, y0, x1, y1 = box
+        label = each.label or NAMELESS
+        row: dict[str, Any] = {
+            "id": first_id + len(rows), "image_id": image_id,
+            "category_id": categories.setdefault(label, max(categories.values(), default=0) + 1),
+            "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0,
+        }  # fmt: skip
+        filled = each.filled(frame.with_size())
+        if filled is not None:
+            outline = filled.to_rle() if each.mask is not None else list(map(list, each.polygons))
+            row |= {"segmentation": outline, "area": filled.area}
+        if each.score is not None:
+            row["score"] = round(each.score, 6)
+        rows.append(row)
+    return rows

@@ -1,4 +1,4 @@
-"""Read CVAT's XML 1.1, tracks of videos with their interpolation and images; write tracks.
+"""Read and write CVAT's XML 1.1: tracks of videos with their interpolation, and images.
 
 The layout is that of CVAT's manual, "CVAT for video 1.1" and "CVAT for images 1.1".
 """
@@ -53,6 +53,7 @@ def _image(image: Element, place: int, problems: Problems) -> LabelledFrame:
     width, height = side(image.attrib, "width"), side(image.attrib, "height")
     size = (width, height) if width and height else None
     name = image.get("name", "")
+    tags = tuple(tag.get("label", "") for tag in image.findall("tag"))
     objects = []
     for shape in image:
         if shape.tag not in _SHAPES:
@@ -63,7 +64,23 @@ def _image(image: Element, place: int, problems: Problems) -> LabelledFrame:
             objects.append(_object(shape, number, shape.get("label", ""), size))
         except ValueError as error:
             problems.add(name or f"image {place}", f"a {shape.tag} with {error}: left out")
-    return LabelledFrame(frame=place, name=name, size=size, objects=numbered(objects))
+    return LabelledFrame(
+        frame=place, name=name, size=size, objects=numbered(objects), tags=tuple(filter(None, tags))
+    )
+
+
+def cvat_subsets(top: Element) -> dict[str, str]:
+    """Return the part of the set that each image is in, by its name, where CVAT says it."""
+    images = top.findall("image")
+    return {i.get("name", ""): i.get("subset", "").lower() for i in images if i.get("subset")}
+
+
+def cvat_labels(top: Element) -> list[str]:
+    """Return the classes of a task or project in its order; none where the file does not say them."""
+    labels = top.findall("./meta/*/labels/label")
+    # Parts of skeletons stand in the list too, below their whole.
+    names = [label.findtext("name") or "" for label in labels if not label.findtext("parent")]
+    return [name.strip() for name in names if name.strip()]
 
 
 def _video(top: Element, tracks: list[Element], problems: Problems) -> Iterator[LabelledFrame]:
@@ -172,17 +189,21 @@ def _box(each: LabelledObject) -> dict[str, object]:
 
 def video_head(name: str, num_frames: int, size: Size, labels: Iterable[str]) -> str:
     """Return what stands before the tracks."""
-    known = "".join(
-        f"        <label><name>{_text(label)}</name><attributes></attributes></label>\n"
-        for label in labels
-    )
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n'
         f"    <task>\n      <name>{_text(name)}</name>\n      <size>{num_frames}</size>\n"
         "      <mode>interpolation</mode>\n      <start_frame>0</start_frame>\n"
-        f"      <stop_frame>{num_frames - 1}</stop_frame>\n      <labels>\n{known}      </labels>\n"
+        f"      <stop_frame>{num_frames - 1}</stop_frame>\n"
+        f"      <labels>\n{_known(labels)}      </labels>\n"
         f"      <original_size><width>{size[0]}</width><height>{size[1]}</height></original_size>\n"
         f"    </task>\n  </meta>\n"
+    )
+
+
+def _known(labels: Iterable[str]) -> str:
+    return "".join(
+        f"        <label><name>{_text(label)}</name><attributes></attributes></label>\n"
+        for label in labels
     )
 
 
@@ -192,6 +213,47 @@ def track_head(number: int, label: str) -> str:
 
 
 TRACK_END, VIDEO_END = "  </track>\n", "</annotations>\n"
+
+
+def images_head(labels: Iterable[str]) -> str:
+    """Return what stands before the images."""
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n'
+        f"    <task>\n      <mode>annotation</mode>\n      <labels>\n{_known(labels)}      </labels>\n"
+        "    </task>\n  </meta>\n"
+    )
+
+
+def image_element(frame: LabelledFrame, place: int) -> str:
+    """Return the element of one image: masks as they are, ids as groups, classes of it as tags."""
+    width, height = frame.with_size()
+    head = {"id": place, "name": frame.name, "width": width, "height": height}
+    tags = "".join(
+        f"    <tag{_attributes({'label': tag, 'source': 'auto'})}></tag>\n" for tag in frame.tags
+    )
+    shapes = "".join(map(_image_shape, frame.objects))
+    return f"  <image{_attributes(head)}>\n{tags}{shapes}  </image>\n"
+
+
+def _image_shape(each: LabelledObject) -> str:
+    common = {
+        "label": each.label or NAMELESS, "source": "auto", "occluded": 0, "z_order": 0,
+        "group_id": each.object_id,
+    }  # fmt: skip
+    if each.mask is None:
+        tag, said = _outline(each)
+    else:
+        x0, y0, x1, y1 = each.mask.box
+        runs = ", ".join(map(str, _runs(each.mask.crop().ravel())))
+        said = {"rle": runs, "left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0}
+        tag = "mask"
+    return f"    <{tag}{_attributes({**common, **said})}></{tag}>\n"
+
+
+def _runs(row: np.ndarray) -> list[int]:
+    """Return the lengths of runs, background first."""
+    edges = np.flatnonzero(np.diff(row.astype(np.int8), prepend=0)).tolist()
+    return [int(run) for run in np.diff([0, *edges, len(row)])]
 
 
 def _attributes(values: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Read Label Studio's JSON, images (boxes, polygons, brushes, keypoints) and video boxes; write these.
+"""Read and write Label Studio's JSON: images (boxes, polygons, brushes, keypoints, choices), videos.
 
 The fields are those of Label Studio's manual, "Export annotations" and the tags ``RectangleLabels``,
 ``PolygonLabels``, ``BrushLabels``, ``KeyPointLabels`` and ``VideoRectangle``; places are percent of the
@@ -7,12 +7,16 @@ image, frames of a video count from 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from pocketeye.data.files import Problems
+from pocketeye.data.files import SUFFIXES, Problems
+from pocketeye.data.labelled.brush import read_brush, write_brush
 from pocketeye.data.labelled.objects import (
     NAMELESS,
     LabelledFrame,
@@ -23,11 +27,11 @@ from pocketeye.data.labelled.objects import (
     pairs_of,
     side,
 )
+from pocketeye.data.labelled.outline import outline_of
 from pocketeye.data.labelled.tracks import MOST_FRAMES, Track, frames_of
-from pocketeye.results import CompactMask
 
 _VIDEO = "videorectangle"
-_MOST_PIXELS = 1 << 28  # of a brush mask; the largest image that Pillow decodes has 1.8e8
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # which Label Studio puts before the names of uploads
 _KINDS = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "rectangle", "polygon",
           "brush", "keypoint")  # fmt: skip
 
@@ -73,11 +77,10 @@ def _regions(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _image(
     task: Mapping[str, Any], regions: Sequence[Mapping[str, Any]], place: int, problems: Problems
 ) -> LabelledFrame:
-    data = task.get("data")
-    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, Mapping) else []
-    name = texts[0] if texts else ""
+    name = _image_name(task.get("data"))
     sizes = {_size(region) for region in regions} - {None}
     size = sizes.pop() if len(sizes) == 1 else None
+    tags = [tag for region in regions for tag in _choices(region)]
     objects = []
     for region in regions:
         if region.get("type") not in _KINDS:
@@ -88,7 +91,42 @@ def _image(
             problems.add(
                 name or f"task {place}", f"a region that cannot be used ({error}): left out"
             )
-    return LabelledFrame(frame=place, name=name, size=size, objects=numbered(objects))
+    return LabelledFrame(
+        frame=place, name=name, size=size, objects=numbered(objects), tags=tuple(tags)
+    )
+
+
+def image_paths(value: str) -> tuple[str, ...]:
+    """Return the paths of files that the value of a task may mean, the likeliest first.
+
+    An uploaded file is ``/data/upload/1/abcdef12-NAME``, one of a local storage
+    ``/data/local-files/?d=FOLDER/NAME``; others are addresses, or paths.
+    """
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return (value,)
+    named = parse_qs(parts.query).get("d", [""])[0]
+    whole = named or (unquote(parts.path) if parts.scheme or "%" in parts.path else value)
+    before, slash, last = whole.rpartition("/")
+    plain = _UPLOADED.sub("", last)
+    return (whole,) if plain == last else (whole, f"{before}{slash}{plain}")
+
+
+def _image_name(data: Any) -> str:
+    """Return the text of a task's data that names its image: the first that ends like one."""
+    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, Mapping) else []
+    images = (t for t in texts if PurePosixPath(image_paths(t)[0]).suffix.lower() in SUFFIXES)
+    return next(images, texts[0] if texts else "")
+
+
+def _choices(region: Mapping[str, Any]) -> list[str]:
+    """Return the classes of the whole image that a region says."""
+    value = region.get("value")
+    if region.get("type") != "choices" or not isinstance(value, Mapping):
+        return []
+    said = value.get("choices")
+    return [each for each in said if isinstance(each, str)] if isinstance(said, list) else []
 
 
 def _size(region: Mapping[str, Any]) -> Size | None:
@@ -120,7 +158,7 @@ def _object(region: Mapping[str, Any]) -> LabelledObject:
         x, y = finite(value.get("x")) * scale[0], finite(value.get("y")) * scale[1]
         return LabelledObject(**said, points=((x, y),))
     if kind == "brush":
-        return LabelledObject(**said, mask=_brush(value.get("rle"), size))
+        return LabelledObject(**said, mask=read_brush(value.get("rle"), size))
     points = pairs_of(value.get("points"))
     if len(points) < 6:
         raise ValueError("a polygon of fewer than three points")
@@ -143,49 +181,6 @@ def _rectangle(value: Mapping[str, Any], size: Size) -> dict[str, Any]:
     start = np.array([x, y])
     corners = (start, start + w * across, start + w * across + h * down, start + h * down)
     return {"polygons": (tuple(np.concatenate(corners).tolist()),)}
-
-
-def _brush(numbers: Any, size: Size) -> CompactMask:
-    """Return a mask of Label Studio's run lengths of an RGBA image: filled where it is not transparent.
-
-    A 32-bit count of values, the bits of a value less one (5), four times the bits of a length less
-    one (4); then runs: one bit whether one value repeats, two for which of the four lengths, the length
-    less one, and the value or values.
-    """
-    if not isinstance(numbers, list) or len(numbers) > 4 * _MOST_PIXELS:
-        raise ValueError("run lengths that are no list")
-    bits = np.unpackbits(np.array(numbers, np.uint8))
-    place = 0
-
-    def take(count: int) -> int:
-        nonlocal place
-        part = bits[place : place + count]
-        if len(part) < count:
-            raise ValueError("run lengths that end too early")
-        place += count
-        return int(part @ (1 << np.arange(count - 1, -1, -1, dtype=np.int64)))
-
-    total, word = take(32), take(5) + 1
-    lengths = [take(4) + 1 for _ in range(4)]
-    if total != 4 * size[0] * size[1] or total > 4 * _MOST_PIXELS:
-        raise ValueError("run lengths of another size")
-    values = np.zeros(total, np.int64)
-    at = 0
-    while at < total:
-        repeats = take(1)
-        stop = at + 1 + take(lengths[take(2)])
-        if stop > total:
-            raise ValueError("run lengths that go beyond their image")
-        if repeats:
-            values[at:stop] = take(word)
-        else:
-            block = bits[place : place + word * (stop - at)]
-            if len(block) < word * (stop - at):
-                raise ValueError("run lengths that end too early")
-            values[at:stop] = block.reshape(-1, word) @ (1 << np.arange(word - 1, -1, -1))
-            place += word * (stop - at)
-        at = stop
-    return CompactMask.from_dense(values.reshape(size[1], size[0], 4)[..., 3] > 0)
 
 
 def _video(regions: Sequence[Mapping[str, Any]], problems: Problems) -> Iterator[LabelledFrame]:
@@ -235,11 +230,73 @@ def _step(step: Any, size: Size) -> tuple[int, bool, tuple[float, float, float, 
 # --- writing --------------------------------------------------------------------------------------
 
 
+def image_task(frame: LabelledFrame) -> dict[str, Any]:
+    """Return a task with a prediction, which Label Studio imports: polygons of masks, else boxes."""
+    size = frame.with_size()
+    regions = []
+    for each in frame.objects:
+        polygon = outline_of(each.mask) if each.mask is not None else ()
+        polygon = polygon or (each.polygons[0] if each.polygons else ())
+        number = f"{frame.frame}-{each.object_id}"
+        if polygon:
+            value = {"points": percent_points(polygon, size)}
+            regions.append(image_region(each, size, "polygonlabels", value, number))
+        elif each.bounds() is not None:
+            regions.append(
+                image_region(each, size, "rectanglelabels", percents(each, size), number)
+            )
+    regions += [
+        {
+            "id": f"{frame.frame}-{place}", "type": "choices", "from_name": "choice",
+            "to_name": "image", "value": {"choices": [tag]},
+        }
+        for place, tag in enumerate(frame.tags, len(frame.objects) + 1)
+    ]  # fmt: skip
+    return {
+        "data": {"image": frame.name},
+        "predictions": [{"model_version": "pocketeye", "result": regions}],
+    }
+
+
+def percent_points(polygon: Sequence[float], size: Size) -> list[list[float]]:
+    """Return a polygon x0, y0, x1, y1 … in pixels as Label Studio's points."""
+    shares = [round(100 * v / size[place % 2], 6) for place, v in enumerate(polygon)]
+    return [list(pair) for pair in zip(shares[::2], shares[1::2], strict=True)]
+
+
+def image_region(
+    each: LabelledObject, size: Size, kind: str, value: Mapping[str, Any], number: str,
+    names: tuple[str, str] = ("label", "image"),
+) -> dict[str, Any]:  # fmt: skip
+    """Return a region of an image.
+
+    Args:
+        each: the object; its class and score are written.
+        size: (width, height) of the image.
+        kind: ``rectanglelabels``, ``polygonlabels`` or ``brushlabels``.
+        value: where it is, in Label Studio's terms.
+        number: id of the region.
+        names: of the tags in the labelling configuration: what labels, and what is labelled.
+    """
+    return {
+        "id": number, "type": kind, "from_name": names[0], "to_name": names[1],
+        "image_rotation": 0, **_sides(size), "value": {**value, kind: [each.label or NAMELESS]},
+        **({} if each.score is None else {"score": round(each.score, 6)}),
+    }  # fmt: skip
+
+
+def brush_value(each: LabelledObject, size: Size) -> dict[str, Any]:
+    """Return the pixels of an object as the value of a brush."""
+    filled = each.filled(size)
+    assert filled is not None, "a brush needs pixels"
+    return {"format": "rle", "rle": write_brush(filled)}
+
+
 def _sides(size: Size) -> dict[str, int]:
     return {"original_width": size[0], "original_height": size[1]}
 
 
-def _percents(each: LabelledObject, size: Size) -> dict[str, Any]:
+def percents(each: LabelledObject, size: Size) -> dict[str, Any]:
     x0, y0, x1, y1 = each.bounds() or (0.0, 0.0, 0.0, 0.0)
     numbers = (x0 / size[0], y0 / size[1], (x1 - x0) / size[0], (y1 - y0) / size[1])
     keys = ("x", "y", "width", "height")
@@ -252,7 +309,7 @@ def video_step(
 ) -> dict[str, Any]:
     """Return where an object is in a frame that counts from 0."""
     time = {} if not fps else {"time": round(frame / fps, 6)}
-    return {"frame": frame + 1, "enabled": True, **_percents(each, size), **time}
+    return {"frame": frame + 1, "enabled": True, **percents(each, size), **time}
 
 
 def video_region(number: int, label: str, num_frames: int, size: Size, fps: float | None) -> Any:

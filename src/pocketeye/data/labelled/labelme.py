@@ -47,7 +47,12 @@ def read_labelme(content: Mapping[str, Any], problems: Problems, frame: int = 0)
             objects.append(_object(shape, size))
         except ValueError as error:
             problems.add(name or f"frame {frame}", f"shape {place} is {error}: left out")
-    return LabelledFrame(frame=frame, name=name, size=size, objects=numbered(objects))
+    flags = content.get("flags")
+    # A list of questions: those that were answered with yes.
+    tags = [str(k) for k, v in flags.items() if v is True] if isinstance(flags, Mapping) else []
+    return LabelledFrame(
+        frame=frame, name=name, size=size, objects=numbered(objects), tags=tuple(tags)
+    )
 
 
 def _object(shape: Any, size: Size | None) -> LabelledObject:
@@ -56,9 +61,12 @@ def _object(shape: Any, size: Size | None) -> LabelledObject:
         raise ValueError("no object")
     group, label, kind = shape.get("group_id"), shape.get("label"), shape.get("shape_type")
     number = group if isinstance(group, int) and not isinstance(group, bool) else 0
+    sure = shape.get("score")
+    sure = sure if isinstance(sure, int | float) and not isinstance(sure, bool) else -1.0
     said: dict[str, Any] = {
         "object_id": number if 0 < number < 2**31 else 0,
         "label": label if isinstance(label, str) else "",
+        "score": float(sure) if 0 <= sure <= 1 else None,
     }
     points = pairs_of(shape.get("points"))
     pairs = tuple(zip(points[::2], points[1::2], strict=True))
@@ -110,7 +118,10 @@ def _mask(text: Any, pairs: tuple[tuple[float, float], ...], size: Size | None) 
 
 
 def write_labelme(frame: LabelledFrame, image_path: str) -> str:
-    """Return the JSON of one image: polygons of masks, else rectangles; ids are ``group_id``."""
+    """Return the JSON of one image: polygons of masks, else rectangles; ids are ``group_id``.
+
+    Classes of the whole image are ``flags``. ``score`` is X-AnyLabeling's; LabelMe passes over it.
+    """
     width, height = frame.with_size()
     shapes: list[dict[str, Any]] = []
     for each in frame.objects:
@@ -120,16 +131,17 @@ def write_labelme(frame: LabelledFrame, image_path: str) -> str:
         if not outlines and box is not None:
             outlines = [("rectangle", box)]
         outlines += [("point", point) for point in each.points]
+        sure = {} if each.score is None else {"score": round(each.score, 6)}
         shapes += [
             {
                 "label": each.label or NAMELESS, "points": _pairs(numbers), "group_id": each.object_id,
-                "description": "", "shape_type": kind, "flags": {}, "mask": None,
+                "description": "", "shape_type": kind, "flags": {}, "mask": None, **sure,
             }
             for kind, numbers in outlines
         ]  # fmt: skip
     page: dict[str, Any] = {
-        "version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": image_path,
-        "imageData": None, "imageHeight": height, "imageWidth": width,
+        "version": _VERSION, "flags": dict.fromkeys(frame.tags, True), "shapes": shapes,
+        "imagePath": image_path, "imageData": None, "imageHeight": height, "imageWidth": width,
     }  # fmt: skip
     return json.dumps(page, indent=1) + "\n"
 

@@ -78,12 +78,14 @@ class LabelledFrame:
         name: of the image as the file has it, which may be no path of this machine; empty for none.
         size: (width, height), or None where the layout does not say it.
         objects: each id once.
+        tags: classes of the whole image, the likeliest first.
     """
 
     frame: int
     name: str = ""
     size: Size | None = None
     objects: tuple[LabelledObject, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def with_size(self) -> Size:
         """Return the size.

@@ -62,7 +62,7 @@ def write_voc(frame: LabelledFrame, image: str, *, segmented: bool = False) -> s
         if box is None:
             continue
         item = SubElement(top, "object")
-        for key, text in (("name", each.label or NAMELESS), ("pose", "Unspecified"),
+        for key, text in (("name", voc_name(each.label)), ("pose", "Unspecified"),
                           ("truncated", "0"), ("difficult", "0")):  # fmt: skip
             _add(item, key, text)
         _add(item, "track_id", str(each.object_id))
@@ -71,6 +71,11 @@ def write_voc(frame: LabelledFrame, image: str, *, segmented: bool = False) -> s
             _add(corners, key, number_text(value + shift))
     indent(top)
     return tostring(top, encoding="unicode") + "\n"
+
+
+def voc_name(label: str) -> str:
+    """Return a class as VOC can have it: on one line, as lists of classes have lines."""
+    return " ".join(label.split()) or NAMELESS
 
 
 def _add(parent: Element, tag: str, text: str) -> None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pocketeye.data.files import find_split
 from pocketeye.data.semantic.ade20k import ade20k_splits, find_ade20k, is_ade20k
 from pocketeye.data.semantic.cityscapes import cityscapes_splits, find_cityscapes, is_cityscapes
 from pocketeye.data.semantic.folders import find_folders, folder_splits, is_folders
+from pocketeye.data.semantic.labelled import find_labelled, is_labelled, split_names
 from pocketeye.data.semantic.pairs import MaskPairs
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.text import some
 
-LAYOUTS = ("ade20k", "cityscapes", "folders")
-_RECOGNISERS = (is_ade20k, is_cityscapes, is_folders)
-_SPLITS = (ade20k_splits, cityscapes_splits, folder_splits)
+_OF_TOOLS = ("cvat", "label-studio", "labelme")
+# What is told by its content comes first: such a set may have folders of those names too.
+LAYOUTS = (*_OF_TOOLS, "ade20k", "cityscapes", "folders")
+_RECOGNISERS: tuple[Callable[[Path], bool], ...] = (
+    *(partial(is_labelled, layout=tool) for tool in _OF_TOOLS), is_ade20k, is_cityscapes, is_folders,
+)  # fmt: skip
+_SPLITS: tuple[Callable[[Path], tuple[str, ...]], ...] = (
+    *(partial(split_names, layout=tool) for tool in _OF_TOOLS), ade20k_splits, cityscapes_splits,
+    folder_splits,
+)  # fmt: skip
 
 
 def semantic_layout(root: Path) -> str | None:
@@ -42,6 +52,8 @@ def find_pairs(root: Path, layout: str, split: str | None, *, colours: bool) -> 
     # To read all of a set that is split would mix training and test.
     if split is None and there:
         raise InvalidValue(f"{root} is split: name one of {', '.join(there)}")
+    if layout in _OF_TOOLS:
+        return find_labelled(root, layout, split)
     name = None if split is None else _named(root, split, there)
     if layout == "folders":
         return find_folders(root, name, colours)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pocketeye.data.files import Problems, no_comments
 from pocketeye.data.files.annotations.mask_pairs import pair_up
+from pocketeye.data.labelled.objects import LabelledFrame
 from pocketeye.data.semantic.class_maps import ClassMap
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPairs:
-    """Hold images and masks, file names below ``root``; ``class_map`` where the layout has its own."""
+    """Hold images and masks, file names below ``root``; ``class_map`` where the layout has its own.
+
+    Where there are outlines and no masks, ``drawn`` has these by the names of the images, which then
+    stand in the place of the masks.
+    """
 
     root: Path
     pairs: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
     class_map: ClassMap | None = None
+    drawn: Mapping[str, LabelledFrame] | None = field(default=None, repr=False)
 
 
 def paired(

@@ -1,4 +1,4 @@
-"""Give images with a class for every pixel: ADE20K, Cityscapes, CamVid, plain folders of masks.
+"""Give images with a class for every pixel: masks in folders, or outlines of annotation tools.
 
 ==============  ===================================================================================
 layout          files
@@ -9,6 +9,8 @@ layout          files
                 or ``*_labelIds.png``; the 19 classes that are judged
 ``folders``     ``ROOT/SPLIT/{images,masks}``, ``ROOT/{images,masks}/SPLIT``, ``ROOT/SPLIT`` with
                 ``ROOT/SPLITannot``, or ``ROOT/{images,masks}`` with ``SPLIT.txt``; and ``classes.yaml``
+tools           ``cvat``, ``label-studio``, ``labelme``: outlines, drawn in their order; see
+                :mod:`pocketeye.data.labelled.image_sets`
 ==============  ===================================================================================
 """
 
@@ -31,6 +33,7 @@ from pocketeye.data.semantic.class_maps import (
     binary,
     read_class_map,
 )
+from pocketeye.data.semantic.labelled import draw_labels
 from pocketeye.data.semantic.layouts import (
     LAYOUTS,
     find_pairs,
@@ -40,7 +43,7 @@ from pocketeye.data.semantic.layouts import (
 from pocketeye.data.semantic.pairs import MaskPairs
 from pocketeye.errors import InvalidValue, MissingFile, unknown
 
-Layout = Literal["auto", "ade20k", "cityscapes", "folders"]
+Layout = Literal["auto", "ade20k", "cityscapes", "folders", "cvat", "label-studio", "labelme"]
 _LOOKED_AT, _MOST_UNKNOWN = 8, 0.5  # masks, and the share of their pixels that may have no class
 
 
@@ -100,9 +103,13 @@ class SemanticSet:
         Raises:
             UnreadableImage: the mask is damaged.
         """
-        # The mask as it is stored: conversion to RGB would lose the values.
-        _, pixels = read_pixels(self.mask_path(index))
-        labels, strange = self.class_map.labels(pixels)
+        if self.found.drawn is not None:
+            frame = self.found.drawn[self.name(index)]
+            labels, strange = draw_labels(frame, self.path(index), self.classes)
+        else:
+            # The mask as it is stored: conversion to RGB would lose the values.
+            _, pixels = read_pixels(self.mask_path(index))
+            labels, strange = self.class_map.labels(pixels)
         for value in strange:
             why = f"{value} in its mask has no class, such pixels are ignored"
             # The first mask stands for all in the log: a wrong class map makes a line of each.
@@ -157,14 +164,15 @@ def load_semantic(
     if layout not in ("auto", *LAYOUTS):
         raise unknown("layout", layout, ("auto", *LAYOUTS))
     place = Path(root)
-    if not place.is_dir():
+    if not place.exists():
         raise MissingFile(f"no data at {root} (give the folder of a set of images with masks)")
     kind = layout if layout != "auto" else semantic_layout(place)
     if kind is None:
         raise InvalidValue(
             f"{root} is no set of images with labels that can be told by its files: expected "
             "images and masks, each with the splits inside or in each split (folders), "
-            "images/training and annotations/training (ade20k), or leftImg8bit and gtFine (cityscapes)"
+            "images/training and annotations/training (ade20k), leftImg8bit and gtFine (cityscapes), "
+            "or outlines of CVAT, Label Studio or LabelMe"
         )
     chosen = _map_of(place, classes)
     found = find_pairs(place, kind, split, colours=chosen is None or bool(chosen.colours))
@@ -177,7 +185,12 @@ def load_semantic(
     require_some(root, len(found.pairs), found.problems, "image with a mask that can be used")
     collector = Problems(str(root), found.problems)
     # Two classes and 0 and 255 alone: 255 is white, and not ignored.
-    if chosen.by_number and len(chosen.names) == 2 and _is_binary(place, kind):
+    if (
+        found.drawn is None
+        and chosen.by_number
+        and len(chosen.names) == 2
+        and _is_binary(place, kind)
+    ):
         chosen = binary(chosen)
         collector.say(
             f"the masks hold 0 and 255 alone: 255 is taken for {chosen.names[1]!r} (to ignore it, write "
@@ -187,7 +200,8 @@ def load_semantic(
         source=str(root), layout=kind, split=split, class_map=chosen, found=found,
         collector=collector,
     )  # fmt: skip
-    _refuse_other_masks(opened)
+    if found.drawn is None:
+        _refuse_other_masks(opened)
     return opened
 
 

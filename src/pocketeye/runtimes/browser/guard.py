@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -37,7 +38,8 @@ class Access:
     Attributes:
         hosts: values of the Host header, with the port, that are this server. Any other is a page of
             somebody else that had its name point here.
-        token: in the address that is shown once; None on loopback, where only this machine asks.
+        token: in the address that is shown once, or in a header; None on loopback, where only this
+            machine asks.
         secret: what the cookie holds after the token was given.
     """
 
@@ -75,21 +77,41 @@ class Guard:
 
         try:
             headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-            self._check(scope, headers)
+            bears = self._bears_token(headers)
+            self._check(scope, headers, bears)
             if self._gives_token(scope):
                 response = RedirectResponse(scope["path"], status_code=303)
                 response.set_cookie(COOKIE, self.access.secret, httponly=True, samesite="strict")
                 await response(scope, receive, answer)
                 return
-            self._check_cookie(headers)
+            if not bears:
+                self._check_cookie(headers)
             await self.app(scope, _bounded(receive, headers), answer)
         except Refused as refused:
             text = PlainTextResponse(f"{refused}\n", status_code=refused.status)
             await text(scope, receive, answer)
 
-    def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+    def _bears_token(self, headers: dict[str, str]) -> bool:
+        """Tell whether a program gave the token: as bearer, password, or X-AnyLabeling's header."""
+        if self.access.token is None:
+            return False
+        kind, _, value = headers.get("authorization", "").partition(" ")
+        given = [headers.get("token", "")]
+        if kind.lower() == "bearer":
+            given.append(value.strip())
+        elif kind.lower() == "basic":
+            try:
+                said = base64.b64decode(value, validate=True).decode("utf-8", "replace")
+            except ValueError:
+                said = ""
+            given.append(said.partition(":")[2])
+        expected = self.access.token.encode()
+        return any(secrets.compare_digest(each.encode(), expected) for each in given)
+
+    def _check(self, scope: Scope, headers: dict[str, str], bears_token: bool) -> None:
         host = headers.get("host", "").lower()
-        if host not in self.access.hosts:
+        # Who has the token is no page that had its name point here, whatever a container calls us.
+        if host not in self.access.hosts and not bears_token:
             raise Refused(421, f"this server is not {host!r:.80}")
         if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_TARGET:
             raise Refused(414, "the address is too long")

@@ -49,6 +49,7 @@ class Served:
 
     Attributes:
         url: the address to open, with the token where one is needed.
+        token: for programs, as password or bearer; None on loopback.
     """
 
     def __init__(self, app: ASGIApp, host: str = LOOPBACK, port: int = PORT) -> None:
@@ -65,6 +66,7 @@ class Served:
             hosts=frozenset(f"{_bracketed(name)}:{port}" for name in names),
             token=secrets.token_urlsafe(16) if lan else None,
         )
+        self.token = access.token
         query = f"?token={access.token}" if access.token else ""
         self.url = f"http://{_bracketed(shown)}:{port}/{query}"
         config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""Write the masks of one image: overlay, label map, cut-out, COCO."""
+"""Write the masks of one image: overlay, label map, cut-out, run lengths."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pocketeye.data.labelled.coco import coco_annotations, coco_image
+from pocketeye.data.labelled.objects import NAMELESS, frame_of
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.runs import make_folder, write_atomic
@@ -22,9 +24,9 @@ def require_free(target: Path, overwrite: bool) -> None:
         InvalidValue: another ending, a folder of that name, or a file that may not be overwritten.
     """
     suffix = target.suffix.lower()
-    if suffix not in ("", ".json", *_IMAGES):
-        known = f"allowed: {', '.join(_IMAGES)}, .json, or none for a folder"
-        raise unknown("suffix", suffix, (".json", *_IMAGES), known)
+    if suffix not in ("", *_IMAGES):
+        known = f"allowed: {', '.join(_IMAGES)}, .json, .xml, or none for a folder"
+        raise unknown("suffix", suffix, (".json", ".xml", *_IMAGES), known)
     if target.is_dir() != (not suffix) and target.exists():
         raise InvalidValue(f"{target} is {'a folder' if suffix else 'a file'}: choose another name")
     names = (OVERLAY, LABELS, CUTOUT, MASKS)
@@ -35,30 +37,27 @@ def require_free(target: Path, overwrite: bool) -> None:
 
 
 def save_masks(found: Result, target: Path, name: str) -> list[Path]:
-    """Write masks as the ending of ``target`` says: drawn, as COCO run lengths, or a folder of all.
+    """Write masks as the ending of ``target`` says: drawn, or a folder of all forms.
 
     Returns:
         The files that were written.
     """
-    suffix = target.suffix.lower()
-    if suffix in _IMAGES:
+    if target.suffix:
         return [found.save(target)]
-    folder = target.parent if suffix else target
-    make_folder(folder)
-    text = json.dumps(_coco(found, name)) + "\n"
-    if suffix:
-        return [write_atomic(target, text)]
+    make_folder(target)
     files = [found.save(target / OVERLAY), found.save(target / CUTOUT, "cutout")]
     # More objects than a label map has numbers: it is left out, the other files hold them all.
     if len(found) <= MOST_LABELS:
         files.append(found.save(target / LABELS, "labels"))
-    return [*files, write_atomic(target / MASKS, text)]
+    return [*files, write_atomic(target / MASKS, json.dumps(_coco(found, name)) + "\n")]
 
 
 def _coco(found: Result, name: str) -> dict[str, Any]:
-    width, height = found.size
+    frame = frame_of(found, name=name)
+    categories = {} if found.labels else {NAMELESS: 1}
+    annotations = coco_annotations(frame, 1, categories, 1)
     return {
-        "images": [{"id": 0, "file_name": name, "width": width, "height": height}],
-        "annotations": found.to_coco(image_id=0),
-        "categories": [{"id": 1, "name": "object"}],
+        "images": [coco_image(frame, 1)],
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
     }

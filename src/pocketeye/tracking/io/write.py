@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import get_args
 
+from pocketeye.data.labelled.writing.sets import PAGED
 from pocketeye.errors import InvalidValue, unknown
 from pocketeye.results import Result
 from pocketeye.results.result import Form
@@ -22,7 +23,7 @@ FPS = 25.0
 
 # The forms an output can have by its suffix (a folder has none); the first is the usual one.
 _FORMS: dict[str, tuple[str, ...]] = {
-    "": ("labels", "overlay", "cutout", "yolo-detect", "yolo-segment", "voc", "labelme"),
+    "": ("labels", "overlay", "cutout", *PAGED),
     ".mp4": ("overlay",),
     ".mkv": ("overlay",),
     ".webm": ("cutout",),
@@ -102,7 +103,7 @@ def open_writer(
         )
     if chosen in _BY_OBJECT:
         return _BY_OBJECT[chosen](target, name=name or target.stem, fps=fps, overwrite=overwrite)
-    if chosen in ("yolo-detect", "yolo-segment", "voc", "labelme"):
+    if chosen in PAGED:
         return SetFolder(target, chosen, overwrite=overwrite)
     if chosen == "mot":
         return MotFile(target, overwrite=overwrite)

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from pocketeye.data.labelled.labelme import write_labelme
-from pocketeye.data.labelled.objects import LabelledFrame, frame_of
-from pocketeye.data.labelled.voc import write_voc
-from pocketeye.data.labelled.yolo import write_names, write_yolo
+from pocketeye.data.labelled.objects import frame_of
+from pocketeye.data.labelled.writing.sets import image_place, lists_of, page_of
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import write_whole
 from pocketeye.results import Result
@@ -20,7 +18,7 @@ from pocketeye.tracking.io.writer import Writer
 
 _FRAME = re.compile(r"\d{5,}\.(jpg|png|txt|xml|json)")
 _FOLDERS = ("images", "labels", "JPEGImages", "Annotations", "SegmentationObject", "ImageSets/Main")
-_FILES = ("data.yaml", "all.txt")
+_FILES = ("data.yaml", "all.txt", "classes.txt")
 
 
 class SetFolder(Writer):
@@ -46,38 +44,21 @@ class SetFolder(Writer):
 
     def _write(self, result: Result, frame: int) -> None:
         name, labelled = f"{frame:05d}", frame_of(result, frame)
-        images = {"voc": "JPEGImages", "labelme": "."}.get(self.form, "images")
-        save_image(Image.fromarray(result.pixels()), self.partial / images / f"{name}.jpg")
-        for place, text in self._pages(labelled, name).items():
-            file = self.partial / place
-            file.parent.mkdir(exist_ok=True)
-            # Thousands of frames would wait for the disk one by one.
-            write_whole(file, text.encode("utf-8", "replace"), sync=False)
+        image = image_place(self.form, f"{name}.jpg")
+        save_image(Image.fromarray(result.pixels()), self.partial / image)
+        place, text = page_of(self.form, labelled, f"{name}.jpg", self._classes)
+        (self.partial / place).parent.mkdir(exist_ok=True)
+        # Thousands of frames would wait for the disk one by one.
+        write_whole(self.partial / place, text.encode("utf-8", "replace"), sync=False)
         if self.form == "voc" and result.masks is not None:
             result.save(self.partial / "SegmentationObject" / f"{name}.png", "labels")
         self._names.append(name)
 
-    def _pages(self, frame: LabelledFrame, name: str) -> dict[str, str]:
-        """Return the text of each file of a frame, by its place in the folder."""
-        if self.form == "labelme":
-            return {f"{name}.json": write_labelme(frame, f"{name}.jpg")}
-        if self.form == "voc":
-            segmented = any(each.mask is not None for each in frame.objects)
-            page = write_voc(frame, f"{name}.jpg", segmented=segmented)
-            return {f"Annotations/{name}.xml": page}
-        text = write_yolo(frame, self._classes, outlines=self.form == "yolo-segment")
-        return {f"labels/{name}.txt": text}
-
     def _finish(self) -> None:
-        if not self._names:
-            return
-        if self.form.startswith("yolo"):
-            head = "path: .\ntrain: images\nval: images\n"
-            write_whole(self.partial / "data.yaml", (head + write_names(self._classes)).encode())
-        elif self.form == "voc":
-            lists = self.partial / "ImageSets" / "Main"
-            lists.mkdir(parents=True, exist_ok=True)
-            write_whole(lists / "all.txt", "".join(f"{n}\n" for n in self._names).encode())
+        lists = lists_of(self.form, self._names, self._classes) if self._names else {}
+        for place, text in lists.items():
+            (self.partial / place).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.partial / place, text.encode())
 
     def _taken(self) -> bool:
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))

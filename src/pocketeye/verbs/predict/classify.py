@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye.data.inputs import ImageInput
+from pocketeye.data.inputs import ImageInput, named_places
+from pocketeye.data.labelled.writing import label_files
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.metrics.doubts import doubts_of_answers
 from pocketeye.models.backbones.packaged import PACKAGED
 from pocketeye.predicting.contact_sheet import CELL, MOST_IMAGES
 from pocketeye.predicting.files import save_csv, save_predictions
+from pocketeye.predicting.labels import label_classes
 from pocketeye.predicting.predict import Prediction, predict
 from pocketeye.predicting.predictor import Predictor
 from pocketeye.results.figures import short
-from pocketeye.text import inputs_left_out, path_end, text_table
+from pocketeye.text import inputs_left_out, note_lines, path_end, text_table
 from pocketeye.verb_result import Prediction as Outcome
 from pocketeye.verbs._next import onwards
 
@@ -34,6 +36,7 @@ class PredictResult(Outcome):
     predictions: tuple[Prediction, ...]
     problems: tuple[str, ...]
     files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
     by_default: bool = False
     num_classes: int = 1
 
@@ -50,6 +53,7 @@ class PredictResult(Outcome):
             "predictions": [row.to_dict() for row in self.predictions],
             "doubts": [str(doubt) for doubt in self.doubts],
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "files": list(self.files),
         }
 
@@ -78,6 +82,7 @@ class PredictResult(Outcome):
             lines.append(
                 f"by {self.model}, which tells {PACKAGED[self.model].data}'s classes apart"
             )
+        lines += note_lines(self.notes)
         return [*lines, *doubt_lines(self.doubts), *inputs_left_out(self.problems)]
 
     def written(self) -> list[Path]:
@@ -97,15 +102,25 @@ def predict_classes(
     batch_size: int,
     csv: Path | None,
     out: Path | None,
+    form: str | None,
     by_default: bool,
 ) -> PredictResult:
     """See :func:`pocketeye.verbs.predict.verb.predict`."""
     predictions, problems = predict(
         predictor, inputs, topk=topk, batch_size=batch_size,
         # As many as the sheet shows: the others would only fill memory.
-        thumbnails=MOST_IMAGES if out else 0, thumbnail_size=CELL,
+        thumbnails=MOST_IMAGES if out and not form else 0, thumbnail_size=CELL,
     )  # fmt: skip
-    files = save_predictions(predictions, predictor.info.name, out) if out else []
+    files: list[Path] = []
+    notes: tuple[str, ...] = ()
+    if out and form:
+        labels = label_files.LabelFiles(out, form, named_places(inputs))
+        with labels.writing():
+            problems += label_classes(labels, predictions, inputs)
+            files = labels.finish()
+        notes = labels.notes
+    elif out:
+        files = save_predictions(predictions, predictor.info.name, out)
     if csv:
         files.append(save_csv(predictions, csv))
     return PredictResult(
@@ -113,6 +128,7 @@ def predict_classes(
         predictions=tuple(predictions),
         problems=(*missing, *problems),
         files=tuple(files),
+        notes=notes,
         by_default=by_default,
         num_classes=len(predictor.info.classes),
     )

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketeye.data.inputs import ImageInput
+from pocketeye.data.inputs import ImageInput, named_places
+from pocketeye.data.labelled.writing.label_files import LabelFiles, label_form, require_free
 from pocketeye.devices import Device
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.errors import InvalidValue
 from pocketeye.metrics.doubts import LEARN
 from pocketeye.models.task import Task
 from pocketeye.predicting.dense import open_dense_predictor
-from pocketeye.predicting.dense_files import DensePrediction, file_stems
+from pocketeye.predicting.dense_files import DensePrediction, categories_of, file_stems
 from pocketeye.predicting.dense_folder import DETECTIONS, predict_into
-from pocketeye.text import inputs_left_out, path_end, text_table
+from pocketeye.text import inputs_left_out, note_lines, path_end, text_table
 from pocketeye.verb_result import Prediction
 from pocketeye.verbs._next import onwards
 
@@ -34,6 +35,7 @@ class DensePredictResult(Prediction):
     problems: tuple[str, ...]
     files: tuple[Path, ...]
     score_threshold: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -45,6 +47,7 @@ class DensePredictResult(Prediction):
             ],
             "doubts": [str(doubt) for doubt in self.doubts],
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "files": list(self.files),
         }
 
@@ -64,6 +67,7 @@ class DensePredictResult(Prediction):
                 f"no object has a score of {self.score_threshold:g} or more: "
                 "lower --score-threshold"
             )
+        lines += note_lines(self.notes)
         return [*lines, *doubt_lines(self.doubts), *inputs_left_out(self.problems)]
 
     @property
@@ -90,6 +94,7 @@ def predict_dense(
     *,
     score_threshold: float,
     out: Path | None,
+    form: str | None,
     overwrite: bool,
     device: Device,
     threads: int,
@@ -97,21 +102,29 @@ def predict_dense(
     """See :func:`pocketeye.verbs.predict.verb.predict`."""
     if not 0 <= score_threshold <= 1:
         raise InvalidValue(f"--score-threshold lies from 0 to 1, got {score_threshold}")
-    folder = out or Path("out") / "predict" / Path(model).resolve().name
+    name = Path(model).resolve().name + (f"-{form}" if form else "")
+    target = out or Path("out") / "predict" / name
+    chosen = label_form(target, form)
     stems = file_stems(images)
     # Before the network is loaded.
-    _require_free(folder, stems, overwrite)
+    if chosen is None:
+        _require_free(target, stems, overwrite)
+    else:
+        require_free(target, overwrite)
     predictor = open_dense_predictor(model, device=device, threads=threads)
-    gathered, problems = predict_into(
-        predictor, list(zip(images, stems, strict=True)), folder, score_threshold
+    labels = chosen and LabelFiles(
+        target, chosen, named_places(images), categories_of(predictor.description)
     )
+    pairs = list(zip(images, stems, strict=True))
+    gathered, problems = predict_into(predictor, pairs, target, score_threshold, labels or None)
     return DensePredictResult(
         model=model,
         task=predictor.description.task,
         predictions=tuple(gathered.predictions),
         problems=(*missing, *problems),
-        files=(folder, folder / DETECTIONS),
+        files=(target,) if chosen else (target, target / DETECTIONS),
         score_threshold=score_threshold,
+        notes=labels.notes if labels else (),
     )
 
 

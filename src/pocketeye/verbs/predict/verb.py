@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from pocketeye.data.inputs import STDIN, find_inputs
+from pocketeye.data.labelled.writing import label_files
+from pocketeye.data.labelled.writing.label_files import label_form
 from pocketeye.models.reference import expect
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.predicting.files import require_free
@@ -28,6 +30,8 @@ def predict(
     topk: int | None = None,
     csv: Path | None = None,
     out: Path | None = None,
+    form: Literal["coco", "cvat", "label-studio", "labelme", "voc", "yolo-detect", "yolo-segment"]
+    | None = None,
     overwrite: bool = False,
     classes: Path | None = None,
     checkpoint: Path | None = None,
@@ -54,7 +58,10 @@ def predict(
         out: folder for a sheet of the images with their classes, and a JSON file of each. Of a
             detector or a segmenter for each image drawn, detections.json as COCO has it, and label
             images; out/predict/RUN by default. Of each video NAME.mp4 (drawn) and NAME.csv, of a
-            detector NAME.txt as MOTChallenge has it.
+            detector NAME.txt as MOTChallenge has it. A .json (COCO, Label Studio) or .xml (CVAT) holds
+            the labels alone.
+        form: write labels for an annotation tool instead: a data set with the images where out is a
+            folder. Of a classifier cvat, label-studio or labelme.
         overwrite: replace the files of an earlier prediction.
         classes: text file with the names of the network's classes, one a line, where the weights
             come without them.
@@ -79,6 +86,7 @@ def predict(
     by_default = model is None
     if model is None:
         model, pretrained = default_classifier(checkpoint, classes), True
+    chosen: str | None = None
     task = expect(model, "pocketeye predict", (CLASSIFY, *DENSE)).task
     if task.is_dense:
         refuse(
@@ -90,7 +98,12 @@ def predict(
             refuse(task.kind, score_threshold=score_threshold)
     else:
         refuse(task.kind, score_threshold=score_threshold)
-        require_free(csv, out, overwrite)
+        if form and not out:
+            out = Path("out") / "predict" / f"{Path(model).name}-{form}"
+        chosen = label_form(out, form, tags=True) if out else None
+        require_free(csv, None if chosen else out, overwrite)
+        if chosen and out:
+            label_files.require_free(out, overwrite)
 
     def open_classifier() -> Predictor:
         return open_predictor(
@@ -99,6 +112,7 @@ def predict(
         )  # fmt: skip
 
     if names_videos(given):
+        refuse("videos (pocketeye track --detect RUN --form has it)", form=form)
         if not task.is_dense:
             refuse("videos", csv=csv, batch_size=batch_size)
         classifier = None if task.is_dense else open_classifier()
@@ -114,10 +128,11 @@ def predict(
     inputs, missing = find_inputs(given, stdin)
     if task.is_dense:
         return predict_dense(
-            model, inputs, missing, out=out, overwrite=overwrite, device=device, threads=threads,
+            model, inputs, missing, out=out, form=form, overwrite=overwrite, device=device,
+            threads=threads,
             score_threshold=SCORE if score_threshold is None else score_threshold,
         )  # fmt: skip
     return predict_classes(
         model, open_classifier(), inputs, missing, topk=5 if topk is None else topk,
-        batch_size=batch_size or 32, csv=csv, out=out, by_default=by_default,
+        batch_size=batch_size or 32, csv=csv, out=out, form=chosen, by_default=by_default,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.results import Result
-from pocketeye.text import counted, some, text_table
+from pocketeye.text import counted, note_lines, some, text_table
 from pocketeye.tracking.image.save import LABELS, MASKS, MOST_LABELS
 from pocketeye.verb_result import VerbResult
 
@@ -25,6 +25,7 @@ class SegmentResult(VerbResult):
     """Hold the objects in an image, and the files that hold them.
 
     Attributes:
+        notes: what the files could not hold.
         rest: the same of further images, in the order in which they were given.
     """
 
@@ -32,6 +33,7 @@ class SegmentResult(VerbResult):
     image: str
     found: Result
     files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
     rest: tuple[SegmentResult, ...] = ()
 
     def __iter__(self) -> Iterator[SegmentResult]:
@@ -45,15 +47,19 @@ class SegmentResult(VerbResult):
 
     def _of_this(self) -> dict[str, Any]:
         objects = [
-            {key: value for key, value in row.items() if key not in ("frame", "label")}
+            {
+                key: value for key, value in row.items()
+                if key != "frame" and (key != "label" or value is not None)
+            }
             for row in self.found.table()
-        ]
+        ]  # fmt: skip
         return {
             "model": self.model,
             "image": self.image,
             "size": list(self.found.size),
             "objects": objects,
             "doubts": [str(doubt) for doubt in self.doubts],
+            "notes": list(self.notes),
             "files": list(self.files),
         }
 
@@ -80,6 +86,7 @@ class SegmentResult(VerbResult):
             lines.append(f"… and {count - _MOST_SHOWN} more (all with --json)")
         if count > MOST_LABELS and any(path.name == MASKS for path in self.files):
             lines.append(f"no {LABELS}: a palette image holds {MOST_LABELS} objects")
+        lines += note_lines(self.notes)
         return [*lines, *doubt_lines(self.doubts)]
 
     @property

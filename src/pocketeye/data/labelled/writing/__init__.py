@@ -1,0 +1,1 @@
+"""Write what was found in images in the layouts of annotation tools."""
