@@ -22,8 +22,8 @@ from pocketeye.artifacts.tracker import TrackerManifest, graph_folder, load_trac
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.tracker import graphs as graphs_module
+from pocketeye.exporting.tracker.agreement import TrackAgreement
 from pocketeye.exporting.tracker.graphs import capacities, tracker_graphs, tracker_manifest
-from pocketeye.exporting.tracker.proof import TrackAgreement
 from pocketeye.exporting.tracker.script import MODULES, tracker_script
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.models.reference import ArtifactFolder, resolve
