@@ -22,12 +22,19 @@ from pocketeye.artifacts.tracker import TrackerManifest, graph_folder, load_trac
 from pocketeye.cli import main
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.exporting.tracker import graphs as graphs_module
-from pocketeye.exporting.tracker.graphs import capacities, tracker_graphs, tracker_manifest
-from pocketeye.exporting.tracker.proof import TrackAgreement
+from pocketeye.exporting.tracker.agreement import TrackAgreement, compare_masks
+from pocketeye.exporting.tracker.graphs import (
+    capacities,
+    read_by_means,
+    tracker_graphs,
+    tracker_manifest,
+)
 from pocketeye.exporting.tracker.script import MODULES, tracker_script
 from pocketeye.latency.record import LatencyRecord
+from pocketeye.models import create_tam
 from pocketeye.models.reference import ArtifactFolder, resolve
 from pocketeye.models.tam.memory_rule import MemoryRule
+from pocketeye.results import CompactMask
 from pocketeye.runtimes import Artifact, TensorSpec
 from pocketeye.runtimes._store import store
 from pocketeye.tracking import Tracker
@@ -127,6 +134,55 @@ def test_agreement():
     blind = replace(good, iou=1.0, seen=0)
     assert blind.status == "WARN"
     assert "proves nothing" in " ".join(blind.lines())
+
+
+def square(left: int, side: int = 10) -> CompactMask:
+    mask = np.zeros((40, 60), bool)
+    mask[5 : 5 + side, left : left + side] = side > 0
+    return CompactMask.from_dense(mask)
+
+
+def judged(torch_masks: list[CompactMask], got: list[CompactMask]) -> TrackAgreement:
+    truth = [square(0), square(10), square(0, 0), square(20)]
+    return compare_masks(torch_masks, got, truth, graphs={}, exact=False)
+
+
+def test_int8_is_held_to_torch_where_torch_is_right():
+    right = [square(0), square(10), square(0, 0), square(20)]
+    lost = [square(0), square(10), square(30), square(40)]  # sees what is not there, then elsewhere
+    # Torch lost it and int8 did not: nothing to blame int8 for, though they have little in common.
+    better = judged(lost, right)
+    assert better.judged is not None
+    assert (better.judged.right, better.judged.iou) == (2, 1.0)
+    assert better.judged.loss == pytest.approx(-0.5)
+    assert better.iou == pytest.approx(0.5)
+    assert better.status == "PASS"
+    # The other way round it is a failure, and so is another mask where torch is right.
+    assert judged(right, lost).status == "FAIL"
+    narrower = square(0).dense() & (np.arange(60) > 0)  # nine columns of ten
+    assert judged(right, [CompactMask.from_dense(narrower), *right[1:]]).status == "WARN"
+    assert judged(right, [square(2), *right[1:]]).status == "FAIL"
+    assert judged(lost, lost).status == "PASS"
+    assert "J 50.0, torch 50.0" in " ".join(judged(lost, lost).lines())
+    # A network that is never right proves nothing.
+    blind = judged([square(40)] * 4, [square(40)] * 4)
+    assert blind.status == "WARN"
+    assert "right in none of 4" in " ".join(blind.lines())
+    # In floats the truth has no say.
+    assert compare_masks(lost, right, right, graphs={}, exact=True).status == "FAIL"
+
+
+def test_memory_read_by_means():
+    model = make_tracker().engine.model
+    read_by_means(model)
+    shape = tracker_manifest(model, tracker_graphs(model)).graphs["read-4"]["shapes"]["keys"]
+    height, width = model.feat_size
+    assert shape[2] == 4 * height * width // 4
+    with pytest.raises(InvalidValue, match=r"by means already.*pool-memory"):
+        read_by_means(model)
+    odd = create_tam("pocketeye_tam_pico", (80, 96))
+    with pytest.raises(InvalidValue, match=r"5x6 tokens.*multiple of 32"):
+        read_by_means(odd)
 
 
 def test_script_stands_alone():

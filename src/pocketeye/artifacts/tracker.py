@@ -26,6 +26,7 @@ from pocketeye.runtimes.base import Artifact, Executable, Runtime
 from pocketeye.runtimes.onnx.shared import WEIGHTS
 
 IMAGE, PLACE, DECODE, PROMPT, WRITE = "image", "place", "decode", "prompt", "write"
+READ = "read-"  # and the number of maps
 _ALWAYS = (IMAGE, PLACE, DECODE, PROMPT, WRITE)
 
 Rule = Literal["recent", "visible", "distinct"]
@@ -33,7 +34,7 @@ Rule = Literal["recent", "visible", "distinct"]
 
 def reading_graph(num_maps: int) -> str:
     """Return the name of the graph that reads up to so many maps."""
-    return f"read-{num_maps}"
+    return f"{READ}{num_maps}"
 
 
 @dataclass(frozen=True, kw_only=True)

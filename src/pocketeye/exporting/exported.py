@@ -11,7 +11,7 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.agreement import Agreement
 from pocketeye.exporting.elsewhere import OF_A_CHECK
 from pocketeye.exporting.head_crops import HeadCrops
-from pocketeye.exporting.tracker.proof import TrackAgreement
+from pocketeye.exporting.tracker.agreement import TrackAgreement
 from pocketeye.latency.record import LatencyRecord
 from pocketeye.runs import (
     BEST,
@@ -51,6 +51,7 @@ class ExportOptions:
         samples: number of images compared.
         threads: that the artefact is timed with.
         fuse: fold and re-parameterise what exactly can be.
+        pool_memory: let a tracker read its memory by means of 2x2 tokens.
     """
 
     to: str = "onnxruntime"
@@ -61,6 +62,7 @@ class ExportOptions:
     samples: int = 64  # one is 1.6 % of top-1, of which parity allows int8 5 %
     threads: int = 1
     fuse: bool = True
+    pool_memory: bool = False
 
     def folder(self, name: str) -> Path:
         """Return where the artefact of a network of this name goes.

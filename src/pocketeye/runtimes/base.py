@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+Ranges = Literal["static", "dynamic"]  # of int8: found once with images, or anew in every run
 Boundary = Literal["float", "quantized"]  # what an int8 graph takes and gives at its ends
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "bool")
 """Of inputs and outputs, as numpy calls them."""
@@ -135,6 +136,7 @@ class ExportRequest:
         module: exported in eval mode.
         example_inputs: whose shapes become the static shapes of the artefact.
         precision: arithmetic of the artefact.
+        ranges: of int8; dynamic ones suit attention, where the runtime has them.
         calibration: input tuples for static int8 quantisation; without any, the example inputs
             calibrate.
         input_names, output_names: one for every input and output.
@@ -149,6 +151,7 @@ class ExportRequest:
     module: nn.Module
     example_inputs: tuple[torch.Tensor, ...]
     precision: Precision = "fp32"
+    ranges: Ranges = "static"
     calibration: Iterable[tuple[np.ndarray, ...]] = ()
     input_names: Sequence[str] = ("image",)
     output_names: Sequence[str] = ("logits",)
@@ -240,6 +243,7 @@ class Runtime(ABC):
     Attributes:
         runs_here: False for one that only converts on this system; :meth:`load` then refuses.
         remote: True for one whose networks run on another, connected device.
+        dynamic_int8: True for one that can take the ranges of int8 from every input.
         timing: settings of the timing protocol that this runtime needs other than usual.
     """
 
@@ -247,6 +251,7 @@ class Runtime(ABC):
     precisions: ClassVar[tuple[Precision, ...]]
     runs_here: ClassVar[bool] = True
     remote: ClassVar[bool] = False
+    dynamic_int8: ClassVar[bool] = False
     timing: ClassVar[dict[str, Any]] = {}
 
     def device_facts(self) -> dict[str, Any] | None:

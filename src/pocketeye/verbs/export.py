@@ -10,8 +10,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.dense import export_dense
 from pocketeye.exporting.exported import AGREEMENT, Exported, ExportOptions
 from pocketeye.exporting.network import export_network
+from pocketeye.exporting.tracker.agreement import TrackAgreement
 from pocketeye.exporting.tracker.export import export_tracker
-from pocketeye.exporting.tracker.proof import TrackAgreement
 from pocketeye.exporting.web import WEB, Site, write_site
 from pocketeye.metrics import wilson_interval
 from pocketeye.models.reference import Run, expect
@@ -132,6 +132,7 @@ def export(
     samples: int = 64,
     threads: int = 1,
     fuse: bool = True,
+    pool_memory: bool = False,
 ) -> ExportResult:
     """Export a network to a runtime, prove that it computes the same, and time it.
 
@@ -140,8 +141,8 @@ def export(
             a segmenter or a tracker, whose video part is exported too.
         to: the runtime (`pocketeye doctor` lists those installed), or web: a folder with a page that
             runs the network in the browser, for any web server.
-        precision: fp32, int8 by the runtime's own quantiser (of a tracker its image encoder alone), or
-            fp16 where the runtime has it.
+        precision: fp32, int8 by the runtime's own quantiser (of a tracker its image encoder, and by
+            onnxruntime all that every frame needs), or fp16 where the runtime has it.
         out: folder of the artefact; out/NAME/RUNTIME-PRECISION by default.
         input_size: side of the image in pixels; the network's own by default. Of detectors and
             segmenters the shorter side of the graph's input, whose shape is that of most images.
@@ -153,6 +154,7 @@ def export(
         samples: number of images compared; of a tracker frames of a clip, 60 at most.
         threads: threads the artefact is timed with.
         fuse: fold and re-parameterise what exactly can be; parity is with the network as it was.
+        pool_memory: let a tracker read its memory by means of 2x2 tokens: faster, and nearly the same.
 
     Raises:
         InvalidValue: unknown model, runtime or precision; an artefact; weights that do not fit; a full
@@ -166,12 +168,13 @@ def export(
         )  # fmt: skip
     options = ExportOptions(
         to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
-        threads=threads, fuse=fuse,
+        threads=threads, fuse=fuse, pool_memory=pool_memory,
     )  # fmt: skip
     named = expect(model, "pocketeye export", (CLASSIFY, *DENSE, TRACK), artifacts=False)
     if named.task is TRACK:
         refuse(named.task.kind, data=data, pretrained=pretrained)
         return ExportResult(**vars(export_tracker(named, options, checkpoint=checkpoint)))
+    refuse(named.task.kind, pool_memory=pool_memory)
     if named.task.is_dense:
         assert isinstance(named, Run)  # no name stands for a whole detector
         # A run has its own weights.

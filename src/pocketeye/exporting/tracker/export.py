@@ -15,7 +15,15 @@ from PIL import Image
 
 from pocketeye import runs
 from pocketeye.artifacts.script import SCRIPT_RUNTIME
-from pocketeye.artifacts.tracker import IMAGE, TrackerManifest, graph_folder, load_tracker_graphs
+from pocketeye.artifacts.tracker import (
+    DECODE,
+    IMAGE,
+    READ,
+    WRITE,
+    TrackerManifest,
+    graph_folder,
+    load_tracker_graphs,
+)
 from pocketeye.data.clips.flower import HiddenFlowerClip
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.exported import (
@@ -28,8 +36,9 @@ from pocketeye.exporting.exported import (
 )
 from pocketeye.exporting.inputs import photograph_crops
 from pocketeye.exporting.origin import save_origin
-from pocketeye.exporting.tracker.graphs import tracker_graphs, tracker_manifest
-from pocketeye.exporting.tracker.proof import TrackAgreement, agreement_of, time_tracker
+from pocketeye.exporting.tracker.agreement import TrackAgreement
+from pocketeye.exporting.tracker.graphs import read_by_means, tracker_graphs, tracker_manifest
+from pocketeye.exporting.tracker.proof import agreement_of, time_tracker
 from pocketeye.exporting.tracker.script import tracker_script
 from pocketeye.models import TAM
 from pocketeye.models.reference import Run
@@ -37,7 +46,14 @@ from pocketeye.models.tam.described import TrackerDescription
 from pocketeye.outputs import whole_folder
 from pocketeye.progress import task
 from pocketeye.runs import LATENCY, MANIFEST
-from pocketeye.runtimes import Artifact, ExportRequest, ParityReport, Runtime, get_runtime
+from pocketeye.runtimes import (
+    Artifact,
+    ExportRequest,
+    ParityReport,
+    Precision,
+    Runtime,
+    get_runtime,
+)
 from pocketeye.runtimes._store import check_precision, seal
 from pocketeye.runtimes.parity import PARITY
 from pocketeye.tracking.networks import open_model, weights_file, weights_here
@@ -68,6 +84,8 @@ def export_tracker(
     runtime.require_here("exporting a tracker")
     check_precision(runtime, options.precision)
     model, weights = _opened(named, options, checkpoint)
+    if options.pool_memory:
+        read_by_means(model)
     modules = tracker_graphs(model)
     folder = options.folder(named.name)
     names = (*OF_AN_ARTEFACT, *modules)
@@ -80,7 +98,7 @@ def export_tracker(
         # What is proved and timed is what lies on the disk.
         graphs = load_tracker_graphs(staging, threads=options.threads)
         agreement, reports, engine = agreement_of(
-            model, modules, graphs, _num_frames(model, options), options.precision
+            model, modules, graphs, _num_frames(model, options)
         )
         parity = _worst(reports)
         parity.save(staging / PARITY)
@@ -123,10 +141,15 @@ def _num_frames(model: TAM, options: ExportOptions) -> int:
 def _write_graphs(
     modules: dict[str, Any], runtime: Runtime, options: ExportOptions, folder: Path
 ) -> Int8Images | None:
-    """Write all graphs; int8 is the image encoder alone, whose share of the time is the largest."""
+    """Write all graphs.
+
+    int8 has static ranges where the image encoder is a convolutional network, and dynamic ones
+    elsewhere; where the runtime has none of those, the other graphs stay in fp32.
+    """
     used, images = None, list[tuple[np.ndarray, ...]]()
     quantized = options.precision == "int8"
-    if quantized:
+    static = not (runtime.dynamic_int8 and modules[IMAGE].is_transformer)
+    if quantized and static:
         images = _calibration(modules[IMAGE].image_size)
         used = Int8Images(data=None, num_images=len(images))
     with task(f"exporting ({runtime.name}, {options.precision})", len(modules)) as bar:
@@ -135,7 +158,8 @@ def _write_graphs(
             request = ExportRequest(
                 module,
                 module.example(),
-                precision=options.precision if name == IMAGE or not quantized else "fp32",
+                precision=_precision_of(name, runtime, options.precision),
+                ranges="static" if name == IMAGE and static else "dynamic",
                 calibration=images if name == IMAGE else (),
                 input_names=module.input_names,
                 output_names=module.output_names,
@@ -147,6 +171,14 @@ def _write_graphs(
         # The reading graphs differ in the number of their places alone.
         runtime.share_weights(written, folder)
     return used
+
+
+def _precision_of(name: str, runtime: Runtime, asked: Precision) -> Precision:
+    """Return the precision of a graph: in int8 are those of every frame, if the runtime can."""
+    if asked != "int8" or name == IMAGE:
+        return asked
+    of_every_frame = name in (DECODE, WRITE) or name.startswith(READ)
+    return "int8" if of_every_frame and runtime.dynamic_int8 else "fp32"
 
 
 def _calibration(image_size: tuple[int, int]) -> list[tuple[np.ndarray, ...]]:

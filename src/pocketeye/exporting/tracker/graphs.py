@@ -16,6 +16,7 @@ from pocketeye.artifacts.tracker import (
     TrackerManifest,
     reading_graph,
 )
+from pocketeye.errors import InvalidValue
 from pocketeye.models import TAM
 from pocketeye.models.tam.graphs import (
     DecodeGraph,
@@ -58,6 +59,27 @@ def capacities(rule: MemoryRule, num_maskmem: int) -> tuple[int, ...]:
     if rule is MemoryRule.DISTINCT:  # three spaced frames, and up to two anchors
         return (1, 2, 4, 5, 6, 9, _MOST_MAPS)
     return (1, 4, num_maskmem, _MOST_MAPS)
+
+
+def read_by_means(model: TAM) -> None:
+    """Let the network read its memory as the published networks ``_1`` do: a quarter of the tokens.
+
+    What 2x2 tokens hold is read by their mean, which counts as four, once there are two maps.
+
+    Raises:
+        InvalidValue: it does so already, or its map has an odd side.
+    """
+    attention = model.memory_attention
+    if attention.pooling is not Pooling.NONE:
+        raise InvalidValue(
+            f"{model.variant} reads its memory by means already: leave --pool-memory out"
+        )
+    if any(side % 2 for side in attention.feat_size):
+        raise InvalidValue(
+            f"maps of {attention.feat_size[0]}x{attention.feat_size[1]} tokens have no means of 2x2: "
+            "choose an --input-size that is a multiple of 32"
+        )
+    attention.pooling = Pooling.COUNTED_LOGITS
 
 
 def tracker_graphs(model: TAM) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,79 +12,23 @@ from torch import nn
 
 from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, TrackerGraphs, reading_graph
 from pocketeye.data.clips.flower import HiddenFlowerClip
-from pocketeye.doubts import Doubt, doubt_lines
 from pocketeye.exporting.timing import record_of
+from pocketeye.exporting.tracker.agreement import TrackAgreement, compare_masks
 from pocketeye.latency import Call, LatencyRecord, Protocol, measure_interleaved
 from pocketeye.models import TAM
 from pocketeye.progress import task
 from pocketeye.results import CompactMask
-from pocketeye.runtimes import ParityReport, Precision, check_parity
-from pocketeye.runtimes.parity import Status
+from pocketeye.runtimes import ParityReport, check_parity
 from pocketeye.tracking.engine.artifact import ArtifactEngine
 from pocketeye.tracking.engine.base import Answers, Features, Reading
 from pocketeye.tracking.engine.torch_engine import TorchEngine
 from pocketeye.tracking.video.tracker import Tracker
 
-CLIP = "the clip of a hidden flower that comes along"
 _CORRECTED = 8  # a frame in which the proof clicks again: prompts with memory are proved too
 _KEPT = 3  # inputs of each graph that are compared with torch
-# Mean IoU of the masks of both, for PASS and for WARN: fp32 differs by rounding alone.
-_ALIKE, _ROUGHLY = 0.99, 0.9
 _ROUNDS = 12  # enough to see where the time goes
 
 Arrays = tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrackAgreement:
-    """Compare the masks that torch and the artefact find in a clip of ``num_frames`` frames.
-
-    Attributes:
-        iou: mean over the frames in which either of them finds the object.
-        worst: the least of them, in frame ``worst_frame``.
-        seen: frames in which torch finds the object.
-        graphs: relative error of each graph on inputs of this clip.
-    """
-
-    num_frames: int
-    iou: float
-    worst: float
-    worst_frame: int
-    seen: int
-    graphs: dict[str, float]
-
-    @property
-    def sample(self) -> str:
-        """Say on what was compared."""
-        return f"{self.num_frames} frames of {CLIP}"
-
-    @property
-    def status(self) -> Status:
-        """Return PASS from a mean IoU of 0.99 on, WARN from 0.9 on or where nothing is proven."""
-        if self.iou < _ROUGHLY:
-            return "FAIL"
-        return "PASS" if self.iou >= _ALIKE and not self.doubts else "WARN"
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Say why the comparison is no proof, if there is a reason."""
-        if self.seen:
-            return ()
-        seen = f"torch finds no object in {self.num_frames} frames"
-        return (Doubt(what="the comparison proves nothing", seen=seen, remedy="train it first"),)
-
-    def lines(self) -> list[str]:
-        """Return the sentence that a person reads, and the doubts."""
-        text = (
-            f"mean mask IoU {self.iou:.4f}, least {self.worst:.4f} (frame {self.worst_frame})   "
-            f"{self.status}"
-        )
-        return [text, *doubt_lines(self.doubts)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        doubts = [str(doubt) for doubt in self.doubts]
-        return {**asdict(self), "status": self.status, "doubts": doubts}
 
 
 class Recorded(Mapping[str, Callable[..., Arrays]]):
@@ -129,15 +72,13 @@ class Watched(ArtifactEngine):
 
 
 def agreement_of(
-    model: TAM, modules: Mapping[str, nn.Module], graphs: TrackerGraphs, num_frames: int,
-    precision: Precision,
+    model: TAM, modules: Mapping[str, nn.Module], graphs: TrackerGraphs, num_frames: int
 ) -> tuple[TrackAgreement, dict[str, ParityReport], Watched]:  # fmt: skip
     """Follow the flower with both, and compare masks and each graph.
 
     Args:
         modules: of the graphs, in torch.
         num_frames: of the clip, from its first frame on.
-        precision: of the image encoder; the other graphs are in fp32.
 
     Returns:
         The agreement, the parity of each graph, and the engine as the last frame left it.
@@ -152,27 +93,14 @@ def agreement_of(
     _call_the_rest(engine, frames[0])
     reports = {
         name: check_parity(modules[name], graphs[name], recorded.inputs[name],
-                           precision if name == IMAGE else "fp32")
+                           graphs.artifacts[name].precision)
         for name in graphs
     }  # fmt: skip
-    found = [
-        k for k, masks in enumerate(zip(expected, got, strict=True)) if any(m.area for m in masks)
-    ]
-    ious = {k: expected[k].iou(got[k]) for k in found}
-    # Where neither finds anything they agree, and the doubts say that nothing is proven.
-    worst = min(ious, key=lambda k: ious[k]) if ious else 0
-    return (
-        TrackAgreement(
-            num_frames=len(frames),
-            iou=statistics.fmean(ious.values()) if ious else 1.0,
-            worst=ious.get(worst, 1.0),
-            worst_frame=worst,
-            seen=sum(mask.area > 0 for mask in expected),
-            graphs={name: report.rel for name, report in reports.items()},
-        ),
-        reports,
-        engine,
-    )
+    truth = [CompactMask.from_dense(clip[number][1]) for number in range(len(frames))]
+    errors = {name: report.rel for name, report in reports.items()}
+    exact = all(artifact.precision != "int8" for artifact in graphs.artifacts.values())
+    found = compare_masks(expected, got, truth, graphs=errors, exact=exact)
+    return found, reports, engine
 
 
 def _followed(

@@ -63,6 +63,14 @@ class Graphs(dict):
 
     def __init__(self, threads):
         self.threads, self.weights = threads, []
+        # One arena for all graphs, which run one after another.
+        onnxruntime.create_and_register_allocator(
+            onnxruntime.OrtMemoryInfo("Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+                                      onnxruntime.OrtMemType.DEFAULT),
+            onnxruntime.OrtArenaCfg({"max_mem": 0, "arena_extend_strategy": 1,
+                                     "initial_chunk_size_bytes": -1,
+                                     "max_dead_bytes_per_chunk": -1}),
+        )
 
     def __missing__(self, name):
         path = HERE / ("" if name == "image" else name) / "model.onnx"
@@ -70,6 +78,8 @@ class Graphs(dict):
         options.intra_op_num_threads = self.threads
         # Softmax leaves numbers next to zero, which processors compute with slowly.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.enable_mem_pattern = False
         said = json.loads(path.with_name("artifact.json").read_text(encoding="utf-8"))["extra"]
         # Kept: ONNX Runtime reads them where they lie.
         self.weights.append(weights_of(path.parent, said.get("weights")))

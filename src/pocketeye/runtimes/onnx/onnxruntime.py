@@ -1,9 +1,10 @@
 """Run networks by ONNX Runtime on the CPU: the default runtime.
 
-A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. int8
-is static QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in
-float on x86); GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`). fp16 stores the
-weights in 16 bits, half the size, and computes as fp32 does.
+A latency depends on the settings in :meth:`OnnxRuntime.flags`; they are part of every record. Static
+int8 is QDQ with uint8 activations and int8 per-channel weights (int8 activations run partly in float on
+x86), where GELU becomes a table look-up (:mod:`pocketeye.runtimes.onnx.passes`); dynamic int8 is that of
+:mod:`pocketeye.runtimes.onnx.dynamic_int8`. fp16 stores the weights in 16 bits, half the size, and
+computes as fp32 does.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from pocketeye.runtimes.base import (
     TensorSpec,
 )
 from pocketeye.runtimes.onnx.convnet import ConvNet, value_ranges
+from pocketeye.runtimes.onnx.dynamic_int8 import quantize_dynamically
 from pocketeye.runtimes.onnx.executable import NAME, OrtExecutable, load, session_flags
 from pocketeye.runtimes.onnx.exporter import export_onnx
 from pocketeye.runtimes.onnx.int8 import Int8Model, boundary_shape, write_int8
@@ -57,6 +59,7 @@ class OnnxRuntime(Runtime):
 
     name: ClassVar[str] = NAME
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
+    dynamic_int8: ClassVar[bool] = True
 
     def version(self) -> str:
         return str(ort.__version__)
@@ -101,7 +104,10 @@ class OnnxRuntime(Runtime):
                 with scratch_folder(path.parent) as scratch, temporary_files_in(scratch):
                     source = scratch / "fp32.onnx"
                     export_onnx(request, source)
-                    _quantize(source, path, request)
+                    if request.ranges == "dynamic":
+                        quantize_dynamically(source, path)
+                    else:
+                        _quantize(source, path, request)
 
             return store(self._artifact(folder, request.precision, inputs, outputs, {}), write)
 

@@ -22,7 +22,7 @@ def pool_globally(model: onnx.ModelProto) -> int:
     The exporter writes ``ReduceMean``, for which ONNX Runtime has no int8 kernel: each would cost a
     trip to float and back.
     """
-    graph, constants = model.graph, _constants(model.graph)
+    graph, constants = model.graph, constants_of(model.graph)
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*graph.value_info, *graph.input)}
 
     def rewrite(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
@@ -44,7 +44,7 @@ def pool_globally(model: onnx.ModelProto) -> int:
         for place, node in enumerate(graph.node)
         if node.op_type == "ReduceMean" and is_global(node)
     }
-    _replace(graph, made)
+    replace_nodes(graph, made)
     _drop_unused_constants(graph)
     return len(made)
 
@@ -57,7 +57,7 @@ def tabulate_gelu(model: onnx.ModelProto) -> int:
     the scale of the sigmoid's input. The approximation is 0.0203 off at most, about one step of an
     8-bit activation that reaches to 5.
     """
-    graph, constants = model.graph, _constants(model.graph)
+    graph, constants = model.graph, constants_of(model.graph)
     producers = {name: node for node in graph.node for name in node.output}
     made: dict[int, list[onnx.NodeProto]] = {}
     for place, node in enumerate(graph.node):
@@ -78,7 +78,7 @@ def tabulate_gelu(model: onnx.ModelProto) -> int:
             (_SIGMOID_ZERO, np.asarray(0, np.uint8)),
         ):
             graph.initializer.append(numpy_helper.from_array(constant, name))
-    _replace(graph, made)
+    replace_nodes(graph, made)
     return len(made)
 
 
@@ -106,7 +106,7 @@ def answer_in_float(model: onnx.ModelProto) -> int:
             answer = _copied(graph.node[places[-1]])
             answer.output[0] = output.name
             made |= {places[0]: [], places[1]: [], places[2]: [answer]}
-    _replace(graph, made)
+    replace_nodes(graph, made)
     _drop_unused_constants(graph)
     return len(made) // 3
 
@@ -127,7 +127,8 @@ def _sigmoid_gelu(
         yield helper.make_node(op, inputs, [output], name=f"{output}_node")
 
 
-def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+def constants_of(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    """Return the values that a graph holds by name."""
     found = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
@@ -139,7 +140,7 @@ def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), default)
 
 
-def _replace(graph: onnx.GraphProto, made: dict[int, list[onnx.NodeProto]]) -> None:
+def replace_nodes(graph: onnx.GraphProto, made: dict[int, list[onnx.NodeProto]]) -> None:
     """Put ``made[place]`` where the node at ``place`` stands."""
     nodes = [new for n, node in enumerate(graph.node) for new in made.get(n, [_copied(node)])]
     del graph.node[:]

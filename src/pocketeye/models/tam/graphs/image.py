@@ -19,6 +19,7 @@ from pocketeye.models.tam.graphs.layers import (
     on_rows,
     rows_of,
 )
+from pocketeye.models.tam.graphs.neck import RowsNeck
 from pocketeye.models.tam.image_encoder import BackboneTrunk, ImageEncoder
 from pocketeye.models.tam.tam import TAM
 from pocketeye.models.tam.target_model import TargetModel
@@ -57,6 +58,11 @@ class ImageGraph(nn.Module):
         self.normalise = _normalising()
         self.match_key = None if model.matching is None else beside(model.matching.key)
         self.target = None if model.target is None else TargetKeys(model.target, model.feat_size)
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether attention sees the image, and not convolutions alone."""
+        return not isinstance(self.encoder.trunk, BackboneTrunk)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -125,4 +131,6 @@ def for_export(encoder: ImageEncoder) -> ImageEncoder:
             else:
                 continue
             trunk.norms[stride] = nn.Identity()
+    else:  # a ViT, whose tokens are rows already
+        encoder.neck = RowsNeck(encoder.neck)  # type: ignore[assignment]
     return set_fused_attn(encoder, False)  # type: ignore[return-value]
