@@ -33,6 +33,7 @@ class NamedVideo:
         name: of the files that come of it; no other video of the same job has it.
         request: what is asked of it, where that differs from what the whole job asks.
         prompts: a file or folder of labels for it alone.
+        frame: in which a detector looks, where that is another than for the whole job.
     """
 
     source: Any
@@ -40,6 +41,7 @@ class NamedVideo:
     name: str
     request: Request | None = None
     prompts: Path | None = None
+    frame: int | None = None
 
     @property
     def num_bytes(self) -> int | None:
