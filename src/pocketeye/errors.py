@@ -36,14 +36,29 @@ class MissingExtra(UserError, ImportError):  # noqa: N818
         )
 
 
+_NEAR, _LIKELY = (
+    0.6,
+    0.7,
+)  # shares of common letters; 0.6 is difflib's own: below it guesses are no help
+
+
 def nearest(got: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed spelling closest to ``got``, or None where nothing is close."""
     names = list(allowed)
-    # 0.6 is difflib's own: below it guesses are no help.
-    matches = difflib.get_close_matches(got, names, n=1, cutoff=0.6)
+    # The hyphens that every option begins with make none of them alike.
+    bare = {name.lstrip("-"): name for name in names}
+    word = got.lstrip("-")
+    close = difflib.get_close_matches(word, bare, n=1, cutoff=_NEAR)
+    if close and (close[0][:1] == word[:1] or _share(close[0], word) >= _LIKELY):
+        return bare[close[0]]
     # `onnx` for `onnxruntime`: far apart by letters, yet what was meant.
-    matches += [name for name in names if len(got) > 2 and name.startswith(got)]
-    return matches[0] if matches else None
+    return next(
+        (name for key, name in bare.items() if len(word) > 2 and key.startswith(word)), None
+    )
+
+
+def _share(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, one).ratio()
 
 
 def unknown(what: str, got: str, allowed: Iterable[str], remedy: str = "") -> InvalidValue:

@@ -72,6 +72,10 @@ def test_groups_and_lists(capsys) -> None:
         (["toy", "m", "--input-sise", "3"], "'--input-sise'. Did you mean '--input-size'?"),
         (["toy", "m", "--jsn"], "unknown option '--jsn'. Did you mean '--json'?"),
         (["--foo", "toy"], "unknown option '--foo' before the verb"),
+        (["train", "--task", "detect"], "the task comes first: pocketeye train classify"),
+        (["train", "fbnet_c"], "the task comes first: pocketeye train classify"),
+        # far from every option: no guess
+        (["export", "fbnet_c", "--engine", "x"], "'--engine' (see pocketeye export --help)"),
         (["toy"], "MODEL needs a value"),
         (["toy", "m", "--input-size"], "--input-size needs a value"),
         (["toy", "m", "--input-size", "big"], "unable to convert 'big' into int"),

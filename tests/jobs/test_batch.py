@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,11 @@ def test_what_a_detector_finds_is_tracked(clips: Path) -> None:
     tracked, _ = job.run(find_videos("clips/clip2"))
     assert ids(tracked) == [[1], [1, 2, 3], [1, 2, 3], [1, 2, 3]]
     assert [row["label"] for row in tracked[0].frames[1]["objects"]] == ["object", "disc", "corner"]
+
+    # A row of a list says itself in which frame the detector looks.
+    (row,) = (replace(video, frame=2) for video in find_videos("clips/clip10"))
+    tracked, _ = make_job(detection=detection, request=Request(), out=[Path("c.json")]).run([row])
+    assert next(frame["frame"] for frame in tracked[0].frames if frame["objects"]) == 2
 
     def nothing(frame: np.ndarray) -> Result:
         return Result(size=(frame.shape[1], frame.shape[0]))

@@ -58,6 +58,10 @@ def test_classifiers():
     assert doubts({**good, ONE_ANSWER: 1.0}, **CLASSES) == ["one class is said of everything"]
     assert doubts({**good, ONE_CLASS: 1.0}, **CLASSES) == ["validation has a single class"]
     assert doubts({"val/top1": math.nan}, **CLASSES) == ["there is no top-1"]
+    # Outputs that are nan are wrong answers: not a network that says one class of everything.
+    assert doubts({"val/top1": 0.0, "val/loss": math.nan}, **CLASSES) == [
+        "the network computes no numbers"
+    ]
 
 
 def test_segmenters_are_judged_by_their_pixels():

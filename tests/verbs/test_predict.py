@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,9 @@ from pocketeye.cli import main
 from pocketeye.data import load_images
 from pocketeye.models.backbones import packaged
 from pocketeye.models.backbones.packaged import DEFAULT_CLASSIFIER, PACKAGED
+from pocketeye.predicting.contact_sheet import save_contact_sheet
+from pocketeye.predicting.predict import Prediction
+from pocketeye.verbs.predict.classify import PredictResult
 from pocketeye.verbs.predict.verb import predict
 from pocketeye.verbs.train.result import TrainResult
 
@@ -46,6 +50,20 @@ def test_predict(trained: TrainResult, digits: Path) -> None:
     assert result.lines()[-2:] == [
         "[yellow]1 input is left out[/yellow]:", f"  {digits / 'x.png'}: empty file",
     ]  # fmt: skip
+
+
+def test_a_network_that_computes_no_numbers(tmp_path: Path) -> None:
+    row = Prediction(
+        name="a.png", classes=("cat", "dog"), probabilities=(math.nan, math.nan),
+        thumbnail=Image.new("RGB", (8, 8)),
+    )  # fmt: skip
+    result = PredictResult(model="run", predictions=(row,), problems=(), num_classes=2)
+    assert result.lines()[1].split() == ["a.png", "no", "answer", "-", "no", "answer", "-"]
+    assert "the network computes no numbers" in result.lines()[2]
+    sheet = save_contact_sheet([row], tmp_path / "sheet.png", "run")
+    # No bar, as for a share of zero.
+    with Image.open(sheet) as drawn:
+        assert (201, 218, 238) not in {colour for _, colour in drawn.getcolors(1 << 16)}
 
 
 def test_what_is_written(trained: TrainResult, digits: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cyclopts.exceptions import (
 
 from pocketeye.cli._config import unknown_key
 from pocketeye.cli._streams import OutputError
-from pocketeye.cli._verbs import VERBS
+from pocketeye.cli._verbs import EXAMPLES, VERBS
 from pocketeye.errors import UserError, nearest, unknown
 
 # Refusals of the operating system that the user can put right.
@@ -87,9 +87,15 @@ def _unknown_verb(got: str, verbs: list[str], chain: Sequence[str]) -> str:
     what = "task" if chain else "verb"
     # Options stand behind the verb: before it they would be of the program.
     if got.startswith("-"):
-        return f"unknown option {got!r} before the {what} (see pocketeye {' '.join([*chain, '--help'])})"
-    tasks = VERBS[chain[0]] if chain else verbs
-    return str(unknown(f"{' '.join(chain)} {what}".strip(), got, tasks))
+        text = f"unknown option {got!r} before the {what} (see pocketeye {' '.join([*chain, '--help'])})"
+    else:
+        tasks = VERBS[chain[0]] if chain else verbs
+        text = str(unknown(f"{' '.join(chain)} {what}".strip(), got, tasks))
+    # Who forgot the task gave the network in its place.
+    shown = next(
+        (EXAMPLES[key] for key in EXAMPLES if chain and key.startswith(f"{chain[0]} ")), ""
+    )
+    return f"{text}; the task comes first: {shown}" if shown else text
 
 
 def _unknown_option(error: UnknownOptionError) -> str:
@@ -100,8 +106,8 @@ def _unknown_option(error: UnknownOptionError) -> str:
     got = (token.keyword or token.value).partition("=")[0]
     options = [n for a in error.argument_collection if a.parse for n in a.names]
     close = nearest(got, [*options, "--json", "--debug", "--config", "--help"])
-    guess = f" Did you mean {close!r}?" if close else ""
-    return f"unknown option {got!r}.{guess}{_see_help(error)}"
+    guess = f". Did you mean {close!r}?" if close else ""
+    return f"unknown option {got!r}{guess}{_see_help(error)}"
 
 
 def _missing(error: MissingArgumentError) -> str:

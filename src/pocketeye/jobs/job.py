@@ -54,25 +54,29 @@ class Detection:
     frame: int
     said: str
 
-    def add_to(self, request: Request, frames: Frames) -> Request:
+    def add_to(self, request: Request, frames: Frames, frame: int | None = None) -> Request:
         """Add what is found to a request.
+
+        Args:
+            frame: in which this video is looked at; by default that of all.
 
         Raises:
             InvalidValue: nothing is found, or there is no such frame.
         """
-        found = self.find(frames[self.frame])
+        frame = self.frame if frame is None else frame
+        found = self.find(frames[frame])
         if not len(found):
             raise InvalidValue(
-                f"{frames.name}: there is no {self.said} in frame {self.frame}: lower "
+                f"{frames.name}: there is no {self.said} in frame {frame}: lower "
                 "--score-threshold, or look in another --frame"
             )
         if len(found) > _MANY:
             logger.warning(
                 "%d objects are found in frame %d of %s, and each takes its time in every frame: raise "
                 "--score-threshold, or name some with --classes",
-                len(found), self.frame, frames.name,
+                len(found), frame, frames.name,
             )  # fmt: skip
-        return request.with_found(found, self.frame)
+        return request.with_found(found, frame)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +263,7 @@ class TrackJob:
                 *read_prompts(prompts_for(prompts, video), frames, request.start, request.stop)
             )
         if self.detection is not None:
-            request = self.detection.add_to(request, frames)
+            request = self.detection.add_to(request, frames, video.frame)
         request.check(frames.num_frames, frames.name)
         return request
 
@@ -275,7 +279,7 @@ class TrackJob:
             "video": stage.said.said, "bytes": stage.num_bytes, **self.settings,
             "weights": self._weights, "prompts": (video.request or self.request).words(),
             "labels": _digest(video, video.prompts or self.prompts),
-            "options": dict(self.options), "form": self.form, "fps": self.fps,
+            "options": dict(self.options), "form": self.form, "fps": self.fps, "looks": video.frame,
             "outputs": [str(path) for path in stage.named],
         }  # fmt: skip
         plain: dict[str, Any] = json.loads(json.dumps(said))  # as it is read again

@@ -205,7 +205,8 @@ def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
     Args:
         common: what the whole job asks. Points, boxes, objects and a file of prompts stand for one
             another: a row that has one of them takes none of ``common``.
-        frame: of points and boxes, where the row names no frame and no start.
+        frame: of points and boxes, where the row names no frame and no start; a detector looks in the
+            row's too.
 
     Raises:
         InvalidValue: a prompt that is not written as it should be.
@@ -228,6 +229,7 @@ def named_video(row: VideoRow, common: Request, frame: int = 0) -> NamedVideo:
     return NamedVideo(
         source=row.source, said=said, name=row.name, request=request,
         prompts=Path(prompts) if prompts else None, begun=row.frames > 0,
+        frame=numbers.get("frame", numbers.get("start")),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class NamedVideo:
         request: what is asked of it, where that differs from what the whole job asks.
         prompts: a file or folder of labels for it alone.
         begun: stretches of it were tracked before by the same job.
+        frame: in which a detector looks, where that is another than for the whole job.
     """
 
     source: Any
@@ -43,6 +44,7 @@ class NamedVideo:
     request: Request | None = None
     prompts: Path | None = None
     begun: bool = False
+    frame: int | None = None
 
     @property
     def num_bytes(self) -> int | None:

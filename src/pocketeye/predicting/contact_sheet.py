@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pocketeye.predicting.predict import Prediction
 from pocketeye.results.figures import VAL_COLOUR, short
 from pocketeye.results.result import save_image
+from pocketeye.text import human_percent
 
 CELL = 192
 """Side of the square each image is fitted into."""
@@ -80,12 +82,13 @@ def _draw_cell(
         font = _font(12, bold=place == 0)
         line = top + place * _LINE
         draw.rectangle((left, line, left + CELL - 1, line + _LINE - 3), "#f4f4f4")
-        if bar := round(share * CELL):
+        # A damaged network gives no numbers, and they have no length.
+        if bar := round(share * CELL) if isfinite(share) else 0:
             # Pillow draws a rectangle of width 0 as one of 1.
             draw.rectangle((left, line, left + bar - 1, line + _LINE - 3), _BAR)
-        percent = f"{100 * share:.1f} %"
-        wide = round(font.getlength(percent))
-        draw.text((left + CELL - 4 - wide, line + 1), percent, _INK, font)
+        shown = human_percent(share)
+        wide = round(font.getlength(shown))
+        draw.text((left + CELL - 4 - wide, line + 1), shown, _INK, font)
         text = _fit(label, font, CELL - 12 - wide)
         draw.text((left + 4, line + 1), text, VAL_COLOUR if place == 0 else _INK, font)
 

@@ -98,10 +98,12 @@ class ClassificationTask(AveragedTask):
         logits = self.best_model(x.contiguous(memory_format=self.layout)).float()
         # A sum, not a mean: the last batch is smaller than the others.
         loss = F.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
-        correct, count = (logits.argmax(1) == y).sum(), (y != IGNORED).sum()
         seen, num_classes = y != IGNORED, self.info.num_classes
+        # The largest of numbers that are none is no answer, though argmax names one.
+        answered, answers = logits.isfinite().all(1), logits.argmax(1)
+        correct, count = (answered & (answers == y)).sum(), seen.sum()
         said = (
-            labels.bincount(minlength=num_classes) for labels in (y[seen], logits.argmax(1)[seen])
+            labels.bincount(minlength=num_classes) for labels in (y[seen], answers[seen & answered])
         )
         self.sums += torch.cat([torch.stack([loss, correct, count]), *said])
 

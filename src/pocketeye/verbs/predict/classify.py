@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pocketeye.predicting.labels import label_classes
 from pocketeye.predicting.predict import Prediction, predict
 from pocketeye.predicting.predictor import Predictor
 from pocketeye.results.figures import short
-from pocketeye.text import inputs_left_out, note_lines, path_end, text_table
+from pocketeye.text import human_percent, inputs_left_out, note_lines, path_end, text_table
 from pocketeye.verb_result import Prediction as Outcome
 from pocketeye.verbs._next import onwards
 
@@ -72,8 +73,9 @@ class PredictResult(Outcome):
         for place in range(count):
             header += [("most likely", "second", "third")[place], ""]
             for cells, row in zip(rows, shown, strict=True):
-                cells.append(short(row.classes[place], 28))
-                cells.append(f"{100 * row.probabilities[place]:.1f} %")
+                known = isfinite(row.probabilities[place])
+                cells.append(short(row.classes[place], 28) if known else "no answer")
+                cells.append(human_percent(row.probabilities[place]))
         lines = text_table(header, rows, right=[2 * place + 2 for place in range(count)])
         if len(self.predictions) > _MOST_SHOWN:
             more = len(self.predictions) - _MOST_SHOWN

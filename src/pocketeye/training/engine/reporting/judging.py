@@ -22,6 +22,8 @@ NUM_OBJECTS, NUM_FOUND = "val/num_objects", "val/num_found"
 """Columns: objects that are true, and objects found with a score of at least :data:`SURE`."""
 PIXELS = "val/accuracy"
 """Column: share of the pixels that are right, of a segmenter."""
+LOSS = "val/loss"
+"""Column: the loss in validation; infinite or nan where the network's outputs are."""
 SURE = 0.3
 """The score from which an object is shown, as in ``pocketeye predict``."""
 # As in evaluation: below it objects are found by luck.
@@ -85,6 +87,14 @@ def _doubts(
             what=f"there is no {label}",
             seen="nothing in the validation set can be judged, so the last epoch was kept",
             remedy="validate on samples with something to find",
+        )
+        return
+    if not math.isfinite(row.get(LOSS, 0.0)):
+        yield Doubt(
+            what="the network computes no numbers",
+            seen=f"the loss in validation is {row[LOSS]:g}, though that in training was finite",
+            remedy="train with a lower --lr, or with a larger --batch-size: of a single image BN "
+            "learns wrong statistics",
         )
         return
     if row.get(ONE_CLASS) == 1:
