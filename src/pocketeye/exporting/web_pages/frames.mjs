@@ -1,7 +1,8 @@
 // Where images come from: a clip's frames by number, a photo, a camera.
 
 const USUAL_FPS = 25; // where a browser does not tell when frames are shown
-const LOOKED_AT = 12, LONGEST_MS = 1500;
+const LOOKED_AT = 12, LONGEST_MS = 3000;
+const LONG_SECONDS = 2; // a shorter clip is played slower: a busy device passes over some of its few frames
 
 /** Draw what can be drawn, and return it as {canvas, pixels, shape}: pixels are RGBA, shape is [height, width]. */
 export function grabbed(source, width, height) {
@@ -23,6 +24,7 @@ async function frameRate(video) {
     };
     video.requestVideoFrameCallback(look);
     setTimeout(done, LONGEST_MS);
+    video.playbackRate = Math.max(1 / 8, Math.min(1, video.duration / LONG_SECONDS));
     video.play().catch(done);
   });
   video.pause();

@@ -17,6 +17,9 @@ const encoder = asking('encode_worker.mjs'), ask = asking('track_worker.mjs'), c
 let clip = null, image = null, shape = null, busy = false, following = false, seeking = false, cancelled = false, box = null, corner = null, cursor = null;
 let state = null; // what undo takes back
 let past = [], future = [], waiting = [], features = new Ring(KEPT_FRAMES), codec = null;
+const STAGES = {
+  image: 'image encoder', resize: 'resizing', read: 'memory attention', decode: 'mask decoder', write: 'memory encoder', masks: 'masks',
+};
 const fresh = () => ({frame: 0, object: 1, ids: [1], marks: [], found: new Map()}); // found: frame -> objects
 const copied = () => ({...state, ids: [...state.ids], marks: [...state.marks], found: new Map(state.found)});
 
@@ -68,11 +71,26 @@ async function go(to) {
   ({shape} = image);
 }
 
+const spent = new Map(); // milliseconds of each stage since objects are followed
+
+function spend(stages) {
+  for (const [stage, ms] of Object.entries(stages)) spent.set(stage, (spent.get(stage) ?? 0) + ms);
+}
+
+/** Show what a frame cost; two workers share the stages, so that a frame takes less than their sum. */
+function showSpeed(frames, ms) {
+  const each = Object.fromEntries([...spent].map(([stage, sum]) => [stage, sum / frames]));
+  const parts = Object.entries(each).sort(([, a], [, b]) => b - a).map(([stage, one]) => `${STAGES[stage] ?? stage} ${one.toFixed(1)}`);
+  $('speed').textContent = `${(1000 * frames / ms).toFixed(1)} frames a second; milliseconds a frame: ${parts.join(', ')}`;
+  $('speed').dataset.stages = JSON.stringify({frames, ms, stages: each}); // a benchmark reads it
+}
+
 /** Return the features of a frame; those of the last few frames are kept. */
 async function seen(frame, from) {
   if (!features.has(frame)) {
-    const {features: fresh} = await encoder('encode', from.pixels, from.shape);
-    features.put(frame, fresh);
+    const {features: made, stages} = await encoder('encode', from.pixels, from.shape);
+    features.put(frame, made);
+    spend(stages);
   }
   return features.get(frame);
 }
@@ -93,6 +111,7 @@ async function doing(work) {
 
 async function begin(opened) {
   clip = opened;
+  $('speed').textContent = '';
   [state, past, future, waiting, features] = [fresh(), [], [], [], new Ring(KEPT_FRAMES)];
   box = corner = cursor = null;
   $('time').max = Math.max(0, clip.count - 1);
@@ -171,9 +190,11 @@ async function follow(from) {
       if (!now) break;
       coming.push(ahead());
       if (now.known) {
-        const answer = await ask('track', now.number, await now.known, false);
+        const known = await now.known;
+        if (!began) { began = performance.now(); spent.clear(); }
+        const answer = await ask('track', now.number, known, false);
         state.found.set(now.number, answer.objects);
-        began ||= performance.now();
+        spend(answer.stages);
         say(`Frame ${now.number}: ${done ? (1000 * done / (performance.now() - began)).toFixed(1) : '…'} frames a second${hidden(answer.objects)}`);
         done++;
       }
@@ -185,6 +206,7 @@ async function follow(from) {
   } finally {
     reader.stop();
     waiting = [];
+    if (done) showSpeed(done, performance.now() - began);
     await Promise.allSettled([...coming, ...coming.map(async one => (await one)?.known)]);
   }
 }

@@ -62,7 +62,7 @@ export function drawLanes(canvas, {count, ids, found, frame}) {
   const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio)), context = canvas.getContext('2d');
   canvas.width = width; canvas.height = LANE * ids.length * devicePixelRatio;
   canvas.style.height = `${LANE * ids.length}px`;
-  const step = width / count, lane = LANE * devicePixelRatio, thick = Math.max(1, step);
+  const step = width / count, lane = LANE * devicePixelRatio, thick = Math.ceil(step) + 1; // no seams
   const ink = getComputedStyle(canvas).color;
   for (const [at, objects] of found) for (const {id, score, area, prompted} of objects) {
     const top = ids.indexOf(id) * lane;
