@@ -31,7 +31,7 @@ from pocketeye.latency.device import Device
 from pocketeye.models.tam.published import bundled_graphs
 from pocketeye.provenance import environment
 from pocketeye.runtimes.browser.assets import ort_version
-from pocketeye.runtimes.browser.serving import Served
+from pocketeye.serving.server import Served
 from pocketeye.tracking import load_tracker
 from pocketeye.web.serve import site_app
 

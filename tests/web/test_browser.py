@@ -28,7 +28,7 @@ pytest.importorskip("segno")
 from pocketeye.runtimes.browser.app import measuring_app
 from pocketeye.runtimes.browser.hub import Hub
 from pocketeye.runtimes.browser.runtime import BrowserExecutable
-from pocketeye.runtimes.browser.serving import Served
+from pocketeye.serving.server import Served
 
 QUICK = Protocol(rounds=2, samples=2, min_sample_ms=1.0, extra_rounds=0)
 

@@ -22,7 +22,7 @@ from tests.web.conftest import quiet_page
 
 pytest.importorskip("starlette")
 
-from pocketeye.runtimes.browser.serving import Served
+from pocketeye.serving.server import Served
 
 _CANVAS, _CLASSES = (64, 96), ("leaf", "flower", "pot")
 _DECODER: dict[str, Any] = {

@@ -20,7 +20,7 @@ from tests.web.conftest import quiet_page
 
 pytest.importorskip("starlette")
 
-from pocketeye.runtimes.browser.serving import Served
+from pocketeye.serving.server import Served
 from pocketeye.web.serve import site_app
 
 _NAME, _FRAMES = "pocketeye_tam_nano", 3
@@ -31,7 +31,8 @@ _WORK = """async ([frames, shape, point]) => {
     await ask('begin', shape);
     for (const [n, text] of frames.entries()) {
         const pixels = Uint8ClampedArray.from(atob(text), c => c.charCodeAt(0));
-        const {features} = await encoder('encode', pixels, shape), prompt = {points: [point], labels: [1]};
+        const {features} = await encoder('encode', pixels, shape);
+        const prompt = {points: [point], labels: [1]};
         const answer = await (n ? ask('track', n, features, false) : ask('add', 1, 0, features, prompt));
         found.push(Array.from(fromRuns(answer.objects[0].segmentation)));
     }
@@ -168,7 +169,6 @@ def check_alpha(video: bytes, page: Any) -> None:
     """Check that all four frames are there, and that the browser shows them with alpha."""
     with av.open(BytesIO(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
-    Path("/root/pe/browser/alpha.webm").write_bytes(video)  # DEBUG
     values = page.evaluate(_ALPHA, b64encode(video).decode())
     assert min(values) < 10
     assert max(values) > 245

@@ -46,7 +46,7 @@ def web(model: Path, *, host: str = "127.0.0.1", port: int = 8765) -> WebResult:
     """
     require_extra()
     # Late: the extra may be missing, and the help is wanted without it.
-    from pocketeye.runtimes.browser.serving import Served, is_loopback, qr_lines
+    from pocketeye.serving.server import Served, is_loopback, qr_lines
     from pocketeye.web.serve import make_site, site_app
 
     with scratch_folder() as scratch:

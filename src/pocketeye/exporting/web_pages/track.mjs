@@ -18,7 +18,7 @@ let clip = null, image = null, shape = null, busy = false, following = false, se
 let state = null; // what undo takes back
 let past = [], future = [], waiting = [], features = new Ring(KEPT_FRAMES), codec = null;
 const STAGES = {
-  image: 'image encoder', resize: 'resizing', read: 'memory attention', decode: 'mask decoder', write: 'memory encoder', masks: 'masks',
+  image: 'image encoder', resize: 'resizing', read: 'memory attention', decode: 'mask decoder', write: 'memory encoder', place: 'ages of memory', masks: 'masks',
 };
 const fresh = () => ({frame: 0, object: 1, ids: [1], marks: [], found: new Map()}); // found: frame -> objects
 const copied = () => ({...state, ids: [...state.ids], marks: [...state.marks], found: new Map(state.found)});
@@ -43,7 +43,7 @@ function drawObjects() {
   $('objects').replaceChildren(
     ...state.ids.map(id => button(`Object ${id}`, () => { state.object = id; refresh(); }, {'aria-pressed': id === state.object})),
     button('New object', () => { state.object = Math.max(0, ...state.ids) + 1; state.ids.push(state.object); refresh(); }),
-    button(`Remove object ${state.object}`, () => doing(remove)),
+    button(`Remove object ${state.object}`, () => doing(remove), busy ? {disabled: ''} : {}),
   );
 }
 
@@ -60,7 +60,7 @@ function refresh() {
   $('redo').disabled = busy || !future.length;
   for (const id of ['camera', 'clip', 'photo']) $(id).disabled = busy && !following;
   $('time').disabled = busy && !seeking; $('time').hidden = clip.count < 2 || Boolean(clip.live);
-  $('lanes').hidden = clip.count < 2;
+  $('lanes').hidden = clip.count < 2 && !clip.live;
   $('time').value = state.frame;
   $('cancel').hidden = !busy;
 }

@@ -55,7 +55,7 @@ class _Connection:
         if self.hub is None:
             # Late: exporting for a browser needs no server.
             from pocketeye.runtimes.browser.app import measuring_app
-            from pocketeye.runtimes.browser.serving import (
+            from pocketeye.serving.server import (
                 LOOPBACK,
                 PORT,
                 Served,
