@@ -132,7 +132,7 @@ def test_a_site_classifies_as_python_does(
                 """async ([pixels, shape]) => {
                     const {asking} = await import('./page.mjs'), ask = asking('try_worker.mjs');
                     await ask('open', 1);
-                    return (await ask('classify', Uint8Array.from(pixels), shape, 5)).logits;
+                    return (await ask('look', Uint8Array.from(pixels), shape, 5)).logits;
                 }""",
                 [pixels.reshape(-1).tolist(), [57, 83]],
             )

@@ -132,6 +132,8 @@ export class Still {
   reader() { return {next: async () => null, stop() {}}; }
 }
 
+const LONGEST_GAP_MS = 1000; // a camera that was pulled out shows nothing more, and Stop must still end it
+
 /** A camera gives frames as they come; only the last one is kept. */
 export class Camera {
   constructor(video) { Object.assign(this, {video, live: true, fps: USUAL_FPS, count: 1, width: video.videoWidth, height: video.videoHeight, image: null}); }
@@ -143,7 +145,10 @@ export class Camera {
     return {
       stop() {},
       next: async () => {
-        await new Promise(done => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(done) : requestAnimationFrame(done)));
+        await new Promise(done => {
+          if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(done); else requestAnimationFrame(done);
+          setTimeout(done, LONGEST_GAP_MS);
+        });
         this.count++;
         return this.image = grabbed(video, this.width, this.height);
       },
