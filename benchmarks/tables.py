@@ -386,3 +386,24 @@ def tracker_trunks(record: Record) -> str:
     return (
         "\n".join([*markdown_table(header, rows, right=range(1, len(header))), "", caption]) + "\n"
     )
+
+
+def browser_tracking(record: Record) -> str:
+    """Following an object in the page of a tracker: speed, stages, agreement."""
+    best = min(record["rounds"], key=lambda one: one["ms"] / one["frames"])
+    rates = sorted((1e3 * one["frames"] / one["ms"] for one in record["rounds"]), reverse=True)
+    stages = sorted(best["stages"].items(), key=lambda pair: -pair[1])
+    width, height = record["size"]
+    header = ("network", "clip", "frames a second", "of all rounds", "ms per frame",
+              "IoU to Python (least)", "MB loaded")  # fmt: skip
+    row = (record["network"], f"{record['clip']}, {width}x{height}", f"{rates[0]:.1f}",
+           ", ".join(f"{rate:.1f}" for rate in rates), f"{best['ms'] / best['frames']:.0f}",
+           f"{min(record['ious']):.4f}", f"{record['size_bytes'] / 1e6:.1f}")  # fmt: skip
+    table = _markdown(record, header, [row], range(2, len(header)))
+    times = ", ".join(f"{name} {ms:.1f}" for name, ms in stages)
+    threads = min(4, best["cores"]) if best["isolated"] else 1
+    return (
+        f"{table}\n{record['device']}; {record['browser']} (headless), ONNX Runtime Web "
+        f"{record['onnxruntime_web']}, WASM, {max(2, threads)} threads in two workers, "
+        f"{best['frames']} frames. Milliseconds of each stage, which overlap: {times}.\n"
+    )

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pocketeye.artifacts.detection_numpy import RetinaDecoder
+from pocketeye.artifacts.semantic_numpy import label_map, prepare
 from pocketeye.models.tam.memory_rule import MemoryRule
 from pocketeye.results import CompactMask
+from pocketeye.results.colors import color_of
 from pocketeye.tracking.image.components import fill_holes
 from pocketeye.tracking.image.resize import enlarged_mask
 from pocketeye.tracking.video.distractors import AnchorWatch
@@ -28,6 +31,10 @@ def make() -> dict[str, list[Case]]:
         "enlarged": [_enlarged(rng, size) for size in ((11, 17), (8, 8), (5, 23))],
         "resized": [_resized(rng, *sizes) for sizes in _SIZES],
         "runs": [_runs(rng)],
+        "fitted": [_fitted(rng, size) for size in ((7, 11), (13, 5), (8, 8))],
+        "labelled": [_labelled(rng)],
+        "detected": [_detected(rng, score) for score in (0.3, 0.6)],
+        "colors": [{"id": number, "color": list(color_of(number))} for number in range(1, 40)],
     }
 
 
@@ -123,6 +130,50 @@ def _runs(rng: random.Random) -> Case:
     mask = _blob(rng, 5, 6, 0.0) > 0
     rle = CompactMask.from_dense(mask).to_rle(compressed=False)
     return {"shape": [5, 6], "mask": _flat(mask.astype(int)), "counts": list(rle["counts"])}
+
+
+_CANVAS, _MEAN, _STD = (8, 12), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def _fitted(rng: random.Random, shape: tuple[int, int]) -> Case:
+    pixels = np.array([rng.randrange(256) for _ in range(shape[0] * shape[1] * 3)], np.uint8)
+    found, size = prepare(pixels.reshape(*shape, 3), _CANVAS, _MEAN, _STD)
+    return {
+        "said": {"canvas": list(_CANVAS), "mean": list(_MEAN), "std": list(_STD)},
+        "shape": list(shape), "pixels": _flat(pixels), "size": list(size), "input": _flat(found),
+    }  # fmt: skip
+
+
+def _labelled(rng: random.Random) -> Case:
+    logits = np.stack([_blob(rng, 4, 6, 0.0) for _ in range(5)])
+    size, original = (8, 10), (11, 14)
+    return {
+        "canvas": list(_CANVAS), "logits": _flat(logits), "shape": [5, 4, 6], "size": list(size),
+        "original": list(original), "small": _flat(label_map(logits, _CANVAS, size)),
+        "labels": _flat(label_map(logits, _CANVAS, size, original)),
+    }  # fmt: skip
+
+
+def _detected(rng: random.Random, score: float) -> Case:
+    """Decode two levels of random maps: boxes that overlap, equal logits, classes that compete."""
+    said: Case = {
+        "num_classes": 3, "strides": [8, 16], "sizes": [[12.0, 16.0], [30.0, 40.0]],
+        "aspect_ratios": [0.5, 1.0, 2.0], "score_thresh": score, "nms_thresh": 0.5,
+        "topk_candidates": 40, "detections_per_img": 25,
+    }  # fmt: skip
+    shapes, anchors, size, original = ((4, 6), (2, 3)), 6, (32, 44), (64, 99)
+    maps = [
+        np.concatenate([_blob(rng, *shape, 0.0) for _ in range(depth * anchors)])
+        .reshape(1, depth * anchors, *shape).round(1)
+        for depth in (3, 4) for shape in shapes
+    ]  # fmt: skip
+    [found] = RetinaDecoder(**said)(maps, size, original)
+    assert 5 < len(found.boxes) <= 25
+    return {
+        "said": said, "maps": [_flat(one) for one in maps], "shapes": [list(s) for s in shapes],
+        "size": list(size), "original": list(original), "boxes": found.boxes.tolist(),
+        "scores": _flat(found.scores), "labels": _flat(found.labels),
+    }  # fmt: skip
 
 
 def _flat(array: np.ndarray) -> list[Any]:

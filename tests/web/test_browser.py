@@ -28,7 +28,7 @@ pytest.importorskip("segno")
 from pocketeye.runtimes.browser.app import measuring_app
 from pocketeye.runtimes.browser.hub import Hub
 from pocketeye.runtimes.browser.runtime import BrowserExecutable
-from pocketeye.runtimes.browser.serving import Served
+from pocketeye.serving.server import Served
 
 QUICK = Protocol(rounds=2, samples=2, min_sample_ms=1.0, extra_rounds=0)
 
@@ -132,7 +132,7 @@ def test_a_site_classifies_as_python_does(
                 """async ([pixels, shape]) => {
                     const {asking} = await import('./page.mjs'), ask = asking('try_worker.mjs');
                     await ask('open', 1);
-                    return (await ask('classify', Uint8Array.from(pixels), shape, 5)).logits;
+                    return (await ask('look', Uint8Array.from(pixels), shape, 5)).logits;
                 }""",
                 [pixels.reshape(-1).tolist(), [57, 83]],
             )

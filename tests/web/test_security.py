@@ -19,11 +19,12 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runtimes.browser import assets, guard, serving
+from pocketeye.runtimes.browser import assets
 from pocketeye.runtimes.browser.app import measuring_app
-from pocketeye.runtimes.browser.guard import Access, Guard
 from pocketeye.runtimes.browser.hub import Hub
-from pocketeye.runtimes.browser.serving import Served, is_loopback, listen, qr_lines
+from pocketeye.serving import guard, server
+from pocketeye.serving.guard import Access, Guard
+from pocketeye.serving.server import Served, is_loopback, listen, qr_lines
 from pocketeye.web.serve import site_app, site_files
 from tests.runtimes.browser.fake_page import FACTS
 
@@ -206,8 +207,8 @@ def test_odd_requests_are_refused(method: str, path: str, status: int) -> None:
 
 @pytest.fixture
 def served(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(serving, "HEADER_SECONDS", 0.3)
-    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 8)
     running = Served(site_app(site), port=0)
     yield running
     running.close()

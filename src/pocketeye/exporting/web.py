@@ -12,24 +12,29 @@ from pocketeye import runs
 from pocketeye.artifacts.tracker import TrackerManifest, graph_folder, reading_graph
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.web_weights import pack_graphs
-from pocketeye.models.task import CLASSIFY, TRACK
+from pocketeye.models.task import CLASSIFY, DETECT, SEMANTIC, TRACK, Task
 from pocketeye.models.weights.described import task_in
 from pocketeye.outputs import cannot_write, whole_folder
-from pocketeye.runs import MODEL, TRACKER_MANIFEST, sha256_of
+from pocketeye.runs import DENSE_MANIFEST, MODEL, TRACKER_MANIFEST, sha256_of
 from pocketeye.runtimes.base import Artifact
 from pocketeye.runtimes.browser.assets import ORT_WASM, PAGES, ort_folder, ort_version
 
 WEB = "web"  # as `pocketeye export --to` takes it
 SITE, SITE_SCHEMA = "site.json", "pocketeye.site/1"
-_ONLY = "network"  # name of the graph of a classifier
+_ONLY = "network"  # name of the graph of all but trackers
 _ORT, _WASM = ORT_WASM[0], f"{ORT_WASM[1]}.gz"
 _OWN = Path(__file__).parent / "web_pages"
-_SHARED = ("images.mjs", "page.mjs", "runtime.mjs", "sw.js")
+_SHARED = ("answering.mjs", "colors.mjs", "images.mjs", "page.mjs", "runtime.mjs", "sw.js")
+_TRY = (
+    "try.html", "try.mjs", "try_worker.mjs", "classify.mjs", "dense.mjs", "answers.mjs",
+)  # fmt: skip
 _OF_TASK = {
-    CLASSIFY: ("try.html", "try.mjs", "try_worker.mjs", "classify.mjs"),
+    CLASSIFY: _TRY,
+    DETECT: _TRY,
+    SEMANTIC: _TRY,
     TRACK: (
-        "track.html", "track.mjs", "track_worker.mjs", "tracker.mjs", "session.mjs", "memory.mjs",
-        "masks.mjs", "frames.mjs",
+        "track.html", "track.mjs", "track_worker.mjs", "encode_worker.mjs", "tracker.mjs",
+        "session.mjs", "memory.mjs", "masks.mjs", "frames.mjs", "view.mjs", "saving.mjs", "webm.mjs",
     ),
 }  # fmt: skip
 # As session.mjs: 4 corrected frames, 2 anchors and 3 recent maps are read at most.
@@ -55,7 +60,8 @@ def write_site(model: Path, folder: Path) -> Site:
     """Write the page for an artefact into ``folder``.
 
     Args:
-        model: folder of an artefact for ONNX Runtime, of a classifier or a tracker.
+        model: folder of an artefact for ONNX Runtime, of a classifier, detector, semantic segmenter or
+            tracker.
 
     Raises:
         MissingFile: no artefact, or ONNX Runtime Web was not fetched.
@@ -67,10 +73,9 @@ def write_site(model: Path, folder: Path) -> Site:
             f"{model} was made for the runtime {artifact.runtime!r}, and pages run files of "
             f"{_RUNTIME!r}: export it again with --to web"
         )
-    is_tracker = (model / TRACKER_MANIFEST).is_file()
-    task = TRACK if is_tracker else task_in(model / MODEL)
+    task, described = _task_of(model)
     if task not in _OF_TASK:
-        known = " and ".join(one.kind for one in _OF_TASK)
+        known = ", ".join(one.kind for one in _OF_TASK)
         raise InvalidValue(f"a page can run {known} for now, and {model} is {task.kind}")
     own, wasm = _OF_TASK[task], ort_folder()
     page = next(name for name in own if name.endswith(".html"))
@@ -80,9 +85,8 @@ def write_site(model: Path, folder: Path) -> Site:
         "style.css": PAGES / "style.css",
         _ORT: wasm / _ORT,
     }
-    described = TRACKER_MANIFEST if is_tracker else MODEL
     sources[described] = model / described
-    graphs = _tracker_graphs(model) if is_tracker else {_ONLY: artifact}
+    graphs = _tracker_graphs(model) if task is TRACK else {_ONLY: artifact}
     with whole_folder(folder, SITE) as staging:
         try:
             _copy(sources, staging)
@@ -94,6 +98,14 @@ def write_site(model: Path, folder: Path) -> Site:
             raise cannot_write(folder, error) from error
     sizes = [(folder / name).stat().st_size for name in files]
     return Site(folder=folder, files=files, size_bytes=sum(sizes))
+
+
+def _task_of(model: Path) -> tuple[Task, str]:
+    """Return the task of an artefact, and the file that says what stands around its graphs."""
+    if (model / TRACKER_MANIFEST).is_file():
+        return TRACK, TRACKER_MANIFEST
+    described = DENSE_MANIFEST if (model / DENSE_MANIFEST).is_file() else MODEL
+    return task_in(model / described), described
 
 
 def _tracker_graphs(model: Path) -> dict[str, Artifact]:

@@ -82,7 +82,7 @@ def web(
     if model is None:
         raise InvalidValue("say which folder to serve, or which tool with --backend")
     # Late: the extra may be missing, and the help is wanted without it.
-    from pocketeye.runtimes.browser.serving import Served, is_loopback, qr_lines
+    from pocketeye.serving.server import Served, is_loopback, qr_lines
     from pocketeye.web.serve import make_site, site_app
 
     with scratch_folder() as scratch:

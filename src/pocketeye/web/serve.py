@@ -6,15 +6,14 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pocketeye.errors import InvalidValue
 from pocketeye.exporting.web import SITE, SITE_SCHEMA, write_site
 from pocketeye.reading import Kind, require_file
 from pocketeye.runs import MANIFEST
-from pocketeye.runtimes.browser.app import application
-from pocketeye.runtimes.browser.assets import media_type
+from pocketeye.serving.files import FRESH, application, file_answer
 
 _KIND = Kind(what="a site of pocketeye", schema=SITE_SCHEMA, remedy="export it again with --to web")
 _INDEX = "index.html"
@@ -67,12 +66,7 @@ def site_app(folder: Path) -> Starlette:
     files = site_files(folder)
 
     async def file(request: Request) -> Response:
-        path = files.get(request.path_params.get("name") or _INDEX)
-        if path is None or not path.is_file():
-            return PlainTextResponse("there is no such file here\n", status_code=404)
-        return FileResponse(
-            path, media_type=media_type(path.name), headers={"cache-control": "no-cache"}
-        )
+        return file_answer(files, request.path_params.get("name") or _INDEX, FRESH)
 
     routes = [Route("/", file), Route("/{name:path}", file)]
     return application(routes)

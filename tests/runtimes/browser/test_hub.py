@@ -160,6 +160,40 @@ def test_another_device_does_not_take_over(hub: Hub, monkeypatch: pytest.MonkeyP
     assert hub.alive(hub.hello(FACTS))["measures"]
 
 
+def test_of_two_equal_phones_each_is_known_by_its_name(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GONE_SECONDS", 0.2)
+    assert hub.alive(hub.hello({**FACTS, "name": "Ann"}))["measures"]
+    time.sleep(0.3)
+    said = hub.alive(hub.hello({**FACTS, "name": "Ben"}))
+    assert not said["measures"]
+    assert "Ann" in said["wanted"]
+
+
+def test_of_several_devices_the_one_that_was_asked_for_measures() -> None:
+    hub = Hub(patience_s=5, wanted="ben")
+    ann = hub.hello({**FACTS, "name": "Ann"})
+    assert hub.alive(ann) == {"measures": False, "wanted": "the device called 'ben'"}
+    ben = hub.hello({**FACTS, "name": "Ben"})
+    assert hub.alive(ben)["measures"]
+    assert not hub.alive(ann)["measures"]
+    assert hub.device().name == "Ben"
+
+
+def test_a_page_that_vanishes_in_a_job_says_how_to_go_on(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GONE_SECONDS", 0.2)
+    hub.patience_s, hub.url = 0.4, "http://localhost:1/"
+    key = hub.hello(FACTS)
+    taken = threading.Thread(target=lambda: hub.work(key, wait_s=2))
+    taken.start()  # and never sends its result: the phone sleeps
+    with pytest.raises(UserError, match=r"what was measured is kept.*same command continues"):
+        hub.ask(job(hub))
+    taken.join()
+
+
 def test_answers_of_others_are_refused(hub: Hub) -> None:
     key = hub.hello(FACTS)
     with pytest.raises(BadField, match="nothing is asked"):

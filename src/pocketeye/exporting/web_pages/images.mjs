@@ -25,42 +25,91 @@ function weightsOf(from, to, [support, kernel]) {
   });
 }
 
-// Sums of bytes times weights stay within 32 bits, as in Pillow.
-const clipped = sum => {
-  const value = sum >> BITS;
-  return value < 0 ? 0 : value > 255 ? 255 : value;
-};
+const laidOut = new Map(); // of the last sizes: frames of a clip share theirs
+
+/** Lay the weights out in flat arrays. */
+function flat(from, to, filter) {
+  const key = `${from} ${to} ${filter}`;
+  if (laidOut.has(key)) return laidOut.get(key);
+  if (laidOut.size > 8) laidOut.clear();
+  const all = weightsOf(from, to, KERNELS[filter]), first = new Int32Array(to), start = new Int32Array(to + 1);
+  all.forEach((one, k) => { first[k] = one.first; start[k + 1] = start[k] + one.weights.length; });
+  const weights = new Int32Array(start[to]);
+  all.forEach((one, k) => weights.set(one.weights, start[k]));
+  laidOut.set(key, {first, start, weights});
+  return laidOut.get(key);
+}
+
+// Sums of bytes times weights stay within 32 bits, as in Pillow; Math.imul keeps them out of floating point.
+const HALF = 1 << (BITS - 1); // not 2 **, which is a floating-point number to compilers
+
+function alongRows(pixels, channels, [height, fromWidth], width, {first, start, weights}) {
+  const found = new Uint8ClampedArray(height * width * channels);
+  for (let y = 0, to = 0; y < height; y++) for (let x = 0; x < width; x++) {
+    const begin = (y * fromWidth + first[x]) * channels, end = start[x + 1];
+    for (let c = 0; c < channels; c++) {
+      let sum = HALF;
+      for (let k = start[x], at = begin + c; k < end; k++, at += channels) sum = sum + Math.imul(pixels[at], weights[k]) | 0;
+      found[to++] = sum >> BITS;
+    }
+  }
+  return found;
+}
+
+/** As alongRows, of a canvas: one read for all of a pixel's channels. The fourth is left out. */
+function alongRowsOfCanvas(rgba, [height, fromWidth], width, {first, start, weights}) {
+  const pixels = new Uint32Array(rgba.buffer, rgba.byteOffset, rgba.length / 4), found = new Uint8ClampedArray(height * width * 3);
+  for (let y = 0, to = 0; y < height; y++) for (let x = 0; x < width; x++, to += 3) {
+    const end = start[x + 1];
+    let r = HALF, g = HALF, b = HALF;
+    for (let k = start[x], at = y * fromWidth + first[x]; k < end; k++, at++) {
+      const pixel = pixels[at], weight = weights[k];
+      r = r + Math.imul(pixel & 255, weight) | 0;
+      g = g + Math.imul(pixel >>> 8 & 255, weight) | 0;
+      b = b + Math.imul(pixel >>> 16 & 255, weight) | 0;
+    }
+    found[to] = r >> BITS; found[to + 1] = g >> BITS; found[to + 2] = b >> BITS;
+  }
+  return found;
+}
+
+function alongColumns(rows, stride, height, {first, start, weights}) {
+  const found = new Uint8ClampedArray(height * stride), sums = new Int32Array(stride);
+  for (let y = 0; y < height; y++) {
+    sums.fill(HALF);
+    // Row by row, two at a time: memory is read in its order, and sums are touched half as often.
+    let k = start[y], at = first[y] * stride;
+    for (; k + 1 < start[y + 1]; k += 2, at += 2 * stride) {
+      const one = weights[k], two = weights[k + 1], next = at + stride;
+      for (let x = 0; x < stride; x++) sums[x] = sums[x] + Math.imul(rows[at + x], one) + Math.imul(rows[next + x], two) | 0;
+    }
+    if (k < start[y + 1]) for (let x = 0; x < stride; x++) sums[x] = sums[x] + Math.imul(rows[at + x], weights[k]) | 0;
+    for (let x = 0, to = y * stride; x < stride; x++) found[to + x] = sums[x] >> BITS;
+  }
+  return found;
+}
 
 /**
  * Resize uint8 pixels of `channels` interleaved channels; returns a Uint8Array of height x width x channels.
  * Antialiased, first along rows and then along columns, each rounded to bytes, as Pillow does.
+ *
  */
 export function resize(pixels, channels, [fromHeight, fromWidth], [height, width], filter) {
-  let rows = pixels, rowWidth = fromWidth;
-  const half = 2 ** (BITS - 1);
-  if (width !== fromWidth) {
-    const taps = weightsOf(fromWidth, width, KERNELS[filter]);
-    rows = new Uint8Array(fromHeight * width * channels);
-    for (let y = 0, to = 0; y < fromHeight; y++) for (const {first, weights} of taps) {
-      const start = (y * fromWidth + first) * channels;
-      for (let c = 0; c < channels; c++, to++) {
-        let sum = half;
-        for (let k = 0, at = start + c; k < weights.length; k++, at += channels) sum += pixels[at] * weights[k];
-        rows[to] = clipped(sum);
-      }
-    }
-    rowWidth = width;
-  }
-  if (height === fromHeight) return rows === pixels ? Uint8Array.from(pixels) : rows;
-  const stride = rowWidth * channels, found = new Uint8Array(height * stride);
-  weightsOf(fromHeight, height, KERNELS[filter]).forEach(({first, weights}, y) => {
-    for (let x = 0; x < stride; x++) {
-      let sum = half;
-      for (let k = 0, at = first * stride + x; k < weights.length; k++, at += stride) sum += rows[at] * weights[k];
-      found[y * stride + x] = clipped(sum);
-    }
-  });
-  return found;
+  let rows = pixels;
+  if (width !== fromWidth) rows = alongRows(pixels, channels, [fromHeight, fromWidth], width, flat(fromWidth, width, filter));
+  return downColumns(rows, channels, [fromHeight, width], height, filter, pixels);
+}
+
+/** Resize what a canvas holds, RGBA; returns RGB, as `resize` of its first three channels. */
+export function resizeCanvas(rgba, [fromHeight, fromWidth], [height, width], filter) {
+  const rows = width === fromWidth ? rgb(rgba) : alongRowsOfCanvas(rgba, [fromHeight, fromWidth], width, flat(fromWidth, width, filter));
+  return downColumns(rows, 3, [fromHeight, width], height, filter, rgba);
+}
+
+function downColumns(rows, channels, [fromHeight, width], height, filter, given) {
+  let found = rows;
+  if (height !== fromHeight) found = alongColumns(rows, width * channels, height, flat(fromHeight, height, filter));
+  return found === given ? Uint8Array.from(found) : new Uint8Array(found.buffer);
 }
 
 /** Return the part of an image that begins at (top, left). */

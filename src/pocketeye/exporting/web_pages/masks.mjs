@@ -43,28 +43,60 @@ export function boxArea(mask, [height, width]) {
   return (bottom - top + 1) * (right - left + 1);
 }
 
+/** Return for each wanted place the two it lies between, and the second's share in it. */
 function neighbours(length, wanted) {
   const f = Math.fround, scale = f(f(length) / f(wanted));
-  return Array.from({length: wanted}, (_, k) => {
-    const at = Math.max(0, f(f(f(k + 0.5) * scale) - 0.5)), low = Math.min(Math.trunc(at), length - 1);
-    return [low, Math.min(low + 1, length - 1), f(at - low)];
-  });
+  const low = new Int32Array(wanted), high = new Int32Array(wanted), share = new Float32Array(wanted), rest = new Float32Array(wanted);
+  for (let k = 0; k < wanted; k++) {
+    const at = Math.max(0, f(f(f(k + 0.5) * scale) - 0.5));
+    low[k] = Math.min(Math.trunc(at), length - 1); high[k] = Math.min(low[k] + 1, length - 1);
+    share[k] = at - low[k]; rest[k] = 1 - share[k];
+  }
+  return {low, high, share, rest};
 }
 
-/** Return where logits, enlarged bilinearly, are above 0, as bytes of 0 and 1. */
+/** Return the range of wanted places of which a neighbour is one of `first` to `last`. */
+function near({low, high}, first, last) {
+  let begin = 0, end = low.length;
+  while (begin < end && high[begin] < first) begin++;
+  while (end > begin && low[end - 1] > last) end--;
+  return [begin, end];
+}
+
+/** Return the rows and columns of what is above 0, [top, bottom, left, right]; null where nothing is. */
+function positive(logits, height, width) {
+  let top = height, bottom = -1, left = width, right = -1;
+  for (let y = 0, k = 0; y < height; y++) for (let x = 0; x < width; x++, k++) if (logits[k] > 0) {
+    if (y < top) top = y;
+    bottom = y;
+    if (x < left) left = x;
+    if (x > right) right = x;
+  }
+  return bottom < 0 ? null : [top, bottom, left, right];
+}
+
+/**
+ * Return where logits, enlarged bilinearly, are above 0, as bytes of 0 and 1. Only what lies round the positive
+ * part is computed: elsewhere a mean of what is not above 0 is not above 0 either.
+ */
 export function enlargedMask(logits, [fromHeight, fromWidth], [height, width]) {
-  const columns = neighbours(fromWidth, width), found = new Uint8Array(height * width), f = Math.fround;
-  const wide = new Map(); // rows of the network's mask, stretched
+  const found = new Uint8Array(height * width), f = Math.fround, box = positive(logits, fromHeight, fromWidth);
+  if (!box) return found;
+  const columns = neighbours(fromWidth, width), rows = neighbours(fromHeight, height);
+  const [top, bottom] = near(rows, box[0], box[1]), [left, right] = near(columns, box[2], box[3]);
+  const wide = [new Float32Array(width), new Float32Array(width)], held = [-1, -1]; // two stretched rows
   const stretched = row => {
-    if (!wide.has(row)) {
-      wide.set(row, Float32Array.from(columns, ([low, high, share]) => f(logits[row * fromWidth + low] * f(1 - share)) + f(logits[row * fromWidth + high] * share)));
+    const line = wide[row & 1];
+    if (held[row & 1] !== row) {
+      held[row & 1] = row;
+      for (let x = left, at = row * fromWidth; x < right; x++) line[x] = f(logits[at + columns.low[x]] * columns.rest[x]) + f(logits[at + columns.high[x]] * columns.share[x]);
     }
-    return wide.get(row);
+    return line;
   };
-  neighbours(fromHeight, height).forEach(([low, high, share], y) => {
-    const upper = stretched(low), lower = stretched(high), rest = f(1 - share);
-    for (let x = 0; x < width; x++) found[y * width + x] = f(f(upper[x] * rest) + f(lower[x] * share)) > 0 ? 1 : 0;
-  });
+  for (let y = top; y < bottom; y++) {
+    const upper = stretched(rows.low[y]), lower = stretched(rows.high[y]), rest = rows.rest[y], share = rows.share[y];
+    for (let x = left, to = y * width + left; x < right; x++, to++) found[to] = f(f(upper[x] * rest) + f(lower[x] * share)) > 0 ? 1 : 0;
+  }
   return found;
 }
 
@@ -80,15 +112,23 @@ export function runLengths(mask, [height, width]) {
   return {size: [height, width], counts};
 }
 
-/** Return the mask of run lengths, as bytes of 0 and 1. */
-export function fromRuns({size: [height, width], counts}) {
-  const mask = new Uint8Array(height * width);
+/** Call `put` with the place of every pixel of a mask, which is row times width plus column. */
+export function runsOver({size: [height, width], counts}, put) {
   let at = 0, value = 0;
   for (const count of counts) {
-    if (value) for (let k = at; k < at + count; k++) mask[(k % height) * width + Math.trunc(k / height)] = 1;
+    if (value) for (let k = at, y = at % height, x = Math.trunc(at / height); k < at + count; k++) {
+      put(y * width + x);
+      if (++y === height) { y = 0; x++; }
+    }
     at += count;
     value ^= 1;
   }
+}
+
+/** Return the mask of run lengths, as bytes of 0 and 1. */
+export function fromRuns(segmentation) {
+  const mask = new Uint8Array(segmentation.size[0] * segmentation.size[1]);
+  runsOver(segmentation, at => { mask[at] = 1; });
   return mask;
 }
 

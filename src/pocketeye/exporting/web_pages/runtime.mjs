@@ -52,7 +52,7 @@ export function unpacked({size, parts}, packed) {
 
 /**
  * Open the graphs of the site. The returned function gives the graph of a name: an async function that takes
- * arrays in the order of its inputs and gives those of its outputs.
+ * arrays in the order of its inputs and gives those of its outputs; `outputs` on it describes them.
  */
 export async function openGraphs() {
   const {graphs, weights} = await json('graphs.json');
@@ -62,11 +62,12 @@ export async function openGraphs() {
     const session = await ort.InferenceSession.create(await bytes(said.file), {
       executionProviders: ['wasm'], graphOptimizationLevel: 'all', externalData: [{path: 'weights.bin', data}],
     });
-    return async (...arrays) => {
+    const run = async (...arrays) => {
       const feeds = {};
       said.inputs.forEach((spec, k) => { feeds[spec.name] = new ort.Tensor(spec.dtype, arrays[k], spec.shape); });
       const found = await session.run(feeds);
       return said.outputs.map(spec => found[spec.name].data);
     };
+    return Object.assign(run, {outputs: said.outputs});
   };
 }

@@ -1,4 +1,5 @@
-// Keep a session away from the page's own thread.
+// Keep a session away from the page's own thread. Features come from the worker that encodes.
+import {answering} from './answering.mjs';
 import {enlargedMask, extent, runLengths} from './masks.mjs';
 import {json, openGraphs, setUp, version} from './runtime.mjs';
 import {Session} from './session.mjs';
@@ -7,35 +8,31 @@ import {Tracker} from './tracker.mjs';
 let tracker, session;
 
 /** Turn answers into masks of the video's size, as the page draws and saves them. */
-function shown(results, ms) {
-  return {ms, objects: results.map(({mask, ...rest}) => {
+function shown(results) {
+  return results.map(({mask, ...rest}) => {
     const large = enlargedMask(mask, tracker.maskSize, session.shape);
     return {...rest, ...extent(large, session.shape), segmentation: runLengths(large, session.shape)};
-  })};
+  });
 }
 
 async function timed(work) {
-  const began = performance.now(), results = await work();
-  return shown(results, performance.now() - began);
+  tracker.stages = {};
+  const began = performance.now(), results = await work(), found = performance.now(), objects = shown(results), ended = performance.now();
+  return {objects, ms: ended - began, stages: {...tracker.stages, masks: ended - found}};
 }
 
 const does = {
   async open(threads) {
     await setUp(threads);
     tracker = new Tracker(await json('tracker.json'), await openGraphs());
-    // The large one now, while the page says that it loads; others when they are first needed.
-    const [height, width] = tracker.imageSize;
-    await tracker.encode(new Uint8Array(height * width * 3));
     return {name: tracker.said.variant, size: tracker.imageSize, version: version(), threads};
   },
   begin(shape) { session = new Session(tracker, shape); },
-  add: (id, frame, pixels, prompt) => timed(() => session.add(id, frame, pixels, prompt)),
-  track: (frame, pixels, reverse) => timed(() => session.track(frame, pixels, reverse)),
-  remove: (id, frame) => { session.remove(id); return shown(session.results(frame, false), 0); },
-  undo: frame => session.undo() && shown(session.results(frame, false), 0),
-  redo: frame => session.redo() && shown(session.results(frame, false), 0),
+  add: (id, frame, features, prompt) => timed(() => session.add(id, frame, features, prompt)),
+  track: (frame, features, reverse) => timed(() => session.track(frame, features, reverse)),
+  remove: id => session.remove(id),
+  undo: () => session.undo(),
+  redo: () => session.redo(),
 };
 
-onmessage = async ({data: {id, what, with: given}}) => {
-  try { postMessage({id, answer: await does[what](...given)}); } catch (error) { postMessage({id, error: String(error?.message ?? error)}); }
-};
+answering(does);

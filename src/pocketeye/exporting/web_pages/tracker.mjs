@@ -71,6 +71,7 @@ export class Tracker {
    */
   constructor(said, open) {
     this.said = said; this.open = open; this.graphs = new Map(); this.banks = new Map(); this.ages = new Map();
+    this.stages = {}; // milliseconds of graphs, by kind, since a caller emptied it
     this.imageSize = said.image_size;
     this.maskSize = said.image_size.map(side => Math.trunc(side / 4));
     this.numSlots = said.ages.length;
@@ -81,12 +82,11 @@ export class Tracker {
 
   async run(name, given) {
     if (!this.graphs.has(name)) this.graphs.set(name, await this.open(name));
-    const {inputs, outputs} = this.said.graphs[name], found = await this.graphs.get(name)(...inputs.map(key => given[key]));
+    const {inputs, outputs} = this.said.graphs[name], began = performance.now();
+    const found = await this.graphs.get(name)(...inputs.map(key => given[key])), stage = name.split('-')[0];
+    this.stages[stage] = (this.stages[stage] ?? 0) + performance.now() - began;
     return Object.fromEntries(outputs.map((key, k) => [key, found[k]]));
   }
-
-  /** Encode a frame, uint8 RGB of the network's size. */
-  encode(pixels) { return this.run('image', {image: pixels}); }
 
   async track(features, reading, stable) {
     return this.choose(await this.run('decode', await this.condition(features, reading)), true, stable);

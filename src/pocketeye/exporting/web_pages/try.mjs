@@ -1,25 +1,24 @@
-// Run a classifier on the camera, a photo or a clip.
+// Run a network on the camera, a photo or a clip.
+import {answers} from './answers.mjs';
 import {$, asking, closeCamera, grab, installed, openCamera, openClip, photo, save, threadsHere} from './page.mjs';
 import {MOST_THREADS} from './runtime.mjs';
 
 const ask = asking('try_worker.mjs');
+const SHOWN_CLASSES = 5;
 const video = $('video'), times = [];
-let running = 0, opened = null;
+let running = 0, opened = null, ready = '';
 
 const say = text => { $('state').textContent = text; };
 function warn(text) { $('warning').textContent = text; $('warning').hidden = !text; }
 
-function show({found, prepare_ms, network_ms}) {
-  $('found').replaceChildren(...found.map(({name, share}) => {
-    const row = document.createElement('tr'), label = document.createElement('td'), bar = document.createElement('td'), value = document.createElement('td');
-    const progress = document.createElement('progress');
-    label.textContent = name; progress.value = share; progress.setAttribute('aria-label', name);
-    value.textContent = `${(100 * share).toFixed(1)} %`; value.className = 'number'; bar.className = 'bar';
-    bar.append(progress); row.append(label, bar, value);
-    return row;
-  }));
-  times.push({prepare_ms, network_ms});
-  $('speed').textContent = `${network_ms.toFixed(1)} ms the network, ${prepare_ms.toFixed(1)} ms the image before it`;
+const NOTHING = 'Nothing is found that the network is sure of.';
+
+function show(answer) {
+  const {prepare_ms, network_ms, finish_ms} = answer, rows = answers[opened.task]($('image'), answer, opened.classes);
+  $('found').replaceChildren(...rows);
+  say(rows.length ? ready : NOTHING);
+  times.push({prepare_ms, network_ms, finish_ms});
+  $('speed').textContent = `${network_ms.toFixed(1)} ms the network, ${prepare_ms.toFixed(1)} ms the image before it, ${finish_ms.toFixed(1)} ms its answer after it`;
   $('record').hidden = false;
 }
 
@@ -27,7 +26,7 @@ async function look(source, width, height) {
   if (!width || !height) return;
   $('stage').hidden = false;
   const {pixels, shape} = grab($('image'), source, width, height);
-  show(await ask('classify', pixels, shape, 5));
+  show(await ask('look', pixels, shape, opened.task === 'classify' ? SHOWN_CLASSES : false));
 }
 
 /** Look at frame after frame for as long as this is the newest thing that was asked for. */
@@ -77,8 +76,9 @@ $('record').onclick = () => save('times.json', JSON.stringify({...opened, user_a
 if (!await installed()) {
   try {
     opened = await ask('open', threadsHere(MOST_THREADS));
-    $('title').textContent = opened.info.name;
-    say(`Ready: ${opened.info.input_size} px, ${opened.threads} thread${opened.threads > 1 ? 's' : ''} of WebAssembly.`);
+    $('title').textContent = opened.info.name || 'Try it';
+    ready = `Ready: ${[opened.info.input_size].flat().join(' x ')} px, ${opened.threads} thread${opened.threads > 1 ? 's' : ''} of WebAssembly.`;
+    say(ready);
     for (const id of ['camera', 'photo', 'clip']) $(id).disabled = false;
   } catch (error) { say('This did not load.'); warn(error.message); }
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,33 +13,13 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from pocketeye.reading import BadField
-from pocketeye.runtimes.browser.assets import (
-    ORT_WASM,
-    ORT_WEBGPU,
-    PAGES,
-    media_type,
-    ort_folder,
-)
-from pocketeye.runtimes.browser.guard import Refused
+from pocketeye.runtimes.browser.assets import ORT_WASM, ORT_WEBGPU, PAGES, ort_folder
 from pocketeye.runtimes.browser.hub import Hub
+from pocketeye.serving.files import FRESH, application, file_answer, media_type, page_routes
 
-# A page's own files are small and change with the package: asked for each time. The runtime is not.
-_FRESH, _KEPT = {"cache-control": "no-cache"}, {"cache-control": "max-age=86400"}
+# The runtime changes with its version alone: it is not asked for each time.
+_KEPT = {"cache-control": "max-age=86400"}
 _MESSAGE_BYTES = 64 * 2**10  # of everything but results
-
-
-def page_routes(folder: Path, index: str) -> list[Route]:
-    """Return routes to the files of one folder, by a list made now: no path of a request is opened.
-
-    Args:
-        index: the file that ``/`` is.
-    """
-    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-
-    async def page(request: Request) -> Response:
-        return _file(files, request.path_params.get("name", index), _FRESH)
-
-    return [Route("/", page), Route("/{name}", page)]
 
 
 def ort_route() -> Route:
@@ -53,16 +32,9 @@ def ort_route() -> Route:
     files = {n: folder / n for n in (*ORT_WASM, *ORT_WEBGPU) if (folder / n).is_file()}
 
     async def ort(request: Request) -> Response:
-        return _file(files, request.path_params["name"], _KEPT)
+        return file_answer(files, request.path_params["name"], _KEPT)
 
     return Route("/ort/{name}", ort)
-
-
-def _file(files: dict[str, Path], name: str, headers: dict[str, str]) -> Response:
-    path = files.get(name)
-    if path is None:
-        return PlainTextResponse("there is no such file here\n", status_code=404)
-    return FileResponse(path, media_type=media_type(name), headers=headers)
 
 
 def measuring_app(hub: Hub) -> Starlette:
@@ -86,19 +58,6 @@ def measuring_app(hub: Hub) -> Starlette:
         *page_routes(PAGES, "measure.html"),
     ]
     return application(routes)
-
-
-def application(routes: list[Route]) -> Starlette:
-    """Make an application of exactly these routes: an address with a slash more is another one."""
-    app = Starlette(routes=routes, exception_handlers={Refused: refused})
-    app.router.redirect_slashes = False
-    return app
-
-
-async def refused(_: Request, error: Exception) -> Response:
-    """Answer a request that was refused while its body was read."""
-    assert isinstance(error, Refused)
-    return PlainTextResponse(f"{error}\n", status_code=error.status)
 
 
 def _key(data: Any) -> str:
@@ -135,7 +94,7 @@ def _graph(hub: Hub) -> Callable[..., Any]:
             path = None
         if path is None or not path.is_file():
             return PlainTextResponse("there is no such graph\n", status_code=404)
-        return FileResponse(path, media_type=media_type(".onnx"), headers=_FRESH)
+        return FileResponse(path, media_type=media_type(".onnx"), headers=FRESH)
 
     return endpoint
 
@@ -146,6 +105,6 @@ def _values(hub: Hub) -> Callable[..., Any]:
             values = hub.graph_values(request.path_params["number"])
         except KeyError:
             return PlainTextResponse("there is no such graph\n", status_code=404)
-        return Response(values, media_type=media_type(".bin"), headers=_FRESH)
+        return Response(values, media_type=media_type(".bin"), headers=FRESH)
 
     return endpoint

@@ -16,20 +16,6 @@ _FETCHED = Path(__file__).parent / "node_modules" / "onnxruntime-web"
 # What pages load: WASM alone, and the build with WebGPU. The rest of the package is 130 MB.
 ORT_WASM = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 ORT_WEBGPU = ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
-MEDIA_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
-    ".wasm": "application/wasm",
-    ".onnx": "application/octet-stream",
-    ".bin": "application/octet-stream",
-    ".gz": "application/octet-stream",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-}
 
 
 def ort_folder() -> Path:
@@ -59,8 +45,3 @@ def ort_version() -> str:
     if not described.is_file():
         return "unknown"
     return str(json.loads(described.read_text(encoding="utf-8")).get("version", "unknown"))
-
-
-def media_type(name: str) -> str:
-    """Return the media type of a file by its ending; browsers refuse modules and WASM of another."""
-    return MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")

@@ -61,8 +61,14 @@ class _Asked:
 class Hub:
     """Stand between the measuring thread and the pages."""
 
-    def __init__(self, patience_s: float = PATIENCE_SECONDS) -> None:
-        self.patience_s = patience_s
+    def __init__(self, patience_s: float = PATIENCE_SECONDS, *, wanted: str = "") -> None:
+        """Wait for a device.
+
+        Args:
+            patience_s: for it to come, or to come back.
+            wanted: the name that a user gave it on its page; empty takes the first that comes.
+        """
+        self.patience_s, self.wanted = patience_s, wanted
         self.url = ""  # told to the user while nobody is there
         self.epoch = secrets.token_hex(8)  # pages drop the graphs of another process
         self._changed = threading.Condition()
@@ -163,7 +169,8 @@ class Hub:
                 )
 
     def _invitation(self) -> str:
-        return f"open {self.url} on the device to measure; this waits for it"
+        called = f", and call it {self.wanted!r} there" if self.wanted else ""
+        return f"open {self.url} on the device to measure{called}; this waits for it"
 
     def _is_there(self) -> bool:
         if self._chosen is None or self._chosen not in self._pages:
@@ -207,7 +214,7 @@ class Hub:
                 self._changed.notify_all()
             return {
                 "measures": key == self._chosen,
-                "wanted": None if self._facts is None else describe(self._facts),
+                "wanted": self._wanted(),
             }
 
     def work(self, key: str, wait_s: float = POLL_SECONDS) -> dict[str, Any] | None:
@@ -303,7 +310,15 @@ class Hub:
             raise BadField("this page is not known here: load it again")
         return self._pages[key]
 
+    def _wanted(self) -> str | None:
+        """Name the device that is measured, or waited for; None where any will do."""
+        if self._facts is not None:
+            return describe(self._facts)
+        return f"the device called {self.wanted!r}" if self.wanted else None
+
     def _fits(self, facts: Facts) -> bool:
+        if self.wanted and facts.name.casefold() != self.wanted.casefold():
+            return False
         return self._facts is None or _same(facts, self._facts)
 
     def _forget_gone(self) -> None:
@@ -313,7 +328,8 @@ class Hub:
 
 def _same(one: Facts, other: Facts) -> bool:
     """Tell whether two pages are of one browser on one device; the clock's step wavers."""
-    keys = [(f.browser, f.system, f.cores, f.isolated) for f in (one, other)]
+    # Two phones of one make differ by the name that their user gave them.
+    keys = [(f.name, f.browser, f.system, f.cores, f.isolated) for f in (one, other)]
     return keys[0] == keys[1]
 
 

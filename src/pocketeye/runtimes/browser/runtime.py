@@ -34,6 +34,8 @@ from pocketeye.runtimes.browser.messages import Facts, Job
 from pocketeye.runtimes.onnx.onnxruntime import OnnxRuntime
 
 HOST_VARIABLE, PORT_VARIABLE = "POCKETEYE_WEB_HOST", "POCKETEYE_WEB_PORT"
+# The name of the device to measure, where several have the page open.
+DEVICE_VARIABLE = "POCKETEYE_WEB_DEVICE"
 _CALIBRATED_AT_ONCE = 25  # graphs of one job: seconds of work, so that the bar on the page moves
 
 
@@ -53,7 +55,7 @@ class _Connection:
         if self.hub is None:
             # Late: exporting for a browser needs no server.
             from pocketeye.runtimes.browser.app import measuring_app
-            from pocketeye.runtimes.browser.serving import (
+            from pocketeye.serving.server import (
                 LOOPBACK,
                 PORT,
                 Served,
@@ -62,7 +64,7 @@ class _Connection:
             )
 
             host = os.environ.get(HOST_VARIABLE) or LOOPBACK
-            hub = Hub()
+            hub = Hub(wanted=(os.environ.get(DEVICE_VARIABLE) or "").strip())
             self.served = Served(measuring_app(hub), host, _port(PORT))
             hub.url = self.served.url
             if not is_loopback(host):

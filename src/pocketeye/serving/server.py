@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pocketeye.errors import InvalidValue
-from pocketeye.runtimes.browser.guard import Access, Guard
+from pocketeye.serving.guard import Access, Guard
 
 LOOPBACK = "127.0.0.1"
 PORT = 8765
