@@ -27,8 +27,8 @@ import psutil
 from tables import track_throughput, write_results
 from tracking_memory import write_video
 
-from pocketeye.jobs.many import LOG, track_many
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
+from pocketeye.jobs.many import LOG, track_many
 from pocketeye.jobs.serving import ONE_THREAD
 from pocketeye.jobs.spec import TrackSpec
 from pocketeye.jobs.videos import NamedVideo

@@ -20,8 +20,8 @@ from starlette.testclient import TestClient
 
 from pocketeye.data.labelled.brush import read_brush
 from pocketeye.errors import InvalidValue, MissingFile
-from pocketeye.runtimes.browser.guard import Access, Guard
-from pocketeye.runtimes.browser.serving import Served
+from pocketeye.serving.guard import Access, Guard
+from pocketeye.serving.server import Served
 from pocketeye.tracking import load_tracker
 from pocketeye.tracking.video.tracker import Tracker
 from pocketeye.web.backends import endpoints, images, label_studio_video

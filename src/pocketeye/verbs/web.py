@@ -103,7 +103,7 @@ def _serve_backend(
     backend: Any, model: str, images: Path | None, fetch_from: list[str], checkpoint: Path | None,
     engine: Any, host: str, port: int,
 ) -> WebResult:  # fmt: skip
-    from pocketeye.runtimes.browser.serving import Served
+    from pocketeye.serving.server import Served
     from pocketeye.tracking import load_tracker
     from pocketeye.web.backends.app import backend_app
 

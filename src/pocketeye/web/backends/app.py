@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from starlette.applications import Starlette
 
 from pocketeye.errors import MissingFile, unknown
-from pocketeye.runtimes.browser.app import application
+from pocketeye.serving.files import application
 from pocketeye.tracking.video.tracker import Tracker
 from pocketeye.web.backends.cvat import cvat_routes
 from pocketeye.web.backends.images import ImageSource
