@@ -199,7 +199,7 @@ def test_label_studio_tracks_a_box(
     frames = [Image.fromarray(disc(3 * n)) for n in range(6)]
     frames[0].save(tmp_path / "v.gif", save_all=True, append_images=frames[1:], duration=40)
     box = {"frame": 2, "x": 38, "y": 33, "width": 32, "height": 42, "rotation": 0, "enabled": True}
-    region = {
+    region: dict[str, Any] = {
         "original_width": SIZE[0], "original_height": SIZE[1], "id": "obj1", "from_name": "box",
         "to_name": "video", "type": "videorectangle", "origin": "manual",
         "value": {"framesCount": 6, "duration": 0.24, "sequence": [box], "labels": ["Ball"]},
@@ -218,6 +218,13 @@ def test_label_studio_tracks_a_box(
     np.testing.assert_allclose(sequence[-1]["x"], 100 * (60 + 12) / SIZE[0], atol=4)
     assert sequence[-1]["time"] == pytest.approx(4 / 25)
     assert ask.post("/predict", json=asked("v.gif", config=VIDEO_CONFIG)).json() == {"results": []}
+    # Two objects that were drawn in different frames are both followed from their own.
+    late = {**region, "id": "obj2", "value": {**region["value"], "sequence": [{**box, "frame": 4}]}}
+    said = asked("v.gif", region, late, config=VIDEO_CONFIG, key="video")
+    both = ask.post("/predict", json=said).json()["results"][0]["result"]
+    assert [[step["frame"] for step in each["value"]["sequence"]] for each in both] == [
+        [2, 3, 4, 5, 6], [4, 5, 6],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Server:
         self._sessions: Sessions[UploadedVideo] = Sessions(most=2)
         still, moving = model.name, f"{model.name}_video"
         widgets = [{"name": name, "value": None} for name in _WIDGETS]
-        self.models = {
+        self.models: dict[str, dict[str, Any]] = {
             name: {
                 "display_name": f"pocketeye: {name}", "batch_processing_mode": mode, "params": {},
                 "capabilities": {}, "widgets": widgets,
