@@ -11,6 +11,8 @@ import pytest
 
 from pocketeye.errors import MissingFile
 from pocketeye.runtimes.browser.assets import ort_folder
+from pocketeye.tracking import load_tracker
+from pocketeye.tracking.video.tracker import Tracker
 
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -47,3 +49,9 @@ def quiet_page(chromium: Any, **options: Any) -> Iterator[Any]:
         assert wrong == []
     finally:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def nano() -> Tracker[Any]:
+    """The tracker that comes along, by its graphs."""
+    return load_tracker("pocketeye_tam_nano", engine="onnxruntime")

@@ -7,8 +7,8 @@ from typing import Any
 
 from pocketeye import progress
 from pocketeye.data.detection.objects import ObjectGathering, Objects
-from pocketeye.data.files import UnreadableImage, header_size, no_comments, upright_size
-from pocketeye.data.labelled.image_sets import read_labelled
+from pocketeye.data.files import no_comments, upright_size
+from pocketeye.data.labelled.image_sets import image_flaw, read_labelled
 from pocketeye.data.labelled.objects import NAMELESS, LabelledFrame, LabelledObject
 from pocketeye.errors import InvalidValue
 
@@ -43,19 +43,12 @@ def _add(
     gathering: ObjectGathering, name: str, frame: LabelledFrame, labels: dict[str, int]
 ) -> None:
     path = gathering.root / name
-    try:
-        size = upright_size(path)
-        # Sizes as stored and as shown: programs differ in which they look at.
-        if frame.size not in (None, size, header_size(path)):
-            raise UnreadableImage(
-                f"an image of {size[0]}x{size[1]}, but its labels say "
-                f"{frame.size[0]}x{frame.size[1]}"
-            )
-    except UnreadableImage as error:
+    wrong = image_flaw(path, frame)
+    if wrong is not None:
         lost = " with its objects" * bool(frame.objects)
-        gathering.problems.add(name, f"{error}: left out{lost}")
+        gathering.problems.add(name, f"{wrong}: left out{lost}")
         return
-    size = frame.size or size
+    size = frame.size or upright_size(path)
     for place, each in enumerate(frame.objects, 1):
         where, box = f"{name}, object {place} ({each.label})", each.bounds()
         if box is None:

@@ -25,15 +25,18 @@ from typing import Any
 from pocketeye.data.files import (
     SUFFIXES,
     Problems,
+    UnreadableImage,
     files_in,
     find_inside,
     find_split,
+    header_size,
     hold_out,
     leads_out,
     missing_text,
     read_lines,
     split_in,
     splits_among,
+    upright_size,
     walk,
 )
 from pocketeye.data.labelled.cvat import cvat_labels, cvat_subsets, is_cvat, read_cvat
@@ -255,6 +258,19 @@ def _frames(
         read = read_cvat if layout == "cvat" else read_label_studio
         for frame in read(content, problems):
             yield page, part or subsets.get(frame.name), frame
+
+
+def image_flaw(path: Path, frame: LabelledFrame) -> str | None:
+    """Say what is wrong with the image of a frame by its header; None where nothing is."""
+    try:
+        # Sizes as stored and as shown: programs differ in which they look at.
+        stored, upright = header_size(path), upright_size(path)
+    except UnreadableImage as error:
+        return str(error)
+    if frame.size in (None, stored, upright):
+        return None
+    said = f"{frame.size[0]}x{frame.size[1]}"
+    return f"an image of {upright[0]}x{upright[1]}, but its labels say {said}"
 
 
 # --- images ---------------------------------------------------------------------------------------

@@ -11,8 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketeye.data.files import UnreadableImage, header_size, no_comments, upright_size
-from pocketeye.data.labelled.image_sets import labelled_layout, labelled_splits, read_labelled
+from pocketeye.data.files import UnreadableImage, no_comments, upright_size
+from pocketeye.data.labelled.image_sets import (
+    image_flaw,
+    labelled_layout,
+    labelled_splits,
+    read_labelled,
+)
 from pocketeye.data.labelled.objects import LabelledFrame
 from pocketeye.data.semantic.class_maps import IGNORE, numbered
 from pocketeye.data.semantic.pairs import MaskPairs
@@ -44,7 +49,7 @@ def find_labelled(root: Path, layout: str, split: str | None) -> MaskPairs:
         if boxes:
             found.problems.add(name, f"{boxes} objects without outline: left out")
         with no_comments():
-            wrong = _flaw(found.root / name, frame)
+            wrong = image_flaw(found.root / name, frame)
         if wrong is None:
             drawn[name] = frame
         else:
@@ -61,16 +66,6 @@ def split_names(root: Path, layout: str) -> tuple[str, ...]:
     """Return the names of the parts; of a set that is not split those that are held out of it."""
     there = labelled_splits(root, layout)
     return there if len(there) > 1 else ("train", "val")
-
-
-def _flaw(path: Path, frame: LabelledFrame) -> str | None:
-    try:
-        size, stored = upright_size(path), header_size(path)
-    except UnreadableImage as error:
-        return str(error)
-    if frame.size in (None, size, stored):
-        return None
-    return f"an image of {size[0]}x{size[1]}, but its labels say {frame.size[0]}x{frame.size[1]}"
 
 
 def draw_labels(

@@ -45,14 +45,18 @@ def track_regions(
         source.file(value) as path, open_video(path) as video,
         model.tracker.open(video) as session, model.lock,
     ):  # fmt: skip
-        last = _prompted(session, sequences, video.size)
+        shown = _prompted(session, sequences, video.size)
+        last = max(shown.values())
         stop = last + 1 + FRAMES_AHEAD
         if video.num_frames is not None:
             stop = min(stop, video.num_frames)
         tracked: dict[int, list[Any]] = {n: [] for n in range(len(drawn))}
-        for found in session.run(last, stop) if stop > last else ():
+        # An object that was drawn long before the others is caught up with over as many frames.
+        for found in session.run(max(min(shown.values()), last - FRAMES_AHEAD), stop):
             frame = int(found.frame or 0)
-            for each in frame_of(found).objects if frame > last else ():
+            for each in frame_of(found).objects:
+                if frame <= shown[each.object_id]:
+                    continue
                 fps = _fps(drawn[each.object_id - 1], video.fps)
                 step = label_studio.video_step(each, frame, video.size, fps=fps)
                 tracked[each.object_id - 1].append(step)
@@ -71,9 +75,9 @@ def _sequence(region: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _prompted(
     session: Session, sequences: Sequence[Sequence[Mapping[str, Any]]], size: Size
-) -> int:
-    """Show the session the last box of each object; return the last frame of these, from 0."""
-    frames = []
+) -> dict[int, int]:
+    """Show the session the last box of each object; return its frame, from 0, by the object."""
+    frames: dict[int, int] = {}
     for n, steps in enumerate(sequences, 1):
         enabled = [step for step in steps if step.get("enabled", True) is not False]
         if not enabled:
@@ -88,10 +92,10 @@ def _prompted(
         ]
         frame = max(int(numbers([said.get("frame")], 1, "a frame")[0]) - 1, 0)
         session.add(n, frame=frame, box=box)
-        frames.append(frame)
+        frames[n] = frame
     if not frames:
         raise InvalidValue("no box is shown: each has ended")
-    return max(frames)
+    return frames
 
 
 def _fps(region: Mapping[str, Any], otherwise: float | None) -> float | None:

@@ -34,76 +34,96 @@ _WIDGETS = (
 
 def x_anylabeling_routes(model: BackendModel) -> list[Route]:
     """Return the routes of a server with two models: for images, and for videos."""
-    endpoints = Endpoints(_failure, failure_status=200)
-    still, moving = model.name, f"{model.name}_video"
-    sessions: Sessions[UploadedVideo] = Sessions(most=2)
-    widgets = [{"name": name, "value": None} for name in _WIDGETS]
-    common: dict[str, Any] = {"params": {}, "capabilities": {}, "widgets": widgets}
-    models = {
-        still: {"display_name": f"pocketeye: {still}", "batch_processing_mode": None, **common},
-        moving: {
-            "display_name": f"pocketeye: {moving}",
-            "batch_processing_mode": "video",
-            **common,
-        },
-    }
+    endpoints, server = Endpoints(_failure, failure_status=200), Server(model)
+    return [
+        endpoints.get("/health", server.health),
+        endpoints.get("/v1/models", lambda _: _success(server.models)),
+        endpoints.get("/v1/models/{name}/info", server.info),
+        endpoints.post("/v1/predict", server.predict),
+        endpoints.post("/v1/video/init", server.open_video),
+        endpoints.post("/v1/video/prompt", server.prompt),
+        endpoints.post("/v1/video/propagate/stream", server.propagate),
+        endpoints.post("/v1/video/cleanup/{name}", server.clean_up),
+    ]
 
-    def health(_: Request) -> Any:
+
+class Server:
+    """Answer each address; videos are kept as sessions.
+
+    Attributes:
+        models: what is said of each, by its name.
+    """
+
+    def __init__(self, model: BackendModel) -> None:
+        self._model = model
+        self._sessions: Sessions[UploadedVideo] = Sessions(most=2)
+        still, moving = model.name, f"{model.name}_video"
+        widgets = [{"name": name, "value": None} for name in _WIDGETS]
+        self.models: dict[str, dict[str, Any]] = {
+            name: {
+                "display_name": f"pocketeye: {name}", "batch_processing_mode": mode, "params": {},
+                "capabilities": {}, "widgets": widgets,
+            }
+            for name, mode in ((still, None), (moving, "video"))
+        }  # fmt: skip
+
+    def health(self, _: Request) -> Any:
+        """Say that the server is there."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        return {"status": "healthy", "models_loaded": len(models), "timestamp": now}
+        return {"status": "healthy", "models_loaded": len(self.models), "timestamp": now}
 
-    def info(request: Request) -> Any:
-        name = request.path_params["name"]
-        return _success({"model_id": name, **models[_known(name, models)]})
+    def info(self, request: Request) -> Any:
+        """Say what is known of a model."""
+        name = self._known(request.path_params["name"])
+        return _success({"model_id": name, **self.models[name]})
 
-    def predict(data: Mapping[str, Any], _: Request) -> Any:
-        _known(data.get("model"), models)
+    def predict(self, data: Mapping[str, Any], _: Request) -> Any:
+        """Outline what is clicked on or boxed in an image."""
+        self._known(data.get("model"))
         params = fields(data.get("params") or {}, "params")
         clicks = _clicks(items(params.get("marks"), "marks"))
         shapes: list[dict[str, Any]] = []
         if clicks:
-            shapes = _shapes(model.segment(from_base64(data.get("image")), clicks))
+            shapes = _shapes(self._model.segment(from_base64(data.get("image")), clicks))
         return _success({"shapes": shapes, "description": "", "replace": False})
 
-    def init(data: Mapping[str, Any], _: Request) -> Any:
-        _known(data.get("model"), models)
+    def open_video(self, data: Mapping[str, Any], _: Request) -> Any:
+        """Keep the frames of a video, and name the session."""
+        self._known(data.get("model"))
         texts = items(data.get("frames"), "frames", _MOST_FRAMES)
-        video = UploadedVideo(model, [from_base64(text) for text in texts])
-        name = sessions.keep(video)
-        return _success({"session_id": name, "num_frames": len(texts)})
+        video = UploadedVideo(self._model, [from_base64(text) for text in texts])
+        return _success({"session_id": self._sessions.keep(video), "num_frames": len(texts)})
 
-    def prompt(data: Mapping[str, Any], _: Request) -> Any:
+    def prompt(self, data: Mapping[str, Any], _: Request) -> Any:
+        """Outline what is clicked on in a frame, and remember it."""
         if data.get("text_prompt"):
             raise InvalidValue("this network knows no text: give points")
-        video = sessions.get(data.get("session_id"))
+        video = self._sessions.get(data.get("session_id"))
         points = [numbers(p, 2, "a point") for p in items(data.get("points"), "points")]
         labels = [int(v) for v in numbers(data.get("point_labels"), len(points), "point_labels")]
         frame = int(numbers([data.get("frame_index")], 1, "frame_index")[0])
-        found = video.prompt(frame, points, labels)
-        masks = _shapes(found)
+        masks = _shapes(video.prompt(frame, points, labels))
         return _success({"frame_index": frame, "masks": masks, "num_objects": len(masks)})
 
-    def propagate(data: Mapping[str, Any], _: Request) -> Any:
-        video = sessions.get(data.get("session_id"))
+    def propagate(self, data: Mapping[str, Any], _: Request) -> Any:
+        """Track to the end of a video, and send what is found frame by frame."""
+        video = self._sessions.get(data.get("session_id"))
         said = data.get("start_frame")
         start = None if said is None else int(numbers([said], 1, "start_frame")[0])
         return StreamingResponse(_events(video, start), media_type="text/event-stream")
 
-    def cleanup(_: Mapping[str, Any], request: Request) -> Any:
-        if not sessions.drop(request.path_params["name"]):
+    def clean_up(self, _: Mapping[str, Any], request: Request) -> Any:
+        """Forget a session."""
+        if not self._sessions.drop(request.path_params["name"]):
             raise InvalidValue("there is no such session")
         return _success({"message": "session cleaned up"})
 
-    return [
-        endpoints.get("/health", health),
-        endpoints.get("/v1/models", lambda _: _success(models)),
-        endpoints.get("/v1/models/{name}/info", info),
-        endpoints.post("/v1/predict", predict),
-        endpoints.post("/v1/video/init", init),
-        endpoints.post("/v1/video/prompt", prompt),
-        endpoints.post("/v1/video/propagate/stream", propagate),
-        endpoints.post("/v1/video/cleanup/{name}", cleanup),
-    ]
+    def _known(self, name: Any) -> str:
+        if not isinstance(name, str) or name not in self.models:
+            raise InvalidValue(
+                f"there is no model {name!r:.80} here, only {', '.join(self.models)}"
+            )
+        return name
 
 
 def _success(data: Any) -> Any:
@@ -112,12 +132,6 @@ def _success(data: Any) -> Any:
 
 def _failure(sentence: str) -> Any:
     return {"success": False, "error": {"code": "REFUSED", "message": sentence}}
-
-
-def _known(name: Any, models: Mapping[str, Any]) -> str:
-    if not isinstance(name, str) or name not in models:
-        raise InvalidValue(f"there is no model {name!r:.80} here, only {', '.join(models)}")
-    return name
 
 
 def _clicks(marks: Sequence[Any]) -> Clicks:
