@@ -4,7 +4,7 @@
     python benchmarks/track_throughput.py --results … --cluster auto     # the same by a Ray cluster
 
 Writes clips of noise with a disc that goes round, and tracks the disc by a click: in this process one
-after the other, then as ``pocketeye track --jobs`` does with one worker and with two, of one thread each.
+after the other, then as ``pocketeye track --jobs`` does with one worker and with two, of a thread each.
 Then a manifest of a million rows is made, opened and changed. What is measured lies in --work until all
 is there, so an interrupted benchmark goes on with what is missing.
 """
@@ -27,8 +27,8 @@ import psutil
 from tables import track_throughput, write_results
 from tracking_memory import write_video
 
-from pocketeye.jobs.many import LOG, track_many
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
+from pocketeye.jobs.many import LOG, track_many
 from pocketeye.jobs.serving import ONE_THREAD
 from pocketeye.jobs.spec import TrackSpec
 from pocketeye.jobs.videos import NamedVideo

@@ -17,8 +17,8 @@ import pytest
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.jobs import cluster as module
 from pocketeye.jobs.cluster import Cluster
-from pocketeye.jobs.many import LOG, ManyTracked, track_many
 from pocketeye.jobs.manifest import NAME, VideoRow
+from pocketeye.jobs.many import LOG, ManyTracked, track_many
 from pocketeye.jobs.pool import work_through
 from pocketeye.jobs.spec import TrackSpec
 from pocketeye.tracking.video.frame_prompts import Request
