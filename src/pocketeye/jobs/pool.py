@@ -126,7 +126,7 @@ class _Shift(Generic[W]):
             raise InvalidValue(str(value))
         if kind == "ready":
             worker.ready = True
-        if kind == "ready" or kind == "alive":  # noqa: PLR1714 - so that mypy knows the others
+        if kind == "ready" or kind == "alive":  # apart, so that mypy knows what is left
             return None
         if kind == "gone":
             return self.dismiss(worker, str(value))
