@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tables import track_throughput, write_results
-from tracking_memory import write_video
 
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
 from pocketeye.jobs.many import LOG, track_many
@@ -164,6 +162,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the manifest")
     parser.add_argument("--cluster", help="auto or HOST:PORT: the workers are those of Ray")
     args = parser.parse_args()
+    # Not at the top, which workers import: torch is no part of what they need.
+    from tables import track_throughput, write_results
+    from tracking_memory import write_video
+
     os.environ.update(ONE_THREAD)
     work = args.work.absolute()
     (work / "clips").mkdir(parents=True, exist_ok=True)
