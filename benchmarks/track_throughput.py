@@ -4,7 +4,7 @@
     python benchmarks/track_throughput.py --results … --cluster auto     # the same by a Ray cluster
 
 Writes clips of noise with a disc that goes round, and tracks the disc by a click: in this process one
-after the other, then as ``pocketeye track --jobs`` does with one worker and with two, of one thread each.
+after the other, then as ``pocketeye track --jobs`` does with one worker and with two, of a thread each.
 Then a manifest of a million rows is made, opened and changed. What is measured lies in --work until all
 is there, so an interrupted benchmark goes on with what is missing.
 """
@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tables import track_throughput, write_results
-from tracking_memory import write_video
 
 from pocketeye.jobs.manifest import NAME, Manifest, VideoRow
 from pocketeye.jobs.many import LOG, track_many
@@ -164,6 +162,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the manifest")
     parser.add_argument("--cluster", help="auto or HOST:PORT: the workers are those of Ray")
     args = parser.parse_args()
+    # Not at the top, which workers import: torch is no part of what they need.
+    from tables import track_throughput, write_results
+    from tracking_memory import write_video
+
     os.environ.update(ONE_THREAD)
     work = args.work.absolute()
     (work / "clips").mkdir(parents=True, exist_ok=True)

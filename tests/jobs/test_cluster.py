@@ -77,8 +77,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         ray.init(
-            num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False,
-            object_store_memory=80 << 20,
+            "local", num_cpus=2, include_dashboard=False, configure_logging=False,
+            log_to_driver=False, object_store_memory=80 << 20,
         )  # fmt: skip
         yield
         ray.shutdown()

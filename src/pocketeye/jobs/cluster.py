@@ -24,6 +24,7 @@ from pocketeye import progress
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.jobs.pool import Crew, Said, Work, Worker
 from pocketeye.jobs.serving import ONE_THREAD, Beat, done, made
+from pocketeye.runtimes._quiet import quiet
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,11 @@ _REACH_S = 5.0
 """Seconds in which the head of a cluster must take a connection; Ray itself tries for a minute."""
 _ASK_S = 5.0  # between two questions to an actor whether it still gets on
 _SLOW_START_S = 30.0  # after which is said that the cluster has no room, or loads slowly
-_QUIET = {"configure_logging": False, "logging_level": logging.ERROR, "log_to_driver": False}
+_QUIET: dict[str, Any] = {
+    "configure_logging": False,
+    "logging_level": logging.ERROR,
+    "log_to_driver": False,
+}
 
 
 class _Server:
@@ -103,7 +108,8 @@ class Cluster(Crew[_Actor]):
         self._address, self._num_gpus = address, num_gpus
         # Pickled here once: actors must set their environment before they load what is inside.
         self._make = ray.put(cloudpickle.dumps(make))
-        self._class = ray.remote(num_cpus=1, num_gpus=num_gpus, max_concurrency=2)(_Server)
+        remote: Any = ray.remote  # its types know decorators alone
+        self._class = remote(num_cpus=1, num_gpus=num_gpus, max_concurrency=2)(_Server)
         has = ray.cluster_resources()
         self._require(has)
         cores = int(has["GPU"] / num_gpus) if num_gpus else int(has["CPU"])
@@ -215,7 +221,9 @@ def _connect(address: str) -> bool:
     if known is not None:
         _require_reachable(known)
     try:
-        ray.init(address=address, **_QUIET)
+        # Ray's core tells of every attempt to connect.
+        with quiet(native=True):
+            ray.init(address=address, **_QUIET)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if known is None:
             raise InvalidValue(
@@ -223,7 +231,10 @@ def _connect(address: str) -> bool:
                 "one with --cluster HOST:PORT, or leave --cluster out"
             ) from error
         said = " ".join(str(error).split())
-        raise InvalidValue(f"cannot join the cluster at {known}: {said:.200}") from error
+        raise InvalidValue(
+            f"cannot join the cluster at {known}: {said:.200}; where it asks for a token, set "
+            "RAY_AUTH_MODE=token and have that of its head in ~/.ray/auth_token"
+        ) from error
     return True
 
 

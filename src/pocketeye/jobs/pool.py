@@ -19,6 +19,7 @@ Work = Callable[[Any], Any]
 PATIENCE_S = 600.0
 """Seconds without a frame after which a worker is given up: storage that never answers holds it."""
 _MOST_STARTS = 3  # of a worker that ends before it is ready: more would end the same way
+_START_S = 120.0  # in which a worker loads what it needs, also where frames come quicker
 _LISTEN_S = 1.0
 
 Kind = Literal["ready", "broken", "alive", "done", "failed", "full", "gone"]
@@ -125,7 +126,7 @@ class _Shift(Generic[W]):
             raise InvalidValue(str(value))
         if kind == "ready":
             worker.ready = True
-        if kind in ("alive", "ready"):
+        if kind == "ready" or kind == "alive":  # apart, so that mypy knows what is left
             return None
         if kind == "gone":
             return self.dismiss(worker, str(value))
@@ -173,8 +174,9 @@ def work_through(
             now = time.monotonic()
             for worker in [*shift.workers]:
                 waits = worker.busy or not worker.ready
-                if waits and now - worker.heard > patience_s:
-                    why = f"nothing came for {patience_s:g} s, and it was given up"
+                most_s = patience_s if worker.ready else max(patience_s, _START_S)
+                if waits and now - worker.heard > most_s:
+                    why = f"nothing came for {most_s:g} s, and it was given up"
                     if (outcome := shift.dismiss(worker, why)) is not None:
                         yield outcome
     finally:

@@ -103,7 +103,7 @@ def _packed(tensor: Tensor) -> tuple[np.ndarray, tuple[list[int], bool]]:
 
     Kernels add in another order where a tensor lies otherwise, so a restored one must lie the same.
     """
-    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride()[axis])
     plain = tensor.detach().permute(order).contiguous().cpu()
     is_bf16 = plain.dtype == torch.bfloat16  # which numpy does not know
     return (plain.view(torch.int16) if is_bf16 else plain).numpy(), (order, is_bf16)

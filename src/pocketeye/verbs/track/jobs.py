@@ -93,7 +93,7 @@ def track_list(
     from pocketeye.jobs.listing import open_list
     from pocketeye.jobs.manifest import NAME
     from pocketeye.jobs.many import track_many
-    from pocketeye.jobs.storage import STORAGE_S, address_of
+    from pocketeye.jobs.storage import STORAGE_S, address_of, here
     from pocketeye.jobs.targets import DEFAULT_FOLDER
     from pocketeye.tracking.io.write import forms_for
 
@@ -114,9 +114,9 @@ def track_list(
     }  # fmt: skip
     make = worker.one_thread_job
     if cluster is not None:
-        here = Path.cwd()
-        make = partial(worker.job_in, here, here / folder / NAME)
-    with open_list(jobs, worker.storage_s) as listed:
+        seen_from = Path.cwd()
+        make = partial(worker.job_in, seen_from, seen_from / folder / NAME)
+    with open_list(Path(here(str(jobs))), worker.storage_s) as listed:
         found = track_many(
             listed.rows, folder, make, num_workers=workers, settings=settings, cluster=cluster,
             num_gpus=1 if spec.device == "cuda" else 0, resume=spec.resume,
