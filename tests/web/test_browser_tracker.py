@@ -88,7 +88,7 @@ def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     served.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # it opens for seconds; every clip begins anew
 def page(chromium: Any, site_url: str) -> Iterator[Any]:
     with quiet_page(chromium) as page:
         page.goto(site_url)

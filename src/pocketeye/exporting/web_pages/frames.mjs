@@ -2,6 +2,7 @@
 
 const USUAL_FPS = 25; // where a browser does not tell when frames are shown
 const LOOKED_AT = 12, LONGEST_MS = 3000;
+const SHOWN_MS = 100; // in which a frame that was sought is shown
 const LONG_SECONDS = 2; // a shorter clip is played slower: a busy device passes over some of its few frames
 
 /** Draw what can be drawn, and return it as {canvas, pixels, shape}: pixels are RGBA, shape is [height, width]. */
@@ -33,22 +34,39 @@ async function frameRate(video) {
   return steps.length ? Math.round(1000 / Math.min(...steps)) / 1000 : USUAL_FPS;
 }
 
+/** Go to a time of a video, once the browser is there. */
+function seek(video, time) {
+  return new Promise((done, failed) => {
+    video.onseeked = done;
+    video.onerror = () => failed(new Error('This browser stopped to decode the clip.'));
+    video.currentTime = time;
+  });
+}
+
+/** Return how many frames a video has: by the time of its last one, as its duration may be longer than its frames. */
+async function numFrames(video, fps) {
+  const told = Math.max(1, Math.round(video.duration * fps));
+  if (!video.requestVideoFrameCallback) return told;
+  let last = null, looking = true;
+  const look = (_, {mediaTime}) => { last = mediaTime; if (looking) video.requestVideoFrameCallback(look); };
+  video.requestVideoFrameCallback(look);
+  await seek(video, Math.max(0, video.duration - 1e-3));
+  await new Promise(done => setTimeout(done, SHOWN_MS));
+  looking = false;
+  const count = last === null ? told : Math.round(last * fps) + 1;
+  return Math.abs(count - told) <= 2 ? count : told;
+}
+
 export class Clip {
   static async of(video) {
-    const fps = await frameRate(video);
-    return Object.assign(new Clip(), {video, fps, count: Math.max(1, Math.round(video.duration * fps)), width: video.videoWidth, height: video.videoHeight});
+    const fps = await frameRate(video), count = await numFrames(video, fps);
+    return Object.assign(new Clip(), {video, fps, count, width: video.videoWidth, height: video.videoHeight});
   }
 
   /** Return a frame, once the browser is there. */
   async at(frame) {
     const {video} = this, time = Math.min((frame + 0.5) / this.fps, Math.max(0, video.duration - 1e-3));
-    if (Math.abs(video.currentTime - time) > 1e-4) {
-      await new Promise((done, failed) => {
-        video.onseeked = done;
-        video.onerror = () => failed(new Error('This browser stopped to decode the clip.'));
-        video.currentTime = time;
-      });
-    }
+    if (Math.abs(video.currentTime - time) > 1e-4) await seek(video, time);
     return grabbed(video, this.width, this.height);
   }
 
