@@ -12,8 +12,16 @@ import pytest
 
 from pocketeye import outputs
 from pocketeye.errors import InvalidValue
-from pocketeye.outputs import Lock, clean_partials, held, scratch_folder, whole_folder, write_whole
-from pocketeye.runs import write_atomic
+from pocketeye.outputs import (
+    Lock,
+    clean_partials,
+    held,
+    require_folder,
+    scratch_folder,
+    whole_folder,
+    write_whole,
+)
+from pocketeye.runs import make_folder, write_atomic
 from tests.conftest import largest_file
 
 
@@ -50,6 +58,17 @@ def test_a_full_disk_leaves_the_old_file_and_says_where(tmp_path: Path) -> None:
         write_atomic(tmp_path / "new", "x" * 1000)
     assert "unchanged" not in str(said.value), "nothing was there before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for make in (require_folder, make_folder):
+        with pytest.raises(InvalidValue, match=r"cannot make the folder .*deep: .*file is a file"):
+            make(tmp_path / "file" / "deep")
+    with pytest.raises(InvalidValue, match=r"cannot write .*a\.txt: there is no folder .*gone"):
+        write_atomic(tmp_path / "gone" / "a.txt", "x")
+    with pytest.raises(InvalidValue, match=r"cannot write .*a\.txt: .*file is a file"):
+        write_atomic(tmp_path / "file" / "a.txt", "x")
 
 
 def test_a_name_that_is_no_unicode_is_escaped(tmp_path: Path) -> None:

@@ -37,7 +37,16 @@ def cannot_write(path: Path, error: OSError, more: str = "") -> InvalidValue:
         reason = f"the disk of {path.parent} is full ({reason}), make room there"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason = f"no permission to write in {path.parent} ({reason})"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        # "File exists" of a parent that is a file, "No such file" of a folder that somebody removed.
+        there = _nearest_above(path)
+        reason = f"there is no folder {path.parent}" if there.is_dir() else f"{there} is a file"
     return InvalidValue(f"cannot write {path}: {reason}{f'; {more}' if more else ''}")
+
+
+def _nearest_above(path: Path) -> Path:
+    """Return what exists of a path: itself, the nearest folder above, or the file in its way."""
+    return next(each for each in (path, *path.parents, Path()) if each.exists())
 
 
 def _final(path: Path) -> Path:
@@ -58,9 +67,9 @@ def require_folder(folder: Path) -> None:
         InvalidValue: a file is in the way, or there is no permission.
     """
     # The nearest folder above that exists decides whether ours can be made.
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = _nearest_above(folder)
     if not there.is_dir():
-        raise InvalidValue(f"{folder} is to be a folder, and {there} is a file: name another")
+        raise InvalidValue(f"cannot make the folder {folder}: {there} is a file; name another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InvalidValue(f"no permission to write in {there}: name another folder with --out")
 

@@ -15,7 +15,7 @@ from typing import Any, TypedDict, Unpack
 import yaml
 
 from pocketeye.errors import InvalidValue
-from pocketeye.outputs import cannot_write, clean_partials, held, write_whole
+from pocketeye.outputs import cannot_write, clean_partials, held, require_folder, write_whole
 from pocketeye.provenance import environment
 from pocketeye.reading import BadField, Kind, make_mapping, pick, read_csv, read_yaml, reading
 from pocketeye.text import is_unicode_text
@@ -329,6 +329,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        require_folder(folder)  # which knows what is in the way
         raise InvalidValue(f"cannot make the folder {folder}: {error.strerror}") from error
 
 

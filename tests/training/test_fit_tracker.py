@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,56 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     rows = [_without_time(tmp_path / name / "metrics.csv") for name in ("whole", "parts")]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("moment", ["first step", "second epoch", "last.ckpt"])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, moment):
+    """A process that the system kills has no chance to put anything in order."""
+    run_tracker(tmp_path / "whole")
+    child = os.fork()
+    if child == 0:
+        _killed_at(moment)
+        run_tracker(tmp_path / "killed")
+        os._exit(0)  # not reached
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    run_tracker(tmp_path / "killed", resume=True)
+    for name in ("last.safetensors", "best.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+    rows = [_without_time(tmp_path / name / "metrics.csv") for name in ("whole", "killed")]
+    assert rows[0] == rows[1]
+    files = [{path.name for path in (tmp_path / name).iterdir()} for name in ("whole", "killed")]
+    assert files[0] == files[1]
+
+
+def _killed_at(moment: str) -> None:
+    """Have this process kill itself in a step of the training, or before a file gets its name."""
+    real, rename = TamTraining.training_step, Path.replace
+
+    def step(self, batch, batch_idx):
+        if (self.current_epoch, batch_idx) == {"first step": (0, 0), "second epoch": (1, 1)}.get(
+            moment
+        ):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, batch, batch_idx)
+
+    def replace(self, target):
+        if Path(target).name == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(self, target)
+
+    TamTraining.training_step, Path.replace = step, replace
+
+
+def test_a_folder_that_somebody_removes_ends_the_training_in_a_sentence(tmp_path, monkeypatch):
+    real = TamTraining.training_step
+
+    def removing(self, batch, batch_idx):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        return real(self, batch, batch_idx)
+
+    monkeypatch.setattr(TamTraining, "training_step", removing)
+    with pytest.raises(InvalidValue, match=r"cannot write .*: there is no folder .*run"):
+        run_tracker(tmp_path / "run", epochs=1)
 
 
 def _without_time(path: Path) -> list[dict[str, str]]:

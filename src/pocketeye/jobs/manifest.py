@@ -268,8 +268,10 @@ class Manifest(Closing):
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
             if full or isinstance(error, sqlite3.OperationalError):
+                # A file that was moved away is "readonly" to SQLite.
+                remedy = "make room there" if full else "see that it is still there"
                 raise InvalidValue(
-                    f"cannot write {self.path}: {error}; make room there and go on with --resume"
+                    f"cannot write {self.path}: {error}; {remedy}, and go on with --resume"
                 ) from error
             raise InvalidValue(
                 f"{self.path} is damaged ({error}): begin anew with --overwrite"
