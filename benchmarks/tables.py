@@ -407,3 +407,31 @@ def browser_tracking(record: Record) -> str:
         f"{record['onnxruntime_web']}, WASM, {max(2, threads)} threads in two workers, "
         f"{best['frames']} frames. Milliseconds of each stage, which overlap: {times}.\n"
     )
+
+
+def runtimes_page(record: Record) -> str:
+    """Accuracy, latency and size of networks over runtimes and precisions."""
+    header = ("network", "runtime", "precision", "MB", "ms", "to fp32 of onnxruntime", "top-1 %",
+              "verdict")  # fmt: skip
+    base = {
+        row["network"]: _ms(row["record"])
+        for row in record["rows"]
+        if row["record"] and (row["runtime"], row["precision"]) == ("onnxruntime", "fp32")
+    }
+    rows = []
+    for row in record["rows"]:
+        first = (row["network"], row["runtime"], row["precision"])
+        if row["record"] is None:
+            rows.append((*first, "", "", "", "", row["problem"]))
+            continue
+        ms, none = _ms(row["record"]), "time only" if row["peer"] else "no weights"
+        ratio = f"{ms / base[row['network']]:.2f}" if row["network"] in base else ""
+        top1 = none if row["top1"] is None else f"{100 * row['top1']:.1f} ({row['data']})"
+        rows.append((*first, f"{row['size_bytes'] / 1e6:.1f}", f"{ms:.2f}", ratio, top1,
+                     row["verdict"]))  # fmt: skip
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    caption = (
+        f"{record['device']}; {versions}; one image, one thread, warm, all files interleaved, "
+        "undisturbed ms. The verdict is that of `pocketeye export`, without weights of random ones."
+    )
+    return "\n".join([*markdown_table(header, rows, right=range(3, 7)), "", caption]) + "\n"

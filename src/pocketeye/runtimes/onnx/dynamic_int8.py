@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -90,16 +91,17 @@ def compare_in_bytes(model: onnx.ModelProto) -> int:
 def _in_signed_bytes(turned: onnx.NodeProto, name: str) -> tuple[list[str], list[onnx.NodeProto]]:
     """Return the names of transposed keys in int8 and their scale, and what computes them."""
     source, bytes_, scale = turned.input[0], f"{name}_bytes", f"{name}_scale"
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("ReduceMax", [source], f"{name}_most", {"keepdims": 0}),
+        ("ReduceMin", [source], f"{name}_least", {"keepdims": 0}),
+        ("Neg", [f"{name}_least"], f"{name}_depth", {}),
+        ("Max", [f"{name}_most", f"{name}_depth", "tiny_scale"], f"{name}_reach", {}),
+        ("Mul", [f"{name}_reach", "largest_byte"], scale, {}),
+        ("QuantizeLinear", [source, scale, "zero_of_bytes"], f"{name}_rows", {}),
+    ]
     nodes = [
         helper.make_node(op, inputs, [output], name=f"{output}_node", **attributes)
-        for op, inputs, output, attributes in (
-            ("ReduceMax", [source], f"{name}_most", {"keepdims": 0}),
-            ("ReduceMin", [source], f"{name}_least", {"keepdims": 0}),
-            ("Neg", [f"{name}_least"], f"{name}_depth", {}),
-            ("Max", [f"{name}_most", f"{name}_depth", "tiny_scale"], f"{name}_reach", {}),
-            ("Mul", [f"{name}_reach", "largest_byte"], scale, {}),
-            ("QuantizeLinear", [source, scale, "zero_of_bytes"], f"{name}_rows", {}),
-        )
+        for op, inputs, output, attributes in steps
     ]
     # Turned as bytes: a quarter of what floats would move.
     perm = next(list(a.ints) for a in turned.attribute if a.name == "perm")
@@ -113,13 +115,14 @@ def _product(node: onnx.NodeProto, keys: str, scale: str) -> Iterator[onnx.NodeP
     """Yield what ONNX Runtime puts together to one kernel, in standard operators."""
     base = node.output[0]
     parts = [f"{base}_query", f"{base}_query_scale", f"{base}_query_zero"]
-    for op, inputs, outputs, attributes in (
+    steps: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         ("DynamicQuantizeLinear", [node.input[0]], parts, {}),
         ("MatMulInteger", [parts[0], keys, parts[2], "zero_of_bytes"], [f"{base}_sums"], {}),
         ("Cast", [f"{base}_sums"], [f"{base}_float"], {"to": TensorProto.FLOAT}),
         ("Mul", [parts[1], scale], [f"{base}_scale"], {}),
         ("Mul", [f"{base}_float", f"{base}_scale"], [base], {}),
-    ):
+    ]
+    for op, inputs, outputs, attributes in steps:
         yield helper.make_node(op, inputs, outputs, name=f"{outputs[0]}_node", **attributes)
 
 
