@@ -23,7 +23,8 @@ import av
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from tables import browser_tracking, write_results
+from tables import write_results
+from tables_tracking import browser_tracking
 
 from pocketeye.data.clips.flower import HiddenFlowerClip
 from pocketeye.exporting.web import write_site

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tables import tam_parity, write_results
+from tables import write_results
+from tables_tracking import tam_parity
 from tests.parity import test_tam, test_tam_clip
 from tests.parity.official import draw, filled
 from tests.parity.tam_keys import tam_keys

@@ -163,7 +163,8 @@ def main() -> None:
     parser.add_argument("--cluster", help="auto or HOST:PORT: the workers are those of Ray")
     args = parser.parse_args()
     # Not at the top, which workers import: torch is no part of what they need.
-    from tables import track_throughput, write_results
+    from tables import write_results
+    from tables_tracking import track_throughput
     from tracking_memory import write_video
 
     os.environ.update(ONE_THREAD)

@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 import yaml
-from tables import tracker_ablations, write_results
+from tables import write_results
+from tables_tracking import tracker_ablations
 
 from pocketeye.data.vos.layouts import load_videos
 from pocketeye.models.tam.described import TrackerDescription

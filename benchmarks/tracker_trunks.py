@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tables import tracker_trunks, write_results
+from tables import write_results
+from tables_tracking import tracker_trunks
 
 from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, reading_graph
 from pocketeye.exporting.tracker.graphs import tracker_graphs

@@ -27,7 +27,8 @@ import numpy as np
 import psutil
 import torch
 from matplotlib.figure import Figure
-from tables import tracking_memory, write_results
+from tables import write_results
+from tables_tracking import tracking_memory
 
 from pocketeye.provenance import cpu_name, environment
 from pocketeye.tracking import Engine, Session, Tracker, load_tracker, open_model

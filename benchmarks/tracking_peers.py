@@ -235,7 +235,8 @@ def main() -> None:
     for cell in args.cell:
         if cell.partition(":")[0] not in _KINDS:
             parser.error(f"a cell is KIND:NAME with a kind of {', '.join(_KINDS)}, got {cell}")
-    from tables import tracking_peers, write_results
+    from tables import write_results
+    from tables_tracking import tracking_peers
 
     write_results(args.results, measure(args), tracking_peers)
 

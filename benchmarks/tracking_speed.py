@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from tables import tracking_speed, write_results
+from tables import write_results
+from tables_tracking import tracking_speed
 
 from pocketeye.latency import Device, Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
