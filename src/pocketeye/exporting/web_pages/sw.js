@@ -12,7 +12,7 @@ self.addEventListener('install', event => event.waitUntil((async () => {
   const {version, files} = await site();
   // One cache for each version of one site: several sites may share a server.
   const cache = await caches.open(`${here} ${version}`);
-  await cache.addAll([here, ...files.map(path => new URL(path, here).href)]);
+  await cache.addAll([here, new URL('site.json', here).href, ...files.map(path => new URL(path, here).href)]);
   await self.skipWaiting();
 })()));
 
