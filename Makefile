@@ -46,6 +46,8 @@ test: $(STAMP)
 	@echo "make test: passed"
 
 test-all: $(STAMP)
+	@# Ray is large (240 MB), and only slow tests start a cluster.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy

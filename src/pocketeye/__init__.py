@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pocketeye.arguments import accepting
 from pocketeye.models._timm import register_with_timm
-from pocketeye.verbs._arguments import accepting
 
 if TYPE_CHECKING:
     from pocketeye.models import (

@@ -15,9 +15,9 @@ from typing import Annotated, Any, TypedDict
 
 from cyclopts import Group, Parameter, Token
 
+from pocketeye.arguments import accepting
 from pocketeye.cli._source import signature_of
 from pocketeye.cli._verbs import VERBS, source_module
-from pocketeye.verbs._arguments import accepting
 
 
 def __getattr__(function: str) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from pocketeye.arguments import Images, ModelOrImages
 from pocketeye.data.inputs import STDIN, find_inputs
 from pocketeye.data.labelled.writing import label_files
 from pocketeye.data.labelled.writing.label_files import label_form
@@ -15,7 +16,6 @@ from pocketeye.predicting.files import require_free
 from pocketeye.predicting.open_predictor import open_predictor
 from pocketeye.predicting.predictor import Predictor
 from pocketeye.verb_result import Prediction
-from pocketeye.verbs._arguments import Images, ModelOrImages
 from pocketeye.verbs._options import refuse
 from pocketeye.verbs.predict.classify import predict_classes
 from pocketeye.verbs.predict.dense import SCORE, predict_dense

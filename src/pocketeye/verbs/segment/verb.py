@@ -7,16 +7,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from pocketeye.arguments import OneOrMoreImages
 from pocketeye.data.inputs import as_list
 from pocketeye.errors import InvalidValue
 from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.results import Result
 from pocketeye.tracking import MaskGenerator, load_segmenter
 from pocketeye.tracking.image.label_prompts import read_label_prompts, segment_labelled
+from pocketeye.tracking.image.outputs import outputs_for
 from pocketeye.tracking.image.segmenter import read_image
-from pocketeye.verbs._arguments import OneOrMoreImages
 from pocketeye.verbs.segment.clicks import read_clicks
-from pocketeye.verbs.segment.outputs import outputs_for
 from pocketeye.verbs.segment.result import SegmentResult
 
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import pocketeye
+from pocketeye.arguments import RANGES, _described, _kinds, _takes_more, accepting, brought
 from pocketeye.cli import main
 from pocketeye.cli._source import signature_of
 from pocketeye.cli._verbs import VERBS, source_module
 from pocketeye.errors import InvalidType, InvalidValue
-from pocketeye.verbs._arguments import RANGES, _described, _kinds, _takes_more, accepting, brought
 
 PUBLIC = [name for name in pocketeye.__all__ if pocketeye._PLACES.get(name, "").startswith("verbs")]
 

@@ -65,6 +65,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "library_epochs": (1, _MANY), "patience": (0.001, 1e6), "port": (0, 65_535),
     "teacher_epochs": (1, _MANY), "tune_steps": (0, _MANY),
     "lr": (1e-9, 1e3), "depth": (1, 99), "max_prompted_maps": (1, _MANY), "measure_top": (1, _MANY),
+    "max_trainings": (0.01, 1e4), "stretch": (1, 1e9),
     "min_area": (0, 1e9), "nets": (1, _MANY), "num_classes": (1, _MANY),
     "num_processes": (1, _MOST_PROCESSES), "points_per_side": (1, 1024),
     "pred_iou_threshold": (0, 1), "rounds": (1, _MANY), "runs": (1, _MANY), "samples": (1, _MANY),
