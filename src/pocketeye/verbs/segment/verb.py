@@ -55,7 +55,8 @@ def segment(
             where it was put.
         out: an image with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
             for both, a label image and the objects on transparency; out/segment/NAME.png by default.
-        overwrite: replace what is there.
+        overwrite: replace what is there; what was written by default of an image without a name, in
+            Python, always is.
         points_per_side: with --everything, clicks along each side.
         pred_iou_threshold: with --everything, least expected IoU.
         stability_threshold: with --everything, least share of a mask that a stricter cut keeps.
@@ -82,8 +83,10 @@ def segment(
     names = [str(each) if isinstance(each, str | Path) else _IN_MEMORY for each in images]
     targets = _targets(names, out)
     # Before the network is loaded: what is there must not be overwritten.
-    for target in targets:
-        require_free(target, overwrite)
+    for each, target in zip(images, targets, strict=True):
+        # A cell of a notebook runs again and again: what has no name of its own is replaced.
+        unnamed = out is None and not isinstance(each, str | Path)
+        require_free(target, overwrite or unnamed)
     # Read all first: a bad one at the end would waste the work before.
     pixels = [read_image(each) for each in images]
     segmenter = load_segmenter(model, checkpoint, device=device, engine=engine)
