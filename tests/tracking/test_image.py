@@ -219,6 +219,7 @@ def test_bad_images(segmenter, tmp_path) -> None:
     (tmp_path / "text.png").write_text("no")
     for image, kind, sentence in (
         (tmp_path / "none.png", MissingFile, "no image at"),
+        (tmp_path, InvalidValue, "is a folder: name one image in it"),
         (tmp_path / "text.png", InvalidValue, "cannot be read: not an image"),
         (7, InvalidType, "is a int"),
         ([], InvalidValue, "empty list"),

@@ -75,6 +75,20 @@ def test_a_folder_holds_every_form(photo, tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("by_colour")
+def test_a_cell_of_a_notebook_runs_again(photo, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        result = segment(pixels(photo), box=["57,27,84,54"])
+        assert result.files == (Path("out/segment/image.png"),)
+    # Files that have a name, or a place that was said, are not replaced unasked.
+    segment(photo, box=["57,27,84,54"])
+    with pytest.raises(InvalidValue, match="exists already"):
+        segment(photo, box=["57,27,84,54"])
+    with pytest.raises(InvalidValue, match="exists already"):
+        segment(pixels(photo), box=["57,27,84,54"], out=Path("out/segment/image.png"))
+
+
+@pytest.mark.usefixtures("by_colour")
 def test_a_click_through_the_command_line(photo, tmp_path, capsys) -> None:
     out = tmp_path / "new" / "masks.json"
     argv = ["segment", str(photo), "--point", "70,40", "--point", "20,20:0", "--out", str(out)]

@@ -13,7 +13,7 @@ from pocketeye.data.files.arrays import rgb_of
 from pocketeye.data.files.decode import UnreadableImage, decode
 from pocketeye.errors import InvalidValue, MissingFile
 from pocketeye.models.tam.prompt_numbers import NO_POINT
-from pocketeye.reading import is_file
+from pocketeye.reading import is_file, is_folder
 from pocketeye.results import CompactMask, Masks, Result
 from pocketeye.tracking.engine.base import Engine
 from pocketeye.tracking.image.components import fill_holes, remove_specks
@@ -248,6 +248,8 @@ def read_image(image: Any) -> np.ndarray:
     """Read an image as uint8 RGB ``(height, width, 3)``; see :meth:`ImageSegmenter.set_image`."""
     if isinstance(image, str | Path):
         path = Path(image)
+        if is_folder(path):
+            raise InvalidValue(f"{path!s:.200} is a folder: name one image in it")
         if not is_file(path):
             raise MissingFile(f"no image at {path!s:.200}")
         try:

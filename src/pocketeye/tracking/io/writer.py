@@ -14,6 +14,7 @@ from pocketeye.closing import Closing
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import Lock, cannot_write
 from pocketeye.results import Result
+from pocketeye.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ class Writer(Closing, ABC):
                 return None
         finally:
             self._lock.release()
-        logger.warning("stopped after %d frames, kept in %s", self.num_written, self.partial)
+        frames = counted(self.num_written, "frame")
+        logger.warning("stopped after %s, kept in %s", frames, self.partial)
         return self.partial
 
     @abstractmethod
