@@ -107,7 +107,9 @@ def outputs_for(
             raise InvalidValue(f"--out of several images is a folder, and {folder} has an ending")
         # Numbers, as two images may have the same name.
         targets = [folder / f"{number:04d}-{stem}.png" for number, stem in enumerate(stems)]
-    for target in targets:
-        require_free(target, overwrite)
+    for each, target in zip(images, targets, strict=True):
+        # A cell of a notebook runs again and again: what has no name of its own is replaced.
+        unnamed = out is None and not isinstance(each, str | Path)
+        require_free(target, overwrite or unnamed)
     place = targets[0] if len(targets) == 1 else targets[0].parent
     return Outputs(images, place, None, targets)

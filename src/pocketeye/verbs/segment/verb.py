@@ -55,19 +55,12 @@ def segment(
             exported one; by default ours, whose weights come along.
         checkpoint: its weights; by default its own, those that come along, or the published file,
             where it was put.
-<<<<<<< HEAD
         out: an image with the masks drawn (.png, .jpg, .webp), labels (.json: COCO, .xml: CVAT), or a
             folder for these, a label image and the objects on transparency; out/segment/NAME.png by
             default.
         form: labels for an annotation tool: of a .json coco or label-studio; in a folder a data set with
             the images.
         overwrite: replace what is there.
-=======
-        out: an image with the masks drawn (.png, .jpg, .webp), COCO run lengths (.json), or a folder
-            for both, a label image and the objects on transparency; out/segment/NAME.png by default.
-        overwrite: replace what is there; what was written by default of an image without a name, in
-            Python, always is.
->>>>>>> stumble
         points_per_side: with --everything, clicks along each side.
         pred_iou_threshold: with --everything, least expected IoU.
         stability_threshold: with --everything, least share of a mask that a stricter cut keeps.
@@ -93,14 +86,7 @@ def segment(
     if not images:
         raise InvalidValue("say which image: the list is empty")
     # Before the network is loaded: what is there must not be overwritten.
-<<<<<<< HEAD
     outputs = outputs_for(images, out, form, overwrite)
-=======
-    for each, target in zip(images, targets, strict=True):
-        # A cell of a notebook runs again and again: what has no name of its own is replaced.
-        unnamed = out is None and not isinstance(each, str | Path)
-        require_free(target, overwrite or unnamed)
->>>>>>> stumble
     # Read all first: a bad one at the end would waste the work before.
     pixels = [read_image(each) for each in images]
     sizes = [(each.shape[1], each.shape[0]) for each in pixels]
