@@ -74,6 +74,11 @@ def wanted(args: argparse.Namespace) -> Iterator[Wanted]:
                                  data=data.get(network))  # fmt: skip
 
 
+def is_trained(network: str) -> bool:
+    """Tell whether weights of a network are here."""
+    return network in PRETRAINED or (_BUNDLED / network).is_dir()
+
+
 def made(one: Wanted, args: argparse.Namespace) -> dict[str, Any]:
     """Export and judge a cell, or take what an earlier run left of it."""
     folder = args.scratch / one.name
@@ -125,6 +130,7 @@ def timed(cells: dict[Wanted, Cell], rounds: int) -> dict[Wanted, dict[str, Any]
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw latency against size, a colour for each runtime and a mark for each precision."""
     import matplotlib as mpl
+    import matplotlib.ticker
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
@@ -144,6 +150,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for precision, mark in marks.items():
         axes.scatter([], [], color="0.4", marker=mark, label=precision)
     axes.set(xscale="log", yscale="log", xlabel="ms, one thread", ylabel="MB of the file")
+    for axis in (axes.xaxis, axes.yaxis):  # plain numbers: a page spans one decade or two
+        axis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+        axis.set_minor_formatter(mpl.ticker.FormatStrFormatter("%g"))
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -170,7 +179,8 @@ def main() -> None:
     records = timed(cells, args.rounds)
     rows = [
         {"network": one.network, "runtime": one.runtime, "precision": one.precision,
-         "peer": one.network in args.peers, "data": one.data, "record": records.get(one), **note}
+         "peer": one.network in args.peers, "trained": is_trained(one.network),
+         "data": one.data, "record": records.get(one), **note}
         for one, note in notes.items()
     ]  # fmt: skip
     versions = {one.runtime: get_runtime(one.runtime).version() for one in notes}

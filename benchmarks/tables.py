@@ -231,7 +231,8 @@ def runtimes_page(record: Record) -> str:
         if row["record"] is None:
             rows.append((*first, "", "", "", "", row["problem"]))
             continue
-        ms, none = undisturbed(row["record"]), "time only" if row["peer"] else "no weights"
+        ms = undisturbed(row["record"])
+        none = "time only" if row["peer"] else "not judged" if row["trained"] else "no weights"
         ratio = f"{ms / base[row['network']]:.2f}" if row["network"] in base else ""
         top1 = none if row["top1"] is None else f"{100 * row['top1']:.1f} ({row['data']})"
         rows.append((*first, f"{row['size_bytes'] / 1e6:.1f}", f"{ms:.2f}", ratio, top1,
