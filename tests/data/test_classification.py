@@ -114,7 +114,7 @@ def test_data_that_cannot_be_learnt(
     elif change == "all broken":
         for path in folder.rglob("train/*/*.png"):
             path.write_bytes(b"")
-    with pytest.raises(InvalidValue, match=r"class|images") as caught:
+    with pytest.raises(InvalidValue, match=r"class|image") as caught:
         load_images(root, split)  # type: ignore[arg-type]
     assert message in str(caught.value)
 
