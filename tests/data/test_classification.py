@@ -50,6 +50,14 @@ def test_folder_without_splits_is_divided_class_by_class(tmp_path: Path) -> None
     assert [again.name(i) for i in range(4)] == [val.name(i) for i in range(4)]
 
 
+def test_one_image_of_each_class_leaves_none_to_validate_on(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), GREEN).save(tmp_path / name / "0.png")
+    with pytest.raises(InvalidValue, match="give each class several images"):
+        load_images(str(tmp_path), "val")
+
+
 def test_bad_files_are_named_and_left_out(folder: Path) -> None:
     whole = (folder / "train" / "ant" / "0.png").read_bytes()
     (folder / "train" / "ant" / "empty.jpg").touch()
@@ -83,7 +91,7 @@ def test_missing_class_in_validation_is_a_problem(folder: Path) -> None:
         ("empty class", "1 of 3 classes have no readable images ('cow')"),
         ("foreign class", "1 class that the training data does not have: dog"),
         ("one class", "has one class only"),
-        ("all broken", "none of the images can be read"),
+        ("all broken", "no image that can be read"),
     ],
 )
 def test_data_that_cannot_be_learnt(
@@ -106,7 +114,7 @@ def test_data_that_cannot_be_learnt(
     elif change == "all broken":
         for path in folder.rglob("train/*/*.png"):
             path.write_bytes(b"")
-    with pytest.raises(InvalidValue, match=r"class|images") as caught:
+    with pytest.raises(InvalidValue, match=r"class|image") as caught:
         load_images(root, split)  # type: ignore[arg-type]
     assert message in str(caught.value)
 

@@ -289,7 +289,11 @@ def _check_classes(listing: Listing, source: str, split: Split) -> tuple[str, ..
     counts = np.bincount(listing.labels, minlength=len(listing.classes))
     empty = [name for name, n in zip(listing.classes, counts, strict=True) if n == 0]
     if len(listing.labels) == 0:
-        raise InvalidValue(f"{source} ({split}): none of the images can be read")
+        # One image of each class is all for training where the set has no parts of its own.
+        few = "; a set without parts is divided class by class: give each class several images"
+        raise InvalidValue(
+            f"{source} ({split}): there is no image that can be read{few if split == 'val' else ''}"
+        )
     # In validation a class may be missing; it is said, as means then are over fewer.
     if split == "val":
         return tuple(f"class {name!r} has no images in the validation split" for name in empty)
