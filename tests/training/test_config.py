@@ -90,7 +90,8 @@ def test_overrides_win_and_none_does_not(tmp_path: Path) -> None:
         ("milestones: 3", "must be a list"),
         ("mixup: 0.2\nbatch_size: 7", "even batch size"),
         ("mixup: 0.2\nmulti_scale: [[32, 8], [64, 5]]", "even batch size, got 5"),
-        ("randaugment: 9", "unknown key 'randaugment'; did you mean 'auto_augment'?"),
+        ("randaugment: 9", "unknown key 'randaugment' (known: "),
+        ("auto_augmment: rand", "unknown key 'auto_augmment'; did you mean 'auto_augment'?"),
         ("auto_augment: rand-foo", "has no section 'foo'"),
         ("auto_augment: 9", "auto_augment must be text, got 9"),
         (

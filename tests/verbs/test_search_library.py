@@ -127,7 +127,7 @@ def test_what_stands_in_the_way_is_said(
         ({**SETTINGS, "mode": "fast", "teacher": name}, "of --mode library"),
         ({"mode": "fast", "target_ms": 2.0, "trained": [root]}, "--trained is of --mode library"),
         ({**SETTINGS, "trained": [root / "first"]}, "8 different networks"),
-        ({**SETTINGS, "max_trainings": -1.0}, "max_trainings"),
+        ({**SETTINGS, "max_trainings": -1.0}, "above 0 trainings"),
         ({**SETTINGS, "teacher": name}, "leave out --teacher-epochs"),
         ({**SETTINGS, "mode": "paper", "network": name}, "leave out --mode paper"),
         ({**SETTINGS, "labels": False}, "name one with --network"),

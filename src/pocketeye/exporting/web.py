@@ -24,19 +24,9 @@ SITE, SITE_SCHEMA = "site.json", "pocketeye.site/1"
 _ONLY = "network"  # name of the graph of all but trackers
 _ORT, _WASM = ORT_WASM[0], f"{ORT_WASM[1]}.gz"
 _OWN = Path(__file__).parent / "web_pages"
-_SHARED = ("answering.mjs", "colors.mjs", "images.mjs", "page.mjs", "runtime.mjs", "sw.js")
-_TRY = (
-    "try.html", "try.mjs", "try_worker.mjs", "classify.mjs", "dense.mjs", "answers.mjs",
-)  # fmt: skip
-_OF_TASK = {
-    CLASSIFY: _TRY,
-    DETECT: _TRY,
-    SEMANTIC: _TRY,
-    TRACK: (
-        "track.html", "track.mjs", "track_worker.mjs", "encode_worker.mjs", "tracker.mjs",
-        "session.mjs", "memory.mjs", "masks.mjs", "frames.mjs", "view.mjs", "saving.mjs", "webm.mjs",
-    ),
-}  # fmt: skip
+_SHARED = "shared"
+# Folders of pages; a site is flat, as its files name one another without folders.
+_OF_TASK = {CLASSIFY: "try", DETECT: "try", SEMANTIC: "try", TRACK: "track"}
 # As session.mjs: 4 corrected frames, 2 anchors and 3 recent maps are read at most.
 _MOST_MAPS = 9
 # ONNX Runtime Web runs the files of this runtime as they are.
@@ -54,6 +44,12 @@ class Site:
     folder: Path
     files: tuple[str, ...]
     size_bytes: int
+
+
+def page_files(task: Task) -> dict[str, Path]:
+    """Return the files of ours that a page of a task has, by their names in the site."""
+    folders = (_OWN / _SHARED, _OWN / _OF_TASK[task])
+    return {path.name: path for folder in folders for path in sorted(folder.iterdir())}
 
 
 def write_site(model: Path, folder: Path) -> Site:
@@ -77,11 +73,10 @@ def write_site(model: Path, folder: Path) -> Site:
     if task not in _OF_TASK:
         known = ", ".join(one.kind for one in _OF_TASK)
         raise InvalidValue(f"a page can run {known} for now, and {model} is {task.kind}")
-    own, wasm = _OF_TASK[task], ort_folder()
-    page = next(name for name in own if name.endswith(".html"))
+    wasm, pages = ort_folder(), page_files(task)
     sources = {
-        "index.html": _OWN / page,
-        **{name: _OWN / name for name in (*_SHARED, *own) if name != page},
+        "index.html": pages.pop(f"{_OF_TASK[task]}.html"),
+        **pages,
         "style.css": PAGES / "style.css",
         _ORT: wasm / _ORT,
     }
