@@ -1,7 +1,7 @@
 // Where images come from: a clip's frames by number, a photo, a camera.
 
 const USUAL_FPS = 25; // where a browser does not tell when frames are shown
-const LOOKED_AT = 12, LONGEST_MS = 3000;
+const LOOKED_AT = 12, LONGEST_MS = 3000, LOOKS = 3;
 const SHOWN_MS = 100; // in which a frame that was sought is shown
 const LONG_SECONDS = 2; // a shorter clip is played slower: a busy device passes over some of its few frames
 
@@ -14,9 +14,8 @@ export function grabbed(source, width, height) {
   return {canvas, pixels: context.getImageData(0, 0, width, height).data, shape: [height, width]};
 }
 
-/** Return the frame rate of a video, from the times of its first frames. */
-async function frameRate(video) {
-  if (!video.requestVideoFrameCallback) return USUAL_FPS;
+/** Return the times of the first frames of a video, as it plays; a busy device passes over frames. */
+async function frameTimes(video) {
   const times = [];
   await new Promise(done => {
     const look = (_, {mediaTime}) => {
@@ -26,12 +25,22 @@ async function frameRate(video) {
     video.requestVideoFrameCallback(look);
     setTimeout(done, LONGEST_MS);
     video.playbackRate = Math.max(1 / 8, Math.min(1, video.duration / LONG_SECONDS));
-    video.play().catch(done);
+    video.play().catch(done); // from the start again where it has ended
   });
   video.pause();
-  // The smallest step: a busy device passes over frames, and never shows one twice.
-  const steps = times.slice(1).map((t, k) => t - times[k]).filter(step => step > 1e-3);
-  return steps.length ? Math.round(1000 / Math.min(...steps)) / 1000 : USUAL_FPS;
+  return times;
+}
+
+/** Return the frame rate of a video. */
+async function frameRate(video) {
+  if (!video.requestVideoFrameCallback) return USUAL_FPS;
+  for (let look = 0; look < LOOKS; look++) {
+    const times = await frameTimes(video);
+    // The smallest step: no frame is shown twice.
+    const steps = times.slice(1).map((t, k) => t - times[k]).filter(step => step > 1e-3);
+    if (steps.length) return Math.round(1000 / Math.min(...steps)) / 1000;
+  }
+  return USUAL_FPS;
 }
 
 /** Go to a time of a video, once the browser is there. */
