@@ -126,8 +126,11 @@ class Reader {
     const {clip} = this, {video} = clip, mine = this.listening = {};
     const look = (_, {mediaTime}) => {
       if (mine !== this.listening) return;
-      const number = Math.round(mediaTime * clip.fps);
-      if (number === this.coming) { this.ready.push(grabbed(video, clip.width, clip.height)); this.coming++; }
+      // A late call finds the next frame on show: the frame itself knows its time, where a browser gives it.
+      const shown = globalThis.VideoFrame && new VideoFrame(video);
+      const number = Math.round((shown ? shown.timestamp / 1e6 : mediaTime) * clip.fps);
+      if (number === this.coming) { this.ready.push(grabbed(shown || video, clip.width, clip.height)); this.coming++; }
+      shown?.close();
       if (number > this.coming) { this.passed = true; this.haste = Math.max(0.5, 0.8 * this.haste); this.stop(); } else video.requestVideoFrameCallback(look);
       if (this.ready.length >= MOST_READY) video.pause();
       this.wake();
