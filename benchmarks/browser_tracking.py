@@ -145,13 +145,15 @@ def agreement(browser: Browser, url: str, name: str, clip: Clip) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="pocketeye_tam_nano")
+    parser.add_argument(
+        "--network", default="pocketeye_tam_nano", help="a name, or an export's folder"
+    )
     parser.add_argument("--frames", type=Path, help="a folder of images instead of the drawn clip")
     parser.add_argument("--point", type=int, nargs=2, help="a point of the object in the first one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, required=True, help="without an ending")
     args = parser.parse_args()
-    graphs = bundled_graphs(args.network)
+    graphs = Path(args.network) if Path(args.network).is_dir() else bundled_graphs(args.network)
     assert graphs is not None, f"no graphs come along for {args.network}"
     clip = clip_of(args.frames, tuple(args.point) if args.point else None)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")

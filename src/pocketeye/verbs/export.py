@@ -165,6 +165,7 @@ def export(
         return _for_web(
             model, precision, out, input_size=input_size, checkpoint=checkpoint,
             pretrained=pretrained, data=data, samples=samples, threads=threads, fuse=fuse,
+            pool_memory=pool_memory,
         )  # fmt: skip
     options = ExportOptions(
         to=to, precision=precision, out=out, input_size=input_size, data=data, samples=samples,
