@@ -1,3 +1,5 @@
+import importlib
+import inspect
 import json
 from dataclasses import replace
 
@@ -155,3 +157,21 @@ def test_a_run_is_no_place_for_an_artefact(tiny, tmp_path, name: str) -> None:
     (tmp_path / name).write_text("{}")
     with pytest.raises(InvalidValue, match=r"holds a run.*--out"):
         export(str(tiny), out=tmp_path, samples=2)
+
+
+def test_a_page_forgets_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network of a page is exported with all that was asked for, but for where it goes."""
+    module = importlib.import_module("pocketeye.verbs.export")
+    seen: dict[str, object] = {}
+
+    def exporting(model: str, **options: object) -> None:
+        seen.update(options, model=model)
+        raise KeyboardInterrupt  # nothing is to be exported
+
+    monkeypatch.setattr(module, "ort_folder", lambda: None)
+    monkeypatch.setattr(module, "export", exporting)
+    with pytest.raises(KeyboardInterrupt):
+        export("pocketeye_tam_nano", to="web", pool_memory=True)
+    asked = set(inspect.signature(export).parameters) - {"to", "out"}
+    assert set(seen) == asked
+    assert seen["pool_memory"] is True
