@@ -25,7 +25,8 @@ from torch import nn
 
 from pocketeye.exporting.inputs import sample_inputs, settle_batchnorm
 from pocketeye.exporting.timing import record_of
-from pocketeye.latency import Device, Protocol, measure_interleaved
+from pocketeye.latency.device import Device
+from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models import count, fuse
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.provenance import environment

@@ -27,8 +27,9 @@ from typing import Any
 
 from tables import equal_latency as render_table, write_results
 
-from pocketeye.latency import Device, Protocol
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session
+from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, BlockSpec, count, create_model
 from pocketeye.models.backbones.fbnet import architectures

@@ -22,7 +22,8 @@ from tables import int8, write_results
 from pocketeye.data import load_images
 from pocketeye.exporting.inputs import sample_inputs
 from pocketeye.exporting.timing import record_of
-from pocketeye.latency import Device, Protocol, measure_interleaved
+from pocketeye.latency.device import Device
+from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models import fuse
 from pocketeye.predicting.network import Network, open_network
 from pocketeye.provenance import environment, now

@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 from tables import search_benchmark as render_table, write_results
 
-from pocketeye.latency import Device, Protocol
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session
+from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture, count, create_model
 from pocketeye.models.space import SearchSpace

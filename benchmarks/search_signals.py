@@ -36,7 +36,7 @@ from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.learning.history import THETA, read_theta
 from pocketeye.searching.library.config import LibraryConfig
 from pocketeye.searching.library.stored import Library
-from pocketeye.searching.problem import Classification
+from pocketeye.searching.problem import Classification, side
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def judge_networks(
     """Add top-1 and loss of every network that is not in ``done``."""
     space = library.space
     recalibration, held_out = images.judging(space, search, search.seed)
-    config = LibraryConfig.for_side(32, batch_size=search.batch_size, tune_steps=steps)
+    config = LibraryConfig.for_side(side(space), batch_size=search.batch_size, tune_steps=steps)
     source = tuned_source(library, config, images, search)
     judge = Judge(source, recalibration, held_out, torch.device("cpu"), images.metric, images.loss)
     for network in networks:

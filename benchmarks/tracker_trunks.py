@@ -21,7 +21,8 @@ from tables_tracking import tracker_trunks
 
 from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, reading_graph
 from pocketeye.exporting.tracker.graphs import tracker_graphs
-from pocketeye.latency import Device, Protocol, measure_interleaved
+from pocketeye.latency.device import Device
+from pocketeye.latency.protocol import Protocol, measure_interleaved
 from pocketeye.models import create_tam
 from pocketeye.provenance import environment, git_hash, now
 from pocketeye.runtimes import ExportRequest, get_runtime

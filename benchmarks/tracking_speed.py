@@ -25,7 +25,8 @@ import torch
 from tables import write_results
 from tables_tracking import tracking_speed
 
-from pocketeye.latency import Device, Measured, Protocol, measure_interleaved
+from pocketeye.latency.device import Device
+from pocketeye.latency.protocol import Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, choose_clock
 from pocketeye.models import TAM, create_tam
 from pocketeye.provenance import environment

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tables import two_targets, write_results
 
-from pocketeye.latency import Device, Protocol
+from pocketeye.latency.device import Device
 from pocketeye.latency.drift import measure_session
+from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models import Architecture
 from pocketeye.provenance import git_hash, now

@@ -36,10 +36,8 @@ class MissingExtra(UserError, ImportError):  # noqa: N818
         )
 
 
-_NEAR, _LIKELY = (
-    0.6,
-    0.7,
-)  # shares of common letters; 0.6 is difflib's own: below it guesses are no help
+# Shares of common letters; 0.6 is difflib's own: below it guesses are no help.
+_NEAR, _LIKELY = 0.6, 0.7
 
 
 def nearest(got: str, allowed: Iterable[str]) -> str | None:

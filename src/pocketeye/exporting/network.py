@@ -10,7 +10,8 @@ from pocketeye.exporting.exported import OF_AN_ARTEFACT, Exported, ExportOptions
 from pocketeye.exporting.inputs import Inputs, sample_inputs, settle_batchnorm
 from pocketeye.exporting.origin import save_origin
 from pocketeye.exporting.timing import record_of
-from pocketeye.latency import LatencyRecord, Protocol, measure_interleaved
+from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency.record import LatencyRecord
 from pocketeye.models import count, fuse as fuse_network
 from pocketeye.outputs import whole_folder
 from pocketeye.predicting.network import Network

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.artifacts.dense import DenseExecutable
-from pocketeye.latency import Call, Device, Measured, Protocol, measure_interleaved
+from pocketeye.latency.device import Device
+from pocketeye.latency.protocol import Call, Measured, Protocol, measure_interleaved
 from pocketeye.latency.record import LatencyRecord, Timing, choose_clock
 from pocketeye.runtimes import Runtime, get_runtime
 

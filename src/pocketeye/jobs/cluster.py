@@ -24,7 +24,7 @@ from pocketeye import progress
 from pocketeye.errors import InvalidValue, MissingExtra
 from pocketeye.jobs.pool import Crew, Said, Work, Worker
 from pocketeye.jobs.serving import ONE_THREAD, Beat, done, made
-from pocketeye.runtimes._quiet import quiet
+from pocketeye.quiet import quiet
 
 logger = logging.getLogger(__name__)
 
@@ -167,11 +167,11 @@ class Cluster(Crew[_Actor]):
 
     def _read(self, worker: _Actor, ref: Any) -> Said[_Actor] | None:
         import ray
-        from ray.exceptions import RayActorError, RayError, RayTaskError
+        from ray.exceptions import RayError
 
         try:
             value = ray.get(ref)
-        except (RayActorError, RayTaskError, RayError) as error:
+        except RayError as error:
             if ref == worker.asked:
                 worker.asked = None
                 return None  # the answer of what it does tells the same

@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 from pocketeye.errors import InvalidValue
 from pocketeye.reading import parse_json
 from pocketeye.results import CompactMask, Masks, Result
-from pocketeye.runs import write_atomic
+from pocketeye.runs import make_folder, write_atomic
 from pocketeye.tracking.video.tracked import TrackedFrame
 
 _RESULTS = re.compile(r"frames-(\d{8})-(\d{8})\.safetensors")
@@ -117,10 +117,7 @@ class Stretches:
         Raises:
             InvalidValue: the disk is full, or the folder cannot be written.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot write {self.folder}: {error.strerror or error}") from error
+        make_folder(self.folder)
         for first, _, other in self._files():
             if first >= start:  # of somebody who died before these counted
                 other.unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def predict_into(
     problems: list[str] = []
     make_folder(folder if labels is None else folder.parent)
     with (
-        labels.writing() if labels else held(folder),
+        labels.writing() if labels is not None else held(folder),
         progress.task("predicting", len(images)) as bar,
     ):
         try:

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pocketeye.data import ImageSet
 from pocketeye.data.semantic.samples import SemanticSet
 from pocketeye.devices import resolve_device
-from pocketeye.latency import Protocol, Timing
 from pocketeye.latency.drift import measure_session
 from pocketeye.latency.matrix import LatencyMatrix
+from pocketeye.latency.protocol import Protocol
+from pocketeye.latency.record import Timing
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
 from pocketeye.models.weights.saved import save_weights
 from pocketeye.runs import BEST, CHECKPOINT, MODEL, RunFolder, write_atomic
 from pocketeye.runtimes.base import Runtime
+from pocketeye.searching.choosing.plan import TEACHER, LibraryPlan, optimum_of
 from pocketeye.searching.choosing.rerank import tuned_source
 from pocketeye.searching.choosing.theta import search_library
 from pocketeye.searching.config import SearchConfig
@@ -29,7 +31,6 @@ from pocketeye.searching.deriving.derived import Derived
 from pocketeye.searching.deriving.ranking import SubnetSource
 from pocketeye.searching.learning.history import THETA
 from pocketeye.searching.library.chain import take_out
-from pocketeye.searching.library.plan import TEACHER, LibraryPlan, optimum_of
 from pocketeye.searching.library.stored import Library
 from pocketeye.searching.outcome import Cost, Trained, read_costs
 from pocketeye.searching.problem import Problem

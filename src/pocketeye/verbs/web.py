@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue, MissingExtra
@@ -13,6 +13,9 @@ from pocketeye.models.tam.published import DEFAULT_TRACKER
 from pocketeye.outputs import scratch_folder
 from pocketeye.verb_result import VerbResult
 from pocketeye.verbs._options import refuse
+
+if TYPE_CHECKING:
+    from pocketeye.serving.server import Served
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +90,8 @@ def web(
 
     with scratch_folder() as scratch:
         served = Served(site_app(make_site(model, scratch)), host, port)
-        try:
-            if not is_loopback(host):
-                progress.say("\n".join(qr_lines(served.url)))
-            progress.say(f"open {served.url} (Ctrl-C ends it)")
-            served.wait()
-        except KeyboardInterrupt:
-            pass  # the way to end it
-        finally:
-            served.close()
+        code = [] if is_loopback(host) else qr_lines(served.url)
+        _wait_for(served, [*code, f"open {served.url} (Ctrl-C ends it)"])
     return WebResult(model=model, url=served.url)
 
 
@@ -107,6 +103,9 @@ def _serve_backend(
     from pocketeye.tracking import load_tracker
     from pocketeye.web.backends.app import backend_app
 
+    if backend == "cvat" and not port:
+        # Its answer says on which port the functions are called: it must be known before.
+        raise InvalidValue("--backend cvat needs a --port of its own, such as 8070, and not 0")
     if backend != "label-studio":
         refuse(f"{backend}, which sends its images", images=images, fetch_from=fetch_from or None)
     with progress.task("loading"):
@@ -114,16 +113,21 @@ def _serve_backend(
     name = Path(model).resolve().name if Path(model).exists() else model
     app = backend_app(backend, name, tracker, images=images, fetch_from=fetch_from, port=port)
     served = Served(app, host, port)
+    address = served.url.partition("?")[0]
+    token = f", password {served.token}" if served.token else ""
+    _wait_for(served, [f"{backend} finds {name} at {address}{token} (Ctrl-C ends it)"])
+    return WebResult(model=Path(model), url=served.url, backend=backend)
+
+
+def _wait_for(served: Served, lines: list[str]) -> None:
+    """Say what there is to know, and serve until the user ends it."""
     try:
-        address = served.url.partition("?")[0]
-        token = f", password {served.token}" if served.token else ""
-        progress.say(f"{backend} finds {name} at {address}{token} (Ctrl-C ends it)")
+        progress.say("\n".join(lines))
         served.wait()
     except KeyboardInterrupt:
         pass  # the way to end it
     finally:
         served.close()
-    return WebResult(model=Path(model), url=served.url, backend=backend)
 
 
 def require_extra() -> None:

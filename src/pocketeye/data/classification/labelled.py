@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketeye.data.files import FileSource, Listing, Names
+from pocketeye.data.labelled import image_sets
 from pocketeye.data.labelled.image_sets import labelled_layout, labelled_splits, read_labelled
 from pocketeye.errors import InvalidValue
 
@@ -15,7 +16,7 @@ from pocketeye.errors import InvalidValue
 def has_tags(root: Path) -> bool:
     """Tell whether a folder or file is of a tool, and says the class of at least one image."""
     layout = labelled_layout(root)
-    return layout is not None and bool(read_labelled(root, layout, None).tags)
+    return layout is not None and image_sets.has_tags(root, layout)
 
 
 def tag_splits(root: Path) -> tuple[str, ...]:

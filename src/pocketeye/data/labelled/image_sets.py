@@ -129,8 +129,13 @@ def read_labelled(root: Path, layout: str, split: str | None) -> LabelledImages:
 
 
 def has_objects(root: Path, layout: str) -> bool:
-    """Tell whether there is an object in any image of a set."""
-    return any(frame.objects for frame in read_labelled(root, layout, None).frames.values())
+    """Tell whether there is an object in any image of a set; the first one ends the reading."""
+    return any(frame.objects for _, _, frame in _frames(root, layout, Problems(), {}))
+
+
+def has_tags(root: Path, layout: str) -> bool:
+    """Tell whether the class of any whole image is said; the first one ends the reading."""
+    return any(frame.tags for _, _, frame in _frames(root, layout, Problems(), {}))
 
 
 def _half(root: Path, split: str | None, named: str | None, there: tuple[str, ...]) -> int | None:

@@ -178,6 +178,13 @@ def _joined(one: LabelledObject, other: LabelledObject) -> LabelledObject:
     )  # fmt: skip
 
 
+def clipped_box(box: Sequence[float], size: Size) -> Box:
+    """Cut a box off at the border of an image of (width, height); hands and networks draw beyond it."""
+    x0, x1 = (min(max(x, 0.0), float(size[0])) for x in box[::2])
+    y0, y1 = (min(max(y, 0.0), float(size[1])) for y in box[1::2])
+    return x0, y0, x1, y1
+
+
 def number_text(value: float) -> str:
     """Write a number of pixels as ``12.5``: two digits behind the point at most."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

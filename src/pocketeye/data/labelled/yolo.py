@@ -14,6 +14,7 @@ from pocketeye.data.labelled.objects import (
     LabelledFrame,
     LabelledObject,
     Size,
+    clipped_box,
     finite,
     numbered,
 )
@@ -81,7 +82,7 @@ def write_yolo(frame: LabelledFrame, classes: dict[str, int], *, outlines: bool)
         box = each.bounds()
         if box is None:
             continue
-        x0, y0, x1, y1 = (min(max(value, 0.0), size[place % 2]) for place, value in enumerate(box))
+        x0, y0, x1, y1 = clipped_box(box, size)
         if outlines:
             polygon = outline_of(each.mask) if each.mask is not None else ()
             polygon = polygon or (each.polygons[0] if each.polygons else ())

@@ -13,7 +13,8 @@ from pocketeye.exporting.bench.dense_cells import dense_artifacts, images_for
 from pocketeye.exporting.bench.table import BenchRow, BenchTable, TimedImages, with_ratios
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of, time_dense
-from pocketeye.latency import Call, Device, Measured, Protocol, measure_interleaved
+from pocketeye.latency.device import Device
+from pocketeye.latency.protocol import Call, Measured, Protocol, measure_interleaved
 from pocketeye.models.reference import ArtifactFolder, Reference, Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.runtimes import Precision, get_runtime

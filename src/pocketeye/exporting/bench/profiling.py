@@ -15,7 +15,8 @@ from pocketeye.errors import InvalidValue
 from pocketeye.exporting.bench.cells import Cell, open_cells
 from pocketeye.exporting.exported import ExportOptions
 from pocketeye.exporting.timing import record_of
-from pocketeye.latency import LatencyRecord, Protocol, measure_interleaved
+from pocketeye.latency.protocol import Protocol, measure_interleaved
+from pocketeye.latency.record import LatencyRecord
 from pocketeye.models.reference import Run, expect
 from pocketeye.models.task import CLASSIFY, DENSE
 from pocketeye.progress import task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from importlib import metadata
@@ -214,5 +213,4 @@ def _write_notes(
         calibration=used.to_dict() if used else None,
     )  # fmt: skip
     graphs = {key: report.to_dict() for key, report in reports.items()}
-    content = json.dumps({**agreement.to_dict(), "graphs": graphs}, indent=1) + "\n"
-    runs.write_atomic(folder / AGREEMENT, content)
+    runs.write_json(folder / AGREEMENT, {**agreement.to_dict(), "graphs": graphs})

@@ -14,7 +14,8 @@ from pocketeye.artifacts.tracker import DECODE, IMAGE, WRITE, TrackerGraphs, rea
 from pocketeye.data.clips.flower import HiddenFlowerClip
 from pocketeye.exporting.timing import record_of
 from pocketeye.exporting.tracker.agreement import TrackAgreement, compare_masks
-from pocketeye.latency import Call, LatencyRecord, Protocol, measure_interleaved
+from pocketeye.latency.protocol import Call, Protocol, measure_interleaved
+from pocketeye.latency.record import LatencyRecord
 from pocketeye.models import TAM
 from pocketeye.progress import task
 from pocketeye.results import CompactMask

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import torch
 
 from pocketeye.errors import InvalidValue
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._operators import mentioned_operator
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
     check_stored,

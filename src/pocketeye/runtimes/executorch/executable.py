@@ -12,8 +12,8 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._denormals import denormals, flushes_denormals
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import check_arrays
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 

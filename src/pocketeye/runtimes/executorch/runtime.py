@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._operators import base_name, layer_of_node, mentioned_operator
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
     check_stored,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.errors import InvalidValue
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._denormals import denormals, flush_denormals, flushes_denormals
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import check_arrays, check_stored, check_threads
 from pocketeye.runtimes.base import Artifact, Executable, OpTiming
 

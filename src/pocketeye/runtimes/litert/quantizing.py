@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pocketeye.errors import MissingExtra
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._calibration import calibration_batches
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes.base import ExportRequest
 
 _SIGNATURE = "serving_default"  # of a network that was converted without a name of its own

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pocketeye.runtimes._quiet import quiet
+from pocketeye.quiet import quiet
 from pocketeye.runtimes.onnx.passes import constants_of, replace_nodes
 
 # Below these a product is over before its operands are quantised.

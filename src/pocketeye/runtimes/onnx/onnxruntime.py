@@ -21,9 +21,9 @@ import torch
 
 from pocketeye.errors import InvalidValue
 from pocketeye.outputs import scratch_folder, temporary_files_in
+from pocketeye.quiet import quiet
 from pocketeye.runs import sha256_of
 from pocketeye.runtimes._calibration import calibration_batches
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes._store import (
     SHA256,
     check_precision,

@@ -11,8 +11,8 @@ from typing import Any
 import openvino as ov
 
 from pocketeye.errors import MissingExtra
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._calibration import calibration_batches
-from pocketeye.runtimes._quiet import quiet
 from pocketeye.runtimes.base import ExportRequest
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import openvino as ov
 
 from pocketeye.outputs import scratch_folder, temporary_files_in
-from pocketeye.runtimes._quiet import quiet
+from pocketeye.quiet import quiet
 from pocketeye.runtimes._store import (
     check_precision,
     eval_mode,

@@ -1,1 +1,1 @@
-"""Choose networks from a library of taught candidates: by exact sums, by theta, by whole networks."""
+"""Choose networks by a library of taught candidates: by exact sums, by theta, as whole networks."""

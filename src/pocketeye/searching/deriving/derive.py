@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency import Timing
 from pocketeye.latency.matrix import LatencyMatrix
+from pocketeye.latency.record import Timing
 from pocketeye.models.architecture import Architecture
 from pocketeye.models.space import SearchSpace
 from pocketeye.searching.batches import Batch, Loss

@@ -216,19 +216,23 @@ def typical(
     space: SearchSpace, work: Work, latencies: LatencyMatrix, target_ms: float
 ) -> tuple[float, float]:
     """Return multiply-adds of a small network of the space, and of networks near the target."""
-    drawn = [columns(space, network) for network in spread(space, _SPREAD, 0)]
-    macs = np.array([work.of(choices) for choices in drawn])
-    near = [work.of(columns(space, each)) for each in near_target(space, latencies, target_ms)]
-    return float(np.quantile(macs, _QUANTILE)), float(np.mean(near))
+    macs = np.array([work.of(columns(space, n)) for n in _by_distance(space, latencies, target_ms)])
+    return float(np.quantile(macs, _QUANTILE)), float(macs[:_NEAREST].mean())
 
 
 def near_target(
     space: SearchSpace, latencies: LatencyMatrix, target_ms: float
 ) -> list[Architecture]:
     """Return random networks of predicted latencies near the target, the nearest first."""
+    return _by_distance(space, latencies, target_ms)[:_NEAREST]
+
+
+def _by_distance(
+    space: SearchSpace, latencies: LatencyMatrix, target_ms: float
+) -> list[Architecture]:
     drawn = spread(space, _SPREAD, 0)
     predicted = latencies.predict(np.array([columns(space, network) for network in drawn]))
-    return [drawn[i] for i in np.argsort(np.abs(predicted - target_ms))[:_NEAREST]]
+    return [drawn[i] for i in np.argsort(np.abs(predicted - target_ms))]
 
 
 @lru_cache(maxsize=4096)

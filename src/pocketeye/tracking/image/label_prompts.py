@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketeye.data.files import Problems, path_parts
 from pocketeye.data.labelled.layouts import read_labels
-from pocketeye.data.labelled.objects import LabelledFrame, LabelledObject, Size
+from pocketeye.data.labelled.objects import LabelledFrame, LabelledObject, Size, clipped_box
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Masks, Result
 from pocketeye.text import some
@@ -102,9 +102,7 @@ def segment_labelled(
             found = segmenter.predict(mask=mask, box=mask.box)
         elif each.box is not None:
             # Boxes of annotators reach out by a pixel or two.
-            x0, x1 = (min(max(x, 0.0), float(size[0])) for x in each.box[::2])
-            y0, y1 = (min(max(y, 0.0), float(size[1])) for y in each.box[1::2])
-            found = segmenter.predict(box=(x0, y0, x1, y1))
+            found = segmenter.predict(box=clipped_box(each.box, size))
         else:
             found = segmenter.predict(points=each.points)
         assert found.masks is not None

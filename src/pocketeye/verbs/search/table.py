@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pocketeye.latency import Device
+from pocketeye.latency.device import Device
 from pocketeye.latency.noise import require_usable
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.space import SearchSpace, load_space

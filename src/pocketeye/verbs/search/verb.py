@@ -11,23 +11,23 @@ from typing import Any, Literal
 
 from pocketeye import progress
 from pocketeye.errors import InvalidValue
-from pocketeye.latency import Protocol
+from pocketeye.latency.protocol import Protocol
 from pocketeye.latency.table import LatencyTable
 from pocketeye.models.size import size_text
 from pocketeye.runs import RECIPE, RunFolder
 from pocketeye.runtimes import Precision
 from pocketeye.searching import stages
 from pocketeye.searching.choosing.choose import require_choice
-from pocketeye.searching.config import Mode, SearchConfig
-from pocketeye.searching.deriving.derive import DeriveConfig
-from pocketeye.searching.library.network import NamedNetwork, open_network
-from pocketeye.searching.library.request import (
+from pocketeye.searching.choosing.request import (
     DeviceTarget,
     LibraryRequest,
     open_images,
     open_library,
     theta_settings,
 )
+from pocketeye.searching.config import Mode, SearchConfig
+from pocketeye.searching.deriving.derive import DeriveConfig
+from pocketeye.searching.library.network import NamedNetwork, open_network
 from pocketeye.searching.objective import ObjectiveName
 from pocketeye.searching.tasks import (
     SearchRequest,

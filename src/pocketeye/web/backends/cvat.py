@@ -14,6 +14,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.routing import Route
 
+from pocketeye.data.labelled.objects import clipped_box
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking.video.session import Session
 from pocketeye.web.backends.endpoints import Endpoints, items, numbers
@@ -154,9 +155,7 @@ class CvatTracker:
         session.push(pixels)
         height, width = pixels.shape[:2]
         for number, n in enumerate(members, 1):
-            x0, y0, x1, y1 = shapes[n]
-            box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-            session.add(number, box=box)
+            session.add(number, box=clipped_box(shapes[n], (width, height)))
         name = self._sessions.keep(session)
         # In its first image a box is what the person drew.
         return {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pocketeye.data.labelled import label_studio
-from pocketeye.data.labelled.objects import Size, frame_of
+from pocketeye.data.labelled.objects import Size, clipped_box, frame_of
 from pocketeye.errors import InvalidValue
 from pocketeye.tracking.io.source import open_video
 from pocketeye.tracking.video.session import Session
@@ -85,11 +85,8 @@ def _prompted(
         said = enabled[-1]
         keys = ("x", "y", "width", "height")
         x, y, w, h = numbers([said.get(key) for key in keys], 4, "a box")
-        corners = (x, y, x + w, y + h)
-        box = [
-            min(max(share, 0.0), 100.0) * size[place % 2] / 100
-            for place, share in enumerate(corners)
-        ]
+        across, down = size[0] / 100, size[1] / 100
+        box = clipped_box((x * across, y * down, (x + w) * across, (y + h) * down), size)
         frame = max(int(numbers([said.get("frame")], 1, "a frame")[0]) - 1, 0)
         session.add(n, frame=frame, box=box)
         frames[n] = frame
@@ -102,8 +99,9 @@ def _fps(region: Mapping[str, Any], otherwise: float | None) -> float | None:
     """Return frames a second as Label Studio counts them for this video."""
     value = fields(region.get("value"), "a region's value")
     count, duration = value.get("framesCount"), value.get("duration")
-    said = isinstance(count, int | float) and isinstance(duration, int | float) and duration > 0
-    return count / duration if said else otherwise  # type: ignore[operator]
+    if isinstance(count, int | float) and isinstance(duration, int | float) and duration > 0:
+        return count / duration
+    return otherwise
 
 
 def _answer(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketeye.data.labelled.objects import Size
+from pocketeye.data.labelled.objects import Size, clipped_box
 from pocketeye.errors import InvalidValue
 from pocketeye.results import Masks, Result
 from pocketeye.tracking import ImageSegmenter
@@ -100,8 +100,8 @@ def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, 
     Raises:
         InvalidValue: nothing is left.
     """
-    x0, x1 = (min(max(x, 0.0), float(size[0])) for x in sorted(box[::2]))
-    y0, y1 = (min(max(y, 0.0), float(size[1])) for y in sorted(box[1::2]))
+    (x0, x1), (y0, y1) = sorted(box[::2]), sorted(box[1::2])
+    x0, y0, x1, y1 = clipped_box((x0, y0, x1, y1), size)
     if x0 >= x1 or y0 >= y1:
         raise InvalidValue(f"a box without area in an image of {size[0]}x{size[1]} pixels")
     return x0, y0, x1, y1

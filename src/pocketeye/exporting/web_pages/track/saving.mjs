@@ -25,7 +25,7 @@ export function coco(found, [height, width]) {
   const images = [], annotations = [];
   for (const [at, objects] of sorted(found)) {
     images.push({id: at, file_name: `${String(at).padStart(5, '0')}.jpg`, width, height});
-    for (const {id, score, area, bbox, segmentation} of objects) if (area) annotations.push({id: annotations.length + 1, image_id: at, category_id: 1, track_id: id, score, area, bbox, segmentation, iscrowd: 1});
+    for (const {id, score, area, bbox, segmentation} of objects) if (area) annotations.push({id: annotations.length + 1, image_id: at, category_id: 1, track_id: id, score, area, bbox, segmentation, iscrowd: 0});
   }
   return JSON.stringify({images, annotations, categories: [{id: 1, name: 'object'}]});
 }

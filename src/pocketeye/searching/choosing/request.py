@@ -14,12 +14,12 @@ from pocketeye.data.classification.layouts import Split
 from pocketeye.errors import InvalidValue
 from pocketeye.latency.matrix import LatencyMatrix
 from pocketeye.models import FBNet, SearchSpace
+from pocketeye.searching.choosing.plan import LIBRARIES, LibraryPlan, with_teacher
 from pocketeye.searching.choosing.trained import read_trained
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.library.budget import Job, Phases, divide
 from pocketeye.searching.library.config import LARGE, LibraryConfig
 from pocketeye.searching.library.network import NamedNetwork, answered_by, relabelled
-from pocketeye.searching.library.plan import LIBRARIES, LibraryPlan, with_teacher
 from pocketeye.searching.library.teacher import largest, open_given
 from pocketeye.searching.problem import Classification, side
 from pocketeye.searching.tasks import (
@@ -143,7 +143,8 @@ def open_library(
         ),
         named=request.folder,
         given=given,
-        recipe=replace(recipe, epochs=request.teacher_epochs or max(phases.teacher_epochs, 1)),
+        # Of a given teacher, for which there are none, the recipe is never used.
+        recipe=replace(recipe, epochs=request.teacher_epochs or phases.teacher_epochs or 1),
         train=opened.train,
         val=opened.val,
         phases=phases,
