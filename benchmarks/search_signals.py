@@ -21,8 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pocketeye.searching.library.judge import judge_signals
-from pocketeye.searching.library.rerank import tuned_source
 from tables import search_signals as render_table, write_results
 
 from pocketeye.data import load_images
@@ -31,6 +29,8 @@ from pocketeye.models.space import SearchSpace
 from pocketeye.provenance import environment
 from pocketeye.reading import make
 from pocketeye.runs import RESULT, RunFolder, write_json
+from pocketeye.searching.choosing.judge import judge_signals
+from pocketeye.searching.choosing.rerank import tuned_source
 from pocketeye.searching.config import SearchConfig
 from pocketeye.searching.deriving.ranking import Judge
 from pocketeye.searching.learning.history import THETA, read_theta

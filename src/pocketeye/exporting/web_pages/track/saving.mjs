@@ -76,9 +76,13 @@ class Plane {
 
   async ended() {
     await this.encoder.flush();
-    this.encoder.close();
     if (this.error) throw this.error;
     return this.frames;
+  }
+
+  /** Give back what the encoder holds, also of a video that was stopped or failed. */
+  close() {
+    if (this.encoder.state !== 'closed') this.encoder.close();
   }
 }
 
@@ -104,17 +108,21 @@ export async function video({from, to, fps, shape, found, cutout, images, codec:
   const [height, width] = shape.map(side => side + side % 2), canvas = document.createElement('canvas');
   canvas.width = width; canvas.height = height;
   const context = canvas.getContext('2d'), colors = new Plane(codec, width, height, fps), alphas = cutout ? new Plane(codec, width, height, fps) : null;
-  for (let at = from; at <= to; at++) {
-    if (stopped()) return null;
-    const objects = found.get(at) ?? [], image = await images(at);
-    if (!image) break;
-    drawMasks(context, image, cutout ? [] : objects);
-    await colors.add(canvas, {}, at - from);
-    if (cutout) await alphas.add(alphaPlane(objects, shape, [height, width]), {format: 'I420', codedWidth: width, codedHeight: height}, at - from);
-    progress(at);
+  try {
+    for (let at = from; at <= to; at++) {
+      if (stopped()) return null;
+      const objects = found.get(at) ?? [], image = await images(at);
+      if (!image) break;
+      drawMasks(context, image, cutout ? [] : objects);
+      await colors.add(canvas, {}, at - from);
+      if (cutout) await alphas.add(alphaPlane(objects, shape, [height, width]), {format: 'I420', codedWidth: width, codedHeight: height}, at - from);
+      progress(at);
+    }
+    const frames = await colors.ended(), planes = await alphas?.ended();
+    // A whole frame of one plane beside a changed one of the other could not be sought to.
+    planes?.forEach(({data}, k) => { frames[k].alpha = data; });
+    return webm({codec: name, width, height, fps, frames});
+  } finally {
+    colors.close(); alphas?.close();
   }
-  const frames = await colors.ended(), planes = await alphas?.ended();
-  // A whole frame of one plane beside a changed one of the other could not be sought to.
-  planes?.forEach(({data}, k) => { frames[k].alpha = data; });
-  return webm({codec: name, width, height, fps, frames});
 }
