@@ -109,6 +109,7 @@ def test_a_backend_is_served_until_it_is_interrupted(
     ("arguments", "word"),
     [
         (["--backend", "cvat", "--images", "."], "--images means nothing to cvat"),
+        (["--backend", "cvat", "--port", "0"], "--port of its own"),
         (["--images", "."], "name the tool with --backend"),
         ([], "which folder to serve, or which tool"),
         (["--backend", "label-studio", "--images", "nowhere"], "no folder nowhere"),
